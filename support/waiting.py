@@ -1,0 +1,74 @@
+"""Waiting for a state instead of for a while; the only module that sleeps.
+
+Three verbs of the steps map to this: *becomes* is `eventually`, *is* is a plain call, *stays ... while* is
+`throughout`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from support.errors import NotInTime
+
+T = TypeVar("T")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two probes: quick at first, then cheap
+
+
+class NotYet(Exception):
+    """Raised by a probe: what is waited for is not so yet. The message says what was observed instead."""
+
+
+def eventually(
+    probe: Callable[[], T],
+    *,
+    within: float,
+    subject: str,
+    retry_on: tuple[type[BaseException], ...] = (),
+    pause: float = LONGEST_PAUSE,
+) -> T:
+    """Call `probe` until it returns, and return what it returned.
+
+    `probe` raises NotYet (or an assertion, or one of `retry_on`) while it is not so yet. It is called at least
+    once, and once more at the end of the time. Raises NotInTime after `within` seconds; any other exception of
+    the probe is raised at once.
+    """
+    begun = time.monotonic()
+    wait = min(FIRST_PAUSE, pause)
+    while True:
+        last_chance = time.monotonic() - begun >= within
+        try:
+            return probe()
+        except (NotYet, AssertionError, *retry_on) as not_yet:
+            if last_chance:
+                elapsed = time.monotonic() - begun
+                raise NotInTime(subject, describe(not_yet), elapsed, within) from not_yet
+        time.sleep(max(0.0, min(wait, begun + within - time.monotonic())))
+        wait = min(wait * 1.5, pause)
+
+
+def throughout(check: Callable[[], object], *, seconds: float, pause: float = LONGEST_PAUSE) -> int:
+    """Call `check` again and again for `seconds`; the first exception that it raises is raised.
+
+    Returns how often it was called, at least twice: at the beginning and at the end.
+    """
+    end = time.monotonic() + seconds
+    calls = 0
+    while True:
+        last = time.monotonic() >= end
+        check()
+        calls += 1
+        if last and calls > 1:
+            return calls
+        time.sleep(max(0.0, min(pause, end - time.monotonic())))
+
+
+def pause(seconds: float) -> None:
+    """Let time pass where time itself is the subject (an expiry, the pace of a client)."""
+    time.sleep(seconds)
+
+
+def describe(error: BaseException) -> str:
+    """One line for an exception: its message, or its type where it has none."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

@@ -2,7 +2,7 @@
 
     AssertionError                what the product promised is not so           a broken promise
     └── NotInTime                 it did not become so within its named time    a broken promise
-    NothingProved                 no evidence either way                        the scenario fails: "nothing was proved"
+    NothingProved                 no evidence either way                        the scenario fails, saying so
     AcceptError                   the suite could not do its work
     ├── UsageError                wrong usage or configuration                  exit status 2
     ├── NothingJudged             no verdict was possible                       exit status 3
@@ -70,7 +70,5 @@ class NotInTime(AssertionError):
     """What was promised to become so did not, within its time."""
 
     def __init__(self, subject: str, observed: str, elapsed: float, limit: float) -> None:
-        super().__init__(
-            f"{subject}: not so after {elapsed:.1f} s (allowed: {limit:g} s); last observed: {observed}"
-        )
+        super().__init__(f"{subject}: not so after {elapsed:.1f} s (allowed: {limit:g} s); last observed: {observed}")
         self.subject, self.observed, self.elapsed, self.limit = subject, observed, elapsed, limit

@@ -33,13 +33,14 @@ def eventually(
     once, and once more at the end of the time. Raises NotInTime after `within` seconds; any other exception of
     the probe is raised at once.
     """
+    not_so: tuple[type[BaseException], ...] = (NotYet, AssertionError, *retry_on)
     begun = time.monotonic()
     wait = min(FIRST_PAUSE, pause)
     while True:
         last_chance = time.monotonic() - begun >= within
         try:
             return probe()
-        except (NotYet, AssertionError, *retry_on) as not_yet:
+        except not_so as not_yet:
             if last_chance:
                 elapsed = time.monotonic() - begun
                 raise NotInTime(subject, describe(not_yet), elapsed, within) from not_yet

@@ -1,0 +1,94 @@
+"""What the cluster under test consists of and where each part answers: plain facts, kept as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True)
+class Login:
+    """A name and its password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class MemberAddress:
+    """One Patroni + PostgreSQL pair. `group` is its Citus group; 0 is the coordinator's, or the only one."""
+
+    name: str
+    postgres: Address
+    rest: Address | None = None
+    group: int = 0
+
+
+@dataclass(frozen=True)
+class StatisticsPage:
+    """HAProxy's statistics page. `write_backend` and `read_backend` are the names of its two proxies."""
+
+    url: str
+    login: Login | None = None
+    write_backend: str = "write"
+    read_backend: str = "read"
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    address: Address
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The whole cluster, as its clients see it."""
+
+    database: str
+    application: Login
+    """The application's role: it owns the schema, and is no superuser."""
+    write: Address
+    """The write endpoint: leads to the leader. Without a proxy, the database itself."""
+    read: Address | None = None
+    """The read endpoint: leads to the replicas."""
+    administrator: Login | None = None
+    """A superuser, where we have one: it looks and never leads clients."""
+    members: tuple[MemberAddress, ...] = ()
+    dcs: tuple[Address, ...] = ()
+    """etcd's client addresses."""
+    scope: str = ""
+    """Patroni's name of the cluster."""
+    statistics: StatisticsPage | None = None
+    redis: RedisAddress | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Further libpq parameters of every login, such as sslmode."""
+    stand: Path | None = None
+    """The directory of the stand that the cluster lives on, when it is the embedded one."""
+
+    @property
+    def embedded(self) -> bool:
+        return self.stand is not None
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON that only its owner can read: it holds passwords."""
+        path.touch(mode=0o600)
+        path.write_bytes(_ADAPTER.dump_json(self, indent=2))
+
+    @staticmethod
+    def load(path: Path) -> "Topology":
+        return _ADAPTER.validate_json(path.read_bytes())
+
+
+_ADAPTER = TypeAdapter(Topology)

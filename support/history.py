@@ -1,0 +1,66 @@
+"""What clients did and what came of it: operations, outcomes, and the append-only history of them."""
+
+import enum
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+class Outcome(enum.StrEnum):
+    """How an operation ended."""
+
+    OK = "ok"
+    """It happened, and was acknowledged."""
+    FAIL = "fail"
+    """It certainly did not happen."""
+    UNKNOWN = "unknown"
+    """Nobody can tell: a timeout, or a connection lost at commit."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of one client. Times are seconds of the monotonic clock of the machine."""
+
+    client: int
+    action: str
+    key: str
+    value: Any
+    outcome: Outcome
+    begun: float
+    ended: float
+    error: str = ""
+
+
+class History:
+    """Operations in the order in which they ended; safe to append to from many threads."""
+
+    def __init__(self, operations: Iterable[Operation] = ()) -> None:
+        self._operations = list(operations)
+        self._lock = threading.Lock()
+
+    def append(self, operation: Operation) -> None:
+        with self._lock:
+            self._operations.append(operation)
+
+    def __iter__(self) -> Iterator[Operation]:
+        with self._lock:
+            return iter(list(self._operations))
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._operations)
+
+    def of(self, *, action: str | None = None, outcome: Outcome | None = None) -> list[Operation]:
+        """The operations with that action and that outcome, where named."""
+        return [
+            operation
+            for operation in self
+            if (action is None or operation.action == action) and (outcome is None or operation.outcome == outcome)
+        ]
+
+    def save(self, path: Path) -> None:
+        """Write one JSON object a line."""
+        path.write_text("".join(json.dumps(asdict(operation)) + "\n" for operation in self), encoding="utf-8")

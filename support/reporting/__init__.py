@@ -1,0 +1,1 @@
+"""Evidence, the journal of verdicts, the Allure report."""

@@ -1,0 +1,66 @@
+"""What a scenario proved, and the errors by which one tells."""
+
+import enum
+from dataclasses import dataclass
+
+from support.errors import NothingProved
+
+
+class Verdict(enum.StrEnum):
+    """The end of one scenario."""
+
+    PROVED = "proved"
+    """The promise was seen to hold."""
+    BROKEN = "broken"
+    """The promise was seen not to hold: an assertion failed."""
+    NOTHING_PROVED = "nothing proved"
+    """The scenario ran and saw no evidence either way. Counts as a failure."""
+    ERROR = "error"
+    """The suite or its surroundings failed, not the promise. Counts as a failure."""
+    NOT_PROVED = "not proved"
+    """The target lacks what the scenario needs; it did not run, and the reason says what is missing."""
+
+    @property
+    def failed(self) -> bool:
+        return self in (Verdict.BROKEN, Verdict.NOTHING_PROVED, Verdict.ERROR)
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """What an exception out of a step says of the promise."""
+    if isinstance(error, AssertionError):
+        return Verdict.BROKEN
+    if isinstance(error, NothingProved):
+        return Verdict.NOTHING_PROVED
+    return Verdict.ERROR
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure that a scenario measured. `limit` is the one in force, None where there is none."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    def __str__(self) -> str:
+        allowed = f" (limit in force: {self.limit:g} {self.unit})" if self.limit is not None else ""
+        return f"{self.name}: {self.value:.4g} {self.unit}{allowed}"
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """What the journal keeps of one scenario."""
+
+    feature: str
+    scenario: str
+    ids: tuple[str, ...]
+    suite: str
+    """The folder of the feature file: cluster, sharding, failover, cache, security."""
+    severity: str
+    tags: tuple[str, ...]
+    verdict: Verdict
+    reason: str
+    """Why it is not proved; empty for a proved promise."""
+    seconds: float
+    measures: tuple[Measure, ...] = ()

@@ -1,0 +1,122 @@
+"""Settings; the only reader of environment variables, accept.toml and behave's -D.
+
+Every setting is known by one name everywhere: `RUVECTOR_HOST` in the environment, `ruvector_host` in accept.toml
+and behind -D. The command line wins over the environment, and that over accept.toml.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from support.errors import UsageError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _split(names: object) -> object:
+    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several names; one string with commas between them in the environment."""
+
+
+TARGET_FIELDS = frozenset(
+    "ruvector_host ruvector_port ruvector_db ruvector_user ruvector_password ruvector_sslmode redis_host redis_port "
+    "redis_password haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
+    "citus_coordinator citus_workers".split()  # noqa: SIM905
+)
+"""Any of these set means: test the user's cluster, boot none."""
+
+
+class Settings(BaseSettings):
+    """What the user asked for; frozen. Times are in seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", toml_file="accept.toml", env_ignore_empty=True)
+
+    # The target. Where any of these is set, no cluster is booted.
+    ruvector_host: str | None = None
+    ruvector_port: Port = 5432
+    ruvector_db: str = "postgres"
+    ruvector_user: str = "postgres"
+    ruvector_password: SecretStr | None = None
+    ruvector_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    ruvector_sslrootcert: str | None = None
+    ruvector_sslcert: str | None = None
+    ruvector_sslkey: str | None = None
+    redis_host: str | None = None
+    redis_port: Port = 6379
+    redis_password: SecretStr | None = None
+    haproxy_primary_port: Port | None = None
+    haproxy_replica_port: Port | None = None
+    haproxy_stats_url: str | None = None
+    haproxy_stats_user: str | None = None
+    haproxy_stats_password: SecretStr | None = None
+    enable_patroni: bool | None = None
+    patroni_hosts: Names = ()
+    patroni_port: Port = 8008
+    enable_citus: bool | None = None
+    citus_coordinator: str | None = None
+    citus_workers: Names = ()
+    accept_admin_user: str | None = None
+    """A superuser of the target, for promises that an ordinary role cannot look into."""
+    accept_admin_password: SecretStr | None = None
+
+    # The embedded cluster
+    accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
+    accept_members: Annotated[int, Field(ge=1, le=9)] = 3
+    accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
+    accept_pg_bindir: Path | None = None
+
+    # The run
+    accept_cache_repository: str = "support.application.cache:open_repository"
+    """The cache under test: "package.module:callable"; what it must be is in support/application/cache.py."""
+    accept_destructive: str | None = None
+    """The name of the target's database, said by a user who allows destructive scenarios against it."""
+    limits: Mapping[str, float] = Field(default_factory=dict)
+    """Limits in force instead of those that a scenario states, by catalogue id, in the unit that it states."""
+
+    # Given by `accept run` to the behave that it starts
+    accept_run: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
+        """All sources together; `said` is what the command line or -D says. Raises UsageError, a line a setting."""
+        try:
+            return cls(**{name.lower(): value for name, value in (said or {}).items() if value is not None})
+        except ValidationError as error:
+            raise UsageError("\n".join(_complaint(one) for one in error.errors())) from None
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"accept.toml cannot be read: {error}") from None
+
+    @property
+    def external(self) -> bool:
+        """Whether the user pointed at a cluster of theirs."""
+        return bool(self.model_fields_set.intersection(TARGET_FIELDS))
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    name = str(error["loc"][0]).upper()
+    given = "" if "password" in name.lower() else f" is {error['input']!r}:"
+    return f"{name}{given} {error['msg'][0].lower()}{error['msg'][1:]}"

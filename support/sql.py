@@ -1,0 +1,152 @@
+"""Sessions with time limits, and what an error of PostgreSQL means for the operation that met it."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2 import errorcodes
+
+from support.errors import ConnectFailed
+from support.history import Outcome
+from support.timeouts import CONNECT, STATEMENT
+
+Session = psycopg2.extensions.connection
+Row = tuple[Any, ...]
+Values = Sequence[Any] | Mapping[str, Any] | None
+"""Parameters of a statement, by position or by name."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Somewhere to log in, as someone. `name` is how messages speak of it ("the write endpoint")."""
+
+    name: str
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Further libpq parameters, such as sslmode."""
+
+    def as_user(self, user: str, password: str) -> "Endpoint":
+        return replace(self, user=user, password=password)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.host}:{self.port}/{self.database} as {self.user})"
+
+
+def connect(
+    endpoint: Endpoint,
+    *,
+    connect_timeout: float = CONNECT,
+    statement_timeout: float = STATEMENT,
+    autocommit: bool = False,
+) -> Session:
+    """A new session; times in seconds. Raises ConnectFailed, which names the endpoint and says what happened.
+
+    libpq counts the connect timeout in whole seconds, and takes no less than 2.
+    """
+    parameters: dict[str, Any] = {
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "dbname": endpoint.database,
+        "user": endpoint.user,
+        "password": endpoint.password,
+        "connect_timeout": max(2, round(connect_timeout)),
+        "tcp_user_timeout": int(statement_timeout * 1000),
+        "keepalives_idle": 2,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "application_name": "accept",
+        **endpoint.options,
+    }
+    begun = time.monotonic()
+    try:
+        session: Session = psycopg2.connect(**parameters)
+    except psycopg2.OperationalError as error:
+        why = " ".join(str(error).split())
+        raise ConnectFailed(f"{endpoint}: no login after {time.monotonic() - begun:.1f} s: {why}") from error
+    try:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
+        session.autocommit = autocommit
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+@contextmanager
+def session(
+    endpoint: Endpoint,
+    *,
+    connect_timeout: float = CONNECT,
+    statement_timeout: float = STATEMENT,
+    autocommit: bool = True,
+) -> Iterator[Session]:
+    """A session that is closed at the end; it commits each statement by itself unless told otherwise."""
+    opened = connect(
+        endpoint, connect_timeout=connect_timeout, statement_timeout=statement_timeout, autocommit=autocommit
+    )
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def rows(where: Endpoint | Session, statement: str, values: Values = None) -> list[Row]:
+    """The rows that a statement returns, on an open session or on a new one of its own."""
+    if isinstance(where, Endpoint):
+        with session(where) as opened:
+            return rows(opened, statement, values)
+    with where.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def value(where: Endpoint | Session, statement: str, values: Values = None) -> Any:
+    """The one value that a statement returns. Raises LookupError when it returns no row."""
+    found = rows(where, statement, values)
+    if not found:
+        raise LookupError(f"no row from: {statement}")
+    return found[0][0]
+
+
+def execute(where: Endpoint | Session, statement: str, values: Values = None) -> int:
+    """Execute a statement; returns the number of rows that it touched."""
+    if isinstance(where, Endpoint):
+        with session(where) as opened:
+            return execute(opened, statement, values)
+    with where.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
+
+
+_CONNECTION_LOST = {
+    errorcodes.ADMIN_SHUTDOWN,
+    errorcodes.CRASH_SHUTDOWN,
+    errorcodes.CONNECTION_FAILURE,
+    errorcodes.CONNECTION_EXCEPTION,
+    errorcodes.CONNECTION_DOES_NOT_EXIST,
+    errorcodes.TRANSACTION_RESOLUTION_UNKNOWN,
+}
+
+
+def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
+    """What an error means for a transaction that was under way.
+
+    Before its commit was sent, any error means that the transaction certainly did not happen. Once the commit
+    (or an autocommitted statement) was sent, an error that the server reported means "fail"; a lost connection,
+    or a shutdown in its course, means "unknown": the answer was lost, not necessarily the write.
+    """
+    if isinstance(error, ConnectFailed) or not committing:
+        return Outcome.FAIL
+    if isinstance(error, psycopg2.Error) and error.pgcode and error.pgcode not in _CONNECTION_LOST:
+        return Outcome.FAIL
+    return Outcome.UNKNOWN

@@ -34,7 +34,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 TARGET_FIELDS = frozenset(
     "ruvector_host ruvector_port ruvector_db ruvector_user ruvector_password ruvector_sslmode redis_host redis_port "
     "redis_password haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
-    "citus_coordinator citus_workers".split()  # noqa: SIM905
+    "citus_coordinator citus_workers".split()
 )
 """Any of these set means: test the user's cluster, boot none."""
 

@@ -1,0 +1,66 @@
+"""What differs between vector extensions, in one object each, so that no scenario asks which one it has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from support import sql
+from support.errors import NotAvailable
+
+
+@dataclass(frozen=True)
+class VectorDialect:
+    """How to speak to one vector extension."""
+
+    extension: str
+    type: str
+    """The name of its type; `<type>(384)` is a column of 384 dimensions."""
+    cosine_class: str
+    """The operator class of an HNSW index by cosine distance."""
+    cosine: str = "<=>"
+    """The operator of cosine distance."""
+    euclidean: str = "<->"
+    """The operator of Euclidean distance."""
+    hnsw_options: str = ""
+    """What follows the column list when an HNSW index is created."""
+    checks_dimension: bool = True
+    """Whether a column refuses a vector of another dimension by itself."""
+    precision: float = 1e-5
+    """How far a distance may be from the one computed in double precision (both keep float4 components)."""
+
+    @staticmethod
+    def literal(vector: Sequence[float]) -> str:
+        """The text form that both extensions take; float4 needs 9 significant digits to come back unchanged."""
+        return "[" + ",".join(f"{component:.9g}" for component in vector) + "]"
+
+    @staticmethod
+    def parsed(text: str) -> tuple[float, ...]:
+        """The components of a vector's text form."""
+        return tuple(float(component) for component in text.strip("[]").split(",") if component)
+
+
+PGVECTOR = VectorDialect(
+    extension="vector",
+    type="vector",
+    cosine_class="vector_cosine_ops",
+    hnsw_options="WITH (m = 16, ef_construction = 64)",
+)
+# RuVector ignores WITH options, and does not check a vector's dimension on insert.
+RUVECTOR = VectorDialect(
+    extension="ruvector",
+    type="ruvector",
+    cosine_class="ruvector_cosine_ops",
+    checks_dimension=False,
+)
+DIALECTS = (PGVECTOR, RUVECTOR)
+
+
+def dialect_of(where: sql.Endpoint | sql.Session) -> VectorDialect:
+    """The dialect of the vector extension that is installed in that database. Raises NotAvailable if there is none."""
+    installed = {name for (name,) in sql.rows(where, "SELECT extname FROM pg_extension")}
+    for dialect in DIALECTS:
+        if dialect.extension in installed:
+            return dialect
+    names = " or ".join(dialect.extension for dialect in DIALECTS)
+    raise NotAvailable(
+        f"no vector extension ({names}) is installed in the database; CREATE EXTENSION vector installs it"
+    )

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     enable_patroni: bool | None = None
     patroni_hosts: Names = ()
     patroni_port: Port = 8008
+    etcd_hosts: Names = ()
+    """etcd's client addresses, as host or host:port."""
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
     citus_workers: Names = ()

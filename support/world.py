@@ -34,7 +34,8 @@ class World:
     random: random.Random = field(default_factory=random.Random)
     """Seeded from the run's seed and the scenario's name."""
     namespace: str = ""
-    """This scenario's own namespace; all that is stored under it, or under `<it>-*`, is removed at its end."""
+    """This scenario's own namespace; all that is stored under it is removed at its end. Keys in Redis begin with it."""
+    further_namespaces: list[str] = field(default_factory=list)
 
     sessions: list["Session"] = field(default_factory=list)
     history: "History | None" = None
@@ -42,6 +43,16 @@ class World:
     """What was refused, for the step that says how."""
     scene: dict[str, Any] = field(default_factory=dict)
     """For a value that only the steps of one file hand to one another."""
+
+    def another_namespace(self, name: str) -> str:
+        """One more namespace of this scenario; it is emptied at the end too."""
+        self.further_namespaces.append(f"{self.namespace}-{name}")
+        return self.further_namespaces[-1]
+
+    @property
+    def namespaces(self) -> list[str]:
+        """Every namespace in which the scenario may have stored something."""
+        return [self.namespace, *self.further_namespaces]
 
     def limit(self, stated: float) -> float:
         """The limit in force: the user's for this scenario's id, else the one that the scenario states."""

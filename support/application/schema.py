@@ -1,7 +1,9 @@
 """Creates the application's schema, and removes what a run stored in it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import LiteralString
 
 from psycopg2 import sql as compose
 
@@ -49,16 +51,22 @@ def missing(where: sql.Endpoint | sql.Session) -> tuple[str, ...]:
     return tuple(table for table in TABLES if table not in found)
 
 
-def remove(where: sql.Endpoint, namespace: str) -> int:
-    """Delete every row of a namespace, and of those named `<namespace>-...`; returns how many there were."""
-    with sql.session(where) as session:
-        return sum(_remove_from(session, table, namespace) for table in TABLES)
+def remove(where: sql.Endpoint, namespaces: Sequence[str]) -> int:
+    """Delete every row of these namespaces; returns how many there were."""
+    return _delete(where, "{owner} = ANY(%(those)s)", list(namespaces))
 
 
-def _remove_from(session: sql.Session, table: str, namespace: str) -> int:
-    statement = compose.SQL("DELETE FROM {table} WHERE {owner} = %(it)s OR starts_with({owner}, %(it)s || '-')").format(
-        table=compose.Identifier(table), owner=compose.Identifier(_OWNER_COLUMN.get(table, "namespace"))
-    )
-    with session.cursor() as cursor:
-        cursor.execute(statement, {"it": namespace})
-        return int(cursor.rowcount)
+def sweep(where: sql.Endpoint, namespace: str) -> int:
+    """Delete every row of a namespace and of those named `<namespace>-...`; reads whole tables."""
+    return _delete(where, "({owner} = %(those)s OR starts_with({owner}, %(those)s || '-'))", namespace)
+
+
+def _delete(where: sql.Endpoint, condition: LiteralString, those: str | list[str]) -> int:
+    deleted = 0
+    with sql.session(where) as session, session.cursor() as cursor:
+        for table in TABLES:
+            owner = compose.Identifier(_OWNER_COLUMN.get(table, "namespace"))
+            statement = compose.SQL("DELETE FROM {table} WHERE " + condition)
+            cursor.execute(statement.format(table=compose.Identifier(table), owner=owner), {"those": those})
+            deleted += cursor.rowcount
+    return deleted

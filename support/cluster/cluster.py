@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+import redis
 import requests
 
 from support.cluster.patroni import ClusterView, PatroniApi
@@ -10,6 +11,7 @@ from support.errors import NotAvailable
 from support.hosts import attach
 from support.hosts.stand import Stand
 from support.sql import Endpoint
+from support.timeouts import REST
 from support.waiting import NotYet
 
 
@@ -99,6 +101,29 @@ class Cluster:
     def replicas(self, group: int = 0) -> tuple[str, ...]:
         """The names of the other members of the group that Patroni knows now."""
         return tuple(member.name for member in self.view().members if not member.leads and member.group == group)
+
+    # The cache
+
+    def redis(self, timeout: float = REST) -> redis.Redis:
+        """A client of Redis, past the application's cache; `timeout` in seconds bounds each of its answers."""
+        if self.topology.redis is None:
+            raise NotAvailable("the target has no Redis (REDIS_HOST)")
+        address = self.topology.redis.address
+        return redis.Redis(
+            host=address.host,
+            port=address.port,
+            password=self.topology.redis.password,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+        )
+
+    def forget_cached(self, prefix: str) -> int:
+        """Delete every cached key that begins so; returns how many there were. Nothing to do without a Redis."""
+        if self.topology.redis is None:
+            return 0
+        with self.redis() as client:
+            found = list(client.scan_iter(match=f"{prefix}*", count=1000))
+            return sum(int(client.unlink(key)) for key in found)
 
     # The machines below
 

@@ -29,6 +29,7 @@ class MemberView:
     lag: int | None
     group: int
     tags: Mapping[str, Any]
+    api_url: str = ""
 
     @property
     def leads(self) -> bool:
@@ -100,4 +101,5 @@ def _member_view(member: Mapping[str, Any]) -> MemberView:
         lag=lag if isinstance(lag, int) else None,
         group=int(member.get("group", 0)),
         tags=member.get("tags", {}),
+        api_url=str(member.get("api_url", "")),
     )

@@ -74,6 +74,9 @@ class Topology:
     redis: RedisAddress | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     """Further libpq parameters of every login, such as sslmode."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """What it has not, by capability (see capabilities.py), each with the reason. Settled once, before anything is
+    judged: what a cluster has and then loses is a broken promise, not a missing capability."""
     stand: Path | None = None
     """The directory of the stand that the cluster lives on, when it is the embedded one."""
 

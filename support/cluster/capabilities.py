@@ -1,0 +1,44 @@
+"""What a target can have; scenarios name what they need by these tags."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from support.cluster.topology import Topology
+
+CAPABILITIES = {
+    "patroni": "the REST API of Patroni on each member",
+    "haproxy": "a write endpoint and a read endpoint",
+    "statistics": "HAProxy's statistics page",
+    "redis": "a Redis cache",
+    "vector": "a vector extension with an HNSW index",
+    "citus": "shards on worker groups",
+    "dcs": "the client addresses of etcd",
+    "members": "direct logins to every member, past the proxy",
+    "replicas": "at least one replica beside the leader",
+    "admin": "a superuser's login",
+    "hosts": "hosts that are ours to look into and to break",
+    "partitions": "a network between the hosts that is ours to cut",
+}
+"""Capability -> what it is. A scenario without any of these tags needs the database alone."""
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Whether the target has something; `detail` is what it is, or why it is not there."""
+
+    name: str
+    present: bool
+    detail: str
+
+
+def capabilities_of(topology: Topology) -> tuple[Capability, ...]:
+    """Every capability there is, had or not."""
+    return tuple(
+        Capability(name, name not in topology.lacks, topology.lacks.get(name, meaning))
+        for name, meaning in CAPABILITIES.items()
+    )
+
+
+def lacking(topology: Topology, needed: Collection[str]) -> tuple[Capability, ...]:
+    """Those of the needed capabilities (other words, such as further tags, are passed over) that the target lacks."""
+    return tuple(one for one in capabilities_of(topology) if one.name in needed and not one.present)

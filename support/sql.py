@@ -15,6 +15,8 @@ from support.history import Outcome
 from support.timeouts import CONNECT, STATEMENT
 
 Session = psycopg2.extensions.connection
+Error = psycopg2.Error
+"""Any error of a statement; a login that fails is a ConnectFailed."""
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any] | None
 """Parameters of a statement, by position or by name."""

@@ -21,6 +21,7 @@ from support.hosts import reentry_argv
 from support.reporting.evidence import Evidence
 from support.run import Run, new_id
 from support.settings import Settings
+from support.waiting import describe
 from support.world import World
 
 CLUSTERS = Path(".accept/clusters")
@@ -89,15 +90,22 @@ class Suite:
 
     def _with_schema(self, topology: Topology) -> Topology:
         """A user's cluster without the application's tables gets them, in a schema that is dropped at the end."""
-        cluster = Cluster(topology)
-        if not schema.missing(cluster.write) or "vector" in topology.lacks:
+        where = Cluster(topology).write
+        absent = schema.missing(where)
+        if not absent:
             return topology
+        why = f"the tables {', '.join(absent)} are not there, and cannot be created"
+        if "vector" in topology.lacks:
+            return replace(topology, lacks={**topology.lacks, "schema": f"{why}: {topology.lacks['vector']}"})
         name = f"accept_{self.run.id}"
-        self._cleanup.callback(sql.execute, cluster.write, f"DROP SCHEMA IF EXISTS {name} CASCADE")
-        sql.execute(cluster.write, f"CREATE SCHEMA {name}")
-        topology = replace(topology, options={**topology.options, "options": f"-c search_path={name},public"})
-        schema.create(Cluster(topology).write, dialect_of(cluster.write))
-        return topology
+        ours = replace(topology, options={**topology.options, "options": f"-c search_path={name},public"})
+        try:
+            sql.execute(where, f"CREATE SCHEMA {name}")
+            self._cleanup.callback(sql.execute, where, f"DROP SCHEMA {name} CASCADE")
+            schema.create(Cluster(ours).write, dialect_of(where))
+        except sql.Error as error:
+            return replace(topology, lacks={**topology.lacks, "schema": f"{why}: {describe(error)}"})
+        return ours
 
 
 def _close_all(sessions: list[sql.Session]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from support.cluster.topology import Topology
 
 CAPABILITIES = {
+    "schema": "the application's tables",
     "patroni": "the REST API of Patroni on each member",
     "haproxy": "a write endpoint and a read endpoint",
     "statistics": "HAProxy's statistics page",
@@ -19,7 +20,7 @@ CAPABILITIES = {
     "hosts": "hosts that are ours to look into and to break",
     "partitions": "a network between the hosts that is ours to cut",
 }
-"""Capability -> what it is. A scenario without any of these tags needs the database alone."""
+"""Capability -> what it is. A scenario without any of these tags needs a database and a login, no more."""
 
 
 @dataclass(frozen=True)

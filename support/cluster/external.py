@@ -79,7 +79,7 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
             except NotAvailable as error:
                 findings.lacks["vector"] = str(error)
     except ConnectFailed as error:
-        raise TargetUnreachable(f"{error}. {_advice(str(error))}") from None
+        raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
     if settings.enable_citus is False:
         findings.lacks["citus"] = "ENABLE_CITUS=false"
     elif "citus" not in installed:

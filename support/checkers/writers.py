@@ -1,0 +1,69 @@
+"""At most one member accepts writes, at any time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from support.checkers.finding import Finding, listed
+
+
+@dataclass(frozen=True)
+class WriterSample:
+    """One look at one member, seconds on the monotonic clock. `writable` is None when it did not answer."""
+
+    member: str
+    begun: float
+    ended: float
+    writable: bool | None
+    timeline: int | None = None
+
+
+def at_most_one_writer(samples: Iterable[WriterSample], members: Iterable[str]) -> Finding:
+    """No two members accepted a write at the same time.
+
+    A member is taken to have been writable from the end of the first to the beginning of the last of its consecutive
+    writable samples; two such periods of different members that overlap are two primaries. Unknown when a member was
+    never asked, or when none was ever seen writable.
+    """
+    seen = sorted(samples, key=lambda sample: sample.begun)
+    unasked = sorted(set(members) - {sample.member for sample in seen})
+    if unasked:
+        return Finding.unknown(f"never asked: {', '.join(unasked)}")
+    periods = [period for member in sorted({one.member for one in seen}) for period in _writable(seen, member)]
+    if not periods:
+        return Finding.unknown(f"no member was writable in {len(seen)} samples")
+    overlaps: list[object] = [
+        f"{one.member} and {other.member} for {min(one.ended, other.ended) - max(one.begun, other.begun):.2f} s"
+        for index, one in enumerate(periods)
+        for other in periods[index + 1 :]
+        if one.member != other.member and max(one.begun, other.begun) <= min(one.ended, other.ended)
+    ]
+    if overlaps:
+        return Finding.false(f"two members accepted writes at once: {listed(overlaps)}")
+    writers = list(dict.fromkeys(period.member for period in sorted(periods, key=lambda one: one.begun)))
+    return Finding.true(f"never two writable members in {len(seen)} samples; writable in turn: {', '.join(writers)}")
+
+
+@dataclass(frozen=True)
+class _Period:
+    member: str
+    begun: float
+    ended: float
+
+
+def _writable(samples: list[WriterSample], member: str) -> list[_Period]:
+    periods: list[_Period] = []
+    run: list[WriterSample] = []
+    for sample in [one for one in samples if one.member == member]:
+        if sample.writable:
+            run.append(sample)
+        elif run:
+            # No answer ends a period as well: what was not seen is not held against the member.
+            periods.append(_period(run))
+            run = []
+    return [*periods, _period(run)] if run else periods
+
+
+def _period(run: list[WriterSample]) -> _Period:
+    # One writable sample was writable at some moment between its question and its answer.
+    begun, ended = run[0].ended, run[-1].begun
+    return _Period(run[0].member, begun, ended) if begun <= ended else _Period(run[0].member, ended, ended)

@@ -1,0 +1,194 @@
+"""Checkers against good, bad and empty histories: the bad must be refused, the empty not believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.checkers.durability import each_write_once, no_acknowledged_write_lost
+from support.checkers.finding import Finding
+from support.checkers.totals import counted_exactly, total_conserved
+from support.checkers.unavailability import interrupted_for_less_than, longest_gap
+from support.checkers.writers import WriterSample, at_most_one_writer
+from support.errors import NothingProved
+from support.history import History, Operation, Outcome
+
+OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
+
+
+def append(value: int, outcome: Outcome = OK, at: float | None = None) -> Operation:
+    begun = float(value if at is None else at)
+    return Operation(0, "append", "ledger", value, outcome, begun, begun + 0.5)
+
+
+def read(*values: int, at: float = 1000.0) -> Operation:
+    return Operation(0, "read", "ledger", list(values), OK, at, at + 0.1)
+
+
+def holds(finding: Finding) -> bool | None:
+    return finding.holds
+
+
+def test_a_finding_is_required() -> None:
+    Finding.true("well").require()
+    with pytest.raises(AssertionError, match="broken"):
+        Finding.false("broken").require()
+    with pytest.raises(NothingProved, match="nothing was proved: empty"):
+        Finding.unknown("empty").require()
+
+
+class TestNoAcknowledgedWriteLost:
+    def test_all_there(self) -> None:
+        finding = no_acknowledged_write_lost(History([append(1), append(2), read(1, 2)]))
+        assert finding.holds
+        assert "0 of 2 acknowledged writes lost" in finding.words
+
+    def test_one_lost(self) -> None:
+        finding = no_acknowledged_write_lost(History([append(1), append(2), read(1)]))
+        assert finding.holds is False
+        assert finding.words == "1 of 2 acknowledged writes lost: 2"
+
+    @pytest.mark.parametrize("outcome", [FAIL, UNKNOWN])
+    def test_what_was_not_acknowledged_may_be_missing(self, outcome: Outcome) -> None:
+        assert holds(no_acknowledged_write_lost(History([append(1), append(2, outcome), read(1)])))
+
+    def test_recovered_is_counted(self) -> None:
+        finding = no_acknowledged_write_lost(History([append(1), append(2, UNKNOWN), append(3, UNKNOWN), read(1, 2)]))
+        assert finding.holds
+        assert "1 of 2 unknown" in finding.words
+
+    @pytest.mark.parametrize(
+        "history",
+        [
+            [],
+            [append(1)],
+            [read()],
+            [append(1, FAIL), read()],
+            [append(1, UNKNOWN), read(1)],
+            [read(1, at=0.5), append(1)],
+        ],
+    )
+    def test_no_evidence(self, history: list[Operation]) -> None:
+        assert holds(no_acknowledged_write_lost(History(history))) is None
+
+    def test_no_evidence_around_the_fault(self) -> None:
+        history = History([append(1), append(2), read(1, 2)])
+        assert holds(no_acknowledged_write_lost(history, fault=(0.0, 9.0))) is None
+        assert holds(no_acknowledged_write_lost(history, fault=(5.0, 9.0))) is None
+        assert holds(no_acknowledged_write_lost(history, fault=(1.7, 1.8))) is True
+
+    @given(st.lists(st.sampled_from(list(Outcome)), min_size=1, max_size=40), st.data())
+    def test_any_acknowledged_write_removed_is_refused(self, outcomes: list[Outcome], data: st.DataObject) -> None:
+        appends = [append(value, outcome) for value, outcome in enumerate(outcomes)]
+        acknowledged = [one.value for one in appends if one.outcome is OK]
+        there = [one.value for one in appends if one.outcome is not FAIL]
+        finding = no_acknowledged_write_lost(History([*appends, read(*there)]))
+        assert finding.holds is (True if acknowledged else None)
+        if acknowledged:
+            gone = data.draw(st.sampled_from(acknowledged))
+            left = [value for value in there if value != gone]
+            assert holds(no_acknowledged_write_lost(History([*appends, read(*left)]))) is False
+
+
+class TestEachWriteOnce:
+    def test_once(self) -> None:
+        assert holds(each_write_once(History([append(1), append(2, UNKNOWN), read(1, 2)])))
+
+    def test_twice(self) -> None:
+        finding = each_write_once(History([append(1), read(1, 1)]))
+        assert (finding.holds, finding.words) == (False, "1 writes are there more than once: 1")
+
+    def test_refused_but_there(self) -> None:
+        assert holds(each_write_once(History([append(1), append(2, FAIL), read(1, 2)]))) is False
+
+    @pytest.mark.parametrize("history", [[], [append(1)], [append(1, UNKNOWN), read(1)]])
+    def test_no_evidence(self, history: list[Operation]) -> None:
+        assert holds(each_write_once(History(history))) is None
+
+
+class TestInterruption:
+    history = History([append(1), append(2), append(3, FAIL), append(10), append(11)])
+
+    def test_the_gap_is_between_acknowledged_ends(self) -> None:
+        gap = longest_gap(self.history, "append", since=2.7)
+        assert gap is not None
+        assert (gap.begun, gap.ended, gap.seconds) == (2.5, 10.5, 8.0)
+
+    def test_a_gap_before_the_fault_does_not_count(self) -> None:
+        gap = longest_gap(self.history, "append", since=10.6)
+        assert gap is not None
+        assert gap.seconds == 1.0
+
+    @pytest.mark.parametrize(("limit", "expected"), [(8.1, True), (8.0, False), (5, False)])
+    def test_limit(self, limit: float, expected: bool) -> None:
+        assert holds(interrupted_for_less_than(limit, self.history, "append", since=2.7)) is expected
+
+    def test_never_again(self) -> None:
+        history = History([append(1), append(9, FAIL)])
+        assert holds(interrupted_for_less_than(30, history, "append", since=2)) is False
+
+    def test_no_evidence(self) -> None:
+        assert holds(interrupted_for_less_than(30, self.history, "append", since=0)) is None
+
+
+def sample(member: str, at: float, writable: bool | None) -> WriterSample:
+    return WriterSample(member, at, at + 0.01, writable)
+
+
+class TestAtMostOneWriter:
+    def test_one_after_the_other(self) -> None:
+        samples = [sample("a", t, t < 5) for t in range(10)] + [sample("b", t + 0.5, t > 5) for t in range(10)]
+        finding = at_most_one_writer(samples, ["a", "b"])
+        assert finding.holds
+        assert finding.words.endswith("in turn: a, b")
+
+    def test_two_at_once(self) -> None:
+        samples = [sample("a", t, t < 7) for t in range(10)] + [sample("b", t + 0.5, t > 2) for t in range(10)]
+        finding = at_most_one_writer(samples, ["a", "b"])
+        assert finding.holds is False
+        assert "a and b for" in finding.words
+
+    def test_silence_is_not_held_against_a_member(self) -> None:
+        silent = [sample("a", 0, True), sample("a", 1, None), sample("a", 9, False)]
+        other = [sample("b", t + 0.5, t > 2) for t in range(10)]
+        assert holds(at_most_one_writer(silent + other, ["a", "b"]))
+
+    def test_silence_between_two_writable_looks_splits_them(self) -> None:
+        back = [sample("a", 0, True), sample("a", 1, None), sample("a", 9, True)]
+        other = [sample("b", t + 0.5, 2 < t < 5) for t in range(10)]
+        assert holds(at_most_one_writer(back + other, ["a", "b"]))
+
+    @pytest.mark.parametrize("samples", [[], [sample("a", 0, True)], [sample("a", 0, False), sample("b", 0, None)]])
+    def test_no_evidence(self, samples: list[WriterSample]) -> None:
+        assert holds(at_most_one_writer(samples, ["a", "b"])) is None
+
+
+def transfer(outcome: Outcome = OK) -> Operation:
+    return Operation(0, "transfer", "", 5, outcome, 1.0, 1.1)
+
+
+def balances(at: float, **accounts: int) -> Operation:
+    return Operation(0, "read", "", accounts, OK, at, at)
+
+
+class TestTotals:
+    def test_conserved(self) -> None:
+        assert holds(total_conserved(History([transfer(), balances(2, a=5, b=15)]), 20))
+
+    def test_not_conserved(self) -> None:
+        history = History([transfer(), balances(0.5, a=5, b=10), balances(2, a=5, b=15)])
+        finding = total_conserved(history, 20)
+        assert (finding.holds, "one gave 15" in finding.words) == (False, True)
+
+    @pytest.mark.parametrize(
+        "history", [[], [transfer()], [transfer(FAIL), balances(2, a=20)], [transfer(), balances(0.5, a=20)]]
+    )
+    def test_no_evidence(self, history: list[Operation]) -> None:
+        assert holds(total_conserved(History(history), 20)) is None
+
+    @pytest.mark.parametrize(("grown", "expected"), [(1, False), (2, True), (3, True), (4, False)])
+    def test_counted(self, grown: int, expected: bool) -> None:
+        done = [Operation(0, "increment", "", 1, outcome, 1, 1) for outcome in (OK, OK, UNKNOWN, FAIL)]
+        assert holds(counted_exactly(History(done), 10, 10 + grown)) is expected
+
+    def test_nothing_counted(self) -> None:
+        assert holds(counted_exactly(History(), 0, 0)) is None

@@ -1,0 +1,125 @@
+"""Faults of processes and of whole hosts: crash, freeze, clean stop."""
+
+from dataclasses import dataclass
+
+import psutil
+
+from support.errors import NothingProved
+from support.hosts import Host, Process
+from support.waiting import NotYet
+
+
+@dataclass(frozen=True)
+class HostCrash:
+    """Every process of the host is gone at once, as by a power cut; its disk is as the crash left it."""
+
+    host: Host
+
+    def __str__(self) -> str:
+        return f"the host {self.host.name} crashes"
+
+    def inject(self) -> None:
+        self.host.power_off()
+
+    def require_bitten(self) -> None:
+        if self.host.powered:
+            raise NotYet(f"{self.host.name} is on")
+
+    def cure(self) -> None:
+        self.host.power_on()
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """The host's programs stand still: not dead, not answering, as in a long pause of a virtual machine."""
+
+    host: Host
+
+    def __str__(self) -> str:
+        return f"the host {self.host.name} freezes"
+
+    def inject(self) -> None:
+        for process in self.host.processes.values():
+            process.pause()
+
+    def require_bitten(self) -> None:
+        for process in running(self.host):
+            if process.status() != psutil.STATUS_STOPPED:
+                raise NotYet(f"{process.name()} ({process.pid}) is {process.status()}")
+
+    def cure(self) -> None:
+        for process in self.host.processes.values():
+            process.resume()
+
+
+@dataclass(frozen=True)
+class CleanStop:
+    """A program of a host is asked to end, as by an administrator."""
+
+    process: Process
+
+    def __str__(self) -> str:
+        return f"{self.process.name} on {self.process.host} is stopped"
+
+    def inject(self) -> None:
+        self.process.stop(within=60.0)
+
+    def require_bitten(self) -> None:
+        if self.process.pid is not None:
+            raise NotYet(f"it runs as {self.process.pid}")
+
+    def cure(self) -> None:
+        self.process.start()
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A program of a host and all that it started are gone at once (kill -9); the host stays."""
+
+    process: Process
+
+    def __str__(self) -> str:
+        return f"{self.process.name} on {self.process.host} is killed"
+
+    def inject(self) -> None:
+        self.process.kill()
+
+    def require_bitten(self) -> None:
+        if self.process.pid is not None:
+            raise NotYet(f"it runs as {self.process.pid}")
+
+    def cure(self) -> None:
+        self.process.start()
+
+
+class PostgresKilled:
+    """PostgreSQL alone is killed on a member, with all its backends; Patroni lives on beside it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._killed: list[psutil.Process] = []
+
+    def __str__(self) -> str:
+        return f"PostgreSQL on {self.host.name} is killed"
+
+    def inject(self) -> None:
+        self._killed = [one for one in running(self.host) if one.name().startswith("postgres")]
+        for process in self._killed:
+            process.kill()
+
+    def require_bitten(self) -> None:
+        if not self._killed:
+            raise NothingProved(f"no PostgreSQL ran on {self.host.name}")
+        alive = [one.pid for one in self._killed if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        if alive:
+            raise NotYet(f"still there: {alive}")
+
+    def cure(self) -> None:
+        """Patroni starts it again by itself; that is the promise under test."""
+
+
+def running(host: Host) -> list[psutil.Process]:
+    """Every process of the host's programs, children and their children included."""
+    pids = [process.pid for process in host.processes.values()]
+    roots = [psutil.Process(pid) for pid in pids if pid is not None]
+    return [process for root in roots for process in (root, *root.children(recursive=True))]

@@ -1,0 +1,81 @@
+"""The nemesis: a cure is known before its fault, every fault is healed, and one that does not bite proves nothing."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from support.errors import NothingProved
+from support.faults import nemesis as nemesis_module
+from support.faults.nemesis import Nemesis
+from support.waiting import NotYet
+
+
+@dataclass
+class Noted:
+    """A fault that writes down what becomes of it."""
+
+    name: str
+    notes: list[str] = field(default_factory=list)
+    bites: bool = True
+    injects: bool = True
+    cures: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def inject(self) -> None:
+        self.notes.append(f"inject {self.name}")
+        if not self.injects:
+            raise OSError("no such host")
+
+    def require_bitten(self) -> None:
+        if not self.bites:
+            raise NotYet("all is well")
+
+    def cure(self) -> None:
+        self.notes.append(f"cure {self.name}")
+        if not self.cures:
+            raise OSError("cannot be cured")
+
+
+def test_the_last_fault_is_cured_first_and_times_are_kept() -> None:
+    notes: list[str] = []
+    with Nemesis() as nemesis:
+        first = nemesis.inject(Noted("one", notes))
+        nemesis.inject(Noted("two", notes))
+        assert first.healed is None
+    assert notes == ["inject one", "inject two", "cure two", "cure one"]
+    assert first.healed is not None
+    assert first.begun <= first.bitten <= first.healed
+
+
+def test_healing_twice_cures_once() -> None:
+    fault = Noted("one")
+    nemesis = Nemesis()
+    nemesis.inject(fault)
+    nemesis.heal()
+    nemesis.heal()
+    assert fault.notes == ["inject one", "cure one"]
+
+
+def test_a_fault_that_half_happened_is_cured() -> None:
+    fault = Noted("one", injects=False)
+    with pytest.raises(OSError, match="no such host"), Nemesis() as nemesis:
+        nemesis.inject(fault)
+    assert fault.notes == ["inject one", "cure one"]
+
+
+def test_a_fault_that_does_not_bite_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nemesis_module, "BITES_WITHIN", 0.05)
+    fault = Noted("one", bites=False)
+    with pytest.raises(NothingProved, match=r"did not bite: one: .*all is well"), Nemesis() as nemesis:
+        nemesis.inject(fault)
+    assert fault.notes[-1] == "cure one"
+
+
+def test_a_cure_that_fails_does_not_keep_the_others_from_being_tried() -> None:
+    notes: list[str] = []
+    with pytest.raises(OSError, match="cannot be cured"), Nemesis() as nemesis:
+        nemesis.inject(Noted("one", notes))
+        nemesis.inject(Noted("two", notes, cures=False))
+    assert notes[-2:] == ["cure two", "cure one"]

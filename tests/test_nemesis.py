@@ -75,7 +75,9 @@ def test_a_fault_that_does_not_bite_proves_nothing(monkeypatch: pytest.MonkeyPat
 
 def test_a_cure_that_fails_does_not_keep_the_others_from_being_tried() -> None:
     notes: list[str] = []
-    with pytest.raises(OSError, match="cannot be cured"), Nemesis() as nemesis:
-        nemesis.inject(Noted("one", notes))
-        nemesis.inject(Noted("two", notes, cures=False))
+    nemesis = Nemesis()
+    nemesis.inject(Noted("one", notes))
+    nemesis.inject(Noted("two", notes, cures=False))
+    with pytest.raises(OSError, match="cannot be cured"):
+        nemesis.heal()
     assert notes[-2:] == ["cure two", "cure one"]

@@ -147,3 +147,8 @@ def enter_stand(topology: Topology, run: Run) -> NoReturn:
     behave = [sys.executable, "-m", "behave", "-D", f"accept_run={run.file}", *sys.argv[1:]]
     argv = reentry_argv(topology.stand, behave)
     os.execvp(argv[0], argv)
+
+
+def ids_of(tags: Iterable[str]) -> tuple[str, ...]:
+    """The catalogue ids among a scenario's tags: `@id.FO-01` is FO-01."""
+    return tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id.")))

@@ -1,0 +1,68 @@
+"""behave's hooks, and nothing else: each hands over to `support`."""
+
+import time
+
+from support.cluster.facts import facts_of, secrets_of
+from support.reporting import allure_mending
+from support.reporting.failure_evidence import collect
+from support.reporting.recorder import Recorder
+from support.reporting.redaction import Redactor
+from support.suite import Suite, ids_of
+
+allure_mending.install()  # here, because this file is loaded before the formatters are
+
+
+def before_all(context):
+    """Open the run: its target, and the journal of what it proves."""
+    context.suite = Suite.open(context.config.userdata)
+    features = context._runner.features  # the only way to know what is selected before it runs
+    selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
+    context.recorder = Recorder(
+        context.suite.run.journal,
+        selected,
+        redactor=Redactor(secrets_of(context.suite.cluster)),
+        facts={**facts_of(context.suite.cluster), "Seed": str(context.suite.run.seed)},
+        required=context.suite.run.required,
+    )
+
+
+def before_scenario(context, scenario):
+    """Give the scenario its world, or say what the target lacks for it."""
+    context.recorder.started(scenario)
+    context.world = context.suite.world(scenario.name, ids_of(scenario.effective_tags))
+    context.begun = time.time()
+    if missing := context.suite.missing_for(scenario.effective_tags):
+        scenario.skip(missing)
+
+
+def after_step(context, step):
+    """Keep what a step raised: it tells a broken promise from a broken surrounding, and where to look."""
+    context.raised = step.exception
+
+
+def after_scenario(context, scenario):
+    """Gather evidence of a failure while it can still be seen, clean up, and write the verdict down."""
+    world, trouble = context.world, None
+    if context.recorder.failing(scenario):
+        collect(world.cluster, world.evidence, context.begun, error=context.raised)
+    try:
+        context.suite.close_world(world)
+    except Exception as error:
+        trouble = error
+    context.recorder.ended(scenario, world.evidence.measures, trouble)
+
+
+def after_feature(context, feature):
+    """Account for scenarios that behave ended without calling the hooks above."""
+    context.recorder.feature_ended(feature)
+
+
+def after_all(context):
+    """Remove what is left of the run's data, and close its journal."""
+    if not hasattr(context, "recorder"):
+        return
+    try:
+        context.suite.close()
+    except Exception as error:
+        context.recorder.trouble(error)
+    context.recorder.finished(interrupted=context.aborted)

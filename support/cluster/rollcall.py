@@ -1,0 +1,87 @@
+"""Asks every member at once, so that one that does not answer is a finding and not the end of the question."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import psycopg2
+import requests
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.errors import ConnectFailed
+from support.timeouts import REST
+from support.waiting import NotYet, describe
+
+T = TypeVar("T")
+
+SILENCE = (ConnectFailed, psycopg2.Error, requests.RequestException, NotYet, ValueError)
+"""What is raised where a member gives no (proper) answer."""
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A member gave no answer; `why` is one line."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"no answer ({self.why})"
+
+
+@dataclass(frozen=True)
+class Server:
+    """What one PostgreSQL says of itself. `started` tells one server process from any other."""
+
+    in_recovery: bool
+    started: datetime
+
+
+def ask_each(names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | Silent]:
+    """What each of the names answers to a question, all asked at the same time."""
+
+    def answer(name: str) -> T | Silent:
+        try:
+            return question(name)
+        except SILENCE as error:
+            return Silent(describe(error))
+
+    asked = tuple(names)
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as askers:
+        return dict(zip(asked, askers.map(answer, asked), strict=True))
+
+
+def servers(cluster: Cluster) -> dict[str, Server | Silent]:
+    """What each member's PostgreSQL says of itself, asked directly."""
+    return ask_each(cluster.members, lambda name: server(cluster.of_member(name)))
+
+
+def server(where: sql.Endpoint | sql.Session) -> Server:
+    """The server at the other end of a login."""
+    if isinstance(where, sql.Endpoint):
+        with sql.session(where, connect_timeout=REST, statement_timeout=REST) as session:
+            return server(session)
+    return Server(*sql.rows(where, "SELECT pg_is_in_recovery(), pg_postmaster_start_time()")[0])
+
+
+def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, Mapping[str, str] | Silent]:
+    """The settings of those names, as a session of the application on each member has them."""
+    wanted = list(names)
+
+    def shown(member: str) -> Mapping[str, str]:
+        with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
+            return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s) n", [wanted]))
+
+    return ask_each(cluster.members, shown)
+
+
+def health_checks(cluster: Cluster, paths: Iterable[str]) -> dict[str, Mapping[str, int] | Silent]:
+    """The HTTP status of every health check of every member."""
+    asked = tuple(paths)
+
+    def answers(member: str) -> Mapping[str, int]:
+        return {path: cluster.patroni(member).status_code(path) for path in asked}
+
+    return ask_each(cluster.members, answers)

@@ -1,0 +1,116 @@
+"""How each member stands, in its own words: Patroni's answer about the PostgreSQL beside it, never older than now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from support.checkers.takeover import Candidate, Terms
+from support.cluster.cluster import Cluster
+from support.cluster.patroni import MemberView
+from support.cluster.rollcall import Silent, ask_each
+from support.waiting import NotYet
+
+LEADER = "leader"
+REPLICA = "replica"
+_DEFAULT_ALLOWED_LAG = 1048576  # Patroni's, where maximum_lag_on_failover is not configured
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One member as it is now."""
+
+    role: str
+    """LEADER or REPLICA; by its PostgreSQL, whoever holds the leader key."""
+    state: str
+    """"running" when it serves."""
+    replication: str
+    """"streaming" on a healthy replica, "none" on the leader."""
+    timeline: int
+    wal: int
+    """Up to where it has the WAL, in bytes."""
+    synchronous: bool
+    """It is a synchronous (or quorum) standby, by Patroni's state in the DCS."""
+    started: datetime
+    streams: Mapping[str, str]
+    """Who streams from it -> sync, quorum, potential or async, by its own PostgreSQL."""
+
+
+def standings(cluster: Cluster) -> dict[str, Standing | Silent]:
+    """How every member stands now, all asked at once."""
+    return ask_each(cluster.members, lambda name: standing(cluster, name))
+
+
+def standing(cluster: Cluster, name: str) -> Standing:
+    """How one member stands now. Raises NotYet while its PostgreSQL gives no answer."""
+    return _parsed(name, cluster.patroni(name).status())
+
+
+def makeup(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """The whole cluster as a table: member -> role, PostgreSQL, replication, timeline (beside the leader's)."""
+    leading = standing(cluster, cluster.leader()).timeline
+    return {
+        name: {"answer": str(answer)} if isinstance(answer, Silent) else _row(answer, leading)
+        for name, answer in standings(cluster).items()
+    }
+
+
+def terms(cluster: Cluster) -> Terms:
+    """What Patroni's configuration asks of a replica before it may take over."""
+    leader = cluster.leader()
+    configuration = cluster.patroni(leader).configuration()
+    return Terms(
+        timeline=standing(cluster, leader).timeline,
+        synchronous=bool(configuration.get("synchronous_mode", False)),
+        allowed_lag=int(configuration.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
+    )
+
+
+def candidates(cluster: Cluster) -> tuple[Candidate, ...]:
+    """Every replica that Patroni knows, as a candidate for the leadership."""
+    view = cluster.view()
+    written = standing(cluster, cluster.leader()).wal  # first: what is written meanwhile must not count as lag
+    answers = ask_each((one.name for one in view.replicas), lambda name: standing(cluster, name))
+    return tuple(_candidate(one, answers[one.name], written) for one in view.replicas)
+
+
+def _candidate(member: MemberView, answer: Standing | Silent, written: int) -> Candidate:
+    if isinstance(answer, Silent):
+        return Candidate(member.name, unheard=str(answer))
+    return Candidate(
+        name=member.name,
+        streams=answer.replication == "streaming",
+        timeline=answer.timeline,
+        behind=max(0, written - answer.wal),
+        synchronous=answer.synchronous,
+        barred=_never_leads(member.tags),
+    )
+
+
+def _never_leads(tags: Mapping[str, Any]) -> bool:
+    return bool(tags.get("nofailover", False)) or int(tags.get("failover_priority", 1)) <= 0
+
+
+def _row(member: Standing, leading: int) -> dict[str, str]:
+    return {
+        "role": member.role,
+        "PostgreSQL": member.state,
+        "replication": member.replication,
+        "timeline": "the leader's" if member.timeline == leading else str(member.timeline),
+    }
+
+
+def _parsed(name: str, status: Mapping[str, Any]) -> Standing:
+    if "xlog" not in status:
+        raise NotYet(f"PostgreSQL of {name} is {status.get('state', 'in an unknown state')}")
+    role, wal = str(status["role"]), status["xlog"]
+    return Standing(
+        role=REPLICA if role in ("replica", "standby_leader") else LEADER,
+        state=str(status["state"]),
+        replication=str(status.get("replication_state", "none")),
+        timeline=int(status.get("timeline", 0)),
+        wal=int(wal.get("location", wal.get("received_location", 0)) or 0),
+        synchronous=bool(status.get("sync_standby") or status.get("quorum_standby")),
+        started=datetime.fromisoformat(status["postmaster_start_time"]),
+        streams={one["application_name"]: one["sync_state"] for one in status.get("replication") or ()},
+    )

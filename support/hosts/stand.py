@@ -1,42 +1,94 @@
-"""What every stand offers, whatever it is made of."""
+"""The handles: what the rest of the suite holds of a stand, its hosts and their processes.
 
+A handle keeps no state. It asks the steward each time, so it may be used from any thread and any process, and it
+never speaks of a process that is gone or of another one that got its pid.
+"""
+
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Any
+
+from support.errors import NotAvailable, NotInTime, ProcessFailed
+from support.hosts import state
+from support.hosts.calls import call
+from support.waiting import NotYet, eventually
+
+GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; they are gone in milliseconds unless a disk hangs
+QUICK = 0.01  # seconds between two looks at something that is about to happen
 
 
-class Process(Protocol):
-    """A supervised program on a host, known by (host, name). Handles of several suite processes may coexist."""
+@dataclass(frozen=True)
+class Process:
+    """A supervised program on a host, known by (host, name). It runs until stopped, killed, or the stand ends."""
 
+    stand: Path
+    host: str
     name: str
     log: Path
     """Standard output and error of every incarnation, appended."""
 
     @property
     def pid(self) -> int | None:
-        """Process id as the suite sees it, or None when it does not run (never a zombie)."""
+        """Process id as seen inside the stand, or None when it does not run (never a zombie)."""
+        pid: int | None = self._ask("pid")
+        return pid
 
     def start(self) -> None:
         """Start it, or do nothing when it runs. Raises ProcessFailed when it cannot be executed."""
+        self._ask("start")
 
     def stop(self, within: float = 10.0) -> None:
-        """SIGTERM, then SIGKILL when it is not gone in time; returns when it and its descendants are gone."""
+        """SIGTERM, then SIGKILL when it is not gone in time; returns when it and its descendants are gone.
+
+        What is paused cannot hear SIGTERM, so it is resumed first.
+        """
+        self.resume()
+        self._ask("terminate")
+        try:
+            self._await_gone(within)
+        except NotInTime:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL to it and all its descendants at once; returns when they are gone."""
 
+        def gone() -> None:
+            if killed := self._ask("kill"):
+                raise NotYet(f"still there: {killed}")
+
+        eventually(gone, within=GONE_WITHIN, subject=f"{self.name} on {self.host} is gone", pause=QUICK)
+
     def pause(self) -> None:
         """SIGSTOP to it and all its descendants (a freeze)."""
+        self._ask("pause")
 
     def resume(self) -> None:
         """SIGCONT to what was paused. Harmless when nothing is."""
+        self._ask("resume")
+
+    def _ask(self, verb: str) -> Any:
+        return call(self.stand, verb, host=self.host, name=self.name)
+
+    def _await_gone(self, within: float) -> None:
+        def gone() -> None:
+            if left := self._ask("pids"):
+                raise NotYet(f"still there: {left}")
+
+        eventually(gone, within=within, subject=f"{self.name} on {self.host} is gone", pause=QUICK)
 
 
-class Host(Protocol):
+@dataclass(frozen=True)
+class Host:
     """One machine of the embedded cluster."""
 
+    stand: Path
     name: str
+    number: int
     address: str
     directory: Path
     """Its own directory for configuration, data and logs; survives a power-off."""
@@ -44,38 +96,159 @@ class Host(Protocol):
     @property
     def processes(self) -> Mapping[str, Process]:
         """Every program ever added here, by name, running or not."""
+        names: list[str] = call(self.stand, "programs", host=self.name)
+        return {name: self._process(name) for name in names}
+
+    @property
+    def powered(self) -> bool:
+        """Whether the host is on."""
+        on: bool = call(self.stand, "powered", host=self.name)
+        return on
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
-        """Declare a program of this host (not started yet). The declaration survives a power-off."""
+        """Declare a program of this host (not started yet), or declare it anew; valid from its next start.
+
+        Its environment is the caller's with `env` on top, its working directory that of the host. The declaration
+        survives a power-off.
+        """
+        environment = {**os.environ, **(env or {})}
+        call(self.stand, "add_program", host=self.name, name=name, argv=list(argv), env=environment)
+        return self._process(name)
 
     def argv(self, command: Sequence[str]) -> list[str]:
-        """The argument vector that runs `command` on this host, as the user that its programs run as."""
+        """The argument vector that runs `command` on this host, as the user that its programs run as.
+
+        Valid until the host's next power-off. It works from outside the stand, too.
+        """
+        prefix: list[str] = call(self.stand, "prefix", host=self.name)
+        return reentry_argv(self.stand, [*prefix, *command])
 
     def run(self, command: Sequence[str], timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command there to its end; output captured. Raises ProcessFailed with its output on failure."""
+        try:
+            return subprocess.run(
+                self.argv(command),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=True,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise ProcessFailed(f"{command[0]} on {self.name} did not end within {timeout:g} s") from late
+        except subprocess.CalledProcessError as failed:
+            said = " ".join(f"{failed.stderr}{failed.stdout}".split()) or "it said nothing"
+            raise ProcessFailed(f"{command[0]} on {self.name} ended with {failed.returncode}: {said}") from failed
 
     def power_off(self) -> None:
-        """Every process of the host is gone at once, as by a power cut; returns when none is left."""
+        """Every process of the host is gone at once, as by a power cut; returns when none is left.
+
+        On namespaces nothing says goodbye: peers hear no FIN and no RST, and the address falls silent.
+        """
+
+        def gone() -> None:
+            if left := call(self.stand, "power_off", host=self.name):
+                raise NotYet(f"still there: {left}")
+
+        eventually(gone, within=GONE_WITHIN, subject=f"host {self.name} is off", pause=QUICK)
 
     def power_on(self) -> None:
         """The host is there again, and its declared programs that ran at the power-off are started."""
+        call(self.stand, "power_on", host=self.name)
+
+    def _process(self, name: str) -> Process:
+        return Process(self.stand, self.name, name, self.directory / f"{name}.log")
 
 
-class Stand(Protocol):
-    """A set of hosts that can reach one another, and nobody else."""
+@dataclass(frozen=True)
+class Stand:
+    """A set of hosts that can reach one another, and nobody else. A context manager that closes."""
 
     kind: str
     """"namespaces" or "loopback"."""
     directory: Path
+    published: Mapping[str, tuple[str, int]]
+    """Where each published name is reached from outside: name -> ("127.0.0.1", port)."""
 
     @property
-    def hosts(self) -> Mapping[str, Host]: ...
+    def hosts(self) -> Mapping[str, Host]:
+        """The hosts by name, in the order in which they were added."""
+        facts = call(self.directory, "hosts")
+        return {fact["name"]: _host(self.directory, fact) for fact in facts}
 
     def add_host(self, name: str, number: int) -> Host:
         """Make a host. `number` (2 to 250) is the last part of its address."""
+        return _host(self.directory, call(self.directory, "add_host", name=name, number=number))
 
-    def publish(self, listeners: Mapping[str, int]) -> None:
-        """Serve the sockets bound at the stand's creation (see `Published`); name -> see create()."""
+    def publish(self, targets: Mapping[str, tuple[str, int]]) -> None:
+        """Serve names given to `enter`: what connects to `published[name]` reaches that address and port.
+
+        Replaces what was published before; connections open through it end.
+        """
+        call(self.directory, "publish", targets={name: list(target) for name, target in targets.items()})
 
     def close(self) -> None:
-        """Kill everything on the stand, and undo what it made. Harmless when repeated."""
+        """Kill everything on the stand's hosts and stop publishing. Harmless when repeated, or when it is gone."""
+        if not state.alive(self.directory):
+            return
+        for host in self.hosts.values():
+            host.power_off()
+        self.publish({})
+
+    def end(self, within: float = 10.0) -> None:
+        """End the stand from another process: SIGTERM to its worker, SIGKILL when that takes too long.
+
+        Returns when nothing of it is left. Harmless when it is gone.
+        """
+        for last in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                call(self.directory, "end", signal=int(last))
+                return eventually(self._require_gone, within=within, subject="the stand is gone", pause=QUICK)
+            except NotInTime:
+                if last == signal.SIGKILL:
+                    raise
+            except NotAvailable:
+                return None
+        return None
+
+    def _require_gone(self) -> None:
+        if state.alive(self.directory):
+            raise NotYet("its steward is alive")
+
+    def __enter__(self) -> "Stand":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def attach(directory: Path) -> Stand:
+    """The stand that lives in `directory`, with full control. Raises NotAvailable when none does."""
+    facts = state.read(directory)
+    return Stand(facts.kind, directory.absolute(), facts.published)
+
+
+def reentry_argv(directory: Path, command: Sequence[str]) -> list[str]:
+    """The argument vector that runs `command` inside the stand, with the caller's working directory.
+
+    It is `command` itself for a caller who is inside already, and on loopback, where there is no inside. Raises
+    NotAvailable when the stand is gone.
+    """
+    facts = state.read(directory)
+    if facts.pid_namespace == state.own_pid_namespace():
+        return list(command)
+    enter = ["nsenter", f"--target={facts.steward}", "--preserve-credentials"]
+    spaces = ["--user", "--net", "--mount", "--ipc", "--uts", "--pid"]
+    return [*enter, *spaces, "--", "env", f"--chdir={os.getcwd()}", *command]
+
+
+def _host(stand: Path, fact: Mapping[str, object]) -> Host:
+    return Host(
+        stand,
+        str(fact["name"]),
+        int(str(fact["number"])),
+        str(fact["address"]),
+        Path(str(fact["directory"])),
+    )

@@ -1,0 +1,97 @@
+"""The stand made of namespaces: each host a network, PID, mount, IPC and UTS namespace of its own.
+
+A host lives as long as its first process, a `sleep`: when that is killed the kernel kills everything else on the
+host, and only lets it go when all is gone.
+"""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from support.hosts import brands, kernel, switch
+from support.hosts.machines import Machine, Program, become
+
+USER = 1000  # who the programs are on their hosts: PostgreSQL refuses to be root
+PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bin/sh\n"
+LOCAL_NAMES = "127.0.0.1 localhost\n::1 localhost\n"
+
+
+class NamespaceGround:
+    """Makes hosts of namespaces. To be made by PID 1 of new user, network, PID, mount, IPC and UTS namespaces."""
+
+    def __init__(self, directory: Path, stand: int) -> None:
+        self._stand = stand
+        self._passwd, self._names = directory / "passwd", directory / "names"
+        self._passwd.write_text(PASSWD)
+        self._names.write_text(LOCAL_NAMES)
+        _own_mounts()
+        kernel.bind(self._names, "/etc/hosts")
+        self._switch = switch.Switch()
+
+    def address(self, number: int) -> str:
+        """See Ground."""
+        return switch.address(number)
+
+    def introduce(self, machines: Sequence[Machine]) -> None:
+        """See Ground."""
+        lines = [f"{machine.address} {machine.name}\n" for machine in machines]
+        self._names.write_text(LOCAL_NAMES + "".join(lines))  # in place: this very file is bound on every host
+
+    def power_on(self, machine: Machine) -> None:
+        """See Ground."""
+        init = kernel.fork_across(_leave_for_own_machine, lambda: self._become_init(machine))
+        machine.init = init
+        self._switch.connect(machine.number, init)
+        kernel.fork_told(lambda: _bring_up(machine.number, init))
+
+    def power_off(self, machine: Machine) -> list[int]:
+        """See Ground. First the cable, so that the dying say no goodbye to their peers."""
+        if machine.init is None:
+            return []
+        self._switch.disconnect(machine.number)
+        brands.send([machine.init], signal.SIGKILL)
+        return [machine.init]
+
+    def prefix(self, machine: Machine) -> list[str]:
+        """See Ground."""
+        spaces = ["--net", "--uts", "--ipc", "--pid", "--mount"]
+        user = [f"--map-user={USER}", f"--map-group={USER}", f"--wd={machine.directory}"]
+        return ["nsenter", f"--target={machine.init}", *spaces, "--", "unshare", "--user", *user, "--"]
+
+    def spawn(self, machine: Machine, program: Program) -> int:
+        """See Ground."""
+        init = machine.init
+        assert init is not None
+
+        def act() -> None:
+            kernel.own_user_namespace(USER, USER)
+            brands.wear(brands.brand(self._stand, machine.number, program.number))
+            become(program, program.argv, machine.directory)
+
+        return kernel.fork_across(lambda: kernel.join(init), act)
+
+    def _become_init(self, machine: Machine) -> NoReturn:
+        os.setsid()
+        _own_mounts()
+        kernel.bind(self._passwd, "/etc/passwd")
+        kernel.set_hostname(machine.name)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kept by exec: orphans are reaped by the kernel
+        os.execvp("sleep", [f"host:{machine.name}", "infinity"])
+
+
+def _leave_for_own_machine() -> None:
+    kernel.unshare(kernel.OWN_MACHINE)
+
+
+def _bring_up(number: int, init: int) -> None:
+    kernel.join(init, ["net"])
+    switch.bring_up(number)
+
+
+def _own_mounts() -> None:
+    """What must not be shared with, or outlive, the processes that use it."""
+    kernel.keep_mounts_private()
+    kernel.mount("proc", "/proc")
+    kernel.mount("tmpfs", "/dev/shm", "mode=1777")  # PostgreSQL leaves files there when it is killed

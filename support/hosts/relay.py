@@ -1,0 +1,184 @@
+"""Publishing: connections to ports on this machine's 127.0.0.1 are led to hosts of the stand.
+
+A listening socket stays in the network namespace where it was made. So the sockets are bound before the stand is
+entered, and a small process inside accepts on them, connects to the host, and copies both ways. One process, one
+thread, no queue: what is read is written at once, and who does not read is not read for.
+"""
+
+import os
+import resource
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from support.errors import UsageError
+from support.hosts import brands, kernel
+
+LOCALHOST = "127.0.0.1"
+CHUNK = 1 << 18  # bytes read at once, and so the most that waits for a slow reader in one direction
+CONNECT_ATTEMPTS = 3  # SYNs sent to a silent host: it is given up after 15 seconds
+Address = tuple[str, int]
+
+
+def bind(names: Sequence[str], preferred: Mapping[str, int]) -> dict[str, socket.socket]:
+    """A listening socket on 127.0.0.1 for each name, on its preferred port where that is free."""
+    return {name: _listener(preferred.get(name, 0)) for name in names}
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return socket.create_server((LOCALHOST, port), backlog=512)
+    except OSError:
+        if port == 0:
+            raise
+        return _listener(0)
+
+
+class Relay:
+    """The steward's hold on the process that copies."""
+
+    def __init__(self, listeners: Mapping[str, socket.socket]) -> None:
+        self._listeners = listeners
+        self._targets: Mapping[str, Address] = {}
+        self._pid: int | None = None
+
+    def lead(self, targets: Mapping[str, Address]) -> None:
+        """Lead each name to an address, and no other name anywhere; what was open ends."""
+        if unknown := sorted(set(targets) - set(self._listeners)):
+            raise UsageError(f"cannot publish {', '.join(unknown)}: not named when the stand was entered")
+        self._targets = targets
+        if self._pid is not None:
+            brands.send([self._pid], signal.SIGKILL)
+        self._pid = kernel.fork(self._copy) if targets else None
+
+    def note_end(self, pid: int) -> None:
+        """A child of the steward has ended; when it was the one that copies, another takes over."""
+        if pid == self._pid:
+            self._pid = None
+            self.lead(self._targets)
+
+    def _copy(self) -> None:
+        kernel.set_name("accept-relay")
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        used = {name: self._listeners[name] for name in self._targets}
+        kernel.close_all_but([listener.fileno() for listener in used.values()])
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        copy([(listener, self._targets[name]) for name, listener in used.items()])
+
+
+@dataclass(eq=False)
+class Way:
+    """One direction of a connection."""
+
+    source: socket.socket
+    sink: socket.socket
+    waiting: bytes = b""
+    ended: bool = False
+    """The source has said its last; the sink knows when nothing waits any more."""
+
+    def carry(self) -> None:
+        """Pass on what the source has, as far as the sink takes it. Raises OSError when either is broken."""
+        if not self.waiting and not self.ended:
+            try:
+                self.waiting = self.source.recv(CHUNK)
+                self.ended = not self.waiting
+            except BlockingIOError:
+                return
+        if self.waiting:
+            try:
+                self.waiting = self.waiting[self.sink.send(self.waiting) :]
+            except BlockingIOError:
+                return
+        if self.ended:
+            self.sink.shutdown(socket.SHUT_WR)
+
+
+class Connection:
+    """A client, the host that it is led to, and the two ways between them."""
+
+    def __init__(self, selector: selectors.BaseSelector, client: socket.socket, target: Address) -> None:
+        self._selector = selector
+        self._host = socket.socket()
+        self._ends = (client, self._host)
+        self._ways = (Way(client, self._host), Way(self._host, client))
+        for end in self._ends:
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._host.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, CONNECT_ATTEMPTS)
+        self._host.connect_ex(target)
+        self._selector.register(self._host, selectors.EVENT_WRITE, self.connected)
+
+    def connected(self, end: socket.socket, events: int) -> None:
+        """The host has answered, or not."""
+        if end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._close()
+        else:
+            self._listen()
+
+    def ready(self, end: socket.socket, events: int) -> None:
+        """One end can be read or written."""
+        try:
+            for way in self._ways:
+                if (end is way.source and events & selectors.EVENT_READ and not way.ended) or (
+                    end is way.sink and events & selectors.EVENT_WRITE and way.waiting
+                ):
+                    way.carry()
+        except OSError:
+            self._close()
+        else:
+            self._listen()
+
+    def _listen(self) -> None:
+        """Wait for what can happen next: data where none waits, room where some does."""
+        if all(way.ended and not way.waiting for way in self._ways):
+            return self._close()
+        onward, back = self._ways
+        self._await(onward.source, onward, back)
+        self._await(onward.sink, back, onward)
+        return None
+
+    def _await(self, end: socket.socket, outgoing: Way, incoming: Way) -> None:
+        events = selectors.EVENT_WRITE if incoming.waiting else 0
+        if not outgoing.waiting and not outgoing.ended:
+            events |= selectors.EVENT_READ
+        known = self._selector.get_map().get(end)
+        if known is None and events:
+            self._selector.register(end, events, self.ready)
+        elif known is not None and not events:
+            self._selector.unregister(end)
+        elif known is not None and (known.events, known.data) != (events, self.ready):
+            self._selector.modify(end, events, self.ready)
+
+    def _close(self) -> None:
+        for end in self._ends:
+            if self._selector.get_map().get(end) is not None:
+                self._selector.unregister(end)
+            end.close()
+
+
+def copy(routes: Sequence[tuple[socket.socket, Address]]) -> None:
+    """Accept on each listener and lead to its address, for ever."""
+    with selectors.DefaultSelector() as selector:
+        for listener, target in routes:
+            listener.setblocking(False)
+            selector.register(listener, selectors.EVENT_READ, _accepting(selector, target))
+        while True:
+            for key, events in selector.select():
+                key.data(key.fileobj, events)
+
+
+def _accepting(selector: selectors.BaseSelector, target: Address) -> Callable[[socket.socket, int], None]:
+    def accept(listener: socket.socket, events: int) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:  # it gave up, or no file is free: the next one
+            return
+        Connection(selector, client, target)
+
+    return accept

@@ -1,0 +1,91 @@
+"""What is known of a stand on disk: two files in its directory.
+
+`lock` is locked by the steward for as long as it lives; the kernel lets go of it whatever the steward dies of, so
+it tells a living stand from a dead one without a guess. `stand.json` says how to find it.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from support.errors import NotAvailable, UsageError
+
+LOCK, FACTS, SOCKET = "lock", "stand.json", "steward"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How to find a living stand."""
+
+    kind: str
+    """"namespaces" or "loopback"."""
+    steward: int
+    """The steward's pid, as seen from outside."""
+    pid_namespace: str
+    """The stand's pid namespace, as `readlink /proc/self/ns/pid` shows it; the system's own on loopback."""
+    published: Mapping[str, tuple[str, int]]
+
+
+def own_pid_namespace() -> str:
+    """The pid namespace of this process."""
+    return os.readlink("/proc/self/ns/pid")
+
+
+def require_free(directory: Path) -> None:
+    """Raises UsageError when a stand lives in `directory`."""
+    if alive(directory):
+        raise UsageError(f"a stand lives in {directory} already; end it, or choose another directory")
+
+
+def take(directory: Path) -> int:
+    """Lock `directory` for the stand of this process; returns the file that must stay open."""
+    fresh = directory / f"{LOCK}.{os.getpid()}"
+    file = os.open(fresh, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    fresh.rename(directory / LOCK)  # locked before anybody sees it: never stale by mistake
+    return file
+
+
+def alive(directory: Path) -> bool:
+    """Whether a stand lives in `directory`."""
+    return _lock_is(directory, held=True)
+
+
+def stale(directory: Path) -> bool:
+    """Whether a stand lived in `directory` and is dead: what it left on disk may be removed."""
+    return _lock_is(directory, held=False)
+
+
+def write(directory: Path, facts: Facts) -> None:
+    """Say how to find the stand, for this user only."""
+    fresh = directory / f"{FACTS}.new"
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(asdict(facts), indent=2))
+    fresh.rename(directory / FACTS)
+
+
+def read(directory: Path) -> Facts:
+    """How to find the stand that lives in `directory`. Raises NotAvailable when it is dead, or never was."""
+    if not alive(directory):
+        word = "is gone" if stale(directory) else "was never made"
+        raise NotAvailable(f"the stand in {directory} {word}; start one first")
+    found = json.loads((directory / FACTS).read_text())
+    published = {name: (address, port) for name, (address, port) in found.pop("published").items()}
+    return Facts(**found, published=published)
+
+
+def _lock_is(directory: Path, *, held: bool) -> bool:
+    try:
+        file = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return held
+    finally:
+        os.close(file)
+    return not held

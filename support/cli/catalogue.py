@@ -1,0 +1,51 @@
+"""`accept steps`: the step catalogue, read from the sources of the steps without running them."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+STEPS = Path("steps")
+KEYWORDS = ("given", "when", "then", "step")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One wording, and what it does."""
+
+    keyword: str
+    """given, when, then; step for any of them."""
+    wording: str
+    meaning: str
+    """The docstring; empty where there is none."""
+    file: Path
+    line: int
+
+    @property
+    def words(self) -> str:
+        """All that a search looks at."""
+        return f"{self.keyword} {self.wording} {self.meaning} {self.file.stem}".lower()
+
+
+def steps(folder: Path = STEPS) -> tuple[Step, ...]:
+    """Every step there is, by file and line."""
+    return tuple(step for file in sorted(folder.glob("*.py")) for step in _steps_of(file))
+
+
+def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Those steps that speak of all of the words, in any order."""
+    return tuple(step for step in among if all(word in step.words for word in words.lower().split()))
+
+
+def _steps_of(file: Path) -> Iterator[Step]:
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        meaning = ast.get_docstring(node) or ""
+        for decorator in reversed(node.decorator_list):
+            match decorator:
+                case ast.Call(func=ast.Name(id=keyword), args=[ast.Constant(value=str(wording)), *_]) if (
+                    keyword in KEYWORDS
+                ):
+                    yield Step(keyword, wording, meaning, file, node.lineno)

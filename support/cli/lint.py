@@ -1,0 +1,31 @@
+"""`accept lint`: how the scenarios are written, and whether every step of theirs means exactly one thing."""
+
+from pathlib import Path
+
+from support.cli import behaving, gherkin_rules
+from support.cli.gherkin_rules import Finding
+from support.cli.places import FEATURES
+from support.errors import UsageError
+
+
+def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
+    """All findings against the feature files of a folder, by file and line."""
+    files = sorted(folder.rglob("*.feature"))
+    outlines, findings = gherkin_rules.read(files)
+    if not findings:
+        findings = (*gherkin_rules.check(outlines), *_steps_without_meaning(folder))
+    return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
+
+
+def _steps_without_meaning(folder: Path) -> tuple[Finding, ...]:
+    """Undefined steps, by behave's dry run; ambiguous ones end it before it begins."""
+    try:
+        planned = behaving.plan([str(folder)])
+    except UsageError as error:
+        return (Finding(folder, 0, str(error)),)
+    return tuple(
+        Finding(Path(file), int(line), f"no step is worded {step!r}")
+        for scenario in planned
+        for file, _, line in [scenario.location.rpartition(":")]
+        for step in scenario.undefined
+    )

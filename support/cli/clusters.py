@@ -1,0 +1,99 @@
+"""The clusters that `accept up` started: where they are kept, which of them live, and how to reach them."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from support.cluster.topology import Topology
+from support.errors import UsageError
+from support.hosts import Stand, attach, stale
+from support.hosts.state import alive
+from support.suite import CLUSTERS, RUNS
+
+DEFAULT = "main"
+NEWEST = "up"
+"""As a target: the cluster that was started last, whatever its name."""
+_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,29}$")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One cluster's folder under `.accept/clusters`."""
+
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def stand_directory(self) -> Path:
+        return self.directory / "stand"
+
+    @property
+    def file(self) -> Path:
+        """Its topology; written when it is ready."""
+        return self.directory / "topology.json"
+
+    @property
+    def log(self) -> Path:
+        """What the process that keeps it up had to say."""
+        return self.directory / "accept.log"
+
+    @property
+    def lives(self) -> bool:
+        return alive(self.stand_directory)
+
+    @cached_property
+    def topology(self) -> Topology:
+        return Topology.load(self.file)
+
+    @cached_property
+    def stand(self) -> Stand:
+        return attach(self.stand_directory)
+
+    def remove(self) -> None:
+        """Remove what it left on the disk."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def kept(name: str) -> Kept:
+    """The folder of that name, whether there is a cluster or not. Raises UsageError for a name that cannot be one."""
+    if not _NAME.match(name) or name == NEWEST:
+        raise UsageError(f"a cluster cannot be named {name!r}; a name is of small letters, digits and dashes")
+    return Kept((CLUSTERS / name).absolute())
+
+
+def living() -> tuple[Kept, ...]:
+    """The clusters that are up and ready, the newest first."""
+    found = [Kept(path.parent.absolute()) for path in CLUSTERS.glob("*/topology.json")]
+    ready = [one for one in found if one.lives]
+    return tuple(sorted(ready, key=lambda one: one.file.stat().st_mtime, reverse=True))
+
+
+def find(name: str | None) -> Kept:
+    """The living cluster of that name; without a name (or by "up") the newest. Raises UsageError if there is none."""
+    there = living()
+    if not there:
+        raise UsageError("no cluster is up; ./accept up starts one")
+    if name is None or name == NEWEST:
+        return there[0]
+    for one in there:
+        if one.name == name:
+            return one
+    raise UsageError(f"no cluster {name!r} is up; there is {', '.join(one.name for one in there)}")
+
+
+def sweep() -> None:
+    """Remove what dead clusters and dead runs left on the disk: their data, and the passwords of it."""
+    for folder in _folders():
+        if stale(folder / "stand"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders() -> Iterator[Path]:
+    for place in (CLUSTERS, RUNS):
+        yield from place.glob("*/")

@@ -1,0 +1,124 @@
+"""Settings: three sources, one name each, and complaints that can be acted upon."""
+
+import os
+
+import pytest
+
+from support.errors import UsageError
+from support.settings import TARGET_FIELDS, Settings
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch, tmp_path):
+    """No setting of this machine's user, and no accept.toml."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_nothing_said_means_a_cluster_of_our_own():
+    settings = Settings.load()
+    assert not settings.external
+    assert (settings.accept_members, settings.accept_etcd, settings.accept_stand) == (3, 3, "auto")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RUVECTOR_HOST", "db.example"),
+        ("RUVECTOR_PORT", "5433"),
+        ("RUVECTOR_DB", "claims"),
+        ("RUVECTOR_USER", "jo"),
+        ("RUVECTOR_PASSWORD", "x"),
+        ("RUVECTOR_SSLMODE", "require"),
+        ("REDIS_HOST", "cache.example"),
+        ("REDIS_PORT", "6380"),
+        ("REDIS_PASSWORD", "x"),
+        ("HAPROXY_PRIMARY_PORT", "5000"),
+        ("HAPROXY_REPLICA_PORT", "5001"),
+        ("ENABLE_PATRONI", "true"),
+        ("PATRONI_HOSTS", "a,b"),
+        ("PATRONI_PORT", "8009"),
+        ("ENABLE_CITUS", "true"),
+        ("CITUS_COORDINATOR", "c.example"),
+        ("CITUS_WORKERS", "w1,w2"),
+    ],
+)
+def test_any_variable_of_the_target_means_that_target(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert Settings.load().external
+    assert name.lower() in TARGET_FIELDS
+
+
+def test_an_empty_variable_says_nothing(monkeypatch):
+    monkeypatch.setenv("RUVECTOR_HOST", "")
+    assert not Settings.load().external
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monkeypatch, nowhere):
+    nowhere.joinpath("accept.toml").write_text('ruvector_host = "file"\nruvector_db = "file"\nruvector_user = "file"\n')
+    monkeypatch.setenv("RUVECTOR_HOST", "environment")
+    monkeypatch.setenv("RUVECTOR_DB", "environment")
+    settings = Settings.load({"RUVECTOR_HOST": "said"})
+    assert (settings.ruvector_host, settings.ruvector_db, settings.ruvector_user) == ("said", "environment", "file")
+
+
+def test_what_is_not_said_on_the_command_line_overrides_nothing(monkeypatch):
+    monkeypatch.setenv("RUVECTOR_HOST", "environment")
+    assert Settings.load({"ruvector_host": None}).ruvector_host == "environment"
+
+
+def test_names_are_split_at_commas_and_spaces_do_not_matter(monkeypatch):
+    monkeypatch.setenv("PATRONI_HOSTS", "10.0.0.1, 10.0.0.2 ,,10.0.0.3")
+    assert Settings.load().patroni_hosts == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+def test_limits_come_from_the_file_by_catalogue_id(nowhere):
+    nowhere.joinpath("accept.toml").write_text("[limits]\nPF-01 = 0.2\n")
+    settings = Settings.load()
+    assert settings.limits == {"PF-01": 0.2}
+    assert not settings.external
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "54.32"])
+def test_a_port_that_is_none_is_named_with_its_value_in_one_line(monkeypatch, port):
+    monkeypatch.setenv("RUVECTOR_PORT", port)
+    with pytest.raises(UsageError) as caught:
+        Settings.load()
+    assert "RUVECTOR_PORT" in str(caught.value)
+    assert port in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_status == 2
+
+
+def test_each_wrong_setting_has_its_own_line(monkeypatch):
+    monkeypatch.setenv("RUVECTOR_PORT", "abc")
+    monkeypatch.setenv("REDIS_PORT", "def")
+    with pytest.raises(UsageError) as caught:
+        Settings.load()
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == ["RUVECTOR_PORT", "REDIS_PORT"]
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("password")])
+def test_no_password_is_ever_shown(monkeypatch, name):
+    monkeypatch.setenv(name.upper(), "hunter2-in-the-clear")
+    settings = Settings.load()
+    assert getattr(settings, name).get_secret_value() == os.environ[name.upper()]
+    assert "hunter2" not in f"{settings!r} {settings}"
+    with pytest.raises(UsageError) as caught:
+        Settings.load({name: ["hunter2-in-the-clear"]})
+    assert name.upper() in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_broken_file_is_named(nowhere):
+    nowhere.joinpath("accept.toml").write_text("ruvector_host = ")
+    with pytest.raises(UsageError, match=r"accept\.toml"):
+        Settings.load()
+
+
+def test_settings_are_facts(monkeypatch):
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.load().ruvector_host = "changed"  # type: ignore[misc]

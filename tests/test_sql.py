@@ -1,0 +1,125 @@
+"""What an error of a real PostgreSQL means for the operation that met it; sessions and their time limits."""
+
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from support import sql
+from support.errors import ConnectFailed
+from support.history import Outcome
+from support.waiting import NotYet, eventually
+
+
+@pytest.fixture
+def table(postgres):
+    """A table with one row; a duplicate is noticed at once in `id`, and at commit in `late`."""
+    sql.execute(postgres, "CREATE TABLE claims (id int PRIMARY KEY, late int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    sql.execute(postgres, "INSERT INTO claims VALUES (1, 1)")
+    yield postgres
+    sql.execute(postgres, "DROP TABLE claims")
+
+
+def error_of(session: sql.Session, statement: str) -> sql.Error:
+    with pytest.raises(sql.Error) as caught:
+        sql.execute(session, statement)
+    return caught.value
+
+
+def await_running(endpoint: sql.Endpoint, statement: str) -> int:
+    """The process id of the backend that runs that statement."""
+
+    def running() -> int:
+        query = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+        if not (found := sql.rows(endpoint, query, [statement])):
+            raise NotYet("it does not run")
+        return int(found[0][0])
+
+    return eventually(running, within=5, subject="the statement runs")
+
+
+def killed_while_running(endpoint: sql.Endpoint, statement: str) -> sql.Error:
+    """The error of an autocommitted statement whose backend is terminated in the middle of it."""
+    caught: list[sql.Error] = []
+
+    def work() -> None:
+        with sql.session(endpoint) as session:
+            caught.append(error_of(session, statement))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    pid = await_running(endpoint, statement)
+    sql.value(endpoint, "SELECT pg_terminate_backend(%s)", [pid])
+    worker.join(10)
+    return caught[0]
+
+
+def test_what_the_server_refused_certainly_did_not_happen(table):
+    with sql.session(table) as session:
+        error = error_of(session, "INSERT INTO claims VALUES (1, 2)")
+    assert sql.outcome_of(error, committing=True) is Outcome.FAIL
+    assert sql.condition_of(error) == "unique violation"
+
+
+def test_what_the_server_refused_at_commit_certainly_did_not_happen(table):
+    with sql.session(table, autocommit=False) as session:
+        sql.execute(session, "INSERT INTO claims VALUES (2, 1)")
+        with pytest.raises(sql.Error) as caught:
+            session.commit()
+    assert sql.outcome_of(caught.value, committing=True) is Outcome.FAIL
+    assert sql.value(table, "SELECT count(*) FROM claims") == 1
+
+
+def test_a_statement_that_timed_out_certainly_did_not_happen(table):
+    with sql.session(table, statement_timeout=0.1) as session:
+        error = error_of(session, "INSERT INTO claims SELECT 3, 3 FROM pg_sleep(5)")
+    assert sql.condition_of(error) == "query canceled"
+    assert sql.outcome_of(error, committing=True) is Outcome.FAIL
+
+
+def test_nobody_can_tell_what_became_of_a_commit_whose_session_was_cut(table):
+    error = killed_while_running(table, "INSERT INTO claims SELECT 4, 4 FROM pg_sleep(30)")
+    assert sql.outcome_of(error, committing=True) is Outcome.UNKNOWN
+
+
+def test_a_session_cut_before_the_commit_was_sent_certainly_wrote_nothing(table):
+    error = killed_while_running(table, "INSERT INTO claims SELECT 5, 5 FROM pg_sleep(30)")
+    assert sql.outcome_of(error, committing=False) is Outcome.FAIL
+
+
+def test_a_connection_closed_without_a_word_leaves_the_commit_unknown():
+    error = sql.Error("server closed the connection unexpectedly")
+    assert error.pgcode is None
+    assert sql.outcome_of(error, committing=True) is Outcome.UNKNOWN
+
+
+def test_without_a_login_nothing_was_sent(postgres):
+    with pytest.raises(ConnectFailed) as caught:
+        sql.connect(replace(postgres, password="wrong-on-purpose"))
+    assert sql.outcome_of(caught.value, committing=True) is Outcome.FAIL
+    assert "wrong-on-purpose" not in str(caught.value)
+    assert f"127.0.0.1:{postgres.port}" in str(caught.value)
+
+
+def test_a_host_that_accepts_and_never_answers_is_given_up_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        begun = time.monotonic()
+        with pytest.raises(ConnectFailed, match=rf"127\.0\.0\.1:{port}/.*timeout expired"):
+            sql.connect(sql.Endpoint("a silent host", "127.0.0.1", port, "db", "jo", "x"), connect_timeout=2)
+        assert time.monotonic() - begun < 4
+
+
+def test_a_session_commits_each_statement_unless_told_otherwise(table):
+    with sql.session(table) as session:
+        sql.execute(session, "INSERT INTO claims VALUES (6, 6)")
+    with sql.session(table, autocommit=False) as session:
+        sql.execute(session, "INSERT INTO claims VALUES (7, 7)")
+    assert sql.rows(table, "SELECT id FROM claims ORDER BY id") == [(1,), (6,)]
+
+
+def test_a_value_that_is_not_there_is_no_value(table):
+    with pytest.raises(LookupError, match="no row from"):
+        sql.value(table, "SELECT id FROM claims WHERE id = 99")

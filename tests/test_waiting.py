@@ -1,0 +1,88 @@
+"""Waiting: the one module that sleeps."""
+
+import time
+
+import pytest
+
+from support.errors import NotInTime
+from support.waiting import NotYet, describe, eventually, throughout
+
+
+class Counter:
+    """A probe that is so from a certain call on."""
+
+    def __init__(self, so_at: int, error: BaseException | None = None) -> None:
+        self.so_at, self.error, self.calls = so_at, error or NotYet("still closed"), 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls < self.so_at:
+            raise self.error
+        return f"open at call {self.calls}"
+
+
+def test_what_becomes_so_is_returned():
+    probe = Counter(so_at=4)
+    assert eventually(probe, within=5, subject="the door is open") == "open at call 4"
+
+
+def test_what_is_so_at_once_costs_no_pause():
+    begun = time.monotonic()
+    eventually(Counter(so_at=1), within=5, subject="the door is open")
+    assert time.monotonic() - begun < 0.02
+
+
+def test_what_does_not_become_so_says_subject_observation_and_both_times():
+    with pytest.raises(NotInTime) as caught:
+        eventually(Counter(so_at=10**9), within=0.2, subject="the door is open")
+    assert str(caught.value).startswith("the door is open: not so after 0.2 s (allowed: 0.2 s)")
+    assert str(caught.value).endswith("last observed: still closed")
+    assert isinstance(caught.value, AssertionError), "it must count as a broken promise"
+
+
+def test_no_time_at_all_still_means_one_look():
+    assert eventually(Counter(so_at=1), within=0, subject="the door is open") == "open at call 1"
+    with pytest.raises(NotInTime):
+        eventually(Counter(so_at=2), within=0, subject="the door is open")
+
+
+def test_the_last_look_is_at_the_end_of_the_time():
+    begun = time.monotonic()
+
+    def opens_late() -> None:
+        if time.monotonic() - begun < 0.3:
+            raise NotYet("closed")
+
+    eventually(opens_late, within=0.3, subject="the door is open", pause=10)
+
+
+def test_a_failed_assertion_of_the_probe_is_not_so_yet():
+    probe = Counter(so_at=2, error=AssertionError("1 != 2"))
+    assert eventually(probe, within=1, subject="they agree") == "open at call 2"
+
+
+def test_other_errors_are_raised_at_once_unless_named():
+    probe = Counter(so_at=3, error=ConnectionResetError("reset"))
+    with pytest.raises(ConnectionResetError):
+        eventually(probe, within=1, subject="it answers")
+    assert probe.calls == 1
+    assert eventually(probe, within=1, subject="it answers", retry_on=(ConnectionError,)) == "open at call 3"
+
+
+def test_throughout_looks_at_the_beginning_and_at_the_end():
+    looks: list[float] = []
+    calls = throughout(lambda: looks.append(time.monotonic()), seconds=0.3, pause=0.1)
+    assert calls == len(looks) >= 3
+    assert looks[-1] - looks[0] >= 0.3
+
+
+def test_throughout_stops_at_the_first_exception():
+    probe = Counter(so_at=2, error=AssertionError("it flickered"))
+    with pytest.raises(AssertionError, match="flickered"):
+        throughout(probe, seconds=5)
+    assert probe.calls == 1
+
+
+def test_an_error_without_words_is_described_by_its_type():
+    assert describe(TimeoutError()) == "TimeoutError"
+    assert describe(ValueError("two\n  lines")) == "two lines"

@@ -2,11 +2,12 @@
 
 import time
 
-from support.cluster.facts import facts_of, secrets_of
-from support.reporting import allure_mending
 from support.reporting.failure_evidence import collect
 from support.reporting.recorder import Recorder
 from support.reporting.redaction import Redactor
+
+from support.cluster.facts import facts_of, secrets_of
+from support.reporting import allure_mending
 from support.suite import Suite, ids_of
 
 allure_mending.install()  # here, because this file is loaded before the formatters are

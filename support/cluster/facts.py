@@ -30,7 +30,8 @@ def secrets_of(cluster: Cluster) -> list[str]:
     topology = cluster.topology
     logins = (topology.application, topology.administrator, topology.statistics and topology.statistics.login)
     passwords = [login.password for login in logins if login]
-    return [*filter(None, [*passwords, topology.redis and topology.redis.password, *topology.further_secrets])]
+    redis = [topology.redis.password or ""] if topology.redis else []
+    return [password for password in (*passwords, *redis, *topology.further_secrets) if password]
 
 
 def _database(cluster: Cluster) -> Iterator[tuple[str, str]]:

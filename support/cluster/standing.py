@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from support.checkers.takeover import Candidate, Terms
 from support.cluster.cluster import Cluster
-from support.cluster.patroni import MemberView
 from support.cluster.rollcall import Silent, ask_each
 from support.waiting import NotYet
 
 LEADER = "leader"
 REPLICA = "replica"
-_DEFAULT_ALLOWED_LAG = 1048576  # Patroni's, where maximum_lag_on_failover is not configured
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class Standing:
     synchronous: bool
     """It is a synchronous (or quorum) standby, by Patroni's state in the DCS."""
     started: datetime
+    """When its PostgreSQL started; tells one server process from any other."""
     streams: Mapping[str, str]
     """Who streams from it -> sync, quorum, potential or async, by its own PostgreSQL."""
 
@@ -50,45 +48,15 @@ def makeup(cluster: Cluster) -> dict[str, dict[str, str]]:
     """The whole cluster as a table: member -> role, PostgreSQL, replication, timeline (beside the leader's)."""
     leading = standing(cluster, cluster.leader()).timeline
     return {
-        name: {"answer": str(answer)} if isinstance(answer, Silent) else _row(answer, leading)
+        name: {"role": str(answer)} if isinstance(answer, Silent) else _row(answer, leading)
         for name, answer in standings(cluster).items()
     }
 
 
-def terms(cluster: Cluster) -> Terms:
-    """What Patroni's configuration asks of a replica before it may take over."""
+def roles(cluster: Cluster) -> dict[str, str]:
+    """Every member -> LEADER when it holds the leader key, else REPLICA. Raises NotYet without a leader."""
     leader = cluster.leader()
-    configuration = cluster.patroni(leader).configuration()
-    return Terms(
-        timeline=standing(cluster, leader).timeline,
-        synchronous=bool(configuration.get("synchronous_mode", False)),
-        allowed_lag=int(configuration.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
-    )
-
-
-def candidates(cluster: Cluster) -> tuple[Candidate, ...]:
-    """Every replica that Patroni knows, as a candidate for the leadership."""
-    view = cluster.view()
-    written = standing(cluster, cluster.leader()).wal  # first: what is written meanwhile must not count as lag
-    answers = ask_each((one.name for one in view.replicas), lambda name: standing(cluster, name))
-    return tuple(_candidate(one, answers[one.name], written) for one in view.replicas)
-
-
-def _candidate(member: MemberView, answer: Standing | Silent, written: int) -> Candidate:
-    if isinstance(answer, Silent):
-        return Candidate(member.name, unheard=str(answer))
-    return Candidate(
-        name=member.name,
-        streams=answer.replication == "streaming",
-        timeline=answer.timeline,
-        behind=max(0, written - answer.wal),
-        synchronous=answer.synchronous,
-        barred=_never_leads(member.tags),
-    )
-
-
-def _never_leads(tags: Mapping[str, Any]) -> bool:
-    return bool(tags.get("nofailover", False)) or int(tags.get("failover_priority", 1)) <= 0
+    return {name: LEADER if name == leader else REPLICA for name in cluster.members}
 
 
 def _row(member: Standing, leading: int) -> dict[str, str]:

@@ -1,67 +1,93 @@
 """Who can tell which member leads, each by its own means."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from support.checkers.election import Testimony
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
-from support.cluster.rollcall import SILENCE, Server, Silent, ask_each, health_checks, server, servers
+from support.cluster.rollcall import SILENCE, Silent, ask_each, health_checks, server, servers
 from support.waiting import describe
 
 STRANGER = "a server that is no member"
 
 
-def testimonies(cluster: Cluster, witnesses: Iterable[str]) -> list[Testimony]:
+@dataclass
+class Testimony:
+    """What witnesses said."""
+
+    seen: dict[str, set[str]] = field(default_factory=dict)
+    """Witness -> whom it saw leading."""
+    unheard: dict[str, str] = field(default_factory=dict)
+    """Witness -> why it did not see everything."""
+
+    def hear(self, witness: str, answers: Mapping[str, set[str] | Silent]) -> None:
+        """Take down whom a witness names, by each member that it looked at or asked."""
+        said = [answer for answer in answers.values() if not isinstance(answer, Silent)]
+        silent = [f"{name} {answer}" for name, answer in answers.items() if isinstance(answer, Silent)]
+        self.seen[witness] = set[str]().union(*said)
+        if silent:
+            self.unheard[witness] = ", ".join(silent)
+
+
+def testimony(cluster: Cluster, witnesses: Iterable[str]) -> Testimony:
     """What the witnesses of those names say now. Raises LookupError for a name that is not in WITNESSES."""
-    return [testimony for name in witnesses for testimony in WITNESSES[name](cluster)]
+    taken = Testimony()
+    for name in witnesses:
+        WITNESSES[name](cluster, taken)
+    return taken
 
 
-def _every_patroni(cluster: Cluster) -> list[Testimony]:
-    views = ask_each(cluster.members, lambda name: cluster.patroni(name).cluster())
-    return [
-        Testimony(f"Patroni of {name}", frozenset(), str(view))
-        if isinstance(view, Silent)
-        else Testimony(f"Patroni of {name}", frozenset(member.name for member in view.members if member.leads))
-        for name, view in views.items()
-    ]
+def _patroni_of_every_member(cluster: Cluster, taken: Testimony) -> None:
+    def leaders(name: str) -> set[str]:
+        return {member.name for member in cluster.patroni(name).cluster().members if member.leads}
+
+    for name, answer in ask_each(cluster.members, leaders).items():
+        taken.hear(f"Patroni of {name}", {name: answer})
 
 
-def _health_checks(cluster: Cluster) -> list[Testimony]:
+def _health_check_of_every_member(cluster: Cluster, taken: Testimony) -> None:
     answers = health_checks(cluster, ["/primary"])
-    leading = {name: answer["/primary"] == 200 for name, answer in answers.items() if not isinstance(answer, Silent)}
-    return [_taken_together("the members' health checks", leading, answers)]
+    taken.hear(
+        "the members' health checks",
+        {
+            name: answer if isinstance(answer, Silent) else {name} if answer["/primary"] == 200 else set()
+            for name, answer in answers.items()
+        },
+    )
 
 
-def _sql_on_every_member(cluster: Cluster) -> list[Testimony]:
+def _sql_on_every_member(cluster: Cluster, taken: Testimony) -> None:
     answers = servers(cluster)
-    leading = {name: not answer.in_recovery for name, answer in answers.items() if isinstance(answer, Server)}
-    return [_taken_together("SQL on every member", leading, answers)]
+    taken.hear(
+        "SQL on every member",
+        {
+            name: answer if isinstance(answer, Silent) else set() if answer.in_recovery else {name}
+            for name, answer in answers.items()
+        },
+    )
 
 
-def _write_endpoint(cluster: Cluster) -> list[Testimony]:
-    name = "the write endpoint"
+def _write_endpoint(cluster: Cluster, taken: Testimony) -> None:
+    witness = "the write endpoint"
     try:
         reached = server(cluster.write)
     except SILENCE as error:
-        return [Testimony(name, frozenset(), str(Silent(describe(error))))]
-    members = {one for one, answer in servers(cluster).items() if answer == reached}
-    return [Testimony(name, frozenset(members or {STRANGER}))]
+        taken.hear(witness, {"it gave": Silent(describe(error))})
+    else:
+        taken.hear(
+            witness, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {STRANGER}}
+        )
 
 
-def _dcs(cluster: Cluster) -> list[Testimony]:
+def _leader_key(cluster: Cluster, taken: Testimony) -> None:
     holder = etcd.key(cluster.topology, "leader")
-    return [Testimony("the leader key in the DCS", frozenset({holder} if holder else ()))]
+    taken.hear("the leader key in the DCS", {"": {holder} if holder else set()})
 
 
-def _taken_together(witness: str, leading: Mapping[str, bool], answers: Mapping[str, object]) -> Testimony:
-    unheard = "; ".join(f"{name}: {answer}" for name, answer in answers.items() if isinstance(answer, Silent))
-    return Testimony(witness, frozenset(name for name, leads in leading.items() if leads), unheard)
-
-
-WITNESSES: Mapping[str, Callable[[Cluster], list[Testimony]]] = {
-    "the Patroni of every member": _every_patroni,
-    "the health check of every member": _health_checks,
+WITNESSES: Mapping[str, Callable[[Cluster, Testimony], None]] = {
+    "the Patroni of every member": _patroni_of_every_member,
+    "the health check of every member": _health_check_of_every_member,
     "SQL on every member": _sql_on_every_member,
     "the write endpoint": _write_endpoint,
-    "the leader key in the DCS": _dcs,
+    "the leader key in the DCS": _leader_key,
 }

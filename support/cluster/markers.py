@@ -1,0 +1,60 @@
+"""Markers: rows that are written to be looked for elsewhere."""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.errors import ConnectFailed
+from support.waiting import NotYet, eventually
+
+_LOOK_AGAIN_AFTER = 0.01  # seconds: what is measured is in milliseconds
+
+
+def write(where: sql.Endpoint | sql.Session, namespace: str, key: str) -> float:
+    """Commit a marker; returns the time at which the commit was acknowledged (monotonic clock)."""
+    sql.execute(where, "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)", [namespace, key, key])
+    return time.monotonic()
+
+
+def is_there(where: sql.Endpoint | sql.Session, namespace: str, key: str) -> bool:
+    """Whether a marker is seen there now."""
+    found = sql.rows(where, "SELECT value FROM memory_entries WHERE namespace = %s AND key = %s", [namespace, key])
+    return found == [(key,)]
+
+
+def await_seen(where: sql.Endpoint | sql.Session, namespace: str, key: str, within: float, at: str) -> None:
+    """Wait until a marker is seen there; `at` is how the message speaks of the place."""
+
+    def seen() -> None:
+        if not is_there(where, namespace, key):
+            raise NotYet("it is not there")
+
+    eventually(
+        seen,
+        within=max(0.0, within),
+        subject=f"{key}, committed, is seen on {at}",
+        retry_on=(ConnectFailed, sql.Error),
+        pause=_LOOK_AGAIN_AFTER,
+    )
+
+
+def delays(cluster: Cluster, namespace: str, count: int, within: float) -> Mapping[str, list[float]]:
+    """Write markers, one after another; replica -> the seconds from each one's commit until it was seen there.
+
+    Raises NotInTime, which names the replica, when one takes longer than `within` seconds. Replicas are looked at
+    in turn, so that a delay is never too small, and too large by a look at the others.
+    """
+    with ExitStack() as opened:
+        writer = opened.enter_context(sql.session(cluster.write))
+        readers = {
+            name: opened.enter_context(sql.session(cluster.of_member(name))) for name in sorted(cluster.replicas())
+        }
+        seen: dict[str, list[float]] = {name: [] for name in readers}
+        for key in (f"marker {number}" for number in range(count)):
+            committed = write(writer, namespace, key)
+            for name, reader in readers.items():
+                await_seen(reader, namespace, key, committed + within - time.monotonic(), f"replica {name}")
+                seen[name].append(time.monotonic() - committed)
+        return seen

@@ -1,0 +1,68 @@
+"""Which replica could lead if the leader died now, by the rules that Patroni applies.
+
+Source: patroni/ha.py, `is_failover_possible`
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from support.cluster.cluster import Cluster
+from support.cluster.patroni import MemberView
+from support.cluster.rollcall import Silent, ask_each
+from support.cluster.standing import Standing, standing
+
+_DEFAULT_ALLOWED_LAG = 1048576  # Patroni's, where maximum_lag_on_failover is not configured
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of a replica before it may take over."""
+
+    timeline: int
+    written: int
+    """Up to where the leader has the WAL, in bytes."""
+    allowed_lag: int
+    """In bytes of WAL."""
+    synchronous: bool
+    """Only a synchronous standby may, so that no acknowledged write is lost."""
+
+    def obstacles_of(self, member: MemberView, answer: Standing | Silent) -> list[str]:
+        """Why this replica may not take over now; empty when it may."""
+        if isinstance(answer, Silent):
+            return [str(answer)]
+        behind = max(0, self.written - answer.wal)
+        found = {
+            "it is tagged never to lead": never_leads(member.tags),
+            "it does not stream": answer.replication != "streaming",
+            "it is not a synchronous standby": self.synchronous and not answer.synchronous,
+            f"it is on timeline {answer.timeline}, the leader on {self.timeline}": answer.timeline != self.timeline,
+            f"it is {behind} bytes behind, {self.allowed_lag} are allowed": behind > self.allowed_lag,
+        }
+        return [obstacle for obstacle, there in found.items() if there]
+
+
+def obstacles(cluster: Cluster) -> dict[str, list[str]]:
+    """Replica -> why it may not take over now, of every replica that Patroni knows."""
+    asked = terms(cluster)  # first: what is written afterwards must not count as lag
+    view = cluster.view()
+    answers = ask_each((one.name for one in view.replicas), lambda name: standing(cluster, name))
+    return {one.name: asked.obstacles_of(one, answers[one.name]) for one in view.replicas}
+
+
+def terms(cluster: Cluster) -> Terms:
+    """What Patroni's configuration, and how far the leader is, ask of a replica. Raises NotYet without a leader."""
+    leader = cluster.leader()
+    configuration = cluster.patroni(leader).configuration()
+    now = standing(cluster, leader)
+    return Terms(
+        timeline=now.timeline,
+        written=now.wal,
+        allowed_lag=int(configuration.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
+        synchronous=bool(configuration.get("synchronous_mode", False)),
+    )
+
+
+def never_leads(tags: Mapping[str, Any]) -> bool:
+    """Whether a member's tags bar it from leading."""
+    return bool(tags.get("nofailover", False)) or int(tags.get("failover_priority", 1)) <= 0

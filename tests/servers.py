@@ -1,6 +1,7 @@
 """Throw-away servers for the tests: a PostgreSQL of the wheel, each gone with its test session."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,5 +41,5 @@ def postgres(directory: Path, port: int) -> Iterator[sql.Endpoint]:
         )
         yield endpoint
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # does not wait for sessions to end, as SIGTERM would
         server.wait(20)

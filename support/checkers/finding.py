@@ -1,5 +1,6 @@
 """What a checker answers: it holds, it does not hold, or nobody can tell."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from support.errors import NothingProved
@@ -32,7 +33,7 @@ class Finding:
         return cls(None, words)
 
 
-def listed(things: list[object], most: int = 5) -> str:
+def listed(things: Sequence[object], most: int = 5) -> str:
     """The first few, and how many more there are."""
     shown = ", ".join(map(str, things[:most]))
     return f"{shown}, and {len(things) - most} more" if len(things) > most else shown

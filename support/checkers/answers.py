@@ -1,0 +1,24 @@
+"""Whether each client got the answers to its own questions, and no other's."""
+
+from collections.abc import Callable
+
+from support.checkers.finding import Finding
+from support.history import History, Outcome
+
+
+def each_answer_is_its_askers(history: History, right: Callable[[str], str]) -> Finding:
+    """Every answer (the value of an operation "ask") is the right one to its question (the operation's key).
+
+    Unknown when nothing was answered.
+    """
+    answered = history.of(action="ask", outcome=Outcome.OK)
+    if not answered:
+        return Finding.unknown("no question was answered")
+    wrong = [operation for operation in answered if operation.value != right(operation.key)]
+    if not wrong:
+        return Finding.true(f"{len(answered)} answers, each its asker's own")
+    first = wrong[0]
+    return Finding.false(
+        f"{len(wrong)} of {len(answered)} answers are not the asker's own: client {first.client} asked {first.key!r} "
+        f"and was answered {first.value!r}, not {right(first.key)!r}"
+    )

@@ -1,0 +1,36 @@
+"""A ledger: clients append, nobody changes what was appended; so whatever is missing later was lost."""
+
+import time
+
+from support import sql
+from support.history import History, Operation, Outcome
+from support.workloads.client import Task
+from support.workloads.runner import Script, Turn
+
+APPEND, READ = "append", "read"
+_APPEND = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)"
+# FOR UPDATE, so that no server that has stopped to lead can answer.
+_READ = "SELECT value FROM memory_entries WHERE namespace = %s ORDER BY key FOR UPDATE"
+
+
+def appends(namespace: str, times: int | None = None) -> Script:
+    """Each client appends entries of its own, `times` of them or until it is stopped; no two have the same value."""
+
+    def script(turn: Turn) -> Task | None:
+        if turn.number == times:
+            return None
+        entry = f"{turn.client}-{turn.number}"
+        return Task(APPEND, entry, entry, lambda session: _append(session, namespace, entry))
+
+    return script
+
+
+def _append(session: sql.Session, namespace: str, entry: str) -> None:
+    sql.execute(session, _APPEND, [namespace, entry, entry])
+
+
+def read_back(where: sql.Endpoint | sql.Session, namespace: str, history: History) -> None:
+    """Record all that the ledger holds, as one operation whose value is the list of it."""
+    begun = time.monotonic()
+    found = [value for (value,) in sql.rows(where, _READ, [namespace])]
+    history.append(Operation(-1, READ, namespace, found, Outcome.OK, begun, time.monotonic()))

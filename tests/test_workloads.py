@@ -1,0 +1,203 @@
+"""Workloads against a real PostgreSQL: what is recorded, what is raised, what happens to a client that hangs."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import free_port
+from hamcrest import assert_that, is_
+
+from support import sql
+from support.errors import NotInTime
+from support.history import History, Outcome
+from support.waiting import eventually
+from support.workloads import counter, ledger, questions
+from support.workloads.client import Task
+from support.workloads.runner import Script, Turn, Workload
+
+
+@pytest.fixture(scope="module")
+def database(postgres: sql.Endpoint) -> sql.Endpoint:
+    sql.execute(
+        postgres,
+        "CREATE TABLE IF NOT EXISTS memory_entries (namespace text, key text, value text, version bigint, "
+        "PRIMARY KEY (namespace, key))",
+    )
+    return postgres
+
+
+def always(perform: Callable[[sql.Session], Any], times: int | None = None, transaction: bool = False) -> Script:
+    """The same task in every turn."""
+
+    def script(turn: Turn) -> Task | None:
+        return None if turn.number == times else Task("try", str(turn.number), None, perform, transaction)
+
+    return script
+
+
+def outcomes(history: History) -> list[Outcome]:
+    return [operation.outcome for operation in history]
+
+
+def test_every_operation_is_in_the_history(database: sql.Endpoint) -> None:
+    with Workload(database, ledger.appends("all", times=10), clients=4) as workload:
+        workload.await_end(10)
+    ledger.read_back(database, "all", workload.history)
+    acknowledged = {one.value for one in workload.history.of(action="append", outcome=Outcome.OK)}
+    assert len(acknowledged) == 40
+    assert set(workload.history.of(action="read")[0].value) == acknowledged
+    assert all(one.begun <= one.ended for one in workload.history)
+
+
+def test_clients_are_at_work_at_the_same_time(database: sql.Endpoint) -> None:
+    with Workload(database, questions.questions(2), clients=20) as workload:
+        workload.await_end(10)
+    first = [min(one.begun for one in workload.history if one.client == client) for client in range(20)]
+    last = [max(one.ended for one in workload.history if one.client == client) for client in range(20)]
+    assert max(first) < min(last)
+
+
+def test_the_same_seed_gives_the_same_chances(database: sql.Endpoint) -> None:
+    def drawn(seed: int) -> dict[tuple[int, str], Any]:
+        def script(turn: Turn) -> Task | None:
+            value = turn.random.random()
+            return None if turn.number == 3 else Task("draw", str(turn.number), value, lambda _: None)
+
+        with Workload(database, script, clients=2, seed=seed) as workload:
+            workload.await_end(10)
+        return {(one.client, one.key): one.value for one in workload.history}
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    assert len(set(drawn(1).values())) == 6
+
+
+def test_increments_under_a_row_lock_all_count(database: sql.Endpoint) -> None:
+    counter.create(database, "locked")
+    with Workload(database, counter.increments("locked", times=20), clients=5) as workload:
+        workload.await_end(20)
+    assert counter.reading(database, "locked") == 100
+    assert sorted(one.value for one in workload.history) == list(range(1, 101))
+
+
+def test_a_refused_statement_is_a_fail_and_the_client_goes_on(database: sql.Endpoint) -> None:
+    with Workload(database, always(lambda one: sql.execute(one, "SELECT 1/0"), times=3), clients=1) as workload:
+        workload.await_end(10)
+    assert outcomes(workload.history) == [Outcome.FAIL] * 3
+    assert "division by zero" in next(iter(workload.history)).error
+
+
+def test_a_transaction_that_is_refused_leaves_nothing_and_the_session_is_used_again(database: sql.Endpoint) -> None:
+    backends = set()
+
+    def twice(session: sql.Session) -> None:
+        backends.add(session.get_backend_pid())
+        sql.execute(session, "INSERT INTO memory_entries VALUES ('twice', 'key', '')")
+        sql.execute(session, "INSERT INTO memory_entries VALUES ('twice', 'key', '')")
+
+    with Workload(database, always(twice, times=3, transaction=True), clients=1) as workload:
+        workload.await_end(10)
+    assert outcomes(workload.history) == [Outcome.FAIL] * 3
+    assert sql.value(database, "SELECT count(*) FROM memory_entries WHERE namespace = 'twice'") == 0
+    assert len(backends) == 1
+
+
+def test_a_client_whose_session_is_killed_logs_in_again(database: sql.Endpoint) -> None:
+    def die_first(turn: Turn) -> Task | None:
+        statement = "SELECT pg_terminate_backend(pg_backend_pid())" if turn.number == 0 else "SELECT 1"
+        return None if turn.number == 2 else Task("try", "", None, lambda session: sql.execute(session, statement))
+
+    with Workload(database, die_first, clients=1) as workload:
+        workload.await_end(10)
+    assert outcomes(workload.history) == [Outcome.UNKNOWN, Outcome.OK]
+
+
+def test_where_nobody_listens_every_operation_fails_for_certain() -> None:
+    nobody = sql.Endpoint("nobody", "127.0.0.1", free_port(), "postgres", "postgres", "")
+    with Workload(nobody, ledger.appends("nowhere", times=2), clients=2) as workload:
+        workload.await_end(10)
+    assert outcomes(workload.history) == [Outcome.FAIL] * 4
+    assert workload.acknowledged == 0
+
+
+def test_a_client_hangs_up_on_a_server_that_outlasts_its_patience(database: sql.Endpoint) -> None:
+    def sleep(session: sql.Session) -> None:
+        sql.execute(session, "SELECT set_config('statement_timeout', '0', false)")  # as if the server were frozen
+        sql.execute(session, "SELECT pg_sleep(30)")
+
+    begun = time.monotonic()
+    with Workload(database, always(sleep, times=1), clients=1, patience=2) as workload:
+        workload.await_end(10)
+    assert outcomes(workload.history) == [Outcome.UNKNOWN]
+    assert 2 < time.monotonic() - begun < 6
+
+
+def test_an_error_that_is_no_answer_of_the_database_is_raised(database: sql.Endpoint) -> None:
+    def mistaken(turn: Turn) -> Task | None:
+        if turn.client == 2 and turn.number == 5:
+            raise ZeroDivisionError("a mistake in the script")
+        return Task("try", "", None, lambda _: None)
+
+    workload = Workload(database, mistaken, clients=3)
+    workload.start()
+    with pytest.raises(ZeroDivisionError, match="a mistake"):
+        workload.await_end(10)
+    assert not workload.running
+    workload.stop()  # says it once
+
+
+def test_an_error_before_the_first_operation_does_not_hang_the_start(database: sql.Endpoint) -> None:
+    def mistaken(turn: Turn) -> Task | None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Workload(database, mistaken, clients=3).start()
+
+
+def test_an_error_of_the_body_comes_first_and_that_of_a_client_is_noted(database: sql.Endpoint) -> None:
+    from_now_on = threading.Event()
+
+    def mistaken(turn: Turn) -> Task | None:
+        if from_now_on.is_set():
+            raise ZeroDivisionError
+        return Task("try", "", None, lambda _: None)
+
+    workload = Workload(database, mistaken, clients=1)
+
+    def body() -> None:
+        with workload:
+            from_now_on.set()
+            eventually(lambda: assert_that(workload.running, is_(False)), within=5, subject="the client is stopped")
+            raise KeyError("of the body")
+
+    with pytest.raises(KeyError) as caught:
+        body()
+    assert any("ZeroDivisionError" in note for note in caught.value.__notes__)
+
+
+def test_stopping_ends_clients_that_would_go_on_for_ever(database: sql.Endpoint) -> None:
+    workload = Workload(database, ledger.appends("endless"), clients=3)
+    workload.start()
+    workload.await_acknowledged(30, within=10)
+    assert workload.running
+    workload.stop()
+    assert not workload.running
+    assert workload.acknowledged >= 30
+
+
+def test_waiting_for_what_does_not_come_says_how_far_it_came(database: sql.Endpoint) -> None:
+    with (
+        Workload(database, always(lambda _: None, times=5), clients=1) as workload,
+        pytest.raises(NotInTime, match="more operations of 1 clients of a throw-away PostgreSQL"),
+    ):
+        workload.await_acknowledged(1000, within=0.3)
+
+
+def test_eight_clients_get_through_a_thousand_writes_a_second(database: sql.Endpoint) -> None:
+    with Workload(database, ledger.appends("fast"), clients=8) as workload:
+        begun = time.monotonic()
+        workload.await_acknowledged(3000, within=30)
+        elapsed = time.monotonic() - begun
+    assert 3000 / elapsed > 1000

@@ -48,6 +48,13 @@ class Plan:
     tell: int
     """The pipe to the caller for what went wrong; closed when all is well."""
 
+    def let_go(self) -> None:
+        """Close what the steward alone needs; its own copies stay open."""
+        os.close(self.lifeline)
+        os.close(self.tell)
+        for listener in self.listeners.values():
+            listener.close()
+
 
 def enter(kind: str, directory: Path, publish: Sequence[str] = (), prefer: Mapping[str, int] | None = None) -> Stand:
     """Make a stand in `directory` and go on inside it. Call it early: before threads, and with nothing buffered.
@@ -71,7 +78,6 @@ def enter(kind: str, directory: Path, publish: Sequence[str] = (), prefer: Mappi
     sys.stderr.flush()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if inner := os.fork():
-        os.close(lifeline)
         said = _stay_outside(plan, inner, hear)
         os.close(hold)
         _handle(usual)
@@ -85,9 +91,7 @@ def enter(kind: str, directory: Path, publish: Sequence[str] = (), prefer: Mappi
 
 def _stay_outside(plan: Plan, inner: int, hear: int) -> str:
     """Wait for the other half, and end as it ends. Returns only when it failed to begin: what it said."""
-    os.close(plan.tell)
-    for listener in plan.listeners.values():
-        listener.close()
+    plan.let_go()
     kernel.become_subreaper()
     _pass_on_to(inner)
     with open(hear) as pipe:
@@ -104,28 +108,25 @@ def _become_steward_and_worker(plan: Plan) -> None:
     try:
         seen_from_outside = int(os.readlink("/proc/self"))
         if plan.kind == NAMESPACES:
-            seen_from_outside = _wrap()
+            seen_from_outside = _wrap(plan)
         lock = state.take(plan.directory)
         steward = Steward(plan.directory, plan.number, _ground(plan), relay.Relay(plan.listeners))
-        published = {name: listener.getsockname() for name, listener in plan.listeners.items()}
-        facts = state.Facts(plan.kind, seen_from_outside, state.own_pid_namespace(), published)
-        state.write(plan.directory, facts)
+        state.write(plan.directory, _facts(plan, seen_from_outside))
         line = calls.listen(plan.directory)
         worker = os.fork()
     except BaseException as error:
         os.write(plan.tell, describe(error).encode())
         os._exit(1)
-    os.close(plan.tell)
     if worker:
+        os.close(plan.tell)
         _serve(plan, steward, worker, line)
+    plan.let_go()
+    os.close(lock)
+    line.close()
     brands.wear(brands.brand(plan.number, brands.SUITE, brands.ANY_COMMAND))  # with all that the worker starts
-    for file in (lock, plan.lifeline):
-        os.close(file)
-    for stewards in (line, *plan.listeners.values()):
-        stewards.close()
 
 
-def _wrap() -> int:
+def _wrap(plan: Plan) -> int:
     """Move into namespaces. Returns in their first process alone: its pid as seen from outside.
 
     Should a parent die before it is asked to take its child along, the lifeline still ends the steward.
@@ -134,7 +135,7 @@ def _wrap() -> int:
     kernel.own_user_namespace(0, 0)
     kernel.unshare(kernel.OWN_MACHINE)
     if steward := os.fork():
-        kernel.close_all_but([])
+        plan.let_go()
         kernel.set_name("accept-wrapper")
         _pass_on_to(steward)
         os._exit(_exit_status(steward))
@@ -153,6 +154,11 @@ def _serve(plan: Plan, steward: Steward, worker: int, line: socket) -> NoReturn:
         _sweep(plan.number)
     finally:
         os._exit(status)
+
+
+def _facts(plan: Plan, steward: int) -> state.Facts:
+    published = {name: listener.getsockname() for name, listener in plan.listeners.items()}
+    return state.Facts(plan.kind, steward, state.own_pid_namespace(), published)
 
 
 def _ground(plan: Plan) -> Ground:

@@ -16,6 +16,10 @@ OWN_MACHINE = NEW_MOUNT | NEW_UTS | NEW_IPC | NEW_PID | NEW_NET  # all that a ma
 MACHINE_SPACES = ("net", "uts", "ipc", "pid", "mnt")  # the same, as /proc/<pid>/ns names them
 _PARENT_DEATH_SIGNAL, _NAME, _SUBREAPER = 1, 15, 36
 _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
+_OFTEN_CHANGED = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+    *(signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ),
+)
 _FAILED = "failed: "
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +86,22 @@ def set_name(name: str) -> None:
 def fork(act: Callable[[], object]) -> int:
     """Fork a child that does `act` and ends; what it raises goes to standard error. Returns its pid."""
     return os.fork() or _do(act, tell=2)
+
+
+def stand_alone(name: str, keep: Sequence[int]) -> None:
+    """Make this freshly forked process one of its own: session, name, signals, and only the files to `keep`."""
+    set_name(name)
+    os.setsid()
+    usual_signals()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # it is Python still: an OSError is wanted
+    close_all_but(keep)
+
+
+def usual_signals() -> None:
+    """Handle signals as a new program does, whatever the parent did."""
+    signal.set_wakeup_fd(-1)
+    for number in _OFTEN_CHANGED:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def close_all_but(kept: Sequence[int]) -> None:

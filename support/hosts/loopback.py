@@ -10,8 +10,10 @@ import shutil
 import socket
 from collections.abc import Sequence
 
+from support.errors import NotAvailable
 from support.hosts import brands, kernel
 from support.hosts.machines import Machine, Program, become
+from support.hosts.switch import Switch
 
 RESERVED_PORT = 64999  # on each stand's own address; who has bound it has the whole 127.x.y.*
 ATTEMPTS = 100
@@ -41,6 +43,13 @@ class LoopbackGround:
         """See Ground."""
         host = brands.host_of(self._brand(machine))
         return brands.kill(lambda number: brands.host_of(number) == host)
+
+    def switch(self) -> Switch:
+        """See Ground."""
+        raise NotAvailable(
+            "a loopback stand cannot cut or slow down the network between its hosts: they share one; it takes a "
+            "stand of namespaces"
+        )
 
     def prefix(self, machine: Machine) -> list[str]:
         """See Ground."""

@@ -1,13 +1,13 @@
 """What the steward knows of its hosts, and what the two kinds of stand must be able to do with them."""
 
 import os
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+from support.hosts import kernel
+from support.hosts.switch import Switch
 
 
 @dataclass
@@ -54,6 +54,9 @@ class Ground(Protocol):
     def prefix(self, machine: Machine) -> list[str]:
         """What to put before a command so that it runs there, as the programs' user."""
 
+    def switch(self) -> Switch:
+        """What its packets go through. Raises NotAvailable when nothing of that kind can be led astray."""
+
     def spawn(self, machine: Machine, program: Program) -> int:
         """Start a program in a session of its own; returns its pid. Raises OSError when it cannot be executed."""
 
@@ -65,8 +68,6 @@ def become(program: Program, argv: Sequence[str], directory: Path) -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for target, source in enumerate((nothing, log, log)):
         os.dup2(source, target)
-    signal.set_wakeup_fd(-1)
-    for number in RESET:
-        signal.signal(number, signal.SIG_DFL)
+    kernel.usual_signals()
     os.chdir(directory)
     os.execvpe(argv[0], list(argv), program.env)

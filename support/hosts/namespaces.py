@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from support.hosts import brands, kernel, switch
+from support.hosts import brands, kernel
 from support.hosts.machines import Machine, Program, become
+from support.hosts.switch import Switch, address, bring_up
 
 USER = 1000  # who the programs are on their hosts: PostgreSQL refuses to be root
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bin/sh\n"
@@ -28,11 +29,11 @@ class NamespaceGround:
         self._names.write_text(LOCAL_NAMES)
         _own_mounts()
         kernel.bind(self._names, "/etc/hosts")
-        self._switch = switch.Switch()
+        self._switch = Switch()
 
     def address(self, number: int) -> str:
         """See Ground."""
-        return switch.address(number)
+        return address(number)
 
     def introduce(self, machines: Sequence[Machine]) -> None:
         """See Ground."""
@@ -53,6 +54,10 @@ class NamespaceGround:
         self._switch.disconnect(machine.number)
         brands.send([machine.init], signal.SIGKILL)
         return [machine.init]
+
+    def switch(self) -> Switch:
+        """See Ground."""
+        return self._switch
 
     def prefix(self, machine: Machine) -> list[str]:
         """See Ground."""
@@ -87,7 +92,7 @@ def _leave_for_own_machine() -> None:
 
 def _bring_up(number: int, init: int) -> None:
     kernel.join(init, ["net"])
-    switch.bring_up(number)
+    bring_up(number)
 
 
 def _own_mounts() -> None:

@@ -5,7 +5,6 @@ entered, and a small process inside accepts on them, connects to the host, and c
 thread, no queue: what is read is written at once, and who does not read is not read for.
 """
 
-import os
 import resource
 import selectors
 import signal
@@ -60,13 +59,8 @@ class Relay:
             self.lead(self._targets)
 
     def _copy(self) -> None:
-        kernel.set_name("accept-relay")
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
         used = {name: self._listeners[name] for name in self._targets}
-        kernel.close_all_but([listener.fileno() for listener in used.values()])
+        kernel.stand_alone("accept-relay", keep=[listener.fileno() for listener in used.values()])
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         copy([(listener, self._targets[name]) for name, listener in used.items()])

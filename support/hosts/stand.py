@@ -16,6 +16,7 @@ from typing import Any
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import state
 from support.hosts.calls import call
+from support.hosts.network import Network
 from support.waiting import NotYet, eventually
 
 GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; they are gone in milliseconds unless a disk hangs
@@ -187,13 +188,20 @@ class Stand:
         """
         call(self.directory, "publish", targets={name: list(target) for name, target in targets.items()})
 
+    @property
+    def network(self) -> Network:
+        """What can be done to the network between the hosts."""
+        return Network(self.directory)
+
     def close(self) -> None:
         """Kill everything on the stand's hosts and stop publishing. Harmless when repeated, or when it is gone."""
-        if not state.alive(self.directory):
-            return
-        for host in self.hosts.values():
-            host.power_off()
-        self.publish({})
+
+        def closed() -> None:
+            if left := call(self.directory, "close"):
+                raise NotYet(f"still there: {left}")
+
+        if state.alive(self.directory):
+            eventually(closed, within=GONE_WITHIN, subject="the stand is empty", pause=QUICK)
 
     def end(self, within: float = 10.0) -> None:
         """End the stand from another process: SIGTERM to its worker, SIGKILL when that takes too long.
@@ -202,7 +210,7 @@ class Stand:
         """
         for last in (signal.SIGTERM, signal.SIGKILL):
             try:
-                call(self.directory, "end", signal=int(last))
+                call(self.directory, "end", number=int(last))
                 return eventually(self._require_gone, within=within, subject="the stand is gone", pause=QUICK)
             except NotInTime:
                 if last == signal.SIGKILL:

@@ -2,24 +2,49 @@
 
 Routed, not bridged: a `/32` route leads to each host that is on. Who has none is behind the *sink*, a cable that
 nobody reads: a packet for a host that is off vanishes, as it does on a real network, and no error tells the sender.
+Network faults are *detours*: rules that lead some packets into the sink, or through the shaper. They are about
+addresses, so they outlast the power-off of a host.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
 NETWORK, STAND_NUMBER = "10.77.0", 1
 GATEWAY = "169.254.1.1"  # the switch's end of every cable
-SINK, SINK_TABLE = "sink", 77
 LINK_SCOPE = 253  # RT_SCOPE_LINK: directly at the other end of the cable
-MAIN_TABLE, LOCAL_TABLE = 254, 255
-LOCAL_PRIORITY = 5000  # of the rule "what is for us is for us", moved from 0 to leave room for rules of ours
 LOOPBACK = 1  # its interface number in every network namespace
+TCP = 6
+MAIN_TABLE, LOCAL_TABLE = 254, 255  # in a lookup the local one must come first
+SINK, SINK_TABLE, SINK_PRIORITY = "sink", 77, 1000
+SHAPED, SHAPED_TABLE, SHAPED_PRIORITY = "shaped", 78, 3000
+BACK_PRIORITY = 2500  # (less the table's number) of what comes back from the shaper: on, unless that is cut
+LOCAL_PRIORITY = 5000  # of the rule "what is for us is for us", moved from 0 to make room for detours
 
 
-def address(number: int) -> str:
-    """The address of the host with that number."""
-    return f"{NETWORK}.{number}"
+@dataclass(frozen=True)
+class Detour:
+    """Packets that are led astray. None stands for any."""
+
+    table: int
+    source: int | None = None
+    """The number of the host that sent them, STAND_NUMBER for the suite itself."""
+    target: int | None = None
+    port: int | None = None
+    """Of the target; TCP only."""
+
+    def rule(self) -> dict[str, object]:
+        """The kernel's words for it."""
+        priority = SINK_PRIORITY if self.table == SINK_TABLE else SHAPED_PRIORITY
+        rule: dict[str, object] = {"table": self.table, "priority": priority}
+        if self.source is not None:
+            rule |= {"src": address(self.source), "src_len": 32}
+        if self.target is not None:
+            rule |= {"dst": address(self.target), "dst_len": 32}
+        if self.port is not None:
+            rule |= {"ip_proto": TCP, "dport_range": f"{self.port}:{self.port}"}
+        return rule
 
 
 class Switch:
@@ -27,35 +52,65 @@ class Switch:
 
     def __init__(self) -> None:
         self._kernel = IPRoute()
+        self._detours: set[Detour] = set()
         self._kernel.link("set", index=LOOPBACK, state="up")
         self._kernel.addr("add", index=LOOPBACK, address=address(STAND_NUMBER), prefixlen=32)
         for setting, value in (("ip_forward", 1), ("conf/all/rp_filter", 0), ("conf/default/rp_filter", 0)):
-            Path("/proc/sys/net/ipv4", setting).write_text(str(value))
+            _set(setting, value)
         self._kernel.rule("add", table=LOCAL_TABLE, priority=LOCAL_PRIORITY)
         self._kernel.rule("del", table=LOCAL_TABLE, priority=0)
-        self._make_sink()
+        self._lay_stub(SINK, SINK_TABLE)
+        sink = self._index(SINK)
+        self._kernel.route("add", dst=f"{NETWORK}.0/24", oif=sink, scope=LINK_SCOPE)
 
     def connect(self, number: int, init: int) -> None:
-        """Lay a cable to the host whose first process is `init`; call `bring_up` at its other end."""
+        """Lay a cable to the host whose first process is `init`; its other end is for `bring_up`."""
         end = {"ifname": "eth0", "net_ns_pid": init}
         self._kernel.link("add", ifname=_cable(number), kind="veth", peer=end)
         index = self._index(_cable(number))
         self._kernel.addr("add", index=index, address=GATEWAY, prefixlen=32)
         self._kernel.link("set", index=index, state="up")
-        self._kernel.route("add", dst=f"{address(number)}/32", oif=index, scope=LINK_SCOPE)
+        self._kernel.route(
+            "add", dst=f"{address(number)}/32", oif=index, scope=LINK_SCOPE, prefsrc=address(STAND_NUMBER)
+        )
 
     def disconnect(self, number: int) -> None:
         """Pull the cable out and throw it away. Harmless when there is none."""
         for index in self._kernel.link_lookup(ifname=_cable(number)):
             self._kernel.link("del", index=index)
 
-    def _make_sink(self) -> None:
-        self._kernel.link("add", ifname=SINK, kind="veth", peer={"ifname": f"{SINK}-end"})
-        for name in (f"{SINK}-end", SINK):
-            self._kernel.link("set", index=self._index(name), state="up", arp=False)
-        sink = self._index(SINK)
-        self._kernel.route("add", dst=f"{NETWORK}.0/24", oif=sink, scope=LINK_SCOPE)
-        self._kernel.route("add", dst="0.0.0.0/0", oif=sink, scope=LINK_SCOPE, table=SINK_TABLE)
+    def divert(self, detour: Detour) -> None:
+        """Lead these packets astray. Harmless when they are."""
+        if detour not in self._detours:
+            self._kernel.rule("add", **detour.rule())
+            self._detours.add(detour)
+
+    def restore(self, detour: Detour) -> None:
+        """Let these packets go their way again. Harmless when they do."""
+        if detour in self._detours:
+            self._kernel.rule("del", **detour.rule())
+            self._detours.remove(detour)
+
+    def restore_all(self) -> None:
+        """No detour is left."""
+        for detour in list(self._detours):
+            self.restore(detour)
+
+    def prepare_shaping(self) -> str:
+        """Make the way by the shaper; returns the device at which it reads packets and puts them back."""
+        if not self._kernel.link_lookup(ifname=SHAPED):
+            self._lay_stub(SHAPED, SHAPED_TABLE)
+            for table in (MAIN_TABLE, LOCAL_TABLE):
+                self._kernel.rule("add", iifname=SHAPED, table=table, priority=BACK_PRIORITY - table)
+            _set(f"conf/{SHAPED}/accept_local", 1)  # the suite's own packets come back this way, too
+        return _far_end(SHAPED)
+
+    def _lay_stub(self, name: str, table: int) -> None:
+        """A cable into nowhere, and a routing table that leads everything there. Nobody is asked for by ARP."""
+        self._kernel.link("add", ifname=name, kind="veth", peer={"ifname": _far_end(name)})
+        for end in (_far_end(name), name):
+            self._kernel.link("set", index=self._index(end), state="up", arp=False)
+        self._kernel.route("add", dst="0.0.0.0/0", oif=self._index(name), scope=LINK_SCOPE, table=table)
 
     def _index(self, name: str) -> int:
         index: int = self._kernel.link_lookup(ifname=name)[0]
@@ -64,7 +119,7 @@ class Switch:
 
 def bring_up(number: int) -> None:
     """Set up the network of a host from within its namespace: its address, and all else behind the switch."""
-    Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
+    _set("ip_unprivileged_port_start", 0)
     with IPRoute() as kernel:
         kernel.link("set", index=LOOPBACK, state="up")
         cable = kernel.link_lookup(ifname="eth0")[0]
@@ -74,5 +129,18 @@ def bring_up(number: int) -> None:
         kernel.route("add", dst="default", gateway=GATEWAY, oif=cable)
 
 
+def address(number: int) -> str:
+    """The address of the host with that number."""
+    return f"{NETWORK}.{number}"
+
+
 def _cable(number: int) -> str:
     return f"host-{number}"
+
+
+def _far_end(name: str) -> str:
+    return f"{name}-end"
+
+
+def _set(setting: str, value: int) -> None:
+    Path("/proc/sys/net/ipv4", setting).write_text(str(value))

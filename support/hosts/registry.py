@@ -1,0 +1,174 @@
+"""The steward's answers about hosts and programs: the one record of what there is and what runs.
+
+Each public method but `note_end` is a call that handles may make, its arguments and result are plain JSON.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from support.errors import ProcessFailed, UsageError
+from support.hosts import brands
+from support.hosts.machines import Ground, Machine, Program
+from support.waiting import describe
+
+NUMBERS = range(2, 251)  # of hosts; 1 is the stand itself
+MOST_PROGRAMS = 255  # on one host: what fits into a brand
+
+
+class Registry:
+    """All hosts of the stand, on or off, and their programs."""
+
+    def __init__(self, directory: Path, stand: int, ground: Ground) -> None:
+        self._directory, self._stand, self._ground = directory, stand, ground
+        self._machines: dict[str, Machine] = {}
+
+    def calls(self) -> Mapping[str, Callable[..., object]]:
+        """What handles may ask for, by name."""
+        hosts = (self.hosts, self.add_host, self.powered, self.power_on, self.power_off, self.prefix)
+        programs = (self.programs, self.add_program, self.start, self.pid, self.pids)
+        signals = (self.terminate, self.kill, self.pause, self.resume)
+        return {call.__name__: call for call in (*hosts, *programs, *signals)}
+
+    def machine(self, host: str) -> Machine:
+        """The host of that name. Raises UsageError when there is none."""
+        if host not in self._machines:
+            raise UsageError(f"no host named {host}; there are: {', '.join(self._machines) or 'none'}")
+        return self._machines[host]
+
+    def note_end(self, pid: int) -> None:
+        """A child of the steward has ended."""
+        for machine in self._machines.values():
+            if machine.init == pid:
+                machine.init = None
+            for program in machine.programs.values():
+                if program.pid == pid:
+                    program.pid = None
+
+    def hosts(self) -> list[Mapping[str, object]]:
+        """All hosts, in the order in which they were added."""
+        return [_facts(machine) for machine in self._machines.values()]
+
+    def add_host(self, name: str, number: int) -> Mapping[str, object]:
+        """Make a host and power it on."""
+        if name in self._machines or number in {machine.number for machine in self._machines.values()}:
+            raise UsageError(f"a host named {name}, or another one numbered {number}, is there already")
+        if number not in NUMBERS or not name.replace("-", "").isalnum():
+            raise UsageError(f"host {name!r} numbered {number}: letters, digits, hyphens; numbers 2 to 250")
+        directory = self._directory / "hosts" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        machine = Machine(name, number, self._ground.address(number), directory)
+        self._ground.introduce([*self._machines.values(), machine])
+        self._machines[name] = machine
+        self.power_on(name)
+        return _facts(machine)
+
+    def powered(self, host: str) -> bool:
+        """Whether it is on."""
+        return self.machine(host).powered
+
+    def power_on(self, host: str) -> None:
+        """Switch it on, and start what ran when it was switched off."""
+        machine = self.machine(host)
+        if machine.powered:
+            return
+        if left := self.power_off(host):
+            raise ProcessFailed(f"host {host} is still going down: {left} are left")
+        self._ground.power_on(machine)
+        machine.powered = True
+        for name in [name for name, program in machine.programs.items() if program.ran_at_power_off]:
+            self.start(host, name)
+
+    def power_off(self, host: str) -> list[int]:
+        """Switch it off; returns the processes that are not gone yet."""
+        machine = self.machine(host)
+        if machine.powered:
+            machine.powered = False
+            for program in machine.programs.values():
+                program.ran_at_power_off = program.pid is not None
+        left = self._ground.power_off(machine)
+        return left or [program.pid for program in machine.programs.values() if program.pid is not None]
+
+    def power_off_all(self) -> list[int]:
+        """Switch all off; returns the processes that are not gone yet."""
+        return [pid for host in self._machines for pid in self.power_off(host)]
+
+    def prefix(self, host: str) -> list[str]:
+        """What to put before a command so that it runs there."""
+        return self._ground.prefix(self._powered_machine(host))
+
+    def programs(self, host: str) -> list[str]:
+        """The names of all programs declared there."""
+        return list(self.machine(host).programs)
+
+    def add_program(self, host: str, name: str, argv: list[str], env: dict[str, str]) -> None:
+        """Declare a program, or declare it anew."""
+        machine = self.machine(host)
+        if known := machine.programs.get(name):
+            known.argv, known.env = argv, env
+            return
+        number = len(machine.programs) + 1
+        if number > MOST_PROGRAMS:
+            raise UsageError(f"host {host} has {MOST_PROGRAMS} programs; no more fit")
+        machine.programs[name] = Program(number, argv, env, machine.directory / f"{name}.log")
+
+    def start(self, host: str, name: str) -> None:
+        """Start it unless it runs."""
+        machine, program = self._powered_machine(host), self._program(host, name)
+        if program.pid is not None:
+            return
+        try:
+            program.pid = self._ground.spawn(machine, program)
+        except OSError as error:
+            raise ProcessFailed(f"{name} on {host}: cannot run {program.argv[0]}: {describe(error)}") from error
+
+    def pid(self, host: str, name: str) -> int | None:
+        """The pid of its first process while that lives."""
+        return self._program(host, name).pid
+
+    def pids(self, host: str, name: str) -> list[int]:
+        """All its processes, whatever became of their parents."""
+        return brands.wearers(self._is_of(host, name))
+
+    def terminate(self, host: str, name: str) -> None:
+        """SIGTERM to its first process."""
+        if (pid := self._program(host, name).pid) is not None:
+            os.kill(pid, signal.SIGTERM)
+
+    def kill(self, host: str, name: str) -> list[int]:
+        """SIGKILL to all its processes at once; returns them. Called again until there are none."""
+        return brands.kill(self._is_of(host, name))
+
+    def pause(self, host: str, name: str) -> None:
+        """SIGSTOP to all its processes."""
+        brands.freeze(self._is_of(host, name))
+
+    def resume(self, host: str, name: str) -> None:
+        """SIGCONT to all its processes."""
+        brands.send(self.pids(host, name), signal.SIGCONT)
+
+    def _powered_machine(self, host: str) -> Machine:
+        machine = self.machine(host)
+        if not machine.powered:
+            raise ProcessFailed(f"host {host} is powered off")
+        return machine
+
+    def _program(self, host: str, name: str) -> Program:
+        programs = self.machine(host).programs
+        if name not in programs:
+            raise UsageError(f"no program {name} on host {host}; there are: {', '.join(programs) or 'none'}")
+        return programs[name]
+
+    def _is_of(self, host: str, name: str) -> Callable[[int], bool]:
+        own = brands.brand(self._stand, self.machine(host).number, self._program(host, name).number)
+        return lambda brand: brand == own
+
+
+def _facts(machine: Machine) -> Mapping[str, object]:
+    return {
+        "name": machine.name,
+        "number": machine.number,
+        "address": machine.address,
+        "directory": str(machine.directory),
+    }

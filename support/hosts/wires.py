@@ -1,0 +1,74 @@
+"""The steward's answers about the network: see `network` for what each call means."""
+
+from collections.abc import Callable, Mapping
+
+from support.errors import UsageError
+from support.hosts.machines import Ground
+from support.hosts.network import SUITE
+from support.hosts.registry import Registry
+from support.hosts.shaper import Shape, Shaper
+from support.hosts.switch import SHAPED_TABLE, SINK_TABLE, STAND_NUMBER, Detour
+
+
+class Wires:
+    """Cuts and shapes what goes between hosts."""
+
+    def __init__(self, registry: Registry, ground: Ground) -> None:
+        self._registry, self._ground = registry, ground
+        self._shaper = Shaper()
+
+    def calls(self) -> Mapping[str, Callable[..., object]]:
+        """What handles may ask for, by name."""
+        calls = (self.cut, self.mend, self.unplug, self.plug, self.shape, self.mend_all)
+        return {call.__name__: call for call in calls}
+
+    def note_end(self, pid: int) -> None:
+        """A child of the steward has ended."""
+        self._shaper.note_end(pid)
+
+    def cut(self, source: str, target: str, port: int | None) -> None:
+        """Packets from here to there vanish."""
+        self._ground.switch().divert(self._cut(source, target, port))
+
+    def mend(self, source: str, target: str, port: int | None) -> None:
+        """They arrive again."""
+        self._ground.switch().restore(self._cut(source, target, port))
+
+    def unplug(self, host: str) -> None:
+        """Packets from and to the host vanish."""
+        for detour in self._all_of(host):
+            self._ground.switch().divert(detour)
+
+    def plug(self, host: str) -> None:
+        """They arrive again."""
+        for detour in self._all_of(host):
+            self._ground.switch().restore(detour)
+
+    def shape(self, source: str, target: str, latency: float, jitter: float, loss: float) -> None:
+        """Packets from here to there are late, or lost by chance."""
+        if latency < 0 or jitter < 0 or not 0 <= loss <= 1:
+            raise UsageError(f"latency {latency} and jitter {jitter} must be 0 or more, loss {loss} from 0 to 1")
+        switch = self._ground.switch()
+        detour = Detour(SHAPED_TABLE, self._number(source), self._number(target))
+        flow = (self._ground.address(self._number(source)), self._ground.address(self._number(target)))
+        if latency or jitter or loss:
+            self._shaper.set(flow, Shape(latency, jitter, loss), switch.prepare_shaping())
+            switch.divert(detour)
+        else:
+            switch.restore(detour)
+            self._shaper.clear(flow)
+
+    def mend_all(self) -> None:
+        """All packets arrive, and at once."""
+        self._ground.switch().restore_all()
+        self._shaper.clear_all()
+
+    def _cut(self, source: str, target: str, port: int | None) -> Detour:
+        return Detour(SINK_TABLE, self._number(source), self._number(target), port)
+
+    def _all_of(self, host: str) -> tuple[Detour, Detour]:
+        number = self._registry.machine(host).number
+        return Detour(SINK_TABLE, source=number), Detour(SINK_TABLE, target=number)
+
+    def _number(self, host: str) -> int:
+        return STAND_NUMBER if host == SUITE else self._registry.machine(host).number

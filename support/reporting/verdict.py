@@ -3,7 +3,8 @@
 import enum
 from dataclasses import dataclass
 
-from support.errors import NothingProved
+from support.errors import NotAvailable, NothingProved
+from support.reporting.scenario import Scenario
 
 
 class Verdict(enum.StrEnum):
@@ -31,6 +32,8 @@ def verdict_of(error: BaseException) -> Verdict:
         return Verdict.BROKEN
     if isinstance(error, NothingProved):
         return Verdict.NOTHING_PROVED
+    if isinstance(error, NotAvailable):
+        return Verdict.NOT_PROVED
     return Verdict.ERROR
 
 
@@ -52,15 +55,18 @@ class Measure:
 class ScenarioResult:
     """What the journal keeps of one scenario."""
 
-    feature: str
-    scenario: str
-    ids: tuple[str, ...]
-    suite: str
-    """The folder of the feature file: cluster, sharding, failover, cache, security."""
-    severity: str
-    tags: tuple[str, ...]
+    scenario: Scenario
     verdict: Verdict
-    reason: str
+    reason: str = ""
     """Why it is not proved; empty for a proved promise."""
-    seconds: float
+    seconds: float = 0.0
+    began: float = 0.0
+    """Seconds since the epoch."""
     measures: tuple[Measure, ...] = ()
+    trace: str = ""
+    """The traceback of what ended it, where there was one."""
+
+    @property
+    def reason_in_a_line(self) -> str:
+        """The reason for a table: without its line breaks."""
+        return " ".join(self.reason.split())

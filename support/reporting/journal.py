@@ -1,0 +1,162 @@
+"""The journal of a run: what was to be proved, what began, how each scenario ended; our own truth of the run.
+
+Append-only JSON lines, handed to the kernel one by one, so that kill -9 loses nothing that was written. A reader
+passes over a last line that was torn off.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from support.reporting.scenario import Scenario
+from support.reporting.verdict import ScenarioResult, Verdict
+
+PROVED, BROKEN, NOTHING_JUDGED, INTERRUPTED = 0, 1, 3, 130
+"""Exit statuses; 2 is wrong usage, which ends before there is a journal."""
+
+_SCENARIO, _SCENARIOS = TypeAdapter(Scenario), TypeAdapter(tuple[Scenario, ...])
+_RESULT = TypeAdapter(ScenarioResult)
+
+
+class Journal:
+    """Writes the journal of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(
+        self, selected: Sequence[Scenario], facts: Mapping[str, str] | None = None, required: Sequence[str] = ()
+    ) -> None:
+        """The scenarios that shall get a verdict, what is tested, and the capabilities that the target must have."""
+        scenarios = _SCENARIOS.dump_python(tuple(selected), mode="json")
+        self._write("begin", at=time.time(), scenarios=scenarios, facts=dict(facts or {}), required=list(required))
+
+    def started(self, scenario: Scenario) -> None:
+        self._write("started", key=scenario.key, at=time.time())
+
+    def record(self, result: ScenarioResult) -> None:
+        """A verdict. A later one on the same scenario takes its place."""
+        self._write("result", **_RESULT.dump_python(result, mode="json"))
+
+    def trouble(self, message: str, trace: str = "") -> None:
+        """Something failed that belongs to no scenario."""
+        self._write("trouble", message=message, trace=trace)
+
+    def end(self, interrupted: bool = False) -> None:
+        """The run is over; `interrupted`: by its user, before all had begun."""
+        self._write("end", at=time.time(), interrupted=interrupted)
+
+    def _write(self, event: str, **facts: Any) -> None:
+        line = json.dumps({"event": event, **facts}) + "\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A failure of the run as a whole."""
+
+    message: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A journal that was read."""
+
+    selected: tuple[Scenario, ...] = ()
+    results: tuple[ScenarioResult, ...] = ()
+    """One for each scenario that ended, in the order in which they ended."""
+    started: Mapping[str, float] = field(default_factory=dict)
+    """When each scenario that began did so, by its key; seconds since the epoch."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    troubles: tuple[Trouble, ...] = ()
+    interrupted: bool = False
+    """It was stopped by its user, or it ended without saying so: killed, or crashed."""
+    began: float = 0.0
+
+    @cached_property
+    def unfinished(self) -> tuple[Scenario, ...]:
+        """The scenarios that began and never ended."""
+        return tuple(one for one in self.without_verdict if one.key in self.started)
+
+    @cached_property
+    def without_verdict(self) -> tuple[Scenario, ...]:
+        """The scenarios that were selected and got no verdict; the unfinished ones among them."""
+        ended = {result.scenario.key for result in self.results}
+        return tuple(one for one in self.selected if one.key not in ended)
+
+    def of(self, *verdicts: Verdict) -> tuple[ScenarioResult, ...]:
+        """The results with one of these verdicts."""
+        return tuple(result for result in self.results if result.verdict in verdicts)
+
+    @property
+    def failing(self) -> tuple[ScenarioResult, ...]:
+        return tuple(result for result in self.results if result.verdict.failed)
+
+    @property
+    def required_and_missing(self) -> tuple[ScenarioResult, ...]:
+        """What was not proved although the user required a capability that it is tagged with."""
+        return tuple(one for one in self.of(Verdict.NOT_PROVED) if self.required.intersection(one.scenario.tags))
+
+
+def read(path: Path) -> RunRecord:
+    """The journal as far as it was written; an empty record where there is none."""
+    events = list(_events(path))
+    begin = next((one for one in events if one["event"] == "begin"), None)
+    ends = [one for one in events if one["event"] == "end"]
+    results: dict[str, ScenarioResult] = {}
+    for one in events:
+        if one["event"] == "result":
+            result = _RESULT.validate_python(one)
+            results.pop(result.scenario.key, None)
+            results[result.scenario.key] = result
+    return RunRecord(
+        selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
+        results=tuple(results.values()),
+        started={one["key"]: one["at"] for one in events if one["event"] == "started"},
+        facts=begin["facts"] if begin else {},
+        required=frozenset(begin["required"]) if begin else frozenset(),
+        troubles=tuple(Trouble(one["message"], one["trace"]) for one in events if one["event"] == "trouble"),
+        interrupted=begin is not None and not any(not one["interrupted"] for one in ends),
+        began=begin["at"] if begin else 0.0,
+    )
+
+
+def exit_status(record: RunRecord) -> int:
+    """What the run says to the shell. Never 0 without a proved promise.
+
+    1    a promise is broken, nothing was proved of one, the suite failed, or what the user required is missing
+    130  none of that, but the run was stopped before its end (Ctrl-C, a kill): nobody knows about the rest
+    1    it ended, and yet a scenario has no verdict
+    3    nothing was judged: no scenario selected, or the target lacks what each of them needs
+    0    every scenario was proved, or was not proved for a reason that the report states
+    """
+    if record.failing or record.required_and_missing:
+        return BROKEN
+    if record.interrupted:
+        return INTERRUPTED
+    if not record.of(Verdict.PROVED) and (record.troubles or not record.without_verdict):
+        return NOTHING_JUDGED
+    return BROKEN if record.without_verdict or record.troubles else PROVED
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

@@ -1,0 +1,82 @@
+"""From what behave says of a scenario to our verdict on it.
+
+behave's status alone is not enough: it knows no "nothing proved", and calls a scenario without a step passed.
+"""
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from support.reporting.verdict import Verdict, verdict_of
+from support.waiting import describe
+
+_UNWRITTEN = {
+    "undefined": "no step is defined for",
+    "pending": "the step is not implemented yet",
+    "pending_warn": "the step is not implemented yet",  # behave lets it pass where a scenario is tagged @wip
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, why it is not "proved", and the traceback behind it."""
+
+    verdict: Verdict
+    reason: str = ""
+    trace: str = ""
+
+    def and_then(self, error: BaseException, doing: str) -> "Judgement":
+        """The same, after `error` came on top: what was not a failure is one now."""
+        told = f"{doing} failed: {describe(error)}"
+        if self.verdict.failed:
+            return Judgement(self.verdict, f"{self.reason}\nand then {told}", self.trace)
+        return Judgement(Verdict.ERROR, told, trace_of(error))
+
+
+def judge(scenario: Any) -> Judgement | None:
+    """The verdict on a `behave.model.Scenario` as it is now; None where the user stopped it half-way."""
+    if scenario.hook_failed:
+        return _hook_failed(scenario)
+    for step in scenario.all_steps:
+        if step.status.has_failed() or step.status.name in _UNWRITTEN:
+            return _step_failed(step)
+    if scenario.status.name == "cleanup_error":
+        return Judgement(Verdict.ERROR, "cleaning up after the scenario failed")
+    if scenario.should_skip:
+        return _skipped(scenario.skip_reason)
+    if not any(True for _ in scenario.all_steps):
+        return Judgement(Verdict.NOTHING_PROVED, "nothing was proved: the scenario has no step")
+    return Judgement(Verdict.PROVED) if scenario.status.is_passed() else None
+
+
+def trace_of(error: BaseException | None) -> str:
+    """The traceback of an exception, the outermost call first."""
+    return "".join(traceback.format_exception(error)) if error is not None else ""
+
+
+def _hook_failed(scenario: Any) -> Judgement | None:
+    error = scenario.exception
+    if error is None:
+        return None  # behave keeps every exception of a hook but Ctrl-C
+    return Judgement(Verdict.ERROR, scenario.error_message or describe(error), trace_of(error))
+
+
+def _step_failed(step: Any) -> Judgement | None:
+    sentence = f"{step.keyword} {step.name}"
+    if isinstance(step.exception, KeyboardInterrupt):
+        return None
+    if step.status.name in _UNWRITTEN:
+        return Judgement(Verdict.ERROR, f"{_UNWRITTEN[step.status.name]}: {sentence}")
+    if step.hook_failed or step.exception is None:
+        return Judgement(Verdict.ERROR, step.error_message or f"a hook failed around: {sentence}")
+    reason = str(step.exception).strip() or f"{type(step.exception).__name__} in: {sentence}"
+    verdict = verdict_of(step.exception)
+    if verdict is Verdict.ERROR:
+        reason = f"{type(step.exception).__name__}: {reason}"
+    return Judgement(verdict, reason, trace_of(step.exception))
+
+
+def _skipped(reason: str | None) -> Judgement:
+    if reason:
+        return Judgement(Verdict.NOT_PROVED, reason)
+    return Judgement(Verdict.NOTHING_PROVED, "nothing was proved: it was skipped without a reason")

@@ -1,0 +1,90 @@
+"""What is going on, for who is watching: which scenario runs, how each one ended, how many are left.
+
+On a terminal the running scenario is a line that moves; elsewhere (a CI log) each scenario is one plain line when it
+starts and one when it ends.
+"""
+
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from support.reporting.scenario import Scenario
+from support.reporting.verdict import ScenarioResult, Verdict
+
+STYLES = {
+    Verdict.PROVED: "green",
+    Verdict.BROKEN: "bold red",
+    Verdict.NOTHING_PROVED: "bold magenta",
+    Verdict.ERROR: "bold yellow",
+    Verdict.NOT_PROVED: "cyan",
+}
+
+
+def real_stdout() -> Console:
+    """A console on the process's own standard output; behave puts a buffer in place of `sys.stdout`."""
+    return Console(file=sys.__stdout__, highlight=False)
+
+
+class Progress:
+    """The lines of one run. Close it at the end, or the terminal keeps the moving line."""
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self._console = console or real_stdout()
+        self._total = total
+        self._started = self._ended = self._failed = 0
+        self._running: Scenario | None = None
+        self._status: Status | None = None
+
+    def started(self, scenario: Scenario) -> None:
+        """A scenario begins."""
+        self._started += 1
+        self._running = scenario
+        number = self._started
+        if not self._console.is_terminal:
+            self._console.print(f"[{number}/{self._total}] {_title(scenario)} ...", markup=False, soft_wrap=True)
+            return
+        failed = f", [red]{self._failed} failed[/]" if self._failed else ""
+        line = f"{number} of {self._total}{failed}: {escape(_title(scenario))}"
+        if self._status is None:
+            self._status = Status(line, console=self._console)
+            # behave swaps sys.stdout for each step; rich must not swap it as well
+            self._status._live._redirect_stdout = self._status._live._redirect_stderr = False
+            self._status.start()
+        self._status.update(line)
+
+    def ended(self, result: ScenarioResult) -> None:
+        """A scenario has its verdict."""
+        self._ended += 1
+        self._failed += result.verdict.failed
+        left = f"{self._total - self._ended} left"
+        style = STYLES[result.verdict]
+        if self._console.is_terminal:
+            line = f"[{style}]{result.verdict:<14}[/] {escape(_title(result.scenario))} [dim]{result.seconds:.1f} s[/]"
+        else:
+            unseen = "" if result.scenario == self._running else f" {escape(_title(result.scenario))}"
+            line = f"    [{style}]{result.verdict}[/]{unseen} in {result.seconds:.1f} s, {left}"
+        self._console.print(line, soft_wrap=True)
+        self._reason(result)
+
+    def corrected(self, result: ScenarioResult) -> None:
+        """A scenario that had a verdict has another one after all."""
+        self._failed += 1
+        style = STYLES[result.verdict]
+        self._console.print(f"[{style}]{result.verdict} after all[/] {escape(_title(result.scenario))}", soft_wrap=True)
+        self._reason(result)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _reason(self, result: ScenarioResult) -> None:
+        if result.reason:
+            self._console.print(f"    {result.reason_in_a_line}", style="dim", markup=False, soft_wrap=True)
+
+
+def _title(scenario: Scenario) -> str:
+    return " ".join([*scenario.ids, scenario.name])

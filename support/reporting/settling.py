@@ -1,0 +1,139 @@
+"""Allure's results, reconciled with the journal: one result for each selected scenario, and it says what we know.
+
+What Allure lost (an error before the first step, a feature that never began, a kill) is added; what it shows green by
+mistake (an error in a hook or in a clean-up) is put right; what was not selected is taken out. Steps, attachments and
+times are Allure's own.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from support.reporting.journal import RunRecord
+from support.reporting.redaction import Redactor
+from support.reporting.report_facts import write_facts
+from support.reporting.scenario import SEVERITIES, Scenario
+from support.reporting.verdict import ScenarioResult, Verdict
+
+STATUSES = {
+    Verdict.PROVED: "passed",
+    Verdict.BROKEN: "failed",
+    Verdict.NOTHING_PROVED: "failed",
+    Verdict.ERROR: "broken",
+    Verdict.NOT_PROVED: "skipped",
+}
+NO_VERDICT = "no verdict"
+
+OUTPUT = ("*-result.json", "*-container.json", "*-globals.json", "*-attachment*", "*.tmp")
+"""What runs write among the results, as name patterns."""
+
+Result = dict[str, Any]
+
+
+def clear(results: Path) -> None:
+    """Remove what earlier runs left; call it before behave starts."""
+    for pattern in OUTPUT:
+        for left in results.glob(pattern):
+            left.unlink(missing_ok=True)
+
+
+def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
+    """Make Allure's results say what the journal says. Settling twice changes nothing more."""
+    results.mkdir(parents=True, exist_ok=True)
+    found = _by_key(results.glob("*-result.json"))
+    ended = {result.scenario.key: result for result in record.results}
+    for scenario in record.selected:
+        path, result = found.pop(scenario.key, (results / f"{uuid.uuid4()}-result.json", {}))
+        _write(path, _settled(result, scenario, ended.get(scenario.key), record))
+    for path, _ in found.values():
+        path.unlink()
+    write_facts(results, record)
+    _mask(results, redactor)
+
+
+def _by_key(paths: Iterable[Path]) -> dict[str, tuple[Path, Result]]:
+    """The newest result of each scenario, by its key; older ones are removed."""
+    found: dict[str, tuple[Path, Result]] = {}
+    results = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    for path, result in sorted(results, key=lambda one: int(one[1].get("start", 0))):
+        key = str(result.get("historyId"))
+        if key in found:
+            found[key][0].unlink()
+        found[key] = (path, result)
+    return found
+
+
+def _settled(result: Result, scenario: Scenario, ended: ScenarioResult | None, record: RunRecord) -> Result:
+    began = record.started.get(scenario.key)
+    start = result.get("start") or (int(began * 1000) if began else None)
+    seconds = ended.seconds if ended else 0.0
+    stop = start + int(seconds * 1000) if start else None
+    settled = {
+        **result,
+        "uuid": result.get("uuid") or str(uuid.uuid4()),
+        "name": scenario.name,
+        "fullName": f"{scenario.path}: {scenario.name}",
+        "historyId": scenario.key,
+        "testCaseId": scenario.key,
+        "titlePath": [scenario.epic, scenario.feature],
+        "status": STATUSES[ended.verdict] if ended else "unknown",
+        "statusDetails": _details(result, ended, began is not None),
+        "description": _description(scenario, ended),
+        "labels": _labels(scenario, ended),
+        "links": result.get("links", []),
+        "parameters": [{"name": name, "value": value} for name, value in scenario.row],
+        "start": start,
+        "stop": max(stop or 0, result.get("stop") or 0) or None,
+    }
+    return {name: value for name, value in settled.items() if value is not None}
+
+
+def _details(result: Result, ended: ScenarioResult | None, began: bool) -> dict[str, str]:
+    if ended is None:
+        return {"message": "it did not end: the run was stopped" if began else "it did not begin: the run was stopped"}
+    if ended.verdict is Verdict.PROVED:
+        return {}
+    known = result.get("statusDetails") or {}
+    trace = "" if ended.verdict is Verdict.NOT_PROVED else ended.trace or known.get("trace") or ""
+    return {"message": ended.reason, **({"trace": trace} if trace else {})}
+
+
+def _description(scenario: Scenario, ended: ScenarioResult | None) -> str:
+    """The promise's why, and the figures with the limits in force; Markdown."""
+    measured = [f"- measured: {measure}" for measure in ended.measures] if ended else []
+    return "\n\n".join(filter(None, (scenario.prose, "\n".join(measured))))
+
+
+def _labels(scenario: Scenario, ended: ScenarioResult | None) -> list[dict[str, str]]:
+    plain = [tag for tag in scenario.tags if not tag.startswith(("id.", "allure.")) and tag not in SEVERITIES]
+    labels = [
+        ("epic", scenario.epic),
+        ("feature", scenario.feature),
+        ("severity", scenario.severity),
+        ("parentSuite", scenario.epic),
+        ("suite", scenario.feature),
+        ("verdict", ended.verdict if ended else NO_VERDICT),
+        ("framework", "behave"),
+        ("language", "gherkin"),
+        *(("promise", one) for one in scenario.ids),
+        *(("tag", tag) for tag in (*scenario.ids, *plain)),
+    ]
+    return [{"name": name, "value": value} for name, value in labels]
+
+
+def _write(path: Path, facts: Result) -> None:
+    written = path.with_suffix(".tmp")
+    written.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+    os.replace(written, path)
+
+
+def _mask(results: Path, redactor: Redactor) -> None:
+    for path in results.iterdir():
+        if path.is_file():
+            content = path.read_bytes()
+            masked = redactor.mask_bytes(content)
+            if masked != content:
+                path.write_bytes(masked)

@@ -1,9 +1,9 @@
 """What one scenario holds: the one object on behave's context."""
 
-import random
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from support.cluster.cluster import Cluster
@@ -31,7 +31,7 @@ class World:
     limits: Mapping[str, float] = field(default_factory=dict)
     """The user's own limits by catalogue id, in place of those that scenarios state."""
     cleanup: ExitStack = field(default_factory=ExitStack)
-    random: random.Random = field(default_factory=random.Random)
+    random: Random = field(default_factory=Random)
     """Seeded from the run's seed and the scenario's name."""
     namespace: str = ""
     """This scenario's own namespace; all that is stored under it is removed at its end. Keys in Redis begin with it."""

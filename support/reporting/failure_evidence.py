@@ -1,0 +1,124 @@
+"""What can still be seen of a cluster right after a scenario failed there: its logs, its views of itself, the SQL.
+
+Nothing here raises: what cannot be had is said in the attachment that it would have filled.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from support import sql
+from support.cluster import haproxy
+from support.cluster.cluster import Cluster
+from support.errors import NotAvailable
+from support.hosts.stand import Host
+from support.reporting.evidence import Evidence
+from support.reporting.log_window import written_since
+from support.timeouts import CONNECT
+from support.waiting import describe
+
+
+def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseException | None = None) -> None:
+    """Attach all of it. `since` is when the scenario began (seconds since the epoch), `error` what ended it."""
+    _attach(evidence, "SQL and its plan", lambda: _statement_and_plan(cluster, error))
+    _attach(evidence, "Patroni's view", lambda: _patroni(cluster))
+    _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
+    try:
+        hosts: Mapping[str, Host] = cluster.stand.hosts
+    except NotAvailable:
+        return  # not a cluster of ours: its logs are its owner's
+    except Exception as unreachable:
+        evidence.attach("logs", f"the stand does not answer: {describe(unreachable)}")
+        return
+    for name, host in hosts.items():
+        _attach(evidence, f"log of {name}", partial(_logs, host, since))
+
+
+def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
+    try:
+        text = find()
+    except NotAvailable as lacking:
+        text = f"not there: {lacking}"
+    except Exception as error:
+        text = f"could not be had: {type(error).__name__}: {describe(error)}"
+    if text:
+        evidence.attach(name, text)
+
+
+def _logs(host: Host, since: float) -> str:
+    logs: dict[str, Path] = {f"{process.name}.log": process.log for process in host.processes.values()}
+    logs |= {path.name: path for path in host.directory.glob("*.log")}
+    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(logs.items()))
+
+
+def _patroni(cluster: Cluster) -> str:
+    """The cluster as its first answering member sees it, then each member as it sees itself."""
+    if not cluster.members:
+        return ""
+    with ThreadPoolExecutor(len(cluster.members)) as pool:
+        tellings = pool.map(lambda name: f"{name}: {_own_view(cluster, name)}", cluster.members)
+        return "\n".join([_cluster_view(cluster), *tellings])
+
+
+def _cluster_view(cluster: Cluster) -> str:
+    view = cluster.view()
+    rows = [
+        f"{one.name}: {one.role}, {one.state}, timeline {one.timeline}, lag {one.lag} bytes, tags {dict(one.tags)}"
+        for one in view.members
+    ]
+    return "\n".join([f"cluster {view.scope}{', paused' if view.paused else ''}", *rows, ""])
+
+
+def _own_view(cluster: Cluster, name: str) -> str:
+    try:
+        return json.dumps(cluster.patroni(name).status())
+    except Exception as error:
+        return f"does not answer: {describe(error)}"
+
+
+def _haproxy(cluster: Cluster) -> str:
+    if cluster.topology.statistics is None:
+        return ""
+    rows = [asdict(row) for row in haproxy.servers(cluster.topology.statistics)]
+    lines = [",".join(rows[0]), *(",".join(str(cell) for cell in row.values()) for row in rows)] if rows else []
+    return "\n".join(lines)
+
+
+def _statement_and_plan(cluster: Cluster, error: BaseException | None) -> str:
+    failed = next((one for one in _chain(error) if isinstance(one, sql.Error)), None)
+    statement = _statement(failed)
+    if not statement:
+        return ""
+    return f"{statement}\n\n{describe(failed) if failed else ''}\n\n{_plan(cluster, statement)}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _statement(failed: sql.Error | None) -> str:
+    cursor: Any = failed.cursor if failed is not None else None
+    sent = cursor.query if cursor is not None else None
+    return sent.decode(errors="replace") if sent else ""
+
+
+def _plan(cluster: Cluster, statement: str) -> str:
+    """EXPLAIN, without running it, in a transaction that cannot write and is rolled back."""
+    try:
+        with sql.session(
+            cluster.write, connect_timeout=CONNECT, statement_timeout=CONNECT, autocommit=False
+        ) as session:
+            session.set_session(readonly=True)
+            with session.cursor() as cursor:
+                cursor.execute("EXPLAIN (VERBOSE, SETTINGS) " + statement)
+                plan = "\n".join(line for (line,) in cursor.fetchall())
+            session.rollback()
+            return plan
+    except Exception as refused:
+        return f"no plan: {describe(refused)}"

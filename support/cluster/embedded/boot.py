@@ -1,0 +1,115 @@
+"""Boots an embedded cluster on a stand: from no host at all to a cluster that is ready to be tested."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from support.cluster.cluster import Cluster
+from support.cluster.embedded import readiness
+from support.cluster.embedded.layout import Layout, PlannedHost, Role
+from support.cluster.embedded.plan import PUBLISHED, Plan
+from support.cluster.embedded.preparing import prepare
+from support.cluster.embedded.programs import Programs
+from support.cluster.embedded.services import declare
+from support.cluster.topology import Topology
+from support.errors import ClusterDidNotStart, NotInTime
+from support.hosts import Process, Stand
+from support.timeouts import START
+from support.waiting import eventually
+
+__all__ = ["PUBLISHED", "boot"]
+
+T = TypeVar("T")
+TAIL = 12  # lines of a log in the message of a failed boot
+OFTEN = 0.1  # seconds between two looks at something that is about to happen
+
+
+def boot(stand: Stand, layout: Layout, programs: Programs, on_progress: Callable[[str], None]) -> Topology:
+    """Boot a cluster and publish it; returns when it is ready (`readiness` says what that means).
+
+    `on_progress` is told what happens, in short lines. Raises ClusterDidNotStart with what was waited for in vain
+    and the end of the log that should tell why.
+    """
+    planned = layout.hosts()
+    on_progress(f"making {len(planned)} hosts")
+    hosts = {host.name: stand.add_host(host.name, host.number) for host in planned}
+    plan = Plan(layout, programs, {name: host.address for name, host in hosts.items()})
+    processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
+    topology = plan.topology(stand.directory)
+    _Boot(layout, Cluster(topology), processes, on_progress).run()
+    stand.publish(plan.targets())
+    return topology
+
+
+class _Boot:
+    """One boot under way."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        cluster: Cluster,
+        processes: Mapping[PlannedHost, Process],
+        on_progress: Callable[[str], None],
+    ) -> None:
+        self._layout, self._cluster, self._processes, self._tell = layout, cluster, processes, on_progress
+        self._started: list[PlannedHost] = []
+        self._deadline = time.monotonic() + START
+
+    def run(self) -> None:
+        """Start everything as early as it can be of use, and wait until all of it works."""
+        cluster = self._cluster
+        self._start(Role.ETCD)
+        # Patroni sleeps for 5 s when it finds no etcd.
+        self._await("etcd has a quorum", Role.ETCD, lambda: readiness.require_quorum(cluster))
+        self._start(Role.MEMBER, Role.REDIS, Role.HAPROXY)
+        leader = self._await("a member leads", Role.MEMBER, cluster.leader)
+        self._tell(f"{leader} leads")
+        prepare(cluster, leader)
+        self._tell("the schema is in place")
+        self._await_replicas(leader)
+        self._await("HAProxy routes", Role.HAPROXY, lambda: readiness.require_routing(cluster, leader))
+        self._tell("haproxy routes")
+        self._await("Redis answers", Role.REDIS, lambda: readiness.require_cache(cluster))
+        self._tell("redis answers")
+
+    def _start(self, *roles: Role) -> None:
+        for host, process in self._processes.items():
+            if host.role in roles:
+                self._tell(f"starting {host.name}")
+                process.start()
+                self._started.append(host)
+
+    def _await_replicas(self, leader: str) -> None:
+        for replica in self._cluster.members:
+            if replica != leader:
+                streaming = lambda name=replica: readiness.require_streaming(self._cluster, name)  # noqa: E731
+                self._await(f"{replica} streams", Role.MEMBER, streaming)
+                self._tell(f"{replica} streams")
+        if self._layout.synchronous and self._layout.members > 1:
+            standby = lambda: readiness.require_synchronous_standby(self._cluster)  # noqa: E731
+            self._tell(f"commits wait for {self._await('there is a synchronous standby', Role.MEMBER, standby)}")
+
+    def _await(self, subject: str, role: Role, probe: Callable[[], T]) -> T:
+        def alive() -> T:
+            self._require_alive()
+            return probe()
+
+        within = max(0.0, self._deadline - time.monotonic())
+        try:
+            return eventually(alive, within=within, subject=subject, retry_on=readiness.SILENT, pause=OFTEN)
+        except NotInTime as late:
+            logs = [process.log for host, process in self._processes.items() if host.role == role]
+            raise ClusterDidNotStart(f"{late}\n{_tail(logs[0])}") from late
+
+    def _require_alive(self) -> None:
+        """No program has ended that was started."""
+        for host in self._started:
+            process = self._processes[host]
+            if process.pid is None:
+                raise ClusterDidNotStart(f"{process.name} on {host.name} has ended\n{_tail(process.log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([f"the end of {log}:", *(f"  {line}" for line in lines[-TAIL:])])

@@ -1,0 +1,131 @@
+"""Patroni's configuration file of a member.
+
+Source: https://patroni.readthedocs.io/en/latest/patroni_configuration.html
+"""
+
+from pathlib import Path
+from typing import Any
+
+from support.cluster.embedded.layout import PlannedHost, Role
+from support.cluster.embedded.plan import ETCD_CLIENTS, PATRONI_API, POSTGRES, Plan
+from support.cluster.topology import Login
+
+TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 2, 5
+"""Seconds: the leader's lease, the pause between two looks, and for how long the DCS is asked again."""
+
+MAXIMUM_LAG = 16 * 1024 * 1024
+"""Bytes: a replica further behind neither becomes the leader nor serves reads."""
+
+HOST_ACCESS = (
+    "host all all 0.0.0.0/0 scram-sha-256",
+    "host replication replicator 0.0.0.0/0 scram-sha-256",
+)
+"""pg_hba.conf, whole. There is no line for the local socket, as there is no local socket: nobody is trusted."""
+
+PARAMETERS: dict[str, Any] = {
+    # A commit is durable, and a member that fell behind or aside can be brought back.
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "wal_level": "replica",
+    "wal_log_hints": "on",
+    "wal_keep_size": "128MB",
+    "max_wal_size": "512MB",
+    "max_wal_senders": 12,
+    "max_replication_slots": 12,
+    "hot_standby": "on",
+    "hot_standby_feedback": "on",
+    # A peer that fell silent is noticed within seconds; 60 s, the default, keep a cut-off leader from stopping.
+    "wal_sender_timeout": "5s",
+    "wal_receiver_timeout": "5s",
+    "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "500ms",
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    # Many sessions, modest memory: several members share one machine.
+    "max_connections": 150,
+    "shared_buffers": "32MB",
+    "work_mem": "4MB",
+    "maintenance_work_mem": "64MB",
+    "password_encryption": "scram-sha-256",
+    # Evidence. Connections are not logged: the proxy's log has them.
+    "log_line_prefix": "%m [%p] %q%a %u@%d ",
+    "log_checkpoints": "on",
+    "log_lock_waits": "on",
+    "log_replication_commands": "on",
+    "log_min_duration_statement": "1s",
+    "log_parameter_max_length": 0,
+}
+
+
+def configuration(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
+    """The whole file of one member that lives in `directory`."""
+    return {
+        "scope": plan.layout.scope,
+        "name": host.name,
+        "log": {"level": "INFO", "format": "%(asctime)s patroni %(levelname)s: %(message)s"},
+        "restapi": {
+            "listen": str(plan.address(host.name, PATRONI_API)),
+            "connect_address": str(plan.address(host.name, PATRONI_API)),
+            "authentication": _login(plan.credentials.patroni_api),
+        },
+        "etcd3": {"hosts": [str(address) for address in plan.addresses_of(Role.ETCD, ETCD_CLIENTS)]},
+        "bootstrap": {"dcs": _shared(plan), "initdb": _initdb()},
+        "postgresql": _postgresql(plan, host, directory),
+    }
+
+
+def _shared(plan: Plan) -> dict[str, Any]:
+    """What holds for every member, and can be changed while the cluster runs (PATCH /config)."""
+    return {
+        "ttl": TTL,
+        "loop_wait": LOOP_WAIT,
+        "retry_timeout": RETRY_TIMEOUT,
+        "maximum_lag_on_failover": MAXIMUM_LAG,
+        "check_timeline": True,
+        "failsafe_mode": True,
+        "synchronous_mode": plan.layout.synchronous,
+        "primary_start_timeout": 30,
+        "primary_stop_timeout": 15,
+        "postgresql": {
+            "use_pg_rewind": True,
+            "remove_data_directory_on_rewind_failure": True,
+            "remove_data_directory_on_diverged_timelines": True,
+            "use_slots": True,
+            "parameters": PARAMETERS,
+            "pg_hba": list(HOST_ACCESS),
+        },
+    }
+
+
+def _initdb() -> list[str | dict[str, str]]:
+    return [
+        "data-checksums",
+        {"encoding": "UTF8"},
+        {"locale": "C.UTF-8"},
+        {"auth-local": "scram-sha-256"},
+        {"auth-host": "scram-sha-256"},
+    ]
+
+
+def _postgresql(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
+    address, logins = str(plan.address(host.name, POSTGRES)), plan.credentials
+    return {
+        "listen": address,
+        "connect_address": address,
+        "data_dir": str(directory / "data"),
+        "bin_dir": str(plan.programs.pg_bindir),
+        "pgpass": str(directory / "pgpass"),
+        "authentication": {
+            "superuser": _login(logins.administrator),
+            "replication": _login(logins.replication),
+            "rewind": _login(logins.rewind),
+        },
+        "basebackup": [{"checkpoint": "fast"}],  # else a replica waits minutes for the leader's next checkpoint
+        "parameters": {"unix_socket_directories": ""},
+    }
+
+
+def _login(login: Login) -> dict[str, str]:
+    return {"username": login.user, "password": login.password}

@@ -1,0 +1,97 @@
+"""A cluster that is decided upon: its layout, the addresses of its hosts, the programs to run, fresh passwords."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.cluster.embedded.layout import Layout, PlannedHost, Role
+from support.cluster.embedded.programs import Programs
+from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+
+DATABASE = "accept"
+POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379
+WRITE, READ, STATISTICS = 5000, 5001, 7000  # HAProxy's
+PUBLISHED = ("write", "read", "statistics", "redis")
+"""What can be reached from outside the stand, by the names under which the stand publishes it."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Every login of one cluster; made for it, and for no other."""
+
+    administrator: Login
+    application: Login
+    replication: Login
+    rewind: Login
+    patroni_api: Login
+    statistics: Login
+    redis: str = field(repr=False)
+
+    @classmethod
+    def fresh(cls) -> "Credentials":
+        """New passwords for everything."""
+        return cls(
+            administrator=_fresh("postgres"),
+            application=_fresh("accept_app"),
+            replication=_fresh("replicator"),
+            rewind=_fresh("rewinder"),
+            patroni_api=_fresh("patroni"),
+            statistics=_fresh("statistics"),
+            redis=secrets.token_urlsafe(),
+        )
+
+
+def _fresh(user: str) -> Login:
+    return Login(user, secrets.token_urlsafe())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that configuration files are written from. `addresses`: host name -> IP address."""
+
+    layout: Layout
+    programs: Programs
+    addresses: Mapping[str, str]
+    credentials: Credentials = field(default_factory=Credentials.fresh)
+
+    def address(self, host: str, port: int) -> Address:
+        """Where a port of a host is."""
+        return Address(self.addresses[host], port)
+
+    def addresses_of(self, role: Role, port: int) -> tuple[Address, ...]:
+        """The same port of every host of a role."""
+        return tuple(self.address(host.name, port) for host in self.layout.hosts(role))
+
+    def targets(self) -> dict[str, tuple[str, int]]:
+        """Where each name of PUBLISHED leads to."""
+        haproxy, redis = self.addresses["haproxy"], self.addresses["redis"]
+        return {
+            "write": (haproxy, WRITE),
+            "read": (haproxy, READ),
+            "statistics": (haproxy, STATISTICS),
+            "redis": (redis, REDIS),
+        }
+
+    def topology(self, stand: Path) -> Topology:
+        """The cluster as its clients see it, on the stand that lives in that directory."""
+        logins = self.credentials
+        page = f"http://{self.address('haproxy', STATISTICS)}"
+        return Topology(
+            database=DATABASE,
+            application=logins.application,
+            administrator=logins.administrator,
+            write=self.address("haproxy", WRITE),
+            read=self.address("haproxy", READ),
+            members=tuple(self._member(host) for host in self.layout.hosts(Role.MEMBER)),
+            dcs=self.addresses_of(Role.ETCD, ETCD_CLIENTS),
+            scope=self.layout.scope,
+            statistics=StatisticsPage(page, logins.statistics),
+            redis=RedisAddress(self.address("redis", REDIS), logins.redis),
+            further_secrets=tuple(one.password for one in (logins.replication, logins.rewind, logins.patroni_api)),
+            stand=stand,
+        )
+
+    def _member(self, host: PlannedHost) -> MemberAddress:
+        postgres, rest = self.address(host.name, POSTGRES), self.address(host.name, PATRONI_API)
+        return MemberAddress(host.name, postgres, rest, host.group)

@@ -1,0 +1,59 @@
+"""When is an embedded cluster ready? Each question here returns once it is so, and raises NotYet before."""
+
+import redis
+import requests
+
+from support.cluster import etcd, haproxy
+from support.cluster.cluster import Cluster
+from support.cluster.redis_server import client_of
+from support.waiting import NotYet
+
+SILENT = (requests.RequestException, redis.RedisError)
+"""What a server that is not there yet makes of a question."""
+
+
+def require_quorum(cluster: Cluster) -> None:
+    """Enough of etcd's nodes work together."""
+    quorum = etcd.quorum(cluster.topology)
+    if quorum.spare < 0:
+        raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
+
+
+def require_streaming(cluster: Cluster, replica: str) -> None:
+    """A replica streams from the leader."""
+    states = {member.name: member.state for member in cluster.view().replicas}
+    if states.get(replica) != "streaming":
+        raise NotYet(f"{replica} is {states.get(replica, 'unknown to Patroni')}")
+
+
+def require_synchronous_standby(cluster: Cluster) -> str:
+    """A replica was chosen as the one that commits wait for; returns its name."""
+    roles = {member.name: member.role for member in cluster.view().members}
+    for name, role in roles.items():
+        if role in ("sync_standby", "quorum_standby"):
+            return name
+    raise NotYet(f"the roles are {roles}")
+
+
+def require_routing(cluster: Cluster, leader: str) -> None:
+    """HAProxy has checked every member; it sends writes to the leader alone and reads to all others."""
+    page = cluster.topology.statistics
+    assert page is not None
+    unchecked = [row.server for row in haproxy.servers(page) if row.check and not row.check.startswith("L7")]
+    if unchecked:
+        raise NotYet(f"it has had no answer from {', '.join(unchecked)}")
+    wanted = {
+        name: {"write": "up", "read": "down"} if name == leader else {"write": "down", "read": "up"}
+        for name in cluster.members
+    }
+    found = haproxy.positions(page, cluster.members)
+    if found != wanted:
+        raise NotYet(f"it says {found}")
+
+
+def require_cache(cluster: Cluster) -> None:
+    """Redis answers to its password."""
+    server = cluster.topology.redis
+    assert server is not None
+    with client_of(server) as client:
+        client.ping()

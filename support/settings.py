@@ -82,7 +82,7 @@ class Settings(BaseSettings):
 
     # The run
     accept_cache_repository: str = "support.application.cache:open_repository"
-    """The cache under test: "package.module:callable"; what it must be is in support/application/cache.py."""
+    """The cache under test: "package.module:callable"; what it must be is in support/application/cache/interface.py."""
     accept_destructive: str | None = None
     """The name of the target's database, said by a user who allows destructive scenarios against it."""
     limits: Mapping[str, float] = Field(default_factory=dict)

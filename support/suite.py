@@ -73,6 +73,7 @@ class Suite:
             limits=self.settings.limits,
             random=seeded,
             namespace=f"{self.run.namespace}-{new_id()}",
+            cache_repository=self.settings.accept_cache_repository,
         )
 
     def close_world(self, world: World) -> None:

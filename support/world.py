@@ -36,6 +36,8 @@ class World:
     namespace: str = ""
     """This scenario's own namespace; all that is stored under it is removed at its end. Keys in Redis begin with it."""
     further_namespaces: list[str] = field(default_factory=list)
+    cache_repository: str = ""
+    """The cache under test, as the setting names it: "package.module:callable"."""
 
     sessions: list["Session"] = field(default_factory=list)
     history: "History | None" = None

@@ -1,0 +1,177 @@
+"""What is kept in Redis: values, and beside each at most one lease, which says who may put a value there.
+
+A lease is taken by a reader who found nothing (to load and fill) or by a writer about to commit (nobody may fill
+meanwhile). Whoever drops a value drops its lease as well, so that what was loaded before can no longer be filled in.
+See the package's docstring for why that is enough.
+
+Every change is one script, atomic in Redis. Values expire on Redis's own clock, counted from when the lease was taken,
+that is, from before the value was loaded or committed.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+
+from support.application.cache.breaker import Breaker
+
+_CLAIM = """
+local states = {}
+for i = 1, #KEYS, 2 do
+  local value, holder = redis.call('GET', KEYS[i]), redis.call('GET', KEYS[i + 1])
+  if value then
+    table.insert(states, value)
+  elseif not holder then
+    redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+    table.insert(states, 1)
+  else
+    table.insert(states, string.sub(holder, 1, 1) == 'w' and 3 or 2)
+  end
+end
+return states
+"""
+_LEASED, _BUSY, _RESERVED = 1, 2, 3
+
+_PUT = """
+for i = 1, #KEYS, 2 do
+  local value, ours = ARGV[4 + (i + 1) / 2], redis.call('GET', KEYS[i + 1]) == ARGV[1]
+  local left = ARGV[2] - (ARGV[3] - redis.call('PTTL', KEYS[i + 1]))
+  if ours or ARGV[4] == 'settle' then
+    redis.call('DEL', KEYS[i], KEYS[i + 1])
+  end
+  if ours and value ~= '' and left > 0 then
+    redis.call('SET', KEYS[i], value, 'PX', left)
+  end
+end
+"""
+
+_RESERVE = """
+for i = 1, #KEYS, 2 do
+  redis.call('DEL', KEYS[i])
+  redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+end
+"""
+
+
+class Unavailable(Exception):
+    """Redis gave no answer that helps; the caller goes on without it."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What came of asking for the lease of each of some keys."""
+
+    found: dict[str, bytes]
+    """Has a value by now."""
+    leased: list[str]
+    """Ours to load and to fill."""
+    busy: list[str]
+    """Somebody else is loading it."""
+    reserved: list[str]
+    """A writer is about to commit: nobody may fill it."""
+
+
+class Leases:
+    """Values and leases of one application process. Safe to share between threads. Times are in seconds.
+
+    Every method raises Unavailable when Redis is down, frozen, full, or refuses. A change of which we then cannot
+    tell whether it was made is a debt: its keys are dropped before anything is read again. A debt is forgotten after
+    `staleness_bound`, when nothing that was in Redis before can be there any more.
+    """
+
+    def __init__(
+        self, client: redis.Redis, breaker: Breaker, *, time_to_live: float, lease: float, staleness_bound: float
+    ) -> None:
+        self._client, self._breaker = client, breaker
+        self._milliseconds = {"ttl": round(time_to_live * 1000), "lease": round(lease * 1000)}
+        self._staleness_bound = staleness_bound
+        self._claim, self._put, self._reserve = map(client.register_script, (_CLAIM, _PUT, _RESERVE))
+        self._debts: dict[str, float] = {}  # key -> when it is forgotten; the oldest first
+        self._lock = threading.Lock()
+
+    def get(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The values that are there, in one round trip."""
+        if not keys:
+            return {}
+        with self._asking() as client:
+            found = client.mget(keys)
+        return {key: value for key, value in zip(keys, found, strict=True) if isinstance(value, bytes)}
+
+    def claim(self, keys: Sequence[str], token: str) -> Claimed:
+        """Take the lease of each key that has neither a value nor a lease."""
+        with self._asking(changing=keys):
+            states = self._claim(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
+        answers = list(zip(keys, states, strict=True))
+        leased, busy, reserved = ([key for key, one in answers if one == s] for s in (_LEASED, _BUSY, _RESERVED))
+        return Claimed({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy, reserved)
+
+    def fill(self, values: Mapping[str, bytes], token: str) -> None:
+        """Put loaded values in, each only if our lease on it still stands."""
+        self._put_in(values, f"r{token}", "fill")
+
+    def reserve(self, keys: Sequence[str], token: str) -> None:
+        """Before a commit: drop the old values, and let nobody fill these keys until `settle`."""
+        with self._asking(changing=keys):
+            self._reserve(_with_leases(keys), [f"w{token}", self._milliseconds["lease"]])
+
+    def settle(self, values: Mapping[str, bytes | None], token: str) -> None:
+        """After a commit: put the new values in; None drops a key, and so does a reservation that does not stand."""
+        self._put_in(values, f"w{token}", "settle")
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Drop values and leases."""
+        with self._asking(changing=keys) as client:
+            client.unlink(*_with_leases(keys))
+
+    def _put_in(self, values: Mapping[str, bytes | None], holder: str, how: str) -> None:
+        times = self._milliseconds
+        contents = [value or b"" for value in values.values()]
+        with self._asking(changing=values):
+            self._put(_with_leases(values), [holder, times["ttl"], times["lease"], how, *contents])
+
+    @contextmanager
+    def _asking(self, changing: Iterable[str] = ()) -> Iterator[redis.Redis]:
+        try:
+            if not self._breaker.admits():
+                raise Unavailable("Redis did not answer a moment ago")
+            self._pay()
+            yield self._client
+        except redis.RedisError as error:
+            self._owe(changing)
+            if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+                self._breaker.failed()
+                self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead as well
+            raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
+        except Unavailable:
+            self._owe(changing)
+            raise
+        self._breaker.succeeded()
+
+    def _owe(self, keys: Iterable[str]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for key in keys:
+                self._debts.pop(key, None)
+                self._debts[key] = now + self._staleness_bound
+            while self._debts and next(iter(self._debts.values())) <= now:
+                del self._debts[next(iter(self._debts))]
+
+    def _pay(self) -> None:
+        if not self._debts:
+            return
+        with self._lock:
+            due = dict(self._debts)
+        if due:
+            self._client.unlink(*_with_leases(due))
+        with self._lock:
+            for key, until in due.items():
+                if self._debts.get(key) == until:  # else it was owed again meanwhile
+                    del self._debts[key]
+
+
+def _with_leases(keys: Iterable[str]) -> list[str]:
+    """Each key and the key of its lease; no value's key ends so."""
+    return [name for key in keys for name in (key, f"{key}?lease")]

@@ -1,0 +1,172 @@
+"""Our cache repository: entries of `memory_entries` and answers of queries, cache-aside and write-through."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from support import sql
+from support.application.cache.aside import CacheAside
+from support.application.cache.breaker import Breaker
+from support.application.cache.codec import encode
+from support.application.cache.interface import Means, Question, Read
+from support.application.cache.leases import Leases, Unavailable
+from support.application.cache.sessions import Sessions
+
+ANSWER = 0.25
+"""Seconds that Redis has for an answer; the database is asked instead of a Redis that takes longer."""
+RETRY = 1.0
+"""Seconds after a failure before Redis is asked again."""
+LEASE = 3.0
+"""Seconds that a load or a commit may take if its value is to be cached; a reader waits as long for another's load."""
+
+_SELECT = "SELECT key, value FROM memory_entries WHERE namespace = %s AND key = ANY(%s)"
+_UPSERT = """
+    INSERT INTO memory_entries AS entry (namespace, key, value) VALUES (%s, %s, %s)
+    ON CONFLICT (namespace, key)
+    DO UPDATE SET value = excluded.value, version = entry.version + 1, updated_at = now()
+"""
+_UPDATE = """
+    UPDATE memory_entries SET value = %s, version = version + 1, updated_at = now() WHERE namespace = %s AND key = %s
+"""
+_DELETE = "DELETE FROM memory_entries WHERE namespace = %s AND key = %s"
+
+
+class EntryTransaction:
+    """Changes that are made on one session, and what each means for the cache once they are committed."""
+
+    def __init__(self, session: sql.Session, prefix: str) -> None:
+        self._session, self._prefix = session, prefix
+        self.effects: dict[str, bytes | None] = {}
+        """Key in the cache -> the value to put there; None to drop what is there."""
+
+    def write(self, namespace: str, key: str, value: str) -> None:
+        sql.execute(self._session, _UPSERT, [namespace, key, value])
+        self.effects[entry_key(self._prefix, namespace, key)] = encode(value)
+
+    def update(self, namespace: str, key: str, value: str) -> bool:
+        self.effects[entry_key(self._prefix, namespace, key)] = None
+        return sql.execute(self._session, _UPDATE, [value, namespace, key]) > 0
+
+    def delete(self, namespace: str, key: str) -> bool:
+        self.effects[entry_key(self._prefix, namespace, key)] = None
+        return sql.execute(self._session, _DELETE, [namespace, key]) > 0
+
+
+class EntryRepository:
+    """The default CacheRepository (see `interface`)."""
+
+    def __init__(self, leases: Leases, sessions: Sessions, prefix: str, on_close: Callable[[], None]) -> None:
+        self._leases, self._sessions, self._prefix, self._on_close = leases, sessions, prefix, on_close
+        self._aside = CacheAside(leases, patience=LEASE)
+
+    def read(self, namespace: str, key: str) -> Read:
+        return self.read_many(namespace, [key])[key]
+
+    def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
+        cached = {entry_key(self._prefix, namespace, key): key for key in keys}
+
+        def load(missing: list[str]) -> Mapping[str, Any]:
+            with self._sessions.lend() as session:
+                rows = sql.rows(session, _SELECT, [namespace, [cached[one] for one in missing]])
+            found: dict[str, str] = dict(rows)
+            return {one: found.get(cached[one]) for one in missing}
+
+        return {cached[one]: read for one, read in self._aside.read(cached, load).items()}
+
+    def write(self, namespace: str, key: str, value: str) -> None:
+        self.write_many(namespace, {key: value})
+
+    def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
+        with self.transaction() as transaction:
+            for key, value in sorted(values.items()):  # in one order everywhere: no deadlock between two of these
+                transaction.write(namespace, key, value)
+
+    def update(self, namespace: str, key: str, value: str) -> bool:
+        with self.transaction() as transaction:
+            return transaction.update(namespace, key, value)
+
+    def delete(self, namespace: str, key: str) -> bool:
+        with self.transaction() as transaction:
+            return transaction.delete(namespace, key)
+
+    @contextmanager
+    def transaction(self) -> Iterator[EntryTransaction]:
+        with self._sessions.lend() as session:
+            session.autocommit = False
+            transaction = EntryTransaction(session, self._prefix)
+            try:
+                yield transaction
+            except BaseException:
+                with suppress(sql.Error):  # a session that is lost has rolled back by itself
+                    session.rollback()
+                raise
+            self._commit(session, transaction.effects)
+
+    def _commit(self, session: sql.Session, effects: Mapping[str, bytes | None]) -> None:
+        """Reserve, commit, settle. Whatever goes wrong after the reservation drops the keys: at worst a miss."""
+        token = secrets.token_hex(8)
+        with suppress(Unavailable):  # then the keys are a debt, and dropped before anything is read again
+            self._leases.reserve(list(effects), token)
+        try:
+            session.commit()
+        except BaseException:
+            effects = dict.fromkeys(effects)
+            raise
+        finally:
+            with suppress(Unavailable):
+                self._leases.settle(effects, token)
+
+    def invalidate(self, namespace: str, key: str) -> None:
+        self._drop(entry_key(self._prefix, namespace, key))
+
+    def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
+        key = answer_key(self._prefix, question)
+        return self._aside.read([key], lambda _: {key: load()})[key]
+
+    def forget(self, question: Question) -> None:
+        self._drop(answer_key(self._prefix, question))
+
+    def close(self) -> None:
+        self._sessions.close()
+        self._on_close()
+
+    def _drop(self, key: str) -> None:
+        with suppress(Unavailable):
+            self._leases.drop([key])
+
+
+def entry_key(prefix: str, namespace: str, key: str) -> str:
+    """An entry's key in the cache. Two are the same only if all parts are: the encoding is one to one."""
+    return prefix + encode(["entry", namespace, key]).decode("ascii")
+
+
+def answer_key(prefix: str, question: Question) -> str:
+    """The key in the cache of the answer to a question, of a type and a value each."""
+    parts = ["answer", question.table, question.namespace, list(question.parameters)]
+    return prefix + encode(parts).decode("ascii")
+
+
+def open_repository(means: Means) -> EntryRepository:
+    """The default cache under test."""
+    client = redis.Redis(
+        host=means.redis_host,
+        port=means.redis_port,
+        password=means.redis_password,
+        socket_timeout=ANSWER,
+        socket_connect_timeout=ANSWER,
+        retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
+        protocol=2,  # with 3 redis-py no longer notices that the server has closed an idle connection
+    )
+    leases = Leases(
+        client,
+        Breaker(RETRY),
+        time_to_live=min(means.time_to_live, means.staleness_bound),
+        lease=LEASE,
+        staleness_bound=means.staleness_bound,
+    )
+    return EntryRepository(leases, Sessions(means.connect), means.prefix, client.close)

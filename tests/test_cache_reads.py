@@ -1,0 +1,432 @@
+"""Reads through the cache, against a real Redis: hits, single loads, late fills, expiry, outages, debts."""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from conftest import free_port
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis_servers import RedisServer, running
+
+from support.application.cache import Source
+from support.application.cache.aside import CacheAside
+from support.application.cache.breaker import Breaker
+from support.application.cache.codec import encode
+from support.application.cache.leases import Leases, Unavailable
+from support.waiting import eventually, pause
+
+ANSWER, RETRY, LEASE, TTL = 0.2, 0.3, 1.0, 30.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(tmp_path_factory.mktemp("redis"), free_port()) as started:
+        yield started
+
+
+@pytest.fixture
+def leases(server: RedisServer) -> Iterator[Leases]:
+    with server.client() as client:
+        client.flushall()
+    yield leases_on(server.port)
+    with suppress(redis.ConnectionError):
+        server.thaw()
+
+
+@pytest.fixture
+def cache(leases: Leases) -> CacheAside:
+    return CacheAside(leases, LEASE)
+
+
+def leases_on(port: int, time_to_live: float = TTL, lease: float = LEASE, staleness_bound: float = TTL) -> Leases:
+    """As another process of the application has them."""
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis(port=port, socket_timeout=ANSWER, socket_connect_timeout=ANSWER, protocol=2, retry=once)
+    return Leases(client, Breaker(RETRY), time_to_live=time_to_live, lease=lease, staleness_bound=staleness_bound)
+
+
+class Database:
+    """What the loads of a test answer, and how often they were asked."""
+
+    def __init__(self, value: Any = "value") -> None:
+        self.value, self.loads = value, 0
+        self.asked, self.answering = threading.Event(), threading.Event()
+        self.answering.set()
+        self._lock = threading.Lock()
+
+    def load(self, keys: list[str]) -> Mapping[str, Any]:
+        with self._lock:
+            self.loads += 1
+            answer = self.value
+        self.asked.set()
+        assert self.answering.wait(10)
+        return dict.fromkeys(keys, answer)
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+def value_of(cache: CacheAside, database: Database, key: str = "k") -> tuple[Any, Source]:
+    read = cache.read([key], database.load)[key]
+    return read.value, read.source
+
+
+class InBackground:
+    """Something done in a thread; `result` waits for it and raises what it raised."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._future = self._pool.submit(work)
+
+    def result(self) -> Any:
+        try:
+            return self._future.result(15)
+        finally:
+            self._pool.shutdown()
+
+
+# Hits and misses
+
+
+@pytest.mark.parametrize("value", ["text", None, 0, False, [], b"", [0.5] * 384])
+def test_the_second_read_is_a_hit_whatever_the_value(cache, value):
+    database = Database(value)
+    assert value_of(cache, database) == (value, Source.DATABASE)
+    assert value_of(cache, database) == (value, Source.CACHE)
+    assert database.loads == 1
+
+
+def test_many_keys_are_loaded_together_and_only_those_that_are_missing(cache, database):
+    cache.read(["a", "b"], database.load)
+    asked: list[list[str]] = []
+    reads = cache.read(["a", "b", "c", "d", "c"], lambda keys: asked.append(keys) or dict.fromkeys(keys, "new"))
+    assert asked == [["c", "d"]]
+    assert {key: read.source for key, read in reads.items()} == {
+        "a": Source.CACHE,
+        "b": Source.CACHE,
+        "c": Source.DATABASE,
+        "d": Source.DATABASE,
+    }
+    assert cache.read([], database.load) == {}
+
+
+def test_no_read_leaves_a_lease_or_an_entry_without_expiry(server, cache, database):
+    cache.read(["a", "b"], database.load)
+    with server.client() as client:
+        kept = client.keys()
+        assert sorted(kept) == [b"a", b"b"]
+        assert all(0 < client.pttl(key) <= TTL * 1000 for key in kept)
+
+
+def test_bytes_that_nobody_encoded_are_a_miss(server, cache, database):
+    with server.client() as client:
+        client.set("k", b"\x80garbage")
+    assert value_of(cache, database) == ("value", Source.DATABASE)
+    assert value_of(cache, database) == ("value", Source.CACHE)
+
+
+def test_an_error_of_the_load_reaches_the_caller_and_the_next_reader_loads_at_once(cache, database):
+    def fail(_: list[str]) -> Mapping[str, Any]:
+        raise LookupError("the database is gone")
+
+    with pytest.raises(LookupError, match="the database is gone"):
+        cache.read(["k"], fail)
+    begun = time.monotonic()
+    assert value_of(cache, database) == ("value", Source.DATABASE)
+    assert time.monotonic() - begun < LEASE / 2
+
+
+# Expiry
+
+
+def test_an_entry_ends_with_its_time_to_live_and_not_before(server, cache, database):
+    short = CacheAside(leases_on(server.port, time_to_live=0.6), LEASE)
+    begun = time.monotonic()
+    value_of(short, database)
+    filled = time.monotonic()
+    while time.monotonic() - begun < 0.5:
+        assert value_of(short, database)[1] is Source.CACHE
+    pause(filled + 0.61 - time.monotonic())
+    assert value_of(short, database)[1] is Source.DATABASE
+
+
+def test_the_time_to_live_counts_from_before_the_load(server, cache, database):
+    short = CacheAside(leases_on(server.port, time_to_live=0.8), LEASE)
+
+    def slow(keys: list[str]) -> Mapping[str, Any]:
+        pause(0.5)
+        return database.load(keys)
+
+    short.read(["k"], slow)
+    with server.client() as client:
+        assert 0 < client.pttl("k") <= 300
+
+
+def test_a_load_that_outlasts_the_time_to_live_is_not_cached(server, cache, database):
+    short = CacheAside(leases_on(server.port, time_to_live=0.1), LEASE)
+
+    def slow(keys: list[str]) -> Mapping[str, Any]:
+        pause(0.2)
+        return database.load(keys)
+
+    assert short.read(["k"], slow)["k"].value == "value"
+    with server.client() as client:
+        assert client.keys() == []
+
+
+# One load for all
+
+
+def test_threads_that_miss_at_once_share_one_load(server, database):
+    caches = [CacheAside(leases_on(server.port), LEASE) for _ in range(2)]
+    database.answering.clear()
+    with ThreadPoolExecutor(20) as pool:
+        reads = [pool.submit(value_of, caches[number % 2], database, "shared") for number in range(20)]
+        assert database.asked.wait(5)
+        pause(0.2)  # as long as others who load would need to be counted
+        database.answering.set()
+        found = [read.result() for read in reads]
+    assert database.loads == 1
+    assert {value for value, _ in found} == {"value"}
+    assert sorted(source for _, source in found) == [Source.CACHE] * 19 + [Source.DATABASE]
+
+
+def read_in_a_process(port: int, loads: Any, gate: Any) -> None:
+    def load(keys: list[str]) -> Mapping[str, Any]:
+        with loads.get_lock():
+            loads.value += 1
+        pause(0.2)
+        return dict.fromkeys(keys, "value")
+
+    gate.wait(20)
+    assert CacheAside(leases_on(port), LEASE).read(["k"], load)["k"].value == "value"
+
+
+def test_processes_that_miss_at_once_share_one_load(server, leases):
+    spawn = multiprocessing.get_context("spawn")
+    loads, gate = spawn.Value("i", 0), spawn.Barrier(3)
+    readers = [spawn.Process(target=read_in_a_process, args=(server.port, loads, gate)) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(20)
+    assert [reader.exitcode for reader in readers] == [0, 0, 0]
+    assert loads.value == 1
+
+
+def test_a_reader_does_not_wait_for_ever_for_one_who_died(leases, database):
+    leases.claim(["k"], "of a process that was killed")
+    begun = time.monotonic()
+    assert value_of(CacheAside(leases, 3 * LEASE), database)[0] == "value"
+    assert time.monotonic() - begun < LEASE + 0.5
+    assert database.loads == 1
+
+
+def test_patience_bounds_the_wait_for_a_load_that_hangs(server, leases, database):
+    long_lease = leases_on(server.port, lease=20)
+    long_lease.claim(["k"], "of a load that hangs")
+    begun = time.monotonic()
+    assert value_of(CacheAside(long_lease, 0.3), database) == ("value", Source.DATABASE)
+    assert time.monotonic() - begun < 1
+
+
+# Late fills
+
+OVERTAKE: dict[str, Callable[[Leases], None]] = {
+    "an invalidation": lambda leases: leases.drop(["k"]),
+    "a write-through": lambda leases: (leases.reserve(["k"], "w"), leases.settle({"k": encode("new")}, "w"))[-1],
+    "an update": lambda leases: (leases.reserve(["k"], "w"), leases.settle({"k": None}, "w"))[-1],
+    "a write that is about to commit": lambda leases: leases.reserve(["k"], "w"),
+    "the end of the lease": lambda leases: pause(LEASE + 0.05),
+}
+
+
+@pytest.mark.parametrize("overtake", OVERTAKE)
+def test_what_was_loaded_before_is_not_filled_in_after(server, cache, database, overtake):
+    database.value = "old"
+    database.answering.clear()
+    reader = InBackground(lambda: value_of(cache, database))
+    assert database.asked.wait(5)
+    OVERTAKE[overtake](leases_on(server.port))
+    database.answering.set()
+    assert reader.result() == ("old", Source.DATABASE)
+    with server.client() as client:
+        assert client.get("k") != encode("old")
+
+
+def test_a_second_reader_after_an_invalidation_does_not_wait_for_the_first(server, cache, database):
+    database.answering.clear()
+    reader = InBackground(lambda: value_of(cache, database))
+    assert database.asked.wait(5)
+    leases_on(server.port).drop(["k"])
+    fresh = Database("new")
+    assert value_of(cache, fresh) == ("new", Source.DATABASE)
+    database.answering.set()
+    reader.result()
+    assert value_of(cache, fresh) == ("new", Source.CACHE)
+
+
+# Writers
+
+
+def test_a_write_is_there_for_the_next_reader(leases, cache, database):
+    leases.reserve(["k"], "w")
+    leases.settle({"k": encode("new")}, "w")
+    assert value_of(cache, database) == ("new", Source.CACHE)
+
+
+def test_while_a_writer_commits_readers_load_and_nobody_fills_or_waits(server, leases, cache, database):
+    leases.settle({"k": encode("old")}, "nobody")
+    leases.reserve(["k"], "w")
+    begun = time.monotonic()
+    assert [value_of(cache, database)[1] for _ in range(3)] == [Source.DATABASE] * 3
+    assert time.monotonic() - begun < LEASE / 2
+    with server.client() as client:
+        assert client.keys() == [b"k?lease"]
+
+
+def test_of_two_writers_that_cross_neither_leaves_a_value(server, leases):
+    for order in (("one", "other"), ("other", "one")):
+        leases.reserve(["k"], "one")
+        leases.reserve(["k"], "other")
+        for writer in order:
+            leases.settle({"k": encode(writer)}, writer)
+        with server.client() as client:
+            assert client.get("k") != encode("one"), "it was overtaken, nobody knows who committed last"
+            assert client.get("k") is None
+
+
+def test_a_writer_that_dies_before_it_settles_leaves_nothing_old(leases, cache, database):
+    value_of(cache, database)
+    leases.reserve(["k"], "of a process that was killed")
+    database.value = "new"
+    assert value_of(cache, database) == ("new", Source.DATABASE)
+    pause(LEASE)
+    assert value_of(cache, database)[0] == "new"
+    assert value_of(cache, database) == ("new", Source.CACHE)
+
+
+def test_a_reservation_that_was_evicted_drops_what_was_filled_meanwhile(server, leases, cache, database):
+    leases.reserve(["k"], "w")
+    with server.client() as client:
+        client.delete("k?lease")  # as eviction does
+    value_of(cache, database)
+    leases.settle({"k": encode("new")}, "w")
+    assert value_of(cache, Database("new")) == ("new", Source.DATABASE)
+
+
+# Outages
+
+
+def bounded(read: Callable[[], Any], limit: float = 2 * ANSWER) -> Any:
+    begun = time.monotonic()
+    result = read()
+    assert time.monotonic() - begun < limit
+    return result
+
+
+@pytest.fixture
+def doomed(tmp_path) -> Iterator[RedisServer]:
+    with running(tmp_path, free_port()) as started:
+        yield started
+
+
+def await_hit(cache: CacheAside, database: Database) -> None:
+    def hit() -> None:
+        assert value_of(cache, database)[1] is Source.CACHE
+
+    eventually(hit, within=RETRY + LEASE + 1, subject="the cache is used again", pause=0.05)
+
+
+@pytest.mark.parametrize("outage", ["killed", "frozen"])
+def test_an_outage_reaches_no_reader_and_caching_resumes_by_itself(doomed, database, outage):
+    cache = CacheAside(leases_on(doomed.port), LEASE)
+    value_of(cache, database)
+    doomed.kill() if outage == "killed" else doomed.freeze()
+    assert bounded(lambda: value_of(cache, database)) == ("value", Source.DATABASE)
+    assert bounded(lambda: [value_of(cache, database) for _ in range(50)], ANSWER)[-1] == ("value", Source.DATABASE)
+    doomed.start() if outage == "killed" else doomed.thaw()
+    await_hit(cache, database)
+
+
+def test_many_idle_connections_that_died_with_the_server_do_not_delay_the_recovery(doomed, database):
+    cache = CacheAside(leases_on(doomed.port), LEASE)
+    gate = threading.Barrier(20)
+
+    def read(number: int) -> None:
+        gate.wait(5)
+        value_of(cache, database, str(number))
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(read, range(20)))
+    doomed.kill()
+    value_of(cache, database)
+    doomed.start()
+    pause(RETRY)
+    value_of(cache, database)
+    assert value_of(cache, database)[1] is Source.CACHE
+
+
+def test_a_full_redis_reaches_no_reader_and_no_writer(tmp_path, database):
+    with running(tmp_path, free_port(), ["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"]) as full:
+        leases = leases_on(full.port)
+        cache = CacheAside(leases, LEASE)
+        assert value_of(cache, database) == ("value", Source.DATABASE)
+        with suppress(Unavailable):
+            leases.settle({"k": encode("new")}, "w")
+        assert value_of(cache, Database("new")) == ("new", Source.DATABASE)
+
+
+CHANGES: dict[str, Callable[[Leases], None]] = {
+    "a reservation": lambda leases: leases.reserve(["k"], "w"),
+    "an invalidation": lambda leases: leases.drop(["k"]),
+    "a value that another write replaced": lambda leases: leases.settle({"k": encode("replaced")}, "before"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_an_outage_swallowed_is_made_up_for_before_the_next_read(doomed, change):
+    leases = leases_on(doomed.port)
+    cache = CacheAside(leases, LEASE)
+    value_of(cache, Database("old"))
+    if change == "a value that another write replaced":
+        leases.reserve(["k"], "before")
+    doomed.freeze()
+    with pytest.raises(Unavailable):
+        CHANGES[change](leases)
+    doomed.thaw()  # and now it does what it was sent before
+    pause(RETRY)
+    assert value_of(cache, Database("new"))[0] == "new"
+    await_hit(cache, Database("new"))
+
+
+def test_a_debt_is_forgotten_when_nothing_old_can_be_left(doomed):
+    leases = leases_on(doomed.port, time_to_live=0.1, staleness_bound=0.1)
+    doomed.kill()
+    for number in range(50):
+        with pytest.raises(Unavailable):
+            leases.drop([f"k{number}"])
+    pause(0.11)
+    with pytest.raises(Unavailable):
+        leases.drop(["last"])
+    assert list(leases._debts) == ["last"]
+
+
+def test_a_closed_breaker_admits_all_an_open_one_admits_one_in_each_pause():
+    breaker = Breaker(0.1)
+    assert [breaker.admits() for _ in range(3)] == [True] * 3
+    breaker.failed()
+    assert not breaker.admits()
+    pause(0.11)
+    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+    breaker.succeeded()
+    assert [breaker.admits() for _ in range(3)] == [True] * 3

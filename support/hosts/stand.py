@@ -39,6 +39,12 @@ class Process:
         pid: int | None = self._ask("pid")
         return pid
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """All its processes as seen inside the stand, descendants too, whatever became of their parents."""
+        pids: Sequence[int] = self._ask("pids")
+        return pids
+
     def start(self) -> None:
         """Start it, or do nothing when it runs. Raises ProcessFailed when it cannot be executed."""
         self._ask("start")
@@ -77,7 +83,7 @@ class Process:
 
     def _await_gone(self, within: float) -> None:
         def gone() -> None:
-            if left := self._ask("pids"):
+            if left := self.pids:
                 raise NotYet(f"still there: {left}")
 
         eventually(gone, within=within, subject=f"{self.name} on {self.host} is gone", pause=QUICK)

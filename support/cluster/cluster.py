@@ -103,6 +103,11 @@ class Cluster:
         """The names of the other members of the group that Patroni knows now."""
         return tuple(member.name for member in self.view().members if not member.leads and member.group == group)
 
+    def followers(self, group: int = 0) -> tuple[str, ...]:
+        """The names of the members of the group that do not lead now, whether they are up or not."""
+        leader = self.leader(group)
+        return tuple(one.name for one in self.topology.members if one.group == group and one.name != leader)
+
     # The cache
 
     def redis(self, timeout: float = REST) -> redis.Redis:

@@ -10,7 +10,7 @@ from support.cluster.embedded.layout import PlannedHost, Role
 from support.cluster.embedded.plan import ETCD_CLIENTS, PATRONI_API, POSTGRES, Plan
 from support.cluster.topology import Login
 
-TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 2, 5
+TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 1, 5
 """Seconds: the leader's lease, the pause between two looks, and for how long the DCS is asked again."""
 
 MAXIMUM_LAG = 16 * 1024 * 1024

@@ -39,14 +39,13 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     """HAProxy has checked every member; it sends writes to the leader alone and reads to all others."""
     page = cluster.topology.statistics
     assert page is not None
-    unchecked = [row.server for row in haproxy.servers(page) if row.check and not row.check.startswith("L7")]
+    rows = [row for row in haproxy.servers(page) if row.server in cluster.members]
+    unchecked = [row.server for row in rows if not row.check.startswith("L7")]
     if unchecked:
-        raise NotYet(f"it has had no answer from {', '.join(unchecked)}")
-    wanted = {
-        name: {"write": "up", "read": "down"} if name == leader else {"write": "down", "read": "up"}
-        for name in cluster.members
-    }
-    found = haproxy.positions(page, cluster.members)
+        raise NotYet(f"no answer yet from {', '.join(unchecked)}")
+    wanted = {(page.write_backend, name): "up" if name == leader else "down" for name in cluster.members}
+    wanted |= {(page.read_backend, name): "down" if name == leader else "up" for name in cluster.members}
+    found = {(row.proxy, row.server): row.position for row in rows}
     if found != wanted:
         raise NotYet(f"it says {found}")
 

@@ -5,16 +5,28 @@ Source: https://docs.haproxy.org/2.6/management.html#9.1 (the columns)
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 
 import requests
 
 from support.cluster.topology import Login, StatisticsPage
+from support.errors import NotAvailable
 from support.timeouts import REST
 from support.waiting import NotYet
 
 SUMMARIES = frozenset({"FRONTEND", "BACKEND"})
+
+VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
+    "somebody unnamed": lambda owner: None,
+    "a stranger": lambda owner: Login(f"accept-{token_hex(4)}", owner.password),
+    "the owner, wrong password": lambda owner: Login(owner.user, token_hex(8)),
+    "the owner, right password": lambda owner: owner,
+}
+"""Who may come to the statistics page -> with which credentials, made of the right ones."""
+
+_RECEPTIONS = {requests.codes.ok: "served", requests.codes.unauthorized: "refused"}
 
 
 @dataclass(frozen=True)
@@ -45,9 +57,12 @@ def servers(page: StatisticsPage) -> tuple[ServerRow, ...]:
     return parsed(answer.text)
 
 
-def status_code(page: StatisticsPage, login: Login | None) -> int:
-    """The HTTP status with which the page answers someone: 200 is served, 401 is refused."""
-    return _get(page, login).status_code
+def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Visitor -> "answer" -> how the page answers: "served", "refused", or the HTTP status if it is neither."""
+    if page.login is None:
+        raise NotAvailable("no credentials of the statistics page were given (HAPROXY_STATS_USER)")
+    statuses = {visitor: _get(page, VISITORS[visitor](page.login)).status_code for visitor in visitors}
+    return {visitor: {"answer": _RECEPTIONS.get(status, str(status))} for visitor, status in statuses.items()}
 
 
 def parsed(text: str) -> tuple[ServerRow, ...]:
@@ -56,9 +71,20 @@ def parsed(text: str) -> tuple[ServerRow, ...]:
     return tuple(_server_row(row) for row in rows if row["svname"] not in SUMMARIES)
 
 
-def positions(rows: Iterable[ServerRow], proxy: str) -> dict[str, str]:
-    """The position of each server of one proxy, by the server's name."""
-    return {row.server: row.position for row in rows if row.proxy == proxy}
+def positions(page: StatisticsPage, members: Collection[str]) -> dict[str, dict[str, str]]:
+    """Server -> "write" and "read" -> its position there, now.
+
+    Raises NotAvailable if HAProxy's names of the servers are not those of the members.
+    """
+    proxies = {page.write_backend: "write", page.read_backend: "read"}
+    rows = [row for row in servers(page) if row.proxy in proxies]
+    named = sorted({row.server for row in rows})
+    if not set(named).intersection(members):
+        raise NotAvailable(
+            f"HAProxy's servers in {' and '.join(proxies)} ({', '.join(named) or 'none'}) cannot be told: "
+            f"name them as Patroni names the members ({', '.join(members)})"
+        )
+    return {name: {proxies[row.proxy]: row.position for row in rows if row.server == name} for name in named}
 
 
 def _server_row(row: Mapping[str, str]) -> ServerRow:

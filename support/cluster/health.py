@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from support.cluster.cluster import Cluster
-from support.cluster.rollcall import Silent, health_checks, servers
-from support.cluster.standing import standings
+from support.cluster.rollcall import Server, Silent, health_checks, servers
+from support.cluster.standing import A_REPLICA, roles, standings
 from support.waiting import NotYet
 
 CHECKS: Mapping[str, str] = {
@@ -20,6 +20,9 @@ CHECKS: Mapping[str, str] = {
 }
 """What a member can be asked whether it is -> the check that asks it."""
 
+WELL: Mapping[str, str] = {"PostgreSQL": "answers", "Patroni": "alive"}
+"""The vital signs of a member that runs."""
+
 _KINDS_OF_STANDBY = {"sync": "synchronous standby", "quorum": "quorum standby"}
 _ANSWERS = {200: "yes", 503: "no"}
 
@@ -29,7 +32,7 @@ def kinds(cluster: Cluster) -> dict[str, str]:
 
     Raises NotYet when a member gives no answer.
     """
-    excluded = {member.name for member in cluster.view().members if member.tags.get("noloadbalance")}
+    excluded = kept_from_reads(cluster)
     waited = {
         replica: how
         for answer in standings(cluster).values()
@@ -45,6 +48,29 @@ def kinds(cluster: Cluster) -> dict[str, str]:
     return found
 
 
+def kept_from_reads(cluster: Cluster) -> set[str]:
+    """The members whose tags say that proxies must not send reads to them."""
+    return {member.name for member in cluster.view().members if member.tags.get("noloadbalance")}
+
+
+def routing_roles(cluster: Cluster) -> dict[str, str]:
+    """Member -> "the leader", "a replica", or "an excluded replica" where its tags keep reads away from it."""
+    excluded = kept_from_reads(cluster)
+    return {
+        name: "an excluded replica" if role == A_REPLICA and name in excluded else role
+        for name, role in roles(cluster).items()
+    }
+
+
+def serving_replicas(cluster: Cluster) -> list[str]:
+    """The replicas that are healthy and may serve reads, by their own health check."""
+    return [
+        name
+        for name, answer in health_checks(cluster, ["/replica"]).items()
+        if not isinstance(answer, Silent) and answer["/replica"] == 200
+    ]
+
+
 def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
     """Member -> what it is asked -> its answer: "yes", "no", or the HTTP status if that is neither."""
     return {
@@ -53,3 +79,21 @@ def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
         else {question: _ANSWERS.get(status[path], str(status[path])) for question, path in CHECKS.items()}
         for name, status in health_checks(cluster, CHECKS.values()).items()
     }
+
+
+def vital_signs(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """Member -> its parts -> how they are now: as in WELL, or what is wrong."""
+    databases, heartbeats = servers(cluster), health_checks(cluster, ["/liveness"])
+    return {
+        name: {"PostgreSQL": _database(databases[name]), "Patroni": _heartbeat(heartbeats[name])} for name in databases
+    }
+
+
+def _database(answer: Server | Silent) -> str:
+    return str(answer) if isinstance(answer, Silent) else "answers"
+
+
+def _heartbeat(answer: Mapping[str, int] | Silent) -> str:
+    if isinstance(answer, Silent):
+        return str(answer)
+    return "alive" if answer["/liveness"] == 200 else "without a heartbeat"

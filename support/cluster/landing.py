@@ -1,33 +1,46 @@
-"""Where sessions through an endpoint land: on which server, and whether that takes writes."""
+"""Where sessions through an endpoint land, and what comes of a write there."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from datetime import datetime
 
 from support import sql
 from support.cluster import markers
 from support.cluster.cluster import Cluster
-from support.cluster.rollcall import Silent, server
+from support.cluster.rollcall import Server, Silent, server
 from support.cluster.standing import standings
 from support.cluster.witnesses import STRANGER
+from support.waiting import describe
+
+PRIMARY, IN_RECOVERY = "primary", "in recovery"
 
 
-@dataclass(frozen=True)
-class Landing:
-    """Where one session is."""
-
-    member: str
-    in_recovery: bool
-    write: str
-    """What came of a write there: "accepted", or how it was refused."""
+def place(member: str, in_recovery: bool) -> str:
+    """How a place where a session can be is written."""
+    return f"{member}, {IN_RECOVERY if in_recovery else PRIMARY}"
 
 
-def landings(cluster: Cluster, sessions: Iterable[sql.Session], namespace: str) -> list[Landing]:
-    """Where each session is, and what came of a write on it; a member is told by when its server started."""
-    known = {answer.started: name for name, answer in standings(cluster).items() if not isinstance(answer, Silent)}
-    return [_landing(session, known, namespace, f"session {number}") for number, session in enumerate(sessions)]
+def places(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
+    """The place of each session; a member is told by when its server started."""
+    members: dict[datetime, str] = {
+        answer.started: name for name, answer in standings(cluster).items() if not isinstance(answer, Silent)
+    }
+
+    def named(reached: Server) -> str:
+        return place(members.get(reached.started, STRANGER), reached.in_recovery)
+
+    return [named(server(session)) for session in sessions]
 
 
-def _landing(session: sql.Session, known: Mapping[object, str], namespace: str, key: str) -> Landing:
-    reached = server(session)
-    refused = sql.error_of(lambda: markers.write(session, namespace, key))
-    return Landing(known.get(reached.started, STRANGER), reached.in_recovery, sql.condition_of(refused) or "accepted")
+def writes(sessions: Iterable[sql.Session], namespace: str) -> list[str]:
+    """What came of a write on each session: "accepted", or the condition that refused it, or how it was lost."""
+
+    def write(session: sql.Session, key: str) -> None:
+        session.rollback()
+        markers.write(session, namespace, key)
+        session.commit()
+
+    def outcome(session: sql.Session, key: str) -> str:
+        error = sql.error_of(lambda: write(session, key))
+        return "accepted" if error is None else sql.condition_of(error) or describe(error)
+
+    return [outcome(session, f"write {number}") for number, session in enumerate(sessions)]

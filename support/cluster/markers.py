@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from support import sql
 from support.cluster.cluster import Cluster
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, NothingProved
 from support.waiting import NotYet, eventually
 
 _LOOK_AGAIN_AFTER = 0.01  # seconds: what is measured is in milliseconds
@@ -40,21 +40,24 @@ def await_seen(where: sql.Endpoint | sql.Session, namespace: str, key: str, with
     )
 
 
-def delays(cluster: Cluster, namespace: str, count: int, within: float) -> Mapping[str, list[float]]:
-    """Write markers, one after another; replica -> the seconds from each one's commit until it was seen there.
+def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[float]:
+    """Write markers, one after another; for each, the seconds from its commit until it was seen on all replicas.
 
-    Raises NotInTime, which names the replica, when one takes longer than `within` seconds. Replicas are looked at
-    in turn, so that a delay is never too small, and too large by a look at the others.
+    Raises NotInTime, which names the replica, when one takes longer than `within` seconds. Raises NothingProved
+    when there is no replica.
     """
     with ExitStack() as opened:
         writer = opened.enter_context(sql.session(cluster.write))
         readers = {
             name: opened.enter_context(sql.session(cluster.of_member(name))) for name in sorted(cluster.replicas())
         }
-        seen: dict[str, list[float]] = {name: [] for name in readers}
-        for key in (f"marker {number}" for number in range(count)):
-            committed = write(writer, namespace, key)
-            for name, reader in readers.items():
-                await_seen(reader, namespace, key, committed + within - time.monotonic(), f"replica {name}")
-                seen[name].append(time.monotonic() - committed)
-        return seen
+        if not readers:
+            raise NothingProved("there is no replica to look for a marker on")
+        return [_delay(writer, readers, namespace, f"marker {number}", within) for number in range(count)]
+
+
+def _delay(writer: sql.Session, readers: Mapping[str, sql.Session], namespace: str, key: str, within: float) -> float:
+    committed = write(writer, namespace, key)
+    for name, reader in readers.items():
+        await_seen(reader, namespace, key, committed + within - time.monotonic(), f"replica {name}")
+    return time.monotonic() - committed

@@ -1,9 +1,9 @@
 """Replication slots as the leader's PostgreSQL reports them."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from support import sql
+from support.cluster.cluster import Cluster
 
 _SLOTS = """
     SELECT slot.slot_name, slot.active, sender.application_name, sender.state
@@ -24,21 +24,25 @@ class Slot:
     """"streaming" when its user has caught up."""
 
 
-def slots(leader: sql.Endpoint) -> tuple[Slot, ...]:
-    """The lasting replication slots. A role without pg_monitor sees no names of replicas."""
-    return tuple(Slot(*row) for row in sql.rows(leader, _SLOTS))
-
-
-def slotless(slots: Iterable[Slot], replicas: Collection[str]) -> list[str]:
+def slotless(cluster: Cluster) -> list[str]:
     """The replicas to which nothing is streamed through an active slot, each with what there is instead."""
-    used = {slot.replica: slot for slot in slots if slot.active}
-    found = {
-        name: f"{used[name].state} through slot {used[name].name}" if name in used else "it uses no slot"
-        for name in replicas
-    }
-    return [f"{name}: {what}" for name, what in found.items() if not what.startswith("streaming ")]
+    used = {slot.replica: slot for slot in slots(cluster) if slot.active}
+    return [
+        f"{name}: {_use(used.get(name))}"
+        for name in cluster.replicas()
+        if name not in used or used[name].state != "streaming"
+    ]
 
 
-def orphaned(slots: Iterable[Slot]) -> list[str]:
-    """The slots that nobody uses: each keeps the leader from ever removing old WAL."""
-    return [slot.name for slot in slots if not slot.active]
+def orphaned(cluster: Cluster) -> list[str]:
+    """The slots on the leader that nobody uses: each keeps it from ever removing old WAL."""
+    return [slot.name for slot in slots(cluster) if not slot.active]
+
+
+def slots(cluster: Cluster) -> tuple[Slot, ...]:
+    """The lasting replication slots of the leader, as a superuser sees them."""
+    return tuple(Slot(*row) for row in sql.rows(cluster.administration_of(cluster.leader()), _SLOTS))
+
+
+def _use(slot: Slot | None) -> str:
+    return f"{slot.state} through slot {slot.name}" if slot else "it uses no slot"

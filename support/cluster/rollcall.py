@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-import psycopg2
-import requests
-
 from support import sql
 from support.cluster.cluster import Cluster
 from support.errors import ConnectFailed
@@ -17,7 +14,7 @@ from support.waiting import NotYet, describe
 
 T = TypeVar("T")
 
-SILENCE = (ConnectFailed, psycopg2.Error, requests.RequestException, NotYet, ValueError)
+SILENCE = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
 """What is raised where a member gives no (proper) answer."""
 
 
@@ -66,15 +63,18 @@ def server(where: sql.Endpoint | sql.Session) -> Server:
     return Server(*sql.rows(where, "SELECT pg_is_in_recovery(), pg_postmaster_start_time()")[0])
 
 
-def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, Mapping[str, str] | Silent]:
-    """The settings of those names, as a session of the application on each member has them."""
+def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Member -> setting -> its value in a session of the application there, or why there was no answer."""
     wanted = list(names)
 
-    def shown(member: str) -> Mapping[str, str]:
+    def shown(member: str) -> dict[str, str]:
         with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
             return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s) n", [wanted]))
 
-    return ask_each(cluster.members, shown)
+    return {
+        member: dict.fromkeys(wanted, str(answer)) if isinstance(answer, Silent) else answer
+        for member, answer in ask_each(cluster.members, shown).items()
+    }
 
 
 def health_checks(cluster: Cluster, paths: Iterable[str]) -> dict[str, Mapping[str, int] | Silent]:

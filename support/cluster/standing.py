@@ -9,8 +9,10 @@ from support.cluster.cluster import Cluster
 from support.cluster.rollcall import Silent, ask_each
 from support.waiting import NotYet
 
-LEADER = "leader"
-REPLICA = "replica"
+LEADER, REPLICA = "leader", "replica"
+"""What a PostgreSQL can be by itself."""
+THE_LEADER, A_REPLICA = "the leader", "a replica"
+"""What Patroni makes of a member."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ def makeup(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def roles(cluster: Cluster) -> dict[str, str]:
-    """Every member -> LEADER when it holds the leader key, else REPLICA. Raises NotYet without a leader."""
+    """Member -> THE_LEADER for the holder of the leader key, else A_REPLICA. Raises NotYet without a leader."""
     leader = cluster.leader()
-    return {name: LEADER if name == leader else REPLICA for name in cluster.members}
+    return {name: THE_LEADER if name == leader else A_REPLICA for name in cluster.members}
 
 
 def _row(member: Standing, leading: int) -> dict[str, str]:

@@ -59,7 +59,7 @@ def terms(cluster: Cluster) -> Terms:
         timeline=now.timeline,
         written=now.wal,
         allowed_lag=int(configuration.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
-        synchronous=bool(configuration.get("synchronous_mode", False)),
+        synchronous=str(configuration.get("synchronous_mode", "off")).lower() not in ("off", "false"),
     )
 
 

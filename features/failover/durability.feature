@@ -1,0 +1,21 @@
+@patroni
+Feature: The settings that make a commit durable are on
+  Each of these settings can be switched off for speed, and nothing looks different until the power fails.
+
+  @id.PH-06 @members @blocker
+  Scenario: No member gives up durability for speed
+    Then every member has these settings for the application
+      | setting            | value                              |
+      | fsync              | on                                 |
+      | full_page_writes   | on                                 |
+      | synchronous_commit | on or remote_write or remote_apply |
+      | data_checksums     | on                                 |
+
+  @id.PH-06 @members @critical
+  Scenario: A member that went its own way can be rewound
+    Then every member logs what a rewind needs
+    And Patroni is configured to rewind
+
+  @id.PH-06 @replicas @critical
+  Scenario: Commits wait for as many standbys as the configuration asks for
+    Then the leader waits for as many standbys as the configuration asks for

@@ -1,0 +1,29 @@
+@patroni
+Feature: One member leads, and another could take over
+  Two leaders mean two versions of the truth, and none means that nobody can write. A cluster that could not fail over
+  right now looks as healthy as any other until its leader dies.
+
+  @id.PH-02 @members @blocker
+  Scenario: Exactly one member leads, and all who can tell name it
+    Then one and the same member leads according to
+      | witness                          |
+      | the Patroni of every member      |
+      | the health check of every member |
+      | SQL on every member              |
+      | the write endpoint               |
+
+  @id.PH-02 @members @dcs @blocker
+  Scenario: The leader key in the DCS names the primary
+    Then one and the same member leads according to
+      | witness                   |
+      | the leader key in the DCS |
+      | SQL on every member       |
+
+  @id.PH-05 @replicas @critical
+  Scenario: A replica could take over from the leader right now
+    Then automatic failover is on
+    And at least one replica may take over
+
+  @id.PH-05 @dcs @critical
+  Scenario: The DCS could lose one of its members right now
+    Then the DCS has a quorum with one member to spare

@@ -1,0 +1,12 @@
+@patroni @replicas
+Feature: Every replica has what the leader has
+  A replica that silently fell behind serves stale reads today and loses data tomorrow, when it is promoted.
+
+  @id.RL-01 @admin @critical
+  Scenario: The leader streams to every replica through an active slot
+    Then the leader streams to every replica through a slot of its own
+    And no slot of the leader is orphaned
+
+  @id.RL-02 @members @critical
+  Scenario: What is written on the leader is on every replica within 5 seconds
+    Then each of 20 markers written through the write endpoint is on every replica within 5 seconds

@@ -1,0 +1,40 @@
+@haproxy
+Feature: Writes reach the primary and reads reach the replicas
+  Applications know two endpoints and no members. A write that lands on a replica is an error, reads that all land on
+  the primary are an overload.
+
+  @id.RW-01 @patroni @blocker
+  Scenario: Every session on the write endpoint is on the primary
+    When 50 sessions are opened through the write endpoint
+    Then each of them is on the leader, and not in recovery
+    And a write on each of them is accepted
+
+  @id.RW-02 @patroni @replicas @critical
+  Scenario: Every session on the read endpoint is on a replica
+    When 50 sessions are opened through the read endpoint
+    Then each of them is on a replica, and in recovery
+    And each healthy replica serves at least half of an even share of them
+    And a write on each of them is refused as read-only
+
+  @id.HP-01 @statistics @normal
+  Scenario: The statistics page opens to its own credentials only
+    Then the statistics page answers
+      | who comes                  | answer  |
+      | somebody unnamed           | refused |
+      | a stranger                 | refused |
+      | the owner, wrong password  | refused |
+      | the owner, right password  | served  |
+
+  @id.HP-01 @statistics @patroni @critical
+  Scenario: HAProxy sees every server in the role that Patroni gives it
+    Then HAProxy holds the members for
+      | member              | write | read |
+      | the leader          | up    | down |
+      | a replica           | down  | up   |
+      | an excluded replica | down  | down |
+
+  @id.HP-02 @blocker
+  Scenario: What is written through the write endpoint is read through the read endpoint
+    When a marker is written through the write endpoint
+    Then the marker is seen through the write endpoint
+    And the marker becomes visible through the read endpoint within 5 seconds

@@ -1,0 +1,95 @@
+"""Where the endpoints lead, and how HAProxy sees the members."""
+
+from behave import then, when
+from hamcrest import assert_that, is_
+
+from support.application.sessions import open_side_by_side
+from support.checkers.routing import all_among, shared
+from support.checkers.table import as_tabled, of_each, rows_of
+from support.cluster import haproxy, health, landing, markers
+from support.timeouts import VISIBLE
+from support.waiting import eventually
+
+
+@when("{count:d} sessions are opened through the {endpoint} endpoint")
+def step_open_sessions(context, count, endpoint):
+    """That many logins as the application, all held open at once. `endpoint` is write or read."""
+    world = context.world
+    open_side_by_side(getattr(world.cluster, endpoint), count, world.sessions)
+
+
+@then("each of them is on the leader, and not in recovery")
+def step_sessions_on_leader(context):
+    """Every session's server is the leader's, told by when it started, and it is a primary."""
+    world = context.world
+    allowed = [landing.place(world.cluster.leader(), in_recovery=False)]
+    all_among(landing.places(world.cluster, world.sessions), allowed).require()
+
+
+@then("each of them is on a replica, and in recovery")
+def step_sessions_on_replicas(context):
+    """Every session's server is that of a member which does not lead, and it is in recovery."""
+    world = context.world
+    allowed = [landing.place(name, in_recovery=True) for name in world.cluster.replicas()]
+    all_among(landing.places(world.cluster, world.sessions), allowed).require()
+
+
+@then("each healthy replica serves at least half of an even share of them")
+def step_sessions_are_shared(context):
+    """Healthy by its own health check; an even share is the number of sessions over that of healthy replicas."""
+    world = context.world
+    healthy = [landing.place(name, in_recovery=True) for name in health.serving_replicas(world.cluster)]
+    shared(landing.places(world.cluster, world.sessions), healthy, least=0.5).require()
+
+
+@then("a write on each of them is accepted")
+def step_writes_accepted(context):
+    """A row is committed on every session."""
+    world = context.world
+    all_among(landing.writes(world.sessions, world.namespace), ["accepted"]).require()
+
+
+@then("a write on each of them is refused as read-only")
+def step_writes_refused(context):
+    """A row is tried on every session, and refused because the server takes no writes; not for another reason."""
+    world = context.world
+    all_among(landing.writes(world.sessions, world.namespace), ["read only sql transaction"]).require()
+
+
+@then("the statistics page answers")
+def step_statistics_page_answers(context):
+    """Each visitor of the table, told by the credentials, is served or refused."""
+    page, expected = context.world.cluster.topology.statistics, rows_of(context.table)
+    as_tabled(expected, haproxy.receptions(page, expected)).require()
+
+
+@then("HAProxy holds the members for")
+def step_haproxy_view(context):
+    """The position of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
+    cluster, rows = context.world.cluster, rows_of(context.table)
+    page, members = cluster.topology.statistics, cluster.members
+    eventually(
+        lambda: as_tabled(of_each(health.routing_roles(cluster), rows), haproxy.positions(page, members)).require(),
+        within=VISIBLE,
+        subject="HAProxy sees every member as Patroni does",
+    )
+
+
+@when("a marker is written through the write endpoint")
+def step_marker_written(context):
+    """One row is committed there by the application."""
+    markers.write(context.world.cluster.write, context.world.namespace, "the marker")
+
+
+@then("the marker is seen through the write endpoint")
+def step_marker_is_seen(context):
+    """A new session there reads the row as it was written, now."""
+    world = context.world
+    assert_that(markers.is_there(world.cluster.write, world.namespace, "the marker"), is_(True), "the marker is seen")
+
+
+@then("the marker becomes visible through the read endpoint within {seconds:g} seconds")
+def step_marker_becomes_visible(context, seconds):
+    """New sessions there read the row as it was written, from then on."""
+    world, where = context.world, context.world.cluster.read
+    markers.await_seen(where, world.namespace, "the marker", world.limit(seconds), where.name)

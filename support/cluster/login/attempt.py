@@ -1,0 +1,93 @@
+"""One attempt to log in."""
+
+import enum
+import hashlib
+import struct
+from dataclasses import dataclass
+
+from support import sql
+from support.cluster.login.scram import ScramClient
+from support.cluster.login.wire import Wire, error_fields, text, wire
+from support.errors import NotAvailable
+
+_READY, _ERROR, _AUTHENTICATION = b"Z", b"E", b"R"
+_PASSWORD, _TERMINATE = b"p", b"X"
+
+
+class _Request(enum.IntEnum):
+    """What the server may want next."""
+
+    NOTHING = 0
+    CLEARTEXT = 3
+    MD5 = 5
+    SASL = 10
+    SASL_CONTINUE = 11
+    SASL_FINAL = 12
+
+
+_METHODS = {_Request.CLEARTEXT: "the password in the clear", _Request.MD5: "an MD5 hash", _Request.SASL: "SCRAM"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a server met a login."""
+
+    asked_for: str
+    """What it wanted as proof: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"."""
+    refusal: str
+    """The SQLSTATE with which it refused; empty when it let the login in."""
+    words: str = ""
+    """What it said when it refused."""
+
+
+def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
+    """Try a login, for an ordinary session or for one that streams WAL, and leave again.
+
+    Raises OSError when there was no answer: nothing listens, it does not speak, or it hangs up without a word.
+    """
+    parameters = {"user": endpoint.user, "database": endpoint.database}
+    with wire(endpoint) as opened:
+        opened.start({**parameters, "replication": "true"} if replication else parameters)
+        return _converse(opened, endpoint)
+
+
+def _converse(opened: Wire, endpoint: sql.Endpoint) -> Answer:
+    asked_for, scram = "nothing", ScramClient(endpoint.password)
+    for kind, body in opened.messages():
+        if kind == _ERROR:
+            said = error_fields(body)
+            return Answer(asked_for, said["C"], said["M"])
+        if kind == _READY:
+            opened.send(_TERMINATE, b"")
+            return Answer(asked_for, "")
+        if kind == _AUTHENTICATION:
+            request = _request(endpoint, body)
+            asked_for = _METHODS.get(request, asked_for)
+            if proof := _proof(request, endpoint, scram, body[4:]):
+                opened.send(_PASSWORD, proof)
+    raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) hung up without a word")
+
+
+def _request(endpoint: sql.Endpoint, body: bytes) -> _Request:
+    (number,) = struct.unpack("!i", body[:4])
+    try:
+        return _Request(number)
+    except ValueError:
+        raise NotAvailable(f"{endpoint.name} asks for a kind of login that is not spoken here ({number})") from None
+
+
+def _proof(request: _Request, endpoint: sql.Endpoint, scram: ScramClient, asked: bytes) -> bytes:
+    """What to send in answer to a request; empty when it wants nothing."""
+    match request:
+        case _Request.CLEARTEXT:
+            return text(endpoint.password)
+        case _Request.MD5:
+            inner = hashlib.md5(f"{endpoint.password}{endpoint.user}".encode()).hexdigest()
+            return text("md5" + hashlib.md5(inner.encode() + asked).hexdigest())
+        case _Request.SASL:
+            first = scram.first.encode()
+            return text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first
+        case _Request.SASL_CONTINUE:
+            return scram.final(asked.decode()).encode()
+        case _:
+            return b""

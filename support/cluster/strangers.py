@@ -1,0 +1,71 @@
+"""Attempts to log in by those who should not get in, at every door of the cluster."""
+
+from collections.abc import Callable, Mapping
+from secrets import token_hex
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.cluster.login import Answer, log_in
+from support.cluster.rollcall import Silent, ask_each
+from support.cluster.topology import Login
+from support.errors import NothingProved
+
+WRONG: Mapping[str, Callable[[Login], Login]] = {
+    "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
+    "no password": lambda own: Login(own.user, ""),
+    "an unknown role": lambda own: Login(f"accept_{token_hex(8)}", token_hex(8)),
+}
+"""What can be wrong with a login -> how it is made of a right one."""
+
+_USUAL_SUPERUSER = Login("postgres", "")
+_PURPOSES = {"for a session": False, "for a copy of the database": True}
+
+
+def doors(cluster: Cluster, where: str) -> list[sql.Endpoint]:
+    """Every "endpoint" or every "member", as the application."""
+    endpoints = [cluster.write, *([cluster.read] if cluster.topology.read else [])]
+    return {"endpoint": endpoints, "member": [cluster.of_member(name) for name in cluster.members]}[where]
+
+
+def require_open_to_owner(cluster: Cluster, where: str) -> None:
+    """Raises NothingProved unless each door lets the application in by its right login: a refusal means little then."""
+    shut = {name: answer.words for name, answer in _own_logins(cluster, where).items() if answer.refusal}
+    if shut:
+        raise NothingProved(f"the application's right login is refused: {shut}")
+
+
+def proofs_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
+    """Door -> "asks for" -> what it wants as proof of the application's login: "SCRAM", "nothing", ..."""
+    return {name: {"asks for": answer.asked_for} for name, answer in _own_logins(cluster, where).items()}
+
+
+def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
+    """Each attempt with that wrong login -> the SQLSTATE that refused it, "" when it was let in, or why no answer came.
+
+    It is tried in the name of every known role, both for ordinary sessions and for copies of the whole database.
+    """
+    topology = cluster.topology
+    known = {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
+    tried = {
+        f"{stranger} {purpose}": (stranger, copies)
+        for door in doors(cluster, where)
+        for login in map(WRONG[wrong], known.values())
+        for stranger in [door.as_user(login.user, login.password)]
+        for purpose, copies in _PURPOSES.items()
+    }
+
+    def attempt(name: str) -> Answer:
+        stranger, copies = tried[name]
+        return log_in(stranger, replication=copies)
+
+    answers = ask_each(tried, attempt)
+    return {name: str(answer) if isinstance(answer, Silent) else answer.refusal for name, answer in answers.items()}
+
+
+def _own_logins(cluster: Cluster, where: str) -> dict[str, Answer]:
+    by_name = {str(door): door for door in doors(cluster, where)}
+    answers = ask_each(by_name, lambda name: log_in(by_name[name]))
+    silent = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Silent)}
+    if silent or not answers:
+        raise NothingProved(f"not every {where} answers: {silent or 'there is none'}")
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, Silent)}

@@ -7,6 +7,7 @@ and scenario, so that equal names hide each other. An attachment outside of any 
 
 from typing import Any
 
+import allure_commons
 from allure_behave import listener
 from allure_behave.formatter import AllureFormatter
 from allure_behave.listener import AllureListener
@@ -29,6 +30,7 @@ def _history_id(model: Any) -> str:
     return scenario_of(model).key
 
 
+@allure_commons.hookimpl
 def _attach_data(
     self: Any, body: str | bytes, name: str | None, attachment_type: object, extension: str | None
 ) -> None:

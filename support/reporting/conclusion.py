@@ -1,0 +1,35 @@
+"""The end of a run, from its journal: results settled, report rendered, table printed, exit status."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from support.errors import AcceptError
+from support.reporting.journal import exit_status, read
+from support.reporting.redaction import Redactor
+from support.reporting.rendering import HISTORY, render
+from support.reporting.settling import settle
+from support.reporting.table import show
+from support.reporting.tally import counts_line
+from support.waiting import describe
+
+
+def conclude(
+    journal: Path, results: Path, output: Path, redactor: Redactor, console: Console, history: Path = HISTORY
+) -> int:
+    """Say what the run came to, in the report in `output` and on the console; returns the exit status.
+
+    Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
+    and the status come from the journal alone.
+    """
+    record = read(journal)
+    try:
+        settle(results, record, redactor)
+        report = render(results, record, output, history)
+        where = f"report: {report.dashboard} (every scenario: {report.tree})"
+    except (AcceptError, OSError, ValueError) as error:
+        where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"
+    show(record, console)
+    console.print(where, markup=False, soft_wrap=True)
+    console.print(counts_line(record), markup=False)
+    return exit_status(record)

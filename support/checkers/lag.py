@@ -1,6 +1,7 @@
 """How far replicas were behind, from markers that one client wrote and others looked for.
 
-A marker is a number that grows. A replica that shows a number shows every marker up to it.
+A marker is an operation "mark" whose value is a number that grows; a look at a replica is an operation "look" whose
+key is the replica's name and whose value the number that it showed. It has every marker up to that number.
 """
 
 from collections.abc import Iterable
@@ -8,10 +9,6 @@ from dataclasses import dataclass
 
 from support.checkers.finding import Finding, listed
 from support.history import History, Operation, Outcome
-
-MARK, LOOK = "mark", "look"
-"""Actions: a marker was written (its value is the number); a replica was looked at (its key is the replica's name, its
-value the number that it showed)."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Sighting:
 
 def sightings(history: History, replicas: Iterable[str]) -> list[Sighting]:
     """For every replica and every acknowledged marker. Seconds, from the commit's acknowledgement."""
-    marks = history.of(action=MARK, outcome=Outcome.OK)
-    looks = history.of(action=LOOK, outcome=Outcome.OK)
+    marks = history.of(action="mark", outcome=Outcome.OK)
+    looks = history.of(action="look", outcome=Outcome.OK)
     return [
         _sighting(mark, replica, [look for look in looks if look.key == replica])
         for replica in replicas
@@ -73,7 +70,7 @@ def longest_lag(found: list[Sighting]) -> float:
 
 def clients_worked_meanwhile(history: History, action: str, clients: int) -> Finding:
     """Each client had a write acknowledged after the first marker and before the last. Unknown when one had not."""
-    marks = history.of(action=MARK, outcome=Outcome.OK)
+    marks = history.of(action="mark", outcome=Outcome.OK)
     if len(marks) < 2:
         return Finding.unknown("fewer than two markers were written")
     first, last = marks[0].begun, marks[-1].ended

@@ -44,4 +44,3 @@ def percentile_is_under(history: History, action: str, share: float, limit: floa
         f"median {found.percentile(50):.1f} ms, longest {found.milliseconds[-1]:.1f} ms)"
     )
     return Finding.true(said) if found.percentile(share) < limit else Finding.false(said)
-

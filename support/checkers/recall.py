@@ -1,7 +1,6 @@
 """Whether a search found what is really nearest, computed from what was stored, past the database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy
 from numpy.typing import NDArray
@@ -13,12 +12,8 @@ Answer = Sequence[tuple[str, float]]
 """Key and distance of each entry that a search returned, in its order."""
 
 
-@dataclass(frozen=True)
-class Answered:
-    """One search: the vector that was searched for, and what came back."""
-
-    sought: Vector
-    answer: Answer
+Searched = tuple[Vector, Answer]
+"""One search: the vector that was searched for, and what came back."""
 
 
 class CosineSpace:
@@ -38,9 +33,9 @@ class CosineSpace:
         """The keys of the nearest, the nearest first."""
         return [self._keys[row] for row in numpy.argsort(self.distances(sought), kind="stable")[:count]]
 
-    def distances_of(self, search: Answered) -> NDArray[numpy.float64]:
-        """The true distances of what a search returned. Raises KeyError for a key that was never stored."""
-        return self.distances(search.sought)[[self._rows[key] for key, _ in search.answer]]
+    def distances_of(self, sought: Vector, keys: Sequence[str]) -> NDArray[numpy.float64]:
+        """The true distances of some entries from a vector. Raises KeyError for a key that was never stored."""
+        return self.distances(sought)[[self._rows[key] for key in keys]]
 
 
 def _unit(vectors: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
@@ -48,43 +43,50 @@ def _unit(vectors: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
     return scaled
 
 
-def recall(stored: Mapping[str, Vector], searches: Sequence[Answered], count: int) -> float:
+def recall(stored: Mapping[str, Vector], searches: Sequence[Searched], count: int) -> float:
     """The share of the true nearest `count` that the searches returned, from 0 to 1. Raises ValueError for none."""
     if not searches:
         raise ValueError("there is no recall of no searches")
     space = CosineSpace(stored)
-    found = sum(len(set(space.nearest(one.sought, count)) & {key for key, _ in one.answer[:count]}) for one in searches)
+    found = sum(
+        len(set(space.nearest(sought, count)) & {key for key, _ in answer[:count]}) for sought, answer in searches
+    )
     return found / (count * len(searches))
 
 
 def answers_are_in_order(
-    stored: Mapping[str, Vector], searches: Sequence[Answered], count: int, precision: float
+    stored: Mapping[str, Vector], searches: Sequence[Searched], count: int, precision: float
 ) -> Finding:
     """Every search returned `count` different stored entries, nearest first, each with its true distance.
 
     Unknown when there were no searches.
     """
     if not searches:
-        return Finding.unknown("nothing was searched for")
+        return Finding.unknown("no search was answered")
     space = CosineSpace(stored)
-    for number, search in enumerate(searches, 1):
-        fault = _fault_of(search, space, stored, count, precision)
+    for number, (sought, answer) in enumerate(searches, 1):
+        keys = [key for key, _ in answer]
+        fault = _fault_of(keys, stored, count) or _fault_of_distances(sought, answer, space, precision)
         if fault:
             return Finding.false(f"search {number} of {len(searches)}: {fault}")
     return Finding.true(f"{len(searches)} answers of {count}, each in order")
 
 
-def _fault_of(search: Answered, space: CosineSpace, stored: Mapping[str, Vector], count: int, precision: float) -> str:
-    keys = [key for key, _ in search.answer]
-    if len(set(keys)) != count or len(keys) != count:
+def _fault_of(keys: Sequence[str], stored: Mapping[str, Vector], count: int) -> str:
+    if len(keys) != count or len(set(keys)) != count:
         return f"{count} different entries were asked for, {len(keys)} came back, {len(set(keys))} of them different"
-    if strange := sorted(set(keys) - stored.keys()):
-        return f"{strange[0]} came back and was never stored"
-    truth = space.distances_of(search)
-    off = numpy.abs(truth - numpy.array([distance for _, distance in search.answer]))
+    strange = sorted(set(keys) - stored.keys())
+    return f"{strange[0]} came back and was never stored" if strange else ""
+
+
+def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, precision: float) -> str:
+    keys, said = [key for key, _ in answer], numpy.array([distance for _, distance in answer])
+    truth = space.distances_of(sought, keys)
+    off = numpy.abs(truth - said)
     if off.max() > precision:
         worst = int(off.argmax())
-        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, and {search.answer[worst][1]:.6f} was answered"
-    if (steps := numpy.diff(truth)).size and steps.min() < -precision:
+        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, and {said[worst]:.6f} was answered"
+    steps = numpy.diff(truth)
+    if steps.size and steps.min() < -precision:
         return f"place {int(steps.argmin()) + 2} is nearer than the one before it"
     return ""

@@ -4,6 +4,7 @@ from support import sql
 from support.workloads.client import Task
 from support.workloads.runner import Script, Turn
 
+INCREMENT = "increment"
 _KEY = "counter"
 _READ = "SELECT version FROM memory_entries WHERE namespace = %s AND key = %s"
 _WRITE = "UPDATE memory_entries SET version = %s WHERE namespace = %s AND key = %s"
@@ -32,6 +33,6 @@ def increments(namespace: str, times: int | None = None) -> Script:
     def script(turn: Turn) -> Task | None:
         if turn.number == times:
             return None
-        return Task("increment", _KEY, None, increment, transaction=True)
+        return Task(INCREMENT, _KEY, None, increment, transaction=True)
 
     return script

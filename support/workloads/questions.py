@@ -17,6 +17,11 @@ def questions(times: int) -> Script:
     return script
 
 
+def right_answer(question: str) -> str:
+    """What the server is to answer to a question."""
+    return question[::-1]
+
+
 def answer(session: sql.Session, question: str) -> str:
     """What the server answers to a question: the question itself, turned round by the server."""
     return str(sql.value(session, "SELECT reverse(%s)", [question]))

@@ -18,6 +18,9 @@ _RETRY = 0.05  # seconds before a client that was refused tries again
 _WATCH = 0.2  # seconds between two looks for operations that hang
 
 
+_SCRIPT_ENDS = 60.0  # seconds that a script with an end is given
+
+
 @dataclass(frozen=True)
 class Turn:
     """Whose operation is next: the client's number and the operation's, both from 0, and the client's own chance."""
@@ -165,3 +168,10 @@ class Workload:
         while not self._ended.wait(_WATCH):
             for client in self._clients:
                 client.hang_up_when_late()
+
+
+def run_to_end(endpoint: sql.Endpoint, script: Script, clients: int) -> History:
+    """What came of it when so many clients at a time followed a script to its end."""
+    with Workload(endpoint, script, clients=clients) as workload:
+        workload.await_end(_SCRIPT_ENDS)
+    return workload.history

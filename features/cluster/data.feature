@@ -1,0 +1,37 @@
+@schema @critical
+Feature: What was stored is found, unchanged
+  Entries are text, JSON and embeddings. Nobody looks at them for months; when somebody does, they must be what they
+  were, all of them, and a search by meaning must find the nearest ones.
+
+  @id.DA-01
+  Scenario Outline: An entry with <content> is read back unchanged
+    When an entry with <content> is stored
+    Then another session reads it back unchanged
+
+    Examples:
+      | content                           |
+      | plain text                        |
+      | an empty text                     |
+      | spaces at both ends               |
+      | quotes and backslashes            |
+      | many scripts and emoji            |
+      | a text of 1 MB                    |
+      | nested JSON                       |
+      | JSON's null, numbers and booleans |
+      | no embedding                      |
+      | an embedding of 384 dimensions    |
+      | an embedding of numbers of every size |
+
+  @id.DA-02
+  Scenario: 1000 entries are loaded in under 10 seconds
+    When 1000 entries are stored at once
+    Then it took less than 10 seconds
+    And another session reads all 1000 back unchanged
+
+  @id.DA-03 @vector
+  Scenario: A search returns the true nearest entries through the HNSW index
+    Given 1000 entries with distinct embeddings
+    When the nearest 10 entries are searched for, 100 times
+    Then every search went by the HNSW index for cosine distance
+    And each answer is in the order of the true distances
+    And the recall at 10 is at least 0.99

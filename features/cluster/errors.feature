@@ -1,0 +1,37 @@
+@critical
+Feature: What is wrong is refused, clearly and in time
+  A wrong value that is stored is found out months later, a login that hangs takes the application with it. Both must
+  fail at once, and say why.
+
+  @id.ER-01 @vector @schema
+  Scenario Outline: An embedding of <dimensions> dimensions is refused
+    When an entry with an embedding of <dimensions> dimensions is stored
+    Then it is refused because of its dimensions
+    And nothing is stored
+
+    Examples:
+      | dimensions |
+      | 1          |
+      | 383        |
+      | 385        |
+
+  @id.ER-01 @vector @schema
+  Scenario: An embedding of 384 dimensions is accepted
+    When an entry with an embedding of 384 dimensions is stored
+    Then it is accepted
+    And another session reads it back unchanged
+
+  @id.ER-02 @schema
+  Scenario: A second entry under the same key is refused, and the first one stays
+    Given a stored entry
+    When another entry is stored under the same key
+    Then it is refused as a unique violation
+    And another session reads the first one back unchanged
+
+  @id.ER-03
+  Scenario: A login fails in time where a host accepts and never answers
+    Given a host that accepts connections and never answers
+    When the application logs in there with a limit of 2 seconds
+    Then the login fails within 4 seconds
+    And the error names the host
+    And the host had accepted the connection

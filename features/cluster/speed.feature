@@ -1,0 +1,25 @@
+@schema @normal
+Feature: Answers come in time
+  Speed is promised in percentiles over many samples, warm: what most requests take, not what one took once.
+
+  @id.PF-01
+  Scenario: A simple query takes under 100 ms
+    Given a stored entry
+    When it is read 200 times by its key
+    Then each time it came back unchanged
+    And 95 in 100 reads took under 100 ms
+
+  @id.PF-02 @vector
+  Scenario: A vector search over 1000 entries takes under 50 ms
+    Given 1000 entries with distinct embeddings
+    When the nearest 10 entries are searched for, 200 times
+    Then every search went by the HNSW index for cosine distance
+    And each answer is in the order of the true distances
+    And 95 in 100 searches took under 50 ms
+
+  @id.PF-07 @patroni @members @replicas
+  Scenario: Replication lag stays under 5 seconds while 8 clients write
+    Given 8 clients appending to a ledger through the write endpoint
+    When 30 markers are written meanwhile, and looked for on every replica
+    Then every replica showed each marker within 5 seconds
+    And all 8 clients wrote all the while

@@ -1,0 +1,120 @@
+"""Entries: stored, read back, refused; and that they stay inside their namespace."""
+
+from behave import given, then, when
+from hamcrest import assert_that, contains_string, empty, equal_to, less_than, none
+
+from support.application import samples
+from support.application.entries import EntryStore, contents
+from support.application.sessions import attempt
+from support.checkers.answers import every_answer_is
+from support.checkers.contents import contents_match
+from support.sql import condition_of, error_of
+from support.workloads.reads import READ, read_repeatedly
+
+
+@given("a stored entry")
+def step_stored_entry(context):
+    """Text, metadata and an embedding, committed through the write endpoint."""
+    world = context.world
+    world.scene["entry"] = samples.entry(world.random, world.namespace)
+    EntryStore(world.cluster.write).add(world.scene["entry"])
+
+
+@when("an entry with {content} is stored")
+def step_store_entry(context, content):
+    """Committed through the write endpoint, or refused."""
+    world = context.world
+    entry = world.scene["entry"] = samples.entry_with(content, world.random, world.namespace)
+    world.error = error_of(lambda: EntryStore(world.cluster.write).add(entry))
+
+
+@when("another entry is stored under the same key")
+def step_store_again(context):
+    """With another value; the key is taken."""
+    world = context.world
+    second = samples.entry(world.random, world.namespace, world.scene["entry"].key)
+    world.error = error_of(lambda: EntryStore(world.cluster.write).add(second))
+
+
+@then("it is accepted")
+def step_accepted(context):
+    """Storing it met no error."""
+    assert_that(context.world.error, none(), "what was said against storing the entry")
+
+
+@then("it is refused as a {condition}")
+def step_refused_as(context, condition):
+    """By the name that PostgreSQL gives to the error."""
+    error = context.world.error
+    assert_that(condition_of(error), equal_to(condition), f"what the server reports ({error})")
+
+
+@then("it is refused because of its dimensions")
+def step_refused_dimensions(context):
+    """The error is about data, and speaks of dimensions."""
+    error = context.world.error
+    assert_that(condition_of(error), contains_string("data exception"), f"what the server reports ({error})")
+    assert_that(str(error), contains_string("dimensions"), "the error")
+
+
+@then("nothing is stored")
+def step_nothing_stored(context):
+    """The scenario's namespace is empty."""
+    assert_that(
+        EntryStore(context.world.cluster.write).all(context.world.namespace), empty(), "entries that are stored"
+    )
+
+
+@then("another session reads it back unchanged")
+def step_reads_back(context):
+    """Column for column; the session is one that had no part in storing it."""
+    world, entry = context.world, context.world.scene["entry"]
+    assert_that(world.error, none(), "what was said against storing the entry")
+    read = EntryStore(world.cluster.write).find(entry.namespace, entry.key)
+    contents_match(contents([entry]), contents(read)).require()
+
+
+@then("another session reads the first one back unchanged")
+def step_first_stays(context):
+    """Under that key there is the first entry, and nothing but it."""
+    entry = context.world.scene["entry"]
+    found = EntryStore(context.world.cluster.write).find(entry.namespace, entry.key)
+    contents_match(contents([entry]), contents(found)).require()
+
+
+@when("{count:d} entries are stored at once")
+def step_store_many(context, count):
+    """In one transaction through the write endpoint, as the application loads them."""
+    world = context.world
+    stored = world.scene["entries"] = samples.entries(world.random, world.namespace, count)
+    world.scene["load"] = attempt(lambda: EntryStore(world.cluster.write).add_many(stored))
+
+
+@then("it took less than {seconds:g} seconds")
+def step_load_in_time(context, seconds):
+    """From the login to the acknowledged commit."""
+    load, limit = context.world.scene["load"], context.world.limit(seconds)
+    context.world.measure("loading the entries", load.seconds, "s", limit)
+    assert_that(load.error, none(), "what was said against storing the entries")
+    assert_that(load.seconds, less_than(limit), "seconds until the load was acknowledged")
+
+
+@then("another session reads all {count:d} back unchanged")
+def step_reads_all_back(context, count):
+    """Every entry, column for column, and none that was not stored."""
+    world = context.world
+    found = EntryStore(world.cluster.write).all(world.namespace)
+    contents_match(contents(world.scene["entries"]), contents(found)).require()
+
+
+@when("it is read {times:d} times by its key")
+def step_read_repeatedly(context, times):
+    """One after another over one session through the write endpoint, after some that are not counted."""
+    world = context.world
+    world.history = read_repeatedly(world.cluster.write, world.scene["entry"], times)
+
+
+@then("each time it came back unchanged")
+def step_each_read_right(context):
+    """A wrong answer is no answer, however fast."""
+    every_answer_is(True, context.world.history, READ).require()

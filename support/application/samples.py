@@ -1,0 +1,110 @@
+"""Entries to store: many seeded ones, and those that a careless database would alter."""
+
+import random
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from support.application.entries import DIMENSIONS, Entry
+
+Vectors = NDArray[numpy.float32]
+
+_CLUSTERS = 50  # meanings are not spread evenly: some entries are close to one another, most are not
+
+
+def vectors(chance: random.Random, count: int, dimensions: int = DIMENSIONS) -> Vectors:
+    """Distinct vectors around some centres, as embeddings of texts lie around some topics."""
+    numbers = numpy.random.default_rng(chance.getrandbits(64))
+    centres = numbers.standard_normal((_CLUSTERS, dimensions))
+    return _near(numbers, centres[numbers.integers(0, _CLUSTERS, count)])
+
+
+def vectors_near(chance: random.Random, given: Vectors, count: int) -> Vectors:
+    """Vectors to search for: each near one of the given, and equal to none."""
+    numbers = numpy.random.default_rng(chance.getrandbits(64))
+    return _near(numbers, given[numbers.integers(0, len(given), count)])
+
+
+def _near(numbers: numpy.random.Generator, places: NDArray[Any]) -> Vectors:
+    return (places + 0.5 * numbers.standard_normal(places.shape)).astype(numpy.float32)
+
+
+def entries(chance: random.Random, namespace: str, count: int) -> list[Entry]:
+    """Distinct entries with text, metadata and an embedding each."""
+    return [
+        Entry(
+            namespace,
+            key=f"entry-{number:05}",
+            value=f"text {number}: {chance.getrandbits(128):x}",
+            embedding=tuple(vector.tolist()),
+            metadata={"number": number, "topic": chance.choice(["north", "south", "été", "夏"])},
+        )
+        for number, vector in enumerate(vectors(chance, count))
+    ]
+
+
+def entry(chance: random.Random, namespace: str, key: str = "entry", dimensions: int = DIMENSIONS) -> Entry:
+    """One entry like those, with an embedding of so many dimensions."""
+    vector = vectors(chance, 1, dimensions)[0]
+    return Entry(namespace, key, f"text {chance.getrandbits(128):x}", tuple(vector.tolist()), {"of": "one"})
+
+
+_TEXTS: Mapping[str, str] = {
+    "plain text": "The quick brown fox jumps over the lazy dog.",
+    "an empty text": "",
+    "spaces at both ends": "  \t two words \n ",
+    "quotes and backslashes": 'it\'s "quoted" \\ %s %% {x} \\n $1; --',
+    "many scripts and emoji": "Grüße, Ελλάδα, мир, שלום, سلام, 世界, 👩‍🚀, e\u0301 is not é",
+    "a text of 1 MB": "0123456789abcdef" * 65536,
+}
+_METADATA: Mapping[str, Mapping[str, Any]] = {
+    "nested JSON": {"a": [1, {"b": [[], {}]}], "ü": "ß", "text": 'quote " slash \\', "": "empty key"},
+    "JSON's null, numbers and booleans": {
+        "null": None,
+        "yes": True,
+        "no": False,
+        "zero": 0,
+        "large": 2**62,
+        "small": -1.5e-7,
+    },
+}
+_OF_DIMENSIONS = re.compile(r"an embedding of (\d+) dimensions")
+
+
+def entry_with(content: str, chance: random.Random, namespace: str) -> Entry:
+    """An entry that holds what `content` names. Raises KeyError for a name that is none of those known here."""
+    if sized := _OF_DIMENSIONS.fullmatch(content):
+        return entry(chance, namespace, dimensions=int(sized[1]))
+    usual = entry(chance, namespace)
+    if content in _TEXTS:
+        return replace(usual, value=_TEXTS[content])
+    if content in _METADATA:
+        return replace(usual, metadata=_METADATA[content])
+    embeddings = {"no embedding": None, "an embedding of numbers of every size": _of_every_size()}
+    return replace(usual, embedding=embeddings[content])
+
+
+def _of_every_size() -> tuple[float, ...]:
+    """From the smallest to the largest components that float4 holds in full, of both signs."""
+    exponents = numpy.linspace(-37, 18, DIMENSIONS)
+    signs = numpy.where(numpy.arange(DIMENSIONS) % 2, 1, -1)
+    return tuple((signs * 1.2345678 * 10**exponents).astype(numpy.float32).tolist())
+
+
+def keys(given: Iterable[Entry]) -> list[str]:
+    """The keys of some entries, in their order."""
+    return [one.key for one in given]
+
+
+def embeddings_by_key(given: Iterable[Entry]) -> dict[str, tuple[float, ...]]:
+    """The embeddings of those entries that have one."""
+    return {one.key: one.embedding for one in given if one.embedding is not None}
+
+
+def embeddings(given: Iterable[Entry]) -> Vectors:
+    """The same as one array."""
+    return numpy.array(list(embeddings_by_key(given).values()), dtype=numpy.float32)

@@ -1,0 +1,93 @@
+"""Nearest-neighbour search through the HNSW index, and the proof that it went that way."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from support import sql
+from support.application.vectors import VectorDialect, dialect_of
+
+_INDEXES = """
+    SELECT index.relname
+      FROM pg_index
+      JOIN pg_class index ON index.oid = indexrelid
+      JOIN pg_am ON pg_am.oid = index.relam
+      JOIN pg_opclass class ON class.oid = ANY (indclass)
+     WHERE indrelid = to_regclass('memory_entries') AND indisvalid AND amname = 'hnsw' AND opcname = %s
+"""
+_SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One entry that a search found, and how far away it is."""
+
+    namespace: str
+    key: str
+    distance: float
+
+
+class Search:
+    """Searches over one open session, which is prepared for them."""
+
+    def __init__(self, session: sql.Session) -> None:
+        self._session = session
+        self.dialect: VectorDialect = dialect_of(session)
+        self._statement = (
+            f"SELECT namespace, key, embedding {self.dialect.cosine} %(sought)s AS distance FROM memory_entries "
+            f"WHERE namespace = %(namespace)s ORDER BY embedding {self.dialect.cosine} %(sought)s LIMIT %(count)s"
+        )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        # The extension's settings exist once its library is loaded, and an older version lacks some of them.
+        sql.execute(self._session, f"SELECT '[1]'::{self.dialect.type}")
+        for name, setting in self.dialect.search_settings.items():
+            sql.execute(self._session, _SET, [setting, name])
+        # Over the few entries of a scenario, or in a table full of other namespaces, the planner is right to sort
+        # all entries of the namespace; but that would say nothing of the index. This makes it prefer the one way
+        # that needs no sort. It cannot make it use an index that is not there or is for another metric.
+        sql.execute(self._session, "SET enable_sort = off")
+
+    def nearest(self, namespace: str, sought: Sequence[float], count: int) -> list[Neighbour]:
+        """The entries of a namespace that are nearest to a vector by cosine distance, the nearest first."""
+        found = sql.rows(self._session, self._statement, self._values(namespace, sought, count))
+        return [Neighbour(*row) for row in found]
+
+    def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
+        """The names of the indexes by which that search goes, as the planner says; empty when it goes by none."""
+        statement, values = f"EXPLAIN (FORMAT JSON) {self._statement}", self._values(namespace, sought, count)
+        plan = sql.value(self._session, statement, values)
+        return set(_index_names(json.loads(plan) if isinstance(plan, str) else plan))
+
+    def plan(self, namespace: str, sought: Sequence[float], count: int) -> str:
+        """The planner's words for that search, for the report."""
+        statement, values = f"EXPLAIN {self._statement}", self._values(namespace, sought, count)
+        return "\n".join(line[:160] for (line,) in sql.rows(self._session, statement, values))
+
+    def cosine_indexes(self) -> set[str]:
+        """The names of the valid HNSW indexes for cosine distance over the entries' embeddings."""
+        return {name for (name,) in sql.rows(self._session, _INDEXES, [self.dialect.cosine_class])}
+
+    def _values(self, namespace: str, sought: Sequence[float], count: int) -> dict[str, Any]:
+        return {"namespace": namespace, "sought": self.dialect.literal(sought), "count": count}
+
+
+def distance(where: sql.Endpoint | sql.Session, metric: str, one: str, other: str) -> float:
+    """How far two vectors in text form are apart, computed by that server; `metric` is "cosine" or "Euclidean"."""
+    dialect = dialect_of(where)
+    operator = {"cosine": dialect.cosine, "Euclidean": dialect.euclidean}[metric]
+    statement = f"SELECT %s::{dialect.type} {operator} %s::{dialect.type}"
+    return float(sql.value(where, statement, [one, other]))
+
+
+def _index_names(plan: Any) -> Iterator[str]:
+    """Every index that a plan names, at whatever depth."""
+    if isinstance(plan, dict):
+        if "Index Name" in plan:
+            yield plan["Index Name"]
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _index_names(part)

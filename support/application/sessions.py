@@ -1,0 +1,54 @@
+"""Opening, using and losing sessions the way that the application does."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from support import sql
+from support.errors import NothingProved
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of something that was tried: what was said against it, if anything, and the seconds that it took."""
+
+    error: Exception | None
+    seconds: float
+
+
+def attempt(action: Callable[[], object]) -> Attempt:
+    """Try it once. Errors that do not come from the database, or the way to it, are raised."""
+    begun = time.monotonic()
+    error = sql.error_of(action)
+    return Attempt(error, time.monotonic() - begun)
+
+
+def open_side_by_side(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> None:
+    """Add `count` open sessions to `opened`, each in a transaction, so that no pooler can serve two with one backend.
+
+    Raises ConnectFailed or sql.Error at the first that is refused.
+    """
+    for _ in range(count):
+        opened.append(sql.connect(endpoint))
+        backend(opened[-1])
+
+
+def backend(session: sql.Session) -> int:
+    """The process id of the server's end of a session."""
+    return int(sql.value(session, "SELECT pg_backend_pid()"))
+
+
+def backends(sessions: Iterable[sql.Session]) -> set[int]:
+    """The backends of those sessions that answer."""
+    found = set()
+    for session in sessions:
+        with suppress(sql.Error):
+            found.add(backend(session))
+    return found
+
+
+def kill_backend(endpoint: sql.Endpoint, pid: int) -> None:
+    """Have the server end another session of the same role. Raises NothingProved when it is not gone in 5 s."""
+    if not sql.value(endpoint, "SELECT pg_terminate_backend(%s, 5000)", [pid]):
+        raise NothingProved(f"the session of backend {pid} could not be killed")

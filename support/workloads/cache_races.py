@@ -1,0 +1,140 @@
+"""Reads that race with changes of what they read, each arranged so that it happens and is not left to chance."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+from support import sql
+from support.application.entries import Entry, EntryStore
+from support.history import History
+from support.timeouts import VISIBLE
+from support.waiting import pause
+from support.workloads.cache_clients import CacheClient
+from support.workloads.cache_operations import Recorder, TakenBack, together
+
+_STATEMENT = "UPDATE memory_entries SET value = %s WHERE namespace = %s AND key = %s"
+OPEN = 0.1
+"""Seconds for which a transaction stays open before it is taken back."""
+KEY = "entry"
+"""The one entry of these workloads; "old" is its first value."""
+
+
+def late_fill(clients: Sequence[CacheClient], namespace: str, change: Callable[[Recorder], object]) -> History:
+    """One client misses, and the database answers with the old value; before that arrives, another changes the entry.
+
+    Then everyone reads it again. Raises NothingProved when the first client never asked the database.
+    """
+    history = History()
+    recorders = [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]
+    late, other = recorders[0], recorders[1]
+    late.write(KEY, "old")
+    clients[0].repository.invalidate(namespace, KEY)
+    with ThreadPoolExecutor(1) as aside:
+        with clients[0].sessions.holding_answers():
+            reading = aside.submit(late.read, KEY)
+            clients[0].sessions.await_held_answer(VISIBLE)
+            change(other)
+        reading.result()
+    for recorder in recorders:
+        recorder.read(KEY)
+    return history
+
+
+def crowd(clients: Sequence[CacheClient], namespace: str, readers: int) -> History:
+    """So many readers, spread over the clients, ask at once for an entry that is not cached."""
+    history = History()
+    recorders = [Recorder(history, number, clients[number % len(clients)], namespace) for number in range(readers)]
+    together([partial(one.read, KEY) for one in recorders])
+    return history
+
+
+def replaced_while_read(
+    clients: Sequence[CacheClient], where: sql.Endpoint, namespace: str, *, changes: int, pace: float, afterwards: float
+) -> History:
+    """Every client reads the entry all the time, while it is changed through the cache and past it, in turn.
+
+    `pace` is the pause between two changes; reads go on for `afterwards` after the last, which is past the cache
+    (seconds).
+    """
+    history, changed = History(), threading.Event()
+    writer = Recorder(history, len(clients), clients[0], namespace)
+    writer.write(KEY, "0")
+
+    def change() -> None:
+        with sql.session(where) as session:
+            for number in range(1, changes + 1):
+                value = str(number)
+                if (changes - number) % 2:
+                    writer.update(KEY, value)
+                else:
+                    past_the_cache(writer, session, namespace, value)
+                pause(pace)
+        pause(afterwards)
+        changed.set()
+
+    readers = [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]
+    together([change, *(partial(_read_until, changed, one) for one in readers)])
+    return history
+
+
+def past_the_cache(recorder: Recorder, session: sql.Session, namespace: str, value: str, action: str = "write") -> None:
+    """Another application, which knows nothing of the cache, changes the entry."""
+    recorder.perform(action, KEY, value, lambda: sql.execute(session, _STATEMENT, [value, namespace, KEY]))
+
+
+def rolled_back_while_read(clients: Sequence[CacheClient], namespace: str, rounds: int) -> History:
+    """Every client reads the entries all the time, while one changes them in transactions and takes each back."""
+    history, done = History(), threading.Event()
+    keys = ["written", "updated", "deleted"]
+    for key in keys:
+        clients[0].repository.write(namespace, key, "kept")
+
+    def undo() -> None:
+        for number in range(rounds):
+            _roll_back(history, clients[0], namespace, f"draft {number}")
+            pause(0.05)
+        done.set()
+
+    readers = [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]
+    together([undo, *(partial(_read_until, done, one, keys) for one in readers)])
+    return history
+
+
+def _roll_back(history: History, client: CacheClient, namespace: str, draft: str) -> None:
+    recorder = Recorder(history, -1, client, namespace)
+    begun = time.monotonic()
+    with suppress(TakenBack), client.repository.transaction() as transaction:
+        transaction.write(namespace, "written", draft)
+        transaction.update(namespace, "updated", draft)
+        transaction.delete(namespace, "deleted")
+        pause(OPEN)
+        raise TakenBack
+    for key, value in (("written", draft), ("updated", draft), ("deleted", None)):
+        recorder.note("rollback", key, value, begun)
+
+
+def expiry(client: CacheClient, where: sql.Endpoint, namespace: str, seconds: float) -> History:
+    """An entry is filled in, changed behind the cache's back, and read for so long."""
+    history = History()
+    recorder = Recorder(history, 0, client, namespace)
+    EntryStore(where).add(Entry(namespace, KEY, "old"))
+    recorder.read(KEY)
+    with sql.session(where) as session:
+        past_the_cache(recorder, session, namespace, "new", action="change")
+    over = time.monotonic() + seconds
+    while time.monotonic() < over:
+        recorder.read(KEY)
+        pause(0.005)
+    return history
+
+
+def _read_until(over: threading.Event, recorder: Recorder, keys: Sequence[str] = (KEY,)) -> None:
+    last = False
+    while not last:
+        last = over.is_set()  # so that each entry is read once more after the end
+        for key in keys:
+            recorder.read(key)
+        pause(0.001)

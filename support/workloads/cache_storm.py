@@ -1,0 +1,78 @@
+"""Many clients that read and change few entries through the cache at the same time, in every way that there is."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from random import Random
+
+from support import sql
+from support.application.cache import Source
+from support.application.entries import EntryStore
+from support.history import History
+from support.workloads.cache_clients import CacheClient
+from support.workloads.cache_operations import Recorder, TakenBack, together
+
+WAYS = {"read": 60, "write": 15, "update": 15, "delete": 5, "rollback": 5}
+"""What a thread does next, and how often among the others."""
+
+
+def storm(
+    clients: Sequence[CacheClient], namespace: str, *, threads: int, keys: Sequence[str], seconds: float, seed: int
+) -> History:
+    """So many threads, spread over the clients, work on the same entries for so long."""
+    history = History()
+    over = time.monotonic() + seconds
+
+    def rage(number: int) -> None:
+        client, chance = clients[number % len(clients)], Random(f"{seed}/{number}")
+        recorder = Recorder(history, number, client, namespace)
+        count = 0
+        while time.monotonic() < over:
+            count += 1
+            _act(recorder, client, namespace, chance, chance.choice(keys), f"{number}/{count}")
+
+    together([partial(rage, number) for number in range(threads)])
+    return history
+
+
+def _act(recorder: Recorder, client: CacheClient, namespace: str, chance: Random, key: str, value: str) -> None:
+    way = chance.choices(list(WAYS), list(WAYS.values()))[0]
+    if way == "read":
+        recorder.read(key)
+    elif way == "delete":
+        recorder.delete(key)
+    elif way == "rollback":
+        recorder.perform("rollback", key, value, partial(_take_back, client, namespace, key, value))
+    else:
+        {"write": recorder.write, "update": recorder.update}[way](key, value)
+
+
+def _take_back(client: CacheClient, namespace: str, key: str, value: str) -> None:
+    with suppress(TakenBack), client.repository.transaction() as transaction:
+        transaction.write(namespace, key, value)
+        raise TakenBack
+
+
+def served(clients: Sequence[CacheClient], namespace: str, keys: Sequence[str]) -> dict[str, str | None]:
+    """What each client is served out of the cache for each entry now: "client 1, entry" -> value.
+
+    What was not cached is read twice, so that the second time it is. What is not served out of the cache even then
+    is left out.
+    """
+    found = {}
+    for number, client in enumerate(clients, 1):
+        for key in keys:
+            client.repository.read(namespace, key)
+            read = client.repository.read(namespace, key)
+            if read.source is Source.CACHE:
+                found[f"client {number}, {key}"] = read.value
+    return found
+
+
+def held(
+    where: sql.Endpoint, clients: Sequence[CacheClient], namespace: str, keys: Sequence[str]
+) -> dict[str, str | None]:
+    """What the database holds, under the names that `served` gives."""
+    values = {entry.key: entry.value for entry in EntryStore(where).all(namespace)}
+    return {f"client {number}, {key}": values.get(key) for number in range(1, len(clients) + 1) for key in keys}

@@ -1,0 +1,86 @@
+"""Values of every type that an application caches, and questions that a careless key would mix up."""
+
+import math
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from support.application.cache import CacheRepository, Question, Read
+from support.application.entries import DIMENSIONS
+
+VALUES: dict[str, Callable[[], Any]] = {
+    "text": lambda: "plain text",
+    "an empty text": lambda: "",
+    "text in many scripts": lambda: "Grüße, Привет, こんにちは, مرحبا, 👩‍👩‍👧, \x00 and \u2028",
+    "text that looks like a number": lambda: "007",
+    "bytes": lambda: bytes(range(256)),
+    "a whole number": lambda: -42,
+    "a whole number beyond 64 bits": lambda: 2**80,
+    "a number with a fraction": lambda: 0.1 + 0.2,
+    "negative zero": lambda: -0.0,
+    "not a number": lambda: math.nan,
+    "infinity": lambda: -math.inf,
+    "true": lambda: True,
+    "false": lambda: False,
+    "nothing": lambda: None,
+    "a decimal number": lambda: Decimal("12.3400"),
+    "a moment": lambda: datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC),
+    "a moment in another zone": lambda: datetime(2024, 7, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=45))),
+    "a moment without a zone": lambda: datetime(1969, 12, 31, 0, 0, 0, 1),
+    "a day": lambda: date(2000, 1, 1),
+    "a UUID": lambda: uuid.UUID("12345678-9abc-def0-1234-56789abcdef0"),
+    "a list": lambda: [1, "1", 1.0, True, None, [], [[]]],
+    "a nested document": lambda: {"name": "Ada", "tags": ["x", {"deep": [None, {"er": 1.5}]}], "": {}},
+    "a vector as a list": lambda: [math.sin(n) for n in range(DIMENSIONS)],
+    "a vector as an array": lambda: np.sin(np.arange(DIMENSIONS)).astype(np.float32),
+}
+"""What the report calls it -> makes one."""
+
+
+def read_twice(cache: CacheRepository, namespace: str, kinds: Sequence[str]) -> tuple[dict[str, Read], dict[str, Read]]:
+    """Ask for a value of each kind as the answer of a query, twice: what the first and the second time gave."""
+    first, second = ({kind: ask(cache, namespace, kind) for kind in kinds} for _ in range(2))
+    return first, second
+
+
+def ask(cache: CacheRepository, namespace: str, kind: str) -> Read:
+    """The answer to a question whose answer is a value of that kind."""
+    return cache.fetch(Question(namespace, "values", (kind,)), VALUES[kind])
+
+
+_NAMES = ["a", "a:b", "a b", "a,b", 'a","b', "a\\", "", "entry", "*", "ä"]
+_PARAMETERS: list[tuple[Any, ...]] = [
+    (),
+    ("",),
+    ("", ""),
+    ("a",),
+    ("a", "b"),
+    ("a:b",),
+    ("a,b",),
+    ('a","b',),
+    (1,),
+    ("1",),
+    (1.0,),
+    (True,),
+    (b"1",),
+    (Decimal(1),),
+    (None,),
+    ("None",),
+    ("null",),
+]
+
+
+def similar_questions(namespaces: Sequence[str]) -> list[Question]:
+    """Questions of which any two differ in namespace, table or parameters, and no two should share a key."""
+    return [Question(*parts) for parts in product(namespaces, _NAMES, _PARAMETERS)]
+
+
+def answers_of(cache: CacheRepository, questions: Sequence[Question]) -> dict[str, Read]:
+    """What is answered to each question, whose right answer is its own text."""
+    return {repr(question): cache.fetch(question, partial(repr, question)) for question in questions}

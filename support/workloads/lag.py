@@ -1,0 +1,70 @@
+"""Markers: numbers that one client writes, and that a client at each replica looks for.
+
+A marker is an operation "mark" whose value is the number; a look is one "look" whose key is the replica's name and
+whose value is the number that it showed.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from support import sql
+from support.errors import NotInTime
+from support.history import History, Outcome
+from support.waiting import NotYet, eventually
+from support.workloads.client import Task
+from support.workloads.runner import Script, Turn, Workload
+
+_KEY = "marker"
+_PLACE = "INSERT INTO memory_entries (namespace, key, value, version) VALUES (%s, %s, '', 0)"
+_MARK = "UPDATE memory_entries SET version = %s WHERE namespace = %s AND key = %s"
+_LOOK = "SELECT coalesce(max(version), 0) FROM memory_entries WHERE namespace = %s AND key = %s"
+_MARK_EVERY = 0.1  # seconds
+_LOOK_EVERY = 0.02  # seconds: what is measured is in tens of milliseconds
+
+
+def write_markers_and_watch(
+    write: sql.Endpoint, replicas: Sequence[sql.Endpoint], namespace: str, count: int, patience: float, history: History
+) -> None:
+    """Write `count` markers, and look at every replica until it has shown the last, for `patience` seconds at most."""
+    sql.execute(write, _PLACE, [namespace, _KEY])
+    with ExitStack() as watching:
+        for replica in replicas:
+            watcher = Workload(replica, _looks(namespace, replica.name), clients=1, pace=_LOOK_EVERY, history=history)
+            watching.enter_context(watcher)
+        with Workload(write, _marks(namespace, count), clients=1, pace=_MARK_EVERY, history=history) as writer:
+            writer.await_end(within=count * (_MARK_EVERY + patience))
+        _await_last_look(history, {replica.name for replica in replicas}, count, patience)
+
+
+def _marks(namespace: str, count: int) -> Script:
+    def script(turn: Turn) -> Task | None:
+        number = turn.number + 1
+        if number > count:
+            return None
+        return Task("mark", _KEY, number, lambda session: _set(session, namespace, number))
+
+    return script
+
+
+def _set(session: sql.Session, namespace: str, number: int) -> None:
+    sql.execute(session, _MARK, [number, namespace, _KEY])
+
+
+def _looks(namespace: str, replica: str) -> Script:
+    def look(session: sql.Session) -> int:
+        return int(sql.value(session, _LOOK, [namespace, _KEY]))
+
+    return lambda turn: Task("look", replica, None, look)
+
+
+def _await_last_look(history: History, replicas: set[str], last: int, patience: float) -> None:
+    def all_shown() -> None:
+        looks = history.of(action="look", outcome=Outcome.OK)
+        if behind := replicas - {look.key for look in looks if look.value == last}:
+            raise NotYet(f"not yet on {', '.join(sorted(behind))}")
+
+    try:
+        # A little longer than the limit, so that a look after it shows that the marker is still not there.
+        eventually(all_shown, within=patience + 1, subject="the last marker is seen on every replica")
+    except NotInTime:
+        return  # which marker came how late is the checker's to say

@@ -1,0 +1,75 @@
+"""More keys than Redis has memory for."""
+
+import secrets
+from dataclasses import dataclass
+
+import redis
+
+from support.cluster.redis_facts import RedisFacts, facts_of
+from support.errors import NothingProved
+
+_VALUE = 64 * 1024  # bytes of one value
+_CHUNK = 32  # values in one round trip: 2 MB
+_LIVES = 60  # seconds; policies that evict only what expires are to have something to evict
+_MOST = 512 * 2**20  # bytes; a limit above this is not filled
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """What came of it."""
+
+    before: RedisFacts
+    after: RedisFacts
+    stored: int
+    """How many keys were written."""
+    refused: int
+    """How many of them were refused."""
+
+    @property
+    def evicted(self) -> int:
+        return self.after.evicted - self.before.evicted
+
+
+def fill(client: redis.Redis, prefix: str) -> Pressure:
+    """Store half as much again as the memory limit allows. Raises NothingProved where there is no limit to reach."""
+    before = facts_of(client)
+    if not 0 < before.memory_limit <= _MOST:
+        raise NothingProved(f"the memory limit ({before}) is none that can be reached within {_MOST / 2**20:.0f} MB")
+    value, refused = secrets.token_bytes(_VALUE), 0
+    stored = before.memory_limit * 3 // 2 // _VALUE
+    for first in range(0, stored, _CHUNK):
+        pipeline = client.pipeline(transaction=False)
+        for number in range(first, min(first + _CHUNK, stored)):
+            pipeline.set(f"{prefix}-pressure-{number}", value, ex=_LIVES)
+        refused += sum(isinstance(answer, redis.RedisError) for answer in pipeline.execute(raise_on_error=False))
+    return Pressure(before, facts_of(client), stored, refused)
+
+
+def release(client: redis.Redis, prefix: str) -> None:
+    """Delete what `fill` stored."""
+    for key in client.scan_iter(match=f"{prefix}-pressure-*", count=1000):
+        client.unlink(key)
+
+
+def takes_a_write(client: redis.Redis, prefix: str) -> bool:
+    """Whether a key that is set is read back, and is gone when it is deleted."""
+    key, value = f"{prefix}-written", secrets.token_hex(8)
+    client.set(key, value, ex=_LIVES)
+    found = client.get(key)
+    client.delete(key)
+    return found == value.encode() and client.get(key) is None
+
+
+def lives(client: redis.Redis, prefix: str) -> dict[str, float]:
+    """For how many seconds each key that begins with the prefix lives on; infinity for one that has no end."""
+    found = list(client.scan_iter(match=f"{prefix}*", count=1000))
+    pipeline = client.pipeline(transaction=False)
+    for key in found:
+        pipeline.pttl(key)
+    left = dict(zip(found, pipeline.execute(), strict=True))
+    gone, endless = -2, -1  # PTTL's words
+    return {
+        key.decode(errors="replace"): float("inf") if milliseconds == endless else milliseconds / 1000
+        for key, milliseconds in left.items()
+        if milliseconds != gone
+    }

@@ -1,0 +1,67 @@
+"""One client that searches for the nearest entries again and again over one session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from support import sql
+from support.application.samples import Vectors
+from support.application.search import Search
+from support.application.vectors import VectorDialect
+from support.history import History, Outcome
+from support.workloads.recording import record
+
+SEARCH = "search"
+_WARM_UP = 10  # searches that are not counted: the first ones read the index from disk
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Many searches in one namespace, and by which indexes they went."""
+
+    history: History
+    """A search's key is its number, its value what was found."""
+    sought: Vectors
+    count: int
+    """How many neighbours were asked for."""
+    indexes_used: tuple[frozenset[str], ...]
+    """For each search."""
+    cosine_indexes: frozenset[str]
+    """The indexes that are meant for it."""
+    plan: str
+    """Of the first one."""
+    dialect: VectorDialect
+
+    @property
+    def origins(self) -> list[list[str]]:
+        """For each search: the namespaces of what was found, in its order; nothing where it was refused."""
+        return [[found.namespace for found in one.value or ()] for one in self.history.of(action=SEARCH)]
+
+    @property
+    def answers(self) -> list[tuple[Sequence[float], list[tuple[str, float]]]]:
+        """For each search that was answered: the vector, and key and distance of what was found."""
+        return [
+            (self.sought[int(one.key)].tolist(), [(found.key, found.distance) for found in one.value])
+            for one in self.history.of(action=SEARCH, outcome=Outcome.OK)
+        ]
+
+
+def search_repeatedly(endpoint: sql.Endpoint, namespace: str, sought: Vectors, count: int) -> Searches:
+    """Search for the `count` nearest of each vector, over one session."""
+    history = History()
+    with sql.session(endpoint) as session:
+        search = Search(session)
+        wanted = [vector.tolist() for vector in sought]
+        for vector in wanted[:_WARM_UP]:
+            search.nearest(namespace, vector, count)
+        for number, vector in enumerate(wanted):
+            record(history, SEARCH, str(number), partial(search.nearest, namespace, vector, count))
+        return Searches(
+            history,
+            sought,
+            count,
+            tuple(frozenset(search.indexes_used(namespace, vector, count)) for vector in wanted),
+            frozenset(search.cosine_indexes()),
+            search.plan(namespace, wanted[0], count),
+            search.dialect,
+        )

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from support import sql
 from support.cluster.cluster import Cluster
 from support.cluster.embedded import readiness
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
@@ -13,10 +15,10 @@ from support.cluster.embedded.preparing import prepare
 from support.cluster.embedded.programs import Programs
 from support.cluster.embedded.services import declare
 from support.cluster.topology import Topology
-from support.errors import ClusterDidNotStart, NotInTime
+from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, ProcessFailed
 from support.hosts import Process, Stand
 from support.timeouts import START
-from support.waiting import eventually
+from support.waiting import describe, eventually
 
 __all__ = ["PUBLISHED", "boot"]
 
@@ -37,7 +39,10 @@ def boot(stand: Stand, layout: Layout, programs: Programs, on_progress: Callable
     plan = Plan(layout, programs, {name: host.address for name, host in hosts.items()})
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
     topology = plan.topology(stand.directory)
-    _Boot(layout, Cluster(topology), processes, on_progress).run()
+    try:
+        _Boot(layout, Cluster(topology), processes, on_progress).run()
+    except (sql.Error, ConnectFailed, ProcessFailed) as error:
+        raise ClusterDidNotStart(f"the embedded cluster did not start: {describe(error)}") from error
     stand.publish(plan.targets())
     return topology
 
@@ -58,19 +63,18 @@ class _Boot:
 
     def run(self) -> None:
         """Start everything as early as it can be of use, and wait until all of it works."""
-        cluster = self._cluster
         self._start(Role.ETCD)
         # Patroni sleeps for 5 s when it finds no etcd.
-        self._await("etcd has a quorum", Role.ETCD, lambda: readiness.require_quorum(cluster))
+        self._await("etcd has a quorum", Role.ETCD, readiness.require_quorum)
         self._start(Role.MEMBER, Role.REDIS, Role.HAPROXY)
-        leader = self._await("a member leads", Role.MEMBER, cluster.leader)
+        leader = self._await("a member leads", Role.MEMBER, Cluster.leader)
         self._tell(f"{leader} leads")
-        prepare(cluster, leader)
+        prepare(self._cluster, leader)
         self._tell("the schema is in place")
         self._await_replicas(leader)
-        self._await("HAProxy routes", Role.HAPROXY, lambda: readiness.require_routing(cluster, leader))
+        self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, leader=leader))
         self._tell("haproxy routes")
-        self._await("Redis answers", Role.REDIS, lambda: readiness.require_cache(cluster))
+        self._await("Redis answers", Role.REDIS, readiness.require_cache)
         self._tell("redis answers")
 
     def _start(self, *roles: Role) -> None:
@@ -81,26 +85,25 @@ class _Boot:
                 self._started.append(host)
 
     def _await_replicas(self, leader: str) -> None:
-        for replica in self._cluster.members:
-            if replica != leader:
-                streaming = lambda name=replica: readiness.require_streaming(self._cluster, name)  # noqa: E731
-                self._await(f"{replica} streams", Role.MEMBER, streaming)
-                self._tell(f"{replica} streams")
-        if self._layout.synchronous and self._layout.members > 1:
-            standby = lambda: readiness.require_synchronous_standby(self._cluster)  # noqa: E731
-            self._tell(f"commits wait for {self._await('there is a synchronous standby', Role.MEMBER, standby)}")
+        replicas = [name for name in self._cluster.members if name != leader]
+        for replica in replicas:
+            self._await(f"{replica} streams", Role.MEMBER, partial(readiness.require_streaming, replica=replica))
+            self._tell(f"{replica} streams")
+        if self._layout.synchronous and replicas:
+            standby = self._await("commits wait for a replica", Role.MEMBER, readiness.require_synchronous_standby)
+            self._tell(f"commits wait for {standby}")
 
-    def _await(self, subject: str, role: Role, probe: Callable[[], T]) -> T:
+    def _await(self, subject: str, role: Role, probe: Callable[[Cluster], T]) -> T:
         def alive() -> T:
             self._require_alive()
-            return probe()
+            return probe(self._cluster)
 
-        within = max(0.0, self._deadline - time.monotonic())
+        within = round(max(0.0, self._deadline - time.monotonic()), 1)
         try:
             return eventually(alive, within=within, subject=subject, retry_on=readiness.SILENT, pause=OFTEN)
         except NotInTime as late:
             logs = [process.log for host, process in self._processes.items() if host.role == role]
-            raise ClusterDidNotStart(f"{late}\n{_tail(logs[0])}") from late
+            raise ClusterDidNotStart("\n".join([str(late), *map(_tail, logs)])) from late
 
     def _require_alive(self) -> None:
         """No program has ended that was started."""

@@ -48,12 +48,12 @@ PARAMETERS: dict[str, Any] = {
     "shared_buffers": "32MB",
     "work_mem": "4MB",
     "maintenance_work_mem": "64MB",
+    "dynamic_shared_memory_type": "mmap",  # in the data directory: a killed server leaves nothing elsewhere
     "password_encryption": "scram-sha-256",
     # Evidence. Connections are not logged: the proxy's log has them.
     "log_line_prefix": "%m [%p] %q%a %u@%d ",
     "log_checkpoints": "on",
     "log_lock_waits": "on",
-    "log_replication_commands": "on",
     "log_min_duration_statement": "1s",
     "log_parameter_max_length": 0,
 }

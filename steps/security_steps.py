@@ -2,9 +2,10 @@
 
 from behave import given, then, when
 
+from support.checkers.disclosure import Search, decoy_found, nothing_told
 from support.checkers.refusals import all_refused
 from support.checkers.table import alike, as_tabled, rows_of
-from support.cluster import powers, strangers
+from support.cluster import exposure, mishaps, powers, strangers
 
 
 @given("every {where} lets the application in by its right login")
@@ -57,3 +58,80 @@ def step_deeds_refused(context):
     """For that reason, and no other."""
     deeds = context.world.scene["deeds"]
     as_tabled(alike(deeds, {"outcome": "insufficient privilege"}), deeds).require()
+
+
+@given("a decoy that every member has logged")
+def step_decoy_logged(context):
+    """A failed login under that name, which PostgreSQL logs, on each member."""
+    search = context.world.scene["search"] = search_of(context.world)
+    search.planted = exposure.have_logged(context.world.cluster, search.decoy)
+
+
+@given("a decoy among the arguments of a program on every host")
+def step_decoy_argument(context):
+    """A program that does nothing, and is ended with the scenario."""
+    world, search = context.world, search_of(context.world)
+    world.scene["search"] = search
+    search.planted = exposure.have_as_argument(world.cluster, search.decoy, until=world.cleanup)
+
+
+@given("a decoy in the report")
+def step_decoy_attached(context):
+    """An attachment of this scenario."""
+    world, search = context.world, search_of(context.world)
+    world.scene["search"] = search
+    search.planted = exposure.have_in_report(world.run, world.evidence.attach, search.decoy)
+
+
+@given("a decoy that error messages tell")
+def step_decoy_told(context):
+    """A name that no role, database or host has, in the place of the right one."""
+    search = context.world.scene["search"] = search_of(context.world)
+    search.planted = 1
+
+
+@when("the logs of all hosts are searched for every password")
+def step_search_logs(context):
+    """All that every program has logged since the hosts were made."""
+    world = context.world
+    world.scene["search"].look_into(exposure.logs(world.cluster))
+
+
+@when("the arguments of all programs on the hosts are searched for every password")
+def step_search_arguments(context):
+    """As everybody on the host can list them."""
+    world = context.world
+    world.scene["search"].look_into(exposure.arguments(world.cluster))
+
+
+@when("the files of the report are searched for every password")
+def step_search_report(context):
+    """Results and attachments of this run so far, before anything is masked in them, its journal and histories."""
+    world = context.world
+    world.scene["search"].look_into(exposure.report(world.run))
+
+
+@when("logins and requests fail in every known way, and what is said about it is searched for every password")
+def step_search_messages(context):
+    """Right passwords in the wrong place; the whole trace of each failure is searched, down to its first cause."""
+    world, search = context.world, context.world.scene["search"]
+    search.look_into(mishaps.messages(world.cluster, search.decoy))
+
+
+@then("the decoy is found wherever it was planted")
+def step_decoy_found(context):
+    """The search finds what is there; without that, finding no password proves nothing."""
+    decoy_found(context.world.scene["search"]).require()
+
+
+@then("no password is found")
+def step_no_password_found(context):
+    """Neither as it is nor as it stands in JSON, in an address, or in what a browser sends."""
+    world, search = context.world, context.world.scene["search"]
+    world.measure("searched", search.size, f"bytes in {search.places} places")
+    nothing_told(search).require()
+
+
+def search_of(world):
+    """A search for every password of the cluster, and for a word that stands nowhere yet."""
+    return Search(exposure.passwords(world.cluster), decoy=f"decoy-{world.namespace}")

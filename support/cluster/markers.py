@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from support import sql
 from support.cluster.cluster import Cluster
@@ -49,11 +49,21 @@ def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[
     with ExitStack() as opened:
         writer = opened.enter_context(sql.session(cluster.write))
         readers = {
-            name: opened.enter_context(sql.session(cluster.of_member(name))) for name in sorted(cluster.replicas())
+            name: opened.enter_context(closing(_await_login(cluster.of_member(name), within)))
+            for name in sorted(cluster.followers())
         }
         if not readers:
             raise NothingProved("there is no replica to look for a marker on")
         return [_delay(writer, readers, namespace, f"marker {number}", within) for number in range(count)]
+
+
+def _await_login(where: sql.Endpoint, within: float) -> sql.Session:
+    return eventually(
+        lambda: sql.connect(where, connect_timeout=within, autocommit=True),
+        within=within,
+        subject=f"{where.name} can be asked for markers",
+        retry_on=(ConnectFailed,),
+    )
 
 
 def _delay(writer: sql.Session, readers: Mapping[str, sql.Session], namespace: str, key: str, within: float) -> float:

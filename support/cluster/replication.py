@@ -29,7 +29,7 @@ def slotless(cluster: Cluster) -> list[str]:
     used = {slot.replica: slot for slot in slots(cluster) if slot.active}
     return [
         f"{name}: {_use(used.get(name))}"
-        for name in cluster.replicas()
+        for name in cluster.followers()
         if name not in used or used[name].state != "streaming"
     ]
 

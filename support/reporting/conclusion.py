@@ -15,17 +15,24 @@ from support.waiting import describe
 
 
 def conclude(
-    journal: Path, results: Path, output: Path, redactor: Redactor, console: Console, history: Path = HISTORY
+    journal: Path,
+    results: Path,
+    output: Path,
+    redactor: Redactor,
+    console: Console,
+    *,
+    history: Path = HISTORY,
+    again: bool = False,
 ) -> int:
     """Say what the run came to, in the report in `output` and on the console; returns the exit status.
 
     Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
-    and the status come from the journal alone.
+    and the status come from the journal alone. `again`: it was concluded before, and is in the history.
     """
     record = read(journal)
     try:
         settle(results, record, redactor)
-        report = render(results, record, output, history)
+        report = render(results, record, output, history, again=again)
         where = f"report: {report.dashboard} (every scenario: {report.tree})"
     except (AcceptError, OSError, ValueError) as error:
         where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"

@@ -5,6 +5,7 @@ behave's status alone is not enough: it knows no "nothing proved", and calls a s
 
 import traceback
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from support.reporting.verdict import Verdict, verdict_of
@@ -50,8 +51,17 @@ def judge(scenario: Any) -> Judgement | None:
 
 
 def trace_of(error: BaseException | None) -> str:
-    """The traceback of an exception, the outermost call first."""
-    return "".join(traceback.format_exception(error)) if error is not None else ""
+    """The traceback of an exception, the outermost call first; behave's own calls at its beginning are left out."""
+    if error is None:
+        return ""
+    call = error.__traceback__
+    while call is not None and call.tb_next is not None and _of_behave(call):
+        call = call.tb_next
+    return "".join(traceback.format_exception(type(error), error, call))
+
+
+def _of_behave(call: TracebackType) -> bool:
+    return str(call.tb_frame.f_globals.get("__name__")).partition(".")[0] == "behave"
 
 
 def _hook_failed(scenario: Any) -> Judgement | None:

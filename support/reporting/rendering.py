@@ -34,8 +34,11 @@ class Report:
     dashboard: Path
 
 
-def render(results: Path, record: RunRecord, output: Path, history: Path = HISTORY) -> Report:
-    """Render settled results into two pages. Raises ProcessFailed, and leaves the pages that were there."""
+def render(results: Path, record: RunRecord, output: Path, history: Path = HISTORY, *, again: bool = False) -> Report:
+    """Render settled results into two pages. Raises ProcessFailed, and leaves the pages that were there.
+
+    `again`: the history has this run already.
+    """
     if not renderer_installed():
         raise ProcessFailed("the renderer of the report is not installed: start ./accept once while npm is reachable")
     output.mkdir(parents=True, exist_ok=True)
@@ -43,16 +46,16 @@ def render(results: Path, record: RunRecord, output: Path, history: Path = HISTO
     report = Report(output / "index.html", output / "dashboard.html")
     with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _alone(history):
         rendered = Path(name).absolute() / "report"
-        _generate(rendered, results, history)
+        _generate(_configuration(rendered, history, append=not again), results)
         tree, dashboard = _page(rendered / "tree"), _page(rendered / "dashboard")
     _put(report.tree, tree)
     _put(report.dashboard, with_head(dashboard, summary(record, NAME, report.tree.name)))
     return report
 
 
-def _generate(rendered: Path, results: Path, history: Path) -> None:
-    config = rendered.with_name("allurerc.json")
-    config.write_text(json.dumps(_configuration(rendered, history)), encoding="utf-8")
+def _generate(configuration: dict[str, Any], results: Path) -> None:
+    config = Path(configuration["output"]).with_name("allurerc.json")
+    config.write_text(json.dumps(configuration), encoding="utf-8")
     command = [str(NODE), str(PROGRAM), "generate", "--config", str(config), str(results.absolute())]
     try:
         done = subprocess.run(
@@ -92,12 +95,13 @@ def _alone(history: Path) -> Iterator[None]:
         yield
 
 
-def _configuration(output: Path, history: Path) -> dict[str, Any]:
+def _configuration(output: Path, history: Path, append: bool) -> dict[str, Any]:
     return {
         "name": NAME,
         "output": str(output),
         "historyPath": str(history.absolute()),
         "historyLimit": RUNS_KEPT,
+        "appendHistory": append,
         "categories": {"rules": list(CATEGORIES)},
         "hideLabels": ["parentSuite", "suite", "language", "framework"],
         "plugins": {

@@ -103,7 +103,7 @@ def _details(result: Result, ended: ScenarioResult | None, began: bool) -> dict[
 
 def _description(scenario: Scenario, ended: ScenarioResult | None) -> str:
     """The promise's why, and the figures with the limits in force; Markdown."""
-    measured = [f"- measured: {measure}" for measure in ended.measures] if ended else []
+    measured = [f"- measured {measure}" for measure in ended.measures] if ended else []
     return "\n\n".join(filter(None, (scenario.prose, "\n".join(measured))))
 
 

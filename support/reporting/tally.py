@@ -27,7 +27,7 @@ GRAVEST_FIRST: Sequence[End] = (
 COLUMNS: Sequence[tuple[str, Sequence[End]]] = (
     ("proved", (Verdict.PROVED,)),
     ("broken", (Verdict.BROKEN,)),
-    ("error", (Verdict.ERROR, Verdict.NOTHING_PROVED)),
+    ("errors", (Verdict.ERROR, Verdict.NOTHING_PROVED)),
     ("not proved", (Verdict.NOT_PROVED,)),
     ("not reached", (None,)),
 )

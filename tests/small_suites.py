@@ -1,0 +1,165 @@
+"""Small suites in a temporary directory, run by the real behave with Allure's formatter and our recorder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.reporting.journal import RunRecord, read
+from support.reporting.redaction import Redactor
+from support.reporting.settling import settle
+
+ROOT = Path(__file__).parent.parent
+SECRET = "correct-horse-battery"
+
+ENVIRONMENT = f"""
+from pathlib import Path
+from support.reporting import allure_mending
+from support.reporting.evidence import Evidence
+from support.reporting.recorder import Recorder
+from support.reporting.redaction import Redactor
+
+allure_mending.install()
+REDACTOR = Redactor(["{SECRET}"])
+
+def before_all(context):
+    features = context._runner.features
+    selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
+    context.recorder = Recorder(
+        Path("journal.jsonl"), selected, redactor=REDACTOR, facts={{"PostgreSQL": "16.14", "Path: C": "a=b"}},
+        required=context.config.userdata.get("required", "").split(),
+    )
+    context.on_cleanup_error = context.recorder.cleanup_failed
+    in_before_all(context)
+
+def before_scenario(context, scenario):
+    context.recorder.started(scenario)
+    context.evidence = Evidence(REDACTOR)
+    in_before_scenario(context, scenario)
+
+def after_scenario(context, scenario):
+    error = in_after_scenario(context, scenario)
+    context.recorder.ended(scenario, context.evidence.measures, error)
+
+def after_feature(context, feature):
+    context.recorder.feature_ended(feature)
+
+def after_all(context):
+    context.recorder.finished(interrupted=context.aborted)
+
+def in_before_all(context): ...
+def in_before_scenario(context, scenario): ...
+def in_after_scenario(context, scenario): ...
+"""
+
+STEPS = """
+import os, signal, threading
+from behave import given, then
+from hamcrest import assert_that, equal_to
+from support.errors import NotAvailable, NothingProved
+
+@given("all is well")
+@given("a text")
+@given("a table")
+def fine(context): ...
+
+@then("it is {count:d}")
+def is_so(context, count):
+    assert_that(count, equal_to(42), "the answer")
+
+@then("there was no evidence")
+def no_evidence(context):
+    raise NothingProved("nobody wrote")
+
+@then("the surroundings break")
+def breaks(context):
+    raise OSError("the disk is full; the password was correct-horse-battery")
+
+@then("the target cannot do that")
+def cannot(context):
+    raise NotAvailable("this stand has no network to cut")
+
+@then("it takes {value:d} ms")
+def takes(context, value):
+    context.evidence.measure("p95", value, "ms", 100)
+
+@given("a note is attached")
+def note(context):
+    context.evidence.attach("note", "seen by correct-horse-battery")
+    context.evidence.attach_json("facts", {"password": "correct-horse-battery"})
+
+@given("Ctrl-C is pressed")
+def interrupt(context):
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(5)
+
+@given("the runner is killed")
+def killed(context):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of behave that is over, and what it left."""
+
+    directory: Path
+    output: str
+    status: int
+
+    @property
+    def results_directory(self) -> Path:
+        return self.directory / "results"
+
+    @property
+    def record(self) -> RunRecord:
+        return read(self.directory / "journal.jsonl")
+
+    def raw(self) -> dict[str, dict[str, Any]]:
+        """Allure's own results, by scenario; of several with one name the last one."""
+        found = [json.loads(path.read_text()) for path in self.results_directory.glob("*-result.json")]
+        return {one["name"]: one for one in found}
+
+    def settled(self) -> dict[str, dict[str, Any]]:
+        """The results as they are rendered, by scenario. Fails when two are of one name."""
+        settle(self.results_directory, self.record, Redactor([SECRET]))
+        assert len(self.raw()) == len(list(self.results_directory.glob("*-result.json")))
+        return self.raw()
+
+
+def write_suite(directory: Path, features: dict[str, str], hooks: str = "") -> None:
+    """Features by path below `features/`; `hooks` redefines functions of the environment."""
+    for path, text in features.items():
+        file = directory / "features" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    (directory / "steps").mkdir(exist_ok=True)
+    (directory / "steps/all_steps.py").write_text(STEPS, encoding="utf-8")
+    (directory / "environment.py").write_text(ENVIRONMENT + hooks, encoding="utf-8")
+
+
+def run_suite(directory: Path, *arguments: str) -> Ran:
+    """Run behave there, to its end."""
+    allure = ["-f", "allure_behave.formatter:AllureFormatter", "-o", "results"]
+    done = subprocess.run(
+        [sys.executable, "-m", "behave", *allure, *arguments],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # pytest may itself run in the background of a shell that ignores Ctrl-C for it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    return Ran(directory, done.stdout + done.stderr, done.returncode)
+
+
+def run_feature(directory: Path, text: str, *arguments: str, hooks: str = "") -> Ran:
+    """Run one feature, which is in the suite "cluster"."""
+    write_suite(directory, {"cluster/one.feature": text}, hooks)
+    return run_suite(directory, *arguments)

@@ -1,0 +1,162 @@
+"""The journal: what survives a kill, and the exit status that it comes to."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from small_suites import ROOT
+
+from support.reporting.journal import Journal, RunRecord, exit_status, read
+from support.reporting.scenario import Scenario
+from support.reporting.tally import counts_line
+from support.reporting.verdict import Measure, ScenarioResult, Verdict
+
+PROVED, BROKEN, ERROR, NOTHING, NOT = (
+    Verdict.PROVED,
+    Verdict.BROKEN,
+    Verdict.ERROR,
+    Verdict.NOTHING_PROVED,
+    Verdict.NOT_PROVED,
+)
+
+
+def scenario(number: int, *tags: str) -> Scenario:
+    return Scenario("features/cluster/one.feature", "One", f"scenario {number}", tags=tags)
+
+
+def journal_of(
+    path: Path,
+    ends: Sequence[Verdict | None],
+    *,
+    interrupted: bool = False,
+    required: Sequence[str] = (),
+    trouble: str = "",
+) -> RunRecord:
+    """A run that ended; a scenario of `None` never got a verdict."""
+    journal = Journal(path / "journal.jsonl")
+    scenarios = [scenario(number, "redis") for number in range(len(ends))]
+    journal.begin(scenarios, required=required)
+    for one, end in zip(scenarios, ends, strict=True):
+        journal.started(one)
+        if end is not None:
+            journal.record(ScenarioResult(one, end, "a reason"))
+    if trouble:
+        journal.trouble(trouble)
+    journal.end(interrupted)
+    return read(journal.path)
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        ([PROVED, PROVED], 0),
+        ([PROVED, NOT], 0),
+        ([PROVED, BROKEN], 1),
+        ([PROVED, ERROR], 1),
+        ([PROVED, NOTHING], 1),
+        ([BROKEN], 1),
+        ([ERROR], 1),
+        ([NOT, BROKEN], 1),
+        ([PROVED, None], 1),
+        ([None], 1),
+        ([NOT], 3),
+        ([NOT, NOT], 3),
+        ([], 3),
+    ],
+)
+def test_the_exit_status_of_a_run_that_ended(tmp_path: Path, ends: list[Verdict | None], status: int) -> None:
+    assert exit_status(journal_of(tmp_path, ends)) == status
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [([PROVED, None], 130), ([None], 130), ([NOT, None], 130), ([BROKEN, None], 1), ([PROVED, ERROR, None], 1)],
+)
+def test_ctrl_c_is_130_unless_something_failed(tmp_path: Path, ends: list[Verdict | None], status: int) -> None:
+    assert exit_status(journal_of(tmp_path, ends, interrupted=True)) == status
+
+
+@pytest.mark.parametrize(("ends", "status"), [([PROVED], 1), ([PROVED, NOT], 1), ([None], 3), ([NOT], 3)])
+def test_trouble_with_the_run_itself_is_never_a_success(
+    tmp_path: Path, ends: list[Verdict | None], status: int
+) -> None:
+    assert exit_status(journal_of(tmp_path, ends, trouble="the data could not be removed")) == status
+
+
+@pytest.mark.parametrize(("required", "status"), [("redis", 1), ("citus", 0)])
+def test_a_required_capability_that_is_missing_fails_the_run(tmp_path: Path, required: str, status: int) -> None:
+    assert exit_status(journal_of(tmp_path, [PROVED, NOT], required=[required])) == status
+
+
+def test_no_journal_means_that_nothing_was_judged(tmp_path: Path) -> None:
+    assert exit_status(read(tmp_path / "none.jsonl")) == 3
+
+
+def test_the_later_verdict_on_a_scenario_holds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    journal.record(ScenarioResult(scenario(1), PROVED))
+    journal.record(ScenarioResult(scenario(1), ERROR, "it did not close"))
+    assert [result.verdict for result in read(journal.path).results] == [ERROR]
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    one = Scenario("features/cache/c.feature", "C", "é <x>", (("x", "1"),), ("id.CO-01", "minor"), "why\nso")
+    result = ScenarioResult(one, BROKEN, "a\nb", 1.5, 12.0, (Measure("p95", 3.0, "ms", 5.0),), "Traceback ...")
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([one], {"Redis": "7.0"}, ["redis"])
+    journal.record(result)
+    record = read(journal.path)
+    assert (record.selected, record.results) == ((one,), (result,))
+    assert (record.facts, record.required) == ({"Redis": "7.0"}, frozenset({"redis"}))
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)])
+    journal.record(ScenarioResult(scenario(1), PROVED))
+    with journal.path.open("a") as file:
+        file.write('{"event": "result", "scenario": {"pa')
+    record = read(journal.path)
+    assert [result.scenario.name for result in record.results] == ["scenario 1"]
+    assert exit_status(record) == 130
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from test_reporting_journal import scenario
+from support.reporting.journal import Journal
+from support.reporting.verdict import ScenarioResult, Verdict
+
+journal = Journal(Path("journal.jsonl"))
+journal.begin([scenario(number) for number in range(3)])
+journal.started(scenario(0))
+journal.record(ScenarioResult(scenario(0), Verdict.PROVED))
+journal.started(scenario(1))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_journal_survives_kill_9(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
+    assert killed.returncode == -signal.SIGKILL
+    record = read(tmp_path / "journal.jsonl")
+    assert [result.scenario.name for result in record.results] == ["scenario 0"]
+    assert [one.name for one in record.unfinished] == ["scenario 1"]
+    assert [one.name for one in record.without_verdict] == ["scenario 1", "scenario 2"]
+    assert exit_status(record) == 130
+
+
+def test_only_its_owner_can_read_a_journal(tmp_path: Path) -> None:
+    journal_of(tmp_path, [PROVED])
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_the_line_for_ci_counts_what_has_no_verdict_as_failed(tmp_path: Path) -> None:
+    assert counts_line(journal_of(tmp_path, [PROVED, PROVED, BROKEN, NOT, None])) == "2 passed, 2 failed, 1 skipped"

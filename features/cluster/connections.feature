@@ -20,7 +20,7 @@ Feature: The application reaches its database
     Then all have the same version installed, and the same version at hand
 
   @id.CL-02 @vector
-  Scenario Outline: <servers> computes the <metric> distance from <one> to <other>
+  Scenario Outline: The <metric> distance from <one> to <other> is computed right by <servers>
     When <servers> computes the <metric> distance from <one> to <other>
     Then the answer is <distance>
 

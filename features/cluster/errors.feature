@@ -11,7 +11,7 @@ Feature: What is wrong is refused, clearly and in time
 
     Examples:
       | dimensions |
-      | 1          |
+      | 2          |
       | 383        |
       | 385        |
 

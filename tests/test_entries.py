@@ -1,0 +1,179 @@
+"""Entries, searches and sample data against a real PostgreSQL with the vector extension."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy
+import pytest
+
+from support import sql
+from support.application import samples, schema
+from support.application.entries import DIMENSIONS, Entry, EntryStore, contents
+from support.application.identity import identity, system_identifier, vector_extension
+from support.application.search import Search, distance
+from support.application.sightings import sightings, write_uncommitted
+from support.application.vectors import PGVECTOR
+from support.errors import NothingProved
+
+
+@pytest.fixture(scope="module")
+def database(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    """A database of its own with the application's schema."""
+    sql.execute(postgres, "CREATE DATABASE entries")
+    ours = replace(postgres, database="entries")
+    sql.execute(ours, "CREATE EXTENSION vector")
+    schema.create(ours, PGVECTOR)
+    return ours
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)
+
+
+CHANCE = random.Random(7)
+
+CONTENTS = [
+    "plain text",
+    "quotes and backslashes",
+    "many scripts and emoji",
+    "nested JSON",
+    "JSON's null, numbers and booleans",
+    "no embedding",
+    "an embedding of numbers of every size",
+    f"an embedding of {DIMENSIONS} dimensions",
+]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_what_is_added_is_found(database: sql.Endpoint, namespace: str, content: str) -> None:
+    entry = samples.entry_with(content, CHANCE, namespace)
+    EntryStore(database).add(entry)
+    assert EntryStore(database).find(namespace, entry.key) == [entry]
+
+
+def test_samples_differ_in_what_they_are_named_for() -> None:
+    usual = samples.entry(random.Random(1), "n")
+    assert all(samples.entry_with(content, random.Random(1), "n") != usual for content in CONTENTS[:-1])
+    assert samples.entry_with("no embedding", CHANCE, "n").embedding is None
+    assert len(samples.entry_with("an embedding of 3 dimensions", CHANCE, "n").embedding or ()) == 3
+    with pytest.raises(KeyError):
+        samples.entry_with("anything else", CHANCE, "n")
+
+
+def test_sample_vectors_are_distinct_and_repeatable() -> None:
+    found = samples.vectors(random.Random(5), 2000)
+    assert found.shape == (2000, DIMENSIONS)
+    assert len(numpy.unique(found, axis=0)) == 2000
+    assert (found == samples.vectors(random.Random(5), 2000)).all()
+    assert not (found == samples.vectors(random.Random(6), 2000)).all()
+
+
+def test_a_session_decides_what_is_committed(database: sql.Endpoint, namespace: str) -> None:
+    with sql.session(database, autocommit=False) as session:
+        EntryStore(session).add_many(samples.entries(CHANCE, namespace, 3))
+        assert len(EntryStore(session).all(namespace)) == 3
+    assert EntryStore(database).all(namespace) == []
+
+
+def test_many_are_all_or_nothing(database: sql.Endpoint, namespace: str) -> None:
+    entries = samples.entries(CHANCE, namespace, 500)
+    with pytest.raises(sql.Error):
+        EntryStore(database).add_many([*entries, entries[0]])
+    assert EntryStore(database).all(namespace) == []
+    EntryStore(database).add_many(entries)
+    assert EntryStore(database).all(namespace) == entries
+
+
+def test_updates_and_deletes_keep_to_their_namespace(database: sql.Endpoint, namespace: str) -> None:
+    store, keys = EntryStore(database), ["a", "b", "missing"]
+    other = f"{namespace}-other"
+    store.add_many([Entry(space, key, "old") for space in (namespace, other) for key in "ab"])
+    assert store.update_each(namespace, keys, "new") == 2
+    assert [entry.value for entry in store.find_each(namespace, keys)] == ["new", "new"]
+    assert [entry.value for entry in store.find_each(other, keys)] == ["old", "old"]
+    assert store.delete_each(namespace, keys) == 2
+    assert store.all(namespace) == []
+    assert len(store.all(other)) == 2
+
+
+def test_contents_name_every_column_and_every_repetition() -> None:
+    entry = Entry("n", "k", "v")
+    assert contents([entry])["k's value"] == "v"
+    assert contents([entry, entry]).keys() - contents([entry]).keys() == {
+        f"k (2)'s {column}" for column in ("namespace", "key", "value", "embedding", "metadata")
+    }
+
+
+def test_a_search_goes_by_the_index_and_finds_the_nearest(database: sql.Endpoint, namespace: str) -> None:
+    entries = samples.entries(CHANCE, namespace, 300)
+    EntryStore(database).add_many(entries)
+    with sql.session(database) as session:
+        search = Search(session)
+        found = search.nearest(namespace, entries[17].embedding or (), 5)
+        assert search.indexes_used(namespace, entries[17].embedding or (), 5) == {"memory_entries_embedding"}
+        assert search.cosine_indexes() == {"memory_entries_embedding"}
+        assert "memory_entries_embedding" in search.plan(namespace, entries[17].embedding or (), 5)
+    assert (found[0].key, len(found)) == (entries[17].key, 5)
+    assert found[0].distance == pytest.approx(0, abs=1e-5)
+
+
+def test_a_search_passes_over_nearer_entries_of_another_namespace(database: sql.Endpoint, namespace: str) -> None:
+    """So many that a search without iterative scans would come back with nothing."""
+    crowd = samples.entries(CHANCE, f"{namespace}-crowd", 1000)
+    sought = crowd[0].embedding or ()
+    EntryStore(database).add_many(crowd)
+    EntryStore(database).add_many(
+        [replace(entry, namespace=namespace, embedding=tuple(-x for x in sought)) for entry in crowd[:5]]
+    )
+    with sql.session(database) as session:
+        found = Search(session).nearest(namespace, sought, 5)
+    assert [one.namespace for one in found] == [namespace] * 5
+
+
+@pytest.mark.parametrize("index", ["", "USING hnsw (embedding vector_l2_ops)", "USING hnsw (embedding vector_ip_ops)"])
+def test_a_search_without_its_index_says_so(database: sql.Endpoint, namespace: str, index: str) -> None:
+    entry = samples.entry(CHANCE, namespace)
+    EntryStore(database).add(entry)
+    with sql.session(database, autocommit=False) as session:
+        sql.execute(session, "DROP INDEX memory_entries_embedding")
+        if index:
+            sql.execute(session, f"CREATE INDEX another ON memory_entries {index}")
+        search = Search(session)
+        assert not search.indexes_used(namespace, entry.embedding or (), 5) & {"another", "memory_entries_embedding"}
+        assert search.cosine_indexes() == set()
+
+
+def test_distances_by_hand(database: sql.Endpoint) -> None:
+    assert distance(database, "cosine", "[3, 4]", "[4, 3]") == pytest.approx(0.04)
+    assert distance(database, "Euclidean", "[1, 2, 3]", "[3, 5, 9]") == pytest.approx(7)
+
+
+def test_what_a_server_says_of_itself(database: sql.Endpoint, postgres: sql.Endpoint) -> None:
+    assert (identity(database).database, identity(database).user) == ("entries", "postgres")
+    assert identity(database).version >= 16
+    assert system_identifier(database) == system_identifier(postgres)
+    extension = vector_extension(database)
+    assert extension is not None
+    assert (extension.name, extension.installed) == ("vector", extension.at_hand)
+    assert vector_extension(postgres) is None
+
+
+def test_who_sees_an_entry(database: sql.Endpoint, namespace: str) -> None:
+    entry = Entry(namespace, "key", "value")
+    with sql.session(database, autocommit=False) as session:
+        write_uncommitted(session, entry)
+        assert sightings(database, entry, sessions=2) == ()
+        session.commit()
+        assert sightings(database, entry, sessions=2) == (entry, entry)
+
+
+def test_a_write_that_its_own_session_does_not_see_proves_nothing(database: sql.Endpoint, namespace: str) -> None:
+    sql.execute(
+        database,
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER swallow "
+        "BEFORE INSERT ON memory_entries FOR EACH ROW WHEN (NEW.key = 'swallowed') EXECUTE FUNCTION swallow()",
+    )
+    with sql.session(database, autocommit=False) as session, pytest.raises(NothingProved):
+        write_uncommitted(session, Entry(namespace, "swallowed", ""))

@@ -1,0 +1,118 @@
+"""The application's pool, and a host that never answers."""
+
+import threading
+import time
+
+import pytest
+
+from support import sql
+from support.application.pool import SessionPool
+from support.application.sessions import attempt, backend, backends, kill_backend, open_side_by_side
+from support.errors import ConnectFailed, NothingProved
+from support.silence import SilentHost
+
+
+def test_a_session_is_used_again(postgres: sql.Endpoint) -> None:
+    with SessionPool(postgres) as pool:
+        assert pool.use(backend) == pool.use(backend)
+
+
+def test_a_killed_session_is_replaced_without_an_error(postgres: sql.Endpoint) -> None:
+    with SessionPool(postgres) as pool:
+        killed = pool.use(backend)
+        kill_backend(postgres, killed)
+        assert pool.use(backend) != killed
+
+
+def test_every_killed_session_is_replaced(postgres: sql.Endpoint) -> None:
+    with SessionPool(postgres, size=3) as pool:
+        with pool.session() as one, pool.session() as two, pool.session() as three:
+            killed = backends([one, two, three])
+        for pid in killed:
+            kill_backend(postgres, pid)
+        assert len(killed) == 3
+        assert pool.use(backend) not in killed
+
+
+def test_a_session_in_a_transaction_is_not_lent_again(postgres: sql.Endpoint) -> None:
+    with SessionPool(postgres) as pool:
+        with pool.session() as left_open:
+            left_open.autocommit = False
+            first = backend(left_open)
+        assert pool.use(backend) != first
+
+
+def test_what_a_borrower_changed_is_undone(postgres: sql.Endpoint) -> None:
+    with SessionPool(postgres) as pool:
+        with pool.session() as lent:
+            lent.autocommit = False
+        with pool.session() as lent:
+            assert lent.autocommit is True
+
+
+def test_no_more_than_its_size_are_lent(postgres: sql.Endpoint) -> None:
+    most, now, lock = 0, 0, threading.Lock()
+
+    def borrow(pool: SessionPool) -> None:
+        nonlocal most, now
+        with pool.session() as session:
+            with lock:
+                now += 1
+                most = max(most, now)
+            sql.execute(session, "SELECT pg_sleep(0.05)")
+            with lock:
+                now -= 1
+
+    with SessionPool(postgres, size=2) as pool:
+        threads = [threading.Thread(target=borrow, args=[pool]) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert most == 2
+
+
+def test_closing_closes_what_lies_idle(postgres: sql.Endpoint) -> None:
+    pool = SessionPool(postgres)
+    with pool.session() as session:
+        pass
+    pool.close()
+    assert session.closed
+
+
+def test_sessions_side_by_side_have_backends_of_their_own(postgres: sql.Endpoint) -> None:
+    opened: list[sql.Session] = []
+    open_side_by_side(postgres, 5, opened)
+    assert len(backends(opened)) == 5
+    opened.pop().close()
+    kill_backend(postgres, backend(opened[0]))
+    assert len(backends(opened)) == 3
+    for session in opened:
+        session.close()
+
+
+def test_a_backend_that_is_not_there_cannot_be_killed(postgres: sql.Endpoint) -> None:
+    with pytest.raises(NothingProved, match="could not be killed"):
+        kill_backend(postgres, 1)
+
+
+def test_a_login_at_a_silent_host_ends_with_its_limit() -> None:
+    with SilentHost(patience=10) as host:
+        login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=2))
+        host.require_caller()
+    assert isinstance(login.error, ConnectFailed)
+    assert host.name in str(login.error)
+    assert 1 < login.seconds < 4
+
+
+def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
+    with SilentHost(patience=0.5) as host:
+        begun = time.monotonic()
+        login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=30))
+    assert isinstance(login.error, ConnectFailed)
+    assert 0.4 < time.monotonic() - begun < 5
+
+
+def test_a_silent_host_that_nobody_called_proves_nothing() -> None:
+    with SilentHost(patience=1) as host, pytest.raises(NothingProved, match="never accepted"):
+        host.require_caller()

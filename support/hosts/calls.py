@@ -64,8 +64,8 @@ def _answer(verb: Callable[..., object], arguments: Mapping[str, object]) -> Map
         return {"value": verb(**arguments)}
     except errors.AcceptError as error:
         return {"error": type(error).__name__, "message": str(error)}
-    except OSError as error:
-        return {"error": "ProcessFailed", "message": describe(error)}
+    except Exception as error:  # the steward must outlive any call, for the stand dies with it
+        return {"error": "ProcessFailed", "message": f"{type(error).__name__}: {describe(error)}"}
 
 
 def _at(directory: Path, act: Callable[[str], object]) -> None:

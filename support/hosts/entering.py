@@ -20,7 +20,7 @@ from types import FrameType
 from typing import NoReturn
 
 from support.errors import NotAvailable, UsageError
-from support.hosts import brands, calls, kernel, relay, state
+from support.hosts import brands, calls, kernel, leavings, relay, state
 from support.hosts.loopback import LoopbackGround
 from support.hosts.machines import Ground
 from support.hosts.namespaces import NamespaceGround
@@ -47,6 +47,11 @@ class Plan:
     """Reads end-of-file when the caller is gone."""
     tell: int
     """The pipe to the caller for what went wrong; closed when all is well."""
+
+    @property
+    def brand(self) -> int:
+        """Worn by what is of the stand and on no host."""
+        return brands.brand(self.number, brands.SUITE, brands.ANY_COMMAND)
 
     def let_go(self) -> None:
         """Close what the steward alone needs; its own copies stay open."""
@@ -109,10 +114,9 @@ def _become_steward_and_worker(plan: Plan) -> None:
         seen_from_outside = int(os.readlink("/proc/self"))
         if plan.kind == NAMESPACES:
             seen_from_outside = _wrap(plan)
-        lock = state.take(plan.directory)
-        steward = Steward(plan.directory, plan.number, _ground(plan), relay.Relay(plan.listeners))
-        state.write(plan.directory, _facts(plan, seen_from_outside))
+        steward = Steward(plan.directory, plan.number, _ground(plan), relay.Relay(plan.listeners, plan.brand))
         line = calls.listen(plan.directory)
+        lock = state.announce(plan.directory, _facts(plan, seen_from_outside))
         worker = os.fork()
     except BaseException as error:
         os.write(plan.tell, describe(error).encode())
@@ -123,7 +127,7 @@ def _become_steward_and_worker(plan: Plan) -> None:
     plan.let_go()
     os.close(lock)
     line.close()
-    brands.wear(brands.brand(plan.number, brands.SUITE, brands.ANY_COMMAND))  # with all that the worker starts
+    brands.wear(plan.brand)  # with all that the worker starts
 
 
 def _wrap(plan: Plan) -> int:
@@ -168,9 +172,12 @@ def _ground(plan: Plan) -> Ground:
 
 
 def _sweep(stand: int) -> None:
-    """Kill all that belongs to the stand, wherever it hides, and reap what was left to this process."""
-    while brands.kill(lambda number: brands.stand_of(number) == stand):
+    """Kill all that belongs to the stand, wherever it hides; reap and remove what it leaves to this process."""
+    killed: set[int] = set()
+    while left := brands.kill(lambda number: brands.stand_of(number) == stand):
+        killed.update(left)
         pause(SWEEP_PAUSE)
+    leavings.remove(killed)
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             continue

@@ -8,10 +8,10 @@ import pwd
 import random
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from support.errors import NotAvailable
-from support.hosts import brands, kernel
+from support.hosts import brands, kernel, leavings
 from support.hosts.machines import Machine, Program, become
 from support.hosts.switch import Switch
 
@@ -25,6 +25,7 @@ class LoopbackGround:
     def __init__(self, stand: int) -> None:
         self._stand = stand
         self._network, self._reservation = _reserve_network()
+        self._killed: set[int] = set()
         kernel.become_subreaper()
 
     def address(self, number: int) -> str:
@@ -42,7 +43,15 @@ class LoopbackGround:
     def power_off(self, machine: Machine) -> list[int]:
         """See Ground."""
         host = brands.host_of(self._brand(machine))
-        return brands.kill(lambda number: brands.host_of(number) == host)
+        return self.kill(lambda number: brands.host_of(number) == host)
+
+    def kill(self, match: Callable[[int], bool]) -> list[int]:
+        """See Ground."""
+        left = brands.kill(match)
+        self._killed.update(left)
+        if not left:
+            leavings.remove(self._killed)
+        return left
 
     def switch(self) -> Switch:
         """See Ground."""

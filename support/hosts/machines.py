@@ -1,7 +1,7 @@
 """What the steward knows of its hosts, and what the two kinds of stand must be able to do with them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -50,6 +50,9 @@ class Ground(Protocol):
 
     def power_off(self, machine: Machine) -> list[int]:
         """Kill all that is on it at once; returns what was still there. Called again until nothing is."""
+
+    def kill(self, match: Callable[[int], bool]) -> list[int]:
+        """Kill all whose brand matches at once; returns them. Called again until there are none."""
 
     def prefix(self, machine: Machine) -> list[str]:
         """What to put before a command so that it runs there, as the programs' user."""

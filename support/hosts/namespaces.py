@@ -6,7 +6,7 @@ host, and only lets it go when all is gone.
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,11 +49,15 @@ class NamespaceGround:
 
     def power_off(self, machine: Machine) -> list[int]:
         """See Ground. First the cable, so that the dying say no goodbye to their peers."""
+        self._switch.disconnect(machine.number)
         if machine.init is None:
             return []
-        self._switch.disconnect(machine.number)
         brands.send([machine.init], signal.SIGKILL)
         return [machine.init]
+
+    def kill(self, match: Callable[[int], bool]) -> list[int]:
+        """See Ground."""
+        return brands.kill(match)
 
     def switch(self) -> Switch:
         """See Ground."""

@@ -41,7 +41,7 @@ class Registry:
         """A child of the steward has ended."""
         for machine in self._machines.values():
             if machine.init == pid:
-                machine.init = None
+                machine.init, machine.powered = None, False
             for program in machine.programs.values():
                 if program.pid == pid:
                     program.pid = None
@@ -138,7 +138,7 @@ class Registry:
 
     def kill(self, host: str, name: str) -> list[int]:
         """SIGKILL to all its processes at once; returns them. Called again until there are none."""
-        return brands.kill(self._is_of(host, name))
+        return self._ground.kill(self._is_of(host, name))
 
     def pause(self, host: str, name: str) -> None:
         """SIGSTOP to all its processes."""

@@ -38,8 +38,8 @@ def _listener(port: int) -> socket.socket:
 class Relay:
     """The steward's hold on the process that copies."""
 
-    def __init__(self, listeners: Mapping[str, socket.socket]) -> None:
-        self._listeners = listeners
+    def __init__(self, listeners: Mapping[str, socket.socket], brand: int) -> None:
+        self._listeners, self._brand = listeners, brand
         self._targets: Mapping[str, Address] = {}
         self._pid: int | None = None
 
@@ -60,6 +60,7 @@ class Relay:
 
     def _copy(self) -> None:
         used = {name: self._listeners[name] for name in self._targets}
+        brands.wear(self._brand)
         kernel.stand_alone("accept-relay", keep=[listener.fileno() for listener in used.values()])
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -40,12 +40,16 @@ def require_free(directory: Path) -> None:
         raise UsageError(f"a stand lives in {directory} already; end it, or choose another directory")
 
 
-def take(directory: Path) -> int:
-    """Lock `directory` for the stand of this process; returns the file that must stay open."""
-    fresh = directory / f"{LOCK}.{os.getpid()}"
-    file = os.open(fresh, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def announce(directory: Path, facts: Facts) -> int:
+    """Say how to find the stand of this process, and that it lives; returns the file that must stay open.
+
+    The lock comes last, and is locked before anybody sees it: who finds the stand alive finds it ready.
+    """
+    _put(directory / FACTS, json.dumps(asdict(facts), indent=2))
+    fresh = directory / f"{LOCK}.new"
+    file = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(file, fcntl.LOCK_EX)
-    fresh.rename(directory / LOCK)  # locked before anybody sees it: never stale by mistake
+    fresh.rename(directory / LOCK)
     return file
 
 
@@ -57,14 +61,6 @@ def alive(directory: Path) -> bool:
 def stale(directory: Path) -> bool:
     """Whether a stand lived in `directory` and is dead: what it left on disk may be removed."""
     return _lock_is(directory, held=False)
-
-
-def write(directory: Path, facts: Facts) -> None:
-    """Say how to find the stand, for this user only."""
-    fresh = directory / f"{FACTS}.new"
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(asdict(facts), indent=2))
-    fresh.rename(directory / FACTS)
 
 
 def read(directory: Path) -> Facts:
@@ -89,3 +85,11 @@ def _lock_is(directory: Path, *, held: bool) -> bool:
     finally:
         os.close(file)
     return not held
+
+
+def _put(file: Path, text: str) -> None:
+    """Write a file that this user alone may read, whole or not at all."""
+    fresh = file.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    fresh.rename(file)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,6 @@ from support.errors import NothingJudged, UsageError
 from support.waiting import NotYet, eventually
 
 BEHAVE = (sys.executable, "-m", "behave")
-# The kernel kills it when the process that started it is gone, whatever that one died of.
-_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 STOPS_WITHIN = 2.5  # seconds to behave after Ctrl-C; the whole program has 5
 
 
@@ -82,14 +80,14 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run a command to its end; its exit status.
+def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command to its end, with further environment variables; its exit status.
 
     Ctrl-C is passed on to it, and to all that it started, as one SIGINT; it is killed when it does not heed it in
     time. Raises KeyboardInterrupt once it is gone.
     """
     # A process group of its own: the terminal's Ctrl-C would reach it a second time.
-    child = subprocess.Popen([*_DIE_WITH_PARENT, *argv], stdin=subprocess.DEVNULL, process_group=0)
+    child = subprocess.Popen(mortal(argv), stdin=subprocess.DEVNULL, process_group=0, env={**os.environ, **environment})
     try:
         return child.wait()
     except KeyboardInterrupt:
@@ -97,9 +95,9 @@ def run(argv: Sequence[str]) -> int:
         raise
 
 
-def inside(argv: Sequence[str]) -> list[str]:
-    """A command that dies with the process that starts it, to be run by way of another program."""
-    return [*_DIE_WITH_PARENT, *argv]
+def mortal(argv: Sequence[str]) -> list[str]:
+    """The command that runs a command which the kernel kills when the process that started it is gone."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
 def _stop(child: "subprocess.Popen[bytes]") -> None:

@@ -49,4 +49,3 @@ def run_all(selected: Sequence[Check]) -> bool:
         table.add_row(check.name, result, f"{time.monotonic() - begun:.1f}")
     out.print(table)
     return passed
-

@@ -44,6 +44,12 @@ class Kept:
         return self.directory / "accept.log"
 
     @property
+    def psql(self) -> Path:
+        """The psql of its PostgreSQL; the system's where that one brings none."""
+        own = self.directory / "bin" / "psql"
+        return own if own.exists() else Path("psql")
+
+    @property
     def lives(self) -> bool:
         return alive(self.stand_directory)
 
@@ -75,16 +81,19 @@ def living() -> tuple[Kept, ...]:
 
 
 def find(name: str | None) -> Kept:
-    """The living cluster of that name; without a name (or by "up") the newest. Raises UsageError if there is none."""
+    """The living cluster of that name ("up": the newest); without a name the only one. Raises UsageError if none is."""
     there = living()
+    names = ", ".join(one.name for one in there)
     if not there:
         raise UsageError("no cluster is up; ./accept up starts one")
-    if name is None or name == NEWEST:
+    if name == NEWEST or (name is None and len(there) == 1):
         return there[0]
+    if name is None:
+        raise UsageError(f"several clusters are up ({names}): say which one")
     for one in there:
         if one.name == name:
             return one
-    raise UsageError(f"no cluster {name!r} is up; there is {', '.join(one.name for one in there)}")
+    raise UsageError(f"no cluster {name!r} is up; there is {names}")
 
 
 def sweep() -> None:

@@ -14,11 +14,10 @@ from gherkin.errors import CompositeParserException
 from gherkin.parser import Parser
 
 from support.cluster.capabilities import CAPABILITIES
+from support.reporting.scenario import EPICS, SEVERITIES
 
-SEVERITIES = frozenset({"blocker", "critical", "normal", "minor", "trivial"})
 COSTS = frozenset({"slow", "destructive"})
-TOPICS = frozenset({"cluster", "sharding", "failover", "cache", "security"})
-KNOWN_TAGS = frozenset(CAPABILITIES) | SEVERITIES | COSTS | TOPICS
+KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])
 ID = re.compile(r"^id\.[A-Z]{2}-\d{2}$")
 MOST_STEPS = 8
 # What a reader of promises need not see: an address, a statement of SQL.
@@ -142,8 +141,8 @@ def _each_keeps_one_promise(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
 
 def _tags_are_known(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
     for outline in outlines:
-        if not SEVERITIES.intersection(outline.tags):
-            yield outline.finding(f"it needs a severity: one of @{' @'.join(sorted(SEVERITIES))}")
+        if not set(SEVERITIES).intersection(outline.tags):
+            yield outline.finding(f"it needs a severity: one of @{' @'.join(SEVERITIES)}")
         for tag in outline.tags:
             if tag not in KNOWN_TAGS and not tag.startswith(("id.", "allure.")):
                 yield outline.finding(f"@{tag} is no tag of ours: no capability, severity or cost (a slip of the pen?)")

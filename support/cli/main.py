@@ -1,5 +1,193 @@
-"""stub"""
+"""The command line of `accept`. What a command does is in the other modules, imported when it is called."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from support.cli import places
+from support.cli.boundary import guarded
+from support.cli.suites import SUITES
+
+app = typer.Typer(
+    name="accept",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    help="Does a distributed PostgreSQL cluster keep its promises? Without a command, `run` is meant.",
+)
+PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="[SUITE]...", help=f"Any of: {', '.join(SUITES)}.")]
+Target = Annotated[
+    str | None,
+    typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
+]
+Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has.", show_default="3")]
+Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has.", show_default="3")]
+StandKind = Annotated[
+    str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
+]
+Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
+ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
+
+
+@app.command(context_settings=PASSING_ON)
+def run(
+    suites: Words = None,
+    tags: Annotated[
+        list[str] | None, typer.Option(help="Scenarios with these tags, as in '@cache and not @slow'.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Scenarios whose title matches this.")] = None,
+    target: Target = None,
+    require: Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
+    members: Members = None,
+    etcd: Etcd = None,
+    stand: StandKind = None,
+    pg_bindir: Bindir = None,
+) -> None:
+    """Prove the promises: boot a cluster (or use yours), run the scenarios, write the report.
+
+    SUITES are folders (cluster, sharding, failover, cache, security) or kinds of scenarios (fast, slow, destructive);
+    feature files may be named as well. What is not known here is passed on to behave.
+    """
+    from support.cli import running, targets
+    from support.cli import suites as selecting
+    from support.settings import Settings
+
+    overriding, cluster = targets.choose(target)
+    said = {**overriding, **_embedded(members, etcd, stand, pg_bindir)}
+    order = running.Order(
+        selection=selecting.select(suites or (), tags or (), name or ()),
+        settings=Settings.load(said),
+        said=said,
+        cluster=cluster,
+        required=frozenset(require or ()),
+        seed=seed,
+        keep=keep,
+    )
+    raise typer.Exit(running.carry_out(order))
+
+
+@app.command()
+def up(
+    name: Annotated[str, typer.Option(help="How to call it.")] = "main",
+    members: Members = None,
+    etcd: Etcd = None,
+    stand: StandKind = None,
+    pg_bindir: Bindir = None,
+) -> None:
+    """Start a cluster to play with; it stays until `accept down`."""
+    from support.cli import clusters, reaching, upkeep
+    from support.settings import Settings
+
+    cluster = clusters.kept(name)
+    status = upkeep.up(cluster, Settings.load(_embedded(members, etcd, stand, pg_bindir)))
+    if status == 0:
+        reaching.show(cluster)
+    raise typer.Exit(status)
+
+
+@app.command()
+def down(
+    name: Annotated[str | None, typer.Argument(help="Which one, if several are up.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are up.")] = False,
+) -> None:
+    """End a cluster that `accept up` started."""
+    from support.cli import clusters, upkeep
+    from support.cli.console import say
+
+    for cluster in clusters.living() if every else (clusters.find(name),):
+        upkeep.down(cluster)
+        say(f"cluster {cluster.name} is down")
+    clusters.sweep()
+
+
+@app.command()
+def status(name: ClusterName = None) -> None:
+    """Members, roles, lag, memory and endpoints of a cluster that is up."""
+    from support.cli import clusters, reaching, status
+
+    cluster = clusters.find(name)
+    reaching.go_inside(cluster, ["status", "--name", cluster.name])
+    status.show(cluster)
+    reaching.show(cluster)
+
+
+@app.command(context_settings=PASSING_ON)
+def psql(
+    context: typer.Context,
+    where: Annotated[str, typer.Argument(help="write, read, or a member.")] = "write",
+    name: ClusterName = None,
+) -> None:
+    """Log in with psql, as the application; further options are psql's."""
+    from support.cli import clusters, reaching
+
+    cluster = clusters.find(name)
+    endpoint = reaching.endpoint(cluster, where)
+    reaching.replace_by(
+        reaching.inside(cluster, [str(cluster.psql), *context.args]), reaching.login_variables(endpoint)
+    )
+
+
+@app.command()
+def shell(
+    host: Annotated[str, typer.Argument(help="pg1, etcd1, haproxy, redis, ...")],
+    name: ClusterName = None,
+) -> None:
+    """A shell on a host of the cluster."""
+    from support.cli import clusters, reaching
+
+    reaching.replace_by(reaching.host(clusters.find(name), host).argv(["bash", "--norc", "-i"]))
+
+
+@app.command()
+def logs(
+    host: Annotated[str, typer.Argument(help="pg1, etcd1, haproxy, redis, ...")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 200,
+    name: ClusterName = None,
+) -> None:
+    """What the programs of a host wrote."""
+    from support.cli import clusters, reaching
+
+    there = reaching.host(clusters.find(name), host)
+    files = [str(process.log) for process in there.processes.values() if process.log.exists()]
+    reaching.replace_by(["tail", f"--lines={lines}", *(["-F"] if follow else []), *files])
+
+
+def _embedded(members: int | None, etcd: int | None, stand: str | None, pg_bindir: Path | None) -> dict[str, object]:
+    """The settings of an embedded cluster that the command line gave."""
+    given = {
+        "accept_members": members,
+        "accept_etcd": etcd,
+        "accept_stand": stand,
+        "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def with_default_command(arguments: list[str]) -> list[str]:
+    """The arguments, `run` put in front where no command is named."""
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h")):
+        return arguments
+    return ["run", *arguments]
 
 
 def main() -> None:
-    raise SystemExit(0)
+    """The program."""
+    places.go_home()
+
+    def program() -> int:
+        try:
+            status = app(with_default_command(sys.argv[1:]), standalone_mode=True)
+        except SystemExit as end:
+            return int(end.code or 0)
+        return int(status or 0)
+
+    sys.exit(guarded(program))

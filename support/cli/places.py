@@ -9,6 +9,8 @@ STARTED_IN = Path.cwd()
 STATE = Path(".accept")
 """What the program keeps: clusters, runs, logs. Not under version control."""
 FEATURES = Path("features")
+RESULTS = Path("allure-results")
+REPORT = Path("allure-report")
 
 
 def go_home() -> None:

@@ -10,8 +10,9 @@ from cucumber_tag_expressions import parse as parse_tags
 
 from support.cli.places import FEATURES
 from support.errors import UsageError
+from support.reporting.scenario import EPICS
 
-FOLDERS = ("cluster", "sharding", "failover", "cache", "security")
+FOLDERS = tuple(EPICS)
 TAGS = {
     "fast": "not @slow and not @destructive",
     "slow": "@slow",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.hosts import Stand
+from support.hosts import Host, Stand
 
 
 def used(stand: Stand) -> int:
@@ -10,8 +10,12 @@ def used(stand: Stand) -> int:
 
     To be asked from inside the stand. The suite itself is left out.
     """
-    programs = (process for host in stand.hosts.values() for process in host.processes.values())
-    return sum(_proportional(pid) for process in programs for pid in process.pids)
+    return sum(used_on(host) for host in stand.hosts.values())
+
+
+def used_on(host: Host) -> int:
+    """The same of one host."""
+    return sum(_proportional(pid) for process in host.processes.values() for pid in process.pids)
 
 
 def _proportional(pid: int) -> int:

@@ -1,0 +1,44 @@
+"""Booting an embedded cluster, with its progress shown."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from support.cli.console import err
+from support.cluster.embedded import boot, programs
+from support.cluster.embedded.layout import Layout
+from support.cluster.embedded.plan import PUBLISHED
+from support.cluster.topology import Topology
+from support.hosts import Stand, enter, probe, why_not_namespaces
+from support.settings import Settings
+
+
+class Progress:
+    """Shows what goes on, each line with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        err.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/]  ", end="")
+        err.print(text, markup=False)
+
+
+def boot_cluster(settings: Settings, directory: Path, progress: Callable[[str], None]) -> tuple[Stand, Topology]:
+    """Boot a cluster on a stand in `directory/stand`, of the size and kind that the settings ask for.
+
+    `directory/bin` leads to the programs of its PostgreSQL.
+
+    Returns in a new process, which lives inside the stand; the calling process waits for it outside, and ends with
+    its exit status. Raises ClusterDidNotStart, or UsageError when a program is missing, saying what to do.
+    """
+    layout = Layout(members=settings.accept_members, etcd=settings.accept_etcd)
+    found = programs.find(settings.accept_pg_bindir, progress)
+    kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
+    if kind != "namespaces" and settings.accept_stand == "auto":
+        progress(f"hosts are loopback addresses: {why_not_namespaces()}")
+    (directory / "bin").symlink_to(found.pg_bindir)
+    stand = enter(kind, directory / "stand", publish=PUBLISHED)
+    topology = boot.boot(stand, layout, found, progress)
+    progress(f"ready: {len(topology.members)} members on a stand of {kind}")
+    return stand, topology

@@ -1,0 +1,124 @@
+"""`accept run`: a target, the selected scenarios on it, the report, the exit status."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from support.cli import behaving, clusters, reaching, report
+from support.cli.booting import Progress, boot_cluster
+from support.cli.clusters import Kept
+from support.cli.console import say
+from support.cli.places import RESULTS
+from support.cli.suites import Selection
+from support.cluster import external
+from support.cluster.capabilities import CAPABILITIES, lacking
+from support.cluster.topology import Topology
+from support.errors import RequirementMissing, UsageError
+from support.hosts import reentry_argv
+from support.run import Run
+from support.settings import Settings
+from support.suite import begin_run
+
+FORMATTER = "allure_behave.formatter:AllureFormatter"
+
+Inside = Callable[[Sequence[str]], Sequence[str]]
+"""Makes the command that runs a command where the target can be reached."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for."""
+
+    selection: Selection
+    settings: Settings
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The settings that the command line gave; behave must know them too."""
+    cluster: Kept | None = None
+    """A cluster that is up, to be used instead of a new one."""
+    required: frozenset[str] = frozenset()
+    seed: int | None = None
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(self.required - CAPABILITIES.keys()):
+            raise UsageError(f"--require {', '.join(unknown)}: there is only {', '.join(CAPABILITIES)}")
+        if self.keep and (self.cluster or self.settings.external):
+            raise UsageError("--keep is for a cluster that the run itself boots")
+
+
+def carry_out(order: Order) -> int:
+    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand."""
+    planned = behaving.plan_selection(order.selection)
+    clusters.sweep()
+    run = _begin(order)
+    say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
+    with ExitStack() as cleanup, behaving.interruptible():
+        cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
+        place = clusters.kept(f"run-{run.id}") if order.keep else Kept(run.directory)
+        topology, inside = _target(order, place, cleanup)
+        _require(order.required, topology)
+        topology.save(run.topology)
+        to_its_end = _run_scenarios(order, run, inside)
+        status = report.conclude(run, topology)
+        if order.keep and to_its_end:
+            _hold(place, topology)
+        return status
+
+
+def _begin(order: Order) -> Run:
+    """A run whose results are its own until they are complete: two runs at once must not meet there."""
+    run = begin_run(order.seed, order.required)
+    run = replace(run, results=run.directory / RESULTS)
+    run.save()
+    return run
+
+
+def _target(order: Order, place: Kept, cleanup: ExitStack) -> tuple[Topology, Inside]:
+    """The cluster to test, and the way to where it can be reached. One of our own is booted in `place`."""
+    if order.cluster is not None:
+        place = order.cluster
+        return place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv))
+    if order.settings.external:
+        return external.describe(order.settings), list
+    place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stand, topology = boot_cluster(order.settings, place.directory, Progress())
+    cleanup.callback(stand.close)
+    return topology, list
+
+
+def _require(required: frozenset[str], topology: Topology) -> None:
+    if missing := lacking(topology, required):
+        raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
+
+
+def _run_scenarios(order: Order, run: Run, inside: Inside) -> bool:
+    """Run behave; whether to its end, and not to a Ctrl-C."""
+    formatter = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
+    behave = [*behaving.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *order.selection.arguments]
+    try:
+        behaving.run(inside(behave), _as_variables(order.said))
+    except KeyboardInterrupt:
+        say("stopped; this is what was done so far:")
+        return False
+    return True
+
+
+def _as_variables(said: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as behave's process takes them: by its environment, for nobody else to see."""
+    return {
+        name.upper(): str(value) if isinstance(value, str | Path) else json.dumps(value) for name, value in said.items()
+    }
+
+
+def _hold(place: Kept, topology: Topology) -> None:
+    """Leave the cluster up until Ctrl-C, or `accept down`."""
+    topology.save(place.file)
+    reaching.show(place)
+    say("the cluster stays up until Ctrl-C")
+    with suppress(KeyboardInterrupt):
+        signal.pause()

@@ -1,0 +1,50 @@
+"""`accept status`: members, their roles and lag, and what each host holds in memory."""
+
+from rich.table import Table
+
+from support.cli.clusters import Kept
+from support.cli.console import out
+from support.cluster.cluster import Cluster
+from support.cluster.embedded.memory import used_on
+from support.cluster.patroni import ClusterView, MemberView
+from support.hosts import Host
+from support.waiting import NotYet
+
+MEGABYTE = 10**6
+WIDE = 140
+"""Columns where there is no terminal to tell how many it has."""
+
+
+def show(cluster: Kept) -> None:
+    """What is going on in a cluster; to be called inside its stand."""
+    try:
+        view = Cluster(cluster.topology).view()
+    except NotYet as error:
+        out.print(f"{cluster.name}: {error}", style="red", markup=False)
+        view = ClusterView((), paused=False, scope="")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("host", "address", "programs", "role", "state", "timeline", "lag", "memory"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "memory" else "left")
+    hosts = cluster.stand.hosts.values()
+    memory = {host.name: used_on(host) for host in hosts}
+    for host in hosts:
+        member = next((one for one in view.members if one.name == host.name), None)
+        table.add_row(host.name, host.address, _programs(host), *_role(member), _megabytes(memory[host.name]))
+    out.print(table, width=None if out.is_terminal else WIDE)
+    out.print(f"{_megabytes(sum(memory.values()))} in all{'; failover is paused' if view.paused else ''}")
+
+
+def _programs(host: Host) -> str:
+    running = [name for name, process in host.processes.items() if process.pid]
+    return ", ".join(running) or ("none runs" if host.powered else "powered off")
+
+
+def _role(member: MemberView | None) -> tuple[str, str, str, str]:
+    if member is None:
+        return "", "", "", ""
+    lag = "" if member.leads else "unknown" if member.lag is None else f"{member.lag} bytes"
+    return member.role, member.state, str(member.timeline or ""), lag
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:.0f} MB"

@@ -1,0 +1,63 @@
+"""Which cluster is tested: `--target`, else the settings, else one of our own."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from support.cli import clusters
+from support.cli.clusters import Kept
+from support.cli.places import named_by_user
+from support.errors import UsageError
+
+_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+
+
+def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
+    """What `--target` says: settings that win over all others, or a cluster that is up. Without it neither.
+
+    It is a file with the keys of accept.toml, the address of a database, or the name of a cluster that
+    `accept up` started ("up": the newest one). Raises UsageError when it is none of them.
+    """
+    if target is None:
+        return {}, None
+    if target.startswith(("postgresql://", "postgres://")):
+        return _of_address(target), None
+    if target.endswith(".toml"):
+        return _of_file(named_by_user(Path(target))), None
+    try:
+        return {}, clusters.find(target)
+    except UsageError as error:
+        raise UsageError(
+            f"--target {target!r} is neither a .toml file nor a postgresql:// address nor a cluster that is up: {error}"
+        ) from None
+
+
+def _of_file(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--target {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"--target {path} is not TOML: {error}") from None
+
+
+def _of_address(address: str) -> Mapping[str, Any]:
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"--target: {error}; an example: postgresql://user:password@host:5432/database") from None
+    query = dict(parse_qsl(parts.query))
+    if unknown := sorted(query.keys() - set(_TLS)):
+        raise UsageError(f"--target: {', '.join(unknown)} is not understood there; only {', '.join(_TLS)} are")
+    said = {
+        "ruvector_host": parts.hostname or "localhost",
+        "ruvector_port": port,
+        "ruvector_db": unquote(parts.path.removeprefix("/")) or None,
+        "ruvector_user": unquote(parts.username) if parts.username else None,
+        "ruvector_password": unquote(parts.password) if parts.password else None,
+        **{f"ruvector_{name}": value for name, value in query.items()},
+    }
+    return {name: value for name, value in said.items() if value is not None}

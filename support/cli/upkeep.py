@@ -1,0 +1,90 @@
+"""`accept up` and `accept down`: a cluster that stays when the command has ended."""
+
+import os
+import signal
+from contextlib import suppress
+
+from support.cli import behaving, clusters
+from support.cli.booting import Progress, boot_cluster
+from support.cli.boundary import guarded
+from support.cli.clusters import Kept
+from support.cli.console import err
+from support.errors import AcceptError, UsageError
+from support.settings import Settings
+
+_READY = "ready"
+
+
+def up(cluster: Kept, settings: Settings) -> int:
+    """Boot a cluster in a process of its own, and return when it is ready; the exit status.
+
+    While it boots it belongs to the caller: Ctrl-C ends it, and when the caller dies it does not come up.
+    """
+    if cluster.lives:
+        raise UsageError(f"a cluster {cluster.name!r} is up already; ./accept down {cluster.name} ends it")
+    clusters.sweep()
+    cluster.remove()
+    cluster.directory.mkdir(parents=True, mode=0o700)
+    hear, tell = os.pipe()
+    if keeper := os.fork():
+        os.close(tell)
+        return _await_ready(hear, cluster, keeper)
+    os.close(hear)
+    _leave_terminal(cluster)
+    os._exit(guarded(lambda: _keep(cluster, settings, tell)))
+
+
+def down(cluster: Kept) -> None:
+    """End a cluster, and remove what it kept on the disk. Harmless when it has ended already."""
+    with suppress(AcceptError):
+        cluster.stand.end()
+    cluster.remove()
+
+
+def _await_ready(hear: int, cluster: Kept, keeper: int) -> int:
+    """Show what the keeper tells, until it says that the cluster is ready, or says no more."""
+    progress = Progress()
+    try:
+        with open(hear, encoding="utf-8") as pipe:
+            for line in pipe:
+                if line.rstrip() == _READY:
+                    return 0
+                progress(line.rstrip())
+        status = os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
+        err.print(cluster.log.read_text(encoding="utf-8"), style="red", markup=False, end="")
+    except KeyboardInterrupt:
+        os.kill(keeper, signal.SIGTERM)
+        os.waitpid(keeper, 0)
+        cluster.remove()
+        raise
+    cluster.remove()
+    return status
+
+
+def _leave_terminal(cluster: Kept) -> None:
+    """Have a session and a log of one's own: whoever waits for our standard output must not wait for a cluster."""
+    os.setsid()
+    log = os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for new, old in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(new, old)
+
+
+def _keep(cluster: Kept, settings: Settings, tell: int) -> int:
+    """Be the process that the cluster lives and dies with."""
+
+    def told(line: str) -> None:
+        try:
+            os.write(tell, f"{line}\n".encode())
+        except BrokenPipeError:
+            raise KeyboardInterrupt from None  # nobody waits for it any more
+
+    with behaving.interruptible():
+        stand, topology = boot_cluster(settings, cluster.directory, told)
+        with stand:
+            topology.save(cluster.file)
+            told(_READY)
+            os.close(tell)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+    return 0

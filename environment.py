@@ -2,12 +2,11 @@
 
 import time
 
-from support.reporting.failure_evidence import collect
-from support.reporting.recorder import Recorder
-from support.reporting.redaction import Redactor
-
-from support.cluster.facts import facts_of, secrets_of
+from support.cluster.facts import facts_of
 from support.reporting import allure_mending
+from support.reporting.failure_evidence import collect
+from support.reporting.judging import raised_in
+from support.reporting.recorder import Recorder
 from support.suite import Suite, ids_of
 
 allure_mending.install()  # here, because this file is loaded before the formatters are
@@ -21,10 +20,11 @@ def before_all(context):
     context.recorder = Recorder(
         context.suite.run.journal,
         selected,
-        redactor=Redactor(secrets_of(context.suite.cluster)),
+        redactor=context.suite.redactor,
         facts={**facts_of(context.suite.cluster), "Seed": str(context.suite.run.seed)},
         required=context.suite.run.required,
     )
+    context.on_cleanup_error = context.recorder.cleanup_failed
 
 
 def before_scenario(context, scenario):
@@ -36,16 +36,11 @@ def before_scenario(context, scenario):
         scenario.skip(missing)
 
 
-def after_step(context, step):
-    """Keep what a step raised: it tells a broken promise from a broken surrounding, and where to look."""
-    context.raised = step.exception
-
-
 def after_scenario(context, scenario):
     """Gather evidence of a failure while it can still be seen, clean up, and write the verdict down."""
     world, trouble = context.world, None
     if context.recorder.failing(scenario):
-        collect(world.cluster, world.evidence, context.begun, error=context.raised)
+        collect(world.cluster, world.evidence, context.begun, error=raised_in(scenario))
     try:
         context.suite.close_world(world)
     except Exception as error:

@@ -50,6 +50,13 @@ def judge(scenario: Any) -> Judgement | None:
     return Judgement(Verdict.PROVED) if scenario.status.is_passed() else None
 
 
+def raised_in(scenario: Any) -> BaseException | None:
+    """The exception that ended a `behave.model.Scenario`: its failing step's, else its hooks'."""
+    steps = (step.exception for step in scenario.all_steps if step.exception is not None)
+    error: BaseException | None = next(steps, scenario.exception)
+    return error
+
+
 def trace_of(error: BaseException | None) -> str:
     """The traceback of an exception, the outermost call first; behave's own calls at its beginning are left out."""
     if error is None:

@@ -41,6 +41,7 @@ class Steward:
         woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        os.write(wake, b"!")  # the worker may have ended before anybody listened
         own: dict[str, Callable[..., object]]
         own = {"publish": self.publish, "close": self.close, "end": self.end}
         calls = {**own, **self._registry.calls(), **self._wires.calls()}

@@ -172,8 +172,9 @@ def test_who_sees_an_entry(database: sql.Endpoint, namespace: str) -> None:
 def test_a_write_that_its_own_session_does_not_see_proves_nothing(database: sql.Endpoint, namespace: str) -> None:
     sql.execute(
         database,
-        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER swallow "
-        "BEFORE INSERT ON memory_entries FOR EACH ROW WHEN (NEW.key = 'swallowed') EXECUTE FUNCTION swallow()",
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+        "CREATE TRIGGER swallow BEFORE INSERT ON memory_entries FOR EACH ROW "
+        "WHEN (NEW.key = 'swallowed') EXECUTE FUNCTION swallow()",
     )
     with sql.session(database, autocommit=False) as session, pytest.raises(NothingProved):
         write_uncommitted(session, Entry(namespace, "swallowed", ""))

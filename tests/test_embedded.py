@@ -1,0 +1,162 @@
+"""The embedded cluster before it runs: its layout, its configuration files, the programs that it is made of."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.cluster.embedded.layout import Layout, PlannedHost, Role
+from support.cluster.embedded.plan import PUBLISHED, Plan
+from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, find
+from support.cluster.embedded.services import SERVICES
+from support.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def programs() -> Programs:
+    return find(None, lambda line: None)
+
+
+@pytest.fixture
+def plan(programs: Programs) -> Plan:
+    return plan_of(Layout(), programs)
+
+
+def plan_of(layout: Layout, programs: Programs) -> Plan:
+    return Plan(layout, programs, {host.name: f"127.77.0.{host.number}" for host in layout.hosts()})
+
+
+def contents(plan: Plan, host: PlannedHost) -> str:
+    return SERVICES[host.role].contents(plan, host, Path("/a place"))
+
+
+# Layout
+
+
+def test_three_members_three_etcd_nodes_a_proxy_and_a_cache_unless_told_otherwise() -> None:
+    names = [host.name for host in Layout().hosts()]
+    assert names == ["etcd1", "etcd2", "etcd3", "pg1", "pg2", "pg3", "haproxy", "redis"]
+
+
+@pytest.mark.parametrize(("members", "etcd"), [(1, 1), (3, 3), (9, 9)])
+def test_every_host_has_a_name_and_a_number_of_its_own(members: int, etcd: int) -> None:
+    layout = Layout(members=members, etcd=etcd)
+    hosts = layout.hosts()
+    assert len(hosts) == members + etcd + 2
+    assert len({host.name for host in hosts}) == len({host.number for host in hosts}) == len(hosts)
+    assert all(2 <= host.number <= 250 for host in hosts)
+    assert len(layout.hosts(Role.MEMBER)) == members
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), [({"members": 0}, "members, not 0"), ({"etcd": 10}, "nodes, not 10")])
+def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        Layout(**wrong)
+
+
+# Configuration
+
+
+def test_no_two_clusters_share_a_password_and_none_uses_one_twice(programs: Programs) -> None:
+    one, other = (plan_of(Layout(), programs).topology(Path("/stand")) for _ in range(2))
+    secrets = [
+        login.password
+        for topology in (one, other)
+        for login in (topology.application, topology.administrator, topology.statistics and topology.statistics.login)
+        if login
+    ]
+    secrets += [topology.redis.password or "" for topology in (one, other) if topology.redis]
+    secrets += [*one.further_secrets, *other.further_secrets]
+    assert len(set(secrets)) == len(secrets) == 14
+    assert all(len(secret) >= 32 for secret in secrets)
+
+
+def test_no_login_is_trusted(plan: Plan) -> None:
+    for member in plan.layout.hosts(Role.MEMBER):
+        text = contents(plan, member)
+        rules = yaml.safe_load(text)["bootstrap"]["dcs"]["postgresql"]["pg_hba"]
+        assert rules
+        assert all(rule.endswith(" scram-sha-256") for rule in rules)
+        assert "trust" not in text
+
+
+def test_a_commit_is_durable_and_a_replica_can_be_brought_back(plan: Plan) -> None:
+    shared = yaml.safe_load(contents(plan, plan.layout.hosts(Role.MEMBER)[0]))["bootstrap"]["dcs"]
+    parameters = shared["postgresql"]["parameters"]
+    assert shared["synchronous_mode"] is True
+    assert shared["loop_wait"] + 2 * shared["retry_timeout"] <= shared["ttl"]
+    assert [parameters[name] for name in ("fsync", "full_page_writes", "wal_log_hints")] == ["on"] * 3
+
+
+def test_replication_is_asynchronous_when_asked_for(programs: Programs) -> None:
+    plan = plan_of(Layout(synchronous=False), programs)
+    shared = yaml.safe_load(contents(plan, plan.layout.hosts(Role.MEMBER)[0]))["bootstrap"]["dcs"]
+    assert shared["synchronous_mode"] is False
+
+
+def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "haproxy.cfg").write_text(contents(plan, plan.layout.hosts(Role.HAPROXY)[0]))
+    check = subprocess.run(
+        [plan.programs.haproxy, "-c", "-f", "haproxy.cfg"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 0, check.stderr
+    assert "WARNING" not in check.stderr
+
+
+def test_what_is_published_leads_somewhere(plan: Plan) -> None:
+    assert sorted(plan.targets()) == sorted(PUBLISHED)
+
+
+# Programs
+
+
+def test_every_program_is_found(programs: Programs) -> None:
+    assert all(getattr(programs, name).exists() for name in ("pg_bindir", "etcd", "haproxy", "redis", "patroni"))
+    assert all((programs.pg_bindir / name).exists() for name in POSTGRES_PROGRAMS)
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Path:
+    """A directory of programs that say they are PostgreSQL 16 with the vector extension."""
+    bindir, extensions = tmp_path / "bin", tmp_path / "share" / "extension"
+    bindir.mkdir()
+    extensions.mkdir(parents=True)
+    (extensions / "vector.control").touch()
+    for name in POSTGRES_PROGRAMS:
+        script(bindir / name, f"echo '{name} (PostgreSQL) {OLDEST_POSTGRES}.1'")
+    script(bindir / "pg_config", f"echo '{extensions.parent}'")
+    return bindir
+
+
+def script(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+def test_a_postgresql_that_was_named_is_taken(postgres: Path, programs: Programs) -> None:
+    assert find(postgres, lambda line: None) == replace(programs, pg_bindir=postgres)
+
+
+def test_a_directory_without_postgresql_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--pg-bindir .*: no postgres, initdb.* there"):
+        find(tmp_path, lambda line: None)
+
+
+def test_an_old_postgresql_is_refused(postgres: Path) -> None:
+    script(postgres / "postgres", "echo 'postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'")
+    with pytest.raises(UsageError, match="PostgreSQL 15, and 16 or newer is needed"):
+        find(postgres, lambda line: None)
+
+
+def test_a_postgresql_without_vectors_is_refused(postgres: Path) -> None:
+    (postgres.parent / "share" / "extension" / "vector.control").unlink()
+    with pytest.raises(UsageError, match="no vector extension"):
+        find(postgres, lambda line: None)
+
+
+def test_a_postgresql_that_does_not_work_is_refused(postgres: Path) -> None:
+    script(postgres / "postgres", "exit 127")
+    with pytest.raises(UsageError, match=r"postgres --version does not work"):
+        find(postgres, lambda line: None)

@@ -1,42 +1,44 @@
 """The end of a run: its report, its table, its exit status; and the report of the last run once more."""
 
 import shutil
-from pathlib import Path
 
-from support.cli.console import out
+from support.cli.console import complain, out, say
 from support.cli.places import REPORT, RESULTS, STATE
 from support.cluster.cluster import Cluster
 from support.cluster.facts import secrets_of
 from support.cluster.topology import Topology
-from support.errors import UsageError
+from support.errors import AcceptError, UsageError
+from support.reporting.conclusion import conclude
 from support.reporting.redaction import Redactor
+from support.reporting.renderer_setup import install_renderer
 from support.run import Run
 
 JOURNAL = STATE / "journal.jsonl"
 """The journal of the last run that came to a report."""
 
 
-def conclude(run: Run, topology: Topology) -> int:
-    """Report on a run, and keep its results and journal as the last ones; the exit status."""
-    from support.reporting.conclusion import conclude
+def make_ready() -> None:
+    """See to it that a report can be rendered; without it a run is still worth its table."""
+    try:
+        install_renderer(say)
+    except AcceptError as error:
+        complain(f"{error}; the run will end without a report")
 
+
+def of_run(run: Run, topology: Topology) -> int:
+    """Report on a run, and keep its results and journal as the last ones; the exit status."""
     status = conclude(run.journal, run.results, REPORT, Redactor(secrets_of(Cluster(topology))), out)
-    _keep(run.results, RESULTS)
+    if run.results.exists():
+        shutil.rmtree(RESULTS, ignore_errors=True)
+        shutil.copytree(run.results, RESULTS)
     if run.journal.exists():
         shutil.copyfile(run.journal, JOURNAL)
     return status
 
 
-def again() -> int:
-    """Render the report of the last run once more, and show its table."""
-    from support.reporting.conclusion import conclude
-
+def of_last_run() -> int:
+    """Render the report of the last run once more, and show its table; the run's exit status."""
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; ./accept run makes one")
-    return conclude(JOURNAL, RESULTS, REPORT, Redactor(()), out, again=True)
-
-
-def _keep(fresh: Path, place: Path) -> None:
-    if fresh.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(fresh, place)
+    make_ready()
+    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True)

@@ -55,6 +55,7 @@ def carry_out(order: Order) -> int:
     """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand."""
     planned = behaving.plan_selection(order.selection)
     clusters.sweep()
+    report.make_ready()
     run = _begin(order)
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
     with ExitStack() as cleanup, behaving.interruptible():
@@ -64,7 +65,7 @@ def carry_out(order: Order) -> int:
         _require(order.required, topology)
         topology.save(run.topology)
         to_its_end = _run_scenarios(order, run, inside)
-        status = report.conclude(run, topology)
+        status = report.of_run(run, topology)
         if order.keep and to_its_end:
             _hold(place, topology)
         return status

@@ -87,6 +87,8 @@ def _feature(word: str) -> str:
     path = re.sub(r":\d+$", "", word)
     if Path(path).exists():
         return word
+    if word.startswith("@"):
+        raise UsageError(f"{word!r} is no suite; say --tags {word!r}")
     raise UsageError(
         f"there is no suite, command or feature file {word!r}; the suites are {', '.join(SUITES)}; "
         "./accept --help lists the commands"

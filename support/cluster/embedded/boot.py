@@ -38,7 +38,7 @@ def boot(stand: Stand, layout: Layout, programs: Programs, on_progress: Callable
     hosts = {host.name: stand.add_host(host.name, host.number) for host in planned}
     plan = Plan(layout, programs, {name: host.address for name, host in hosts.items()})
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
-    topology = plan.topology(stand.directory)
+    topology = plan.topology(stand.directory, stand.kind)
     try:
         _Boot(layout, Cluster(topology), processes, on_progress).run()
     except (sql.Error, ConnectFailed, ProcessFailed) as error:

@@ -1,7 +1,6 @@
 """Installs packages of the system, and sees to it that no service of theirs is started, now or at the next boot."""
 
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -31,7 +30,8 @@ def install(names: Sequence[str], services: Sequence[str], on_progress: Callable
     """
     become_root = _way_to_root()
     if become_root is None or shutil.which("apt-get") is None:
-        raise UsageError(f"{', '.join(names)} must be installed first: {command(names)}")
+        wanted = ", ".join(names)
+        raise UsageError(f"{wanted} must be installed, which takes root or sudo without a password: {command(names)}")
     on_progress(f"installing {', '.join(names)}")
     quietly = [*become_root, "sh", str(QUIETLY), str(POLICY), ",".join(services)]
     said = _run([*quietly, *INSTALL, *names], on_progress)
@@ -68,7 +68,7 @@ def _run(argv: Sequence[str], on_progress: Callable[[str], None]) -> str | None:
         for line in running.stdout:
             last = line.strip() or last
             if line.startswith(TOLD):
-                on_progress(shlex.join(line.split()[:6]))
+                on_progress(line.strip())
         return None if running.wait() == 0 else last
     except BaseException:
         running.send_signal(signal.SIGTERM)  # never SIGKILL: the script has something to restore

@@ -73,8 +73,8 @@ class Plan:
             "redis": (redis, REDIS),
         }
 
-    def topology(self, stand: Path) -> Topology:
-        """The cluster as its clients see it, on the stand that lives in that directory."""
+    def topology(self, stand: Path, kind: str) -> Topology:
+        """The cluster as its clients see it, on the stand of that kind that lives in that directory."""
         logins = self.credentials
         page = f"http://{self.address('haproxy', STATISTICS)}"
         return Topology(
@@ -89,9 +89,20 @@ class Plan:
             statistics=StatisticsPage(page, logins.statistics),
             redis=RedisAddress(self.address("redis", REDIS), logins.redis),
             further_secrets=tuple(one.password for one in (logins.replication, logins.rewind, logins.patroni_api)),
+            lacks=lacks(self.layout, kind),
             stand=stand,
         )
 
     def _member(self, host: PlannedHost) -> MemberAddress:
         postgres, rest = self.address(host.name, POSTGRES), self.address(host.name, PATRONI_API)
         return MemberAddress(host.name, postgres, rest, host.group)
+
+
+def lacks(layout: Layout, kind: str) -> dict[str, str]:
+    """What such a cluster has not on a stand of that kind, by capability, each with the reason."""
+    found = {"citus": "the embedded cluster is not sharded"}
+    if layout.members == 1:
+        found["replicas"] = "the embedded cluster has a single member (--members)"
+    if kind == LOOPBACK:
+        found["partitions"] = "not available on a loopback stand: its hosts share one network"
+    return found

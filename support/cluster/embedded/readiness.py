@@ -1,12 +1,15 @@
 """When is an embedded cluster ready? Each question here returns once it is so, and raises NotYet before."""
 
+import time
+from functools import partial
+
 import redis
 import requests
 
 from support.cluster import etcd, haproxy
 from support.cluster.cluster import Cluster
 from support.cluster.redis_server import client_of
-from support.waiting import NotYet
+from support.waiting import NotYet, eventually
 
 SILENT = (requests.RequestException, redis.RedisError)
 """What a server that is not there yet makes of a question."""
@@ -56,3 +59,29 @@ def require_cache(cluster: Cluster) -> None:
     assert server is not None
     with client_of(server) as client:
         client.ping()
+
+
+def require_all(cluster: Cluster) -> None:
+    """Everything above at once, all members on one timeline, and no failover held back."""
+    require_quorum(cluster)
+    view, leader = cluster.view(), cluster.leader()
+    if view.paused:
+        raise NotYet("Patroni is paused")
+    for name in cluster.members:
+        if name != leader:
+            require_streaming(cluster, name)
+    timelines = {member.name: member.timeline for member in view.members}
+    if len(set(timelines.values())) > 1:
+        raise NotYet(f"the timelines are {timelines}")
+    if cluster.patroni(leader).configuration().get("synchronous_mode") and len(cluster.members) > 1:
+        require_synchronous_standby(cluster)
+    require_routing(cluster, leader)
+    require_cache(cluster)
+
+
+def await_all(cluster: Cluster, within: float) -> float:
+    """Wait until everything is well; returns how long that took. Raises NotInTime with what was amiss."""
+    begun = time.monotonic()
+    well = partial(require_all, cluster)
+    eventually(well, within=within, subject="the whole cluster is well", retry_on=SILENT)
+    return time.monotonic() - begun

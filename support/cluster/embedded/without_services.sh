@@ -23,7 +23,7 @@ if [ -e "$policy" ] || [ -L "$policy" ]; then mv "$policy" "$aside" || exit; fi
 printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy" && chmod 755 "$policy" || exit
 
 # In the background, so that a signal is heard at once; it is passed on and the command's end waited for.
-DEBIAN_FRONTEND=noninteractive "$@" </dev/null &
+DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" </dev/null &
 command=$!
 trap 'kill -TERM "$command" 2>/dev/null' INT TERM HUP
 wait "$command"

@@ -21,6 +21,12 @@ SINK, SINK_TABLE, SINK_PRIORITY = "sink", 77, 1000
 SHAPED, SHAPED_TABLE, SHAPED_PRIORITY = "shaped", 78, 3000
 BACK_PRIORITY = 2500  # (less the table's number) of what comes back from the shaper: on, unless that is cut
 LOCAL_PRIORITY = 5000  # of the rule "what is for us is for us", moved from 0 to make room for detours
+SETTINGS = {
+    "ip_forward": 1,
+    "ip_early_demux": 0,  # what it has claimed for one of the suite's sockets cannot be led through the shaper
+    "conf/all/rp_filter": 0,
+    "conf/default/rp_filter": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Switch:
         self._detours: set[Detour] = set()
         self._kernel.link("set", index=LOOPBACK, state="up")
         self._kernel.addr("add", index=LOOPBACK, address=address(STAND_NUMBER), prefixlen=32)
-        for setting, value in (("ip_forward", 1), ("conf/all/rp_filter", 0), ("conf/default/rp_filter", 0)):
+        for setting, value in SETTINGS.items():
             _set(setting, value)
         self._kernel.rule("add", table=LOCAL_TABLE, priority=LOCAL_PRIORITY)
         self._kernel.rule("del", table=LOCAL_TABLE, priority=0)

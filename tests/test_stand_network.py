@@ -1,0 +1,338 @@
+"""The network of a stand: what is published, who meets whom, and what can be cut, unplugged and slowed down."""
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from stands import living_stand
+
+from support.errors import NotAvailable, UsageError
+from support.hosts import Host, Stand, reentry_argv, relay
+from support.hosts.network import SUITE
+from support.waiting import eventually
+
+PORT, OTHER_PORT = 7000, 7001
+ECHO = """
+import socket, sys, threading
+def serve(peer):
+    with peer:
+        while data := peer.recv(1 << 16):
+            peer.sendall(data)
+for port in map(int, sys.argv[2:]):
+    listener = socket.create_server((sys.argv[1], port), backlog=512)
+    def accept(listener=listener):
+        while True:
+            threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+    threading.Thread(target=accept).start()
+print("ready", flush=True)
+"""
+# Prints the seconds of each round trip over one connection.
+TALK = """
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[3])) as peer:
+    for _ in range(int(sys.argv[4])):
+        begun = time.monotonic()
+        peer.sendall(b"x")
+        assert peer.recv(1) == b"x"
+        print(time.monotonic() - begun)
+"""
+LISTEN = """
+import select, socket, sys
+ear = socket.socket(type=socket.SOCK_DGRAM)
+ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+ear.bind((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+sys.stdin.read()
+heard = 0
+while select.select([ear], [], [], 0.1)[0]:
+    heard += bool(ear.recv(10))
+print(heard)
+"""
+SHOUT = """
+import socket, sys
+with socket.socket(type=socket.SOCK_DGRAM) as mouth:
+    for _ in range(int(sys.argv[3])):
+        mouth.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+"""
+PATIENCE = "0.4"  # seconds; an answer takes a millisecond
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    with living_stand("namespaces", tmp_path / "stand") as living:
+        yield living
+
+
+@pytest.fixture
+def hosts(stand: Stand) -> list[Host]:
+    """Two hosts that echo on two ports, and a third."""
+    hosts = [stand.add_host(name, number) for name, number in (("one", 11), ("two", 12), ("three", 13))]
+    for host in hosts:
+        _echo(host, PORT, OTHER_PORT)
+    return hosts
+
+
+def test_hosts_reach_one_another_by_name_and_the_suite_reaches_all(stand: Stand, hosts: list[Host]) -> None:
+    assert _reaches(hosts[0], "two")
+    assert _reaches(hosts[1], "one")
+    assert _suite_reaches(stand, hosts[2])
+
+
+def test_a_cut_is_one_way_and_is_mended(stand: Stand, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    stand.network.cut("one", "two")
+    stand.network.cut("one", "two")
+    assert not _reaches(one, "two")
+    assert not _reaches(two, "one"), "answers of one do not arrive"
+    assert (_heard(two, one), _heard(one, two)) == (3, 0), "single packets pass one way"
+    assert _reaches(one, "three")
+    stand.network.mend("one", "two")
+    stand.network.mend("one", "two")
+    assert _reaches(one, "two")
+
+
+def test_one_port_is_cut(stand: Stand, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    stand.network.cut("one", "two", PORT)
+    assert not _reaches(one, "two", PORT)
+    assert _reaches(one, "two", OTHER_PORT)
+    assert _reaches(two, "one", PORT)
+
+
+def test_the_suite_can_be_cut_off_alone(stand: Stand, hosts: list[Host]) -> None:
+    stand.network.cut(SUITE, "one")
+    assert not _suite_reaches(stand, hosts[0])
+    assert _suite_reaches(stand, hosts[1])
+    assert _reaches(hosts[1], "one")
+
+
+def test_an_unplugged_host_is_alone_until_it_is_plugged_in_also_over_a_power_cycle(
+    stand: Stand, hosts: list[Host]
+) -> None:
+    one, two, _ = hosts
+    stand.network.unplug("one")
+    for _ in range(2):
+        assert not _reaches(one, "two")
+        assert not _reaches(two, "one")
+        assert not _suite_reaches(stand, one)
+        assert _reaches(two, "three")
+        one.power_off()
+        one.power_on()
+        eventually(lambda: _require_ready(one, 2), within=5, subject="it echoes again")
+    stand.network.plug("one")
+    assert _reaches(one, "two")
+    assert _suite_reaches(stand, one)
+
+
+def test_another_process_mends_everything(stand: Stand, hosts: list[Host]) -> None:
+    stand.network.cut("one", "two")
+    stand.network.unplug("three")
+    stand.network.shape("two", "one", latency=5)
+    script = "import sys, pathlib, support.hosts as h; h.attach(pathlib.Path(sys.argv[1])).network.mend_all()"
+    command = [sys.executable, "-c", script, str(stand.directory)]
+    subprocess.run(reentry_argv(stand.directory, command), check=True)
+    assert _reaches(hosts[0], "two")
+    assert _reaches(hosts[2], "one")
+
+
+def test_a_host_without_power_says_no_goodbye(stand: Stand, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    talk = subprocess.Popen(
+        one.argv([sys.executable, "-c", TALK, "two", str(PORT), "1", "1000000"]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert talk.stdout
+    assert talk.stdout.readline()
+    two.power_off()
+    _, error = talk.communicate(timeout=10)
+    assert error.strip().endswith("TimeoutError: timed out"), "neither a reset nor an end: silence"
+    two.power_on()
+    eventually(lambda: _require_ready(two, 2), within=5, subject="it echoes again")
+    assert _reaches(one, "two")
+
+
+def test_latency_is_added_one_way_and_taken_away(stand: Stand, hosts: list[Host]) -> None:
+    stand.network.shape("one", "two", latency=0.1)
+    assert 0.1 <= min(_round_trips(hosts[0], "two", 5)) < 0.12
+    assert 0.1 <= min(_round_trips(hosts[1], "one", 5)) < 0.12
+    assert min(_round_trips(hosts[0], "three", 5)) < 0.02
+    stand.network.shape("two", "one", latency=0.05)
+    assert 0.15 <= min(_round_trips(hosts[0], "two", 5)) < 0.18
+    stand.network.shape("one", "two")
+    stand.network.shape("two", "one")
+    assert min(_round_trips(hosts[0], "two", 5)) < 0.02
+
+
+def test_latency_is_added_for_the_suite(stand: Stand, hosts: list[Host]) -> None:
+    stand.network.shape(SUITE, "one", latency=0.03)
+    stand.network.shape("one", SUITE, latency=0.03)
+    command = [sys.executable, "-c", TALK, hosts[0].address, str(PORT), "2", "5"]
+    talk = subprocess.run(reentry_argv(stand.directory, command), capture_output=True, text=True, check=True)
+    assert 0.06 <= min(map(float, talk.stdout.split())) < 0.08
+
+
+def test_loss_loses_its_share(stand: Stand, hosts: list[Host]) -> None:
+    stand.network.shape("one", "two", loss=0.5)
+    assert 120 < _heard(hosts[0], hosts[1], times=400) < 280
+
+
+def test_what_is_no_host_or_no_shape_is_refused(stand: Stand, hosts: list[Host]) -> None:
+    with pytest.raises(UsageError, match="no host named four"):
+        stand.network.cut("one", "four")
+    with pytest.raises(UsageError, match="loss 2"):
+        stand.network.shape("one", "two", loss=2)
+
+
+def test_a_loopback_stand_says_that_it_cannot(tmp_path: Path) -> None:
+    with living_stand("loopback", tmp_path) as stand:
+        stand.add_host("one", 11)
+        for attempt in (
+            lambda: stand.network.cut("one", SUITE),
+            lambda: stand.network.unplug("one"),
+            lambda: stand.network.shape("one", SUITE, loss=0.1),
+            stand.network.mend_all,
+        ):
+            with pytest.raises(NotAvailable, match="a loopback stand cannot"):
+                attempt()
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
+def test_two_stands_do_not_meet(kind: str, tmp_path: Path) -> None:
+    with living_stand(kind, tmp_path / "a") as one, living_stand(kind, tmp_path / "b") as other:
+        ours, theirs = one.add_host("ours", 11), other.add_host("theirs", 12)
+        _echo(theirs, PORT)
+        _echo(ours, OTHER_PORT)
+        assert list(one.hosts) == ["ours"]
+        assert _reaches(ours, ours.address, OTHER_PORT)
+        neighbour = f"{ours.address.rpartition('.')[0]}.12"
+        assert not _reaches(ours, neighbour)
+        one.close()
+        assert theirs.processes["echo"].pid is not None
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
+class TestPublished:
+    """What is led from 127.0.0.1 to a host."""
+
+    @pytest.fixture
+    def address(self, kind: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
+        with living_stand(kind, tmp_path / "stand", publish=("echo", "nothing")) as stand:
+            host = stand.add_host("one", 11)
+            _echo(host, PORT)
+            stand.publish({"echo": (host.address, PORT), "nothing": (host.address, 9)})
+            yield stand.published["echo"]
+
+    def test_bytes_come_back_and_the_end_is_passed_on(self, address: tuple[str, int]) -> None:
+        sent = os.urandom(5_000_000)
+        with socket.create_connection(address, timeout=10) as peer:
+            threading.Thread(target=lambda: (peer.sendall(sent), peer.shutdown(socket.SHUT_WR))).start()
+            received = b"".join(iter(lambda: peer.recv(1 << 16), b""))
+        assert received == sent
+
+    def test_many_are_served_at_once(self, address: tuple[str, int]) -> None:
+        peers = [socket.create_connection(address, timeout=10) for _ in range(300)]
+        for number, peer in enumerate(peers):
+            peer.sendall(b"%d" % number)
+        assert [int(peer.recv(10)) for peer in peers] == list(range(300))
+        for peer in peers:
+            peer.close()
+
+    def test_little_time_is_added(self, address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=10) as peer:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            took = []
+            for _ in range(500):
+                begun = time.perf_counter()
+                peer.sendall(b"x")
+                peer.recv(1)
+                took.append(time.perf_counter() - begun)
+        assert statistics.median(took) < 0.001, "the whole way there and back"
+
+    def test_one_who_reads_slowly_holds_up_nobody(self, address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=10) as slow, socket.create_connection(address) as quick:
+            slow.setblocking(False)
+            with suppress(BlockingIOError):
+                while slow.send(b"x" * 100_000):
+                    continue
+            quick.settimeout(5)
+            quick.sendall(b"y")
+            assert quick.recv(1) == b"y"
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
+def test_publishing_can_be_led_elsewhere_and_ended(kind: str, tmp_path: Path) -> None:
+    with living_stand(kind, tmp_path, publish=("web",)) as stand:
+        host = stand.add_host("one", 11)
+        with pytest.raises(UsageError, match="cannot publish other"):
+            stand.publish({"other": (host.address, PORT)})
+        stand.publish({"web": (host.address, PORT)})
+        with socket.create_connection(stand.published["web"], timeout=5) as refused:
+            assert refused.recv(1) == b"", "nobody listens there"
+        _echo(host, OTHER_PORT)
+        stand.publish({"web": (host.address, OTHER_PORT)})
+        with socket.create_connection(stand.published["web"], timeout=5) as answered:
+            answered.sendall(b"x")
+            assert answered.recv(1) == b"x"
+            stand.publish({})
+            assert answered.recv(1) == b""
+
+
+def test_a_preferred_port_is_taken_where_it_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with relay.bind(["web"], {"web": port})["web"] as elsewhere:
+            assert elsewhere.getsockname()[1] != port
+    with relay.bind(["web"], {"web": port})["web"] as preferred:
+        assert preferred.getsockname() == ("127.0.0.1", port)
+
+
+def _echo(host: Host, *ports: int) -> None:
+    """Echo on these ports of a host, as the program "echo"."""
+    program = host.add("echo", [sys.executable, "-c", ECHO, host.address, *map(str, ports)])
+    program.start()
+    eventually(lambda: _require_ready(host, 1), within=10, subject="it echoes", pause=0.02)
+
+
+def _require_ready(host: Host, starts: int) -> None:
+    assert host.processes["echo"].log.read_text().count("ready") >= starts
+
+
+def _reaches(host: Host, target: str, port: int = PORT) -> bool:
+    return bool(_talk(host.argv([sys.executable, "-c", TALK, target, str(port), PATIENCE, "1"])))
+
+
+def _suite_reaches(stand: Stand, host: Host) -> bool:
+    command = [sys.executable, "-c", TALK, host.address, str(PORT), PATIENCE, "1"]
+    return bool(_talk(reentry_argv(stand.directory, command)))
+
+
+def _round_trips(host: Host, target: str, times: int) -> list[float]:
+    return _talk(host.argv([sys.executable, "-c", TALK, target, str(PORT), "5", str(times)]))
+
+
+def _talk(argv: list[str]) -> list[float]:
+    """Seconds for each round trip; none when nothing was reached."""
+    talk = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    assert talk.returncode == 0 or "timed out" in talk.stderr or "refused" in talk.stderr, talk.stderr
+    return [float(line) for line in talk.stdout.split()]
+
+
+def _heard(source: Host, target: Host, times: int = 3) -> int:
+    """How many single packets of so many arrive."""
+    command = target.argv([sys.executable, "-c", LISTEN, target.address, str(PORT)])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout
+        assert listener.stdout.readline() == "ready\n"
+        source.run([sys.executable, "-c", SHOUT, target.address, str(PORT), str(times)])
+        heard, _ = listener.communicate("", timeout=10)
+    return int(heard)

@@ -5,10 +5,13 @@ from behave import given
 from support.workloads.ledger import appends
 from support.workloads.runner import Workload
 
+PATIENCE = 3.0
+"""Seconds that a client waits for an answer before it gives up and logs in anew."""
+
 
 @given("{clients:d} clients appending to a ledger through the write endpoint")
 def step_ledger(context, clients):
-    """Each adds entries of its own without a pause, from now on until the scenario ends."""
+    """Each adds entries of its own without a pause, until the scenario ends; a good many are acknowledged by now."""
     world = context.world
-    workload = Workload(world.cluster.write, appends(world.namespace), clients=clients)
-    world.history = world.cleanup.enter_context(workload).history
+    workload = Workload(world.cluster.write, appends(world.namespace), clients=clients, patience=PATIENCE)
+    world.start(workload, acknowledged=1000)

@@ -15,10 +15,12 @@ from support.application.vectors import dialect_of
 from support.cluster import external
 from support.cluster.capabilities import lacking
 from support.cluster.cluster import Cluster
+from support.cluster.facts import secrets_of
 from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import reentry_argv
 from support.reporting.evidence import Evidence
+from support.reporting.redaction import Redactor
 from support.run import Run, new_id
 from support.settings import Settings
 from support.waiting import describe
@@ -37,6 +39,7 @@ class Suite:
         self._cleanup = ExitStack()
         self.topology = topology if topology.embedded else self._with_schema(topology)
         self.cluster = Cluster(self.topology)
+        self.redactor = Redactor(secrets_of(self.cluster))
 
     @classmethod
     def open(cls, said: Mapping[str, Any]) -> "Suite":
@@ -68,7 +71,7 @@ class Suite:
         return World(
             run=self.run,
             cluster=self.cluster,
-            evidence=Evidence(),
+            evidence=Evidence(self.redactor),
             ids=ids,
             limits=self.settings.limits,
             random=seeded,
@@ -81,6 +84,8 @@ class Suite:
         with ExitStack() as last:
             last.callback(schema.remove, self.cluster.write, world.namespaces)
             last.callback(_close_all, world.sessions)
+            if world.ordeal is not None:
+                last.callback(world.ordeal.conclude)
             last.push(world.cleanup.pop_all())
 
     def close(self) -> None:

@@ -17,3 +17,5 @@ NOTICE = 15.0
 """The cluster notices that something is wrong, or right again, by its periodic checks."""
 REJOIN = 60.0
 """A member that was away is a streaming replica again."""
+RECOVERY = 120.0
+"""A cluster that was hurt is whole again: a new leader, and every member back and streaming."""

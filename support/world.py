@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 from support.cluster.cluster import Cluster
 from support.reporting.evidence import Evidence
 from support.run import Run
+from support.timeouts import STATEMENT
 
 if TYPE_CHECKING:
     from support.history import History
+    from support.ordeal import Ordeal
     from support.sql import Session
+    from support.workloads.cache_clients import CacheClient
+    from support.workloads.runner import Workload
 
 
 @dataclass
@@ -40,11 +44,23 @@ class World:
     """The cache under test, as the setting names it: "package.module:callable"."""
 
     sessions: list["Session"] = field(default_factory=list)
+    cache_clients: list["CacheClient"] = field(default_factory=list)
+    """Who uses the cache under test in this scenario."""
     history: "History | None" = None
+    workload: "Workload | None" = None
+    """The clients that work while something else happens; what they do is in its history."""
+    ordeal: "Ordeal | None" = None
+    """The faults of a destructive scenario, and the watch over what they do."""
     error: Exception | None = None
     """What was refused, for the step that says how."""
     scene: dict[str, Any] = field(default_factory=dict)
     """For a value that only the steps of one file hand to one another."""
+
+    def start(self, workload: "Workload", acknowledged: int) -> None:
+        """Let the clients work from now until the scenario ends; returns when so many operations are acknowledged."""
+        self.workload, self.history = workload, workload.history
+        self.cleanup.enter_context(workload)
+        workload.await_acknowledged(acknowledged, within=STATEMENT)
 
     def another_namespace(self, name: str) -> str:
         """One more namespace of this scenario; it is emptied at the end too."""

@@ -3,9 +3,11 @@
 import time
 
 from support import sql
+from support.errors import ConnectFailed
 from support.history import History, Operation, Outcome
+from support.waiting import eventually
 from support.workloads.client import Task
-from support.workloads.runner import Script, Turn
+from support.workloads.runner import Script, Turn, Workload
 
 APPEND, READ = "append", "read"
 _APPEND = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)"
@@ -34,3 +36,20 @@ def read_back(where: sql.Endpoint | sql.Session, namespace: str, history: Histor
     begun = time.monotonic()
     found = [value for (value,) in sql.rows(where, _READ, [namespace])]
     history.append(Operation(-1, READ, namespace, found, Outcome.OK, begun, time.monotonic()))
+
+
+def close_ledger(workload: Workload, where: sql.Endpoint, namespace: str, within: float) -> History:
+    """Wait until clients get through again, let them end, and read back all that the ledger holds.
+
+    Raises NotInTime when no client gets through within that many seconds: what is lost cannot be told then.
+    """
+    if workload.running:
+        workload.await_acknowledged(10, within)
+    workload.stop()
+    eventually(
+        lambda: read_back(where, namespace, workload.history),
+        within=within,
+        subject="the ledger can be read back",
+        retry_on=(sql.Error, ConnectFailed),
+    )
+    return workload.history

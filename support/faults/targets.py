@@ -1,0 +1,28 @@
+"""Whom a fault hits: roles, resolved at the moment when it is injected."""
+
+from support.cluster.cluster import Cluster
+from support.errors import NothingProved
+from support.hosts import Host
+
+SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
+
+
+def member_by_role(cluster: Cluster, role: str) -> str:
+    """The member that has the role now; a role is one of those below. Raises NothingProved when nobody has it."""
+    view = cluster.view()
+    having = {
+        "the leader": [one.name for one in view.members if one.leads],
+        "a replica": [one.name for one in view.replicas],
+        "the synchronous standby": [one.name for one in view.replicas if one.role in SYNCHRONOUS],
+        "an asynchronous replica": [one.name for one in view.replicas if one.role not in SYNCHRONOUS],
+    }
+    if role not in having:
+        raise LookupError(f"no role is called {role!r}; there are {', '.join(having)}")
+    if not having[role]:
+        raise NothingProved(f"no member is {role} now")
+    return having[role][0]
+
+
+def host_of(cluster: Cluster, role: str) -> Host:
+    """The host of the member that has the role now."""
+    return cluster.stand.hosts[member_by_role(cluster, role)]

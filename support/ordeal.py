@@ -1,0 +1,77 @@
+"""A destructive scenario's frame: a healthy cluster, faults under watch, and what must hold when all is over.
+
+Whatever the scenario itself asks for, afterwards no two members may have accepted writes at the same time, nothing of
+a fault may be left, all members stream on one timeline, and no log may hold a PANIC or a "report it as a BUG".
+"""
+
+import time
+from pathlib import Path
+
+from support.checkers.finding import Finding, listed
+from support.checkers.writers import at_most_one_writer
+from support.cluster.cluster import Cluster
+from support.cluster.embedded.readiness import await_all
+from support.errors import NothingProved
+from support.faults.nemesis import Fault, Injury, Nemesis
+from support.timeouts import RECOVERY
+from support.workloads.watch import Watch
+
+ALARMS = ("PANIC:", "report it as a BUG", "TRAP: failed Assert")
+
+
+class Ordeal:
+    """From a healthy cluster to a healthy cluster. `struck` is the member or host that the last fault hit."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Wait until the cluster is well, and begin to watch. Raises NotInTime when it was not well to begin with."""
+        await_all(cluster, RECOVERY)
+        self.cluster, self.nemesis = cluster, Nemesis()
+        self.began_at = time.time()
+        self.struck = ""
+        self.recovered_in: float | None = None
+        self.leaders = [cluster.leader()]
+        """Who led when the ordeal began, and each time that a step looked since."""
+        self._marks = {path: path.stat().st_size for path in _logs(cluster)}
+        self.watch = Watch({name: cluster.of_member(name) for name in cluster.members})
+        self.watch.__enter__()
+
+    def strike(self, fault: Fault, struck: str) -> Injury:
+        """Inject a fault that hits `struck`."""
+        self.struck = struck
+        return self.nemesis.inject(fault)
+
+    @property
+    def injury(self) -> Injury:
+        """The last fault. Raises NothingProved when there was none."""
+        if not self.nemesis.injuries:
+            raise NothingProved("no fault was injected")
+        return self.nemesis.injuries[-1]
+
+    def conclude(self) -> None:
+        """Heal everything, wait until the cluster is well again, and require what must always hold."""
+        try:
+            self.nemesis.heal()
+            self.recovered_in = await_all(self.cluster, RECOVERY)
+        finally:
+            self.watch.__exit__()
+        at_most_one_writer(self.watch.samples, self.cluster.members).require()
+        self._no_alarm().require()
+
+    def _no_alarm(self) -> Finding:
+        """No server said that it met what must never happen."""
+        found: list[object] = []
+        for path in _logs(self.cluster):
+            with path.open(errors="replace") as log:
+                log.seek(self._marks.get(path, 0))
+                found += [f"{path.parent.name}: {line.strip()}" for line in log if any(one in line for one in ALARMS)]
+        return Finding.false(f"in the logs: {listed(found)}") if found else Finding.true("no alarm in the logs")
+
+
+def _logs(cluster: Cluster) -> list[Path]:
+    """What the programs of every host write."""
+    return [
+        process.log
+        for host in cluster.stand.hosts.values()
+        for process in host.processes.values()
+        if process.log.exists()
+    ]

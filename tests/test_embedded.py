@@ -60,7 +60,7 @@ def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) ->
 
 
 def test_no_two_clusters_share_a_password_and_none_uses_one_twice(programs: Programs) -> None:
-    one, other = (plan_of(Layout(), programs).topology(Path("/stand")) for _ in range(2))
+    one, other = (plan_of(Layout(), programs).topology(Path("/stand"), "namespaces") for _ in range(2))
     secrets = [
         login.password
         for topology in (one, other)

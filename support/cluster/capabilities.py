@@ -19,6 +19,7 @@ CAPABILITIES = {
     "admin": "a superuser's login",
     "hosts": "hosts that are ours to look into and to break",
     "partitions": "a network between the hosts that is ours to cut",
+    "destructive": "leave to disturb the cluster",
 }
 """Capability -> what it is. A scenario without any of these tags needs a database and a login, no more."""
 

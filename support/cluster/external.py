@@ -60,6 +60,10 @@ def describe(settings: Settings) -> Topology:
         options=_tls(settings),
     )
     findings = _Findings({"hosts": "not a cluster of ours", "partitions": "not a cluster of ours"})
+    if settings.accept_destructive != settings.ruvector_db:
+        findings.lacks["destructive"] = (
+            f"a cluster of yours is disturbed only when ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
+        )
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, host, findings)
     _look_at_patroni(settings, host, findings)

@@ -8,6 +8,7 @@ from pathlib import Path
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
 from support.cluster.embedded.programs import Programs
 from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+from support.hosts.probing import LOOPBACK
 
 DATABASE = "accept"
 POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379

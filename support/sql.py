@@ -12,6 +12,7 @@ from psycopg2 import errorcodes
 
 from support.errors import ConnectFailed
 from support.history import Outcome
+from support.recent_sql import RecordingCursor
 from support.timeouts import CONNECT, STATEMENT
 
 Session = psycopg2.extensions.connection
@@ -65,6 +66,7 @@ def connect(
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "application_name": "accept",
+        "cursor_factory": RecordingCursor,
         **endpoint.options,
     }
     begun = time.monotonic()
@@ -75,7 +77,7 @@ def connect(
         raise ConnectFailed(f"{endpoint}: no login after {time.monotonic() - begun:.1f} s: {why}") from error
     try:
         session.autocommit = True
-        with session.cursor() as cursor:
+        with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
         session.autocommit = autocommit
     except BaseException:

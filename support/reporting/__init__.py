@@ -6,48 +6,24 @@ what allure-behave loses or shows green by mistake is never seen.
 
 What environment.py calls (it hands over behave's own objects; nothing here imports behave):
 
-    from support.reporting import allure_mending
-    from support.reporting.recorder import Recorder
-    from support.reporting.redaction import Redactor
+    allure_mending.install()                       at import: environment.py is loaded before the formatters are
+    Recorder(journal, selected, redactor=..., facts=..., required=...)                   before_all
+    context.on_cleanup_error = recorder.cleanup_failed                                   before_all
+    recorder.started(scenario)                     before_scenario, first of all; scenario.skip(reason) where the
+                                                   target lacks something: the verdict is "not proved"
+    if recorder.failing(scenario): collect(cluster, evidence, since, raised_in(scenario))     after_scenario
+    recorder.ended(scenario, evidence.measures, error)         after_scenario, last of all; `error` is what closing
+                                                               the world raised
+    recorder.feature_ended(feature)                after_feature: what behave knows and no hook saw
+    recorder.trouble(error)                        before_all or after_all failed
+    recorder.finished(interrupted=context.aborted)                                       after_all, last of all
 
-    allure_mending.install()                          # at import: environment.py loads before the formatters do
+When behave is over, however it ended, the program calls `conclude`: it settles Allure's results, renders the report,
+prints the table and says the exit status.
 
-    def before_all(context):
-        selected = [scenario for feature in context._runner.features for scenario in feature.walk_scenarios()
-                    if scenario.should_run(context.config)]
-        context.recorder = Recorder(run.journal, selected, redactor=Redactor(secrets), facts={...},
-                                    required=run.required)
-        # facts: versions and settings of all that is tested, a flat mapping of names to texts
-
-    def before_scenario(context, scenario):
-        context.recorder.started(scenario)            # first of all
-        if missing:
-            scenario.skip(missing)                    # the reason reaches the report; the verdict is "not proved"
-            return
-        ...                                           # an exception here is an "error" verdict
-
-    def after_scenario(context, scenario):
-        error = None                                  # what closing the world raised, if anything
-        if context.recorder.failing(scenario):
-            collect(world.cluster, world.evidence, since, error=...)     # support.reporting.failure_evidence
-        try:
-            suite.close_world(world)
-        except Exception as closing:
-            error = closing
-        context.recorder.ended(scenario, world.evidence.measures, error)     # last of all
-
-    def after_feature(context, feature):
-        context.recorder.feature_ended(feature)       # what behave knows and the hooks above did not see
-
-    def after_all(context):
-        ...                                           # close the suite; recorder.trouble(error) when that fails
-        context.recorder.finished(interrupted=context.aborted)
-
-`recorder.trouble(error)` also takes what makes before_all fail after the recorder was made.
-
-When behave is over (the program does it; plain behave's environment.py may, as its very last call in after_all):
-
-    from support.reporting.conclusion import conclude
-    status = conclude(run.journal, run.results, Path("allure-report"), redactor, console)
-                                                      # settles the results, renders, prints the table
+    verdict, scenario     the facts                          settling, report_facts   Allure's results put right
+    judging               behave's model -> a verdict        rendering, pages         the two pages
+    recorder, journal     kept while the suite runs          summary                  the dashboard's head
+    progress              for who is watching                tally, table             promises, counted and shown
+    evidence, failure_evidence, log_window, redaction        renderer_setup           npm's renderer, installed once
 """

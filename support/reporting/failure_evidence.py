@@ -16,6 +16,7 @@ from support.cluster import haproxy
 from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
 from support.hosts.stand import Host
+from support.recent_sql import sent_since
 from support.reporting.evidence import Evidence
 from support.reporting.log_window import written_since
 from support.timeouts import CONNECT
@@ -24,15 +25,15 @@ from support.waiting import describe
 
 def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseException | None = None) -> None:
     """Attach all of it. `since` is when the scenario began (seconds since the epoch), `error` what ended it."""
-    _attach(evidence, "SQL and its plan", lambda: _statement_and_plan(cluster, error))
+    _attach(evidence, "SQL and its plan", lambda: _statements(cluster, since, error))
     _attach(evidence, "Patroni's view", lambda: _patroni(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
+    if not cluster.topology.embedded:
+        return  # its logs are its owner's
     try:
         hosts: Mapping[str, Host] = cluster.stand.hosts
-    except NotAvailable:
-        return  # not a cluster of ours: its logs are its owner's
     except Exception as unreachable:
-        evidence.attach("logs", f"the stand does not answer: {describe(unreachable)}")
+        evidence.attach("logs", f"could not be had: {describe(unreachable)}")
         return
     for name, host in hosts.items():
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
@@ -88,12 +89,17 @@ def _haproxy(cluster: Cluster) -> str:
     return "\n".join(lines)
 
 
-def _statement_and_plan(cluster: Cluster, error: BaseException | None) -> str:
+def _statements(cluster: Cluster, since: float, error: BaseException | None) -> str:
+    """The statement that failed, else the last ones that were sent, and the plan of the last."""
     failed = next((one for one in _chain(error) if isinstance(one, sql.Error)), None)
-    statement = _statement(failed)
-    if not statement:
+    if failed is not None and (statement := _sent_with(failed)):
+        return f"{statement}\n\n{describe(failed)}\n\n{_plan(cluster, statement)}"
+    recent = sent_since(since)
+    if not recent:
         return ""
-    return f"{statement}\n\n{describe(failed) if failed else ''}\n\n{_plan(cluster, statement)}"
+    last = recent[-1]
+    plan = _plan(cluster, last.statement) if last.whole else "no plan: the statement is too long to keep"
+    return "\n\n".join(["the last statements, and the plan of the last", *(one.statement for one in recent), plan])
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -102,14 +108,16 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _statement(failed: sql.Error | None) -> str:
-    cursor: Any = failed.cursor if failed is not None else None
+def _sent_with(failed: sql.Error) -> str:
+    cursor: Any = failed.cursor
     sent = cursor.query if cursor is not None else None
     return sent.decode(errors="replace") if sent else ""
 
 
 def _plan(cluster: Cluster, statement: str) -> str:
     """EXPLAIN, without running it, in a transaction that cannot write and is rolled back."""
+    if ";" in statement.rstrip().rstrip(";"):
+        return "no plan: it may be more than one statement"
     try:
         with sql.session(
             cluster.write, connect_timeout=CONNECT, statement_timeout=CONNECT, autocommit=False

@@ -8,7 +8,9 @@ from pathlib import Path
 LONGEST = 400
 """Lines. The end of a window tells more than its beginning."""
 _READ = 512 * 1024  # bytes at the end of the file
-_STAMP = re.compile(r"^\W?(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)\S*( UTC| GMT)?")
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
+_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
+_BEGINNING = 60  # characters of a line in which its date stands
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
 
 
@@ -40,8 +42,10 @@ def _window(lines: Iterable[str], moment: float) -> list[str]:
 
 
 def _time_of(line: str) -> float | None:
-    found = _STAMP.match(line)
-    if found is None:
-        return None
-    stamp = datetime.fromisoformat(found[1])
-    return (stamp.replace(tzinfo=UTC) if found[2] else stamp).timestamp()
+    """What the line is dated, in seconds since the epoch; in local time where it names no zone."""
+    if found := _STAMP.search(line[:_BEGINNING]):
+        stamp = datetime.fromisoformat(found[1])
+        return (stamp.replace(tzinfo=UTC) if found[2] else stamp).timestamp()
+    if found := _STAMP_OF_REDIS.match(line):
+        return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").timestamp()
+    return None

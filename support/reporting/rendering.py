@@ -131,5 +131,4 @@ def _charts() -> list[dict[str, Any]]:
         {"type": "statusDynamics", "title": "Run after run", "statuses": _STATUSES},
         {"type": "successRateDistribution", "title": "Where it is red"},
         {"type": "statusTransitions", "title": "Newly broken, newly fixed"},
-        {"type": "durationDynamics", "title": "Length of the run"},
     ]

@@ -72,7 +72,7 @@ def _one_line(value: str) -> str:
 
 def _metric(end: ScenarioResult, measure: Measure) -> dict[str, Any]:
     """A figure for the report's page of metrics, which draws it over the runs."""
-    limit = f", limit {measure.limit:g} {measure.unit}" if measure.limit is not None else ""
+    limit = f", limit {measure.allowed}" if measure.allowed else ""
     began = int(end.began * 1000)
     return {
         "id": f"{end.scenario.key}/{measure.name}",

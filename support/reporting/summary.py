@@ -29,6 +29,7 @@ def summary(record: RunRecord, name: str, tree: str) -> str:
         suites=suites,
         columns=[(title.capitalize(), _colour(ends[0]), ends) for title, ends in columns_of(suites)],
         counts=lambda ends: sum(suite.count(*ends) for suite in suites),
+        facts=record.facts,
         failures=list(_failures(record)),
         figures=list(_figures(record)),
         unproved=[
@@ -58,11 +59,10 @@ def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str]]:
         yield _colour(one.verdict), one.verdict, title, one.scenario.severity, one.reason_in_a_line
 
 
-def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure, str]]:
+def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure]]:
     for result in record.results:
         for one in result.measures:
-            limit = f"{one.limit:g} {one.unit}" if one.limit is not None else ""
-            yield result.scenario.promise, result.scenario.name, one, limit
+            yield result.scenario.promise, result.scenario.name, one
 
 
 def _colour(end: End) -> str:

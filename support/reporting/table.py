@@ -18,7 +18,7 @@ _STOPPED = "yellow"
 
 def show(record: RunRecord, console: Console) -> None:
     """Print all of it; 80 columns are enough."""
-    console.print(Group(*_parts(record)))
+    console.print(Group(*_parts(record)), soft_wrap=False)
 
 
 def _parts(record: RunRecord) -> Iterator[RenderableType]:
@@ -74,7 +74,6 @@ def _figures(record: RunRecord) -> Iterator[RenderableType]:
     table.add_column("figure", justify="right")
     table.add_column("limit in force", justify="right")
     for scenario, one in measured:
-        limit = f"{one.limit:g} {one.unit}" if one.limit is not None else ""
-        table.add_row(f"{scenario.promise} {one.name}", f"{one.value:.4g} {one.unit}", limit)
+        table.add_row(f"{scenario.promise} {one.name}", one.figure, one.allowed)
     yield Text()
     yield table

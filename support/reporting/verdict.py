@@ -46,9 +46,22 @@ class Measure:
     unit: str
     limit: float | None = None
 
+    @property
+    def figure(self) -> str:
+        """The value as people read it."""
+        return f"{_readable(self.value)} {self.unit}"
+
+    @property
+    def allowed(self) -> str:
+        """The limit in force; empty where there is none."""
+        return f"{_readable(self.limit)} {self.unit}" if self.limit is not None else ""
+
     def __str__(self) -> str:
-        allowed = f" (limit in force: {self.limit:g} {self.unit})" if self.limit is not None else ""
-        return f"{self.name}: {self.value:.4g} {self.unit}{allowed}"
+        return f"{self.name}: {self.figure}" + (f" (limit in force: {self.allowed})" if self.allowed else "")
+
+
+def _readable(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)

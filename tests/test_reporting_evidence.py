@@ -1,0 +1,155 @@
+"""The evidence of a failure: what is seen of a real database, and what is said where nothing can be seen."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import allure_commons
+import pytest
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.cluster.topology import Address, Login, MemberAddress, StatisticsPage, Topology
+from support.reporting.evidence import Evidence
+from support.reporting.failure_evidence import collect
+from support.reporting.log_window import LONGEST, written_since
+from support.reporting.redaction import Redactor
+
+
+class Attachments:
+    """Stands where Allure's formatter stands, and keeps what is attached."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    @allure_commons.hookimpl
+    def attach_data(self, body: str, name: str, attachment_type: object, extension: str | None) -> None:
+        self.texts[name] = body
+
+
+@pytest.fixture
+def attached() -> Iterator[dict[str, str]]:
+    attachments = Attachments()
+    allure_commons.plugin_manager.register(attachments)
+    yield attachments.texts
+    allure_commons.plugin_manager.unregister(attachments)
+
+
+@pytest.fixture
+def cluster(postgres: sql.Endpoint) -> Cluster:
+    login = Login(postgres.user, postgres.password)
+    return Cluster(Topology(postgres.database, login, Address(postgres.host, postgres.port)))
+
+
+def test_the_statement_that_failed_is_shown_with_its_error(cluster: Cluster, attached: dict[str, str]) -> None:
+    since = time.time()
+    error = sql.error_of(lambda: sql.rows(cluster.write, "SELECT 1 / 0 FROM pg_class WHERE relname = %s", ["pg_class"]))
+    collect(cluster, Evidence(), since, error)
+    text = attached["SQL and its plan"]
+    assert "SELECT 1 / 0 FROM pg_class WHERE relname = 'pg_class'" in text
+    assert "division by zero" in text
+
+
+def test_the_cause_of_an_error_counts_as_well(cluster: Cluster, attached: dict[str, str]) -> None:
+    wrapped = AssertionError("the count is right")
+    wrapped.__cause__ = sql.error_of(lambda: sql.rows(cluster.write, "SELECT nothing FROM pg_class"))
+    collect(cluster, Evidence(), time.time(), wrapped)
+    assert 'column "nothing" does not exist' in attached["SQL and its plan"]
+
+
+def test_a_broken_promise_shows_the_last_statements_and_a_plan(cluster: Cluster, attached: dict[str, str]) -> None:
+    sql.value(cluster.write, "SELECT count(*) AS earlier FROM pg_proc")
+    since = time.time()
+    sql.value(cluster.write, "SELECT count(*) AS later FROM pg_class")
+    collect(cluster, Evidence(), since, AssertionError("it is quick"))
+    text = attached["SQL and its plan"]
+    assert "AS later" in text
+    assert "AS earlier" not in text
+    assert "Scan" in text.partition("AS later")[2]
+
+
+def test_a_plan_is_never_a_way_to_write(cluster: Cluster, attached: dict[str, str]) -> None:
+    sql.execute(cluster.write, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (1)")
+    since = time.time()
+    error = sql.error_of(lambda: sql.execute(cluster.write, "SELECT 1/0; COMMIT; DELETE FROM kept"))
+    collect(cluster, Evidence(), since, error)
+    assert "no plan: it may be more than one statement" in attached["SQL and its plan"]
+    assert sql.value(cluster.write, "SELECT count(*) FROM kept") == 1
+
+
+def test_what_cannot_be_had_is_said(attached: dict[str, str], tmp_path: Path) -> None:
+    nowhere = Address("127.0.0.1", 1)
+    topology = Topology(
+        "postgres",
+        Login("app", "a-password"),
+        nowhere,
+        members=(MemberAddress("one", nowhere, nowhere),),
+        statistics=StatisticsPage("http://127.0.0.1:1/stats"),
+    )
+    error = sql.error_of(lambda: sql.rows(Cluster(topology).write, "SELECT 1"))
+    collect(Cluster(topology), Evidence(Redactor(["a-password"])), time.time(), error)
+    assert attached["Patroni's view"].startswith("could not be had: NotYet: no member's Patroni answered")
+    assert attached["HAProxy's view"].startswith("could not be had: ConnectionError")
+    assert not [name for name in attached if name.startswith("log")]
+
+
+def test_a_stand_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
+    collect(Cluster(replace(cluster.topology, stand=tmp_path)), Evidence(), time.time())
+    assert attached["logs"].startswith("could not be had: ")
+
+
+def stamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{date},123 patroni INFO: {said}",
+        "{date}.123 UTC [7] LOG: {said}",
+        '{{"level":"warn","ts":"{iso}Z","msg":"{said}"}}',
+        "<5>{iso}.123456+00:00 {said}",
+        "7:M {redis}.123 * {said}",
+    ],
+    ids=["Patroni", "PostgreSQL", "etcd", "HAProxy", "Redis"],
+)
+def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    now = 1_800_000_000.0
+
+    def line(moment: float, said: str) -> str:
+        date = datetime.fromtimestamp(moment)
+        return form.format(
+            date=stamp(moment),
+            iso=date.strftime("%Y-%m-%dT%H:%M:%S"),
+            redis=date.strftime("%d %b %Y %H:%M:%S"),
+            said=said,
+        )
+
+    log = tmp_path / "a.log"
+    log.write_text("\n".join([line(now - 60, "before"), line(now + 1, "within"), "a line that belongs to it"]))
+    text = written_since(log, now)
+    assert "before" not in text
+    assert "within" in text
+    assert text.endswith("a line that belongs to it")
+
+
+def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(f"{stamp(1000)} LOG: long ago\n")
+    assert written_since(log, time.time()) == "(nothing was written in the time of the scenario)"
+
+
+def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"line {number}\n" for number in range(LONGEST + 5)))
+    lines = written_since(log, 0).splitlines()
+    assert lines[0] == "(the first 5 lines are left out)"
+    assert (lines[1], lines[-1]) == ("line 5", f"line {LONGEST + 4}")
+
+
+def test_a_log_that_is_not_there_says_so(tmp_path: Path) -> None:
+    assert "No such file" in written_since(tmp_path / "none.log", 0)

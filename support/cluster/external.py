@@ -134,9 +134,8 @@ def _members_known_to(patroni: PatroniApi, findings: _Findings) -> None:
 
 def _look_at_members(topology: Topology, findings: _Findings) -> None:
     if not topology.members:
-        reason = findings.lacks.get("patroni", "no members are known")
-        findings.lacks.setdefault("members", f"the members are not known: {reason}")
-        findings.lacks.setdefault("replicas", f"the members are not known: {reason}")
+        findings.lacks.setdefault("members", "not known without Patroni")
+        findings.lacks.setdefault("replicas", "not known without Patroni")
     elif len(topology.members) == 1:
         findings.lacks["replicas"] = f"the only member is {topology.members[0].name}"
     refused = _logins_refused(topology, topology.application)

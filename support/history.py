@@ -34,6 +34,17 @@ class Operation:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class WriterSample:
+    """One look at one member, seconds on the monotonic clock. `writable` is None when it did not answer."""
+
+    member: str
+    begun: float
+    ended: float
+    writable: bool | None
+    timeline: int | None = None
+
+
 class History:
     """Operations in the order in which they ended; safe to append to from many threads."""
 

@@ -8,9 +8,9 @@ from support.checkers.durability import each_write_once, no_acknowledged_write_l
 from support.checkers.finding import Finding
 from support.checkers.totals import counted_exactly, total_conserved
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
-from support.checkers.writers import WriterSample, at_most_one_writer
+from support.checkers.writers import at_most_one_writer
 from support.errors import NothingProved
-from support.history import History, Operation, Outcome
+from support.history import History, Operation, Outcome, WriterSample
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 

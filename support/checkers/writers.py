@@ -4,17 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from support.checkers.finding import Finding, listed
-
-
-@dataclass(frozen=True)
-class WriterSample:
-    """One look at one member, seconds on the monotonic clock. `writable` is None when it did not answer."""
-
-    member: str
-    begun: float
-    ended: float
-    writable: bool | None
-    timeline: int | None = None
+from support.history import WriterSample
 
 
 def at_most_one_writer(samples: Iterable[WriterSample], members: Iterable[str]) -> Finding:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from support import sql
-from support.checkers.writers import WriterSample
-from support.history import History, Operation, Outcome
+from support.history import History, Operation, Outcome, WriterSample
 from support.workloads.client import Task
 from support.workloads.runner import Script, Turn, Workload
 

@@ -7,6 +7,7 @@ The caller stays outside and only waits; the worker is who returns from `enter`.
 caller is gone: the caller alone holds its writing end.
 """
 
+import gc
 import os
 import secrets
 import signal
@@ -151,6 +152,7 @@ def _serve(plan: Plan, steward: Steward, worker: int, line: socket) -> NoReturn:
     """Be the steward until the stand ends, and see to it that it does."""
     status = 1
     try:
+        gc.freeze()  # for the many short-lived forks: no collection copies their pages
         os.setsid()  # what the terminal has to say is for the worker
         kernel.set_name("accept-steward")
         _pass_on_to(worker)

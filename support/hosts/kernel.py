@@ -30,9 +30,9 @@ def unshare(spaces: int) -> None:
     _checked(_libc.unshare(spaces), "unshare")
 
 
-def join(pid: int, spaces: Sequence[str] = MACHINE_SPACES) -> None:
-    """Enter namespaces of `pid`: by default its whole machine. Its pids are for later children only."""
-    files = [os.open(f"/proc/{pid}/ns/{space}", os.O_RDONLY | os.O_CLOEXEC) for space in spaces]
+def join(pid: int) -> None:
+    """Enter the machine of `pid`: all its namespaces but the user's. Its pids are for later children only."""
+    files = [os.open(f"/proc/{pid}/ns/{space}", os.O_RDONLY | os.O_CLOEXEC) for space in MACHINE_SPACES]
     for file in files:
         _checked(_libc.setns(file, 0), f"setns to process {pid}")
         os.close(file)

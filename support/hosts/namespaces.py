@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from support.hosts import brands, kernel
 from support.hosts.machines import Machine, Program, become
-from support.hosts.switch import Switch, address, bring_up
+from support.hosts.switch import Switch, address
 
 USER = 1000  # who the programs are on their hosts: PostgreSQL refuses to be root
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bin/sh\n"
@@ -42,10 +42,8 @@ class NamespaceGround:
 
     def power_on(self, machine: Machine) -> None:
         """See Ground."""
-        init = kernel.fork_across(_leave_for_own_machine, lambda: self._become_init(machine))
-        machine.init = init
-        self._switch.connect(machine.number, init)
-        kernel.fork_told(lambda: _bring_up(machine.number, init))
+        machine.init = kernel.fork_across(_leave_for_own_machine, lambda: self._become_init(machine))
+        self._switch.connect(machine.number)
 
     def power_off(self, machine: Machine) -> list[int]:
         """See Ground. First the cable, so that the dying say no goodbye to their peers."""
@@ -83,6 +81,7 @@ class NamespaceGround:
 
     def _become_init(self, machine: Machine) -> NoReturn:
         os.setsid()
+        self._switch.lay_cable(machine.number)
         _own_mounts()
         kernel.bind(self._passwd, "/etc/passwd")
         kernel.set_hostname(machine.name)
@@ -92,11 +91,6 @@ class NamespaceGround:
 
 def _leave_for_own_machine() -> None:
     kernel.unshare(kernel.OWN_MACHINE)
-
-
-def _bring_up(number: int, init: int) -> None:
-    kernel.join(init, ["net"])
-    bring_up(number)
 
 
 def _own_mounts() -> None:

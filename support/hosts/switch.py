@@ -6,8 +6,10 @@ Network faults are *detours*: rules that lead some packets into the sink, or thr
 addresses, so they outlast the power-off of a host.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from socket import if_nameindex, if_nametoindex
 
 from pyroute2 import IPRoute
 
@@ -57,6 +59,7 @@ class Switch:
     """The stand's own side of the cables."""
 
     def __init__(self) -> None:
+        self._here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._kernel = IPRoute()
         self._detours: set[Detour] = set()
         self._kernel.link("set", index=LOOPBACK, state="up")
@@ -66,14 +69,25 @@ class Switch:
         self._kernel.rule("add", table=LOCAL_TABLE, priority=LOCAL_PRIORITY)
         self._kernel.rule("del", table=LOCAL_TABLE, priority=0)
         self._lay_stub(SINK, SINK_TABLE)
-        sink = self._index(SINK)
+        sink = if_nametoindex(SINK)
         self._kernel.route("add", dst=f"{NETWORK}.0/24", oif=sink, scope=LINK_SCOPE)
 
-    def connect(self, number: int, init: int) -> None:
-        """Lay a cable to the host whose first process is `init`; its other end is for `bring_up`."""
-        end = {"ifname": "eth0", "net_ns_pid": init}
-        self._kernel.link("add", ifname=_cable(number), kind="veth", peer=end)
-        index = self._index(_cable(number))
+    def lay_cable(self, number: int) -> None:
+        """Connect this process, alone on a host of its own, with the switch, and set up the host's network."""
+        far_end = {"ifname": _cable(number), "net_ns_fd": self._here}
+        with IPRoute() as kernel:
+            kernel.link("add", ifname="eth0", kind="veth", peer=far_end)
+            kernel.link("set", index=LOOPBACK, state="up")
+            cable = if_nametoindex("eth0")
+            kernel.addr("add", index=cable, address=address(number), prefixlen=32)
+            kernel.link("set", index=cable, state="up")
+            kernel.route("add", dst=f"{GATEWAY}/32", oif=cable, scope=LINK_SCOPE)
+            kernel.route("add", dst="default", gateway=GATEWAY, oif=cable)
+        _set("ip_unprivileged_port_start", 0)
+
+    def connect(self, number: int) -> None:
+        """Plug the cable in on this side: packets for the host go there from now on."""
+        index = if_nametoindex(_cable(number))
         self._kernel.addr("add", index=index, address=GATEWAY, prefixlen=32)
         self._kernel.link("set", index=index, state="up")
         self._kernel.route(
@@ -82,8 +96,8 @@ class Switch:
 
     def disconnect(self, number: int) -> None:
         """Pull the cable out and throw it away. Harmless when there is none."""
-        for index in self._kernel.link_lookup(ifname=_cable(number)):
-            self._kernel.link("del", index=index)
+        if _is_there(_cable(number)):
+            self._kernel.link("del", index=if_nametoindex(_cable(number)))
 
     def divert(self, detour: Detour) -> None:
         """Lead these packets astray. Harmless when they are."""
@@ -104,7 +118,7 @@ class Switch:
 
     def prepare_shaping(self) -> str:
         """Make the way by the shaper; returns the device at which it reads packets and puts them back."""
-        if not self._kernel.link_lookup(ifname=SHAPED):
+        if not _is_there(SHAPED):
             self._lay_stub(SHAPED, SHAPED_TABLE)
             for table in (MAIN_TABLE, LOCAL_TABLE):
                 self._kernel.rule("add", iifname=SHAPED, table=table, priority=BACK_PRIORITY - table)
@@ -115,24 +129,8 @@ class Switch:
         """A cable into nowhere, and a routing table that leads everything there. Nobody is asked for by ARP."""
         self._kernel.link("add", ifname=name, kind="veth", peer={"ifname": _far_end(name)})
         for end in (_far_end(name), name):
-            self._kernel.link("set", index=self._index(end), state="up", arp=False)
-        self._kernel.route("add", dst="0.0.0.0/0", oif=self._index(name), scope=LINK_SCOPE, table=table)
-
-    def _index(self, name: str) -> int:
-        index: int = self._kernel.link_lookup(ifname=name)[0]
-        return index
-
-
-def bring_up(number: int) -> None:
-    """Set up the network of a host from within its namespace: its address, and all else behind the switch."""
-    _set("ip_unprivileged_port_start", 0)
-    with IPRoute() as kernel:
-        kernel.link("set", index=LOOPBACK, state="up")
-        cable = kernel.link_lookup(ifname="eth0")[0]
-        kernel.addr("add", index=cable, address=address(number), prefixlen=32)
-        kernel.link("set", index=cable, state="up")
-        kernel.route("add", dst=f"{GATEWAY}/32", oif=cable, scope=LINK_SCOPE)
-        kernel.route("add", dst="default", gateway=GATEWAY, oif=cable)
+            self._kernel.link("set", index=if_nametoindex(end), state="up", arp=False)
+        self._kernel.route("add", dst="0.0.0.0/0", oif=if_nametoindex(name), scope=LINK_SCOPE, table=table)
 
 
 def address(number: int) -> str:
@@ -142,6 +140,10 @@ def address(number: int) -> str:
 
 def _cable(number: int) -> str:
     return f"host-{number}"
+
+
+def _is_there(device: str) -> bool:
+    return any(name == device for _, name in if_nameindex())
 
 
 def _far_end(name: str) -> str:

@@ -38,6 +38,8 @@ def before_scenario(context, scenario):
 
 def after_scenario(context, scenario):
     """Gather evidence of a failure while it can still be seen, clean up, and write the verdict down."""
+    if "world" not in context:
+        return  # stopped, or failed, before it had one: after_feature accounts for it
     world, trouble = context.world, None
     if context.recorder.failing(scenario):
         collect(world.cluster, world.evidence, context.begun, error=raised_in(scenario))

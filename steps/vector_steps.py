@@ -15,6 +15,7 @@ from support.application import samples
 from support.application.entries import EntryStore
 from support.application.identity import vector_extension
 from support.application.search import distance
+from support.application.vectors import dialect_of
 from support.checkers.plans import went_by_index
 from support.checkers.recall import answers_are_in_order, recall
 from support.cluster.rollcall import ask_each
@@ -41,19 +42,19 @@ def step_same_extension(context):
     assert_that(answers, equal_to(dict.fromkeys(answers, expected)), "the vector extension of each member")
 
 
-@when("the write endpoint computes the {metric} distance from {one} to {other}")
+@when("the {metric} distance from {one} to {other} is computed by the write endpoint")
 def step_distance_on_write(context, metric, one, other):
-    """Computed by the server that the write endpoint leads to."""
+    """By the server that the write endpoint leads to."""
     write = context.world.cluster.write
-    context.world.scene["distances"] = {write.name: distance(write, metric, one, other)}
+    context.world.scene["distances"] = {write.name: distance(write, dialect_of(write), metric, one, other)}
 
 
-@when("every member computes the {metric} distance from {one} to {other}")
+@when("the {metric} distance from {one} to {other} is computed by every member")
 def step_distance_on_members(context, metric, one, other):
-    """Computed by each member, past the proxy."""
-    cluster = context.world.cluster
+    """By each member, past the proxy."""
+    cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
     context.world.scene["distances"] = ask_each(
-        cluster.members, lambda name: distance(cluster.of_member(name), metric, one, other)
+        cluster.members, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
     )
 
 

@@ -146,8 +146,8 @@ def test_a_search_without_its_index_says_so(database: sql.Endpoint, namespace: s
 
 
 def test_distances_by_hand(database: sql.Endpoint) -> None:
-    assert distance(database, "cosine", "[3, 4]", "[4, 3]") == pytest.approx(0.04)
-    assert distance(database, "Euclidean", "[1, 2, 3]", "[3, 5, 9]") == pytest.approx(7)
+    assert distance(database, PGVECTOR, "cosine", "[3, 4]", "[4, 3]") == pytest.approx(0.04)
+    assert distance(database, PGVECTOR, "Euclidean", "[1, 2, 3]", "[3, 5, 9]") == pytest.approx(7)
 
 
 def test_what_a_server_says_of_itself(database: sql.Endpoint, postgres: sql.Endpoint) -> None:

@@ -21,7 +21,7 @@ Feature: The application reaches its database
 
   @id.CL-02 @vector
   Scenario Outline: The <metric> distance from <one> to <other> is computed right by <servers>
-    When <servers> computes the <metric> distance from <one> to <other>
+    When the <metric> distance from <one> to <other> is computed by <servers>
     Then the answer is <distance>
 
     Examples: by hand, through the write endpoint

@@ -74,9 +74,8 @@ class Search:
         return {"namespace": namespace, "sought": self.dialect.literal(sought), "count": count}
 
 
-def distance(where: sql.Endpoint | sql.Session, metric: str, one: str, other: str) -> float:
+def distance(where: sql.Endpoint | sql.Session, dialect: VectorDialect, metric: str, one: str, other: str) -> float:
     """How far two vectors in text form are apart, computed by that server; `metric` is "cosine" or "Euclidean"."""
-    dialect = dialect_of(where)
     operator = {"cosine": dialect.cosine, "Euclidean": dialect.euclidean}[metric]
     statement = f"SELECT %s::{dialect.type} {operator} %s::{dialect.type}"
     return float(sql.value(where, statement, [one, other]))

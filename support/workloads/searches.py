@@ -1,5 +1,6 @@
 """One client that searches for the nearest entries again and again over one session."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,9 +34,9 @@ class Searches:
     dialect: VectorDialect
 
     @property
-    def origins(self) -> list[list[str]]:
-        """For each search: the namespaces of what was found, in its order; nothing where it was refused."""
-        return [[found.namespace for found in one.value or ()] for one in self.history.of(action=SEARCH)]
+    def origins(self) -> list[dict[str, int]]:
+        """For each search: how many of what was found are of which namespace; none where it was refused."""
+        return [dict(Counter(found.namespace for found in one.value or ())) for one in self.history.of(action=SEARCH)]
 
     @property
     def answers(self) -> list[tuple[Sequence[float], list[tuple[str, float]]]]:

@@ -30,13 +30,14 @@ def conclude(
     and the status come from the journal alone. `again`: it was concluded before, and is in the history.
     """
     record = read(journal)
+    console.show_cursor()  # a behave that was killed in mid-line has left it hidden
+    show(record, console)  # at once: rendering takes a second or two
     try:
         settle(results, record, redactor)
         report = render(results, record, output, history, again=again)
         where = f"report: {report.dashboard} (every scenario: {report.tree})"
     except (AcceptError, OSError, ValueError) as error:
         where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"
-    show(record, console)
     console.print(where, markup=False, soft_wrap=True)
     console.print(counts_line(record), markup=False)
     return exit_status(record)

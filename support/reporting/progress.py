@@ -5,10 +5,13 @@ starts and one when it ends.
 """
 
 import sys
+import time
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
-from rich.status import Status
+from rich.spinner import Spinner
+from rich.text import Text
 
 from support.reporting.scenario import Scenario
 from support.reporting.verdict import ScenarioResult, Verdict
@@ -35,24 +38,35 @@ class Progress:
         self._total = total
         self._started = self._ended = self._failed = 0
         self._running: Scenario | None = None
-        self._status: Status | None = None
+        self._since = 0.0
+        self._spinner = Spinner("dots")
+        # behave swaps sys.stdout for each step: rich must not swap it as well
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._line,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def started(self, scenario: Scenario) -> None:
         """A scenario begins."""
         self._started += 1
-        self._running = scenario
-        number = self._started
-        if not self._console.is_terminal:
-            self._console.print(f"[{number}/{self._total}] {_title(scenario)} ...", markup=False, soft_wrap=True)
-            return
-        failed = f", [red]{self._failed} failed[/]" if self._failed else ""
-        line = f"{number} of {self._total}{failed}: {escape(_title(scenario))}"
-        if self._status is None:
-            self._status = Status(line, console=self._console)
-            # behave swaps sys.stdout for each step; rich must not swap it as well
-            self._status._live._redirect_stdout = self._status._live._redirect_stderr = False
-            self._status.start()
-        self._status.update(line)
+        self._running, self._since = scenario, time.monotonic()
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.refresh()
+        else:
+            line = f"[{self._started}/{self._total}] {_title(scenario)} ..."
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _line(self) -> Spinner:
+        title = _title(self._running) if self._running else ""
+        failed = f", {self._failed} failed" if self._failed else ""
+        text = f"{self._started} of {self._total}{failed} · {time.monotonic() - self._since:.0f} s · {title}"
+        self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
+        return self._spinner
 
     def ended(self, result: ScenarioResult) -> None:
         """A scenario has its verdict."""
@@ -77,9 +91,7 @@ class Progress:
 
     def close(self) -> None:
         """Give the terminal back."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._live.stop()
 
     def _reason(self, result: ScenarioResult) -> None:
         if result.reason:

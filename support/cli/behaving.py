@@ -17,7 +17,7 @@ from support.errors import NothingJudged, UsageError
 from support.waiting import NotYet, eventually
 
 BEHAVE = (sys.executable, "-m", "behave")
-STOPS_WITHIN = 2.5  # seconds to behave after Ctrl-C; the whole program has 5
+STOPS_WITHIN = 2.0  # seconds to behave after Ctrl-C; the whole program has 5
 
 
 @dataclass(frozen=True)

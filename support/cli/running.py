@@ -3,8 +3,9 @@
 import json
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,6 @@ from support.settings import Settings
 from support.suite import begin_run
 
 FORMATTER = "allure_behave.formatter:AllureFormatter"
-
-Inside = Callable[[Sequence[str]], Sequence[str]]
-"""Makes the command that runs a command where the target can be reached."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,17 @@ class Order:
             raise UsageError("--keep is for a cluster that the run itself boots")
 
 
+@dataclass(frozen=True)
+class Target:
+    """The cluster to test."""
+
+    topology: Topology
+    inside: Callable[[Sequence[str]], Sequence[str]] = list
+    """Makes the command that runs a command where the cluster can be reached."""
+    end: Callable[[], None] = lambda: None
+    """Ends the cluster where it is the run's own; harmless when repeated."""
+
+
 def carry_out(order: Order) -> int:
     """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand."""
     planned = behaving.plan_selection(order.selection)
@@ -61,14 +70,17 @@ def carry_out(order: Order) -> int:
     with ExitStack() as cleanup, behaving.interruptible():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
         place = clusters.kept(f"run-{run.id}") if order.keep else Kept(run.directory)
-        topology, inside = _target(order, place, cleanup)
-        _require(order.required, topology)
-        topology.save(run.topology)
-        to_its_end = _run_scenarios(order, run, inside)
-        status = report.of_run(run, topology)
+        target = _target(order, place)
+        cleanup.callback(target.end)
+        _require(order.required, target.topology)
+        target.topology.save(run.topology)
+        to_its_end = _run_scenarios(order, run, target)
         if order.keep and to_its_end:
-            _hold(place, topology)
-        return status
+            status = report.of_run(run, target.topology)
+            _hold(place, target.topology)
+            return status
+        with _meanwhile(target.end):
+            return report.of_run(run, target.topology)
 
 
 def _begin(order: Order) -> Run:
@@ -79,17 +91,16 @@ def _begin(order: Order) -> Run:
     return run
 
 
-def _target(order: Order, place: Kept, cleanup: ExitStack) -> tuple[Topology, Inside]:
-    """The cluster to test, and the way to where it can be reached. One of our own is booted in `place`."""
+def _target(order: Order, place: Kept) -> Target:
+    """The cluster that was ordered. One of our own is booted in `place`."""
     if order.cluster is not None:
         place = order.cluster
-        return place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv))
+        return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
     if order.settings.external:
-        return external.describe(order.settings), list
+        return Target(external.describe(order.settings))
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stand, topology = boot_cluster(order.settings, place.directory, Progress())
-    cleanup.callback(stand.close)
-    return topology, list
+    return Target(topology, end=stand.close)
 
 
 def _require(required: frozenset[str], topology: Topology) -> None:
@@ -97,16 +108,27 @@ def _require(required: frozenset[str], topology: Topology) -> None:
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 
 
-def _run_scenarios(order: Order, run: Run, inside: Inside) -> bool:
+def _run_scenarios(order: Order, run: Run, target: Target) -> bool:
     """Run behave; whether to its end, and not to a Ctrl-C."""
     formatter = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
     behave = [*behaving.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *order.selection.arguments]
     try:
-        behaving.run(inside(behave), _as_variables(order.said))
+        behaving.run(target.inside(behave), _as_variables(order.said))
     except KeyboardInterrupt:
         say("stopped; this is what was done so far:")
         return False
     return True
+
+
+@contextmanager
+def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
+    """Do something else at the same time; both are done at the end."""
+    other = threading.Thread(target=action)
+    other.start()
+    try:
+        yield
+    finally:
+        other.join()
 
 
 def _as_variables(said: Mapping[str, Any]) -> dict[str, str]:

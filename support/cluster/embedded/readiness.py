@@ -23,10 +23,10 @@ def require_quorum(cluster: Cluster) -> None:
 
 
 def require_streaming(cluster: Cluster, replica: str) -> None:
-    """A replica streams from the leader."""
-    states = {member.name: member.state for member in cluster.view().replicas}
-    if states.get(replica) != "streaming":
-        raise NotYet(f"{replica} is {states.get(replica, 'unknown to Patroni')}")
+    """A replica streams from the leader; by its own word, which is newer than what it has told the others."""
+    status = cluster.patroni(replica).status()
+    if status.get("replication_state") != "streaming":
+        raise NotYet(f"its PostgreSQL is {status.get('state', 'in an unknown state')}")
 
 
 def require_synchronous_standby(cluster: Cluster) -> str:

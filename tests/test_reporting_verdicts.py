@@ -61,6 +61,15 @@ def test_an_error_after_a_scenario_is_not_passed(tmp_path: Path) -> None:
     assert exit_status(ran.record) == 1
 
 
+@pytest.mark.parametrize("error", ["OSError('the world stays open')", "KeyboardInterrupt"])
+def test_an_error_after_a_scenario_hides_no_broken_promise(tmp_path: Path, error: str) -> None:
+    hooks = f"def in_after_scenario(context, scenario): raise {error}"
+    ran = run_feature(tmp_path, ONE.format(steps="Then it is 7"), hooks=hooks)
+    assert [result.verdict for result in ran.record.results] == [Verdict.BROKEN]
+    assert ran.settled()["The answer is right"]["status"] == "failed"
+    assert exit_status(ran.record) == 1
+
+
 def test_a_world_that_does_not_close_is_an_error(tmp_path: Path) -> None:
     hooks = "def in_after_scenario(context, scenario): return OSError('rows are left')"
     ran = run_feature(tmp_path, ONE.format(steps="Then it is 42"), hooks=hooks)

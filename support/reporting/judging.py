@@ -36,11 +36,11 @@ class Judgement:
 
 def judge(scenario: Any) -> Judgement | None:
     """The verdict on a `behave.model.Scenario` as it is now; None where the user stopped it half-way."""
-    if scenario.hook_failed:
-        return _hook_failed(scenario)
     for step in scenario.all_steps:
         if step.status.has_failed() or step.status.name in _UNWRITTEN:
             return _step_failed(step)
+    if scenario.hook_failed:
+        return _hook_failed(scenario)
     if scenario.status.name == "cleanup_error":
         return Judgement(Verdict.ERROR, "cleaning up after the scenario failed")
     if scenario.should_skip:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from support.errors import NotAvailable
@@ -77,6 +76,15 @@ def begin(
     user: int | None = None,
 ) -> int:
     """Fork a process that enters a stand and does `act` in its worker; returns its pid."""
+    return _fork(lambda: act(enter(kind, directory, publish)), user)
+
+
+def as_user(user: int, act: Callable[[], object]) -> int:
+    """Do `act` in a process of that user; returns its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(_fork(act, user), 0)[1])
+
+
+def _fork(act: Callable[[], object], user: int | None) -> int:
     if pid := os.fork():
         return pid
     status = 1
@@ -84,7 +92,7 @@ def begin(
     try:
         if user is not None:
             become(user)
-        act(enter(kind, directory, publish))
+        act()
         status = 0
     except SystemExit as wanted:
         status = int(wanted.code or 0)
@@ -111,8 +119,3 @@ def directory_of(user: int) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def descendants(pid: int) -> list[psutil.Process]:
-    """All processes below `pid`."""
-    return psutil.Process(pid).children(recursive=True)

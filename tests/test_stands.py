@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stands import NOBODY, await_death, begin, directory_of, living_stand, on_a_stand, reach
+from stands import NOBODY, as_user, await_death, begin, directory_of, living_stand, on_a_stand, reach, require
 
 from support.errors import NotAvailable, ProcessFailed, UsageError
 from support.hosts import Host, Process, Stand, attach, enter, probe, reentry_argv, stale, why_not_namespaces
@@ -33,6 +33,16 @@ def host(stand: Stand) -> Host:
 
 def test_the_probe_gives_a_reason_exactly_when_it_chooses_loopback() -> None:
     assert probe() == ("loopback" if why_not_namespaces() else "namespaces")
+
+
+def test_where_namespaces_are_forbidden_the_probe_says_why() -> None:
+    require("namespaces")
+    script = "from support.hosts import probe, why_not_namespaces as why; print(probe(), why())"
+    forbid = 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", sys.executable, "-c", script]
+    probed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert probed.stdout.startswith("loopback no namespaces here: [Errno 28] unshare: No space left on device; ")
+    assert probed.stdout.rstrip().endswith("sudo sysctl user.max_user_namespaces=10000")
 
 
 def test_a_program_runs_as_an_ordinary_user_in_its_host_directory(host: Host) -> None:
@@ -245,22 +255,35 @@ def test_a_stand_can_be_ended_from_outside(kind: str, tmp_path: Path) -> None:
 
 @KINDS
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user already: every other test here is this one")
-def test_an_ordinary_user_can_do_the_same(kind: str) -> None:
-    def act(stand: Stand) -> None:
-        with stand:
-            host = stand.add_host("member-1", 11)
-            program = host.add("sleep", DOUBLE_FORKED)
-            program.start()
-            assert int(host.run(["id", "-u"]).stdout) > 0
-            host.power_off()
-            host.power_on()
-            assert program.pid is not None
-            program.kill()
-            reenter = subprocess.run(reentry_argv(stand.directory, ["true"]))
-            assert reenter.returncode == 0
+class TestOrdinaryUser:
+    """All of it works without being root."""
 
-    with directory_of(NOBODY) as directory:
-        assert on_a_stand(kind, directory, act, user=NOBODY) == 0
+    def test_in_the_worker(self, kind: str) -> None:
+        def act(stand: Stand) -> None:
+            with stand:
+                host = stand.add_host("member-1", 11)
+                program = host.add("sleep", DOUBLE_FORKED)
+                program.start()
+                assert int(host.run(["id", "-u"]).stdout) > 0
+                host.power_off()
+                host.power_on()
+                assert program.pid is not None
+                program.kill()
+                assert program.pid is None
+
+        with directory_of(NOBODY) as directory:
+            assert on_a_stand(kind, directory, act, user=NOBODY) == 0
+
+    def test_from_outside(self, kind: str) -> None:
+        def act() -> None:
+            os.chdir("/")
+            with living_stand(kind, directory) as stand:
+                host = stand.add_host("member-1", 11)
+                assert int(host.run(["id", "-u"]).stdout) > 0
+                subprocess.run(reentry_argv(directory, ["true"]), check=True)
+
+        with directory_of(NOBODY) as directory:
+            assert as_user(NOBODY, act) == 0
 
 
 def test_a_host_is_declared_once_and_sensibly(stand: Stand, host: Host) -> None:

@@ -4,12 +4,17 @@ import os
 from functools import cache
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
 from support.hosts import kernel
+from support.hosts.switch import kernel_routes
 from support.waiting import describe
 
 NAMESPACES, LOOPBACK = "namespaces", "loopback"
+SWITCHES = (  # a setting, the value that forbids namespaces, and one that allows them
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("user.max_user_namespaces", "0", "10000"),
+)
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
 def probe() -> str:
@@ -20,6 +25,7 @@ def probe() -> str:
 @cache
 def why_not_namespaces() -> str | None:
     """What failed when namespaces were tried here, and what may help; None when they work."""
+    kernel_routes().close()  # imported here, it is there in every process forked later
     try:
         os.waitpid(kernel.fork_told(_try), 0)
     except OSError as refused:
@@ -38,18 +44,17 @@ def _try_machine() -> None:
     kernel.keep_mounts_private()
     kernel.mount("proc", "/proc")
     kernel.mount("tmpfs", "/dev/shm")
-    with IPRoute() as routes:
+    with kernel_routes() as routes:
         routes.link("add", ifname="probe", kind="veth", peer={"ifname": "probed"})
     kernel.own_user_namespace(1000, 1000)
 
 
 def _advice() -> str:
     """What the user can change, where the cause is a known one."""
-    kernel_settings = Path("/proc/sys/kernel")
-    for setting, closed in (("apparmor_restrict_unprivileged_userns", "1"), ("unprivileged_userns_clone", "0")):
-        file = kernel_settings / setting
+    for setting, closed, open_ in SWITCHES:
+        file = Path("/proc/sys", *setting.split("."))
         if file.exists() and file.read_text().strip() == closed:
-            return f"; to allow them: sudo sysctl kernel.{setting}={1 - int(closed)}"
-    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+            return f"; to allow them: sudo sysctl {setting}={open_}"
+    if any(map(os.path.exists, CONTAINER_MARKS)):
         return "; to allow them start the container with --privileged"
     return ""

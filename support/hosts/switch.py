@@ -10,8 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from socket import if_nameindex, if_nametoindex
-
-from pyroute2 import IPRoute
+from typing import Any
 
 NETWORK, STAND_NUMBER = "10.77.0", 1
 GATEWAY = "169.254.1.1"  # the switch's end of every cable
@@ -60,7 +59,7 @@ class Switch:
 
     def __init__(self) -> None:
         self._here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._kernel = IPRoute()
+        self._kernel = kernel_routes()
         self._detours: set[Detour] = set()
         self._kernel.link("set", index=LOOPBACK, state="up")
         self._kernel.addr("add", index=LOOPBACK, address=address(STAND_NUMBER), prefixlen=32)
@@ -75,7 +74,7 @@ class Switch:
     def lay_cable(self, number: int) -> None:
         """Connect this process, alone on a host of its own, with the switch, and set up the host's network."""
         far_end = {"ifname": _cable(number), "net_ns_fd": self._here}
-        with IPRoute() as kernel:
+        with kernel_routes() as kernel:
             kernel.link("add", ifname="eth0", kind="veth", peer=far_end)
             kernel.link("set", index=LOOPBACK, state="up")
             cable = if_nametoindex("eth0")
@@ -131,6 +130,16 @@ class Switch:
         for end in (_far_end(name), name):
             self._kernel.link("set", index=if_nametoindex(end), state="up", arp=False)
         self._kernel.route("add", dst="0.0.0.0/0", oif=if_nametoindex(name), scope=LINK_SCOPE, table=table)
+
+
+def kernel_routes() -> Any:
+    """An IPRoute: a line to the kernel about this network namespace.
+
+    Its package takes a tenth of a second to import; who makes no stand does not wait for it.
+    """
+    from pyroute2 import IPRoute
+
+    return IPRoute()
 
 
 def address(number: int) -> str:

@@ -5,12 +5,13 @@ from behave import then, when
 from support.checkers.lag import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
 from support.checkers.percentiles import durations, percentile_is_under
 from support.timeouts import VISIBLE
+from support.workloads.cache_speed import CACHED
 from support.workloads.lag import write_markers_and_watch
 from support.workloads.ledger import APPEND
 from support.workloads.reads import READ
 from support.workloads.searches import SEARCH
 
-ACTIONS = {"reads": READ, "searches": SEARCH}
+ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED}
 
 
 @then("{share:d} in 100 {operations} took under {milliseconds:g} ms")

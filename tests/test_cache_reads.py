@@ -224,7 +224,7 @@ def test_processes_that_miss_at_once_share_one_load(server, leases):
 
 
 def test_a_reader_does_not_wait_for_ever_for_one_who_died(leases, database):
-    leases.claim(["k"], "of a process that was killed")
+    leases.look(["k"], "of a process that was killed")
     begun = time.monotonic()
     assert value_of(CacheAside(leases, 3 * LEASE), database)[0] == "value"
     assert time.monotonic() - begun < LEASE + 0.5
@@ -233,7 +233,7 @@ def test_a_reader_does_not_wait_for_ever_for_one_who_died(leases, database):
 
 def test_patience_bounds_the_wait_for_a_load_that_hangs(server, leases, database):
     long_lease = leases_on(server.port, lease=20)
-    long_lease.claim(["k"], "of a load that hangs")
+    long_lease.look(["k"], "of a load that hangs")
     begun = time.monotonic()
     assert value_of(CacheAside(long_lease, 0.3), database) == ("value", Source.DATABASE)
     assert time.monotonic() - begun < 1

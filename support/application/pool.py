@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
@@ -13,13 +14,14 @@ T = TypeVar("T")
 
 
 class SessionPool:
-    """Lends sessions of one endpoint, `size` at most at a time; safe to use from many threads.
+    """Lends sessions, `size` at most at a time; safe to use from many threads. `source` is the endpoint to log in to,
+    or what opens a session in autocommit mode.
 
     A session is asked for a sign of life before it is lent: one round trip, against a login that takes tens.
     """
 
-    def __init__(self, endpoint: sql.Endpoint, size: int = 4) -> None:
-        self._endpoint = endpoint
+    def __init__(self, source: sql.Endpoint | Callable[[], sql.Session], size: int = 4) -> None:
+        self._connect = source if callable(source) else partial(sql.connect, source, autocommit=True)
         self._idle: list[sql.Session] = []
         self._lock = threading.Lock()
         self._places = threading.Semaphore(size)
@@ -56,7 +58,7 @@ class SessionPool:
             if _lives(kept):
                 return kept
             kept.close()
-        return sql.connect(self._endpoint, autocommit=True)
+        return self._connect()
 
     def _pop(self) -> sql.Session | None:
         with self._lock:

@@ -19,7 +19,9 @@ _STATEMENT = "UPDATE memory_entries SET value = %s WHERE namespace = %s AND key 
 OPEN = 0.1
 """Seconds for which a transaction stays open before it is taken back."""
 KEY = "entry"
-"""The one entry of these workloads; "old" is its first value."""
+"""The one entry of these workloads."""
+ENTRIES = ("written", "updated", "deleted")
+"""The entries that transactions change, each in one way."""
 
 
 def late_fill(clients: Sequence[CacheClient], namespace: str, change: Callable[[Recorder], object]) -> History:
@@ -43,9 +45,11 @@ def late_fill(clients: Sequence[CacheClient], namespace: str, change: Callable[[
     return history
 
 
-def crowd(clients: Sequence[CacheClient], namespace: str, readers: int) -> History:
-    """So many readers, spread over the clients, ask at once for an entry that is not cached."""
+def crowd(clients: Sequence[CacheClient], namespace: str, *, readers: int, delay: float) -> History:
+    """So many readers, spread over the clients, ask for the entry at once; the database is `delay` seconds late."""
     history = History()
+    for client in clients:
+        client.sessions.delay = delay
     recorders = [Recorder(history, number, clients[number % len(clients)], namespace) for number in range(readers)]
     together([partial(one.read, KEY) for one in recorders])
     return history
@@ -88,8 +92,7 @@ def past_the_cache(recorder: Recorder, session: sql.Session, namespace: str, val
 def rolled_back_while_read(clients: Sequence[CacheClient], namespace: str, rounds: int) -> History:
     """Every client reads the entries all the time, while one changes them in transactions and takes each back."""
     history, done = History(), threading.Event()
-    keys = ["written", "updated", "deleted"]
-    for key in keys:
+    for key in ENTRIES:
         clients[0].repository.write(namespace, key, "kept")
 
     def undo() -> None:
@@ -99,7 +102,7 @@ def rolled_back_while_read(clients: Sequence[CacheClient], namespace: str, round
         done.set()
 
     readers = [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]
-    together([undo, *(partial(_read_until, done, one, keys) for one in readers)])
+    together([undo, *(partial(_read_until, done, one, ENTRIES) for one in readers)])
     return history
 
 
@@ -112,7 +115,7 @@ def _roll_back(history: History, client: CacheClient, namespace: str, draft: str
         transaction.delete(namespace, "deleted")
         pause(OPEN)
         raise TakenBack
-    for key, value in (("written", draft), ("updated", draft), ("deleted", None)):
+    for key, value in zip(ENTRIES, (draft, draft, None), strict=True):
         recorder.note("rollback", key, value, begun)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from support.application.cache import CacheRepository, Question, Read
 from support.application.entries import DIMENSIONS
+from support.workloads.cache_clients import CacheClient
 
 VALUES: dict[str, Callable[[], Any]] = {
     "text": lambda: "plain text",
@@ -43,15 +44,9 @@ VALUES: dict[str, Callable[[], Any]] = {
 """What the report calls it -> makes one."""
 
 
-def read_twice(cache: CacheRepository, namespace: str, kinds: Sequence[str]) -> tuple[dict[str, Read], dict[str, Read]]:
-    """Ask for a value of each kind as the answer of a query, twice: what the first and the second time gave."""
-    first, second = ({kind: ask(cache, namespace, kind) for kind in kinds} for _ in range(2))
-    return first, second
-
-
-def ask(cache: CacheRepository, namespace: str, kind: str) -> Read:
-    """The answer to a question whose answer is a value of that kind."""
-    return cache.fetch(Question(namespace, "values", (kind,)), VALUES[kind])
+def ask_each(client: CacheClient, namespace: str, kinds: Sequence[str]) -> dict[str, Read]:
+    """The answers to questions of which each is answered with a value of one kind."""
+    return {kind: client.repository.fetch(Question(namespace, "values", (kind,)), VALUES[kind]) for kind in kinds}
 
 
 _NAMES = ["a", "a:b", "a b", "a,b", 'a","b', "a\\", "", "entry", "*", "ä"]
@@ -76,11 +71,25 @@ _PARAMETERS: list[tuple[Any, ...]] = [
 ]
 
 
-def similar_questions(namespaces: Sequence[str]) -> list[Question]:
-    """Questions of which any two differ in namespace, table or parameters, and no two should share a key."""
+def similar_questions(namespace: str) -> list[Question]:
+    """Questions of which any two differ in namespace, table or parameters, and no two may share a key."""
+    namespaces = [namespace, f"{namespace}a", f"{namespace}:a"]
     return [Question(*parts) for parts in product(namespaces, _NAMES, _PARAMETERS)]
 
 
 def answers_of(cache: CacheRepository, questions: Sequence[Question]) -> dict[str, Read]:
     """What is answered to each question, whose right answer is its own text."""
     return {repr(question): cache.fetch(question, partial(repr, question)) for question in questions}
+
+
+def similar_entries(namespaces: Sequence[str]) -> list[tuple[str, str]]:
+    """A namespace and a key each; many are the same text when the two are joined, by whatever."""
+    keys = ["a", ":a", "a:a", "-a", "-a:a", "-a:a:a", "", ":", "a:", "\\a", "a,a", '"a"']
+    return [(namespace, key) for namespace in namespaces for key in keys]
+
+
+def store_and_read(clients: Sequence[CacheClient], names: Sequence[tuple[str, str]]) -> list[dict[str, Read]]:
+    """The first client writes each entry, with its own name as its value; what every client then reads."""
+    for name in names:
+        clients[0].repository.write(*name, repr(name))
+    return [{repr(name): client.repository.read(*name) for name in names} for client in clients]

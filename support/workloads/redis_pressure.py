@@ -1,12 +1,15 @@
 """More keys than Redis has memory for."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
 
+from support.application.cache import Source
 from support.cluster.redis_facts import RedisFacts, facts_of
 from support.errors import NothingProved
+from support.workloads.cache_clients import CacheClient
 
 _VALUE = 64 * 1024  # bytes of one value
 _CHUNK = 32  # values in one round trip: 2 MB
@@ -24,6 +27,8 @@ class Pressure:
     """How many keys were written."""
     refused: int
     """How many of them were refused."""
+    refusal: str
+    """What was said to the first that was."""
 
     @property
     def evicted(self) -> int:
@@ -35,20 +40,29 @@ def fill(client: redis.Redis, prefix: str) -> Pressure:
     before = facts_of(client)
     if not 0 < before.memory_limit <= _MOST:
         raise NothingProved(f"the memory limit ({before}) is none that can be reached within {_MOST / 2**20:.0f} MB")
-    value, refused = secrets.token_bytes(_VALUE), 0
+    value, refusals = secrets.token_bytes(_VALUE), list[str]()
     stored = before.memory_limit * 3 // 2 // _VALUE
     for first in range(0, stored, _CHUNK):
         pipeline = client.pipeline(transaction=False)
         for number in range(first, min(first + _CHUNK, stored)):
             pipeline.set(f"{prefix}-pressure-{number}", value, ex=_LIVES)
-        refused += sum(isinstance(answer, redis.RedisError) for answer in pipeline.execute(raise_on_error=False))
-    return Pressure(before, facts_of(client), stored, refused)
+        answers = pipeline.execute(raise_on_error=False)
+        refusals += [str(answer) for answer in answers if isinstance(answer, redis.RedisError)]
+    return Pressure(before, facts_of(client), stored, len(refusals), refusals[0] if refusals else "nothing")
 
 
 def release(client: redis.Redis, prefix: str) -> None:
     """Delete what `fill` stored."""
     for key in client.scan_iter(match=f"{prefix}-pressure-*", count=1000):
         client.unlink(key)
+
+
+def hits_of_new_entries(clients: Sequence[CacheClient], namespace: str, count: int) -> int:
+    """How many of so many new entries, written by the first client, are hits for the last."""
+    values = {f"entry {number}": "value" for number in range(count)}
+    clients[0].repository.write_many(namespace, values)
+    reads = clients[-1].repository.read_many(namespace, list(values))
+    return sum(read.source is Source.CACHE and read.value == "value" for read in reads.values())
 
 
 def takes_a_write(client: redis.Redis, prefix: str) -> bool:

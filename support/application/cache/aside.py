@@ -35,15 +35,15 @@ class CacheAside:
 
     def _read_through(self, asked: list[str], load: Load, reads: dict[str, Read]) -> None:
         """Add to `reads` what can be had through the cache. Raises Unavailable when Redis leaves us half-way."""
-        reads.update(self._hits(self._leases.get(asked)))
         token = secrets.token_hex(8)
         give_up, wait = time.monotonic() + self._patience, FIRST_POLL
         while missing := [key for key in asked if key not in reads]:
-            claimed = self._leases.claim(missing, token)
-            reads.update(self._hits(claimed.found))
-            if claimed.leased:
-                self._load_leased(claimed.leased, token, load, reads)
-            if not claimed.busy or time.monotonic() > give_up:
+            looked = self._leases.look(missing, token)
+            reads.update(self._hits(looked.found))
+            if looked.leased:
+                self._load_leased(looked.leased, token, load, reads)
+            unreadable = looked.found.keys() - reads.keys()  # dropped by now
+            if not (looked.busy or unreadable) or time.monotonic() > give_up:
                 return
             pause(wait)
             wait = min(wait * 1.5, LONGEST_POLL)

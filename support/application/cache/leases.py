@@ -18,7 +18,7 @@ import redis
 
 from support.application.cache.breaker import Breaker
 
-_CLAIM = """
+_LOOK = """
 local states = {}
 for i = 1, #KEYS, 2 do
   local value, holder = redis.call('GET', KEYS[i]), redis.call('GET', KEYS[i + 1])
@@ -61,25 +61,25 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """What came of asking for the lease of each of some keys."""
+class Looked:
+    """What came of looking for some keys."""
 
     found: dict[str, bytes]
-    """Has a value by now."""
+    """Has a value."""
     leased: list[str]
-    """Ours to load and to fill."""
+    """Has none; the lease is ours now: to load and to fill."""
     busy: list[str]
-    """Somebody else is loading it."""
+    """Has none; somebody else is loading it."""
     reserved: list[str]
-    """A writer is about to commit: nobody may fill it."""
+    """Has none; a writer is about to commit, and nobody may fill it."""
 
 
 class Leases:
     """Values and leases of one application process. Safe to share between threads. Times are in seconds.
 
-    Every method raises Unavailable when Redis is down, frozen, full, or refuses. A change of which we then cannot
-    tell whether it was made is a debt: its keys are dropped before anything is read again. A debt is forgotten after
-    `staleness_bound`, when nothing that was in Redis before can be there any more.
+    Every method raises Unavailable when Redis is down, frozen, full, or refuses. What was to be dropped then, and what
+    may have been changed, we cannot tell, is a debt: those keys are dropped before anything else is asked. A debt is
+    forgotten after `staleness_bound`, when nothing that was in Redis before can be there any more.
     """
 
     def __init__(
@@ -88,25 +88,17 @@ class Leases:
         self._client, self._breaker = client, breaker
         self._milliseconds = {"ttl": round(time_to_live * 1000), "lease": round(lease * 1000)}
         self._staleness_bound = staleness_bound
-        self._claim, self._put, self._reserve = map(client.register_script, (_CLAIM, _PUT, _RESERVE))
+        self._look, self._put, self._reserve = map(client.register_script, (_LOOK, _PUT, _RESERVE))
         self._debts: dict[str, float] = {}  # key -> when it is forgotten; the oldest first
         self._lock = threading.Lock()
 
-    def get(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values that are there, in one round trip."""
-        if not keys:
-            return {}
-        with self._asking() as client:
-            found = client.mget(keys)
-        return {key: value for key, value in zip(keys, found, strict=True) if isinstance(value, bytes)}
-
-    def claim(self, keys: Sequence[str], token: str) -> Claimed:
-        """Take the lease of each key that has neither a value nor a lease."""
-        with self._asking(changing=keys):
-            states = self._claim(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        """The values that are there, and the lease of each key that has neither a value nor a lease."""
+        with self._asking(keys):
+            states = self._look(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
         answers = list(zip(keys, states, strict=True))
         leased, busy, reserved = ([key for key, one in answers if one == s] for s in (_LEASED, _BUSY, _RESERVED))
-        return Claimed({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy, reserved)
+        return Looked({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy, reserved)
 
     def fill(self, values: Mapping[str, bytes], token: str) -> None:
         """Put loaded values in, each only if our lease on it still stands."""
@@ -114,7 +106,7 @@ class Leases:
 
     def reserve(self, keys: Sequence[str], token: str) -> None:
         """Before a commit: drop the old values, and let nobody fill these keys until `settle`."""
-        with self._asking(changing=keys):
+        with self._asking(keys, required=True):
             self._reserve(_with_leases(keys), [f"w{token}", self._milliseconds["lease"]])
 
     def settle(self, values: Mapping[str, bytes | None], token: str) -> None:
@@ -123,31 +115,31 @@ class Leases:
 
     def drop(self, keys: Sequence[str]) -> None:
         """Drop values and leases."""
-        with self._asking(changing=keys) as client:
-            client.unlink(*_with_leases(keys))
+        with self._asking(keys, required=True):
+            self._client.unlink(*_with_leases(keys))
 
     def _put_in(self, values: Mapping[str, bytes | None], holder: str, how: str) -> None:
         times = self._milliseconds
         contents = [value or b"" for value in values.values()]
-        with self._asking(changing=values):
+        with self._asking(values, required=how == "settle"):
             self._put(_with_leases(values), [holder, times["ttl"], times["lease"], how, *contents])
 
     @contextmanager
-    def _asking(self, changing: Iterable[str] = ()) -> Iterator[redis.Redis]:
+    def _asking(self, keys: Iterable[str], *, required: bool = False) -> Iterator[None]:
+        """Around a request that changes these keys; whether it is `required`, so that it is owed if it is not sent."""
+        if not self._breaker.admits():
+            if required:
+                self._owe(keys)
+            raise Unavailable("Redis did not answer a moment ago")
         try:
-            if not self._breaker.admits():
-                raise Unavailable("Redis did not answer a moment ago")
             self._pay()
-            yield self._client
+            yield
         except redis.RedisError as error:
-            self._owe(changing)
+            self._owe(keys)
             if isinstance(error, redis.ConnectionError | redis.TimeoutError):
                 self._breaker.failed()
                 self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead as well
             raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
-        except Unavailable:
-            self._owe(changing)
-            raise
         self._breaker.succeeded()
 
     def _owe(self, keys: Iterable[str]) -> None:

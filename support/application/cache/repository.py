@@ -15,7 +15,8 @@ from support.application.cache.breaker import Breaker
 from support.application.cache.codec import encode
 from support.application.cache.interface import Means, Question, Read
 from support.application.cache.leases import Leases, Unavailable
-from support.application.cache.sessions import Sessions
+from support.application.entries import EntryStore
+from support.application.pool import SessionPool
 
 ANSWER = 0.25
 """Seconds that Redis has for an answer; the database is asked instead of a Redis that takes longer."""
@@ -23,6 +24,8 @@ RETRY = 1.0
 """Seconds after a failure before Redis is asked again."""
 LEASE = 3.0
 """Seconds that a load or a commit may take if its value is to be cached; a reader waits as long for another's load."""
+SESSIONS = 16
+"""Sessions with the database at the same time."""
 
 _SELECT = "SELECT key, value FROM memory_entries WHERE namespace = %s AND key = ANY(%s)"
 _UPSERT = """
@@ -30,10 +33,6 @@ _UPSERT = """
     ON CONFLICT (namespace, key)
     DO UPDATE SET value = excluded.value, version = entry.version + 1, updated_at = now()
 """
-_UPDATE = """
-    UPDATE memory_entries SET value = %s, version = version + 1, updated_at = now() WHERE namespace = %s AND key = %s
-"""
-_DELETE = "DELETE FROM memory_entries WHERE namespace = %s AND key = %s"
 
 
 class EntryTransaction:
@@ -50,18 +49,18 @@ class EntryTransaction:
 
     def update(self, namespace: str, key: str, value: str) -> bool:
         self.effects[entry_key(self._prefix, namespace, key)] = None
-        return sql.execute(self._session, _UPDATE, [value, namespace, key]) > 0
+        return EntryStore(self._session).update(namespace, key, value) > 0
 
     def delete(self, namespace: str, key: str) -> bool:
         self.effects[entry_key(self._prefix, namespace, key)] = None
-        return sql.execute(self._session, _DELETE, [namespace, key]) > 0
+        return EntryStore(self._session).delete(namespace, key) > 0
 
 
 class EntryRepository:
     """The default CacheRepository (see `interface`)."""
 
-    def __init__(self, leases: Leases, sessions: Sessions, prefix: str, on_close: Callable[[], None]) -> None:
-        self._leases, self._sessions, self._prefix, self._on_close = leases, sessions, prefix, on_close
+    def __init__(self, leases: Leases, pool: SessionPool, prefix: str, on_close: Callable[[], None]) -> None:
+        self._leases, self._pool, self._prefix, self._on_close = leases, pool, prefix, on_close
         self._aside = CacheAside(leases, patience=LEASE)
 
     def read(self, namespace: str, key: str) -> Read:
@@ -71,7 +70,7 @@ class EntryRepository:
         cached = {entry_key(self._prefix, namespace, key): key for key in keys}
 
         def load(missing: list[str]) -> Mapping[str, Any]:
-            with self._sessions.lend() as session:
+            with self._pool.session() as session:
                 rows = sql.rows(session, _SELECT, [namespace, [cached[one] for one in missing]])
             found: dict[str, str] = dict(rows)
             return {one: found.get(cached[one]) for one in missing}
@@ -96,7 +95,7 @@ class EntryRepository:
 
     @contextmanager
     def transaction(self) -> Iterator[EntryTransaction]:
-        with self._sessions.lend() as session:
+        with self._pool.session() as session:
             session.autocommit = False
             transaction = EntryTransaction(session, self._prefix)
             try:
@@ -132,7 +131,7 @@ class EntryRepository:
         self._drop(answer_key(self._prefix, question))
 
     def close(self) -> None:
-        self._sessions.close()
+        self._pool.close()
         self._on_close()
 
     def _drop(self, key: str) -> None:
@@ -169,4 +168,4 @@ def open_repository(means: Means) -> EntryRepository:
         lease=LEASE,
         staleness_bound=means.staleness_bound,
     )
-    return EntryRepository(leases, Sessions(means.connect), means.prefix, client.close)
+    return EntryRepository(leases, SessionPool(means.connect, SESSIONS), means.prefix, client.close)

@@ -1,0 +1,59 @@
+@redis @schema @blocker
+Feature: The cache serves what the database holds
+  A cache that serves what is no longer true is worse than none: nobody notices until it has done its harm. Whatever
+  reads and writes cross, the database owns the truth, and the cache may lag behind it by a bounded time at most.
+
+  @id.CD-01
+  Scenario: After a storm of reads and writes the cache serves what the database holds
+    Given 2 clients of the cache
+    When 8 threads read and change 10 entries through the cache for 2 seconds
+    Then it was a storm on the cache, and no operation in it failed
+    And every client of the cache is served what the database holds
+
+  @id.CD-02
+  Scenario: After an update commits the old value is served for at most the staleness bound
+    Given 2 clients of a cache with a staleness bound of 1.2 seconds
+    When an entry is updated through the cache and past it, and read by every client for over 1.2 seconds more
+    Then no read from the cache served a value that had been replaced for over 1.2 seconds
+
+  @id.CD-02
+  Scenario Outline: A miss that races with a commit leaves no old value behind: one client <changes>
+    Given 2 clients of the cache
+    When one client <changes> an entry while the old value is on its way to a miss of another
+    Then every later read from the cache serves what was committed last
+
+    Examples:
+      | changes    |
+      | updates    |
+      | overwrites |
+      | deletes    |
+
+  @id.CD-03 @critical
+  Scenario: A miss is loaded from the database once, however many ask at the same time
+    Given 2 clients of the cache
+    And an entry that is not cached
+    When 40 readers ask the cache for the entry while the database takes 0.3 seconds to answer
+    Then the database was asked for the entry once by all clients of the cache
+    And every read from the cache served the entry
+
+  @id.CD-04
+  Scenario: A write that is rolled back is never served by the cache
+    Given 2 clients of the cache
+    When entries are changed in transactions that are rolled back, while every client of the cache reads them
+    Then no read from the cache served what was rolled back
+    And every client of the cache is served what the database holds
+
+  @id.ST-01 @critical
+  Scenario: Once a write has returned the next read is a hit with the new value
+    Given 2 clients of the cache
+    When one client writes an entry 30 times, and every client of the cache reads it after each write
+    Then every read was a hit with the value just written
+
+  @id.ST-02 @critical
+  Scenario: The first read is a miss and fills the cache, and the second is a hit
+    Given 2 clients of the cache
+    And an entry that is not cached
+    When one client of the cache reads the entry, and then another does
+    Then the first read is a miss, and the second is a hit
+    And the database was asked for the entry once by all clients of the cache
+    And every read from the cache served the entry

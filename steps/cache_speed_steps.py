@@ -1,0 +1,46 @@
+"""How fast the cache is to one client."""
+
+from behave import then, when
+from hamcrest import assert_that, greater_than, less_than
+
+from support.checkers.percentiles import durations
+from support.workloads import cache_speed
+
+
+@when("a cached entry is read {times:d} times from the cache, and as often from the database, in turn")
+def step_interleaved_reads(context, times):
+    """By one client, one after the other, either way as the application does it; the calmest of ten rounds counts."""
+    world = context.world
+    (client,) = world.cache_clients
+    world.history = cache_speed.interleaved_reads(client, world.cluster.write, world.namespace, times)
+
+
+@then("the median cached read took less time than the median database read")
+def step_faster_than_the_database(context):
+    """Both medians over as many reads, taken in turn, so that what slows one slows the other."""
+    world = context.world
+    cached, direct = (durations(world.history, one).percentile(50) for one in (cache_speed.CACHED, cache_speed.DIRECT))
+    world.measure("median cached read", cached, "ms", direct)
+    assert_that(cached, less_than(direct), "ms that a median cached read takes, against one from the database")
+
+
+@when("a cached entry is read from the cache for {seconds:g} seconds")
+def step_reads_in_a_row(context, seconds):
+    """By one client, one read after the other; the calmest fifth of a second counts."""
+    (client,) = context.world.cache_clients
+    context.world.scene["throughput"] = cache_speed.reads(client, context.world.namespace, seconds)
+
+
+@when("new answers are written to the cache for {seconds:g} seconds")
+def step_writes_in_a_row(context, seconds):
+    """By one client, one after the other, without the database; the calmest fifth of a second counts."""
+    (client,) = context.world.cache_clients
+    context.world.scene["throughput"] = cache_speed.writes(client, context.world.namespace, seconds)
+
+
+@then("the cache did over {least:d} operations a second")
+def step_throughput(context, least):
+    """In the calmest fifth of a second: what else runs on the machine is no part of the promise."""
+    world, limit, done = context.world, context.world.limit(least), context.world.scene["throughput"]
+    world.measure("operations of the cache", done.calmest, "/s", limit)
+    assert_that(done.calmest, greater_than(limit), f"operations of the cache a second (overall {done.overall:.0f})")

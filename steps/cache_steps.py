@@ -1,0 +1,183 @@
+"""The cache under test: its clients, what they store in it and what they are served."""
+
+from behave import given, then, when
+from hamcrest import assert_that, equal_to, less_than_or_equal_to
+
+from support.application.entries import Entry, EntryStore
+from support.checkers.expiry import every_key_ends, lived_for
+from support.checkers.sameness import unchanged
+from support.checkers.staleness import every_read_served
+from support.checkers.table import rows_of
+from support.workloads import cache_races, cache_values, cache_visits, redis_pressure
+from support.workloads.cache_clients import CacheClients
+from support.workloads.round_trips import RoundTrips
+
+
+@given("{count:d} clients of the cache")
+def step_clients(context, count):
+    """Each works on its own, as a process of the application; what they share is Redis and the database."""
+    world = context.world
+    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
+    world.cache_clients = [clients.open() for _ in range(count)]
+
+
+@given("a client of the cache")
+def step_client(context):
+    """One client, as a process of the application."""
+    step_clients(context, 1)
+
+
+@given("a client of a cache whose entries live for {seconds:g} seconds")
+def step_client_with_time_to_live(context, seconds):
+    """One client, whose repository was told this time to live."""
+    world = context.world
+    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
+    world.cache_clients = [clients.open(time_to_live=seconds)]
+
+
+@given("{count:d} clients of a cache with a staleness bound of {seconds:g} seconds")
+def step_clients_with_bound(context, count, seconds):
+    """The repositories were told that an old value may be served for so long after a change."""
+    world, bound = context.world, context.world.limit(seconds)
+    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
+    world.cache_clients = [clients.open(staleness_bound=bound) for _ in range(count)]
+
+
+@given("a client of the cache whose round trips to Redis are counted")
+def step_counted_client(context):
+    """Its connections to Redis lead through a relay, which counts how often it spoke after it was answered."""
+    world = context.world
+    world.scene["trips"] = world.cleanup.enter_context(RoundTrips(world.cluster.topology.redis.address))
+    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
+    world.cache_clients = [clients.open(redis=world.scene["trips"].address)]
+
+
+@given("an entry that is not cached")
+def step_entry_not_cached(context):
+    """Stored past the cache."""
+    EntryStore(context.world.cluster.write).add(Entry(context.world.namespace, cache_races.KEY, "value"))
+
+
+@given("an entry that all clients of the cache have read")
+def step_entry_read_by_all(context):
+    """Stored past the cache, and then read by each client, so that it is cached wherever a client caches."""
+    step_entry_not_cached(context)
+    reads = cache_visits.reads_in_turn(context.world.cache_clients, context.world.namespace)
+    every_read_served("value", reads).require()
+
+
+@when("the cache is asked twice for answers of these kinds")
+def step_kinds_are_asked_for(context):
+    """One client asks for each of them; then another does."""
+    world, kinds = context.world, list(rows_of(context.table))
+    world.scene["stored"] = {kind: cache_values.VALUES[kind]() for kind in kinds}
+    world.scene["answers"] = [cache_values.ask_each(one, world.namespace, kinds) for one in world.cache_clients]
+
+
+@then("the second time every answer comes out of the cache, unchanged")
+def step_second_answers(context):
+    """Of the same type, with the same content, all the way down."""
+    _, second = context.world.scene["answers"]
+    unchanged(context.world.scene["stored"], cache_visits.out_of_the_cache(second)).require()
+
+
+@then("the first time it is the same")
+def step_first_answers(context):
+    """What the cache is filled with is handed to whoever asked, unchanged as well."""
+    first, _ = context.world.scene["answers"]
+    unchanged(context.world.scene["stored"], {kind: read.value for kind, read in first.items()}).require()
+
+
+@when("a cached entry is changed behind the cache's back, and read for {seconds:g} seconds")
+def step_changed_behind_the_back(context, seconds):
+    """As long as the old value is served, it comes out of the cache."""
+    world = context.world
+    (client,) = world.cache_clients
+    world.history = cache_races.expiry(client, world.cluster.write, world.namespace, seconds)
+
+
+@then("the cache served the old value for {seconds:g} seconds and no longer")
+def step_lived_for(context, seconds):
+    """From when the entry was cached; never less, and at most 0.05 seconds more."""
+    lived_for(seconds, 0.05, context.world.history).require()
+
+
+@when("entries and answers are cached in every way")
+def step_cached_in_every_way(context):
+    """Written alone, together and through a change; read alone and together; asked for; there and not there."""
+    (client,) = context.world.cache_clients
+    cache_visits.cache_in_every_way(client, context.world.namespace)
+
+
+@then("every key of the cache in Redis ends within {seconds:g} seconds")
+def step_every_key_ends(context, seconds):
+    """Those of leases and locks too, not only those of values."""
+    with context.world.cluster.redis() as client:
+        every_key_ends(redis_pressure.lives(client, context.world.namespace), seconds).require()
+
+
+@when("one client deletes the entry from the cache and the database")
+def step_entry_deleted(context):
+    """Through the cache."""
+    context.world.cache_clients[0].repository.delete(context.world.namespace, cache_races.KEY)
+
+
+@then("no client of the cache finds the entry")
+def step_entry_gone(context):
+    """Each client reads it once more."""
+    every_read_served(None, cache_visits.reads_in_turn(context.world.cache_clients, context.world.namespace)).require()
+
+
+@when("{count:d} cached entries are read at once")
+def step_read_at_once(context, count):
+    """In one call, after each of them was cached."""
+    world = context.world
+    (client,) = world.cache_clients
+    world.scene["visit"] = cache_visits.read_at_once(client, world.scene["trips"], world.namespace, count)
+
+
+@then("that took {count:d} round trip to Redis")
+def step_round_trips(context, count):
+    """As counted on the way."""
+    visit = context.world.scene["visit"]
+    assert_that(visit.round_trips, equal_to(count), f"round trips to Redis for {len(visit.stored)} entries")
+
+
+@when("1 entry, and then {count:d} entries at once, are stored through the cache")
+def step_stored_at_once(context, count):
+    """In one call each."""
+    world, trips = context.world, context.world.scene["trips"]
+    (client,) = world.cache_clients
+    world.scene["visits"] = [cache_visits.store_at_once(client, trips, world.namespace, many) for many in (1, count)]
+
+
+@then("all at once took no more round trips to Redis than the one")
+def step_no_more_round_trips(context):
+    """As counted on the way."""
+    one, context.world.scene["visit"] = context.world.scene["visits"]
+    many = context.world.scene["visit"].round_trips
+    assert_that(many, less_than_or_equal_to(one.round_trips), "round trips to Redis to store many entries")
+
+
+@then("all of them come out of the cache, unchanged")
+def step_all_out_of_the_cache(context):
+    """What was read back after that."""
+    visit = context.world.scene["visit"]
+    unchanged(visit.stored, cache_visits.out_of_the_cache(visit.reads)).require()
+
+
+@when("the cache is asked questions that differ in namespace, table or parameters alone")
+def step_similar_questions(context):
+    """One client asks all of them, then another does. The right answer to each is its own text."""
+    world, questions = context.world, cache_values.similar_questions(context.world.namespace)
+    world.scene["stored"] = {repr(question): repr(question) for question in questions}
+    world.scene["answers"] = [cache_values.answers_of(one.repository, questions) for one in world.cache_clients]
+
+
+@when("entries are cached whose namespaces and keys are alike when joined")
+def step_similar_entries(context):
+    """One client writes all of them, then every client reads them. The value of each is its own name."""
+    world = context.world
+    names = cache_values.similar_entries([world.namespace, *map(world.another_namespace, ("a", "a:", "a:a"))])
+    world.scene["stored"] = {repr(name): repr(name) for name in names}
+    world.scene["answers"] = cache_values.store_and_read(world.cache_clients, names)

@@ -49,15 +49,23 @@ def as_tabled(expected: Table, observed: Table) -> Finding:
     """
     if not any(expected.values()):
         return Finding.unknown("the table expects nothing of anything")
-    cells = dict.fromkeys((row, column) for table in (expected, observed) for row in table for column in table[row])
-    triples = (
-        (f"{row}, {column}", expected.get(row, {}).get(column, "nothing"), observed.get(row, {}).get(column, "nothing"))
-        for row, column in cells
+    rows = dict.fromkeys([*expected, *observed])
+    different = [line for row in rows for line in _differences(row, expected.get(row, {}), observed.get(row, {}))]
+    return Finding.false("; ".join(different)) if different else Finding.true(f"all {len(rows)} rows are as expected")
+
+
+def _differences(name: str, expected: Mapping[str, str], observed: Mapping[str, str]) -> list[str]:
+    if expected and expected.keys().isdisjoint(observed):  # no row of that kind: why there is none stands in its place
+        return [f"{name}: {', '.join(observed.values()) or 'there is nothing'}"]
+    pairs = (
+        (column, expected.get(column, "nothing"), observed.get(column, "nothing"))
+        for column in {**expected, **observed}
     )
-    different = [
-        f"{cell}: expected {wanted}, observed {seen}" for cell, wanted, seen in triples if not fits(wanted, seen)
+    return [
+        f"{name}, {column}: expected {wanted}, observed {seen}"
+        for column, wanted, seen in pairs
+        if not fits(wanted, seen)
     ]
-    return Finding.false("; ".join(different)) if different else Finding.true(f"all {len(cells)} cells are as expected")
 
 
 def fits(wanted: str, seen: str) -> bool:

@@ -74,7 +74,7 @@ def serving_replicas(cluster: Cluster) -> list[str]:
 def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
     """Member -> what it is asked -> its answer: "yes", "no", or the HTTP status if that is neither."""
     return {
-        name: {question: str(status) for question in CHECKS}
+        name: status.row
         if isinstance(status, Silent)
         else {question: _ANSWERS.get(status[path], str(status[path])) for question, path in CHECKS.items()}
         for name, status in health_checks(cluster, CHECKS.values()).items()

@@ -47,5 +47,6 @@ def mishaps(cluster: Cluster, stranger: str) -> Mapping[str, Callable[[], object
     if cache:
         elsewhere = replace(cache.address, port=_NOBODY_LISTENS)
         failing["a cache where nobody listens"] = lambda: client_of(replace(cache, address=elsewhere)).ping()
-        failing["a cache that refuses a login"] = lambda: cluster.redis().auth(cache.password, stranger)
+    if cache and (password := cache.password):
+        failing["a cache that refuses a login"] = lambda: cluster.redis().auth(password, stranger)
     return failing

@@ -24,7 +24,7 @@ DEEDS: Mapping[str, str] = {
     "list a directory of the server": "SELECT pg_ls_dir('.')",
     "load a file of the server into a table": "COPY metadata FROM '/nonexistent/accept'",
     "write a file on the server": "COPY metadata TO '/nonexistent/accept'",
-    "run a program on the server": "COPY (SELECT 1) TO PROGRAM 'true'",
+    "run a program on the server": "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
     "create a role": "CREATE ROLE accept_deed",
     "become the first superuser": "SELECT set_config('role', rolname, true) FROM pg_roles WHERE oid = 10",
     "see the stored passwords": "SELECT rolpassword FROM pg_authid",

@@ -1,10 +1,13 @@
 """Asks every member at once, so that one that does not answer is a finding and not the end of the question."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+
+import requests
 
 from support import sql
 from support.cluster.cluster import Cluster
@@ -13,6 +16,8 @@ from support.timeouts import REST
 from support.waiting import NotYet, describe
 
 T = TypeVar("T")
+
+_CAUSE = re.compile(r"\[Errno \d+\] [\w ]+")
 
 SILENCE = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
 """What is raised where a member gives no (proper) answer."""
@@ -24,8 +29,22 @@ class Silent:
 
     why: str
 
+    @classmethod
+    def because(cls, error: BaseException) -> "Silent":
+        """For an exception of SILENCE. What is said of an HTTP request that failed is cut down to its cause."""
+        if isinstance(error, requests.Timeout):
+            return cls(f"nothing within {REST:g} s")
+        said = describe(error)
+        cause = _CAUSE.search(said) if isinstance(error, requests.RequestException) else None
+        return cls(cause[0] if cause else said)
+
     def __str__(self) -> str:
         return f"no answer ({self.why})"
+
+    @property
+    def row(self) -> dict[str, str]:
+        """It as a row of a table."""
+        return {"answer": str(self)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ def ask_each(names: Iterable[str], question: Callable[[str], T]) -> dict[str, T 
         try:
             return question(name)
         except SILENCE as error:
-            return Silent(describe(error))
+            return Silent.because(error)
 
     asked = tuple(names)
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as askers:
@@ -72,7 +91,7 @@ def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]
             return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s) n", [wanted]))
 
     return {
-        member: dict.fromkeys(wanted, str(answer)) if isinstance(answer, Silent) else answer
+        member: answer.row if isinstance(answer, Silent) else answer
         for member, answer in ask_each(cluster.members, shown).items()
     }
 

@@ -43,14 +43,14 @@ def standings(cluster: Cluster) -> dict[str, Standing | Silent]:
 
 def standing(cluster: Cluster, name: str) -> Standing:
     """How one member stands now. Raises NotYet while its PostgreSQL gives no answer."""
-    return _parsed(name, cluster.patroni(name).status())
+    return parsed(name, cluster.patroni(name).status())
 
 
 def makeup(cluster: Cluster) -> dict[str, dict[str, str]]:
     """The whole cluster as a table: member -> role, PostgreSQL, replication, timeline (beside the leader's)."""
     leading = standing(cluster, cluster.leader()).timeline
     return {
-        name: {"role": str(answer)} if isinstance(answer, Silent) else _row(answer, leading)
+        name: answer.row if isinstance(answer, Silent) else _row(answer, leading)
         for name, answer in standings(cluster).items()
     }
 
@@ -70,7 +70,8 @@ def _row(member: Standing, leading: int) -> dict[str, str]:
     }
 
 
-def _parsed(name: str, status: Mapping[str, Any]) -> Standing:
+def parsed(name: str, status: Mapping[str, Any]) -> Standing:
+    """A member's answer to /patroni. Raises NotYet where that says nothing of its PostgreSQL."""
     if "xlog" not in status:
         raise NotYet(f"PostgreSQL of {name} is {status.get('state', 'in an unknown state')}")
     role, wal = str(status["role"]), status["xlog"]

@@ -40,7 +40,7 @@ def proofs_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
 
 
 def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
-    """Each attempt with that wrong login -> the SQLSTATE that refused it, "" when it was let in, or why no answer came.
+    """Each attempt with that wrong login -> the SQLSTATE that refused it, "" when it was believed, or what else came.
 
     It is tried in the name of every known role, both for ordinary sessions and for copies of the whole database.
     """
@@ -59,7 +59,13 @@ def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
         return log_in(stranger, replication=copies)
 
     answers = ask_each(tried, attempt)
-    return {name: str(answer) if isinstance(answer, Silent) else answer.refusal for name, answer in answers.items()}
+    return {name: _outcome(answer) for name, answer in answers.items()}
+
+
+def _outcome(answer: Answer | Silent) -> str:
+    if isinstance(answer, Silent):
+        return str(answer)
+    return "" if answer.believed else answer.refusal
 
 
 def _own_logins(cluster: Cluster, where: str) -> dict[str, Answer]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.cluster.rollcall import SILENCE, Silent, ask_each, health_checks, server, servers
-from support.waiting import describe
 
 STRANGER = "a server that is no member"
 
@@ -72,7 +71,7 @@ def _write_endpoint(cluster: Cluster, taken: Testimony) -> None:
     try:
         reached = server(cluster.write)
     except SILENCE as error:
-        taken.hear(witness, {"it gave": Silent(describe(error))})
+        taken.hear(witness, {"it gave": Silent.because(error)})
     else:
         taken.hear(
             witness, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {STRANGER}}

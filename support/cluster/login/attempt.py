@@ -15,7 +15,7 @@ _PASSWORD, _TERMINATE = b"p", b"X"
 
 
 class _Request(enum.IntEnum):
-    """What the server may want next."""
+    """What the server may want next; NOTHING when it has seen enough."""
 
     NOTHING = 0
     CLEARTEXT = 3
@@ -34,8 +34,10 @@ class Answer:
 
     asked_for: str
     """What it wanted as proof: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"."""
-    refusal: str
-    """The SQLSTATE with which it refused; empty when it let the login in."""
+    believed: bool
+    """It took the proof for good (or asked for none): from there on, only what the role may do could stop it."""
+    refusal: str = ""
+    """The SQLSTATE with which it refused; empty when it opened a session."""
     words: str = ""
     """What it said when it refused."""
 
@@ -52,17 +54,17 @@ def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
 
 
 def _converse(opened: Wire, endpoint: sql.Endpoint) -> Answer:
-    asked_for, scram = "nothing", ScramClient(endpoint.password)
+    asked_for, believed, scram = "nothing", False, ScramClient(endpoint.password)
     for kind, body in opened.messages():
         if kind == _ERROR:
             said = error_fields(body)
-            return Answer(asked_for, said["C"], said["M"])
+            return Answer(asked_for, believed, said["C"], said["M"])
         if kind == _READY:
             opened.send(_TERMINATE, b"")
-            return Answer(asked_for, "")
+            return Answer(asked_for, believed)
         if kind == _AUTHENTICATION:
             request = _request(endpoint, body)
-            asked_for = _METHODS.get(request, asked_for)
+            asked_for, believed = _METHODS.get(request, asked_for), request is _Request.NOTHING
             if proof := _proof(request, endpoint, scram, body[4:]):
                 opened.send(_PASSWORD, proof)
     raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) hung up without a word")

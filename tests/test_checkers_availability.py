@@ -1,0 +1,191 @@
+"""Checkers of availability and security against what is right, what is wrong, and what is no evidence."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.checkers.disclosure import Search, decoy_found, nothing_told
+from support.checkers.election import one_leader
+from support.checkers.refusals import all_refused
+from support.checkers.routing import all_among, shared
+from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
+from support.checkers.takeover import someone_may_lead
+from support.errors import NothingProved
+
+NAMES = st.sampled_from(["m1", "m2", "m3"])
+
+
+class TestOneLeader:
+    def test_all_name_the_same(self) -> None:
+        assert one_leader({"SQL": {"m1"}, "Patroni": {"m1"}}, {}).holds is True
+
+    def test_two_primaries(self) -> None:
+        finding = one_leader({"SQL": {"m1", "m2"}, "Patroni": {"m1"}}, {})
+        assert finding.holds is False
+        assert "m1 and m2 by SQL" in finding.words
+
+    def test_two_opinions(self) -> None:
+        assert one_leader({"SQL": {"m1"}, "Patroni": {"m2"}}, {}).holds is False
+
+    def test_nobody_leads(self) -> None:
+        finding = one_leader({"SQL": {"m1"}, "Patroni": set()}, {})
+        assert finding.holds is False
+        assert "nobody by Patroni" in finding.words
+
+    def test_who_is_silent_may_lead_as_well(self) -> None:
+        finding = one_leader({"SQL": {"m1"}}, {"SQL": "m3: no answer"})
+        assert finding.holds is None
+        assert "m3: no answer" in finding.words
+
+    def test_silence_excuses_no_second_primary(self) -> None:
+        assert one_leader({"SQL": {"m1", "m2"}}, {"SQL": "m3: no answer"}).holds is False
+
+    def test_nobody_was_asked(self) -> None:
+        assert one_leader({}, {}).holds is None
+
+    @given(st.dictionaries(st.text(min_size=1), st.sets(NAMES), min_size=1))
+    def test_holds_only_where_every_witness_names_one_and_the_same(self, seen: dict[str, set[str]]) -> None:
+        same = len(set(map(frozenset, seen.values()))) == 1 and len(next(iter(seen.values()))) == 1
+        assert one_leader(seen, {}).holds is same
+
+
+TABLE = SimpleNamespace(
+    headings=["member", "role", "state"],
+    rows=[SimpleNamespace(cells=["a", "leader", "up"]), SimpleNamespace(cells=["b", "replica", "up or idle"])],
+)
+ROWS = {"a": {"role": "leader", "state": "up"}, "b": {"role": "replica", "state": "up or idle"}}
+
+
+class TestTable:
+    def test_rows(self) -> None:
+        assert rows_of(TABLE) == ROWS
+
+    def test_transposed(self) -> None:
+        assert transposed(ROWS) == {
+            "role": {"a": "leader", "b": "replica"},
+            "state": {"a": "up", "b": "up or idle"},
+        }
+        assert transposed(transposed(ROWS)) == ROWS
+
+    def test_as_expected(self) -> None:
+        observed = {"a": {"role": "leader", "state": "up"}, "b": {"role": "replica", "state": "idle"}}
+        assert as_tabled(ROWS, observed).holds is True
+
+    @pytest.mark.parametrize(
+        ("observed", "words"),
+        [
+            ({"a": {"role": "replica", "state": "up"}}, "a, role: expected leader, observed replica"),
+            ({"a": {"role": "leader"}}, "a, state: expected up, observed nothing"),
+            ({}, "a: there is nothing"),
+            ({"a": {"answer": "no answer (it is frozen)"}}, "a: no answer (it is frozen)"),
+            ({"a": {"role": "leader", "state": "up", "lag": "9"}}, "a, lag: expected nothing, observed 9"),
+            (
+                {"a": {"role": "leader", "state": "up"}, "z": {"role": "leader"}},
+                "z, role: expected nothing, observed leader",
+            ),
+        ],
+    )
+    def test_each_difference_is_told(self, observed: dict[str, dict[str, str]], words: str) -> None:
+        finding = as_tabled({"a": ROWS["a"]}, observed)
+        assert finding.holds is False
+        assert finding.words == words
+
+    def test_an_empty_table_proves_nothing(self) -> None:
+        assert as_tabled({}, {}).holds is None
+        assert as_tabled({"a": {}}, {}).holds is None
+
+    def test_of_each_kind(self) -> None:
+        assert of_each({"m1": "a", "m2": "a"}, ROWS) == alike(["m1", "m2"], ROWS["a"])
+
+    def test_a_kind_without_a_row_proves_nothing(self) -> None:
+        with pytest.raises(NothingProved, match="m1 is a witness"):
+            of_each({"m1": "a witness"}, ROWS)
+
+
+class TestSomeoneMayLead:
+    def test_one_is_fit(self) -> None:
+        assert someone_may_lead({"m2": ["it does not stream"], "m3": []}).holds is True
+
+    def test_none_is_fit(self) -> None:
+        finding = someone_may_lead({"m2": ["it does not stream", "it is barred"]})
+        assert finding.holds is False
+        assert "m2: it does not stream, it is barred" in finding.words
+
+    def test_there_is_none(self) -> None:
+        assert someone_may_lead({}).holds is False
+
+
+class TestRouting:
+    def test_all_allowed(self) -> None:
+        assert all_among(["m1", "m1"], ["m1"]).holds is True
+
+    def test_one_astray(self) -> None:
+        finding = all_among(["m1"] * 49 + ["m2"], ["m1"])
+        assert finding.holds is False
+        assert finding.words == "of 50: 1 times m2; allowed: m1"
+
+    def test_no_session_no_evidence(self) -> None:
+        assert all_among([], ["m1"]).holds is None
+        assert shared([], ["m1"], 0.5).holds is None
+        assert shared(["m1"], [], 0.5).holds is None
+
+    def test_even_shares(self) -> None:
+        assert shared(["m2", "m3"] * 25, ["m2", "m3"], 0.5).holds is True
+
+    def test_a_small_share(self) -> None:
+        assert shared(["m2"] * 38 + ["m3"] * 12, ["m2", "m3"], 0.5).holds is False
+        assert shared(["m2"] * 37 + ["m3"] * 13, ["m2", "m3"], 0.5).holds is True
+
+    def test_who_got_nothing_counts(self) -> None:
+        assert shared(["m2"] * 50, ["m2", "m3"], 0.1).holds is False
+
+
+class TestRefusals:
+    def test_refused(self) -> None:
+        assert all_refused({"a door": "28P01", "another": "28000"}).holds is True
+
+    def test_one_believed_among_silent_ones(self) -> None:
+        finding = all_refused({"a door": "28P01", "another": "", "a third": "no answer (it is down)"})
+        assert finding.holds is False
+        assert finding.words == "1 of 3 were believed: another"
+
+    @pytest.mark.parametrize("outcome", ["no answer ([Errno 111] Connection refused)", "53300", "57P03", "28"])
+    def test_another_reason_is_no_evidence(self, outcome: str) -> None:
+        assert all_refused({"a door": "28P01", "another": outcome}).holds is None
+
+    def test_no_attempt_no_evidence(self) -> None:
+        assert all_refused({}).holds is None
+
+
+class TestDisclosure:
+    def searched(self, *contents: bytes, planted: int = 1) -> Search:
+        search = Search({"a password": [b"s3cret", b"c2VjcmV0"]}, decoy="decoy-1", planted=planted)
+        search.look_into((f"file {number}", content) for number, content in enumerate(contents))
+        return search
+
+    def test_nothing_there(self) -> None:
+        search = self.searched(b"a log with decoy-1 in it", b"another log")
+        assert decoy_found(search).holds is True
+        assert nothing_told(search).holds is True
+        assert (search.places, search.size) == (2, 35)
+
+    @pytest.mark.parametrize("content", [b"password=s3cret", b"Basic c2VjcmV0"])
+    def test_every_form_is_found(self, content: bytes) -> None:
+        finding = nothing_told(self.searched(b"decoy-1", content))
+        assert finding.holds is False
+        assert finding.words == "it can be read: a password in file 1"
+
+    def test_the_words_never_tell_the_secret(self) -> None:
+        search = self.searched(b"s3cret")
+        assert "s3cret" not in f"{search!r} {nothing_told(search).words}"
+
+    def test_a_decoy_that_is_not_found_everywhere_proves_nothing(self) -> None:
+        assert decoy_found(self.searched(b"decoy-1", planted=2)).holds is None
+        assert decoy_found(self.searched(b"a log")).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=0)).holds is None
+
+    def test_nowhere_to_look_and_nothing_to_seek_prove_nothing(self) -> None:
+        assert nothing_told(self.searched()).holds is None
+        assert nothing_told(Search({}, decoy="decoy-1", places=1, size=9)).holds is None

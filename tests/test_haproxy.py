@@ -1,0 +1,114 @@
+"""HAProxy's statistics page, of a real HAProxy, and statuses that take long to bring about."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import free_port
+
+from support.cluster import haproxy
+from support.cluster.topology import Login, StatisticsPage
+from support.errors import NotAvailable
+from support.waiting import NotYet, eventually
+
+pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed")
+
+CONFIGURATION = """
+defaults
+    mode tcp
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+listen write
+    bind 127.0.0.1:{write}
+    server m1 127.0.0.1:{page} check inter 50ms
+    server m2 127.0.0.1:{nobody} check inter 50ms fall 1
+    server m3 127.0.0.1:{page} disabled
+listen read
+    bind 127.0.0.1:{read}
+    server m1 127.0.0.1:{page}
+listen statistics
+    bind 127.0.0.1:{page}
+    mode http
+    stats enable
+    stats uri /
+    stats auth owner:secret
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StatisticsPage]:
+    """The statistics page of a HAProxy with servers in every position."""
+    ports = {name: free_port() for name in ("write", "read", "page", "nobody")}
+    file: Path = tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
+    file.write_text(CONFIGURATION.format(**ports))
+    proxy = subprocess.Popen(["haproxy", "-db", "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found = StatisticsPage(f"http://127.0.0.1:{ports['page']}", Login("owner", "secret"))
+    try:
+        eventually(lambda: _require_checked(found), within=5, subject="HAProxy has checked", retry_on=(OSError,))
+        yield found
+    finally:
+        proxy.kill()
+        proxy.wait()
+
+
+def _require_checked(page: StatisticsPage) -> None:
+    if {row.status for row in haproxy.servers(page) if row.server == "m2"} != {"DOWN"}:
+        raise NotYet("m2 is not down")
+
+
+def test_positions(page: StatisticsPage) -> None:
+    assert haproxy.positions(page, ["m1", "m2", "m3"]) == {
+        "m1": {"write": "up", "read": "no check"},
+        "m2": {"write": "down"},
+        "m3": {"write": "maint"},
+    }
+
+
+def test_what_a_check_came_to(page: StatisticsPage) -> None:
+    checks = {row.server: row.check for row in haproxy.servers(page) if row.proxy == "write"}
+    assert checks == {"m1": "L4OK", "m2": "L4CON", "m3": ""}
+
+
+def test_servers_that_are_not_named_as_the_members_cannot_be_told(page: StatisticsPage) -> None:
+    with pytest.raises(NotAvailable, match=r"write and read \(m1, m2, m3\).*pg1, pg2"):
+        haproxy.positions(page, ["pg1", "pg2"])
+
+
+def test_receptions(page: StatisticsPage) -> None:
+    answers = {visitor: row["answer"] for visitor, row in haproxy.receptions(page, haproxy.VISITORS).items()}
+    assert answers.pop("the owner, right password") == "served"
+    assert set(answers.values()) == {"refused"}
+    assert len(answers) == 3
+
+
+def test_a_page_that_is_not_served_is_no_answer(page: StatisticsPage) -> None:
+    with pytest.raises(NotYet, match="answered 401"):
+        haproxy.servers(replace(page, login=Login("owner", "wrong")))
+    with pytest.raises(requests.ConnectionError):
+        haproxy.servers(replace(page, url=f"http://127.0.0.1:{free_port()}"))
+
+
+def test_without_credentials_there_is_nothing_to_try(page: StatisticsPage) -> None:
+    with pytest.raises(NotAvailable, match="HAPROXY_STATS_USER"):
+        haproxy.receptions(replace(page, login=None), haproxy.VISITORS)
+
+
+@pytest.mark.parametrize(
+    ("status", "position"),
+    [
+        ("UP", "up"),
+        ("UP 1/3", "up"),
+        ("DOWN", "down"),
+        ("DOWN 1/2", "down"),
+        ("MAINT (via write/m1)", "maint (via write/m1)"),
+        ("DRAIN", "drain"),
+        ("no check", "no check"),
+    ],
+)
+def test_the_position_of_a_status(status: str, position: str) -> None:
+    assert haproxy.ServerRow("write", "m1", status, "", 0).position == position

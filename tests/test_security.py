@@ -1,0 +1,182 @@
+"""What a role may do, who is believed, and where a password could be read; against a real PostgreSQL."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from conftest import free_port
+
+from support import sql
+from support.checkers.disclosure import Search, decoy_found, nothing_told
+from support.checkers.refusals import all_refused
+from support.checkers.table import alike
+from support.cluster import exposure, mishaps, powers, strangers
+from support.cluster.cluster import Cluster
+from support.cluster.topology import Address, Login, MemberAddress, Topology
+from support.errors import NotAvailable, NothingProved
+from support.run import Run
+
+
+@pytest.fixture(scope="module")
+def application(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    """A role that owns a table `metadata` and may do nothing else."""
+    password = token_hex(12)
+    with sql.session(postgres) as session:
+        sql.execute(session, f"CREATE ROLE application LOGIN PASSWORD '{password}'")
+        sql.execute(session, "CREATE TABLE metadata (key text); ALTER TABLE metadata OWNER TO application")
+    yield postgres.as_user("application", password)
+    sql.execute(postgres, "DROP OWNED BY application; DROP ROLE application")
+
+
+@pytest.fixture
+def cluster(postgres: sql.Endpoint, application: sql.Endpoint) -> Cluster:
+    """One PostgreSQL taken for a cluster of one member."""
+    address = Address(postgres.host, postgres.port)
+    return Cluster(
+        Topology(
+            database=postgres.database,
+            application=Login(application.user, application.password),
+            administrator=Login(postgres.user, postgres.password),
+            write=address,
+            members=(MemberAddress("m1", address),),
+        )
+    )
+
+
+class TestPowers:
+    def test_an_ordinary_role_is_refused_every_deed(self, application: sql.Endpoint) -> None:
+        assert powers.tried(application, powers.DEEDS) == alike(powers.DEEDS, {"outcome": "insufficient privilege"})
+
+    def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
+        outcomes = {row["outcome"] for row in powers.tried(postgres, powers.DEEDS).values()}
+        assert outcomes == {"done", "undefined file"}
+        assert sql.rows(postgres, "SELECT 1 FROM pg_roles WHERE rolname = 'accept_deed'") == []
+
+    def test_an_ordinary_role_holds_no_power(self, application: sql.Endpoint) -> None:
+        assert powers.held(application, powers.ATTRIBUTES) == alike(powers.ATTRIBUTES, {"answer": "no"})
+
+    def test_a_superuser_holds_all(self, postgres: sql.Endpoint) -> None:
+        assert powers.held(postgres, powers.ATTRIBUTES) == alike(powers.ATTRIBUTES, {"answer": "yes"})
+
+    @pytest.mark.parametrize(
+        ("grant", "power"),
+        [
+            ("ALTER ROLE between CREATEROLE", "create roles"),
+            ("ALTER ROLE between REPLICATION", "copy the whole cluster"),
+            ("GRANT pg_read_server_files TO between", "read files of the server"),
+            ("GRANT pg_execute_server_program TO between", "run programs on the server"),
+        ],
+    )
+    def test_a_power_through_another_role_counts(
+        self, postgres: sql.Endpoint, application: sql.Endpoint, grant: str, power: str
+    ) -> None:
+        sql.execute(postgres, f"CREATE ROLE between; {grant}; GRANT between TO application")
+        try:
+            held = powers.held(application, powers.ATTRIBUTES)
+        finally:
+            sql.execute(postgres, "DROP ROLE between")
+        assert [name for name, row in held.items() if row["answer"] == "yes"] == [power]
+
+    def test_stored_passwords(self, postgres: sql.Endpoint, application: sql.Endpoint) -> None:
+        sql.execute(postgres, "SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 'x'; CREATE ROLE no LOGIN")
+        try:
+            stored = powers.stored_passwords(postgres)
+        finally:
+            sql.execute(postgres, "DROP ROLE old; DROP ROLE no")
+        assert stored["application"] == {"stored as": "SCRAM"}
+        assert stored["old"] == {"stored as": "an MD5 hash"}
+        assert "no" not in stored
+
+
+class TestStrangers:
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    @pytest.mark.parametrize("wrong", strangers.WRONG)
+    def test_each_is_refused(self, cluster: Cluster, where: str, wrong: str) -> None:
+        attempts = strangers.attempts(cluster, where, wrong)
+        assert len(attempts) == 4, "two roles, for a session and for a copy"
+        assert all_refused(attempts).holds is True
+
+    def test_a_door_asks_for_scram(self, cluster: Cluster) -> None:
+        strangers.require_open_to_owner(cluster, "member")
+        assert [*strangers.proofs_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
+
+    def test_a_door_that_is_shut_to_its_owner_proves_nothing(self, cluster: Cluster) -> None:
+        shut = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
+        with pytest.raises(NothingProved, match="right login is refused"):
+            strangers.require_open_to_owner(shut, "endpoint")
+
+    def test_a_door_that_is_gone_proves_nothing(self, cluster: Cluster) -> None:
+        gone = Cluster(replace(cluster.topology, write=Address("127.0.0.1", free_port())))
+        assert all_refused(strangers.attempts(gone, "endpoint", "no password")).holds is None
+        with pytest.raises(NothingProved, match="not every endpoint answers"):
+            strangers.proofs_asked_for(gone, "endpoint")
+
+
+class TestExposure:
+    def search(self, cluster: Cluster) -> Search:
+        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=1)
+
+    def test_every_password_is_sought(self, cluster: Cluster) -> None:
+        assert set(exposure.passwords(cluster)) == {"the application's password", "the administrator's password"}
+
+    def test_it_is_sought_in_the_forms_that_it_may_take(self, cluster: Cluster) -> None:
+        odd = Cluster(replace(cluster.topology, application=Login("application", 'a "b"/ü')))
+        forms = exposure.passwords(odd)["the application's password"]
+        sent = b64encode('application:a "b"/ü'.encode())
+        assert {'a "b"/ü'.encode(), json.dumps('a "b"/ü')[1:-1].encode(), b"a%20%22b%22%2F%C3%BC", sent} <= forms
+
+    def test_a_password_that_is_a_name_cannot_be_sought(self, cluster: Cluster) -> None:
+        named = replace(cluster.topology, administrator=None, application=Login("application", "application"))
+        with pytest.raises(NotAvailable, match="also the name"):
+            exposure.passwords(Cluster(named))
+
+    def test_no_mishap_tells_a_password(self, cluster: Cluster) -> None:
+        search = self.search(cluster)
+        search.look_into(mishaps.messages(cluster, search.decoy))
+        assert search.places == 7, "six mishaps, and the cluster's description"
+        assert decoy_found(search).holds is True
+        assert nothing_told(search).holds is True
+
+    def test_a_message_that_tells_is_found(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sql.Endpoint, "__str__", lambda endpoint: f"{endpoint.user}:{endpoint.password}")
+        search = self.search(cluster)
+        search.look_into(mishaps.messages(cluster, search.decoy))
+        finding = nothing_told(search)
+        assert finding.holds is False
+        assert "the application's password in a login to a database that is not there" in finding.words
+
+    def test_a_mishap_that_does_not_happen_proves_nothing(self, cluster: Cluster) -> None:
+        with pytest.raises(NothingProved, match="a login to a database that is not there did not fail"):
+            dict(mishaps.messages(cluster, cluster.topology.database))
+
+    def test_the_report_is_searched_without_what_configures_it(self, cluster: Cluster, tmp_path: Path) -> None:
+        run = Run(id="1", directory=tmp_path / "run", results=tmp_path / "results", seed=1)
+        run.directory.mkdir()
+        run.results.mkdir()
+        run.save()
+        cluster.topology.save(run.topology)
+        run.journal.write_text("a line")
+        planted = exposure.have_in_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
+        search = self.search(cluster)
+        search.look_into(exposure.report(run))
+        assert (planted, search.places) == (1, 2)
+        assert decoy_found(search).holds is True
+        assert nothing_told(search).holds is True
+        run.journal.write_text(cluster.topology.application.password)
+        search.look_into(exposure.report(run))
+        assert nothing_told(search).holds is False
+
+    def test_a_run_without_a_report(self, tmp_path: Path) -> None:
+        run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)
+        with pytest.raises(NotAvailable, match="no report is written"):
+            exposure.have_in_report(run, lambda name, text: None, "decoy-1")
+
+    def test_files_that_are_gone_are_passed_over(self, tmp_path: Path) -> None:
+        (tmp_path / "a.log").write_bytes(b"a")
+        assert list(exposure.files([tmp_path / "a.log", tmp_path / "b.log", tmp_path])) == [
+            (str(tmp_path / "a.log"), b"a")
+        ]

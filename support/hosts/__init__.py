@@ -23,7 +23,8 @@ stand's directory, so that handles in any number of processes and threads agree.
 
 from support.hosts.entering import enter
 from support.hosts.probing import probe, why_not_namespaces
-from support.hosts.stand import Host, Process, Stand, attach, reentry_argv
+from support.hosts.process import Process
+from support.hosts.stand import Host, Stand, attach, reentry_argv
 from support.hosts.state import stale
 
 __all__ = [

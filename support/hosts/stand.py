@@ -8,85 +8,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import state
 from support.hosts.calls import call
 from support.hosts.network import Network
+from support.hosts.process import QUICK, Process, await_none_left
 from support.waiting import NotYet, eventually
-
-GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; they are gone in milliseconds unless a disk hangs
-QUICK = 0.01  # seconds between two looks at something that is about to happen
-
-
-@dataclass(frozen=True)
-class Process:
-    """A supervised program on a host, known by (host, name). It runs until stopped, killed, or the stand ends."""
-
-    stand: Path
-    host: str
-    name: str
-    log: Path
-    """Standard output and error of every incarnation, appended."""
-
-    @property
-    def pid(self) -> int | None:
-        """Process id as seen inside the stand, or None when it does not run (never a zombie)."""
-        pid: int | None = self._ask("pid")
-        return pid
-
-    @property
-    def pids(self) -> Sequence[int]:
-        """All its processes as seen inside the stand, descendants too, whatever became of their parents."""
-        pids: Sequence[int] = self._ask("pids")
-        return pids
-
-    def start(self) -> None:
-        """Start it, or do nothing when it runs. Raises ProcessFailed when it cannot be executed."""
-        self._ask("start")
-
-    def stop(self, within: float = 10.0) -> None:
-        """SIGTERM, then SIGKILL when it is not gone in time; returns when it and its descendants are gone.
-
-        What is paused cannot hear SIGTERM, so it is resumed first.
-        """
-        self.resume()
-        self._ask("terminate")
-        try:
-            self._await_gone(within)
-        except NotInTime:
-            self.kill()
-
-    def kill(self) -> None:
-        """SIGKILL to it and all its descendants at once; returns when they are gone."""
-
-        def gone() -> None:
-            if killed := self._ask("kill"):
-                raise NotYet(f"still there: {killed}")
-
-        eventually(gone, within=GONE_WITHIN, subject=f"{self.name} on {self.host} is gone", pause=QUICK)
-
-    def pause(self) -> None:
-        """SIGSTOP to it and all its descendants (a freeze)."""
-        self._ask("pause")
-
-    def resume(self) -> None:
-        """SIGCONT to what was paused. Harmless when nothing is."""
-        self._ask("resume")
-
-    def _ask(self, verb: str) -> Any:
-        return call(self.stand, verb, host=self.host, name=self.name)
-
-    def _await_gone(self, within: float) -> None:
-        def gone() -> None:
-            if left := self.pids:
-                raise NotYet(f"still there: {left}")
-
-        eventually(gone, within=within, subject=f"{self.name} on {self.host} is gone", pause=QUICK)
 
 
 @dataclass(frozen=True)
@@ -152,12 +84,7 @@ class Host:
 
         On namespaces nothing says goodbye: peers hear no FIN and no RST, and the address falls silent.
         """
-
-        def gone() -> None:
-            if left := call(self.stand, "power_off", host=self.name):
-                raise NotYet(f"still there: {left}")
-
-        eventually(gone, within=GONE_WITHIN, subject=f"host {self.name} is off", pause=QUICK)
+        await_none_left(lambda: call(self.stand, "power_off", host=self.name), f"host {self.name} is off")
 
     def power_on(self) -> None:
         """The host is there again, and its declared programs that ran at the power-off are started."""
@@ -201,29 +128,20 @@ class Stand:
 
     def close(self) -> None:
         """Kill everything on the stand's hosts and stop publishing. Harmless when repeated, or when it is gone."""
-
-        def closed() -> None:
-            if left := call(self.directory, "close"):
-                raise NotYet(f"still there: {left}")
-
         if state.alive(self.directory):
-            eventually(closed, within=GONE_WITHIN, subject="the stand is empty", pause=QUICK)
+            await_none_left(lambda: call(self.directory, "close"), "the stand is empty")
 
     def end(self, within: float = 10.0) -> None:
         """End the stand from another process: SIGTERM to its worker, SIGKILL when that takes too long.
 
         Returns when nothing of it is left. Harmless when it is gone.
         """
-        for last in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                call(self.directory, "end", number=int(last))
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(NotAvailable):
+                call(self.directory, "end", number=int(number))
+            with suppress(NotInTime):
                 return eventually(self._require_gone, within=within, subject="the stand is gone", pause=QUICK)
-            except NotInTime:
-                if last == signal.SIGKILL:
-                    raise
-            except NotAvailable:
-                return None
-        return None
+        raise ProcessFailed(f"the stand in {self.directory} is there {within:g} s after its worker was killed")
 
     def _require_gone(self) -> None:
         if state.alive(self.directory):

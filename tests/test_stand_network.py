@@ -3,6 +3,7 @@
 import os
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -257,6 +258,17 @@ class TestPublished:
                 peer.recv(1)
                 took.append(time.perf_counter() - begun)
         assert statistics.median(took) < 0.001, "the whole way there and back"
+
+    def test_those_who_hang_up_rudely_disturb_nobody(self, address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=10) as polite:
+            for _ in range(20):
+                rude = [socket.create_connection(address, timeout=10) for _ in range(20)]
+                for peer in rude:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    peer.sendall(b"x" * 100_000)
+                    peer.close()  # a reset, while data goes both ways
+            polite.sendall(b"y")
+            assert polite.recv(1) == b"y"
 
     def test_one_who_reads_slowly_holds_up_nobody(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as slow, socket.create_connection(address) as quick:

@@ -5,11 +5,13 @@ entered, and a small process inside accepts on them, connects to the host, and c
 thread, no queue: what is read is written at once, and who does not read is not read for.
 """
 
+import errno
 import resource
 import selectors
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from support.errors import UsageError
@@ -99,6 +101,7 @@ class Connection:
 
     def __init__(self, selector: selectors.BaseSelector, client: socket.socket, target: Address) -> None:
         self._selector = selector
+        self._open = True
         self._host = socket.socket()
         self._ends = (client, self._host)
         self._ways = (Way(client, self._host), Way(self._host, client))
@@ -106,8 +109,10 @@ class Connection:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._host.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, CONNECT_ATTEMPTS)
-        self._host.connect_ex(target)
-        self._selector.register(self._host, selectors.EVENT_WRITE, self.connected)
+        if self._host.connect_ex(target) in (0, errno.EINPROGRESS):
+            self._selector.register(self._host, selectors.EVENT_WRITE, self.connected)
+        else:
+            self._close()
 
     def connected(self, end: socket.socket, events: int) -> None:
         """The host has answered, or not."""
@@ -117,7 +122,9 @@ class Connection:
             self._listen()
 
     def ready(self, end: socket.socket, events: int) -> None:
-        """One end can be read or written."""
+        """One end can be read or written, unless the other's turn has just ended it all."""
+        if not self._open:
+            return
         try:
             for way in self._ways:
                 if (end is way.source and events & selectors.EVENT_READ and not way.ended) or (
@@ -151,6 +158,7 @@ class Connection:
             self._selector.modify(end, events, self.ready)
 
     def _close(self) -> None:
+        self._open = False
         for end in self._ends:
             if self._selector.get_map().get(end) is not None:
                 self._selector.unregister(end)
@@ -170,10 +178,8 @@ def copy(routes: Sequence[tuple[socket.socket, Address]]) -> None:
 
 def _accepting(selector: selectors.BaseSelector, target: Address) -> Callable[[socket.socket, int], None]:
     def accept(listener: socket.socket, events: int) -> None:
-        try:
+        with suppress(OSError):  # it gave up, or no file is free: the next one
             client, _ = listener.accept()
-        except OSError:  # it gave up, or no file is free: the next one
-            return
-        Connection(selector, client, target)
+            Connection(selector, client, target)
 
     return accept

@@ -18,7 +18,8 @@ _RETRY = 0.05  # seconds before a client that was refused tries again
 _WATCH = 0.2  # seconds between two looks for operations that hang
 
 
-_SCRIPT_ENDS = 60.0  # seconds that a script with an end is given
+_SCRIPT_ENDS = 30.0  # seconds that a script with an end is given
+_OPERATION_ENDS = 10.0  # seconds that an operation of such a script is given
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,6 @@ class Workload:
 
 def run_to_end(endpoint: sql.Endpoint, script: Script, clients: int) -> History:
     """What came of it when so many clients at a time followed a script to its end."""
-    with Workload(endpoint, script, clients=clients) as workload:
+    with Workload(endpoint, script, clients=clients, patience=_OPERATION_ENDS) as workload:
         workload.await_end(_SCRIPT_ENDS)
     return workload.history

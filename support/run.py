@@ -1,10 +1,16 @@
 """One run of the suite: what it is told, and what it leaves for its report. Written by `accept run`, read by behave."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
+
+CLUSTERS = Path(".accept/clusters")
+"""Where `accept up` keeps its clusters, a folder each."""
+RUNS = Path(".accept/runs")
+"""Where runs keep what is theirs while they last, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,7 @@ class Run:
     directory: Path
     """The run's own folder: the topology, the journal, the histories. Owner-only, it holds passwords."""
     results: Path
-    """Where Allure's results go."""
+    """Where Allure's results go; the run's own, for two runs at once must not meet there."""
     seed: int
     required: frozenset[str] = field(default_factory=frozenset)
     """Capabilities that the user declared: where one is missing, the run fails."""
@@ -47,6 +53,22 @@ class Run:
 
 
 _ADAPTER = TypeAdapter(Run)
+
+
+def begin_run(seed: int | None = None, required: Iterable[str] = ()) -> Run:
+    """A new run with its own folder, which only its owner can read."""
+    name = new_id()
+    directory = (RUNS / name).absolute()
+    directory.mkdir(parents=True, mode=0o700)
+    run = Run(
+        id=name,
+        directory=directory,
+        results=directory / "results",
+        seed=secrets.randbelow(10**6) if seed is None else seed,
+        required=frozenset(required),
+    )
+    run.save()
+    return run
 
 
 def new_id() -> str:

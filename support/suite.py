@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 from support import sql
@@ -21,14 +20,10 @@ from support.errors import UsageError
 from support.hosts import reentry_argv
 from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
-from support.run import Run, new_id
+from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.waiting import describe
 from support.world import World
-
-CLUSTERS = Path(".accept/clusters")
-"""Where `accept up` keeps its clusters, a folder each."""
-RUNS = Path(".accept/runs")
 
 
 class Suite:
@@ -117,22 +112,6 @@ class Suite:
 def _close_all(sessions: list[sql.Session]) -> None:
     for session in sessions:
         session.close()
-
-
-def begin_run(seed: int | None = None, required: Iterable[str] = (), results: Path = Path("allure-results")) -> Run:
-    """A new run with its own folder, which only its owner can read."""
-    name = new_id()
-    directory = (RUNS / name).absolute()
-    directory.mkdir(parents=True, mode=0o700)
-    run = Run(
-        id=name,
-        directory=directory,
-        results=results.absolute(),
-        seed=seed if seed is not None else random.SystemRandom().randrange(10**6),
-        required=frozenset(required),
-    )
-    run.save()
-    return run
 
 
 def newest_cluster() -> Topology:

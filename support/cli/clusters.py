@@ -11,7 +11,7 @@ from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import Stand, attach, stale
 from support.hosts.state import alive
-from support.suite import CLUSTERS, RUNS
+from support.run import CLUSTERS, RUNS
 
 DEFAULT = "main"
 NEWEST = "up"

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from support.cli import places
+from support.cli import places, suites
 from support.cli.boundary import guarded
-from support.cli.suites import SUITES
 
 app = typer.Typer(
     name="accept",
@@ -20,7 +19,7 @@ app = typer.Typer(
 )
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[SUITE]...", help=f"Any of: {', '.join(SUITES)}.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="[SUITE]...", help=f"Any of: {', '.join(suites.SUITES)}.")]
 Target = Annotated[
     str | None,
     typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
@@ -36,7 +35,7 @@ ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, 
 
 @app.command(context_settings=PASSING_ON)
 def run(
-    suites: Words = None,
+    words: Words = None,
     tags: Annotated[
         list[str] | None, typer.Option(help="Scenarios with these tags, as in '@cache and not @slow'.")
     ] = None,
@@ -55,21 +54,16 @@ def run(
     SUITES are folders (cluster, sharding, failover, cache, security) or kinds of scenarios (fast, slow, destructive);
     feature files may be named as well. What is not known here is passed on to behave.
     """
-    from support.cli import running, targets
-    from support.cli import suites as selecting
+    from support.cli import targets
     from support.settings import Settings
 
+    selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
     said = {**overriding, **_embedded(members, etcd, stand, pg_bindir)}
-    order = running.Order(
-        selection=selecting.select(suites or (), tags or (), name or ()),
-        settings=Settings.load(said),
-        said=said,
-        cluster=cluster,
-        required=frozenset(require or ()),
-        seed=seed,
-        keep=keep,
-    )
+    settings = Settings.load(said)
+    from support.cli import running  # takes half a second: wrong usage is told before
+
+    order = running.Order(selection, settings, said, cluster, frozenset(require or ()), seed, keep)
     raise typer.Exit(running.carry_out(order))
 
 

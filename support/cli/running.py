@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,13 @@ from support.cli import behaving, clusters, reaching, report
 from support.cli.booting import Progress, boot_cluster
 from support.cli.clusters import Kept
 from support.cli.console import say
-from support.cli.places import RESULTS
 from support.cli.suites import Selection
-from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES, lacking
 from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
 from support.hosts import reentry_argv
-from support.run import Run
+from support.run import Run, begin_run
 from support.settings import Settings
-from support.suite import begin_run
 
 FORMATTER = "allure_behave.formatter:AllureFormatter"
 
@@ -65,7 +62,7 @@ def carry_out(order: Order) -> int:
     planned = behaving.plan_selection(order.selection)
     clusters.sweep()
     report.make_ready()
-    run = _begin(order)
+    run = begin_run(order.seed, order.required)
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
     with ExitStack() as cleanup, behaving.interruptible():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
@@ -83,20 +80,14 @@ def carry_out(order: Order) -> int:
             return report.of_run(run, target.topology)
 
 
-def _begin(order: Order) -> Run:
-    """A run whose results are its own until they are complete: two runs at once must not meet there."""
-    run = begin_run(order.seed, order.required)
-    run = replace(run, results=run.directory / RESULTS)
-    run.save()
-    return run
-
-
 def _target(order: Order, place: Kept) -> Target:
     """The cluster that was ordered. One of our own is booted in `place`."""
     if order.cluster is not None:
         place = order.cluster
         return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
     if order.settings.external:
+        from support.cluster import external  # half a second of imports that other targets need not wait for
+
         return Target(external.describe(order.settings))
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stand, topology = boot_cluster(order.settings, place.directory, Progress())

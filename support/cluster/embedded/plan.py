@@ -87,9 +87,10 @@ class Plan:
             members=tuple(self._member(host) for host in self.layout.hosts(Role.MEMBER)),
             dcs=self.addresses_of(Role.ETCD, ETCD_CLIENTS),
             scope=self.layout.scope,
+            patroni_login=logins.patroni_api,
             statistics=StatisticsPage(page, logins.statistics),
             redis=RedisAddress(self.address("redis", REDIS), logins.redis),
-            further_secrets=tuple(one.password for one in (logins.replication, logins.rewind, logins.patroni_api)),
+            further_secrets=tuple(one.password for one in (logins.replication, logins.rewind)),
             lacks=lacks(self.layout, kind),
             stand=stand,
         )

@@ -23,10 +23,10 @@ def require_quorum(cluster: Cluster) -> None:
 
 
 def require_streaming(cluster: Cluster, replica: str) -> None:
-    """A replica streams from the leader; by its own word, which is newer than what it has told the others."""
-    status = cluster.patroni(replica).status()
-    if status.get("replication_state") != "streaming":
-        raise NotYet(f"its PostgreSQL is {status.get('state', 'in an unknown state')}")
+    """A replica streams from the leader, and the others know it."""
+    states = {member.name: member.state for member in cluster.view().replicas}
+    if states.get(replica) != "streaming":
+        raise NotYet(f"it is {states.get(replica, 'unknown to Patroni')}")
 
 
 def require_synchronous_standby(cluster: Cluster) -> str:

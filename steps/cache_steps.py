@@ -178,6 +178,6 @@ def step_similar_questions(context):
 def step_similar_entries(context):
     """One client writes all of them, then every client reads them. The value of each is its own name."""
     world = context.world
-    names = cache_values.similar_entries([world.namespace, *map(world.another_namespace, ("a", "a:", "a:a"))])
+    names = cache_values.similar_entries([world.namespace, *map(world.another_namespace, cache_values.SUFFIXES)])
     world.scene["stored"] = {repr(name): repr(name) for name in names}
     world.scene["answers"] = cache_values.store_and_read(world.cache_clients, names)

@@ -1,10 +1,9 @@
 """Values come back from the cache's encoding unchanged, and keys are one to one."""
 
 import math
-import struct
 import uuid
 from collections import OrderedDict
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,8 @@ from hypothesis.extra import numpy as arrays
 
 from support.application.cache import Question
 from support.application.cache.codec import NotCacheable, decode, encode
-from support.application.cache.repository import answer_key, entry_key
+from support.application.cache.keys import Keys
+from support.checkers.sameness import same
 
 offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 scalars = (
@@ -45,23 +45,6 @@ values = st.recursive(
     ),
     max_leaves=20,
 )
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two values are the same in type and content, all the way down; nan is itself, 0.0 is not -0.0."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, float):
-        return struct.pack("d", one) == struct.pack("d", other) or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, Decimal):
-        return str(one) == str(other)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict):
-        return same(list(one.items()), list(other.items()))
-    if isinstance(one, datetime | time):
-        return one == other and one.isoformat() == other.isoformat()
-    return bool(one == other)
 
 
 @given(values)
@@ -112,6 +95,7 @@ def test_what_the_encoding_did_not_make_is_refused(garbage):
         decode(garbage)
 
 
+keys = Keys("p")
 parameters = st.lists(scalars, max_size=3).map(tuple)
 questions = st.builds(Question, namespace=st.text(), table=st.text(), parameters=parameters)
 
@@ -127,14 +111,14 @@ questions = st.builds(Question, namespace=st.text(), table=st.text(), parameters
 @example(Question('a","t', "x"), Question("a", 't","x'))
 def test_two_questions_share_a_key_only_if_they_are_the_same(one, other):
     parts = [[asked.namespace, asked.table, asked.parameters] for asked in (one, other)]
-    assert (answer_key("p", one) == answer_key("p", other)) == same(*parts)
+    assert (keys.answer(one) == keys.answer(other)) == same(*parts)
 
 
 @given(st.text(), st.text(), st.text(), st.text())
 @example("a", "b:c", "a:b", "c")
 @example("", "a", "a", "")
 def test_two_entries_share_a_key_only_if_they_are_the_same(namespace, key, other_namespace, other_key):
-    shared = entry_key("p", namespace, key) == entry_key("p", other_namespace, other_key)
+    shared = keys.entry(namespace, key) == keys.entry(other_namespace, other_key)
     assert shared == ((namespace, key) == (other_namespace, other_key))
 
 
@@ -142,7 +126,7 @@ def test_two_entries_share_a_key_only_if_they_are_the_same(namespace, key, other
 @example("n", "k", Question("n", "entry", ("k",)))
 @example("n", "k", Question("n", "memory_entries", ("k",)))
 def test_no_question_shares_a_key_with_an_entry(namespace, key, question):
-    assert entry_key("p", namespace, key) != answer_key("p", question)
+    assert keys.entry(namespace, key) != keys.answer(question)
 
 
 @pytest.mark.parametrize("value", [uuid.uuid4(), date(2024, 2, 29), Decimal("1.10"), b"\x00\xff", timedelta(days=-1)])

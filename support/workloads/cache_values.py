@@ -49,7 +49,8 @@ def ask_each(client: CacheClient, namespace: str, kinds: Sequence[str]) -> dict[
     return {kind: client.repository.fetch(Question(namespace, "values", (kind,)), VALUES[kind]) for kind in kinds}
 
 
-_NAMES = ["a", "a:b", "a b", "a,b", 'a","b', "a\\", "", "entry", "*", "ä"]
+_JOINTS = ["", ":", "-", ",", "/", '","']
+_TABLES = ["a", "b", "a:b", "a b", "a,b", 'a","b', "a\\", "", "entry", "*", "ä"]
 _PARAMETERS: list[tuple[Any, ...]] = [
     (),
     ("",),
@@ -72,9 +73,11 @@ _PARAMETERS: list[tuple[Any, ...]] = [
 
 
 def similar_questions(namespace: str) -> list[Question]:
-    """Questions of which any two differ in namespace, table or parameters, and no two may share a key."""
-    namespaces = [namespace, f"{namespace}a", f"{namespace}:a"]
-    return [Question(*parts) for parts in product(namespaces, _NAMES, _PARAMETERS)]
+    """Questions of which any two differ in namespace, table or parameters; many are the same text when joined."""
+    namespaces = [namespace, *(f"{namespace}{joint}{part}" for joint in _JOINTS for part in ("a", namespace))]
+    tables = [*_TABLES, *(f"a{joint}{namespace}" for joint in _JOINTS)]
+    apart = [Question(*parts) for parts in product(namespaces, tables, [("b",)])]
+    return [*apart, *(Question(*parts) for parts in product([namespace], ["a", "a:b"], _PARAMETERS))]
 
 
 def answers_of(cache: CacheRepository, questions: Sequence[Question]) -> dict[str, Read]:
@@ -82,10 +85,15 @@ def answers_of(cache: CacheRepository, questions: Sequence[Question]) -> dict[st
     return {repr(question): cache.fetch(question, partial(repr, question)) for question in questions}
 
 
+SUFFIXES = ["a", "a:", "a:a", "-", ":"]
+"""What distinguishes the further namespaces of `similar_entries`."""
+
+
 def similar_entries(namespaces: Sequence[str]) -> list[tuple[str, str]]:
-    """A namespace and a key each; many are the same text when the two are joined, by whatever."""
+    """A namespace and a key each; many are the same text when the two are joined, by whatever, in either order."""
     keys = ["a", ":a", "a:a", "-a", "-a:a", "-a:a:a", "", ":", "a:", "\\a", "a,a", '"a"']
-    return [(namespace, key) for namespace in namespaces for key in keys]
+    turned = [f"a{joint}{namespace}" for joint in ("", ":", "-") for namespace in namespaces]
+    return list(product(namespaces, [*keys, *turned]))
 
 
 def store_and_read(clients: Sequence[CacheClient], names: Sequence[tuple[str, str]]) -> list[dict[str, Read]]:

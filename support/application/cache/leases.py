@@ -11,7 +11,7 @@ that is, from before the value was loaded or committed.
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import redis
@@ -117,6 +117,12 @@ class Leases:
         """Drop values and leases."""
         with self._asking(keys, required=True):
             self._client.unlink(*_with_leases(keys))
+
+    def close(self) -> None:
+        """Close the connections; what is still owed is paid first, if Redis takes it."""
+        with suppress(redis.RedisError):
+            self._pay()
+        self._client.close()
 
     def _put_in(self, values: Mapping[str, bytes | None], holder: str, how: str) -> None:
         times = self._milliseconds

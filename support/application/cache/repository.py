@@ -14,6 +14,7 @@ from support.application.cache.aside import CacheAside
 from support.application.cache.breaker import Breaker
 from support.application.cache.codec import encode
 from support.application.cache.interface import Means, Question, Read
+from support.application.cache.keys import Keys
 from support.application.cache.leases import Leases, Unavailable
 from support.application.entries import EntryStore
 from support.application.pool import SessionPool
@@ -38,36 +39,36 @@ _UPSERT = """
 class EntryTransaction:
     """Changes that are made on one session, and what each means for the cache once they are committed."""
 
-    def __init__(self, session: sql.Session, prefix: str) -> None:
-        self._session, self._prefix = session, prefix
+    def __init__(self, session: sql.Session, keys: Keys) -> None:
+        self._session, self._keys = session, keys
         self.effects: dict[str, bytes | None] = {}
         """Key in the cache -> the value to put there; None to drop what is there."""
 
     def write(self, namespace: str, key: str, value: str) -> None:
         sql.execute(self._session, _UPSERT, [namespace, key, value])
-        self.effects[entry_key(self._prefix, namespace, key)] = encode(value)
+        self.effects[self._keys.entry(namespace, key)] = encode(value)
 
     def update(self, namespace: str, key: str, value: str) -> bool:
-        self.effects[entry_key(self._prefix, namespace, key)] = None
+        self.effects[self._keys.entry(namespace, key)] = None
         return EntryStore(self._session).update(namespace, key, value) > 0
 
     def delete(self, namespace: str, key: str) -> bool:
-        self.effects[entry_key(self._prefix, namespace, key)] = None
+        self.effects[self._keys.entry(namespace, key)] = None
         return EntryStore(self._session).delete(namespace, key) > 0
 
 
 class EntryRepository:
     """The default CacheRepository (see `interface`)."""
 
-    def __init__(self, leases: Leases, pool: SessionPool, prefix: str, on_close: Callable[[], None]) -> None:
-        self._leases, self._pool, self._prefix, self._on_close = leases, pool, prefix, on_close
+    def __init__(self, leases: Leases, pool: SessionPool, keys: Keys) -> None:
+        self._leases, self._pool, self._keys = leases, pool, keys
         self._aside = CacheAside(leases, patience=LEASE)
 
     def read(self, namespace: str, key: str) -> Read:
         return self.read_many(namespace, [key])[key]
 
     def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
-        cached = {entry_key(self._prefix, namespace, key): key for key in keys}
+        cached = {self._keys.entry(namespace, key): key for key in keys}
 
         def load(missing: list[str]) -> Mapping[str, Any]:
             with self._pool.session() as session:
@@ -97,7 +98,7 @@ class EntryRepository:
     def transaction(self) -> Iterator[EntryTransaction]:
         with self._pool.session() as session:
             session.autocommit = False
-            transaction = EntryTransaction(session, self._prefix)
+            transaction = EntryTransaction(session, self._keys)
             try:
                 yield transaction
             except BaseException:
@@ -121,37 +122,32 @@ class EntryRepository:
                 self._leases.settle(effects, token)
 
     def invalidate(self, namespace: str, key: str) -> None:
-        self._drop(entry_key(self._prefix, namespace, key))
+        self._drop(self._keys.entry(namespace, key))
 
     def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
-        key = answer_key(self._prefix, question)
+        key = self._keys.answer(question)
         return self._aside.read([key], lambda _: {key: load()})[key]
 
     def forget(self, question: Question) -> None:
-        self._drop(answer_key(self._prefix, question))
+        self._drop(self._keys.answer(question))
 
     def close(self) -> None:
         self._pool.close()
-        self._on_close()
+        self._leases.close()
 
     def _drop(self, key: str) -> None:
         with suppress(Unavailable):
             self._leases.drop([key])
 
 
-def entry_key(prefix: str, namespace: str, key: str) -> str:
-    """An entry's key in the cache. Two are the same only if all parts are: the encoding is one to one."""
-    return prefix + encode(["entry", namespace, key]).decode("ascii")
-
-
-def answer_key(prefix: str, question: Question) -> str:
-    """The key in the cache of the answer to a question, of a type and a value each."""
-    parts = ["answer", question.table, question.namespace, list(question.parameters)]
-    return prefix + encode(parts).decode("ascii")
-
-
-def open_repository(means: Means) -> EntryRepository:
-    """The default cache under test."""
+def open_repository(
+    means: Means,
+    *,
+    repository: type[EntryRepository] = EntryRepository,
+    leases: type[Leases] = Leases,
+    keys: type[Keys] = Keys,
+) -> EntryRepository:
+    """The default cache under test. Each part can be replaced by one that differs from it."""
     client = redis.Redis(
         host=means.redis_host,
         port=means.redis_port,
@@ -161,11 +157,11 @@ def open_repository(means: Means) -> EntryRepository:
         retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
         protocol=2,  # with 3 redis-py no longer notices that the server has closed an idle connection
     )
-    leases = Leases(
+    kept = leases(
         client,
         Breaker(RETRY),
         time_to_live=min(means.time_to_live, means.staleness_bound),
         lease=LEASE,
         staleness_bound=means.staleness_bound,
     )
-    return EntryRepository(leases, SessionPool(means.connect, SESSIONS), means.prefix, client.close)
+    return repository(kept, SessionPool(means.connect, SESSIONS), keys(means.prefix))

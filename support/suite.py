@@ -77,7 +77,8 @@ class Suite:
     def close_world(self, world: World) -> None:
         """Undo what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
-            last.callback(schema.remove, self.cluster.write, world.namespaces)
+            if "schema" not in self.topology.lacks:
+                last.callback(schema.remove, self.cluster.write, world.namespaces)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
                 last.callback(world.ordeal.conclude)
@@ -85,9 +86,10 @@ class Suite:
 
     def close(self) -> None:
         """Remove what is left of the run's data."""
-        with self._cleanup:
-            schema.sweep(self.cluster.write, self.run.namespace)
-            self.cluster.forget_cached(self.run.namespace)
+        with self._cleanup as last:
+            last.callback(self.cluster.forget_cached, self.run.namespace)
+            if "schema" not in self.topology.lacks:
+                last.callback(schema.sweep, self.cluster.write, self.run.namespace)
 
     def _with_schema(self, topology: Topology) -> Topology:
         """A user's cluster without the application's tables gets them, in a schema that is dropped at the end."""

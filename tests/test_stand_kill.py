@@ -177,10 +177,9 @@ def _find(role: str, caller: int, kind: str) -> int:
         steward = steward.children()[0]
     found["steward"] = steward.pid
     for child in steward.children():
-        name = child.name()
-        if name == "accept-relay":
+        if child.name() == "accept-relay":
             found["relay"] = child.pid
-        elif name == psutil.Process(caller).name():
+        elif os.getpgid(child.pid) == os.getpgid(caller):  # all others have a session of their own
             found["worker"] = child.pid
     return found.get(role, 0)
 

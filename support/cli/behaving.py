@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +23,48 @@ STOPS_WITHIN = 2.0  # seconds to behave after Ctrl-C; the whole program has 5
 
 @dataclass(frozen=True)
 class Planned:
-    """One scenario that a selection selects, before anything runs."""
+    """One scenario that would run; `location` is file:line."""
 
     feature: str
     name: str
     location: str
     tags: frozenset[str]
-    undefined: tuple[str, ...] = ()
-    """Its steps that no step function implements."""
 
 
-def plan(arguments: Sequence[str]) -> tuple[Planned, ...]:
-    """What behave would run when told that, by its own dry run. Raises UsageError with its complaint."""
+@dataclass(frozen=True)
+class Undefined:
+    """A step that no step function implements; `location` is file:line."""
+
+    step: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What behave would do."""
+
+    scenarios: tuple[Planned, ...]
+    undefined: tuple[Undefined, ...] = ()
+
+
+def plan(arguments: Sequence[str]) -> Plan:
+    """What behave would do when told that, by its own dry run. Raises UsageError with its complaint."""
     with tempfile.TemporaryDirectory(prefix="accept-") as folder:
-        told = Path(folder, "plan.json")
-        dry = ["--dry-run", "--no-skipped", "--no-summary", "--no-snippets", "-f", "json", "-o", str(told)]
-        ended = subprocess.run([*BEHAVE, *dry, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        written = told.read_text(encoding="utf-8") if told.exists() else ""
-    try:
-        return tuple(_planned(json.loads(written)))
-    except ValueError:
-        why = _complaint(f"{ended.stderr}\n{ended.stdout}")
-        raise UsageError(f"behave cannot run that: {why}") from None
+        scenarios, usage = Path(folder, "scenarios.json"), Path(folder, "usage")
+        formats = ["-f", "json", "-o", str(scenarios), "-f", "steps.usage", "-o", str(usage)]
+        dry = [*BEHAVE, "--dry-run", "--no-skipped", "--no-summary", "--no-snippets", *formats, *arguments]
+        ended = subprocess.run(dry, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        try:
+            planned = tuple(_planned(json.loads(scenarios.read_text(encoding="utf-8"))))
+            return Plan(planned, tuple(_undefined(usage.read_text(encoding="utf-8"))))
+        except (FileNotFoundError, ValueError):
+            raise UsageError(f"behave cannot run that: {_complaint(ended)}") from None
 
 
 def plan_selection(selection: Selection) -> tuple[Planned, ...]:
     """The scenarios of a selection. Raises NothingJudged when there are none; behave would call that a success."""
     there = [path for path in selection.paths if Path(path.partition(":")[0]).exists()]
-    planned = plan(selection.arguments) if there else ()
+    planned = plan(selection.arguments).scenarios if there else ()
     if not planned:
         raise NothingJudged(f"no scenario is selected by: {selection}; nothing was judged")
     return planned
@@ -60,14 +75,26 @@ def _planned(features: Any) -> Iterator[Planned]:
         for element in feature.get("elements", ()):
             if element["type"] != "background":
                 tags = frozenset([*feature["tags"], *element["tags"]])
-                undefined = tuple(step["name"] for step in element["steps"] if "match" not in step)
-                yield Planned(feature["name"], element["name"], element["location"], tags, undefined)
+                yield Planned(feature["name"], element["name"], element["location"], tags)
 
 
-def _complaint(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("USING RUNNER")]
-    telling = [line for line in lines if "Error" in line or "error:" in line]
-    return (telling or lines or ["it said nothing"])[-1]
+def _undefined(usage: str) -> Iterator[Undefined]:
+    """behave's JSON gives a step the match of another one when a step before has none; its list of uses does not."""
+    _, _, listed = usage.partition("UNDEFINED STEPS")
+    for line in listed.splitlines()[1:]:
+        step, mark, location = line.rpartition("  # ")
+        if mark:
+            yield Undefined(step.strip(), location.strip())
+
+
+def _complaint(ended: "subprocess.CompletedProcess[str]") -> str:
+    """What behave said against its task, in one line; of a traceback the error at its end."""
+    lines = (ended.stderr if ended.stderr.strip() else ended.stdout).splitlines()
+    if "Traceback (most recent call last):" in lines:
+        frames = lines.index("Traceback (most recent call last):") + 1
+        lines = list(dropwhile(lambda line: line.startswith(" "), lines[frames:]))
+    said = " ".join(line.strip() for line in lines if not line.startswith(("USING RUNNER", "usage:")))
+    return said.strip() or f"it ended with status {ended.returncode} and said nothing"
 
 
 @contextmanager

@@ -20,12 +20,11 @@ def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
 def _steps_without_meaning(folder: Path) -> tuple[Finding, ...]:
     """Undefined steps, by behave's dry run; ambiguous ones end it before it begins."""
     try:
-        planned = behaving.plan([str(folder)])
+        undefined = behaving.plan([str(folder)]).undefined
     except UsageError as error:
         return (Finding(folder, 0, str(error)),)
     return tuple(
-        Finding(Path(file), int(line), f"no step is worded {step!r}")
-        for scenario in planned
-        for file, _, line in [scenario.location.rpartition(":")]
-        for step in scenario.undefined
+        Finding(Path(file), int(line), f"no step is worded {one.step!r}")
+        for one in undefined
+        for file, _, line in [one.location.rpartition(":")]
     )

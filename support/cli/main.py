@@ -168,7 +168,7 @@ def doctor(
 
     overriding, cluster = targets.choose(target)
     settings = Settings.load({**overriding, **_embedded(members, etcd, stand, pg_bindir)})
-    doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]))
+    doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
 
 
 @app.command()

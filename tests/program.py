@@ -1,0 +1,145 @@
+"""The program as its users meet it: a real process, in a copy of the project so that it writes nowhere else."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.settings import Settings
+from support.sql import Endpoint
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("support", "steps", "features")
+PROBES = """
+from behave import given, then, when
+from support.errors import NothingProved
+from support.waiting import pause
+
+@given("a sum")
+def given_sum(context): ...
+
+@when("{seconds:d} seconds pass")
+def seconds_pass(context, seconds):
+    pause(seconds)
+
+@then("one and one are {number:d}")
+def one_and_one(context, number):
+    assert number == 2, f"one and one are 2, not {number}"
+
+@then("nobody knows")
+def nobody_knows(context):
+    raise NothingProved("nobody looked")
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a start of the program came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines by which the program complains."""
+        return [line for line in self.err.splitlines() if line.startswith("accept: ")]
+
+    @property
+    def last_line(self) -> str:
+        return self.out.rstrip().splitlines()[-1]
+
+    def __str__(self) -> str:
+        return f"exit status {self.status}\n--- standard output\n{self.out}\n--- standard error\n{self.err}"
+
+
+@dataclass
+class Program:
+    """The program in a project of its own."""
+
+    project: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def argv(self) -> list[str]:
+        return [sys.executable, "-P", "-m", "support.cli"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Ours, without any setting of the suite's, and with the copy in place of the installed project."""
+        settings = {name.upper() for name in Settings.model_fields}
+        kept = {name: value for name, value in os.environ.items() if name.upper() not in settings}
+        return {**kept, "PYTHONPATH": str(self.project), **self.variables}
+
+    def run(self, *arguments: str, timeout: float = 120, **variables: str) -> Ended:
+        """Start it, and wait for its end."""
+        started = subprocess.run(
+            [*self.argv, *arguments],
+            cwd=self.project,
+            env={**self.environment, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Ended(started.returncode, started.stdout, started.stderr)
+
+    @contextmanager
+    def started(self, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+        """Start it in a process group of its own, as a terminal does, and kill what is left of that at the end."""
+        running = subprocess.Popen(
+            [*self.argv, *arguments],
+            cwd=self.project,
+            env={**self.environment, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield running
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+
+    def write_features(self, features: Mapping[str, str]) -> None:
+        """Have these features and steps, and no others. The names are paths below `features`."""
+        shutil.rmtree(self.project / "features")
+        for name, text in features.items():
+            file = self.project / "features" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        (self.project / "steps" / "probe_steps.py").write_text(PROBES, encoding="utf-8")
+
+
+def copy(project: Path) -> Program:
+    """The program in a fresh copy of this project."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, project / name, ignore=ignored)
+    for file in ("environment.py", "pyproject.toml", "accept", "requirements.lock"):
+        shutil.copy2(ROOT / file, project / file)
+    return Program(project)
+
+
+def target(endpoint: Endpoint) -> dict[str, str]:
+    """The variables that point at a database."""
+    return {
+        "RUVECTOR_HOST": str(endpoint.host),
+        "RUVECTOR_PORT": str(endpoint.port),
+        "RUVECTOR_DB": str(endpoint.database),
+        "RUVECTOR_USER": str(endpoint.user),
+        "RUVECTOR_PASSWORD": str(endpoint.password),
+    }
+
+
+def busyness() -> float:
+    """How much longer things take on this machine now than when it is left alone; 1 or more."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -1,0 +1,130 @@
+"""A cluster to play with, from `accept up` to `accept down`: real, on this machine."""
+
+import re
+import subprocess
+
+import pytest
+from program import Program, copy
+
+from support.cluster.topology import Topology
+from support.hosts.state import alive
+
+TRUE = """
+@normal @cluster
+Feature: Sums
+  @id.ZZ-01 @patroni @hosts
+  Scenario: A true claim
+    Given a sum
+    Then one and one are 2
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    program = copy(tmp_path_factory.mktemp("project"))
+    program.write_features({"cluster/a.feature": TRUE})
+    return program
+
+
+@pytest.fixture(scope="module")
+def up(program: Program):
+    """What `accept up` said; a single member is enough here."""
+    ended = program.run("up", "--name", "tried", "--members", "1", "--etcd", "1")
+    try:
+        yield ended
+    finally:
+        program.run("down", "tried")
+        assert not alive(program.project / ".accept/clusters/tried/stand")
+
+
+def test_up_returns_when_the_cluster_is_ready_and_says_how_to_reach_it(program: Program, up) -> None:
+    assert up.status == 0, up
+    assert "ready" in up.err
+    command = next(line for line in up.out.splitlines() if line.startswith("write endpoint")).split(maxsplit=2)[2]
+    answer = subprocess.run(
+        [*command.split()[1:], "-Atc", "SELECT current_user"],
+        env={**program.environment, **dict([command.split()[0].split("=", 1)])},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.stdout.strip() == "accept_app", answer
+
+
+def test_what_needs_a_second_one_says_that_it_is_up(program: Program, up) -> None:
+    again = program.run("up", "--name", "tried")
+    assert again.status == 2
+    assert "up already" in again.err
+
+
+def test_status_tells_members_and_memory(program: Program, up) -> None:
+    ended = program.run("status")
+    assert ended.status == 0, ended
+    assert re.search(r"pg1 +10\S+ +patroni +leader +running +1 .* MB", ended.out), ended
+    assert re.search(r"^[1-9]\d* MB in all", ended.out, re.M), ended
+
+
+@pytest.mark.parametrize("where", ["write", "pg1"])
+def test_psql_logs_in_as_the_application(program: Program, up, where: str) -> None:
+    ended = program.run("psql", where, "-At", "-c", "SELECT current_user || ' of ' || current_database()")
+    assert ended.out.strip() == "accept_app of accept", ended
+
+
+def test_psql_shows_no_password_among_its_arguments(program: Program, up) -> None:
+    shown = program.run("psql", "write", "-c", r"\! tr '\0' ' ' </proc/$PPID/cmdline")
+    assert "psql" in shown.out, shown
+    assert _password(program) not in shown.out
+
+
+def test_psql_knows_no_other_endpoints(program: Program, up) -> None:
+    ended = program.run("psql", "pg7")
+    assert ended.status == 2
+    assert "write, read, pg1" in ended.err
+
+
+def test_a_shell_is_on_its_host(program: Program, up) -> None:
+    shell = subprocess.run(
+        [*program.argv, "shell", "etcd1"],
+        cwd=program.project,
+        env=program.environment,
+        input="hostname; id -u\n",
+        capture_output=True,
+        text=True,
+    )
+    assert shell.stdout.split()[:2] == ["etcd1", "1000"], shell
+
+
+def test_logs_are_those_of_the_host(program: Program, up) -> None:
+    ended = program.run("logs", "pg1", "--lines", "2000")
+    assert ended.status == 0
+    assert "initialized a new cluster" in ended.out or "bootstrap" in ended.out, ended
+
+
+def test_scenarios_run_there(program: Program, up) -> None:
+    ended = program.run("run", "--target", "tried")
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), ended
+    assert program.run("status").status == 0, "the cluster is still up"
+
+
+def test_plain_behave_runs_there(program: Program, up) -> None:
+    behave = subprocess.run(
+        [program.argv[0], "-m", "behave"],
+        cwd=program.project,
+        env=program.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert behave.returncode == 0, behave.stdout + behave.stderr
+    assert "1 scenario passed, 0 failed" in behave.stdout
+
+
+def test_doctor_knows_what_it_has(program: Program, up) -> None:
+    ended = program.run("doctor", "--target", "up")
+    assert ended.status == 0
+    assert re.search(r"^replicas +no +.*single member", ended.out, re.M), ended
+    assert "1 of 1 scenarios can run" in ended.out
+
+
+def _password(program: Program) -> str:
+    topology = Topology.load(program.project / ".accept/clusters/tried/topology.json")
+    return topology.application.password

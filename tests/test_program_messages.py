@@ -1,0 +1,106 @@
+"""What the program answers to wrong usage and to targets that are not there: a status, and clear lines."""
+
+import pytest
+from program import Ended, Program, copy, target
+
+from support.sql import Endpoint
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+def require(ended: Ended, status: int, *words: str) -> None:
+    assert ended.status == status, ended
+    assert "Traceback" not in ended.out + ended.err, ended
+    assert len(ended.complaints) == 1, ended
+    for word in words:
+        assert word in ended.complaints[0], ended
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], ["'nonsense'", "sharding", "destructive"]),
+        (["cache", "@slow"], ["--tags '@slow'"]),
+        (["--tags", "@slow,@cache"], ["old style", "'@slow or @cache'"]),
+        (["--tags", "~@slow"], ["old style", "'not @slow'"]),
+        (["--tags", "@slow and"], ["no tag expression"]),
+        (["--require", "sharks"], ["--require sharks", "citus", "redis"]),
+        (["--target", "nowhere"], ["'nowhere'", "postgresql://"]),
+        (["--target", "missing.toml"], ["missing.toml", "No such file"]),
+        (["--target", "postgresql://jo@db:port/claims"], ["--target", "postgresql://user"]),
+        (["--target", "postgresql://jo@db/claims?fast=yes"], ["fast", "sslmode"]),
+        (["--no-such-option"], ["behave", "--no-such-option"]),
+        (["--members", "12"], ["ACCEPT_MEMBERS", "12"]),
+        (["--stand", "clouds"], ["ACCEPT_STAND", "'clouds'"]),
+    ],
+)
+def test_wrong_usage(program: Program, arguments: list[str], words: list[str]) -> None:
+    require(program.run(*arguments), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"RUVECTOR_PORT": "abc"}, ["RUVECTOR_PORT", "'abc'"]),
+        ({"HAPROXY_REPLICA_PORT": "70000"}, ["HAPROXY_REPLICA_PORT", "'70000'", "65535"]),
+        ({"RUVECTOR_SSLMODE": "maybe"}, ["RUVECTOR_SSLMODE", "verify-full"]),
+        ({"ENABLE_PATRONI": "perhaps"}, ["ENABLE_PATRONI", "'perhaps'"]),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(program: Program, variables: dict[str, str], words: list[str]) -> None:
+    require(program.run("cluster", **variables), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "words"),
+    [
+        ({"RUVECTOR_PORT": "1"}, 3, ["127.0.0.1:1/", "RUVECTOR_PORT"]),
+        ({"RUVECTOR_HOST": "no-such-host.invalid"}, 3, ["no-such-host.invalid", "check RUVECTOR_HOST"]),
+        ({"RUVECTOR_PASSWORD": "hunter2"}, 3, ["password authentication failed", "RUVECTOR_PASSWORD"]),
+        ({"RUVECTOR_USER": "nobody"}, 3, ["nobody", "RUVECTOR_USER"]),
+        ({"RUVECTOR_DB": "nope"}, 3, ['"nope" does not exist', "RUVECTOR_DB"]),
+        ({"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"}, 1, ["127.0.0.1:1", "REDIS_HOST"]),
+        ({"ENABLE_CITUS": "true"}, 1, ["citus", "ENABLE_CITUS"]),
+    ],
+)
+def test_a_target_that_is_not_as_declared(
+    program: Program, postgres: Endpoint, variables: dict[str, str], status: int, words: list[str]
+) -> None:
+    ended = program.run("cluster", **{**target(postgres), **variables})
+    require(ended, status, *words)
+    assert "hunter2" not in ended.out + ended.err
+
+
+def test_what_is_required_and_not_there_fails_the_run(program: Program, postgres: Endpoint) -> None:
+    ended = program.run("cluster", "--require", "citus", **target(postgres))
+    require(ended, 1, "citus is required", "not installed")
+
+
+@pytest.mark.parametrize("arguments", [["--tags", "@no-such-tag"], ["--name", "no such title"], ["sharding"]])
+def test_a_selection_of_nothing_is_no_success(program: Program, arguments: list[str]) -> None:
+    ended = program.run(*arguments)
+    require(ended, 3, "no scenario is selected", arguments[-1])
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["down"], ["psql"], ["shell", "pg1"], ["logs", "pg1"]])
+def test_without_a_cluster_that_is_up(program: Program, arguments: list[str]) -> None:
+    require(program.run(*arguments), 2, "no cluster is up", "./accept up")
+
+
+@pytest.mark.parametrize("name", ["Bad Name", "../elsewhere", "up", ""])
+def test_a_cluster_has_a_plain_name(program: Program, name: str) -> None:
+    require(program.run("up", "--name", name), 2, "cannot be named")
+
+
+def test_there_is_no_report_before_a_run(program: Program) -> None:
+    require(program.run("report"), 2, "no run to report on")
+
+
+def test_help_names_every_command(program: Program) -> None:
+    ended = program.run("--help")
+    assert ended.status == 0
+    for command in "run up down status psql shell logs doctor steps lint report test".split():
+        assert f" {command} " in ended.out

@@ -1,0 +1,135 @@
+"""What a command line selects, and which target it names."""
+
+import re
+from pathlib import Path
+
+import pytest
+from program import ROOT
+
+from support.cli import behaving, suites, targets
+from support.cli.behaving import Plan, Planned, Undefined
+from support.errors import NothingJudged, UsageError
+
+SCENARIO = "  {tag}\n  Scenario: {name}\n    Given a\n"
+FEATURES = {
+    "cluster/a.feature": "Feature: A\n"
+    + SCENARIO.format(tag="@fast", name="plain")
+    + SCENARIO.format(tag="@slow", name="slow"),
+    "cache/b.feature": "@destructive\nFeature: B\n"
+    + SCENARIO.format(tag="@x", name="breaks")
+    + SCENARIO.format(tag="@slow", name="both"),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of four scenarios, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in FEATURES.items():
+        file = tmp_path / "features" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / "a_steps.py").write_text("from behave import given\n@given('a')\ndef a(context): ...\n")
+    (tmp_path / "behave.ini").write_text("[behave]\ntag_expression_protocol = v2\n")
+    return tmp_path
+
+
+def names(*words: str, **filters: list[str]) -> list[str]:
+    return [one.name for one in behaving.plan_selection(suites.select(words, **filters))]
+
+
+@pytest.mark.parametrize(
+    ("words", "selected"),
+    [
+        ([], ["both", "breaks", "plain", "slow"]),
+        (["all"], ["both", "breaks", "plain", "slow"]),
+        (["cluster"], ["plain", "slow"]),
+        (["cluster", "cache"], ["both", "breaks", "plain", "slow"]),
+        (["fast"], ["plain"]),
+        (["slow"], ["both", "slow"]),
+        (["destructive"], ["both", "breaks"]),
+        (["slow", "destructive"], ["both", "breaks", "slow"]),
+        (["cache", "slow"], ["both"]),
+        (["features/cluster/a.feature"], ["plain", "slow"]),
+        (["features/cluster/a.feature:6"], ["slow"]),
+        (["features/cluster/a.feature", "cache"], ["both", "breaks", "plain", "slow"]),
+        (["cluster", "sharding"], ["plain", "slow"]),
+    ],
+)
+def test_suites_are_folders_and_kinds(project: Path, words: list[str], selected: list[str]) -> None:
+    assert sorted(names(*words)) == selected
+
+
+def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
+    assert names("slow", tags=["not @destructive"]) == ["slow"]
+    assert names("cluster", tags=["@slow or @fast"], names=["^pl"]) == ["plain"]
+    assert names(tags=["@slow", "@destructive"]) == ["both"], "several expressions must all hold"
+
+
+def test_from_the_first_unknown_option_on_all_words_are_behaves(project: Path) -> None:
+    selection = suites.select(["cluster", "--stop", "-D", "x=fast"])
+    assert selection.rest == ("--stop", "-D", "x=fast")
+    assert [one.name for one in behaving.plan_selection(selection)] == ["plain", "slow"]
+
+
+@pytest.mark.parametrize("words", [["security"], ["sharding", "fast"]])
+def test_a_suite_without_a_scenario_is_nothing_judged(project: Path, words: list[str]) -> None:
+    with pytest.raises(NothingJudged, match=words[0]):
+        names(*words)
+
+
+def test_a_plan_knows_tags_of_features_and_steps_without_meaning(project: Path) -> None:
+    file = project / "features/cluster/a.feature"
+    file.write_text("@one\nFeature: A\n  @two\n  Scenario: c\n    Given unheard of\n    Given a\n")
+    assert behaving.plan(["features/cluster"]) == Plan(
+        (Planned("A", "c", "features/cluster/a.feature:4", frozenset({"one", "two"})),),
+        (Undefined("Given unheard of", "features/cluster/a.feature:5"),),
+    )
+
+
+def test_what_behave_cannot_read_is_told_in_a_line(project: Path) -> None:
+    (project / "features/cluster/a.feature").write_text("Feature: A\n  Scenario: c\n    Given a\n    nonsense\n")
+    with pytest.raises(UsageError, match=r"a\.feature.*line 4") as caught:
+        behaving.plan(["features/cluster"])
+    assert "\n" not in str(caught.value)
+
+
+def test_all_suites_are_those_of_the_catalogue_of_promises() -> None:
+    assert suites.SUITES == (
+        "all",
+        "cluster",
+        "sharding",
+        "failover",
+        "cache",
+        "security",
+        "fast",
+        "slow",
+        "destructive",
+    )
+    folders = {path.name for path in (ROOT / "features").iterdir() if path.is_dir()}
+    assert folders <= set(suites.FOLDERS)
+
+
+def test_an_address_of_a_database_is_settings() -> None:
+    said, cluster = targets.choose("postgresql://jo%40x:p%2Fw@db.example:5433/claims?sslmode=verify-full")
+    assert cluster is None
+    assert said == {
+        "ruvector_host": "db.example",
+        "ruvector_port": 5433,
+        "ruvector_db": "claims",
+        "ruvector_user": "jo@x",
+        "ruvector_password": "p/w",
+        "ruvector_sslmode": "verify-full",
+    }
+    assert targets.choose("postgresql://db.example")[0] == {"ruvector_host": "db.example"}
+    assert targets.choose(None) == ({}, None)
+
+
+def test_every_scenario_of_ours_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    plan = behaving.plan(["features"])
+    assert plan.scenarios
+    for scenario in plan.scenarios:
+        assert re.match(rf"features/({'|'.join(suites.FOLDERS)})/", scenario.location), scenario
+    assert plan.undefined == ()

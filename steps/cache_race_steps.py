@@ -21,13 +21,13 @@ CHANGES = {
 }
 
 
-@when("{threads:d} threads read and change {entries:d} entries through the cache for {seconds:g} seconds")
-def step_storm(context, threads, entries, seconds):
+@when("{threads:d} threads at a time read and change {entries:d} entries through the cache, {times:d} times each")
+def step_storm(context, threads, entries, times):
     """Reads, writes, changes, deletions and transactions that are rolled back, by the run's own chance."""
     world, names = context.world, [f"entry {number}" for number in range(entries)]
     world.scene["entries"], seed = names, world.random.random()
     world.history = cache_storm.storm(
-        world.cache_clients, world.namespace, threads=threads, keys=names, seconds=seconds, seed=seed
+        world.cache_clients, world.namespace, threads=threads, keys=names, times=times, seed=seed
     )
 
 

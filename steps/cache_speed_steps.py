@@ -24,23 +24,23 @@ def step_faster_than_the_database(context):
     assert_that(cached, less_than(direct), "ms that a median cached read takes, against one from the database")
 
 
-@when("a cached entry is read from the cache for {seconds:g} seconds")
-def step_reads_in_a_row(context, seconds):
-    """By one client, one read after the other; the calmest fifth of a second counts."""
+@when("a cached entry is read from the cache over and over")
+def step_reads_in_a_row(context):
+    """By one client, one read after the other."""
     (client,) = context.world.cache_clients
-    context.world.scene["throughput"] = cache_speed.reads(client, context.world.namespace, seconds)
+    context.world.scene["operations"] = cache_speed.reads(client, context.world.namespace)
 
 
-@when("new answers are written to the cache for {seconds:g} seconds")
-def step_writes_in_a_row(context, seconds):
-    """By one client, one after the other, without the database; the calmest fifth of a second counts."""
+@when("new answers are stored in the cache over and over")
+def step_writes_in_a_row(context):
+    """By one client, one after the other; the database has no part in it."""
     (client,) = context.world.cache_clients
-    context.world.scene["throughput"] = cache_speed.writes(client, context.world.namespace, seconds)
+    context.world.scene["operations"] = cache_speed.writes(client, context.world.namespace)
 
 
-@then("the cache did over {least:d} operations a second")
+@then("the cache comes to over {least:d} operations a second")
 def step_throughput(context, least):
-    """In the calmest fifth of a second: what else runs on the machine is no part of the promise."""
-    world, limit, done = context.world, context.world.limit(least), context.world.scene["throughput"]
-    world.measure("operations of the cache", done.calmest, "/s", limit)
-    assert_that(done.calmest, greater_than(limit), f"operations of the cache a second (overall {done.overall:.0f})")
+    """Over half a second at least, and within 15 seconds: what else runs on the machine is no part of the promise."""
+    world, limit = context.world, context.world.limit(least)
+    world.measure("operations", reached := cache_speed.fastest(world.scene["operations"], limit, 15), "/s", limit)
+    assert_that(reached, greater_than(limit), "operations of the cache a second")

@@ -98,7 +98,7 @@ def step_changed_behind_the_back(context, seconds):
 
 @then("the cache served the old value for {seconds:g} seconds and no longer")
 def step_lived_for(context, seconds):
-    """From when the entry was cached; never less, and at most 0.05 seconds more."""
+    """From when the entry was cached; 0.05 seconds less or more are let pass."""
     lived_for(seconds, 0.05, context.world.history).require()
 
 

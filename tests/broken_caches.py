@@ -19,6 +19,7 @@ from support.application.cache.keys import Keys
 from support.application.cache.leases import Leases, Looked
 from support.application.cache.repository import EntryRepository, EntryTransaction, open_repository
 from support.application.entries import EntryStore
+from support.application.pool import SessionPool
 from support.waiting import pause
 
 UPSERT = """
@@ -32,7 +33,7 @@ class Naive:
 
     def __init__(self, means: Means) -> None:
         self.redis = redis.Redis(means.redis_host, means.redis_port, password=means.redis_password)
-        self.session, self.means = means.connect, means
+        self.session, self.means = SessionPool(means.connect, 16).session, means
 
     def name(self, *parts: object) -> str:
         return self.means.prefix + json.dumps(parts, default=repr)

@@ -12,11 +12,11 @@ Feature: The cache is fast
   @id.PF-06
   Scenario: The cache serves over 1000 reads a second to one client
     Given a client of the cache
-    When a cached entry is read from the cache for 2 seconds
-    Then the cache did over 1000 operations a second
+    When a cached entry is read from the cache over and over
+    Then the cache comes to over 1000 operations a second
 
   @id.PF-06
   Scenario: The cache takes over 1000 writes a second from one client
     Given a client of the cache
-    When new answers are written to the cache for 2 seconds
-    Then the cache did over 1000 operations a second
+    When new answers are stored in the cache over and over
+    Then the cache comes to over 1000 operations a second

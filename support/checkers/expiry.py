@@ -14,7 +14,7 @@ from support.history import History, Operation, Outcome
 def lived_for(seconds: float, slack: float, history: History) -> Finding:
     """The old value was served until `seconds` after the fill began, and no longer than until so long after it ended.
 
-    `slack` (seconds) is how much longer is let pass, for clocks that differ. Unknown unless something was read in the
+    `slack` (seconds) is let pass either way, for clocks that differ or count in whole milliseconds. Unknown unless something was read in the
     last fifth of that time, and something after it.
     """
     (change,) = history.of(action="change", outcome=Outcome.OK)
@@ -22,7 +22,7 @@ def lived_for(seconds: float, slack: float, history: History) -> Finding:
     if refused := errors(reads):
         return refused
     fill, reads = reads[0], [one for one in reads if one.begun > change.ended]
-    least, most = fill.begun + seconds, fill.ended + seconds + slack
+    least, most = fill.begun + seconds - slack, fill.ended + seconds + slack
     before = [one for one in reads if one.ended < least]
     after = [one for one in reads if one.begun > most]
     if not after or not any(one.begun > least - seconds / 5 for one in before):

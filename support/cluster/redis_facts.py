@@ -6,6 +6,8 @@ from typing import Any
 
 import redis
 
+from support.waiting import describe
+
 
 @dataclass(frozen=True)
 class RedisFacts:
@@ -34,8 +36,11 @@ class RedisFacts:
 
 
 def facts_of(client: redis.Redis) -> RedisFacts:
-    """The facts now."""
-    said: dict[str, Any] = client.info()
+    """The facts now. Raises AssertionError when Redis gives no answer: it was there when the run began."""
+    try:
+        said: dict[str, Any] = client.info()
+    except redis.RedisError as error:
+        raise AssertionError(f"Redis gave no answer: {describe(error)}") from error
     product = "Valkey" if "valkey_version" in said else "Redis"
     version = str(said.get("valkey_version", said.get("redis_version", "0")))
     return RedisFacts(

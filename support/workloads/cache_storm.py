@@ -1,6 +1,5 @@
 """Many clients that read and change few entries through the cache at the same time, in every way that there is."""
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,18 +17,15 @@ WAYS = {"read": 60, "write": 15, "update": 15, "delete": 5, "rollback": 5}
 
 
 def storm(
-    clients: Sequence[CacheClient], namespace: str, *, threads: int, keys: Sequence[str], seconds: float, seed: int
+    clients: Sequence[CacheClient], namespace: str, *, threads: int, keys: Sequence[str], times: int, seed: float
 ) -> History:
-    """So many threads, spread over the clients, work on the same entries for so long."""
+    """So many threads, spread over the clients, work on the same entries; each does something so many times."""
     history = History()
-    over = time.monotonic() + seconds
 
     def rage(number: int) -> None:
         client, chance = clients[number % len(clients)], Random(f"{seed}/{number}")
         recorder = Recorder(history, number, client, namespace)
-        count = 0
-        while time.monotonic() < over:
-            count += 1
+        for count in range(times):
             _act(recorder, client, namespace, chance, chance.choice(keys), f"{number}/{count}")
 
     together([partial(rage, number) for number in range(threads)])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
-from itertools import product
+from itertools import groupby, product
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,6 @@ def similar_entries(namespaces: Sequence[str]) -> list[tuple[str, str]]:
 
 def store_and_read(clients: Sequence[CacheClient], names: Sequence[tuple[str, str]]) -> list[dict[str, Read]]:
     """The first client writes each entry, with its own name as its value; what every client then reads."""
-    for name in names:
-        clients[0].repository.write(*name, repr(name))
+    for namespace, those in groupby(sorted(names), key=itemgetter(0)):
+        clients[0].repository.write_many(namespace, {name[1]: repr(name) for name in those})
     return [{repr(name): client.repository.read(*name) for name in names} for client in clients]

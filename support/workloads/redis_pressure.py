@@ -9,6 +9,7 @@ import redis
 from support.application.cache import Source
 from support.cluster.redis_facts import RedisFacts, facts_of
 from support.errors import NothingProved
+from support.waiting import describe
 from support.workloads.cache_clients import CacheClient
 
 _VALUE = 64 * 1024  # bytes of one value
@@ -65,13 +66,19 @@ def hits_of_new_entries(clients: Sequence[CacheClient], namespace: str, count: i
     return sum(read.source is Source.CACHE and read.value == "value" for read in reads.values())
 
 
-def takes_a_write(client: redis.Redis, prefix: str) -> bool:
-    """Whether a key that is set is read back, and is gone when it is deleted."""
+def objection_to_a_write(client: redis.Redis, prefix: str) -> str:
+    """Why a key that is set cannot be read back, or is not gone when it is deleted; empty when all is well."""
     key, value = f"{prefix}-written", secrets.token_hex(8)
-    client.set(key, value, ex=_LIVES)
-    found = client.get(key)
-    client.delete(key)
-    return found == value.encode() and client.get(key) is None
+    try:
+        client.set(key, value, ex=_LIVES)
+        found = client.get(key)
+        client.delete(key)
+        left = client.get(key)
+    except redis.RedisError as error:
+        return describe(error)
+    if found != value.encode():
+        return f"{value} was set and {found!r} read back"
+    return "" if left is None else "it is there after it was deleted"
 
 
 def lives(client: redis.Redis, prefix: str) -> dict[str, float]:

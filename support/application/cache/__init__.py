@@ -18,7 +18,7 @@ lease. So a value that was loaded before a commit cannot arrive after it, of two
 the older value behind for longer than until both have returned, and a writer that dies half-way leaves nothing old.
 A transaction that is rolled back never reached the cache.
 
-Outages. Redis has a quarter of a second to answer; after a failure nobody asks it for a second (a circuit breaker),
+Outages. Redis has half a second to answer; after a failure nobody asks it for a second (a circuit breaker),
 and the database answers instead. A change of the cache that may or may not have arrived is kept as a debt: its keys
 are dropped before the cache is read again.
 

@@ -19,7 +19,7 @@ from support.application.cache.leases import Leases, Unavailable
 from support.application.entries import EntryStore
 from support.application.pool import SessionPool
 
-ANSWER = 0.25
+ANSWER = 0.5
 """Seconds that Redis has for an answer; the database is asked instead of a Redis that takes longer."""
 RETRY = 1.0
 """Seconds after a failure before Redis is asked again."""

@@ -33,7 +33,7 @@ Feature: The application reaches its database
     Examples: by hand, on every member
       | servers      | metric    | one       | other     | distance |
       | every member | cosine    | [3, 4]    | [4, 3]    | 0.04     |
-      | every member | cosine    | [1, 0]    | [-1, 0]   | 2        |
+      | every member | cosine    | [1, 0]    | [-2, 0]   | 2        |
       | every member | Euclidean | [1, 2, 3] | [3, 5, 9] | 7        |
 
   @id.CL-03

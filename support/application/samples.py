@@ -13,7 +13,9 @@ from support.application.entries import DIMENSIONS, Entry
 
 Vectors = NDArray[numpy.float32]
 
-_CLUSTERS = 50  # meanings are not spread evenly: some entries are close to one another, most are not
+# Meanings are not spread evenly: some entries are close to one another, most are not. So the nearest ones are not
+# lost among the strangers that other namespaces, and what was deleted and not yet vacuumed, have in the same index.
+_CLUSTERS = 20
 
 
 def vectors(chance: random.Random, count: int, dimensions: int = DIMENSIONS) -> Vectors:
@@ -30,7 +32,7 @@ def vectors_near(chance: random.Random, given: Vectors, count: int) -> Vectors:
 
 
 def _near(numbers: numpy.random.Generator, places: NDArray[Any]) -> Vectors:
-    return (places + 0.5 * numbers.standard_normal(places.shape)).astype(numpy.float32)
+    return (places + numbers.standard_normal(places.shape)).astype(numpy.float32)
 
 
 def entries(chance: random.Random, namespace: str, count: int) -> list[Entry]:

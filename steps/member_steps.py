@@ -1,7 +1,7 @@
 """What the members are: their health, their roles, who leads and who could, and their settings."""
 
 from behave import then
-from hamcrest import assert_that, empty, equal_to, greater_than_or_equal_to, is_
+from hamcrest import assert_that, empty, equal_to, greater_than_or_equal_to, has_length, is_
 
 from support.checkers.election import one_leader
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
@@ -37,8 +37,14 @@ def step_members_are(context):
 @then("the DCS knows every member and no other")
 def step_dcs_knows_members(context):
     """Patroni's view, which comes from the DCS, names exactly the members that the cluster was set up with."""
-    known = {member.name for member in context.world.cluster.view().members}
-    assert_that(known, equal_to(set(context.world.cluster.members)), "the members that the DCS knows")
+    cluster = context.world.cluster
+    eventually(
+        lambda: assert_that(
+            {one.name for one in cluster.view().members}, equal_to(set(cluster.members)), "its members"
+        ),
+        within=VISIBLE,
+        subject="the DCS knows every member and no other",
+    )
 
 
 @then("every member's PostgreSQL answers, and its Patroni is alive")
@@ -58,7 +64,12 @@ def step_one_leader(context):
 @then("automatic failover is on")
 def step_failover_is_on(context):
     """Patroni is not paused (in maintenance mode)."""
-    assert_that(context.world.cluster.view().paused, is_(False), "Patroni is paused: nobody takes over from the leader")
+    cluster = context.world.cluster
+    eventually(
+        lambda: assert_that(cluster.view().paused, is_(False), "Patroni is paused: nobody takes over from the leader"),
+        within=VISIBLE,
+        subject="automatic failover is on",
+    )
 
 
 @then("at least one replica may take over")
@@ -102,8 +113,9 @@ def step_rewind_is_configured(context):
 def step_standbys_are_waited_for(context):
     """By the states of the leader's streams; not proved for a cluster that is configured to be asynchronous."""
     cluster = context.world.cluster
-    assert_that(
-        len(synchrony.standbys_waited_for(cluster)),
-        greater_than_or_equal_to(synchrony.standbys_asked_for(cluster)),
-        "standbys that a commit waits for",
+    asked_for = synchrony.standbys_asked_for(cluster)
+    eventually(
+        lambda: assert_that(synchrony.standbys_waited_for(cluster), has_length(greater_than_or_equal_to(asked_for))),
+        within=VISIBLE,
+        subject=f"a commit waits for {asked_for} standbys",
     )

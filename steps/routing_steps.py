@@ -1,8 +1,9 @@
 """Where the endpoints lead, and how HAProxy sees the members."""
 
 from behave import then, when
-from hamcrest import assert_that, is_
+from hamcrest import assert_that, is_, none
 
+from support import sql
 from support.application.sessions import open_side_by_side
 from support.checkers.routing import all_among, shared
 from support.checkers.table import as_tabled, of_each, rows_of
@@ -14,8 +15,9 @@ from support.waiting import eventually
 @when("{count:d} sessions are opened through the {endpoint} endpoint")
 def step_open_sessions(context, count, endpoint):
     """That many logins as the application, all held open at once. `endpoint` is write or read."""
-    world = context.world
-    open_side_by_side(getattr(world.cluster, endpoint), count, world.sessions)
+    world, where = context.world, getattr(context.world.cluster, endpoint)
+    refused = sql.error_of(lambda: open_side_by_side(where, count, world.sessions))
+    assert_that(refused, none(), f"what was said against one of {count} logins at {where.name}")
 
 
 @then("each of them is on the leader, and not in recovery")
@@ -78,7 +80,9 @@ def step_haproxy_view(context):
 @when("a marker is written through the write endpoint")
 def step_marker_written(context):
     """One row is committed there by the application."""
-    markers.write(context.world.cluster.write, context.world.namespace, "the marker")
+    world = context.world
+    refused = sql.error_of(lambda: markers.write(world.cluster.write, world.namespace, "the marker"))
+    assert_that(refused, none(), "what PostgreSQL, or the way to it, said against the write")
 
 
 @then("the marker is seen through the write endpoint")
@@ -92,4 +96,4 @@ def step_marker_is_seen(context):
 def step_marker_becomes_visible(context, seconds):
     """New sessions there read the row as it was written, from then on."""
     world, where = context.world, context.world.cluster.read
-    markers.await_seen(where, world.namespace, "the marker", world.limit(seconds), where.name)
+    markers.await_seen({where.name: where}, world.namespace, "the marker", world.limit(seconds))

@@ -56,8 +56,9 @@ def test_any_replica_will_do_without_synchronous_replication() -> None:
     assert replace(TERMS, synchronous=False).obstacles_of(member(), replace(STANDBY, synchronous=False)) == []
 
 
-def test_who_does_not_answer_cannot_lead() -> None:
+def test_who_does_not_answer_or_is_not_known_cannot_lead() -> None:
     assert TERMS.obstacles_of(member(), Silent("it is frozen")) == ["no answer (it is frozen)"]
+    assert TERMS.obstacles_of(None, STANDBY) == ["the DCS does not know it"]
 
 
 @pytest.mark.parametrize(

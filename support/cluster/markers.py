@@ -24,17 +24,18 @@ def is_there(where: sql.Endpoint | sql.Session, namespace: str, key: str) -> boo
     return found == [(key,)]
 
 
-def await_seen(where: sql.Endpoint | sql.Session, namespace: str, key: str, within: float, at: str) -> None:
-    """Wait until a marker is seen there; `at` is how the message speaks of the place."""
+def await_seen(places: Mapping[str, sql.Endpoint | sql.Session], namespace: str, key: str, within: float) -> None:
+    """Wait until a marker is seen in all places; raises NotInTime, which names those where it is not."""
 
     def seen() -> None:
-        if not is_there(where, namespace, key):
-            raise NotYet("it is not there")
+        missing = [name for name, where in places.items() if not is_there(where, namespace, key)]
+        if missing:
+            raise NotYet(f"not on {', '.join(missing)}")
 
     eventually(
         seen,
-        within=max(0.0, within),
-        subject=f"{key}, committed, is seen on {at}",
+        within=within,
+        subject=f"{key}, committed, is seen on {' and '.join(places)}",
         retry_on=(ConnectFailed, sql.Error),
         pause=_LOOK_AGAIN_AFTER,
     )
@@ -43,14 +44,13 @@ def await_seen(where: sql.Endpoint | sql.Session, namespace: str, key: str, with
 def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[float]:
     """Write markers, one after another; for each, the seconds from its commit until it was seen on all replicas.
 
-    Raises NotInTime, which names the replica, when one takes longer than `within` seconds. Raises NothingProved
-    when there is no replica.
+    Raises NotInTime when one takes longer than `within` seconds, NothingProved when there is no replica.
     """
     with ExitStack() as opened:
         writer = opened.enter_context(sql.session(cluster.write))
         readers = {
-            name: opened.enter_context(closing(_await_login(cluster.of_member(name), within)))
-            for name in sorted(cluster.followers())
+            f"replica {name}": opened.enter_context(closing(_await_login(cluster.of_member(name), within)))
+            for name in cluster.followers()
         }
         if not readers:
             raise NothingProved("there is no replica to look for a marker on")
@@ -68,6 +68,5 @@ def _await_login(where: sql.Endpoint, within: float) -> sql.Session:
 
 def _delay(writer: sql.Session, readers: Mapping[str, sql.Session], namespace: str, key: str, within: float) -> float:
     committed = write(writer, namespace, key)
-    for name, reader in readers.items():
-        await_seen(reader, namespace, key, committed + within - time.monotonic(), f"replica {name}")
+    await_seen(readers, namespace, key, within)
     return time.monotonic() - committed

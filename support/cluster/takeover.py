@@ -27,10 +27,12 @@ class Terms:
     synchronous: bool
     """Only a synchronous standby may, so that no acknowledged write is lost."""
 
-    def obstacles_of(self, member: MemberView, answer: Standing | Silent) -> list[str]:
-        """Why this replica may not take over now; empty when it may."""
+    def obstacles_of(self, member: MemberView | None, answer: Standing | Silent) -> list[str]:
+        """Why this replica may not take over now; empty when it may. `member` is None where the DCS has none such."""
         if isinstance(answer, Silent):
             return [str(answer)]
+        if member is None:
+            return ["the DCS does not know it"]
         behind = max(0, self.written - answer.wal)
         found = {
             "it is tagged never to lead": never_leads(member.tags),
@@ -43,11 +45,11 @@ class Terms:
 
 
 def obstacles(cluster: Cluster) -> dict[str, list[str]]:
-    """Replica -> why it may not take over now, of every replica that Patroni knows."""
+    """Replica -> why it may not take over now."""
     asked = terms(cluster)  # first: what is written afterwards must not count as lag
-    view = cluster.view()
-    answers = ask_each((one.name for one in view.replicas), lambda name: standing(cluster, name))
-    return {one.name: asked.obstacles_of(one, answers[one.name]) for one in view.replicas}
+    known = {member.name: member for member in cluster.view().members}
+    answers = ask_each(cluster.followers(), lambda name: standing(cluster, name))
+    return {name: asked.obstacles_of(known.get(name), answer) for name, answer in answers.items()}
 
 
 def terms(cluster: Cluster) -> Terms:

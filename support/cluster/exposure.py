@@ -55,8 +55,8 @@ def arguments(cluster: Cluster) -> Places:
 
 def report(run: Run) -> Places:
     """What the run has gathered for its report, a place a file; not what configures it, which holds the passwords."""
-    gathered = (path for root in (run.results, run.directory) for path in root.rglob("*"))
-    yield from files(path for path in gathered if path not in (run.topology, run.file))
+    gathered = {path for root in (run.results, run.directory) for path in root.rglob("*")}
+    yield from files(gathered - {run.topology, run.file})
 
 
 def files(paths: Iterable[Path]) -> Places:
@@ -98,6 +98,7 @@ def _logins(topology: Topology) -> dict[str, Login]:
     named = {
         "the application's password": topology.application,
         "the administrator's password": topology.administrator,
+        "the password of Patroni's REST API": topology.patroni_login,
         "the statistics page's password": page.login if page else None,
         "the cache's password": Login("default", topology.redis.password or "") if topology.redis else None,
     }

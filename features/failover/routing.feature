@@ -3,13 +3,13 @@ Feature: Writes reach the primary and reads reach the replicas
   Applications know two endpoints and no members. A write that lands on a replica is an error, reads that all land on
   the primary are an overload.
 
-  @id.RW-01 @patroni @blocker
+  @id.RW-01 @patroni @schema @blocker
   Scenario: Every session on the write endpoint is on the primary
     When 50 sessions are opened through the write endpoint
     Then each of them is on the leader, and not in recovery
     And a write on each of them is accepted
 
-  @id.RW-02 @patroni @replicas @critical
+  @id.RW-02 @patroni @replicas @schema @critical
   Scenario: Every session on the read endpoint is on a replica
     When 50 sessions are opened through the read endpoint
     Then each of them is on a replica, and in recovery
@@ -33,7 +33,7 @@ Feature: Writes reach the primary and reads reach the replicas
       | a replica           | down  | up   |
       | an excluded replica | down  | down |
 
-  @id.HP-02 @blocker
+  @id.HP-02 @schema @blocker
   Scenario: What is written through the write endpoint is read through the read endpoint
     When a marker is written through the write endpoint
     Then the marker is seen through the write endpoint

@@ -2,7 +2,7 @@
 Feature: The application can do its work and no more
   Who breaks into the application has its login. What that login cannot do is what the break-in cannot do.
 
-  @id.SE-02 @admin
+  @id.SE-02 @admin @members
   Scenario: Every stored password is a SCRAM verifier
     Then every password of a role that can log in is stored as SCRAM
     And every member has these settings for the application
@@ -23,7 +23,7 @@ Feature: The application can do its work and no more
       | run programs on the server  | no     |
       | end the sessions of others  | no     |
 
-  @id.SE-02
+  @id.SE-02 @schema
   Scenario: The application's role is refused what only an administrator may do
     When the application's role tries to
       | deed                                    |

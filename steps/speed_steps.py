@@ -27,14 +27,16 @@ def step_markers(context, count):
     """One after another through the write endpoint; each replica is looked at all the time, past the proxy."""
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
-    write_markers_and_watch(cluster.write, replicas, world.namespace, count, world.limit(VISIBLE), world.history)
+    world.scene["replicas"] = write_markers_and_watch(
+        cluster.write, replicas, world.namespace, count, world.limit(VISIBLE), world.history
+    )
 
 
 @then("every replica showed each marker within {seconds:g} seconds")
 def step_markers_arrived(context, seconds):
     """From the acknowledged commit until the replica showed it; the longest of all is measured."""
     world, limit = context.world, context.world.limit(seconds)
-    seen = sightings(world.history, [f"member {name}" for name in world.cluster.followers()])
+    seen = sightings(world.history, world.scene["replicas"])
     world.measure("replication lag, the longest of all markers", longest_lag(seen), "s", limit)
     every_marker_arrived(seen, limit).require()
 

@@ -24,8 +24,12 @@ _LOOK_EVERY = 0.02  # seconds: what is measured is in tens of milliseconds
 
 def write_markers_and_watch(
     write: sql.Endpoint, replicas: Sequence[sql.Endpoint], namespace: str, count: int, patience: float, history: History
-) -> None:
-    """Write `count` markers, and look at every replica until it has shown the last, for `patience` seconds at most."""
+) -> list[str]:
+    """Write `count` markers, and look at every replica until it has shown the last, for `patience` seconds at most.
+
+    Returns the names of the replicas that were looked at, or to be looked at.
+    """
+    names = [replica.name for replica in replicas]
     sql.execute(write, _PLACE, [namespace, _KEY])
     with ExitStack() as watching:
         for replica in replicas:
@@ -33,7 +37,8 @@ def write_markers_and_watch(
             watching.enter_context(watcher)
         with Workload(write, _marks(namespace, count), clients=1, pace=_MARK_EVERY, history=history) as writer:
             writer.await_end(within=count * (_MARK_EVERY + patience))
-        _await_last_look(history, {replica.name for replica in replicas}, count, patience)
+        _await_last_look(history, set(names), count, patience)
+    return names
 
 
 def _marks(namespace: str, count: int) -> Script:

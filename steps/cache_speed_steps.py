@@ -3,7 +3,7 @@
 from behave import then, when
 from hamcrest import assert_that, greater_than, less_than
 
-from support.checkers.percentiles import durations
+from support.history import durations
 from support.workloads import cache_speed
 
 

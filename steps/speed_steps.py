@@ -3,7 +3,8 @@
 from behave import then, when
 
 from support.checkers.lag import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
-from support.checkers.percentiles import durations, percentile_is_under
+from support.checkers.percentiles import percentile_is_under
+from support.history import durations
 from support.timeouts import VISIBLE
 from support.workloads.cache_speed import CACHED
 from support.workloads.lag import write_markers_and_watch

@@ -2,6 +2,7 @@
 
 import enum
 import json
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -75,3 +76,22 @@ class History:
     def save(self, path: Path) -> None:
         """Write one JSON object a line."""
         path.write_text("".join(json.dumps(asdict(operation)) + "\n" for operation in self), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How long each of many operations took, in milliseconds, the shortest first."""
+
+    milliseconds: tuple[float, ...]
+
+    def percentile(self, share: float) -> float:
+        """The shortest time that `share` per cent of the operations did not exceed. Raises ValueError for none."""
+        if not self.milliseconds:
+            raise ValueError("there is no percentile of nothing")
+        return self.milliseconds[max(0, math.ceil(len(self.milliseconds) * share / 100) - 1)]
+
+
+def durations(history: History, action: str) -> Durations:
+    """Of the operations that ended well."""
+    done = history.of(action=action, outcome=Outcome.OK)
+    return Durations(tuple(sorted(1000 * (operation.ended - operation.begun) for operation in done)))

@@ -1,29 +1,9 @@
 """How long operations took: percentiles over many of them."""
 
 import math
-from dataclasses import dataclass
 
 from support.checkers.finding import Finding
-from support.history import History, Outcome
-
-
-@dataclass(frozen=True)
-class Durations:
-    """How long each of many operations took, in milliseconds, the shortest first."""
-
-    milliseconds: tuple[float, ...]
-
-    def percentile(self, share: float) -> float:
-        """The shortest time that `share` per cent of the operations did not exceed. Raises ValueError for none."""
-        if not self.milliseconds:
-            raise ValueError("there is no percentile of nothing")
-        return self.milliseconds[max(0, math.ceil(len(self.milliseconds) * share / 100) - 1)]
-
-
-def durations(history: History, action: str) -> Durations:
-    """Of the operations that ended well."""
-    done = history.of(action=action, outcome=Outcome.OK)
-    return Durations(tuple(sorted(1000 * (operation.ended - operation.begun) for operation in done)))
+from support.history import History, Outcome, durations
 
 
 def percentile_is_under(history: History, action: str, share: float, limit: float) -> Finding:

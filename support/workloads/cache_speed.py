@@ -12,9 +12,8 @@ from support import sql
 from support.application.cache import Question, Read, Source
 from support.application.entries import EntryStore
 from support.application.pool import SessionPool
-from support.checkers.percentiles import durations
 from support.errors import NothingProved
-from support.history import History, Operation, Outcome
+from support.history import History, Operation, Outcome, durations
 from support.workloads.cache_clients import CacheClient
 
 CACHED, DIRECT = "cached read", "database read"

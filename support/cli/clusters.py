@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ from support.run import CLUSTERS, RUNS
 DEFAULT = "main"
 NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""
+FORGOTTEN_AFTER = 24 * 3600.0
+"""Seconds after which a run that nothing tells of is taken to be over."""
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,29}$")
 
 
@@ -98,11 +101,17 @@ def find(name: str | None) -> Kept:
 
 def sweep() -> None:
     """Remove what dead clusters and dead runs left on the disk: their data, and the passwords of it."""
-    for folder in _folders():
-        if stale(folder / "stand"):
+    for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
+        if stale(folder / "stand") or _forgotten(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folders() -> Iterator[Path]:
-    for place in (CLUSTERS, RUNS):
-        yield from place.glob("*/")
+def _forgotten(folder: Path) -> bool:
+    """Whether it is of a run that had no stand of its own and is long over: nothing tells that such a run lives."""
+    with suppress(FileNotFoundError):
+        return folder.parent == RUNS and not (folder / "stand").exists() and _age(folder) > FORGOTTEN_AFTER
+    return False
+
+
+def _age(folder: Path) -> float:
+    return time.time() - folder.stat().st_mtime

@@ -19,13 +19,13 @@ app = typer.Typer(
 )
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[SUITE]...", help=f"Any of: {', '.join(suites.SUITES)}.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="SUITE", help=f"Any of: {', '.join(suites.SUITES)}.")]
 Target = Annotated[
     str | None,
     typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
 ]
-Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has.", show_default="3")]
-Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has.", show_default="3")]
+Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
+Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has; 3 unless said.")]
 StandKind = Annotated[
     str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
 ]
@@ -235,7 +235,7 @@ def main() -> None:
 
     def program() -> int:
         try:
-            status = app(with_default_command(sys.argv[1:]), standalone_mode=True)
+            status = app(with_default_command(sys.argv[1:]), prog_name="./accept")
         except SystemExit as end:
             return int(end.code or 0)
         return int(status or 0)

@@ -1,6 +1,9 @@
 """The end of a run: its report, its table, its exit status; and the report of the last run once more."""
 
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from support.cli.console import complain, out, say
 from support.cli.places import REPORT, RESULTS, STATE
@@ -28,12 +31,21 @@ def make_ready() -> None:
 def of_run(run: Run, topology: Topology) -> int:
     """Report on a run, and keep its results and journal as the last ones; the exit status."""
     status = conclude(run.journal, run.results, REPORT, Redactor(secrets_of(Cluster(topology))), out)
-    if run.results.exists():
-        shutil.rmtree(RESULTS, ignore_errors=True)
-        shutil.copytree(run.results, RESULTS)
-    if run.journal.exists():
-        shutil.copyfile(run.journal, JOURNAL)
+    with _alone():
+        if run.results.exists():
+            shutil.rmtree(RESULTS, ignore_errors=True)
+            shutil.copytree(run.results, RESULTS)
+        if run.journal.exists():
+            shutil.copyfile(run.journal, JOURNAL)
     return status
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two runs that end at once leave their results one after the other."""
+    with JOURNAL.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def of_last_run() -> int:

@@ -2,6 +2,7 @@
 
 from behave import given, when
 
+from support.faults.disaster import DataDestroyed, EveryHostCrashes
 from support.faults.process import Freeze, HostCrash, PostgresKilled
 from support.faults.targets import host_of
 from support.ordeal import Ordeal
@@ -38,3 +39,17 @@ def step_postgres_killed(context, role):
 def step_healed(context):
     """What crashed is switched on again, what froze thaws, what was cut is whole."""
     context.world.ordeal.nemesis.heal()
+
+
+@when("the data directory of {role} is destroyed")
+def step_data_destroyed(context, role):
+    """Its PostgreSQL is killed and all its files are gone at once; its Patroni lives on."""
+    host = host_of(context.world.cluster, role)
+    context.world.ordeal.strike(DataDestroyed(host), host.name)
+
+
+@when("every host of the cluster crashes at once")
+def step_every_host_crashes(context):
+    """Members, DCS, proxy and cache, as in a power cut of the whole room."""
+    cluster = context.world.cluster
+    context.world.ordeal.strike(EveryHostCrashes(cluster.stand.hosts.values()), cluster.leader())

@@ -1,13 +1,19 @@
 """How the cluster recovers: who leads, who is back, for how long clients could not work, and what was lost."""
 
-from behave import step, then
+from behave import step, then, when
 
 from support.aftermath import (
+    ordeal_of,
     require_interruption_under,
+    require_ledger_on,
     require_ledger_whole,
     require_other_leader,
     require_rejoined,
+    require_standby_replaced,
+    strike_until_replaced,
 )
+from support.faults.process import Freeze, HostCrash
+from support.faults.targets import host_of
 from support.timeouts import RECOVERY
 
 
@@ -39,3 +45,35 @@ def step_interruption(context, seconds):
 def step_nothing_lost(context):
     """Every entry whose writing was acknowledged, before, during and after the fault, is read back, and only once."""
     require_ledger_whole(context.world)
+
+
+@then("the struck member holds every acknowledged entry of the ledger")
+def step_struck_member_holds_ledger(context):
+    """Read on it, past the proxy, once it has replayed all that was written."""
+    require_ledger_on(context.world, [ordeal_of(context.world).struck])
+
+
+@then("every member holds every acknowledged entry of the ledger")
+def step_every_member_holds_ledger(context):
+    """Read on each, past the proxy, once it has replayed all that was written."""
+    require_ledger_on(context.world, context.world.cluster.members)
+
+
+@when("the host of {role} is down until another member leads")
+def step_down_until_replaced(context, role):
+    """It crashes, and is switched on again when another member took over."""
+    host = host_of(context.world.cluster, role)
+    strike_until_replaced(context.world, HostCrash(host), host.name)
+
+
+@when("the host of {role} freezes until another member leads")
+def step_frozen_until_replaced(context, role):
+    """Its programs stand still, and go on when another member took over."""
+    host = host_of(context.world.cluster, role)
+    strike_until_replaced(context.world, Freeze(host), host.name)
+
+
+@then("commits wait for another standby within {seconds:g} seconds, and all who can tell agree")
+def step_standby_replaced(context, seconds):
+    """The DCS, synchronous_standby_names and the leader's streams name another one, in that time from the fault on."""
+    require_standby_replaced(context.world, context.world.limit(seconds))

@@ -1,15 +1,21 @@
 """What a fault cost: measured, kept for the report, and judged."""
 
 import time
+from collections.abc import Collection
 
 from support.checkers.durability import each_write_once, no_acknowledged_write_lost
+from support.checkers.fencing import took_no_write
+from support.checkers.finding import Finding
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
+from support.cluster import markers
 from support.cluster.succession import await_other_leader, await_streaming
+from support.cluster.synchrony import await_replaced
 from support.errors import NothingProved
-from support.history import Outcome
+from support.faults.nemesis import Fault
+from support.history import History, Outcome
 from support.ordeal import Ordeal
-from support.timeouts import RECOVERY
-from support.workloads.ledger import APPEND, close_ledger
+from support.timeouts import NOTICE, RECOVERY
+from support.workloads.ledger import APPEND, close_ledger, read_anywhere
 from support.workloads.runner import Workload
 from support.world import World
 
@@ -33,13 +39,27 @@ def require_other_leader(world: World, limit: float) -> None:
     ordeal = ordeal_of(world)
     left = ordeal.injury.begun + limit - time.monotonic()
     ordeal.leaders.append(await_other_leader(world.cluster, ordeal.struck, left))
-    world.measure("another member led after", time.monotonic() - ordeal.injury.begun, "s", limit)
+    _require_within(world, "another member led after", time.monotonic() - ordeal.injury.begun, limit)
+
+
+def strike_until_replaced(world: World, fault: Fault, struck: str) -> None:
+    """Let a fault hit a member, and heal it when another one leads."""
+    ordeal_of(world).strike(fault, struck)
+    require_other_leader(world, RECOVERY)
+    ordeal_of(world).nemesis.heal()
 
 
 def require_rejoined(world: World, limit: float) -> None:
     """The struck member streams as a replica within `limit` seconds from now."""
     took = await_streaming(world.cluster, ordeal_of(world).struck, limit)
-    world.measure("the struck member streamed after", took, "s", limit)
+    _require_within(world, "the struck member streamed after", took, limit)
+
+
+def require_standby_replaced(world: World, limit: float) -> None:
+    """Commits wait for another standby than the struck one within `limit` seconds of the fault."""
+    ordeal = ordeal_of(world)
+    await_replaced(world.cluster, ordeal.struck, ordeal.injury.begun + limit - time.monotonic())
+    _require_within(world, "commits waited for another standby after", time.monotonic() - ordeal.injury.begun, limit)
 
 
 def require_interruption_under(world: World, limit: float) -> None:
@@ -62,3 +82,31 @@ def require_ledger_whole(world: World) -> None:
     world.evidence.attach("ledger", lost.words)
     lost.require()
     each_write_once(history).require()
+
+
+def require_ledger_on(world: World, members: Collection[str]) -> None:
+    """Each of these members, asked past the proxy, holds every acknowledged entry once it has replayed all there is."""
+    ledger = close_ledger(workload_of(world), world.cluster.write, world.namespace, within=RECOVERY)
+    elsewhere, places = world.another_namespace("replayed"), {name: world.cluster.of_member(name) for name in members}
+    markers.write(world.cluster.write, elsewhere, "the last write")
+    markers.await_seen(places, elsewhere, "the last write", within=NOTICE)
+    for member, where in places.items():
+        held = History(ledger.of(action=APPEND))
+        read_anywhere(where, world.namespace, held)
+        finding = no_acknowledged_write_lost(held)
+        world.evidence.attach(f"the ledger on {member}", finding.words)
+        Finding(finding.holds, f"on {member}, {finding.words}").require()
+
+
+def require_no_write_taken(world: World, knocking: Workload) -> None:
+    """The healed member acknowledged nothing of what these clients tried on it, from the beginning of its cure on."""
+    knocking.stop()
+    taken = took_no_write(knocking.history, APPEND, ordeal_of(world).healing_since)
+    world.evidence.attach("writes tried on the healed member", taken.words)
+    taken.require()
+
+
+def _require_within(world: World, name: str, seconds: float, limit: float) -> None:
+    """Keep a figure and hold it against its limit: a wait may end well and yet too late, in its last look."""
+    world.measure(name, seconds, "s", limit)
+    Finding(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()

@@ -47,6 +47,13 @@ class Ordeal:
             raise NothingProved("no fault was injected")
         return self.nemesis.injuries[-1]
 
+    @property
+    def healing_since(self) -> float:
+        """When the cure of the last fault began. Raises NothingProved while it lasts."""
+        if self.injury.healing is None:
+            raise NothingProved(f"{self.injury.words}: it was not healed")
+        return self.injury.healing
+
     def conclude(self) -> None:
         """Heal everything, wait until the cluster is well again, and require what must always hold."""
         try:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.cluster.cluster import Cluster
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
 from support.cluster.embedded.plan import PUBLISHED, Plan
 from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, find
 from support.cluster.embedded.services import SERVICES
+from support.cluster.facts import secrets_of
 from support.errors import UsageError
 
 
@@ -61,14 +63,7 @@ def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) ->
 
 def test_no_two_clusters_share_a_password_and_none_uses_one_twice(programs: Programs) -> None:
     one, other = (plan_of(Layout(), programs).topology(Path("/stand"), "namespaces") for _ in range(2))
-    secrets = [
-        login.password
-        for topology in (one, other)
-        for login in (topology.application, topology.administrator, topology.statistics and topology.statistics.login)
-        if login
-    ]
-    secrets += [topology.redis.password or "" for topology in (one, other) if topology.redis]
-    secrets += [*one.further_secrets, *other.further_secrets]
+    secrets = [secret for topology in (one, other) for secret in secrets_of(Cluster(topology))]
     assert len(set(secrets)) == len(secrets) == 14
     assert all(len(secret) >= 32 for secret in secrets)
 

@@ -21,6 +21,7 @@ class Cluster:
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
+        self._spokesman = ""
 
     # Endpoints
 
@@ -83,11 +84,16 @@ class Cluster:
         return PatroniApi(rest)
 
     def view(self) -> ClusterView:
-        """What Patroni says of the cluster now, asked of the first member that answers. Raises NotYet if none does."""
+        """What Patroni says of the cluster now, asked of the first member that answers. Raises NotYet if none does.
+
+        Who answered the last time is asked first: one that is down would be waited for each time.
+        """
         refused = []
-        for name in self.members:
+        for name in sorted(self.members, key=lambda name: name != self._spokesman):
             try:
-                return self.patroni(name).cluster()
+                view = self.patroni(name).cluster()
+                self._spokesman = name
+                return view
             except (requests.RequestException, ValueError, NotYet) as error:
                 refused.append(f"{name}: {type(error).__name__}")
         raise NotYet(f"no member's Patroni answered ({', '.join(refused) or 'no members are known'})")

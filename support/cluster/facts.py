@@ -28,7 +28,8 @@ def facts_of(cluster: Cluster) -> dict[str, str]:
 def secrets_of(cluster: Cluster) -> list[str]:
     """Every password that the suite knows; none of them may appear in a report."""
     topology = cluster.topology
-    logins = (topology.application, topology.administrator, topology.statistics and topology.statistics.login)
+    page = topology.statistics and topology.statistics.login
+    logins = (topology.application, topology.administrator, topology.patroni_login, page)
     passwords = [login.password for login in logins if login]
     redis = [topology.redis.password or ""] if topology.redis else []
     return [password for password in (*passwords, *redis, *topology.further_secrets) if password]

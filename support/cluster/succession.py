@@ -7,6 +7,7 @@ import requests
 
 from support import sql
 from support.cluster.cluster import Cluster
+from support.cluster.standing import REPLICA, standing
 from support.errors import ConnectFailed
 from support.waiting import NotYet, eventually
 
@@ -37,9 +38,10 @@ def _other_leader(cluster: Cluster, former: str) -> str:
 
 
 def _require_streaming(cluster: Cluster, member: str) -> None:
-    view = cluster.view()
-    mine = next((one for one in view.members if one.name == member), None)
-    if mine is None or view.leader is None:
-        raise NotYet(f"Patroni knows no {member if mine is None else 'leader'}")
-    if not mine.streams or mine.timeline != view.leader.timeline:
-        raise NotYet(f"{member} is {mine.role}, {mine.state}, on timeline {mine.timeline} of {view.leader.timeline}")
+    # By its own word: what the DCS holds of a member that has just crashed is what it was before.
+    mine, leading = standing(cluster, member), standing(cluster, cluster.leader())
+    if mine.role != REPLICA or mine.replication != "streaming" or mine.timeline != leading.timeline:
+        raise NotYet(
+            f"{member} is a {mine.role}, {mine.state}, its replication {mine.replication}, on timeline "
+            f"{mine.timeline} of {leading.timeline}"
+        )

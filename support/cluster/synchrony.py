@@ -1,8 +1,20 @@
 """For which standbys a commit waits."""
 
+import json
+import re
+from functools import partial
+
+import requests
+
+from support import sql
+from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.cluster.standing import standing
-from support.errors import NotAvailable
+from support.errors import ConnectFailed, NotAvailable
+from support.waiting import NotYet, eventually
+
+THE_DCS, THE_SETTING, THE_STREAMS = "the DCS", "synchronous_standby_names", "the leader's streams"
+"""Who can tell for whom a commit waits."""
 
 
 def standbys_asked_for(cluster: Cluster) -> int:
@@ -20,3 +32,31 @@ def standbys_waited_for(cluster: Cluster) -> list[str]:
     """The standbys for which the leader's PostgreSQL makes commits wait now."""
     streams = standing(cluster, cluster.leader()).streams
     return [name for name, state in streams.items() if state in ("sync", "quorum")]
+
+
+def standbys_by_witness(cluster: Cluster) -> dict[str, frozenset[str]]:
+    """Who can tell -> the members for which commits wait, by its word."""
+    synchronous = json.loads(etcd.key(cluster.topology, "sync") or "{}")
+    setting = str(sql.value(cluster.of_member(cluster.leader()), "SHOW synchronous_standby_names"))
+    return {
+        THE_DCS: frozenset(filter(None, (synchronous.get("sync_standby") or "").split(","))),
+        THE_SETTING: frozenset(name for name in cluster.members if re.search(rf"\b{re.escape(name)}\b", setting)),
+        THE_STREAMS: frozenset(standbys_waited_for(cluster)),
+    }
+
+
+def await_replaced(cluster: Cluster, former: str, within: float) -> None:
+    """Wait until commits wait for another standby than `former`, and all who can tell agree."""
+    silent = (requests.RequestException, ConnectFailed, sql.Error)
+    subject = f"commits wait for another standby than {former}, and all who can tell agree"
+    eventually(partial(_require_replaced, cluster, former), within=within, subject=subject, retry_on=silent)
+
+
+def _require_replaced(cluster: Cluster, former: str) -> None:
+    told = standbys_by_witness(cluster)
+    named = set(told.values())
+    if len(named) != 1 or not all(named) or any(former in names for names in named):
+        said = ", ".join(
+            f"{witness} names {' and '.join(sorted(names)) or 'nobody'}" for witness, names in told.items()
+        )
+        raise NotYet(said)

@@ -70,12 +70,14 @@ class Topology:
     """etcd's client addresses."""
     scope: str = ""
     """Patroni's name of the cluster."""
+    patroni_login: Login | None = None
+    """With which Patroni's REST API takes orders; without one where it asks for none."""
     statistics: StatisticsPage | None = None
     redis: RedisAddress | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     """Further libpq parameters of every login, such as sslmode."""
     further_secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Passwords that no client uses (of replication, of the REST API): they must not appear anywhere either."""
+    """Passwords that no client uses (of replication, of rewinding): they must not appear anywhere either."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """What it has not, by capability (see capabilities.py), each with the reason. Settled once, before anything is
     judged: what a cluster has and then loses is a broken promise, not a missing capability."""

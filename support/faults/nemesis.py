@@ -30,12 +30,15 @@ class Fault(Protocol):
 
 @dataclass
 class Injury:
-    """A fault that was injected; seconds on the monotonic clock. `healed` is None while it lasts."""
+    """A fault that was injected; seconds on the monotonic clock."""
 
     words: str
     begun: float
     bitten: float
+    healing: float | None = None
+    """When its cure began; None while it lasts."""
     healed: float | None = None
+    """When its cure was done."""
 
 
 class Nemesis:
@@ -71,5 +74,6 @@ class Nemesis:
 
     @staticmethod
     def _cure(fault: Fault, injury: Injury) -> None:
+        injury.healing = time.monotonic()
         fault.cure()
         injury.healed = time.monotonic()

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from support.faults.reaching import require_unreachable, round_trip
@@ -25,8 +26,10 @@ class Partition:
             self.stand.network.cut(source, target)
 
     def require_bitten(self) -> None:
-        for source, target in itertools.product(self.hosts, self.others):
-            require_unreachable(self.stand, source, target)
+        # At once: a leader that is cut off stops to lead within seconds.
+        pairs = list(itertools.product(self.hosts, self.others))
+        with ThreadPoolExecutor(len(pairs)) as probing:
+            list(probing.map(lambda pair: require_unreachable(self.stand, *pair), pairs))
 
     def cure(self) -> None:
         for source, target in _both_ways(self.hosts, self.others):

@@ -1,5 +1,6 @@
 """Faults of processes and of whole hosts: crash, freeze, clean stop."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -103,23 +104,42 @@ class PostgresKilled:
         return f"PostgreSQL on {self.host.name} is killed"
 
     def inject(self) -> None:
-        self._killed = [one for one in running(self.host) if one.name().startswith("postgres")]
+        self._killed = sorted(_postgres_of(self.host), key=lambda process: process.pid)  # their parent first
         for process in self._killed:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def require_bitten(self) -> None:
         if not self._killed:
             raise NothingProved(f"no PostgreSQL ran on {self.host.name}")
-        alive = [one.pid for one in self._killed if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-        if alive:
+        if alive := [one.pid for one in self._killed if _lives(one)]:
             raise NotYet(f"still there: {alive}")
 
     def cure(self) -> None:
         """Patroni starts it again by itself; that is the promise under test."""
 
 
+def _postgres_of(host: Host) -> list[psutil.Process]:
+    found = []
+    for process in running(host):
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith("postgres"):
+                found.append(process)
+    return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def running(host: Host) -> list[psutil.Process]:
-    """Every process of the host's programs, children and their children included."""
-    pids = [process.pid for process in host.processes.values()]
-    roots = [psutil.Process(pid) for pid in pids if pid is not None]
-    return [process for root in roots for process in (root, *root.children(recursive=True))]
+    """Every process of the host's programs, also those that left their parent, as PostgreSQL does."""
+    found = []
+    for process in host.processes.values():
+        for pid in process.pids:
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                found.append(psutil.Process(pid))
+    return found

@@ -11,8 +11,9 @@ from support.workloads.runner import Script, Turn, Workload
 
 APPEND, READ = "append", "read"
 _APPEND = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)"
+_READ_ANYWHERE = "SELECT value FROM memory_entries WHERE namespace = %s ORDER BY key"
 # FOR UPDATE, so that no server that has stopped to lead can answer.
-_READ = "SELECT value FROM memory_entries WHERE namespace = %s ORDER BY key FOR UPDATE"
+_READ = f"{_READ_ANYWHERE} FOR UPDATE"
 
 
 def appends(namespace: str, times: int | None = None) -> Script:
@@ -33,9 +34,12 @@ def _append(session: sql.Session, namespace: str, entry: str) -> None:
 
 def read_back(where: sql.Endpoint | sql.Session, namespace: str, history: History) -> None:
     """Record all that the ledger holds, as one operation whose value is the list of it."""
-    begun = time.monotonic()
-    found = [value for (value,) in sql.rows(where, _READ, [namespace])]
-    history.append(Operation(-1, READ, namespace, found, Outcome.OK, begun, time.monotonic()))
+    _record(where, _READ, namespace, history)
+
+
+def read_anywhere(where: sql.Endpoint, namespace: str, history: History) -> None:
+    """The same by a server that may be a replica: what it holds, whatever the leader may hold."""
+    _record(where, _READ_ANYWHERE, namespace, history)
 
 
 def close_ledger(workload: Workload, where: sql.Endpoint, namespace: str, within: float) -> History:
@@ -53,3 +57,9 @@ def close_ledger(workload: Workload, where: sql.Endpoint, namespace: str, within
         retry_on=(sql.Error, ConnectFailed),
     )
     return workload.history
+
+
+def _record(where: sql.Endpoint | sql.Session, statement: str, namespace: str, history: History) -> None:
+    begun = time.monotonic()
+    found = [value for (value,) in sql.rows(where, statement, [namespace])]
+    history.append(Operation(-1, READ, namespace, found, Outcome.OK, begun, time.monotonic()))

@@ -1,0 +1,13 @@
+@patroni @haproxy @members @schema @hosts @destructive @slow
+Feature: The cluster survives the loss of everything at once
+  A power cut takes the whole room. Nobody is left who could take over then, so that what was acknowledged must be on the
+  disks, and all parts must find together by themselves when the power is back.
+
+  @id.FO-12 @blocker
+  Scenario: The whole cluster killed at once comes back with every acknowledged write
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When every host of the cluster crashes at once
+    And the fault is healed
+    Then clients are interrupted for less than 60 seconds
+    And the ledger lost no acknowledged write

@@ -1,0 +1,40 @@
+"""Who takes over from a leader, when the replicas are not equal."""
+
+from behave import given, then
+from hamcrest import assert_that, equal_to, is_in
+
+from support.aftermath import require_other_leader
+from support.faults.configuration import asynchronous
+from support.rivals import bar, part
+
+
+@given("commits wait for no standby")
+def step_asynchronous(context):
+    """Synchronous replication is off until the scenario ends: any replica may take over then."""
+    context.world.ordeal.nemesis.inject(asynchronous(context.world.cluster))
+
+
+@given("one replica lacks what the others have received")
+def step_one_is_behind(context):
+    """What the leader sends to it does not arrive any more; it lacks some by now, far less than is tolerated."""
+    context.world.scene["rivals"] = part(context.world)
+
+
+@given("those others are tagged never to lead")
+def step_others_are_barred(context):
+    """By "nofailover" in their own configuration; the whole cluster knows of it by now."""
+    bar(context.world, context.world.scene["rivals"])
+
+
+@then("one that has received everything leads within {seconds:g} seconds")
+def step_best_leads(context, seconds):
+    """Not the replica that lacks some."""
+    require_other_leader(context.world, context.world.limit(seconds))
+    assert_that(context.world.cluster.leader(), is_in(context.world.scene["rivals"].ahead), "who took over")
+
+
+@then("the one that lacks some leads within {seconds:g} seconds")
+def step_worst_leads(context, seconds):
+    """None of those who are tagged never to lead."""
+    require_other_leader(context.world, context.world.limit(seconds))
+    assert_that(context.world.cluster.leader(), equal_to(context.world.scene["rivals"].behind), "who took over")

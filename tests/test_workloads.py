@@ -135,13 +135,16 @@ def test_a_client_hangs_up_on_a_server_that_outlasts_its_patience(database: sql.
 
 
 def test_an_error_that_is_no_answer_of_the_database_is_raised(database: sql.Endpoint) -> None:
+    started = threading.Event()
+
     def mistaken(turn: Turn) -> Task | None:
-        if turn.client == 2 and turn.number == 5:
+        if turn.client == 2 and started.is_set():
             raise ZeroDivisionError("a mistake in the script")
         return Task("try", "", None, lambda _: None)
 
     workload = Workload(database, mistaken, clients=3)
     workload.start()
+    started.set()
     with pytest.raises(ZeroDivisionError, match="a mistake"):
         workload.await_end(10)
     assert not workload.running

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from support import sql
 from support.errors import NotInTime
 from support.history import History, Outcome
 from support.waiting import eventually
-from support.workloads import counter, ledger, questions
+from support.workloads import counter, ledger, lookups, questions, retries
 from support.workloads.client import Task
 from support.workloads.runner import Script, Turn, Workload
 
@@ -204,3 +205,70 @@ def test_eight_clients_get_through_a_thousand_writes_a_second(database: sql.Endp
         workload.await_acknowledged(3000, within=30)
         elapsed = time.monotonic() - begun
     assert 3000 / elapsed > 1000
+
+
+def test_what_is_retried_is_tried_until_it_is_acknowledged(database: sql.Endpoint) -> None:
+    answers = iter(["SELECT 1/0", "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1", "SELECT 1"])
+
+    def script(turn: Turn) -> Task | None:
+        if turn.number == 2:
+            return None
+        return Task("try", str(turn.number), None, lambda one: sql.execute(one, next(answers)), retried=True)
+
+    with Workload(database, script, clients=1) as workload:
+        workload.await_end(10)
+    expected = [("0", Outcome.FAIL), ("0", Outcome.UNKNOWN), ("0", Outcome.OK), ("1", Outcome.OK)]
+    assert [(one.key, one.outcome) for one in workload.history] == expected
+
+
+def test_stopping_ends_a_client_that_retries_in_vain(database: sql.Endpoint) -> None:
+    def script(_: Turn) -> Task:
+        return Task("try", "", None, lambda one: sql.execute(one, "SELECT 1/0"), retried=True)
+
+    with Workload(database, script, clients=2) as workload:
+        assert workload.running
+    assert not workload.running
+    assert set(outcomes(workload.history)) == {Outcome.FAIL}
+
+
+def test_a_commit_that_stopped_to_wait_for_its_standby_is_in_doubt(database: sql.Endpoint) -> None:
+    statements = ["SELECT 1", "INSERT INTO memory_entries VALUES ('alone', 'key', '')"]
+
+    def script(turn: Turn) -> Task | None:
+        if turn.number == len(statements):
+            return None
+        return Task("try", "", None, lambda one: sql.execute(one, statements[turn.number]))
+
+    def cancel_the_wait() -> None:
+        cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        assert_that(sql.rows(database, cancel), is_([(True,)]))
+
+    sql.execute(database, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    try:
+        sql.execute(database, "SELECT pg_reload_conf()")
+        with Workload(database, script, clients=1) as workload:
+            eventually(cancel_the_wait, within=10, subject="a commit waits for its standby, and is told not to")
+            workload.await_end(10)
+    finally:
+        sql.execute(database, "ALTER SYSTEM RESET synchronous_standby_names")
+        sql.execute(database, "SELECT pg_reload_conf()")
+    assert outcomes(workload.history) == [Outcome.OK, Outcome.UNKNOWN]
+    assert "might not have been replicated" in list(workload.history)[1].error
+
+
+def test_an_operation_that_is_repeated_counts_once(database: sql.Endpoint) -> None:
+    counter.create(database, "once")
+    task = retries.operations("once")(Turn(0, 0, Random(0)))
+    assert task is not None
+    with sql.session(database) as session:
+        assert [task.perform(session) for _ in range(3)] == [1, 0, 0]
+    assert counter.final_reading(database, "once") == 1
+
+
+def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:
+    task = lookups.lookups("looked at")(Turn(0, 0, Random(0)))
+    assert task is not None
+    with sql.session(database) as session:
+        assert task.perform(session) == "nothing"
+        sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [lookups.ENTRY])
+        assert task.perform(session) == "found"

@@ -69,6 +69,16 @@ def key(topology: Topology, name: str) -> str | None:
     raise NotYet(f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}")
 
 
+def leader(topology: Topology) -> Address:
+    """The address of the member that leads etcd now. Raises NotYet while none says that it does."""
+    addresses = {str(address): address for address in topology.dcs}
+    answers = ask_each(addresses, lambda name: _post(addresses[name], "/v3/maintenance/status", {}))
+    for name, answer in answers.items():
+        if not isinstance(answer, Silent) and answer.get("leader") == answer["header"]["member_id"]:
+            return addresses[name]
+    raise NotYet(f"no member of etcd says that it leads: {answers}")
+
+
 def _health(address: Address) -> bool:
     """Whether that member is part of a working quorum; raises NotYet with what it says when it is not."""
     answer = requests.get(f"http://{address}/health", timeout=REST)

@@ -1,5 +1,8 @@
 """Whom a fault hits: roles, resolved at the moment when it is injected."""
 
+from collections.abc import Collection
+
+from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.errors import NothingProved
 from support.hosts import Host
@@ -26,3 +29,25 @@ def member_by_role(cluster: Cluster, role: str) -> str:
 def host_of(cluster: Cluster, role: str) -> Host:
     """The host of the member that has the role now."""
     return cluster.stand.hosts[member_by_role(cluster, role)]
+
+
+def dcs_hosts(cluster: Cluster) -> list[str]:
+    """The hosts of the DCS."""
+    return _hosts_at(cluster, [address.host for address in cluster.topology.dcs])
+
+
+def leader_of_dcs(cluster: Cluster) -> Host:
+    """The host of the member that leads the DCS now."""
+    return cluster.stand.hosts[_hosts_at(cluster, [etcd.leader(cluster.topology).host])[0]]
+
+
+def proxy_host(cluster: Cluster) -> Host:
+    """The host of the proxy through which clients reach the members."""
+    return cluster.stand.hosts[_hosts_at(cluster, [cluster.topology.write.host])[0]]
+
+
+def _hosts_at(cluster: Cluster, addresses: Collection[str]) -> list[str]:
+    found = [name for name, host in cluster.stand.hosts.items() if host.address in addresses]
+    if not found:
+        raise LookupError(f"no host of the stand has one of the addresses {', '.join(addresses) or '(none given)'}")
+    return found

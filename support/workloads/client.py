@@ -16,6 +16,8 @@ from support.waiting import describe
 
 _SESSION_IS_SOUND = ("23", "40")
 """Classes of errors (a constraint, a conflict) after which the session itself is as good as before."""
+_NOT_REPLICATED = "might not have been replicated"
+"""PostgreSQL's warning when it is told to wait no longer for a standby: it answers as if all were well."""
 _GRACE = 1.0  # seconds that the server has to report a timeout by itself, before the client hangs up
 
 
@@ -30,6 +32,8 @@ class Task:
     """Its SQL. What this returns, if anything, is recorded in the place of `value`."""
     transaction: bool = False
     """Whether `perform` is to be committed after it; else it is one statement that commits by itself."""
+    retried: bool = False
+    """Whether the client tries it again and again until it is acknowledged; each attempt is in the history."""
 
 
 class Client:
@@ -54,12 +58,14 @@ class Client:
         outcome, said = Outcome.OK, ""
         try:
             session = self._session or self._login()
+            session.notices.clear()
             session.autocommit = committing = not task.transaction
             value = task.perform(session)
             if task.transaction:
                 committing = True
                 session.commit()
-            self.acknowledged += 1
+            outcome, said = _committed(session)
+            self.acknowledged += outcome is Outcome.OK
         except (sql.Error, ConnectFailed) as error:
             outcome, said = sql.outcome_of(error, committing=committing), describe(error)
             self._recover_from(error)
@@ -104,3 +110,9 @@ class Client:
         except sql.Error:
             pass  # not so sound after all
         self.close()
+
+
+def _committed(session: sql.Session) -> tuple[Outcome, str]:
+    """What the server's answer to a commit is worth: with a warning that no standby has it, nobody can tell."""
+    doubts = [" ".join(notice.split()) for notice in session.notices if _NOT_REPLICATED in notice]
+    return (Outcome.UNKNOWN, doubts[0]) if doubts else (Outcome.OK, "")

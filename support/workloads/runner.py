@@ -1,7 +1,7 @@
 """Seeded clients that work in threads of their own while something happens to the cluster."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -9,7 +9,7 @@ from types import TracebackType
 
 from support import sql
 from support.errors import AcceptError
-from support.history import History, Outcome
+from support.history import History, Operation, Outcome
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, eventually
 from support.workloads.client import Client, Task
@@ -148,22 +148,27 @@ class Workload:
             client.close()
 
     def _follow_script(self, client: Client) -> None:
-        chance = Random(f"{self._seed}/{client.number}")
-        going_on = self._take(Turn(client.number, 0, chance), client)
+        attempts = self._attempts(client)
+        next(attempts, None)
         self._together.wait()
-        numbers = count(1)
-        while going_on and not self._stopping.is_set():
-            going_on = self._take(Turn(client.number, next(numbers), chance), client)
+        while not self._stopping.is_set() and next(attempts, None):
+            pass
 
-    def _take(self, turn: Turn, client: Client) -> bool:
-        """One turn and the pause after it; false at the end of the script."""
-        task = self._script(turn)
-        if task is None:
-            return False
-        refused = client.perform(task).outcome is not Outcome.OK
-        if pause := max(self._pace, _RETRY) if refused else self._pace:
-            self._stopping.wait(pause)
-        return True
+    def _attempts(self, client: Client) -> Iterator[Operation]:
+        """One operation after the other, with a pause after each, to the end of the script."""
+        chance = Random(f"{self._seed}/{client.number}")
+        for number in count():
+            task = self._script(Turn(client.number, number, chance))
+            if task is None:
+                return
+            done = False
+            while not done:
+                operation = client.perform(task)
+                acknowledged = operation.outcome is Outcome.OK
+                if pause := self._pace if acknowledged else max(self._pace, _RETRY):
+                    self._stopping.wait(pause)
+                yield operation
+                done = acknowledged or not task.retried
 
     def _watch(self) -> None:
         while not self._ended.wait(_WATCH):

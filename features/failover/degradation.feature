@@ -1,0 +1,56 @@
+@patroni @haproxy @members @schema @hosts @statistics @destructive @slow
+Feature: What is left of the cluster goes on to serve
+  A cluster that has lost a part of itself is slower, or has less to fall back on; its clients need not know. They see a
+  pause whose length is promised, and whatever they repeat after it counts once.
+
+  @id.GD-01 @replicas @critical
+  Scenario: With every replica down writes go on and reads are answered
+    Given a healthy cluster
+    And 4 clients appending to a ledger through the write endpoint
+    And 4 clients reading through the read endpoint
+    When the hosts of all replicas crash
+    Then clients are interrupted for less than 15 seconds
+    And each reader is answered again within 10 seconds
+    And the ledger lost no acknowledged write
+
+  @id.GD-01 @replicas @critical
+  Scenario: In strict mode no write is acknowledged while every replica is down, and reads are answered
+    Given a healthy cluster
+    And 4 clients appending to a ledger through the write endpoint
+    And 4 clients reading through the read endpoint
+    And a commit waits for a standby even when there is none
+    When the hosts of all replicas crash
+    Then each reader is answered again within 10 seconds
+    And no write is acknowledged meanwhile
+    And once a replica is back, writes are accepted again within 30 seconds
+
+  @id.GD-02 @partitions @critical
+  Scenario: What a client repeats after its connection was cut is applied exactly once
+    Given a healthy cluster
+    And 8 clients counting, each operation repeated until it is acknowledged
+    When the answers of the leader are lost on their way
+    And the fault is healed
+    Then each operation was applied exactly once
+
+  @id.GD-02 @critical
+  Scenario: What a client repeats over a change of leaders is applied exactly once
+    Given a healthy cluster
+    And 8 clients counting, each operation repeated until it is acknowledged
+    When the host of the leader crashes
+    And another member leads
+    Then each operation was applied exactly once
+
+  @id.GD-03 @normal
+  Scenario: A proxy that is killed and started again pauses its clients for less than 5 seconds
+    Given a healthy cluster
+    And 4 clients appending to a ledger through the write endpoint
+    When the proxy is killed and started again
+    Then clients are interrupted for less than 5 seconds
+    And the ledger lost no acknowledged write
+
+  @id.GD-03 @replicas @normal
+  Scenario: A replica that hangs keeps no reader waiting for more than 10 seconds
+    Given a healthy cluster
+    And 4 clients reading through the read endpoint
+    When the host of an asynchronous replica freezes
+    Then each reader is answered again within 10 seconds

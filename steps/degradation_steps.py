@@ -1,0 +1,93 @@
+"""A cluster in reduced circumstances: no replica, a cut connection, a proxy that restarts, a server that hangs."""
+
+from behave import given, then, when
+
+from support.endurance import (
+    await_answers_lost,
+    require_accepted_again,
+    require_each_applied_once,
+    require_each_reader_served,
+    require_no_write_acknowledged,
+    start_readers,
+)
+from support.faults.disaster import EveryHostCrashes
+from support.faults.modes import strictly_synchronous
+from support.faults.network import OneWayCut
+from support.faults.restart import Restart
+from support.faults.targets import proxy_host
+from support.workloads import counter
+from support.workloads.retries import operations
+from support.workloads.runner import Workload
+
+PATIENCE = 3.0
+"""Seconds that a client waits for an answer before it gives up and logs in anew."""
+
+
+@given("a commit waits for a standby even when there is none")
+def step_strictly_synchronous(context):
+    """Patroni's synchronous mode is strict, until the scenario ends."""
+    world = context.world
+    world.ordeal.strike(strictly_synchronous(world.cluster), world.cluster.leader())
+
+
+@given("{clients:d} clients reading through the read endpoint")
+def step_readers(context, clients):
+    """Each looks up the same entry again and again, until the scenario ends; every replica holds it by now."""
+    context.world.scene["readers"] = start_readers(context.world, clients, PATIENCE)
+
+
+@given("{clients:d} clients counting, each operation repeated until it is acknowledged")
+def step_counting(context, clients):
+    """An operation makes an entry named by its id and adds one to a counter, unless that entry is there already."""
+    world = context.world
+    counter.create(world.cluster.write, world.namespace)
+    world.start(Workload(world.cluster.write, operations(world.namespace), clients=clients, patience=PATIENCE), 500)
+
+
+@when("the hosts of all replicas crash")
+def step_replicas_crash(context):
+    """All at once, as by a power cut."""
+    cluster, followers = context.world.cluster, context.world.cluster.followers()
+    context.world.ordeal.strike(EveryHostCrashes([cluster.stand.hosts[name] for name in followers]), followers[0])
+
+
+@when("the answers of the leader are lost on their way")
+def step_answers_lost(context):
+    """Requests get to the leader and are carried out; nothing of what it says gets back to the proxy."""
+    world, leader = context.world, context.world.cluster.leader()
+    world.ordeal.strike(OneWayCut(world.cluster.stand, leader, proxy_host(world.cluster).name), leader)
+    await_answers_lost(world)
+
+
+@when("the proxy is killed and started again")
+def step_proxy_restarts(context):
+    """All its sessions are gone at once."""
+    proxy = proxy_host(context.world.cluster)
+    (process,) = proxy.processes.values()
+    context.world.ordeal.strike(Restart(process), proxy.name)
+
+
+@then("each reader is answered again within {seconds:g} seconds")
+def step_readers_served(context, seconds):
+    """None was without an answer for longer, from the fault on, and every answer was right."""
+    require_each_reader_served(context.world, context.world.scene["readers"], context.world.limit(seconds))
+
+
+@then("no write is acknowledged meanwhile")
+def step_no_write_acknowledged(context):
+    """Of those that clients tried since the fault."""
+    require_no_write_acknowledged(context.world)
+
+
+@then("each operation was applied exactly once")
+def step_each_applied_once(context):
+    """The counter stands at the number of operations, however often their clients had to repeat them."""
+    require_each_applied_once(context.world)
+
+
+@then("once a replica is back, writes are accepted again within {seconds:g} seconds")
+def step_accepted_with_a_replica(context, seconds):
+    """One of the crashed hosts is switched on; clients get through in that time from then on."""
+    world = context.world
+    replica = world.cluster.stand.hosts[world.ordeal.struck]
+    require_accepted_again(world, replica.power_on, world.limit(seconds))

@@ -1,0 +1,171 @@
+"""What a cluster must bear: who may write meanwhile, what must not change, how long each client may wait."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import requests
+
+from support.aftermath import ordeal_of, workload_of
+from support.checkers.answers import every_answer_is
+from support.checkers.exactly_once import each_applied_once
+from support.checkers.lease import last_accepted, stopped_in_time
+from support.checkers.standstill import nothing_acknowledged
+from support.checkers.steadiness import Look, nothing_changed
+from support.checkers.unavailability import each_client_interrupted_for_less_than, longest_gap_of_any
+from support.checkers.writers import at_most_one_writer
+from support.cluster import etcd, markers
+from support.cluster.reign import affairs, routes
+from support.history import History, Outcome
+from support.timeouts import NOTICE, RECOVERY, VISIBLE
+from support.waiting import NotYet, eventually, throughout
+from support.workloads.ledger import APPEND
+from support.workloads.lookups import ENTRY, LOOKUP, lookups
+from support.workloads.retries import COUNT, close_count
+from support.workloads.runner import Workload
+from support.world import World
+
+_LOOK_AGAIN_AFTER = 0.5  # seconds between two looks at what must not flap
+_READING_PACE = 0.02  # seconds between two questions of a reader
+
+
+def require_one_writer_at_a_time(world: World) -> None:
+    """By the looks at every member until now, no two accepted writes at the same time."""
+    finding = at_most_one_writer(ordeal_of(world).watch.samples, world.cluster.members)
+    world.evidence.attach("writers", finding.words)
+    finding.require()
+
+
+def require_stopped_within(world: World, limit: float) -> None:
+    """The struck member stopped to accept writes in less than `limit` seconds from the fault on."""
+    ordeal = ordeal_of(world)
+    struck, since = ordeal.struck, ordeal.injury.begun
+
+    def refused() -> None:
+        finding = stopped_in_time(ordeal.watch.samples, struck, since, limit)
+        if finding.holds is not True and time.monotonic() < since + limit + NOTICE:
+            raise NotYet(finding.words)
+
+    eventually(refused, within=limit + 2 * NOTICE, subject=f"{struck} refuses writes")
+    samples = ordeal.watch.samples
+    world.measure("the struck member accepted writes for", last_accepted(samples, struck, since), "s", limit)
+    stopped_in_time(samples, struck, since, limit).require()
+
+
+def look_on(world: World, seconds: float) -> list[Look]:
+    """Look, from now on for so many seconds, at what must not flap."""
+    looks: list[Look] = []
+    throughout(lambda: looks.append(affairs(world.cluster)), seconds=seconds, pause=_LOOK_AGAIN_AFTER)
+    return looks
+
+
+def require_unchanged(world: World, before: Look, looks: list[Look]) -> None:
+    """Every look found what was found before the fault."""
+    finding = nothing_changed([before, *looks])
+    world.evidence.attach("what must not flap", finding.words)
+    finding.require()
+
+
+def require_lock_renewed(world: World) -> None:
+    """The leader writes to the DCS, as it does whenever it renews its lock: how far it is, is newer than just now."""
+    first = _progress(world)
+
+    def newer() -> None:
+        if _progress(world) == first:
+            raise NotYet(f"the DCS holds what it held: {first}")
+
+    eventually(newer, within=NOTICE, subject="the leader renews its lock in the DCS")
+
+
+def require_each_applied_once(world: World) -> None:
+    """Each operation that a client repeated until it was acknowledged counts once."""
+    workload = workload_of(world)
+    counted = close_count(workload, world.cluster.write, world.namespace, within=RECOVERY)
+    finding = each_applied_once(workload.history, counted)
+    world.measure("operations", counted, "")
+    world.evidence.attach("operations", finding.words)
+    finding.require()
+
+
+def await_answers_lost(world: World) -> None:
+    """Wait until clients got no answer to operations that they had sent: what they will have to repeat."""
+    history, since = workload_of(world).history, ordeal_of(world).injury.begun
+
+    def lost() -> None:
+        unknown = history.of(action=COUNT, outcome=Outcome.UNKNOWN)
+        if not any(one.ended > since for one in unknown):
+            raise NotYet("no client has lost an answer")
+
+    eventually(lost, within=NOTICE, subject="clients lose answers")
+
+
+def start_readers(world: World, clients: int, patience: float) -> Workload:
+    """Readers of one entry, who work through the read endpoint until the scenario ends. Every member holds it first."""
+    cluster, namespace = world.cluster, world.another_namespace("looked-up")
+    markers.write(cluster.write, namespace, ENTRY)
+    members = {name: cluster.of_member(name) for name in cluster.members}
+    markers.await_seen(members, namespace, ENTRY, within=VISIBLE)
+    readers = Workload(cluster.read, lookups(namespace), clients=clients, pace=_READING_PACE, patience=patience)
+    world.cleanup.enter_context(readers)
+    readers.await_acknowledged(100, within=NOTICE)
+    return readers
+
+
+def require_each_reader_served(world: World, readers: Workload, limit: float) -> None:
+    """No reader is without an answer for `limit` seconds from the fault on, each answer is right, and reads go on."""
+    since, history = ordeal_of(world).injury.begun, readers.history
+    _await_left_out(world)
+    _await_each_answered(readers)
+    world.measure("a reader waited for", longest_gap_of_any(history, LOOKUP, since), "s", limit)
+    each_client_interrupted_for_less_than(limit, history, LOOKUP, since).require()
+    every_answer_is(ENTRY, History(history.of(action=LOOKUP, outcome=Outcome.OK)), LOOKUP).require()
+
+
+def require_no_write_acknowledged(world: World) -> None:
+    """From the last fault until now no write was acknowledged, though clients tried."""
+    workload, fault = workload_of(world), ordeal_of(world).injury
+
+    def tried() -> None:
+        ended = [one for one in workload.history.of(action=APPEND) if one.begun > fault.bitten]
+        if not ended:
+            raise NotYet("no client's write has come to an end")
+
+    eventually(tried, within=NOTICE, subject="clients try to write")
+    nothing_acknowledged(workload.history, APPEND, fault.bitten, time.monotonic()).require()
+
+
+def require_accepted_again(world: World, mend: Callable[[], None], limit: float) -> None:
+    """Mend what is broken; within `limit` seconds from then on, writes are acknowledged."""
+    workload, begun = workload_of(world), time.monotonic()
+    mend()
+    workload.await_acknowledged(10, within=limit)
+    world.measure("writes were acknowledged after", time.monotonic() - begun, "s", limit)
+
+
+def _progress(world: World) -> str | None:
+    silent = (requests.RequestException,)
+    ask = partial(etcd.key, world.cluster.topology, "status")
+    return eventually(ask, within=NOTICE, subject="the DCS answers", retry_on=silent)
+
+
+def _await_left_out(world: World) -> None:
+    """Wait until no endpoint leads to the struck member: no reader gets stuck there any more."""
+    struck = ordeal_of(world).struck
+
+    def left_out() -> None:
+        if ends := routes(world.cluster)[struck]:
+            raise NotYet(f"{struck} gets sessions for {ends}")
+
+    eventually(left_out, within=NOTICE, subject=f"no endpoint leads to {struck}", retry_on=(requests.RequestException,))
+
+
+def _await_each_answered(readers: Workload) -> None:
+    """Wait until every reader was answered to a question that it asks from now on."""
+    since, clients = time.monotonic(), {one.client for one in readers.history}
+
+    def each_answered() -> None:
+        answered = {one.client for one in readers.history.of(outcome=Outcome.OK) if one.begun > since}
+        if answered != clients:
+            raise NotYet(f"{len(answered)} of {len(clients)} are")
+
+    eventually(each_answered, within=NOTICE, subject="each reader is answered again")

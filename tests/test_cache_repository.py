@@ -275,7 +275,10 @@ def one_load(scene: Scene) -> Finding:
 
 
 def nothing_rolled_back(scene: Scene) -> Finding:
-    return nothing_rolled_back_served(cache_races.rolled_back_while_read(scene.clients(), scene.namespace, rounds=2))
+    clients = scene.clients()
+    finding = nothing_rolled_back_served(cache_races.rolled_back_while_read(clients, scene.namespace, rounds=2))
+    which = (clients, scene.namespace, cache_races.ENTRIES)
+    return unchanged(cache_storm.held(scene.database, *which), cache_storm.served(*which)) if finding.holds else finding
 
 
 def fresh_hits(scene: Scene) -> Finding:

@@ -20,7 +20,7 @@ CACHED, DIRECT = "cached read", "database read"
 _KEY = "entry"
 _WARM_UP = 50  # operations that are not counted
 _ROUNDS = 10
-_ROUND = 0.5  # seconds of a round of operations in a row
+_ROUND = 0.2  # seconds of a round of operations in a row
 _CHECKED = 100  # of so many stores one is checked
 
 Operations = Callable[[int], object]

@@ -190,7 +190,7 @@ def lint() -> None:
     findings = lint.lint()
     for finding in findings:
         out.print(str(finding), markup=False)
-    say(f"{len(findings)} findings" if findings else "nothing found against the scenarios")
+    say(f"findings: {len(findings)}" if findings else "nothing found against the scenarios")
     raise typer.Exit(1 if findings else 0)
 
 

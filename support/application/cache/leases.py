@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import redis
 
@@ -33,7 +34,7 @@ for i = 1, #KEYS, 2 do
 end
 return states
 """
-_LEASED, _BUSY, _RESERVED = 1, 2, 3
+_LEASED, _BUSY = 1, 2  # 3: reserved by a writer
 
 _PUT = """
 for i = 1, #KEYS, 2 do
@@ -55,6 +56,8 @@ for i = 1, #KEYS, 2 do
 end
 """
 
+_BATCH = 1000  # debts that are paid in one round trip
+
 
 class Unavailable(Exception):
     """Redis gave no answer that helps; the caller goes on without it."""
@@ -69,9 +72,7 @@ class Looked:
     leased: list[str]
     """Has none; the lease is ours now: to load and to fill."""
     busy: list[str]
-    """Has none; somebody else is loading it."""
-    reserved: list[str]
-    """Has none; a writer is about to commit, and nobody may fill it."""
+    """Has none; somebody else is loading it. What is in none of the three is reserved by a writer."""
 
 
 class Leases:
@@ -97,8 +98,8 @@ class Leases:
         with self._asking(keys):
             states = self._look(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
         answers = list(zip(keys, states, strict=True))
-        leased, busy, reserved = ([key for key, one in answers if one == s] for s in (_LEASED, _BUSY, _RESERVED))
-        return Looked({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy, reserved)
+        leased, busy = ([key for key, one in answers if one == state] for state in (_LEASED, _BUSY))
+        return Looked({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy)
 
     def fill(self, values: Mapping[str, bytes], token: str) -> None:
         """Put loaded values in, each only if our lease on it still stands."""
@@ -146,6 +147,9 @@ class Leases:
                 self._breaker.failed()
                 self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead as well
             raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
+        except BaseException:  # we were interrupted, and cannot tell either
+            self._owe(keys)
+            raise
         self._breaker.succeeded()
 
     def _owe(self, keys: Iterable[str]) -> None:
@@ -158,16 +162,15 @@ class Leases:
                 del self._debts[next(iter(self._debts))]
 
     def _pay(self) -> None:
-        if not self._debts:
-            return
-        with self._lock:
-            due = dict(self._debts)
-        if due:
-            self._client.unlink(*_with_leases(due))
-        with self._lock:
-            for key, until in due.items():
-                if self._debts.get(key) == until:  # else it was owed again meanwhile
-                    del self._debts[key]
+        while self._debts:
+            with self._lock:
+                due = dict(islice(self._debts.items(), _BATCH))
+            if due:
+                self._client.unlink(*_with_leases(due))
+            with self._lock:
+                for key, until in due.items():
+                    if self._debts.get(key) == until:  # else it was owed again meanwhile
+                        del self._debts[key]
 
 
 def _with_leases(keys: Iterable[str]) -> list[str]:

@@ -1,11 +1,12 @@
 """Who takes over from a leader, when the replicas are not equal."""
 
-from behave import given, then
+from behave import given, then, when
 from hamcrest import assert_that, equal_to, is_in
 
 from support.aftermath import require_other_leader
 from support.faults.configuration import asynchronous
 from support.rivals import bar, part
+from support.series import lose_leaders
 
 
 @given("commits wait for no standby")
@@ -38,3 +39,9 @@ def step_worst_leads(context, seconds):
     """None of those who are tagged never to lead."""
     require_other_leader(context.world, context.world.limit(seconds))
     assert_that(context.world.cluster.leader(), equal_to(context.world.scene["rivals"].behind), "who took over")
+
+
+@when("one leader after another is lost, each replaced and back before the next")
+def step_lose_leaders(context):
+    """Unplanned, each in the way of its row; the next one only when a replica could take over from it."""
+    lose_leaders(context.world, [row["how"] for row in context.table])

@@ -1,6 +1,6 @@
 """Vectors: the extension on every member, distances, and searches through the index."""
 
-from behave import given, then, when
+from behave import given, step, then, when
 from hamcrest import (
     assert_that,
     close_to,
@@ -18,8 +18,9 @@ from support.application.search import distance
 from support.application.vectors import dialect_of
 from support.checkers.plans import went_by_index
 from support.checkers.recall import answers_are_in_order, recall
+from support.checkers.sameness import unchanged
 from support.cluster.rollcall import ask_each
-from support.workloads.searches import search_repeatedly
+from support.workloads.searches import search_again, search_repeatedly
 
 PRECISION = 1e-5
 """Distances are computed from float4 components."""
@@ -73,7 +74,7 @@ def step_entries_with_embeddings(context, count):
     EntryStore(world.cluster.write).add_many(world.scene["entries"])
 
 
-@when("the nearest {count:d} entries are searched for, {times:d} times")
+@step("the nearest {count:d} entries are searched for, {times:d} times")
 def step_search(context, count, times):
     """Each time near another entry, over one session through the write endpoint, after some that are not counted."""
     world = context.world
@@ -105,3 +106,18 @@ def step_recall(context, count, least):
     found = recall(samples.embeddings_by_key(scene["entries"]), scene["searches"].answers, count)
     context.world.measure(f"recall at {count}", found, "", limit)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(scene['searches'].answers)} searches")
+
+
+@when("the same is searched for again")
+def step_search_again(context):
+    """The same vectors, over a new session through the write endpoint, as soon as that leads to a leader."""
+    world = context.world
+    before = world.scene["searches before"] = world.scene["searches"]
+    world.scene["searches"] = search_again(world.cluster.write, world.namespace, before)
+
+
+@then("every answer is the one of before")
+def step_same_answers(context):
+    """For each search the same entries at the same distances, in the same order."""
+    scene = context.world.scene
+    unchanged(scene["searches before"].found, scene["searches"].found).require()

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from support.checkers.durability import each_write_once, no_acknowledged_write_lost
 from support.checkers.fencing import took_no_write
 from support.checkers.finding import Finding
+from support.checkers.lease import last_accepted
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
 from support.cluster import markers
 from support.cluster.succession import await_other_leader, await_streaming
@@ -13,9 +14,9 @@ from support.cluster.synchrony import await_replaced
 from support.errors import NothingProved
 from support.faults.nemesis import Fault
 from support.history import History, Outcome
-from support.ordeal import Ordeal
+from support.ordeal import WAKING, Ordeal
 from support.timeouts import NOTICE, RECOVERY
-from support.workloads.ledger import APPEND, close_ledger, read_anywhere
+from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back
 from support.workloads.runner import Workload
 from support.world import World
 
@@ -98,12 +99,22 @@ def require_ledger_on(world: World, members: Collection[str]) -> None:
         Finding(finding.holds, f"on {member}, {finding.words}").require()
 
 
-def require_no_write_taken(world: World, knocking: Workload) -> None:
-    """The healed member acknowledged nothing of what these clients tried on it, from the beginning of its cure on."""
+def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> None:
+    """From the cure on the member that these clients knock at took no write of theirs.
+
+    Whatever it acknowledged, also what it had done before the fault and answered after it, is in the cluster's ledger.
+    """
+    ordeal = ordeal_of(world)
     knocking.stop()
-    taken = took_no_write(knocking.history, APPEND, ordeal_of(world).healing_since)
-    world.evidence.attach("writes tried on the healed member", taken.words)
-    taken.require()
+    awake = last_accepted(ordeal.watch.samples, ordeal.struck, ordeal.healing_since)
+    _require_within(world, "the thawed member would have taken writes for", awake, WAKING)
+    read_back(world.cluster.write, namespace, knocking.history)
+    for finding in (
+        took_no_write(knocking.history, APPEND, ordeal.healing_since),
+        no_acknowledged_write_lost(knocking.history),
+    ):
+        world.evidence.attach("writes tried on the healed member", finding.words)
+        finding.require()
 
 
 def _require_within(world: World, name: str, seconds: float, limit: float) -> None:

@@ -13,9 +13,17 @@ from support.cluster.cluster import Cluster
 from support.cluster.embedded.readiness import await_all
 from support.errors import NothingProved
 from support.faults.nemesis import Fault, Injury, Nemesis
+from support.faults.process import Freeze
+from support.history import WriterSample
 from support.timeouts import RECOVERY
 from support.workloads.watch import Watch
 
+WAKING = 5.0
+"""Seconds that a leader which stood still has to learn that it was replaced: nothing can tell it before it looks.
+
+Until then it takes transactions that it cannot acknowledge, because no standby follows it any more; that none was
+acknowledged is for the scenario to prove, by clients of its own.
+"""
 ALARMS = ("PANIC:", "report it as a BUG", "TRAP: failed Assert")
 
 
@@ -31,6 +39,7 @@ class Ordeal:
         self.recovered_in: float | None = None
         self.leaders = [cluster.leader()]
         """Who led when the ordeal began, and each time that a step looked since."""
+        self._frozen: list[tuple[str, Injury]] = []
         self._marks = {path: path.stat().st_size for path in _logs(cluster)}
         self.watch = Watch({name: cluster.of_member(name) for name in cluster.members})
         self.watch.__enter__()
@@ -38,7 +47,10 @@ class Ordeal:
     def strike(self, fault: Fault, struck: str) -> Injury:
         """Inject a fault that hits `struck`."""
         self.struck = struck
-        return self.nemesis.inject(fault)
+        injury = self.nemesis.inject(fault)
+        if isinstance(fault, Freeze):
+            self._frozen.append((struck, injury))
+        return injury
 
     @property
     def injury(self) -> Injury:
@@ -61,8 +73,18 @@ class Ordeal:
             self.recovered_in = await_all(self.cluster, RECOVERY)
         finally:
             self.watch.__exit__()
-        at_most_one_writer(self.watch.samples, self.cluster.members).require()
+        awake = [sample for sample in self.watch.samples if not self._waking(sample)]
+        at_most_one_writer(awake, self.cluster.members).require()
         self._no_alarm().require()
+
+    def _waking(self, sample: WriterSample) -> bool:
+        """Whether that was a look at a member which had just stood still."""
+        return any(
+            sample.member == member
+            and injury.healing is not None
+            and injury.begun < sample.ended < injury.healing + WAKING
+            for member, injury in self._frozen
+        )
 
     def _no_alarm(self) -> Finding:
         """No server said that it met what must never happen."""

@@ -20,3 +20,29 @@ Feature: The right member takes over, time after time
     And those others are tagged never to lead
     When the host of the leader crashes
     Then the one that lacks some leads within 30 seconds
+
+  @id.FO-09 @critical
+  Scenario: Three leaders in a row are lost, and all members stream on one timeline
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When one leader after another is lost, each replaced and back before the next
+      | how                             |
+      | its host crashes                |
+      | its data directory is destroyed |
+      | its host crashes                |
+    Then the members are, by who holds the leader key
+      | member     | role    | PostgreSQL | replication | timeline     |
+      | the leader | leader  | running    | none        | the leader's |
+      | a replica  | replica | running    | streaming   | the leader's |
+    And the ledger lost no acknowledged write
+
+  @id.FO-10 @vector @critical
+  Scenario: A vector search answers after a failover as it did before, by the index
+    Given a healthy cluster
+    And 500 entries with distinct embeddings
+    And the nearest 10 entries are searched for, 50 times
+    When the host of the leader crashes
+    And another member leads
+    And the same is searched for again
+    Then every answer is the one of before
+    And every search went by the HNSW index for cosine distance

@@ -5,14 +5,15 @@ from support.history import History, Outcome
 
 
 def took_no_write(history: History, action: str, since: float) -> Finding:
-    """Of the operations of that kind, all tried on one server, none was acknowledged after `since`.
+    """Of the operations of that kind, all tried on one server, none that began after `since` was acknowledged.
 
-    Unknown when none was acknowledged before it, or when none came to its end after it: nobody knocked then.
+    One that began before may have been done before, and its answer have been late. Unknown when none was acknowledged
+    before, or when none began after it: nobody knocked then.
     """
     tried = history.of(action=action)
-    if not any(one.outcome is Outcome.OK and one.ended <= since for one in tried):
+    if not any(one.outcome is Outcome.OK and one.begun <= since for one in tried):
         return Finding.unknown("no write was acknowledged before")
-    late = [one for one in tried if one.ended > since]
+    late = [one for one in tried if one.begun > since]
     if not late:
         return Finding.unknown("no write was tried afterwards")
     taken: list[object] = [f"{one.value} after {one.ended - since:.2f} s" for one in late if one.outcome is Outcome.OK]

@@ -9,7 +9,10 @@ from support import sql
 from support.application.samples import Vectors
 from support.application.search import Search
 from support.application.vectors import VectorDialect
+from support.errors import ConnectFailed
 from support.history import History, Outcome
+from support.timeouts import NOTICE
+from support.waiting import eventually
 from support.workloads.recording import record
 
 SEARCH = "search"
@@ -45,6 +48,22 @@ class Searches:
             (self.sought[int(one.key)].tolist(), [(found.key, found.distance) for found in one.value])
             for one in self.history.of(action=SEARCH, outcome=Outcome.OK)
         ]
+
+    @property
+    def found(self) -> dict[str, list[tuple[str, float]]]:
+        """For each search that was answered, by its number: key and distance of what was found."""
+        answered = self.history.of(action=SEARCH, outcome=Outcome.OK)
+        return {f"search {one.key}": [(found.key, found.distance) for found in one.value] for one in answered}
+
+
+def search_again(endpoint: sql.Endpoint, namespace: str, before: Searches) -> Searches:
+    """The same searches as before, once the endpoint leads somewhere again."""
+    return eventually(
+        lambda: search_repeatedly(endpoint, namespace, before.sought, before.count),
+        within=NOTICE,
+        subject=f"{endpoint.name} answers searches",
+        retry_on=(ConnectFailed, sql.Error),
+    )
 
 
 def search_repeatedly(endpoint: sql.Endpoint, namespace: str, sought: Vectors, count: int) -> Searches:

@@ -1,0 +1,43 @@
+"""Leaders that are lost one after the other."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import requests
+
+from support.aftermath import require_rejoined, strike_until_replaced
+from support.checkers.takeover import someone_may_lead
+from support.cluster.cluster import Cluster
+from support.cluster.takeover import obstacles
+from support.faults.disaster import DataDestroyed
+from support.faults.nemesis import Fault
+from support.faults.process import Freeze, HostCrash
+from support.faults.targets import host_of
+from support.hosts import Host
+from support.timeouts import REJOIN
+from support.waiting import eventually
+from support.world import World
+
+LOSSES: Mapping[str, Callable[[Host], Fault]] = {
+    "its host crashes": HostCrash,
+    "its host freezes": Freeze,
+    "its data directory is destroyed": DataDestroyed,
+}
+"""How a leader can be lost."""
+
+
+def lose_leaders(world: World, losses: Iterable[str]) -> None:
+    """Lose one leader after the other, each as LOSSES names it; each is replaced, and streams, before the next one.
+
+    Raises LookupError for a loss that is not there, NotInTime when the cluster does not get over one.
+    """
+    for loss in losses:
+        may_go_on = partial(_require_successor, world.cluster)
+        eventually(may_go_on, within=REJOIN, subject="a replica may take over", retry_on=(requests.RequestException,))
+        host = host_of(world.cluster, "the leader")
+        strike_until_replaced(world, LOSSES[loss](host), host.name)
+        require_rejoined(world, REJOIN)
+
+
+def _require_successor(cluster: Cluster) -> None:
+    someone_may_lead(obstacles(cluster)).require()

@@ -7,6 +7,7 @@ import psutil
 import pytest
 from stands import on_a_stand
 
+from support.faults.disaster import EveryHostCrashes
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import CableOut, OneWayCut, Partition, PoorLinks
 from support.faults.process import CleanStop, Freeze, HostCrash, Kill, running
@@ -15,6 +16,7 @@ from support.hosts import Stand
 
 PROCESS_FAULTS: dict[str, Callable[[Stand], Fault]] = {
     "crash": lambda stand: HostCrash(stand.hosts["one"]),
+    "crash of all": lambda stand: EveryHostCrashes([stand.hosts["one"], stand.hosts["three"]]),
     "freeze": lambda stand: Freeze(stand.hosts["one"]),
     "stop": lambda stand: CleanStop(stand.hosts["one"].processes["sleeper"]),
     "kill": lambda stand: Kill(stand.hosts["one"].processes["sleeper"]),

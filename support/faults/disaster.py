@@ -44,7 +44,7 @@ class EveryHostCrashes:
         self._hosts = hosts
 
     def __str__(self) -> str:
-        return f"all {len(self._hosts)} hosts crash at once"
+        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
 
     def inject(self) -> None:
         with ThreadPoolExecutor(len(self._hosts)) as each:

@@ -1,0 +1,69 @@
+"""What is judged after a failover, over facts made by hand: good, bad and none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.checkers.fencing import took_no_write
+from support.cluster.orders import Reply
+from support.errors import NothingProved
+from support.handing_over import require_refused_for
+from support.history import History, Operation, Outcome
+
+OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
+THAW = 100.0
+
+
+def append(begun: float, outcome: Outcome = OK, took: float = 0.5) -> Operation:
+    return Operation(0, "append", "entry", f"entry at {begun:g}", outcome, begun, begun + took)
+
+
+class TestTookNoWrite:
+    def holds(self, *operations: Operation) -> bool | None:
+        return took_no_write(History(operations), "append", THAW).holds
+
+    def test_all_later_ones_were_refused(self) -> None:
+        finding = took_no_write(History([append(10), append(101, FAIL), append(102, UNKNOWN)]), "append", THAW)
+        assert (finding.holds, finding.words) == (True, "none of 2 writes was acknowledged")
+
+    def test_a_late_answer_to_an_early_write_is_none_that_was_taken(self) -> None:
+        assert self.holds(append(10), append(99, took=5), append(101, FAIL)) is True
+
+    def test_one_that_was_taken(self) -> None:
+        finding = took_no_write(History([append(10), append(101, FAIL), append(102)]), "append", THAW)
+        assert finding.holds is False
+        assert finding.words == "1 of 2 writes were acknowledged: entry at 102 after 2.50 s"
+
+    @pytest.mark.parametrize(
+        "operations", [[], [append(10)], [append(10, FAIL), append(101, FAIL)], [append(101, FAIL)]]
+    )
+    def test_no_evidence(self, operations: list[Operation]) -> None:
+        assert self.holds(*operations) is None
+
+    @given(st.lists(st.sampled_from(list(Outcome)), min_size=1, max_size=20))
+    def test_any_later_acknowledgement_is_refused(self, outcomes: list[Outcome]) -> None:
+        later = [append(101.0 + number, outcome) for number, outcome in enumerate(outcomes)]
+        assert self.holds(append(10), *later) is (OK not in outcomes)
+
+
+class TestRefusedSwitchovers:
+    def test_each_for_its_reason(self) -> None:
+        require_refused_for({"the leader itself": Reply(400, "they are the same")}, {"the leader itself": "the same"})
+
+    @pytest.mark.parametrize(
+        ("reply", "complaint"),
+        [
+            (Reply(200, 'Successfully switched over to "pg2"'), "carried out"),
+            (Reply(202, "Switchover scheduled: the same"), "carried out"),
+            (Reply(412, "switchover failed"), "refused without that reason: switchover failed \\(412\\)"),
+            (Reply(503, ""), "no reason given \\(503\\)"),
+        ],
+    )
+    def test_carried_out_or_without_the_reason(self, reply: Reply, complaint: str) -> None:
+        with pytest.raises(AssertionError, match=complaint):
+            require_refused_for({"the leader itself": reply}, {"the leader itself": "the same"})
+
+    @pytest.mark.parametrize("replies", [{}, {"somebody else": Reply(400, "the same")}])
+    def test_no_evidence(self, replies: dict[str, Reply]) -> None:
+        with pytest.raises(NothingProved):
+            require_refused_for(replies, {"the leader itself": "the same"})

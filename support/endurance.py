@@ -9,6 +9,7 @@ import requests
 from support.aftermath import ordeal_of, workload_of
 from support.checkers.answers import every_answer_is
 from support.checkers.exactly_once import each_applied_once
+from support.checkers.finding import Finding
 from support.checkers.lease import last_accepted, stopped_in_time
 from support.checkers.standstill import nothing_acknowledged
 from support.checkers.steadiness import Look, nothing_changed
@@ -41,15 +42,16 @@ def require_stopped_within(world: World, limit: float) -> None:
     ordeal = ordeal_of(world)
     struck, since = ordeal.struck, ordeal.injury.begun
 
-    def refused() -> None:
+    def judged() -> Finding:
         finding = stopped_in_time(ordeal.watch.samples, struck, since, limit)
-        if finding.holds is not True and time.monotonic() < since + limit + NOTICE:
+        if finding.holds is not True and time.monotonic() < since + limit + VISIBLE:
             raise NotYet(finding.words)
+        return finding
 
-    eventually(refused, within=limit + 2 * NOTICE, subject=f"{struck} refuses writes")
+    finding = eventually(judged, within=limit + 2 * VISIBLE, subject=f"{struck} refuses writes")
     samples = ordeal.watch.samples
     world.measure("the struck member accepted writes for", last_accepted(samples, struck, since), "s", limit)
-    stopped_in_time(samples, struck, since, limit).require()
+    finding.require()
 
 
 def look_on(world: World, seconds: float) -> list[Look]:

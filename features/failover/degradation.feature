@@ -32,11 +32,12 @@ Feature: What is left of the cluster goes on to serve
     And the fault is healed
     Then each operation was applied exactly once
 
-  @id.GD-02 @critical
+  @id.GD-02 @partitions @critical
   Scenario: What a client repeats over a change of leaders is applied exactly once
     Given a healthy cluster
     And 8 clients counting, each operation repeated until it is acknowledged
-    When the host of the leader crashes
+    When the answers of the leader are lost on their way
+    And the host of the leader crashes
     And another member leads
     Then each operation was applied exactly once
 

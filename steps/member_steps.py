@@ -7,6 +7,7 @@ from support.checkers.election import one_leader
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
 from support.checkers.takeover import someone_may_lead
 from support.cluster import etcd, health, rewinding, rollcall, standing, synchrony, takeover
+from support.cluster.rollcall import SILENCE
 from support.cluster.witnesses import testimony
 from support.timeouts import VISIBLE
 from support.waiting import eventually
@@ -20,6 +21,7 @@ def step_health_checks_are_true(context):
         lambda: as_tabled(of_each(health.kinds(cluster), truth), health.answers(cluster)).require(),
         within=VISIBLE,
         subject="every health check of every member is true",
+        retry_on=SILENCE,
     )
 
 
@@ -31,6 +33,7 @@ def step_members_are(context):
         lambda: as_tabled(of_each(standing.roles(cluster), rows), standing.makeup(cluster)).require(),
         within=VISIBLE,
         subject="every member is as its role wants it",
+        retry_on=SILENCE,
     )
 
 
@@ -44,6 +47,7 @@ def step_dcs_knows_members(context):
         ),
         within=VISIBLE,
         subject="the DCS knows every member and no other",
+        retry_on=SILENCE,
     )
 
 
@@ -69,6 +73,7 @@ def step_failover_is_on(context):
         lambda: assert_that(cluster.view().paused, is_(False), "Patroni is paused: nobody takes over from the leader"),
         within=VISIBLE,
         subject="automatic failover is on",
+        retry_on=SILENCE,
     )
 
 
@@ -80,6 +85,7 @@ def step_someone_may_lead(context):
         lambda: someone_may_lead(takeover.obstacles(cluster)).require(),
         within=VISIBLE,
         subject="a replica may take over from the leader",
+        retry_on=SILENCE,
     )
 
 
@@ -118,4 +124,5 @@ def step_standbys_are_waited_for(context):
         lambda: assert_that(synchrony.standbys_waited_for(cluster), has_length(greater_than_or_equal_to(asked_for))),
         within=VISIBLE,
         subject=f"a commit waits for {asked_for} standbys",
+        retry_on=SILENCE,
     )

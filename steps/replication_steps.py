@@ -4,6 +4,7 @@ from behave import then
 from hamcrest import assert_that, empty
 
 from support.cluster import markers, replication
+from support.cluster.rollcall import SILENCE
 from support.timeouts import VISIBLE
 from support.waiting import eventually
 
@@ -16,6 +17,7 @@ def step_replicas_use_slots(context):
         lambda: assert_that(replication.slotless(cluster), empty(), "replicas without a stream through a slot"),
         within=VISIBLE,
         subject="the leader streams to every replica through a slot",
+        retry_on=SILENCE,
     )
 
 

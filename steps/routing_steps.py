@@ -8,6 +8,7 @@ from support.application.sessions import open_side_by_side
 from support.checkers.routing import all_among, shared
 from support.checkers.table import as_tabled, of_each, rows_of
 from support.cluster import haproxy, health, landing, markers
+from support.cluster.rollcall import SILENCE
 from support.timeouts import VISIBLE
 from support.waiting import eventually
 
@@ -74,6 +75,7 @@ def step_haproxy_view(context):
         lambda: as_tabled(of_each(health.routing_roles(cluster), rows), haproxy.positions(page, members)).require(),
         within=VISIBLE,
         subject="HAProxy sees every member as Patroni does",
+        retry_on=SILENCE,
     )
 
 

@@ -11,6 +11,7 @@ from secrets import token_hex
 
 import requests
 
+from support.cluster.rollcall import Silent, ask_each
 from support.cluster.topology import Login, StatisticsPage
 from support.errors import NotAvailable
 from support.timeouts import REST
@@ -58,11 +59,15 @@ def servers(page: StatisticsPage) -> tuple[ServerRow, ...]:
 
 
 def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Visitor -> "answer" -> how the page answers: "served", "refused", or the HTTP status if it is neither."""
+    """Visitor -> "answer" -> how the page answers: "served", "refused", or what else came."""
     if page.login is None:
         raise NotAvailable("no credentials of the statistics page were given (HAPROXY_STATS_USER)")
-    statuses = {visitor: _get(page, VISITORS[visitor](page.login)).status_code for visitor in visitors}
-    return {visitor: {"answer": _RECEPTIONS.get(status, str(status))} for visitor, status in statuses.items()}
+    owner = page.login
+    statuses = ask_each(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
+    return {
+        visitor: {"answer": str(status) if isinstance(status, Silent) else _RECEPTIONS.get(status, str(status))}
+        for visitor, status in statuses.items()
+    }
 
 
 def parsed(text: str) -> tuple[ServerRow, ...]:

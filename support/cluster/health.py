@@ -32,20 +32,22 @@ def kinds(cluster: Cluster) -> dict[str, str]:
 
     Raises NotYet when a member gives no answer.
     """
-    excluded = kept_from_reads(cluster)
-    waited = {
-        replica: how
-        for answer in standings(cluster).values()
-        if not isinstance(answer, Silent)
-        for replica, how in answer.streams.items()
-    }
-    found = {}
-    for name, answer in servers(cluster).items():
-        if isinstance(answer, Silent):
-            raise NotYet(f"{name}: {answer}")
-        standby = _KINDS_OF_STANDBY.get(waited.get(name, ""), "asynchronous replica")
-        found[name] = "leader" if not answer.in_recovery else "excluded replica" if name in excluded else standby
-    return found
+    excluded, waits = kept_from_reads(cluster), _waits(cluster)
+    return {name: _kind(name, answer, excluded, waits.get(name, "")) for name, answer in servers(cluster).items()}
+
+
+def _kind(name: str, answer: Server | Silent, excluded: set[str], wait: str) -> str:
+    if isinstance(answer, Silent):
+        raise NotYet(f"{name}: {answer}")
+    if not answer.in_recovery:
+        return "leader"
+    return "excluded replica" if name in excluded else _KINDS_OF_STANDBY.get(wait, "asynchronous replica")
+
+
+def _waits(cluster: Cluster) -> dict[str, str]:
+    """Replica -> how it is waited for (sync, quorum, ...), by the SQL of the one from which it streams."""
+    heard = (answer for answer in standings(cluster).values() if not isinstance(answer, Silent))
+    return {replica: wait for answer in heard for replica, wait in answer.streams.items()}
 
 
 def kept_from_reads(cluster: Cluster) -> set[str]:

@@ -33,7 +33,9 @@ def postgres(directory: Path, port: int) -> Iterator[sql.Endpoint]:
     subprocess.run(initdb, check=True, capture_output=True)
     options = [f"-p{port}", f"-k{directory}", "-clisten_addresses=127.0.0.1", "-cfsync=off", "-cmax_connections=150"]
     with (directory / "log").open("wb") as log:
-        server = subprocess.Popen(as_postgres(BINDIR / "postgres", "-D", data, *options), stdout=log, stderr=log)
+        mortal = ["setpriv", "--pdeathsig", "KILL", "--"]  # a test session that is killed leaves no server behind
+        command = as_postgres(*mortal, BINDIR / "postgres", "-D", data, *options)
+        server = subprocess.Popen(command, stdout=log, stderr=log)
     endpoint = sql.Endpoint("a throw-away PostgreSQL", "127.0.0.1", port, "postgres", "postgres", PASSWORD)
     try:
         eventually(

@@ -129,7 +129,7 @@ class Registry:
 
     def pids(self, host: str, name: str) -> list[int]:
         """All its processes, whatever became of their parents."""
-        return brands.wearers(self._is_of(host, name))
+        return self._with_unreaped(host, name, brands.wearers(self._is_of(host, name)))
 
     def terminate(self, host: str, name: str) -> None:
         """SIGTERM to its first process."""
@@ -138,7 +138,7 @@ class Registry:
 
     def kill(self, host: str, name: str) -> list[int]:
         """SIGKILL to all its processes at once; returns them. Called again until there are none."""
-        return self._ground.kill(self._is_of(host, name))
+        return self._with_unreaped(host, name, self._ground.kill(self._is_of(host, name)))
 
     def pause(self, host: str, name: str) -> None:
         """SIGSTOP to all its processes."""
@@ -159,6 +159,11 @@ class Registry:
         if name not in programs:
             raise UsageError(f"no program {name} on host {host}; there are: {', '.join(programs) or 'none'}")
         return programs[name]
+
+    def _with_unreaped(self, host: str, name: str, living: list[int]) -> list[int]:
+        """Its first process counts until it is reaped: with threads that still end, it is a zombie some time before."""
+        first = self._program(host, name).pid
+        return living if first is None or first in living else [first, *living]
 
     def _is_of(self, host: str, name: str) -> Callable[[int], bool]:
         own = brands.brand(self._stand, self.machine(host).number, self._program(host, name).number)

@@ -5,6 +5,7 @@ from hamcrest import assert_that, equal_to
 
 from support.checkers.sameness import unchanged
 from support.checkers.staleness import (
+    actions,
     every_read_is_a_fresh_hit,
     every_read_served,
     nothing_rolled_back_served,
@@ -24,7 +25,7 @@ CHANGES = {
 @when("{threads:d} threads at a time read and change {entries:d} entries through the cache, {times:d} times each")
 def step_storm(context, threads, entries, times):
     """Reads, writes, changes, deletions and transactions that are rolled back, by the run's own chance."""
-    world, names = context.world, [f"entry {number}" for number in range(entries)]
+    world, names = context.world, cache_storm.names(entries)
     world.scene["entries"], seed = names, world.random.random()
     world.history = cache_storm.storm(
         world.cache_clients, world.namespace, threads=threads, keys=names, times=times, seed=seed
@@ -130,4 +131,4 @@ def step_read_in_turn(context):
 @then("the first read is a miss, and the second is a hit")
 def step_miss_then_hit(context):
     """By where the repository says that the value came from."""
-    assert_that([read.action for read in context.world.history], equal_to(["miss", "hit"]), "the two reads")
+    assert_that(actions(context.world.history), equal_to(["miss", "hit"]), "the two reads")

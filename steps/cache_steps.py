@@ -13,12 +13,16 @@ from support.workloads.cache_clients import CacheClients
 from support.workloads.round_trips import RoundTrips
 
 
+def _opening(context):
+    """What opens clients of the cache under test for this scenario."""
+    world = context.world
+    return CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
+
+
 @given("{count:d} clients of the cache")
 def step_clients(context, count):
     """Each works on its own, as a process of the application; what they share is Redis and the database."""
-    world = context.world
-    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
-    world.cache_clients = [clients.open() for _ in range(count)]
+    context.world.cache_clients = _opening(context).open_many(count)
 
 
 @given("a client of the cache")
@@ -30,26 +34,22 @@ def step_client(context):
 @given("a client of a cache whose entries live for {seconds:g} seconds")
 def step_client_with_time_to_live(context, seconds):
     """One client, whose repository was told this time to live."""
-    world = context.world
-    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
-    world.cache_clients = [clients.open(time_to_live=seconds)]
+    context.world.cache_clients = [_opening(context).open(time_to_live=seconds)]
 
 
 @given("{count:d} clients of a cache with a staleness bound of {seconds:g} seconds")
 def step_clients_with_bound(context, count, seconds):
     """The repositories were told that an old value may be served for so long after a change."""
-    world, bound = context.world, context.world.limit(seconds)
-    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
-    world.cache_clients = [clients.open(staleness_bound=bound) for _ in range(count)]
+    opening, bound = _opening(context), context.world.limit(seconds)
+    context.world.cache_clients = opening.open_many(count, staleness_bound=bound)
 
 
 @given("a client of the cache whose round trips to Redis are counted")
 def step_counted_client(context):
     """Its connections to Redis lead through a relay, which counts how often it spoke after it was answered."""
     world = context.world
-    world.scene["trips"] = world.cleanup.enter_context(RoundTrips(world.cluster.topology.redis.address))
-    clients = CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
-    world.cache_clients = [clients.open(redis=world.scene["trips"].address)]
+    trips = world.scene["trips"] = world.cleanup.enter_context(RoundTrips(world.cluster.topology.redis.address))
+    world.cache_clients = [_opening(context).open(redis=trips.address)]
 
 
 @given("an entry that is not cached")
@@ -70,8 +70,8 @@ def step_entry_read_by_all(context):
 def step_kinds_are_asked_for(context):
     """One client asks for each of them; then another does."""
     world, kinds = context.world, list(rows_of(context.table))
-    world.scene["stored"] = {kind: cache_values.VALUES[kind]() for kind in kinds}
-    world.scene["answers"] = [cache_values.ask_each(one, world.namespace, kinds) for one in world.cache_clients]
+    world.scene["stored"] = cache_values.values_of(kinds)
+    world.scene["answers"] = cache_values.ask_each(world.cache_clients, world.namespace, kinds)
 
 
 @then("the second time every answer comes out of the cache, unchanged")
@@ -85,7 +85,7 @@ def step_second_answers(context):
 def step_first_answers(context):
     """What the cache is filled with is handed to whoever asked, unchanged as well."""
     first, _ = context.world.scene["answers"]
-    unchanged(context.world.scene["stored"], {kind: read.value for kind, read in first.items()}).require()
+    unchanged(context.world.scene["stored"], cache_visits.values(first)).require()
 
 
 @when("a cached entry is changed behind the cache's back, and read for {seconds:g} seconds")
@@ -148,7 +148,7 @@ def step_stored_at_once(context, count):
     """In one call each."""
     world, trips = context.world, context.world.scene["trips"]
     (client,) = world.cache_clients
-    world.scene["visits"] = [cache_visits.store_at_once(client, trips, world.namespace, many) for many in (1, count)]
+    world.scene["visits"] = cache_visits.stored_one_and_many(client, trips, world.namespace, count)
 
 
 @then("all at once took no more round trips to Redis than the one")
@@ -170,8 +170,7 @@ def step_all_out_of_the_cache(context):
 def step_similar_questions(context):
     """One client asks all of them, then another does. The right answer to each is its own text."""
     world, questions = context.world, cache_values.similar_questions(context.world.namespace)
-    world.scene["stored"] = {repr(question): repr(question) for question in questions}
-    world.scene["answers"] = [cache_values.answers_of(one.repository, questions) for one in world.cache_clients]
+    world.scene["stored"], world.scene["answers"] = cache_values.ask_similar(world.cache_clients, questions)
 
 
 @when("entries are cached whose namespaces and keys are alike when joined")
@@ -179,5 +178,4 @@ def step_similar_entries(context):
     """One client writes all of them, then every client reads them. The value of each is its own name."""
     world = context.world
     names = cache_values.similar_entries([world.namespace, *map(world.another_namespace, cache_values.SUFFIXES)])
-    world.scene["stored"] = {repr(name): repr(name) for name in names}
-    world.scene["answers"] = cache_values.store_and_read(world.cache_clients, names)
+    world.scene["stored"], world.scene["answers"] = cache_values.store_and_read(world.cache_clients, names)

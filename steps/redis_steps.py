@@ -70,8 +70,7 @@ def step_fill(context):
     """Half as much again as its limit, all under the scenario's own prefix."""
     world = context.world
     client = world.cleanup.enter_context(world.cluster.redis())
-    world.cleanup.callback(redis_pressure.release, client, world.namespace)
-    world.scene["pressure"] = redis_pressure.fill(client, world.namespace)
+    world.scene["pressure"] = world.cleanup.enter_context(redis_pressure.full(client, world.namespace))
 
 
 @then("Redis evicted keys and refused none")

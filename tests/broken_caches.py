@@ -1,105 +1,21 @@
 """Cache repositories that break a promise each, to see that the scenarios notice.
 
-Name one in the setting ACCEPT_CACHE_REPOSITORY, as in "tests.broken_caches:fills_late". Most are the default with one
-part put wrong; `naive` is what is written in an afternoon, and shows how little a repository of one's own takes.
+Name one in the setting ACCEPT_CACHE_REPOSITORY, as in "tests.broken_caches:fills_late". Each is the default with one
+part put wrong; `naive_cache` is one that shares nothing with it.
 """
 
 import json
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-
-import redis
 
 from support import sql
 from support.application.cache import Means, Question, Read, Source
 from support.application.cache.keys import Keys
 from support.application.cache.leases import Leases, Looked
 from support.application.cache.repository import EntryRepository, EntryTransaction, open_repository
-from support.application.entries import EntryStore
-from support.application.pool import SessionPool
 from support.waiting import pause
-
-UPSERT = """
-    INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)
-    ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value
-"""
-
-
-class Naive:
-    """Looks, loads, stores; drops after a change. Right as long as nothing happens at the same time."""
-
-    def __init__(self, means: Means) -> None:
-        self.redis = redis.Redis(means.redis_host, means.redis_port, password=means.redis_password)
-        self.session, self.means = SessionPool(means.connect, 16).session, means
-
-    def name(self, *parts: object) -> str:
-        return self.means.prefix + json.dumps(parts, default=repr)
-
-    def keep(self, name: str, value: Any) -> None:
-        self.redis.set(name, pickle.dumps(value), px=int(self.means.time_to_live * 1000))
-
-    def look(self, name: str, load: Callable[[], Any]) -> Read:
-        found = self.redis.get(name)
-        if isinstance(found, bytes):
-            return Read(pickle.loads(found), Source.CACHE)
-        value = load()
-        self.keep(name, value)
-        return Read(value, Source.DATABASE)
-
-    def read(self, namespace: str, key: str) -> Read:
-        def load() -> str | None:
-            with self.session() as session:
-                found = EntryStore(session).find(namespace, key)
-            return found[0].value if found else None
-
-        return self.look(self.name("entry", namespace, key), load)
-
-    def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
-        return {key: self.read(namespace, key) for key in keys}
-
-    def write(self, namespace: str, key: str, value: str) -> None:
-        with self.session() as session:
-            sql.execute(session, UPSERT, [namespace, key, value])
-        self.keep(self.name("entry", namespace, key), value)
-
-    def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
-        for key, value in values.items():
-            self.write(namespace, key, value)
-
-    def update(self, namespace: str, key: str, value: str) -> bool:
-        with self.session() as session:
-            changed = EntryStore(session).update(namespace, key, value)
-        self.invalidate(namespace, key)
-        return changed > 0
-
-    def delete(self, namespace: str, key: str) -> bool:
-        with self.session() as session:
-            deleted = EntryStore(session).delete(namespace, key)
-        self.invalidate(namespace, key)
-        return deleted > 0
-
-    def invalidate(self, namespace: str, key: str) -> None:
-        self.redis.delete(self.name("entry", namespace, key))
-
-    @contextmanager
-    def transaction(self) -> Iterator["Naive"]:
-        """Every change commits by itself, and is in the cache at once: no transaction at all."""
-        yield self
-
-    def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
-        return self.look(self.name(question.namespace, question.table, question.parameters), load)
-
-    def forget(self, question: Question) -> None:
-        self.redis.delete(self.name(question.namespace, question.table, question.parameters))
-
-    def close(self) -> None:
-        self.redis.close()
-
-
-naive = Naive
 
 
 class _Forgetful(EntryRepository):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -17,6 +17,9 @@ from support.application.cache import Question
 from support.application.cache.codec import NotCacheable, decode, encode
 from support.application.cache.keys import Keys
 from support.checkers.sameness import same
+
+settings.register_profile("at any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("at any pace")
 
 offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 scalars = (
@@ -28,7 +31,7 @@ scalars = (
     | st.binary()
     | st.datetimes(timezones=st.none() | offsets)
     | st.dates()
-    | st.times()
+    | st.times(timezones=st.none() | offsets)
     | st.timedeltas()
     | st.decimals()
     | st.uuids()
@@ -57,6 +60,9 @@ values = st.recursive(
 @example({"float": "nan"})
 @example([{"tuple": []}, ()])
 @example([0.1] * 384)
+@example(datetime(2000, 1, 1, tzinfo=timezone(timedelta(microseconds=1))))
+@example(datetime(2000, 1, 1, tzinfo=timezone(timedelta(hours=1), "CET")))
+@example(datetime(2000, 1, 1, fold=1))
 def test_a_value_comes_back_unchanged(value):
     assert same(decode(encode(value)), value)
 

@@ -1,9 +1,6 @@
-"""Reads through the cache, against a real Redis: hits, single loads, late fills, expiry, outages, debts."""
+"""Reads through the cache, against a real Redis: hits, expiry, single loads, late fills, writers."""
 
-import itertools
 import multiprocessing
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,21 +9,15 @@ from typing import Any
 
 import pytest
 import redis
+from caching import LEASE, TTL, Database, leases_on, value_of
 from conftest import free_port
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from redis_servers import RedisServer, running
 
 from support.application.cache import Source
 from support.application.cache.aside import CacheAside
-from support.application.cache.breaker import Breaker
 from support.application.cache.codec import encode
-from support.application.cache.leases import Leases, Unavailable
-from support.cluster.topology import Address
-from support.waiting import eventually, pause
-from support.workloads.round_trips import RoundTrips
-
-ANSWER, RETRY, LEASE, TTL = 0.5, 0.5, 1.0, 30.0  # seconds
+from support.application.cache.leases import Leases
+from support.waiting import pause
 
 
 @pytest.fixture(scope="module")
@@ -49,39 +40,9 @@ def cache(leases: Leases) -> CacheAside:
     return CacheAside(leases, LEASE)
 
 
-def leases_on(port: int, time_to_live: float = TTL, lease: float = LEASE, staleness_bound: float = TTL) -> Leases:
-    """As another process of the application has them."""
-    once = Retry(NoBackoff(), 0)
-    client = redis.Redis(port=port, socket_timeout=ANSWER, socket_connect_timeout=ANSWER, protocol=2, retry=once)
-    return Leases(client, Breaker(RETRY), time_to_live=time_to_live, lease=lease, staleness_bound=staleness_bound)
-
-
-class Database:
-    """What the loads of a test answer, and how often they were asked."""
-
-    def __init__(self, value: Any = "value") -> None:
-        self.value, self.loads = value, 0
-        self.asked, self.answering = threading.Event(), threading.Event()
-        self.answering.set()
-        self._lock = threading.Lock()
-
-    def load(self, keys: list[str]) -> Mapping[str, Any]:
-        with self._lock:
-            self.loads += 1
-            answer = self.value
-        self.asked.set()
-        assert self.answering.wait(10)
-        return dict.fromkeys(keys, answer)
-
-
 @pytest.fixture
 def database() -> Database:
     return Database()
-
-
-def value_of(cache: CacheAside, database: Database, key: str = "k") -> tuple[Any, Source]:
-    read = cache.read([key], database.load)[key]
-    return read.value, read.source
 
 
 class InBackground:
@@ -326,129 +287,3 @@ def test_a_reservation_that_was_evicted_drops_what_was_filled_meanwhile(server, 
     value_of(cache, database)
     leases.settle({"k": encode("new")}, "w")
     assert value_of(cache, Database("new")) == ("new", Source.DATABASE)
-
-
-# Outages
-
-
-def bounded(read: Callable[[], Any], limit: float = 2 * ANSWER) -> Any:
-    begun = time.monotonic()
-    result = read()
-    assert time.monotonic() - begun < limit
-    return result
-
-
-@pytest.fixture
-def doomed(tmp_path) -> Iterator[RedisServer]:
-    with running(tmp_path, free_port()) as started:
-        yield started
-
-
-def await_hit(cache: CacheAside, database: Database) -> None:
-    def hit() -> None:
-        assert value_of(cache, database)[1] is Source.CACHE
-
-    eventually(hit, within=RETRY + LEASE + 1, subject="the cache is used again", pause=0.05)
-
-
-@pytest.mark.parametrize("outage", ["killed", "frozen"])
-def test_an_outage_reaches_no_reader_and_caching_resumes_by_itself(doomed, database, outage):
-    cache = CacheAside(leases_on(doomed.port), LEASE)
-    value_of(cache, database)
-    doomed.kill() if outage == "killed" else doomed.freeze()
-    assert bounded(lambda: value_of(cache, database)) == ("value", Source.DATABASE)
-    assert bounded(lambda: [value_of(cache, database) for _ in range(50)], ANSWER)[-1] == ("value", Source.DATABASE)
-    doomed.start() if outage == "killed" else doomed.thaw()
-    await_hit(cache, database)
-
-
-class Line(RoundTrips):
-    """A relay that can fall silent on what is connected, as when a host loses its power; new connections work."""
-
-    def __init__(self, target: Address) -> None:
-        super().__init__(target)
-        self._made, self._first_alive = itertools.count(), 0
-
-    def fall_silent(self) -> None:
-        self._first_alive = next(self._made)
-
-    def _answer(self, server: socket.socket, client: socket.socket, answered: threading.Event) -> None:
-        number = next(self._made)
-        with suppress(OSError):
-            while said := server.recv(1 << 16):
-                pause(0.05)  # so that whoever asks at the same time needs a connection of its own
-                if number >= self._first_alive:
-                    client.sendall(said)
-
-
-def test_many_idle_connections_that_died_do_not_delay_the_recovery(server, leases, database):
-    gate = threading.Barrier(20)
-
-    def read(number: int) -> Source:
-        gate.wait(5)
-        return value_of(cache, database, str(number))[1]
-
-    with Line(Address("127.0.0.1", server.port)) as line, ThreadPoolExecutor(20) as pool:
-        cache = CacheAside(leases_on(line.address.port), LEASE)
-        list(pool.map(read, range(20)))
-        line.fall_silent()
-        assert bounded(lambda: value_of(cache, database)) == ("value", Source.DATABASE)
-        pause(RETRY)
-        value_of(cache, database)
-        assert list(pool.map(read, range(20))) == [Source.CACHE] * 20
-
-
-def test_a_full_redis_reaches_no_reader_and_no_writer(tmp_path, database):
-    with running(tmp_path, free_port(), ["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"]) as full:
-        leases = leases_on(full.port)
-        cache = CacheAside(leases, LEASE)
-        assert value_of(cache, database) == ("value", Source.DATABASE)
-        with suppress(Unavailable):
-            leases.settle({"k": encode("new")}, "w")
-        assert value_of(cache, Database("new")) == ("new", Source.DATABASE)
-
-
-CHANGES: dict[str, Callable[[Leases], None]] = {
-    "a reservation": lambda leases: leases.reserve(["k"], "w"),
-    "an invalidation": lambda leases: leases.drop(["k"]),
-    "a value that another write replaced": lambda leases: leases.settle({"k": encode("replaced")}, "before"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_change_that_an_outage_swallowed_is_made_up_for_before_the_next_read(doomed, change):
-    leases = leases_on(doomed.port)
-    cache = CacheAside(leases, LEASE)
-    value_of(cache, Database("old"))
-    if change == "a value that another write replaced":
-        leases.reserve(["k"], "before")
-    doomed.freeze()
-    with pytest.raises(Unavailable):
-        CHANGES[change](leases)
-    doomed.thaw()  # and now it does what it was sent before
-    pause(RETRY)
-    assert value_of(cache, Database("new"))[0] == "new"
-    await_hit(cache, Database("new"))
-
-
-def test_a_debt_is_forgotten_when_nothing_old_can_be_left(doomed):
-    leases = leases_on(doomed.port, time_to_live=0.1, staleness_bound=0.1)
-    doomed.kill()
-    for number in range(50):
-        with pytest.raises(Unavailable):
-            leases.drop([f"k{number}"])
-    pause(0.11)
-    with pytest.raises(Unavailable):
-        leases.drop(["last"])
-    assert list(leases._debts) == ["last"]
-
-
-def test_a_closed_breaker_admits_all_an_open_one_admits_one_in_each_pause():
-    breaker = Breaker(0.1)
-    assert [breaker.admits() for _ in range(3)] == [True] * 3
-    breaker.failed()
-    assert not breaker.admits()
-    pause(0.11)
-    assert [breaker.admits() for _ in range(3)] == [True, False, False]
-    breaker.succeeded()
-    assert [breaker.admits() for _ in range(3)] == [True] * 3

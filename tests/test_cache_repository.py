@@ -1,14 +1,12 @@
 """The repository against a real Redis and a real PostgreSQL, and each broken one against what is to notice it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import broken_caches
 import psycopg2
 import pytest
+from cache_promises import DEFAULT, NOTICED, Scene, all_ends
 from conftest import free_port
 from redis_servers import RedisServer, running
 
@@ -17,23 +15,12 @@ from support.application import schema
 from support.application.cache import CacheRepository, Question, Read, Source, open_repository
 from support.application.cache.opening import opener
 from support.application.vectors import PGVECTOR
-from support.checkers.expiry import every_key_ends, lived_for
 from support.checkers.finding import Finding
-from support.checkers.sameness import unchanged
-from support.checkers.staleness import (
-    every_read_is_a_fresh_hit,
-    every_read_served,
-    nothing_rolled_back_served,
-    served_within,
-)
-from support.checkers.storm import storm_raged
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import NothingProved, UsageError
 from support.waiting import pause
-from support.workloads import cache_races, cache_speed, cache_storm, cache_values, cache_visits, redis_pressure
-from support.workloads.cache_clients import CacheClient, CacheClients
-from support.workloads.round_trips import RoundTrips
+from support.workloads import cache_visits
 
 
 @pytest.fixture(scope="module")
@@ -57,34 +44,16 @@ def cluster(postgres: sql.Endpoint, server: RedisServer) -> Cluster:
     return Cluster(topology)
 
 
-@dataclass
-class Scene:
-    """What a scenario has: a cluster, a namespace of its own, and as many clients as it opens."""
-
-    cluster: Cluster
-    name: str
-    namespace: str
-    cleanup: ExitStack = field(default_factory=ExitStack)
-
-    def clients(self, count: int = 2, **options: Any) -> list[CacheClient]:
-        opening = CacheClients(self.cluster, self.name, self.namespace, self.cleanup)
-        return [opening.open(**options) for _ in range(count)]
-
-    @property
-    def database(self) -> sql.Endpoint:
-        return self.cluster.write
-
-
 NUMBERS = count()
-GOOD = "support.application.cache:open_repository"
 
 
 @pytest.fixture
 def scene(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """With the default cache, or with the one that the test is parametrised with."""
     said = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    own = f"broken_caches:{said['name']}" if "find" in said and "name" in said else GOOD
-    made = Scene(cluster, own, f"test-{next(NUMBERS)}")
+    cache = said.get("cache", DEFAULT)
+    name = cache if ":" in cache else f"broken_caches:{cache}"
+    made = Scene(cluster, name, f"test-{next(NUMBERS)}")
     with made.cleanup:
         yield made
 
@@ -142,7 +111,7 @@ def test_a_commit_that_fails_leaves_no_new_value_in_the_cache(scene: Scene) -> N
     client.repository.write("c", "a", "kept")
     with pytest.raises(psycopg2.errors.UniqueViolation), client.repository.transaction() as transaction:  # noqa: PT012
         transaction.write("c", "a", "lost")
-        sql.execute(transaction._session, "INSERT INTO late VALUES (1)")  # refused by the commit alone
+        sql.execute(transaction._session, "INSERT INTO late VALUES (1)")  # type: ignore[attr-defined]  # refused at commit
     assert client.repository.read("c", "a") == Read("kept", Source.DATABASE)
 
 
@@ -185,139 +154,10 @@ def test_a_wrong_name_of_a_repository_is_told(name: str, words: str) -> None:
 
 
 def test_the_default_is_found_by_its_name() -> None:
-    assert opener(GOOD) is open_repository
+    assert opener(DEFAULT) is open_repository
 
 
-# What the scenarios find, of the default and of broken ones
-
-
-def values_unchanged(scene: Scene) -> Finding:
-    kinds = list(cache_values.VALUES)
-    _, second = (cache_values.ask_each(one, scene.namespace, kinds) for one in scene.clients())
-    stored = {kind: make() for kind, make in cache_values.VALUES.items()}
-    return unchanged(stored, cache_visits.out_of_the_cache(second))
-
-
-def life_is_as_long_as_told(scene: Scene) -> Finding:
-    (client,) = scene.clients(1, time_to_live=0.6)
-    return lived_for(0.6, 0.05, cache_races.expiry(client, scene.database, scene.namespace, 1.0))
-
-
-def all_ends(scene: Scene) -> Finding:
-    (client,) = scene.clients(1, time_to_live=30)
-    cache_visits.cache_in_every_way(client, scene.namespace)
-    return every_key_ends(redis_pressure.lives(scene.cluster.redis(), scene.namespace), 30)
-
-
-def deleted_for_all(scene: Scene) -> Finding:
-    clients = scene.clients(3)
-    clients[0].repository.write(scene.namespace, cache_races.KEY, "value")
-    cache_visits.reads_in_turn(clients, scene.namespace)
-    clients[0].repository.delete(scene.namespace, cache_races.KEY)
-    return every_read_served(None, cache_visits.reads_in_turn(clients, scene.namespace))
-
-
-def one_round_trip(scene: Scene) -> Finding:
-    assert scene.cluster.topology.redis is not None
-    trips = scene.cleanup.enter_context(RoundTrips(scene.cluster.topology.redis.address))
-    (client,) = scene.clients(1, redis=trips.address)
-    read = cache_visits.read_at_once(client, trips, scene.namespace, 10)
-    one, many = (cache_visits.store_at_once(client, trips, scene.namespace, count) for count in (1, 10))
-    words = f"{read.round_trips} to read 10, {one.round_trips} to store 1, {many.round_trips} to store 10"
-    return Finding(read.round_trips == 1 and 0 < many.round_trips <= one.round_trips, words)
-
-
-def questions_apart(scene: Scene) -> Finding:
-    questions = cache_values.similar_questions(scene.namespace)
-    _, second = (cache_values.answers_of(one.repository, questions) for one in scene.clients())
-    return unchanged({repr(one): repr(one) for one in questions}, cache_visits.out_of_the_cache(second))
-
-
-def entries_apart(scene: Scene) -> Finding:
-    names = cache_values.similar_entries(
-        [scene.namespace, *(f"{scene.namespace}-{suffix}" for suffix in cache_values.SUFFIXES)]
-    )
-    _, second = cache_values.store_and_read(scene.clients(), names)
-    return unchanged({repr(one): repr(one) for one in names}, cache_visits.out_of_the_cache(second))
-
-
-def calm_after_the_storm(scene: Scene) -> Finding:
-    clients, keys = scene.clients(), [str(number) for number in range(10)]
-    history = cache_storm.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
-    held = cache_storm.held(scene.database, clients, scene.namespace, keys)
-    agreement = unchanged(held, cache_storm.served(clients, scene.namespace, keys))
-    return storm_raged(history) if agreement.holds else agreement
-
-
-def bounded_staleness(scene: Scene) -> Finding:
-    clients = scene.clients(staleness_bound=0.6)
-    history = cache_races.replaced_while_read(
-        clients, scene.database, scene.namespace, changes=4, pace=0.05, afterwards=0.9
-    )
-    return served_within(0.6, history)
-
-
-def no_late_fill(scene: Scene) -> Finding:
-    history = cache_races.late_fill(
-        scene.clients(), scene.namespace, lambda recorder: recorder.update(cache_races.KEY, "new")
-    )
-    return served_within(0, history)
-
-
-def one_load(scene: Scene) -> Finding:
-    clients = scene.clients()
-    clients[0].repository.write(scene.namespace, cache_races.KEY, "value")
-    clients[0].repository.invalidate(scene.namespace, cache_races.KEY)
-    history = cache_races.crowd(clients, scene.namespace, readers=20, delay=0.2)
-    every_read_served("value", history).require()
-    loads = cache_visits.loads(clients)
-    return Finding(loads == 1, f"{loads} loads")
-
-
-def nothing_rolled_back(scene: Scene) -> Finding:
-    clients = scene.clients()
-    finding = nothing_rolled_back_served(cache_races.rolled_back_while_read(clients, scene.namespace, rounds=2))
-    which = (clients, scene.namespace, cache_races.ENTRIES)
-    return unchanged(cache_storm.held(scene.database, *which), cache_storm.served(*which)) if finding.holds else finding
-
-
-def fresh_hits(scene: Scene) -> Finding:
-    return every_read_is_a_fresh_hit(cache_visits.writes_and_reads(scene.clients(), scene.namespace, 5))
-
-
-def miss_then_hit(scene: Scene) -> Finding:
-    clients = scene.clients()
-    reads = [read.action for read in cache_visits.reads_in_turn(clients, scene.namespace)]
-    return Finding(reads == ["miss", "hit"], str(reads))
-
-
-def fast(scene: Scene) -> Finding:
-    (client,) = scene.clients(1)
-    rates = [
-        cache_speed.fastest(operations, enough=500, within=2)
-        for operations in (cache_speed.reads(client, scene.namespace), cache_speed.writes(client, scene.namespace))
-    ]
-    return Finding(min(rates) > 500, f"{rates} a second")
-
-
-NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
-    values_unchanged: ["caches_as_text", "never_caches"],
-    life_is_as_long_as_told: ["never_expires", "expires_early", "expires_late"],
-    all_ends: ["never_expires", "expires_late"],
-    deleted_for_all: ["forgets_to_invalidate", "remembers_in_process"],
-    one_round_trip: ["one_by_one"],
-    questions_apart: ["joins_with_colons", "forgets_the_table", "forgets_types"],
-    entries_apart: ["joins_with_colons"],
-    calm_after_the_storm: ["forgets_to_invalidate", "remembers_in_process"],
-    bounded_staleness: ["never_expires", "remembers_in_process"],
-    no_late_fill: ["fills_late", "naive", "forgets_to_invalidate"],
-    one_load: ["every_caller_loads", "naive"],
-    nothing_rolled_back: ["writes_before_commit", "naive"],
-    fresh_hits: ["invalidates_where_it_should_write_through", "never_caches", "remembers_in_process"],
-    miss_then_hit: ["never_caches"],
-    fast: ["slow"],
-}
-"""What a scenario finds -> the broken caches of which it is to find otherwise."""
+# What the scenarios find, of the default and of broken caches
 
 
 @pytest.mark.parametrize("find", NOTICED, ids=lambda find: find.__name__)
@@ -326,8 +166,8 @@ def test_the_default_keeps_its_promises(scene: Scene, find: Callable[[Scene], Fi
     assert finding.holds is True, finding.words
 
 
-@pytest.mark.parametrize(("find", "name"), [(find, name) for find, names in NOTICED.items() for name in names])
-def test_a_broken_cache_is_noticed(scene: Scene, find: Callable[[Scene], Finding], name: str) -> None:
+@pytest.mark.parametrize(("find", "cache"), [(find, cache) for find, caches in NOTICED.items() for cache in caches])
+def test_a_broken_cache_is_noticed(scene: Scene, find: Callable[[Scene], Finding], cache: str) -> None:
     finding = find(scene)
     assert finding.holds is False, finding.words
 
@@ -343,8 +183,6 @@ def test_a_cache_that_loads_past_its_sessions_proves_nothing(scene: Scene) -> No
 
 
 def test_every_broken_cache_is_noticed_by_something() -> None:
-    broken = {
-        name for name, found in vars(broken_caches).items() if getattr(found, "__module__", "") == "broken_caches"
-    }
-    noticed = {name for names in NOTICED.values() for name in names} | {"ignores_the_prefix"}
-    assert {name for name in broken if name.islower() and not name.startswith("_")} == noticed
+    own = {name for name, found in vars(broken_caches).items() if getattr(found, "__module__", "") == "broken_caches"}
+    noticed = {cache for caches in NOTICED.values() for cache in caches}
+    assert {name for name in own if name.islower() and not name.startswith("_")} <= noticed | {"ignores_the_prefix"}

@@ -14,8 +14,8 @@ from support.history import History, Operation, Outcome
 def lived_for(seconds: float, slack: float, history: History) -> Finding:
     """The old value was served until `seconds` after the fill began, and no longer than until so long after it ended.
 
-    `slack` (seconds) is let pass either way, for clocks that differ or count in whole milliseconds. Unknown unless something was read in the
-    last fifth of that time, and something after it.
+    `slack` (seconds) is let pass either way, for clocks that differ or count in whole milliseconds. Unknown unless
+    something was read in the last fifth of that time, and something after it.
     """
     (change,) = history.of(action="change", outcome=Outcome.OK)
     reads = reads_of(history)

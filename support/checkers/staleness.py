@@ -71,6 +71,11 @@ def reads_of(history: History) -> list[Operation]:
     return [one for one in history if one.action in READS]
 
 
+def actions(history: History) -> list[str]:
+    """Which of the reads were hits and which misses, in the order in which they ended."""
+    return [one.action for one in reads_of(history)]
+
+
 def errors(reads: list[Operation]) -> Finding | None:
     """A finding against reads that ended in an error; None when none did."""
     failed = [read for read in reads if read.outcome is not Outcome.OK]

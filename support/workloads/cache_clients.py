@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from support.application.cache import CacheRepository, Means
 from support.application.cache.opening import opener
@@ -32,6 +33,10 @@ class CacheClients:
     prefix: str
     """What every key in Redis begins with."""
     cleanup: ExitStack
+
+    def open_many(self, count: int, **options: Any) -> list[CacheClient]:
+        """So many clients, each as `open` opens it."""
+        return [self.open(**options) for _ in range(count)]
 
     def open(
         self, *, time_to_live: float = LONG, staleness_bound: float = LONG, redis: Address | None = None

@@ -9,13 +9,12 @@ from functools import partial
 
 from support import sql
 from support.application.entries import Entry, EntryStore
-from support.history import History
+from support.history import History, Operation
 from support.timeouts import VISIBLE
 from support.waiting import pause
 from support.workloads.cache_clients import CacheClient
 from support.workloads.cache_operations import Recorder, TakenBack, together
 
-_STATEMENT = "UPDATE memory_entries SET value = %s WHERE namespace = %s AND key = %s"
 OPEN = 0.1
 """Seconds for which a transaction stays open before it is taken back."""
 KEY = "entry"
@@ -63,30 +62,27 @@ def replaced_while_read(
     `pace` is the pause between two changes; reads go on for `afterwards` after the last, which is past the cache
     (seconds).
     """
-    history, changed = History(), threading.Event()
+    history, over = History(), threading.Event()
     writer = Recorder(history, len(clients), clients[0], namespace)
     writer.write(KEY, "0")
 
     def change() -> None:
         with sql.session(where) as session:
+            past = partial(_past_the_cache, writer, session, namespace)
             for number in range(1, changes + 1):
-                value = str(number)
-                if (changes - number) % 2:
-                    writer.update(KEY, value)
-                else:
-                    past_the_cache(writer, session, namespace, value)
+                (writer.update if (changes - number) % 2 else past)(KEY, str(number))
                 pause(pace)
         pause(afterwards)
-        changed.set()
+        over.set()
 
     readers = [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]
-    together([change, *(partial(_read_until, changed, one) for one in readers)])
+    together([change, *(partial(_read_until, over, one) for one in readers)])
     return history
 
 
-def past_the_cache(recorder: Recorder, session: sql.Session, namespace: str, value: str, action: str = "write") -> None:
+def _past_the_cache(recorder: Recorder, session: sql.Session, namespace: str, key: str, value: str) -> Operation:
     """Another application, which knows nothing of the cache, changes the entry."""
-    recorder.perform(action, KEY, value, lambda: sql.execute(session, _STATEMENT, [value, namespace, KEY]))
+    return recorder.perform("write", key, value, partial(EntryStore(session).update, namespace, key, value))
 
 
 def rolled_back_while_read(clients: Sequence[CacheClient], namespace: str, rounds: int) -> History:
@@ -125,8 +121,7 @@ def expiry(client: CacheClient, where: sql.Endpoint, namespace: str, seconds: fl
     recorder = Recorder(history, 0, client, namespace)
     EntryStore(where).add(Entry(namespace, KEY, "old"))
     recorder.read(KEY)
-    with sql.session(where) as session:
-        past_the_cache(recorder, session, namespace, "new", action="change")
+    recorder.perform("change", KEY, "new", partial(EntryStore(where).update, namespace, KEY, "new"))
     over = time.monotonic() + seconds
     while time.monotonic() < over:
         recorder.read(KEY)

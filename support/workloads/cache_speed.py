@@ -16,7 +16,7 @@ from support.errors import NothingProved
 from support.history import History, Operation, Outcome, durations
 from support.workloads.cache_clients import CacheClient
 
-CACHED, DIRECT = "cached read", "database read"
+WAYS = CACHED, DIRECT = "cached read", "database read"
 _KEY = "entry"
 _WARM_UP = 50  # operations that are not counted
 _ROUNDS = 10

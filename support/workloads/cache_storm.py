@@ -16,6 +16,11 @@ WAYS = {"read": 60, "write": 15, "update": 15, "delete": 5, "rollback": 5}
 """What a thread does next, and how often among the others."""
 
 
+def names(count: int) -> list[str]:
+    """Keys for so many entries."""
+    return [f"entry {number}" for number in range(count)]
+
+
 def storm(
     clients: Sequence[CacheClient], namespace: str, *, threads: int, keys: Sequence[str], times: int, seed: float
 ) -> History:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from support.application.cache import CacheRepository, Question, Read
+from support.application.cache import Question, Read
 from support.application.entries import DIMENSIONS
 from support.workloads.cache_clients import CacheClient
 
@@ -45,9 +45,18 @@ VALUES: dict[str, Callable[[], Any]] = {
 """What the report calls it -> makes one."""
 
 
-def ask_each(client: CacheClient, namespace: str, kinds: Sequence[str]) -> dict[str, Read]:
-    """The answers to questions of which each is answered with a value of one kind."""
-    return {kind: client.repository.fetch(Question(namespace, "values", (kind,)), VALUES[kind]) for kind in kinds}
+def values_of(kinds: Sequence[str]) -> dict[str, Any]:
+    """One of each kind."""
+    return {kind: VALUES[kind]() for kind in kinds}
+
+
+def ask_each(clients: Sequence[CacheClient], namespace: str, kinds: Sequence[str]) -> list[dict[str, Read]]:
+    """Every client in turn asks questions that are answered with a value of each kind."""
+    questions = {kind: Question(namespace, "values", (kind,)) for kind in kinds}
+    return [
+        {kind: client.repository.fetch(question, VALUES[kind]) for kind, question in questions.items()}
+        for client in clients
+    ]
 
 
 _JOINTS = ["", ":", "-", ",", "/", '","']
@@ -81,9 +90,15 @@ def similar_questions(namespace: str) -> list[Question]:
     return [*apart, *(Question(*parts) for parts in product([namespace], ["a", "a:b"], _PARAMETERS))]
 
 
-def answers_of(cache: CacheRepository, questions: Sequence[Question]) -> dict[str, Read]:
-    """What is answered to each question, whose right answer is its own text."""
-    return {repr(question): cache.fetch(question, partial(repr, question)) for question in questions}
+def ask_similar(
+    clients: Sequence[CacheClient], questions: Sequence[Question]
+) -> tuple[dict[str, str], list[dict[str, Read]]]:
+    """The right answer to each question, which is its own text; and what every client in turn is answered."""
+    answers = [
+        {repr(question): client.repository.fetch(question, partial(repr, question)) for question in questions}
+        for client in clients
+    ]
+    return {repr(question): repr(question) for question in questions}, answers
 
 
 SUFFIXES = ["a", "a:", "a:a", "-", ":"]
@@ -97,8 +112,11 @@ def similar_entries(namespaces: Sequence[str]) -> list[tuple[str, str]]:
     return list(product(namespaces, [*keys, *turned]))
 
 
-def store_and_read(clients: Sequence[CacheClient], names: Sequence[tuple[str, str]]) -> list[dict[str, Read]]:
-    """The first client writes each entry, with its own name as its value; what every client then reads."""
+def store_and_read(
+    clients: Sequence[CacheClient], names: Sequence[tuple[str, str]]
+) -> tuple[dict[str, str], list[dict[str, Read]]]:
+    """The first client writes each entry, with its own name as its value; that, and what every client then reads."""
     for namespace, those in groupby(sorted(names), key=itemgetter(0)):
         clients[0].repository.write_many(namespace, {name[1]: repr(name) for name in those})
-    return [{repr(name): client.repository.read(*name) for name in names} for client in clients]
+    reads = [{repr(name): client.repository.read(*name) for name in names} for client in clients]
+    return {repr(name): repr(name) for name in names}, reads

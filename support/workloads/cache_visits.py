@@ -78,6 +78,16 @@ def store_at_once(client: CacheClient, trips: RoundTrips, namespace: str, count:
     return Visit(values, dict(client.repository.read_many(namespace, list(values))), cost)
 
 
+def stored_one_and_many(client: CacheClient, trips: RoundTrips, namespace: str, count: int) -> tuple[Visit, Visit]:
+    """One entry is stored in one call, and then so many in one."""
+    return store_at_once(client, trips, namespace, 1), store_at_once(client, trips, namespace, count)
+
+
+def values(reads: dict[str, Read]) -> dict[str, object]:
+    """The values, wherever they came from."""
+    return {key: read.value for key, read in reads.items()}
+
+
 def out_of_the_cache(reads: dict[str, Read]) -> dict[str, object]:
     """The values of those that the cache answered."""
     return {key: read.value for key, read in reads.items() if read.source is Source.CACHE}

@@ -1,7 +1,8 @@
 """More keys than Redis has memory for."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
@@ -36,26 +37,33 @@ class Pressure:
         return self.after.evicted - self.before.evicted
 
 
-def fill(client: redis.Redis, prefix: str) -> Pressure:
-    """Store half as much again as the memory limit allows. Raises NothingProved where there is no limit to reach."""
+@contextmanager
+def full(client: redis.Redis, prefix: str) -> Iterator[Pressure]:
+    """Store half as much again as the memory limit allows, and delete it at the end.
+
+    Raises NothingProved where there is no limit to reach.
+    """
     before = facts_of(client)
     if not 0 < before.memory_limit <= _MOST:
         raise NothingProved(f"the memory limit ({before}) is none that can be reached within {_MOST / 2**20:.0f} MB")
+    keys = [f"{prefix}-pressure-{number}" for number in range(before.memory_limit * 3 // 2 // _VALUE)]
+    try:
+        refusals = _store(client, keys)
+        yield Pressure(before, facts_of(client), len(keys), len(refusals), refusals[0] if refusals else "nothing")
+    finally:
+        client.unlink(*keys)
+
+
+def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:
+    """Set the keys, many in a round trip; returns what was said to those that were refused."""
     value, refusals = secrets.token_bytes(_VALUE), list[str]()
-    stored = before.memory_limit * 3 // 2 // _VALUE
-    for first in range(0, stored, _CHUNK):
+    for first in range(0, len(keys), _CHUNK):
         pipeline = client.pipeline(transaction=False)
-        for number in range(first, min(first + _CHUNK, stored)):
-            pipeline.set(f"{prefix}-pressure-{number}", value, ex=_LIVES)
+        for key in keys[first : first + _CHUNK]:
+            pipeline.set(key, value, ex=_LIVES)
         answers = pipeline.execute(raise_on_error=False)
         refusals += [str(answer) for answer in answers if isinstance(answer, redis.RedisError)]
-    return Pressure(before, facts_of(client), stored, len(refusals), refusals[0] if refusals else "nothing")
-
-
-def release(client: redis.Redis, prefix: str) -> None:
-    """Delete what `fill` stored."""
-    for key in client.scan_iter(match=f"{prefix}-pressure-*", count=1000):
-        client.unlink(key)
+    return refusals
 
 
 def hits_of_new_entries(clients: Sequence[CacheClient], namespace: str, count: int) -> int:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,19 @@ def _value(plain: Any) -> Any:
 
 
 def _clock_parts(value: datetime | time) -> list[Any]:
-    if value.tzinfo is not None and type(value.tzinfo) is not timezone:
+    zone = value.tzinfo
+    if zone is not None and type(zone) is not timezone:
         kind = type(value).__name__
-        raise NotCacheable(f"a {kind} in {value.tzinfo!r} cannot be cached unchanged; one with a fixed offset can")
-    return [value.isoformat(), value.fold]
+        raise NotCacheable(f"a {kind} in {zone!r} cannot be cached unchanged; one with a fixed offset can")
+    # fromisoformat takes an offset of less than a second for none, so the offset goes by itself, with its name if any
+    made_of = _plain(list(zone.__getinitargs__())) if zone is not None else None  # type: ignore[attr-defined]
+    return [value.replace(tzinfo=None).isoformat(), value.fold, made_of]
+
+
+def _clock(kind: type[datetime] | type[time], parts: list[Any]) -> datetime | time:
+    text, fold, made_of = parts
+    zone = timezone(*_value(made_of)) if made_of is not None else None
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=zone)
 
 
 def _array_parts(value: "np.ndarray[Any, Any]") -> list[Any]:
@@ -99,9 +109,9 @@ _WHOLE: dict[str, Callable[[Any], Any]] = {
     "tuple": lambda parts: tuple(_value(one) for one in parts),
     "set": lambda parts: {_value(one) for one in parts},
     "frozenset": lambda parts: frozenset(_value(one) for one in parts),
-    "datetime": lambda parts: datetime.fromisoformat(parts[0]).replace(fold=parts[1]),
+    "datetime": partial(_clock, datetime),
     "date": date.fromisoformat,
-    "time": lambda parts: time.fromisoformat(parts[0]).replace(fold=parts[1]),
+    "time": partial(_clock, time),
     "timedelta": lambda parts: timedelta(*parts),
     "decimal": Decimal,
     "uuid": uuid.UUID,

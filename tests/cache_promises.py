@@ -1,0 +1,181 @@
+"""What the scenarios of the cache do and find, in a smaller measure, and which broken cache each is to notice."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from support import sql
+from support.checkers.expiry import every_key_ends, lived_for
+from support.checkers.finding import Finding
+from support.checkers.sameness import unchanged
+from support.checkers.staleness import (
+    actions,
+    every_read_is_a_fresh_hit,
+    every_read_served,
+    nothing_rolled_back_served,
+    served_within,
+)
+from support.checkers.storm import storm_raged
+from support.cluster.cluster import Cluster
+from support.workloads import cache_races, cache_speed, cache_storm, cache_values, cache_visits, redis_pressure
+from support.workloads.cache_clients import CacheClient, CacheClients
+from support.workloads.round_trips import RoundTrips
+
+DEFAULT = "support.application.cache:open_repository"
+
+
+@dataclass
+class Scene:
+    """What a scenario has: a cluster, a namespace of its own, and as many clients as it opens."""
+
+    cluster: Cluster
+    name: str
+    namespace: str
+    cleanup: ExitStack = field(default_factory=ExitStack)
+
+    def clients(self, count: int = 2, **options: Any) -> list[CacheClient]:
+        return CacheClients(self.cluster, self.name, self.namespace, self.cleanup).open_many(count, **options)
+
+    @property
+    def database(self) -> sql.Endpoint:
+        return self.cluster.write
+
+
+def values_unchanged(scene: Scene) -> Finding:
+    kinds = list(cache_values.VALUES)
+    _, second = cache_values.ask_each(scene.clients(), scene.namespace, kinds)
+    return unchanged(cache_values.values_of(kinds), cache_visits.out_of_the_cache(second))
+
+
+def life_is_as_long_as_told(scene: Scene) -> Finding:
+    (client,) = scene.clients(1, time_to_live=0.6)
+    return lived_for(0.6, 0.05, cache_races.expiry(client, scene.database, scene.namespace, 1.0))
+
+
+def all_ends(scene: Scene) -> Finding:
+    (client,) = scene.clients(1, time_to_live=30)
+    cache_visits.cache_in_every_way(client, scene.namespace)
+    return every_key_ends(redis_pressure.lives(scene.cluster.redis(), scene.namespace), 30)
+
+
+def deleted_for_all(scene: Scene) -> Finding:
+    clients = scene.clients(3)
+    clients[0].repository.write(scene.namespace, cache_races.KEY, "value")
+    cache_visits.reads_in_turn(clients, scene.namespace)
+    clients[0].repository.delete(scene.namespace, cache_races.KEY)
+    return every_read_served(None, cache_visits.reads_in_turn(clients, scene.namespace))
+
+
+def one_round_trip(scene: Scene) -> Finding:
+    assert scene.cluster.topology.redis is not None
+    trips = scene.cleanup.enter_context(RoundTrips(scene.cluster.topology.redis.address))
+    (client,) = scene.clients(1, redis=trips.address)
+    read = cache_visits.read_at_once(client, trips, scene.namespace, 10)
+    one, many = cache_visits.stored_one_and_many(client, trips, scene.namespace, 10)
+    words = f"{read.round_trips} to read 10, {one.round_trips} to store 1, {many.round_trips} to store 10"
+    return Finding(read.round_trips == 1 and 0 < many.round_trips <= one.round_trips, words)
+
+
+def questions_apart(scene: Scene) -> Finding:
+    questions = cache_values.similar_questions(scene.namespace)
+    right, (_, second) = cache_values.ask_similar(scene.clients(), questions)
+    return unchanged(right, cache_visits.out_of_the_cache(second))
+
+
+def entries_apart(scene: Scene) -> Finding:
+    names = cache_values.similar_entries(
+        [scene.namespace, *(f"{scene.namespace}-{suffix}" for suffix in cache_values.SUFFIXES)]
+    )
+    stored, (_, second) = cache_values.store_and_read(scene.clients(), names)
+    return unchanged(stored, cache_visits.out_of_the_cache(second))
+
+
+def calm_after_the_storm(scene: Scene) -> Finding:
+    clients, keys = scene.clients(), cache_storm.names(10)
+    history = cache_storm.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
+    held = cache_storm.held(scene.database, clients, scene.namespace, keys)
+    agreement = unchanged(held, cache_storm.served(clients, scene.namespace, keys))
+    return storm_raged(history) if agreement.holds else agreement
+
+
+def bounded_staleness(scene: Scene) -> Finding:
+    clients = scene.clients(staleness_bound=0.6)
+    history = cache_races.replaced_while_read(
+        clients, scene.database, scene.namespace, changes=4, pace=0.05, afterwards=0.9
+    )
+    return served_within(0.6, history)
+
+
+def no_late_fill(scene: Scene) -> Finding:
+    history = cache_races.late_fill(
+        scene.clients(), scene.namespace, lambda recorder: recorder.update(cache_races.KEY, "new")
+    )
+    return served_within(0, history)
+
+
+def one_load(scene: Scene) -> Finding:
+    clients = scene.clients()
+    clients[0].repository.write(scene.namespace, cache_races.KEY, "value")
+    clients[0].repository.invalidate(scene.namespace, cache_races.KEY)
+    history = cache_races.crowd(clients, scene.namespace, readers=20, delay=0.2)
+    every_read_served("value", history).require()
+    loads = cache_visits.loads(clients)
+    return Finding(loads == 1, f"{loads} loads")
+
+
+def nothing_rolled_back(scene: Scene) -> Finding:
+    clients = scene.clients()
+    finding = nothing_rolled_back_served(cache_races.rolled_back_while_read(clients, scene.namespace, rounds=2))
+    which = (clients, scene.namespace, cache_races.ENTRIES)
+    return unchanged(cache_storm.held(scene.database, *which), cache_storm.served(*which)) if finding.holds else finding
+
+
+def fresh_hits(scene: Scene) -> Finding:
+    return every_read_is_a_fresh_hit(cache_visits.writes_and_reads(scene.clients(), scene.namespace, 5))
+
+
+def miss_then_hit(scene: Scene) -> Finding:
+    reads = actions(cache_visits.reads_in_turn(scene.clients(), scene.namespace))
+    return Finding(reads == ["miss", "hit"], str(reads))
+
+
+def fast(scene: Scene) -> Finding:
+    (client,) = scene.clients(1)
+    rates = [
+        cache_speed.fastest(operations, enough=500, within=2)
+        for operations in (cache_speed.reads(client, scene.namespace), cache_speed.writes(client, scene.namespace))
+    ]
+    return Finding(min(rates) > 500, f"{rates} a second")
+
+
+NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
+    values_unchanged: ["caches_as_text", "never_caches"],
+    life_is_as_long_as_told: [
+        "never_expires",
+        "expires_early",
+        "expires_late",
+    ],
+    all_ends: ["never_expires", "expires_late"],
+    deleted_for_all: ["forgets_to_invalidate", "remembers_in_process"],
+    one_round_trip: ["one_by_one"],
+    questions_apart: [
+        "joins_with_colons",
+        "forgets_the_table",
+        "forgets_types",
+    ],
+    entries_apart: ["joins_with_colons"],
+    calm_after_the_storm: ["forgets_to_invalidate", "remembers_in_process"],
+    bounded_staleness: ["never_expires", "remembers_in_process"],
+    no_late_fill: ["fills_late", "naive_cache:NaiveCache", "forgets_to_invalidate"],
+    one_load: ["every_caller_loads", "naive_cache:NaiveCache"],
+    nothing_rolled_back: ["writes_before_commit", "naive_cache:NaiveCache"],
+    fresh_hits: [
+        "invalidates_where_it_should_write_through",
+        "never_caches",
+        "remembers_in_process",
+    ],
+    miss_then_hit: ["never_caches"],
+    fast: ["slow"],
+}
+"""What a scenario finds -> the caches (of `broken_caches`, if no module is said) of which it is to find otherwise."""

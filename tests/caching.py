@@ -1,0 +1,46 @@
+"""What the tests of the cache share: leases on a throw-away Redis, and a database that a test holds in its hand."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from support.application.cache import Source
+from support.application.cache.aside import CacheAside
+from support.application.cache.breaker import Breaker
+from support.application.cache.leases import Leases
+
+ANSWER, RETRY, LEASE, TTL = 0.5, 0.5, 1.0, 30.0  # seconds
+
+
+def leases_on(port: int, time_to_live: float = TTL, lease: float = LEASE, staleness_bound: float = TTL) -> Leases:
+    """As another process of the application has them."""
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis(port=port, socket_timeout=ANSWER, socket_connect_timeout=ANSWER, protocol=2, retry=once)
+    return Leases(client, Breaker(RETRY), time_to_live=time_to_live, lease=lease, staleness_bound=staleness_bound)
+
+
+class Database:
+    """What the loads of a test answer, and how often they were asked."""
+
+    def __init__(self, value: Any = "value") -> None:
+        self.value, self.loads = value, 0
+        self.asked, self.answering = threading.Event(), threading.Event()
+        self.answering.set()
+        self._lock = threading.Lock()
+
+    def load(self, keys: list[str]) -> Mapping[str, Any]:
+        with self._lock:
+            self.loads += 1
+            answer = self.value
+        self.asked.set()
+        assert self.answering.wait(10)
+        return dict.fromkeys(keys, answer)
+
+
+def value_of(cache: CacheAside, database: Database, key: str = "k") -> tuple[Any, Source]:
+    read = cache.read([key], database.load)[key]
+    return read.value, read.source

@@ -1,7 +1,7 @@
 """Whether a member that went its own way after a failover can be brought back by pg_rewind."""
 
 from support.cluster.cluster import Cluster
-from support.cluster.rollcall import settings
+from support.cluster.rollcall import configuration, settings
 from support.errors import NothingProved
 
 _NEEDED = ("wal_log_hints", "data_checksums")
@@ -17,7 +17,7 @@ def unprepared(cluster: Cluster) -> list[str]:
 
 def configured(cluster: Cluster) -> bool:
     """Whether Patroni rewinds. Raises NothingProved where the configuration in the DCS does not say so."""
-    patroni = cluster.patroni(cluster.leader()).configuration().get("postgresql", {})
+    patroni = configuration(cluster).get("postgresql", {})
     if "use_pg_rewind" not in patroni:
         raise NothingProved("use_pg_rewind is not in the configuration that the DCS holds (patronictl edit-config)")
     return str(patroni["use_pg_rewind"]).lower() in _ON

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 
@@ -104,3 +104,12 @@ def health_checks(cluster: Cluster, paths: Iterable[str]) -> dict[str, Mapping[s
         return {path: cluster.patroni(member).status_code(path) for path in asked}
 
     return ask_each(cluster.members, answers)
+
+
+def configuration(cluster: Cluster) -> Mapping[str, Any]:
+    """Patroni's configuration, which all members share, from any that answers. Raises NotYet if none does."""
+    answers = ask_each(cluster.members, lambda name: cluster.patroni(name).configuration())
+    for answer in answers.values():
+        if not isinstance(answer, Silent):
+            return answer
+    raise NotYet(f"no member tells the configuration: {', '.join(f'{name}: {why}' for name, why in answers.items())}")

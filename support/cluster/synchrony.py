@@ -9,6 +9,7 @@ import requests
 from support import sql
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
+from support.cluster.rollcall import configuration
 from support.cluster.standing import standing
 from support.errors import ConnectFailed, NotAvailable
 from support.waiting import NotYet, eventually
@@ -22,10 +23,10 @@ def standbys_asked_for(cluster: Cluster) -> int:
 
     Raises NotAvailable for a cluster that is configured to replicate asynchronously: it promises nothing here.
     """
-    configuration = cluster.patroni(cluster.leader()).configuration()
-    if str(configuration.get("synchronous_mode", "off")).lower() in ("off", "false"):
+    agreed = configuration(cluster)
+    if str(agreed.get("synchronous_mode", "off")).lower() in ("off", "false"):
         raise NotAvailable("the cluster is configured to replicate asynchronously (synchronous_mode is off)")
-    return min(int(configuration.get("synchronous_node_count", 1)), len(cluster.members) - 1)
+    return min(int(agreed.get("synchronous_node_count", 1)), len(cluster.members) - 1)
 
 
 def standbys_waited_for(cluster: Cluster) -> list[str]:

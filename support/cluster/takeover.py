@@ -9,7 +9,7 @@ from typing import Any
 
 from support.cluster.cluster import Cluster
 from support.cluster.patroni import MemberView
-from support.cluster.rollcall import Silent, ask_each
+from support.cluster.rollcall import Silent, ask_each, configuration
 from support.cluster.standing import Standing, standing
 
 _DEFAULT_ALLOWED_LAG = 1048576  # Patroni's, where maximum_lag_on_failover is not configured
@@ -54,14 +54,13 @@ def obstacles(cluster: Cluster) -> dict[str, list[str]]:
 
 def terms(cluster: Cluster) -> Terms:
     """What Patroni's configuration, and how far the leader is, ask of a replica. Raises NotYet without a leader."""
-    leader = cluster.leader()
-    configuration = cluster.patroni(leader).configuration()
-    now = standing(cluster, leader)
+    agreed = configuration(cluster)
+    now = standing(cluster, cluster.leader())
     return Terms(
         timeline=now.timeline,
         written=now.wal,
-        allowed_lag=int(configuration.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
-        synchronous=str(configuration.get("synchronous_mode", "off")).lower() not in ("off", "false"),
+        allowed_lag=int(agreed.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
+        synchronous=str(agreed.get("synchronous_mode", "off")).lower() not in ("off", "false"),
     )
 
 

@@ -5,15 +5,18 @@ part put wrong; `naive_cache` is one that shares nothing with it.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import redis
+
 from support import sql
 from support.application.cache import Means, Question, Read, Source
+from support.application.cache.breaker import Breaker
 from support.application.cache.keys import Keys
-from support.application.cache.leases import Leases, Looked
+from support.application.cache.leases import Leases, Looked, Unavailable
 from support.application.cache.repository import EntryRepository, EntryTransaction, open_repository
 from support.waiting import pause
 
@@ -121,6 +124,24 @@ class _Blind(Leases):
         return super().look(keys, token)
 
 
+class _FallsOver(Leases):
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        try:
+            return super().look(keys, token)
+        except Unavailable as error:
+            raise ConnectionError(str(error)) from error
+
+
+class _Stubborn(Leases):
+    def __init__(self, client: redis.Redis, breaker: Breaker, **times: float) -> None:
+        super().__init__(client, Breaker(pause=0), **times)
+
+
+class _Forgiven(Leases):
+    def _owe(self, keys: Iterable[str]) -> None:
+        """Nothing is ever owed."""
+
+
 class _Joined(Keys):
     def entry(self, namespace: str, key: str) -> str:
         return f"{self.prefix}:{namespace}:{key}"
@@ -224,3 +245,18 @@ def forgets_the_table(means: Means) -> EntryRepository:
 def forgets_types(means: Means) -> EntryRepository:
     """1 and "1" are the same parameter."""
     return open_repository(means, keys=_Untyped)
+
+
+def falls_over_with_redis(means: Means) -> EntryRepository:
+    """An outage of Redis reaches who reads."""
+    return open_repository(means, leases=_FallsOver)
+
+
+def waits_for_redis(means: Means) -> EntryRepository:
+    """Every operation waits for a Redis that does not answer."""
+    return open_repository(means, leases=_Stubborn)
+
+
+def forgets_what_an_outage_swallowed(means: Means) -> EntryRepository:
+    """What could not be dropped during an outage is served after it."""
+    return open_repository(means, leases=_Forgiven)

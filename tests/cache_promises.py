@@ -1,9 +1,12 @@
 """What the scenarios of the cache do and find, in a smaller measure, and which broken cache each is to notice."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
+
+from redis_servers import RedisServer
 
 from support import sql
 from support.checkers.expiry import every_key_ends, lived_for
@@ -18,8 +21,11 @@ from support.checkers.staleness import (
 )
 from support.checkers.storm import storm_raged
 from support.cluster.cluster import Cluster
+from support.history import History
+from support.waiting import pause
 from support.workloads import cache_races, cache_speed, cache_storm, cache_values, cache_visits, redis_pressure
 from support.workloads.cache_clients import CacheClient, CacheClients
+from support.workloads.cache_operations import Recorder
 from support.workloads.round_trips import RoundTrips
 
 DEFAULT = "support.application.cache:open_repository"
@@ -32,6 +38,7 @@ class Scene:
     cluster: Cluster
     name: str
     namespace: str
+    redis: RedisServer
     cleanup: ExitStack = field(default_factory=ExitStack)
 
     def clients(self, count: int = 2, **options: Any) -> list[CacheClient]:
@@ -149,6 +156,27 @@ def fast(scene: Scene) -> Finding:
     return Finding(min(rates) > 500, f"{rates} a second")
 
 
+def outage_survived(scene: Scene) -> Finding:
+    """Redis freezes, entries are changed meanwhile, and Redis thaws."""
+    (client,) = scene.clients(1)
+    history, keys = History(), cache_storm.names(4)
+    recorder = Recorder(history, 0, client, scene.namespace)
+    for key in keys:
+        recorder.write(key, "old")
+    scene.redis.freeze()
+    begun = time.monotonic()
+    for key in keys:
+        recorder.write(key, "new")
+        recorder.read(key)
+    took = time.monotonic() - begun
+    scene.redis.thaw()
+    pause(1.05)  # until the breaker lets one try
+    for key in keys:
+        recorder.read(key)
+    served = served_within(0, history)
+    return served if took < 3 else Finding.false(f"{2 * len(keys)} operations took {took:.1f} s")
+
+
 NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
     values_unchanged: ["caches_as_text", "never_caches"],
     life_is_as_long_as_told: [
@@ -177,5 +205,6 @@ NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
     ],
     miss_then_hit: ["never_caches"],
     fast: ["slow"],
+    outage_survived: ["falls_over_with_redis", "waits_for_redis", "forgets_what_an_outage_swallowed"],
 }
 """What a scenario finds -> the caches (of `broken_caches`, if no module is said) of which it is to find otherwise."""

@@ -19,7 +19,6 @@ from support.checkers.finding import Finding
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import NothingProved, UsageError
-from support.waiting import pause
 from support.workloads import cache_visits
 
 
@@ -48,14 +47,15 @@ NUMBERS = count()
 
 
 @pytest.fixture
-def scene(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(cluster: Cluster, server: RedisServer, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """With the default cache, or with the one that the test is parametrised with."""
     said = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     cache = said.get("cache", DEFAULT)
     name = cache if ":" in cache else f"broken_caches:{cache}"
-    made = Scene(cluster, name, f"test-{next(NUMBERS)}")
+    made = Scene(cluster, name, f"test-{next(NUMBERS)}", server)
     with made.cleanup:
         yield made
+    server.thaw()
 
 
 @pytest.fixture
@@ -121,21 +121,6 @@ def test_an_answer_stays_until_it_is_forgotten(cache: CacheRepository) -> None:
     assert cache.fetch(question, lambda: 2) == Read(1, Source.CACHE)
     cache.forget(question)
     assert cache.fetch(question, lambda: 2) == Read(2, Source.DATABASE)
-
-
-def test_writes_during_an_outage_are_served_by_their_writer_afterwards(
-    scene: Scene, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with running(tmp_path_factory.mktemp("doomed"), free_port()) as doomed:
-        (client,) = scene.clients(1, redis=Address("127.0.0.1", doomed.port))
-        client.repository.write("o", "k", "old")
-        doomed.freeze()
-        client.repository.write("o", "k", "new")
-        assert client.repository.read("o", "k") == Read("new", Source.DATABASE)
-        doomed.thaw()
-        pause(1.05)  # until the breaker lets one try
-        assert client.repository.read("o", "k").value == "new"
-        assert client.repository.read("o", "k") == Read("new", Source.CACHE)
 
 
 @pytest.mark.parametrize(

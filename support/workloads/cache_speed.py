@@ -16,7 +16,7 @@ from support.errors import NothingProved
 from support.history import History, Operation, Outcome, durations
 from support.workloads.cache_clients import CacheClient
 
-WAYS = CACHED, DIRECT = "cached read", "database read"
+CACHED, DIRECT = "cached read", "database read"
 _KEY = "entry"
 _WARM_UP = 50  # operations that are not counted
 _ROUNDS = 10
@@ -41,6 +41,11 @@ def interleaved_reads(client: CacheClient, where: sql.Endpoint, namespace: str, 
         _read_in_turn(cached, direct, _WARM_UP)
         rounds = [_read_in_turn(cached, direct, times) for _ in range(_ROUNDS)]
     return min(rounds, key=lambda history: durations(history, CACHED).percentile(95))
+
+
+def medians(history: History) -> tuple[float, float]:
+    """Of the cached reads and of the database reads, in ms."""
+    return durations(history, CACHED).percentile(50), durations(history, DIRECT).percentile(50)
 
 
 def reads(client: CacheClient, namespace: str) -> Operations:

@@ -5,7 +5,8 @@ meanwhile). Whoever drops a value drops its lease as well, so that what was load
 See the package's docstring for why that is enough.
 
 Every change is one script, atomic in Redis. Values expire on Redis's own clock, counted from when the lease was taken,
-that is, from before the value was loaded or committed.
+that is, from before the value was loaded or committed. For one Redis, not for a Redis Cluster, which would keep a
+value and its lease apart.
 """
 
 import threading

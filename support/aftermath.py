@@ -38,8 +38,7 @@ def workload_of(world: World) -> Workload:
 def require_other_leader(world: World, limit: float) -> None:
     """Another member than the struck one leads within `limit` seconds of the fault."""
     ordeal = ordeal_of(world)
-    left = ordeal.injury.begun + limit - time.monotonic()
-    ordeal.leaders.append(await_other_leader(world.cluster, ordeal.struck, left))
+    ordeal.leaders.append(await_other_leader(world.cluster, ordeal.struck, _left(ordeal, limit)))
     _require_within(world, "another member led after", time.monotonic() - ordeal.injury.begun, limit)
 
 
@@ -59,7 +58,7 @@ def require_rejoined(world: World, limit: float) -> None:
 def require_standby_replaced(world: World, limit: float) -> None:
     """Commits wait for another standby than the struck one within `limit` seconds of the fault."""
     ordeal = ordeal_of(world)
-    await_replaced(world.cluster, ordeal.struck, ordeal.injury.begun + limit - time.monotonic())
+    await_replaced(world.cluster, ordeal.struck, _left(ordeal, limit))
     _require_within(world, "commits waited for another standby after", time.monotonic() - ordeal.injury.begun, limit)
 
 
@@ -115,6 +114,11 @@ def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> 
     ):
         world.evidence.attach("writes tried on the healed member", finding.words)
         finding.require()
+
+
+def _left(ordeal: Ordeal, limit: float) -> float:
+    """What is left of a time that began with the fault, in tenths of seconds."""
+    return round(ordeal.injury.begun + limit - time.monotonic(), 1)
 
 
 def _require_within(world: World, name: str, seconds: float, limit: float) -> None:

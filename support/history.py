@@ -73,9 +73,14 @@ class History:
             if (action is None or operation.action == action) and (outcome is None or operation.outcome == outcome)
         ]
 
+    @property
+    def lines(self) -> str:
+        """One JSON object a line."""
+        return "".join(json.dumps(asdict(operation), default=str) + "\n" for operation in self)
+
     def save(self, path: Path) -> None:
         """Write one JSON object a line."""
-        path.write_text("".join(json.dumps(asdict(operation)) + "\n" for operation in self), encoding="utf-8")
+        path.write_text(self.lines, encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from support.cluster.facts import secrets_of
 from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import reentry_argv
+from support.ordeal import Ordeal
+from support.reporting import timeline
 from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
@@ -81,6 +83,7 @@ class Suite:
                 last.callback(schema.remove, self.cluster.write, world.namespaces)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
+                last.callback(_picture, world, world.ordeal)
                 last.callback(world.ordeal.conclude)
             last.push(world.cleanup.pop_all())
 
@@ -109,6 +112,12 @@ class Suite:
         except sql.Error as error:
             return replace(topology, lacks={**topology.lacks, "schema": f"{why}: {describe(error)}"})
         return ours
+
+
+def _picture(world: World, ordeal: Ordeal) -> None:
+    """Show what happened, however it ended."""
+    injuries = ordeal.nemesis.injuries
+    timeline.attach(world.evidence, ", ".join(world.ids), ordeal.watch.samples, world.history, injuries)
 
 
 def _close_all(sessions: list[sql.Session]) -> None:

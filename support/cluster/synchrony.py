@@ -57,7 +57,5 @@ def _require_replaced(cluster: Cluster, former: str) -> None:
     told = standbys_by_witness(cluster)
     named = set(told.values())
     if len(named) != 1 or not all(named) or any(former in names for names in named):
-        said = ", ".join(
-            f"{witness} names {' and '.join(sorted(names)) or 'nobody'}" for witness, names in told.items()
-        )
-        raise NotYet(said)
+        said = (f"{witness}: {' and '.join(sorted(names)) or 'nobody'}" for witness, names in told.items())
+        raise NotYet("; ".join(said))

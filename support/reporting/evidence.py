@@ -1,5 +1,6 @@
 """What a scenario leaves for the report: figures and attachments."""
 
+import gzip
 import json
 from typing import Any
 
@@ -32,6 +33,11 @@ class Evidence:
     def attach_csv(self, name: str, text: str) -> None:
         """Attach a table, as CSV with its headings in the first line; passwords are masked."""
         allure.attach(self._redactor.mask(text), name=name, attachment_type=allure.attachment_type.CSV)
+
+    def attach_lines(self, name: str, text: str) -> None:
+        """Attach JSON lines, packed: there can be megabytes of them; passwords are masked."""
+        packed = gzip.compress(self._redactor.mask(text).encode())
+        allure.attach(packed, name=name, attachment_type="application/gzip", extension="jsonl.gz")
 
     def attach_picture(self, name: str, png: bytes) -> None:
         allure.attach(png, name=name, attachment_type=allure.attachment_type.PNG)

@@ -90,16 +90,17 @@ class PatroniApi:
 
 
 def _member_view(member: Mapping[str, Any]) -> MemberView:
+    """A member that is just being set up again has no address yet: Patroni then says null."""
     lag = member.get("lag")
     return MemberView(
         name=member["name"],
         role=member["role"],
         state=member["state"],
-        host=str(member.get("host", "")),
-        port=int(member.get("port", 0)),
+        host=str(member.get("host") or ""),
+        port=int(member.get("port") or 0),
         timeline=member.get("timeline"),
         lag=lag if isinstance(lag, int) else None,
-        group=int(member.get("group", 0)),
-        tags=member.get("tags", {}),
-        api_url=str(member.get("api_url", "")),
+        group=int(member.get("group") or 0),
+        tags=member.get("tags") or {},
+        api_url=str(member.get("api_url") or ""),
     )

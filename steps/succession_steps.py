@@ -4,8 +4,8 @@ from behave import given, then, when
 from hamcrest import assert_that, equal_to, is_in
 
 from support.aftermath import require_other_leader
-from support.faults.configuration import asynchronous
-from support.rivals import bar, part
+from support.faults.configuration import asynchronous, paused
+from support.rivals import bar, outrun, part
 from support.series import lose_leaders
 
 
@@ -13,6 +13,18 @@ from support.series import lose_leaders
 def step_asynchronous(context):
     """Synchronous replication is off until the scenario ends: any replica may take over then."""
     context.world.ordeal.nemesis.inject(asynchronous(context.world.cluster))
+
+
+@given("failover is paused")
+def step_paused(context):
+    """Patroni is in maintenance mode until the scenario ends."""
+    context.world.ordeal.nemesis.inject(paused(context.world.cluster))
+
+
+@given("no replica receives what the leader writes")
+def step_all_are_behind(context):
+    """What the leader sends arrives nowhere any more; every replica lacks some by now."""
+    outrun(context.world)
 
 
 @given("one replica lacks what the others have received")

@@ -65,7 +65,7 @@ def require_standby_replaced(world: World, limit: float) -> None:
 def require_interruption_under(world: World, limit: float) -> None:
     """From the fault on, clients were never without an acknowledged write for `limit` seconds; they work again."""
     workload, since = workload_of(world), ordeal_of(world).injury.begun
-    workload.await_acknowledged(10, within=RECOVERY)
+    workload.await_acknowledged(10, within=limit)
     gap = longest_gap(workload.history, APPEND, since)
     if gap is not None:
         world.measure("clients were interrupted for", gap.seconds, "s", limit)

@@ -1,12 +1,13 @@
-"""Replicas that are not equal: some have received what another one lacks, so that it matters who takes over."""
+"""Replicas that lack what others have received, so that it matters who takes over."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
 from support.aftermath import ordeal_of
 from support.cluster import markers
 from support.cluster.standing import standing
-from support.errors import NothingProved
+from support.errors import NothingProved, NotInTime
 from support.faults.configuration import Tagged
 from support.faults.network import OneWayCut
 from support.timeouts import VISIBLE
@@ -28,18 +29,20 @@ class Rivals:
 def part(world: World) -> Rivals:
     """Keep what the leader writes from one replica, by chance, until it lacks some of it.
 
-    Raises NothingProved where there is no other replica, or where the others do not get ahead of it.
+    Raises NothingProved where it is the only replica, or where the others do not get ahead of it.
     """
-    cluster, leader = world.cluster, world.cluster.leader()
-    behind = world.random.choice(sorted(cluster.followers()))
-    rivals = Rivals(tuple(name for name in cluster.followers() if name != behind), behind)
+    followers = sorted(world.cluster.followers())
+    behind = world.random.choice(followers)
+    rivals = Rivals(tuple(name for name in followers if name != behind), behind)
     if not rivals.ahead:
         raise NothingProved(f"{behind} is the only replica")
-    ordeal_of(world).nemesis.inject(OneWayCut(cluster.stand, leader, behind))
-    for number in range(_WRITES):
-        markers.write(cluster.write, world.another_namespace("rivals"), f"write {number}")
-    eventually(partial(_require_parted, world, rivals), within=VISIBLE, subject=f"{behind} is behind the others")
+    _hold_back(world, [behind], rivals.ahead)
     return rivals
+
+
+def outrun(world: World) -> None:
+    """Keep what the leader writes from every replica. Raises NothingProved where they receive it all the same."""
+    _hold_back(world, world.cluster.followers(), ())
 
 
 def bar(world: World, rivals: Rivals) -> None:
@@ -48,8 +51,21 @@ def bar(world: World, rivals: Rivals) -> None:
         ordeal_of(world).nemesis.inject(Tagged(world.cluster, name, {"nofailover": True}))
 
 
-def _require_parted(world: World, rivals: Rivals) -> None:
-    least = standing(world.cluster, world.cluster.leader()).wal
-    received = {name: standing(world.cluster, name).wal for name in (*rivals.ahead, rivals.behind)}
-    if received[rivals.behind] >= least or any(received[name] < least for name in rivals.ahead):
-        raise NotYet(f"the leader has written {least} bytes; the replicas have received {received}")
+def _hold_back(world: World, behind: Collection[str], ahead: Collection[str]) -> None:
+    cluster, namespace = world.cluster, world.another_namespace("rivals")
+    for name in behind:
+        ordeal_of(world).nemesis.inject(OneWayCut(cluster.stand, cluster.leader(), name))
+    for number in range(_WRITES):
+        markers.write(cluster.write, namespace, f"write {number}")
+    subject = f"{' and '.join(behind)} lack what the leader has written"
+    try:
+        eventually(partial(_require_lacking, world, behind, ahead), within=VISIBLE, subject=subject)
+    except NotInTime as error:
+        raise NothingProved(str(error)) from error
+
+
+def _require_lacking(world: World, behind: Collection[str], ahead: Collection[str]) -> None:
+    written = standing(world.cluster, world.cluster.leader()).wal
+    received = {name: standing(world.cluster, name).wal for name in (*ahead, *behind)}
+    if any(received[name] >= written for name in behind) or any(received[name] < written for name in ahead):
+        raise NotYet(f"the leader has written {written} bytes; the replicas have received {received}")

@@ -50,10 +50,12 @@ class Searches:
         ]
 
     @property
-    def found(self) -> dict[str, list[tuple[str, float]]]:
-        """For each search that was answered, by its number: key and distance of what was found."""
+    def found(self) -> dict[str, str]:
+        """For each search that was answered, by its number: what was found and how far away, as one line."""
         answered = self.history.of(action=SEARCH, outcome=Outcome.OK)
-        return {f"search {one.key}": [(found.key, found.distance) for found in one.value] for one in answered}
+        return {
+            f"search {one.key}": ", ".join(f"{found.key} {found.distance}" for found in one.value) for one in answered
+        }
 
 
 def search_again(endpoint: sql.Endpoint, namespace: str, before: Searches) -> Searches:

@@ -5,18 +5,18 @@ Feature: The cache is fast
   @id.PF-05
   Scenario: A cached read is fast, and faster than the same read from the database
     Given a client of the cache
-    When a cached entry is read 300 times from the cache, and as often from the database, in turn
+    When a cached entry is read 1000 times from the cache, and as often from the database, in turn
     Then 95 in 100 cached reads took under 5 ms
     And the median cached read took less time than the median database read
 
   @id.PF-06
   Scenario: The cache serves over 1000 reads a second to one client
     Given a client of the cache
-    When a cached entry is read from the cache over and over
-    Then the cache comes to over 1000 operations a second
+    When a cached entry is read from the cache for 3 seconds
+    Then the cache did over 1000 operations a second
 
   @id.PF-06
   Scenario: The cache takes over 1000 writes a second from one client
     Given a client of the cache
-    When new answers are stored in the cache over and over
-    Then the cache comes to over 1000 operations a second
+    When new answers are stored in the cache for 3 seconds
+    Then the cache did over 1000 operations a second

@@ -1,7 +1,4 @@
-"""How fast the cache is to one client, each operation measured by itself.
-
-Whatever else runs on the machine only ever makes it slower, so the best of several rounds is what counts.
-"""
+"""How fast the cache is to one client: warm, over many operations, with none left out."""
 
 import time
 from collections.abc import Callable
@@ -19,8 +16,6 @@ from support.workloads.cache_clients import CacheClient
 CACHED, DIRECT = "cached read", "database read"
 _KEY = "entry"
 _WARM_UP = 50  # operations that are not counted
-_ROUNDS = 10
-_ROUND = 0.2  # seconds of a round of operations in a row
 _CHECKED = 100  # of so many stores one is checked
 
 Operations = Callable[[int], object]
@@ -28,7 +23,7 @@ Operations = Callable[[int], object]
 
 
 def interleaved_reads(client: CacheClient, where: sql.Endpoint, namespace: str, times: int) -> History:
-    """An entry is read from the cache and from the database in turn, in ten rounds of so many times each.
+    """An entry is read from the cache and from the database in turn, so many times each.
 
     Either the way that the application does it: through the repository, or through its pool of sessions. Raises
     NothingProved when what is to be a cached read is none.
@@ -39,8 +34,7 @@ def interleaved_reads(client: CacheClient, where: sql.Endpoint, namespace: str, 
         cached = partial(client.repository.read, namespace, _KEY)
         direct = partial(pool.use, lambda session: EntryStore(session).find(namespace, _KEY))
         _read_in_turn(cached, direct, _WARM_UP)
-        rounds = [_read_in_turn(cached, direct, times) for _ in range(_ROUNDS)]
-    return min(rounds, key=lambda history: durations(history, CACHED).percentile(95))
+        return _read_in_turn(cached, direct, times)
 
 
 def medians(history: History) -> tuple[float, float]:
@@ -67,19 +61,16 @@ def writes(client: CacheClient, namespace: str) -> Operations:
     return store
 
 
-def fastest(operations: Operations, enough: float, within: float) -> float:
-    """How many operations a second were done, one after the other, in the best round.
-
-    Rounds go on until one has done more than `enough`, for at most `within` seconds.
-    """
-    numbers, best, start = count(), 0.0, time.perf_counter()
-    while best <= enough and (begun := time.perf_counter()) < start + within:
-        done = 0
-        while (elapsed := time.perf_counter() - begun) < _ROUND:
-            operations(next(numbers))
-            done += 1
-        best = max(best, done / elapsed)
-    return best
+def throughput(operations: Operations, seconds: float) -> float:
+    """How many operations a second were done, one after the other, over that time as a whole."""
+    numbers = count()
+    for _ in range(_WARM_UP):
+        operations(next(numbers))
+    done, begun = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - begun) < seconds:
+        operations(next(numbers))
+        done += 1
+    return done / elapsed
 
 
 def _read_in_turn(cached: Callable[[], Read], direct: Callable[[], object], times: int) -> History:

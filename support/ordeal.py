@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 
 from support.checkers.finding import Finding, listed
-from support.checkers.writers import at_most_one_writer
+from support.checkers.writers import Nap, at_most_one_writer, awake
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.readiness import await_all
 from support.errors import NothingProved
 from support.faults.nemesis import Fault, Injury, Nemesis
 from support.faults.process import Freeze
-from support.history import WriterSample
 from support.timeouts import RECOVERY
 from support.workloads.watch import Watch
 
@@ -73,18 +72,12 @@ class Ordeal:
             self.recovered_in = await_all(self.cluster, RECOVERY)
         finally:
             self.watch.__exit__()
-        awake = [sample for sample in self.watch.samples if not self._waking(sample)]
-        at_most_one_writer(awake, self.cluster.members).require()
+        at_most_one_writer(awake(self.watch.samples, self._naps), self.cluster.members).require()
         self._no_alarm().require()
 
-    def _waking(self, sample: WriterSample) -> bool:
-        """Whether that was a look at a member which had just stood still."""
-        return any(
-            sample.member == member
-            and injury.healing is not None
-            and injury.begun < sample.ended < injury.healing + WAKING
-            for member, injury in self._frozen
-        )
+    @property
+    def _naps(self) -> list[Nap]:
+        return [Nap(name, one.begun, one.healing + WAKING) for name, one in self._frozen if one.healing is not None]
 
     def _no_alarm(self) -> Finding:
         """No server said that it met what must never happen."""

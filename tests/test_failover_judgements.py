@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.checkers.fencing import took_no_write
+from support.checkers.writers import Nap, awake
 from support.cluster.orders import Reply
 from support.errors import NothingProved
 from support.handing_over import require_refused_for
-from support.history import History, Operation, Outcome
+from support.history import History, Operation, Outcome, WriterSample
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 THAW = 100.0
@@ -44,6 +45,29 @@ class TestTookNoWrite:
     def test_any_later_acknowledgement_is_refused(self, outcomes: list[Outcome]) -> None:
         later = [append(101.0 + number, outcome) for number, outcome in enumerate(outcomes)]
         assert self.holds(append(10), *later) is (OK not in outcomes)
+
+
+class TestNaps:
+    """A member that stood still may look writable for a moment, and no longer."""
+
+    woken = WriterSample("pg1", 30.1, 30.2, True)
+    nap = Nap("pg1", 10.0, 35.0)
+
+    def test_a_look_within_it_is_left_out(self) -> None:
+        begun_before = WriterSample("pg1", 9.9, 30.05, True)
+        assert awake([self.woken, begun_before], [self.nap]) == []
+
+    @pytest.mark.parametrize(
+        "sample",
+        [
+            WriterSample("pg1", 9.0, 9.1, True),
+            WriterSample("pg1", 34.9, 35.1, True),
+            WriterSample("pg2", 30.1, 30.2, True),
+        ],
+    )
+    def test_any_other_look_counts(self, sample: WriterSample) -> None:
+        assert awake([self.woken, sample], [self.nap]) == [sample]
+        assert awake([self.woken, sample], []) == [self.woken, sample]
 
 
 class TestRefusedSwitchovers:

@@ -3,7 +3,8 @@ Feature: The cluster survives the loss of its leader
   Whoever writes must be able to go on within half a minute when the machine that takes the writes is gone, and what was
   acknowledged must still be there: this is what high availability is bought for. A machine that was gone and comes back
   must fall in line by itself: until it does, the next loss is an outage, and if it kept a truth of its own, some of its
-  readers would be told what never happened.
+  readers would be told what never happened. One that stood still does not know that it was replaced until it looks:
+  what its clients ask of it in that moment it must not acknowledge.
 
   @id.FO-01 @blocker
   Scenario: A crashed leader is replaced within 30 seconds

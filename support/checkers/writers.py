@@ -1,6 +1,6 @@
 """At most one member accepts writes, at any time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from support.checkers.finding import Finding, listed
@@ -31,6 +31,24 @@ def at_most_one_writer(samples: Iterable[WriterSample], members: Iterable[str]) 
         return Finding.false(f"two members accepted writes at once: {listed(overlaps)}")
     writers = list(dict.fromkeys(period.member for period in sorted(periods, key=lambda one: one.begun)))
     return Finding.true(f"never two writable members in {len(seen)} samples; writable in turn: {', '.join(writers)}")
+
+
+@dataclass(frozen=True)
+class Nap:
+    """A time in which a member stood still, or was about to learn what it missed; seconds on the monotonic clock."""
+
+    member: str
+    begun: float
+    ended: float
+
+
+def awake(samples: Iterable[WriterSample], naps: Collection[Nap]) -> list[WriterSample]:
+    """The samples without those that ended within a nap of their member."""
+
+    def asleep(look: WriterSample) -> bool:
+        return any(look.member == nap.member and nap.begun < look.ended < nap.ended for nap in naps)
+
+    return [look for look in samples if not asleep(look)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from behave import step, then, when
 
 from support.aftermath import (
     ordeal_of,
+    require_all_streaming,
     require_interruption_under,
     require_ledger_on,
     require_ledger_whole,
@@ -77,3 +78,9 @@ def step_frozen_until_replaced(context, role):
 def step_standby_replaced(context, seconds):
     """The DCS, synchronous_standby_names and the leader's streams name another one, in that time from the fault on."""
     require_standby_replaced(context.world, context.world.limit(seconds))
+
+
+@then("every replica streams on the timeline of the leader within {seconds:g} seconds")
+def step_all_stream(context, seconds):
+    """All members but the leader, in that time from now on."""
+    require_all_streaming(context.world, context.world.limit(seconds))

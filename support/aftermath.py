@@ -15,7 +15,9 @@ from support.errors import NothingProved
 from support.faults.nemesis import Fault
 from support.history import History, Outcome
 from support.ordeal import WAKING, Ordeal
-from support.timeouts import NOTICE, RECOVERY
+from support.run import new_id
+from support.sql import Endpoint
+from support.timeouts import RECOVERY, REJOIN
 from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back
 from support.workloads.runner import Workload
 from support.world import World
@@ -55,6 +57,14 @@ def require_rejoined(world: World, limit: float) -> None:
     _require_within(world, "the struck member streamed after", took, limit)
 
 
+def require_all_streaming(world: World, limit: float) -> None:
+    """Every member but the leader streams, on the leader's timeline, within `limit` seconds from now."""
+    begun = time.monotonic()
+    for name in world.cluster.followers():
+        await_streaming(world.cluster, name, round(begun + limit - time.monotonic(), 1))
+    _require_within(world, "every replica streamed after", time.monotonic() - begun, limit)
+
+
 def require_standby_replaced(world: World, limit: float) -> None:
     """Commits wait for another standby than the struck one within `limit` seconds of the fault."""
     ordeal = ordeal_of(world)
@@ -87,15 +97,24 @@ def require_ledger_whole(world: World) -> None:
 def require_ledger_on(world: World, members: Collection[str]) -> None:
     """Each of these members, asked past the proxy, holds every acknowledged entry once it has replayed all there is."""
     ledger = close_ledger(workload_of(world), world.cluster.write, world.namespace, within=RECOVERY)
-    elsewhere, places = world.another_namespace("replayed"), {name: world.cluster.of_member(name) for name in members}
-    markers.write(world.cluster.write, elsewhere, "the last write")
-    markers.await_seen(places, elsewhere, "the last write", within=NOTICE)
-    for member, where in places.items():
+    for member, where in levelled(world, members).items():
         held = History(ledger.of(action=APPEND))
         read_anywhere(where, world.namespace, held)
         finding = no_acknowledged_write_lost(held)
         world.evidence.attach(f"the ledger on {member}", finding.words)
         Finding(finding.holds, f"on {member}, {finding.words}").require()
+
+
+def levelled(world: World, members: Collection[str]) -> dict[str, Endpoint]:
+    """These members, past the proxy, once each has replayed all that the leader has written until now.
+
+    After a change of leaders any of them may have to be rewound first, not only the struck one.
+    """
+    places = {name: world.cluster.of_member(name) for name in members}
+    namespace, key = world.another_namespace("levelled"), f"mark {new_id()}"
+    markers.write(world.cluster.write, namespace, key)
+    markers.await_seen(places, namespace, key, within=REJOIN)
+    return places
 
 
 def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> None:

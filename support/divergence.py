@@ -1,7 +1,7 @@
 """A leader that writes what no other member ever hears of."""
 
 from support import sql
-from support.aftermath import ordeal_of
+from support.aftermath import levelled, ordeal_of
 from support.cluster import markers
 from support.errors import NothingProved
 from support.faults.network import Partition
@@ -28,6 +28,7 @@ def write_alone(world: World) -> None:
 
 
 def holders_of_lone_entry(world: World) -> list[str]:
-    """The members that hold the entry which the cut-off leader wrote, each asked past the proxy."""
+    """The members that hold the entry which the cut-off leader wrote, each asked past the proxy once it is level."""
     (namespace,) = [one for one in world.further_namespaces if one.endswith("-alone")]
-    return [name for name in world.cluster.members if markers.is_there(world.cluster.of_member(name), namespace, LONE)]
+    places = levelled(world, world.cluster.members)
+    return [name for name, where in places.items() if markers.is_there(where, namespace, LONE)]

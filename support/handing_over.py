@@ -47,7 +47,5 @@ def require_left_alone(world: World) -> None:
     """The leader is the one of before, and no switchover waits in the DCS."""
     before, now = ordeal_of(world).leaders[0], world.cluster.leader()
     pending = etcd.key(world.cluster.topology, "failover")
-    if pending not in (None, "{}"):
-        raise AssertionError(f"a switchover is pending: {pending}")
-    if now != before:
-        raise AssertionError(f"{now} leads, and {before} led before")
+    Finding(pending in (None, "{}"), f"the DCS holds a switchover: {pending}").require()
+    Finding(now == before, f"{now} leads, and {before} led before").require()

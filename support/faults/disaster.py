@@ -19,22 +19,22 @@ class DataDestroyed:
     def __init__(self, host: Host) -> None:
         self.host = host
         self._data: Path = host.directory / DATA
+        self._remains = self._data.with_name(f"{DATA}.destroyed")
         self._killed = PostgresKilled(host)
 
     def __str__(self) -> str:
         return f"the data directory of {self.host.name} is destroyed"
 
     def inject(self) -> None:
-        gone = self._data.with_name(f"{DATA}.destroyed")
-        self._data.rename(gone)  # all at once: Patroni can start nothing from it
+        self._data.rename(self._remains)  # all at once: Patroni can start nothing from it
         self._killed.inject()
-        shutil.rmtree(gone)
 
     def require_bitten(self) -> None:
         self._killed.require_bitten()
 
     def cure(self) -> None:
-        """Patroni makes a new copy of the leader's by itself; that is the promise under test."""
+        """Patroni makes a new copy by itself, that is the promise under test; what is left of the old one goes."""
+        shutil.rmtree(self._remains, ignore_errors=True)
 
 
 class EveryHostCrashes:

@@ -113,6 +113,10 @@ def test_a_replica_in_its_own_words() -> None:
     assert said.streams == {}
 
 
+def test_a_replica_under_no_leader_knows_no_timeline() -> None:
+    assert parsed("m2", FOLLOWER | {"timeline": None}).timeline == 0
+
+
 def test_a_member_without_postgresql_gives_no_answer() -> None:
     with pytest.raises(NotYet, match="PostgreSQL of m3 is stopped"):
         parsed("m3", {"state": "stopped", "role": "replica"})

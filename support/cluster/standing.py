@@ -26,6 +26,7 @@ class Standing:
     replication: str
     """"streaming" on a healthy replica, "none" on the leader."""
     timeline: int
+    """0 while the member does not know it: a replica under no leader asks nobody."""
     wal: int
     """Up to where it has the WAL, in bytes."""
     synchronous: bool
@@ -79,7 +80,7 @@ def parsed(name: str, status: Mapping[str, Any]) -> Standing:
         role=REPLICA if role in ("replica", "standby_leader") else LEADER,
         state=str(status["state"]),
         replication=str(status.get("replication_state", "none")),
-        timeline=int(status.get("timeline", 0)),
+        timeline=int(status.get("timeline") or 0),
         wal=int(wal.get("location", wal.get("received_location", 0)) or 0),
         synchronous=bool(status.get("sync_standby") or status.get("quorum_standby")),
         started=datetime.fromisoformat(status["postmaster_start_time"]),

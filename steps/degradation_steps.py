@@ -2,7 +2,12 @@
 
 from behave import given, then, when
 
-from support.endurance import (
+from support.faults.disaster import EveryHostCrashes
+from support.faults.modes import strictly_synchronous
+from support.faults.network import OneWayCut
+from support.faults.restart import Restart
+from support.faults.targets import proxy_host
+from support.trials.endurance import (
     await_answers_lost,
     require_accepted_again,
     require_each_applied_once,
@@ -10,11 +15,6 @@ from support.endurance import (
     require_no_write_acknowledged,
     start_readers,
 )
-from support.faults.disaster import EveryHostCrashes
-from support.faults.modes import strictly_synchronous
-from support.faults.network import OneWayCut
-from support.faults.restart import Restart
-from support.faults.targets import proxy_host
 from support.workloads import counter
 from support.workloads.retries import operations
 from support.workloads.runner import Workload

@@ -3,7 +3,7 @@
 from behave import then, when
 from hamcrest import assert_that, empty
 
-from support.divergence import holders_of_lone_entry, write_alone
+from support.trials.divergence import holders_of_lone_entry, write_alone
 
 
 @when("the leader, cut off from all other hosts, writes an entry alone")

@@ -2,8 +2,8 @@
 
 from behave import given, then
 
-from support.aftermath import require_no_write_taken
 from support.timeouts import REJOIN
+from support.trials.aftermath import require_no_write_taken
 from support.workloads.ledger import appends
 from support.workloads.runner import Workload
 

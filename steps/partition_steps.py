@@ -4,7 +4,9 @@ from behave import given, then, when
 
 from support.cluster.lease import lease
 from support.cluster.reign import affairs, only_primary
-from support.endurance import (
+from support.faults import isolation
+from support.faults.modes import without_failsafe
+from support.trials.endurance import (
     look_on,
     require_accepted_again,
     require_lock_renewed,
@@ -12,8 +14,6 @@ from support.endurance import (
     require_stopped_within,
     require_unchanged,
 )
-from support.faults import isolation
-from support.faults.modes import without_failsafe
 
 
 @given("no leader may go on without the DCS")

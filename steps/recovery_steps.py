@@ -2,7 +2,10 @@
 
 from behave import step, then, when
 
-from support.aftermath import (
+from support.faults.process import Freeze, HostCrash
+from support.faults.targets import host_of
+from support.timeouts import RECOVERY
+from support.trials.aftermath import (
     ordeal_of,
     require_all_streaming,
     require_interruption_under,
@@ -13,9 +16,6 @@ from support.aftermath import (
     require_standby_replaced,
     strike_until_replaced,
 )
-from support.faults.process import Freeze, HostCrash
-from support.faults.targets import host_of
-from support.timeouts import RECOVERY
 
 
 @step("another member leads")

@@ -3,10 +3,10 @@
 from behave import given, then, when
 from hamcrest import assert_that, equal_to, is_in
 
-from support.aftermath import require_other_leader
 from support.faults.configuration import asynchronous, paused
-from support.rivals import bar, outrun, part
-from support.series import lose_leaders
+from support.trials.aftermath import require_other_leader
+from support.trials.rivals import bar, outrun, part
+from support.trials.series import lose_leaders
 
 
 @given("commits wait for no standby")

@@ -7,7 +7,7 @@ from support.checkers.table import rows_of
 from support.faults.process import HostCrash
 from support.faults.switchover import Switchover
 from support.faults.targets import host_of
-from support.handing_over import ask_each_of, candidate, require_left_alone, require_refused_for
+from support.trials.handing_over import ask_each_of, candidate, require_left_alone, require_refused_for
 
 
 @given("the host of {role} is down")

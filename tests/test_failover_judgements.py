@@ -8,8 +8,8 @@ from support.checkers.fencing import took_no_write
 from support.checkers.writers import Nap, awake
 from support.cluster.orders import Reply
 from support.errors import NothingProved
-from support.handing_over import require_refused_for
 from support.history import History, Operation, Outcome, WriterSample
+from support.trials.handing_over import require_refused_for
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 THAW = 100.0

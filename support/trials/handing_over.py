@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-from support.aftermath import ordeal_of
 from support.checkers.finding import Finding
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.cluster.orders import Reply, switch_over
 from support.errors import NothingProved
 from support.faults.targets import member_by_role
+from support.trials.aftermath import ordeal_of
 from support.world import World
 
 ANY = "any replica"

@@ -6,7 +6,6 @@ from functools import partial
 
 import requests
 
-from support.aftermath import ordeal_of, workload_of
 from support.checkers.answers import every_answer_is
 from support.checkers.exactly_once import each_applied_once
 from support.checkers.finding import Finding
@@ -19,6 +18,7 @@ from support.cluster import etcd, markers
 from support.cluster.reign import affairs, routes
 from support.history import History, Outcome
 from support.timeouts import NOTICE, RECOVERY, VISIBLE
+from support.trials.aftermath import ordeal_of, workload_of
 from support.waiting import NotYet, eventually, throughout
 from support.workloads.ledger import APPEND
 from support.workloads.lookups import ENTRY, LOOKUP, lookups

@@ -5,7 +5,6 @@ from functools import partial
 
 import requests
 
-from support.aftermath import require_rejoined, strike_until_replaced
 from support.checkers.takeover import someone_may_lead
 from support.cluster.cluster import Cluster
 from support.cluster.takeover import obstacles
@@ -15,6 +14,7 @@ from support.faults.process import Freeze, HostCrash
 from support.faults.targets import host_of
 from support.hosts import Host
 from support.timeouts import REJOIN
+from support.trials.aftermath import require_rejoined, strike_until_replaced
 from support.waiting import eventually
 from support.world import World
 

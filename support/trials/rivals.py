@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
-from support.aftermath import ordeal_of
 from support.cluster import markers
 from support.cluster.standing import standing
 from support.errors import NothingProved, NotInTime
 from support.faults.configuration import Tagged
 from support.faults.network import OneWayCut
 from support.timeouts import VISIBLE
+from support.trials.aftermath import ordeal_of
 from support.waiting import NotYet, eventually
 from support.world import World
 

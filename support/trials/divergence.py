@@ -1,10 +1,10 @@
 """A leader that writes what no other member ever hears of."""
 
 from support import sql
-from support.aftermath import levelled, ordeal_of
 from support.cluster import markers
 from support.errors import NothingProved
 from support.faults.network import Partition
+from support.trials.aftermath import levelled, ordeal_of
 from support.waiting import describe
 from support.world import World
 

@@ -7,7 +7,7 @@ from support.reporting import allure_mending
 from support.reporting.failure_evidence import collect
 from support.reporting.judging import raised_in
 from support.reporting.recorder import Recorder
-from support.suite import Suite, ids_of
+from support.suite import Suite
 
 allure_mending.install()  # here, because this file is loaded before the formatters are
 
@@ -30,7 +30,7 @@ def before_all(context):
 def before_scenario(context, scenario):
     """Give the scenario its world, or say what the target lacks for it."""
     context.recorder.started(scenario)
-    context.world = context.suite.world(scenario.name, ids_of(scenario.effective_tags))
+    context.world = context.suite.world(scenario.name, scenario.effective_tags)
     context.begun = time.time()
     if missing := context.suite.missing_for(scenario.effective_tags):
         scenario.skip(missing)

@@ -4,27 +4,24 @@ from behave import then
 from hamcrest import assert_that, empty
 
 from support.cluster import markers, replication
-from support.cluster.rollcall import SILENCE
-from support.timeouts import VISIBLE
-from support.waiting import eventually
+from support.cluster.groups import in_each_group
 
 
 @then("the leader streams to every replica through a slot of its own")
 def step_replicas_use_slots(context):
     """By the leader's SQL: each member that is not the leader streams, and its stream holds an active slot."""
-    cluster = context.world.cluster
-    eventually(
-        lambda: assert_that(replication.slotless(cluster), empty(), "replicas without a stream through a slot"),
-        within=VISIBLE,
-        subject="the leader streams to every replica through a slot",
-        retry_on=SILENCE,
+    in_each_group(
+        context.world.cluster,
+        lambda group: assert_that(replication.slotless(group), empty(), "replicas without a stream through a slot"),
+        "the leader streams to every replica through a slot",
     )
 
 
 @then("no slot of the leader is orphaned")
 def step_no_slot_is_orphaned(context):
     """Nobody's slot: it would keep WAL on the leader until its disk is full."""
-    assert_that(replication.orphaned(context.world.cluster), empty(), "slots of the leader that nobody uses")
+    for group in context.world.cluster.groups:
+        assert_that(replication.orphaned(group), empty(), "slots of the leader that nobody uses")
 
 
 @then("each of {count:d} markers written through the write endpoint is on every replica within {seconds:g} seconds")

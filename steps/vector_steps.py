@@ -31,7 +31,7 @@ def step_ask_extension(context):
     """Past the proxy: what the database has installed, and which files that member's own host has."""
     cluster = context.world.cluster
     context.world.scene["extensions"] = ask_each(
-        cluster.members, lambda name: vector_extension(cluster.of_member(name))
+        cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
     )
 
 
@@ -55,7 +55,7 @@ def step_distance_on_members(context, metric, one, other):
     """By each member, past the proxy."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
     context.world.scene["distances"] = ask_each(
-        cluster.members, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
+        cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
     )
 
 

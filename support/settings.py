@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     # The embedded cluster
     accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
     accept_members: Annotated[int, Field(ge=1, le=9)] = 3
+    accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Citus worker groups; unless said, 2 where Citus is installed."""
+    accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
 

@@ -3,15 +3,13 @@
 import os
 import random
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from support import sql
 from support.application import schema
-from support.application.vectors import dialect_of
-from support.cluster import external
+from support.cluster import external, tables
 from support.cluster.capabilities import lacking
 from support.cluster.cluster import Cluster
 from support.cluster.facts import secrets_of
@@ -24,8 +22,10 @@ from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.waiting import describe
 from support.world import World
+
+_MEMBERS = frozenset({"members", "replicas", "hosts"})
+"""A scenario that needs any of these looks at the members of one group: the rows by which it does must live there."""
 
 
 class Suite:
@@ -34,8 +34,9 @@ class Suite:
     def __init__(self, run: Run, topology: Topology, settings: Settings) -> None:
         self.run, self.settings = run, settings
         self._cleanup = ExitStack()
-        self.topology = topology if topology.embedded else self._with_schema(topology)
+        self.topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
         self.cluster = Cluster(self.topology)
+        self._local = tables.local(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(secrets_of(self.cluster))
 
     @classmethod
@@ -59,28 +60,32 @@ class Suite:
 
     def missing_for(self, tags: Iterable[str]) -> str:
         """Why scenarios with these tags cannot run against this target; empty when they can."""
-        missing = lacking(self.topology, frozenset(tags))
+        missing = lacking(self._cluster_for(tags).topology, frozenset(tags))
         return "; ".join(f"no {one.name}: {one.detail}" for one in missing)
 
-    def world(self, scenario: str, ids: tuple[str, ...]) -> World:
-        """A fresh world for a scenario; `close_world` ends it."""
+    def world(self, scenario: str, tags: Collection[str]) -> World:
+        """A fresh world for a scenario with these tags; `close_world` ends it."""
         seeded = random.Random(f"{self.run.seed}/{scenario}")
         return World(
             run=self.run,
-            cluster=self.cluster,
+            cluster=self._cluster_for(tags),
             evidence=Evidence(self.redactor),
-            ids=ids,
+            ids=tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id."))),
             limits=self.settings.limits,
             random=seeded,
             namespace=f"{self.run.namespace}-{new_id()}",
             cache_repository=self.settings.accept_cache_repository,
         )
 
+    def _cluster_for(self, tags: Iterable[str]) -> Cluster:
+        needed = frozenset(tags)
+        return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
+
     def close_world(self, world: World) -> None:
         """Undo what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
             if "schema" not in self.topology.lacks:
-                last.callback(schema.remove, self.cluster.write, world.namespaces)
+                last.callback(schema.remove, world.cluster.write, world.namespaces)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
                 last.callback(_picture, world, world.ordeal)
@@ -92,26 +97,8 @@ class Suite:
         with self._cleanup as last:
             last.callback(self.cluster.forget_cached, self.run.namespace)
             if "schema" not in self.topology.lacks:
-                last.callback(schema.sweep, self.cluster.write, self.run.namespace)
-
-    def _with_schema(self, topology: Topology) -> Topology:
-        """A user's cluster without the application's tables gets them, in a schema that is dropped at the end."""
-        where = Cluster(topology).write
-        absent = schema.missing(where)
-        if not absent:
-            return topology
-        why = f"the tables {', '.join(absent)} are not there, and cannot be created"
-        if "vector" in topology.lacks:
-            return replace(topology, lacks={**topology.lacks, "schema": f"{why}: {topology.lacks['vector']}"})
-        name = f"accept_{self.run.id}"
-        ours = replace(topology, options={**topology.options, "options": f"-c search_path={name},public"})
-        try:
-            sql.execute(where, f"CREATE SCHEMA {name}")
-            self._cleanup.callback(sql.execute, where, f"DROP SCHEMA {name} CASCADE")
-            schema.create(Cluster(ours).write, dialect_of(where))
-        except sql.Error as error:
-            return replace(topology, lacks={**topology.lacks, "schema": f"{why}: {describe(error)}"})
-        return ours
+                for cluster in {self.cluster, self._local}:
+                    last.callback(schema.sweep, cluster.write, self.run.namespace)
 
 
 def _picture(world: World, ordeal: Ordeal) -> None:
@@ -143,8 +130,3 @@ def enter_stand(topology: Topology, run: Run) -> NoReturn:
     behave = [sys.executable, "-m", "behave", "-D", f"accept_run={run.file}", *sys.argv[1:]]
     argv = reentry_argv(topology.stand, behave)
     os.execvp(argv[0], argv)
-
-
-def ids_of(tags: Iterable[str]) -> tuple[str, ...]:
-    """The catalogue ids among a scenario's tags: `@id.FO-01` is FO-01."""
-    return tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id.")))

@@ -27,7 +27,7 @@ STANDBY = Standing(
 
 
 def member(**tags: Any) -> MemberView:
-    return MemberView("m2", "replica", "streaming", "10.0.0.2", 5432, 3, 0, 0, tags)
+    return MemberView("m2", "replica", "streaming", "10.0.0.2", 5432, 3, 0, tags)
 
 
 def test_a_good_standby_may_lead() -> None:

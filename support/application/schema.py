@@ -11,6 +11,8 @@ from support import sql
 from support.application.vectors import VectorDialect
 
 STATEMENTS = Path(__file__).with_name("schema.sql")
+LOCAL = "local_tables"
+"""The schema with a copy of all tables that is not sharded: it lives on the coordinator's members alone."""
 
 TABLES = (
     "memory_entries",
@@ -40,6 +42,14 @@ def statements(dialect: VectorDialect) -> str:
 def create(where: sql.Endpoint | sql.Session, dialect: VectorDialect) -> None:
     """Create all tables and indexes, as the role that logs in there; in one transaction."""
     sql.execute(where, f"BEGIN; {statements(dialect)} COMMIT")
+
+
+def create_local(where: sql.Endpoint, dialect: VectorDialect) -> None:
+    """Create the copy of all tables that is not sharded; empty."""
+    with sql.session(where) as session:
+        sql.execute(session, f"CREATE SCHEMA {LOCAL}")
+        sql.execute(session, f"SET search_path = {LOCAL}, public")
+        create(session, dialect)
 
 
 def missing(where: sql.Endpoint | sql.Session) -> tuple[str, ...]:

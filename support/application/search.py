@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ _INDEXES = """
      WHERE indrelid = to_regclass('memory_entries') AND indisvalid AND amname = 'hnsw' AND opcname = %s
 """
 _SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
+_SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass('memory_entries')"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Search:
 
     def __init__(self, session: sql.Session) -> None:
         self._session = session
+        self._in_force: list[str] = []
         self.dialect: VectorDialect = dialect_of(session)
         self._statement = (
             f"SELECT namespace, key, embedding {self.dialect.cosine} %(sought)s AS distance FROM memory_entries "
@@ -44,31 +47,53 @@ class Search:
         # The extension's settings exist once its library is loaded, and an older version lacks some of them.
         sql.execute(self._session, f"SELECT '[1]'::{self.dialect.type}")
         for name, setting in self.dialect.search_settings.items():
-            sql.execute(self._session, _SET, [setting, name])
+            if sql.rows(self._session, _SET, [setting, name]):
+                self._in_force.append(f"{name} = {setting}")
         # Over the few entries of a scenario, or in a table full of other namespaces, the planner is right to sort
         # all entries of the namespace; but that would say nothing of the index. This makes it prefer the one way
         # that needs no sort. It cannot make it use an index that is not there or is for another metric.
         sql.execute(self._session, "SET enable_sort = off")
+        self._in_force.append("enable_sort = off")
+        known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
+        self._sharded = bool(known and sql.rows(self._session, _SHARDED) == [(True,)])
 
     def nearest(self, namespace: str, sought: Sequence[float], count: int) -> list[Neighbour]:
         """The entries of a namespace that are nearest to a vector by cosine distance, the nearest first."""
-        found = sql.rows(self._session, self._statement, self._values(namespace, sought, count))
+        found = self._rows(self._statement, self._values(namespace, sought, count))
         return [Neighbour(*row) for row in found]
 
     def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
         """The names of the indexes by which that search goes, as the planner says; empty when it goes by none."""
         statement, values = f"EXPLAIN (FORMAT JSON) {self._statement}", self._values(namespace, sought, count)
-        plan = sql.value(self._session, statement, values)
+        ((plan,),) = self._rows(statement, values)
         return set(_index_names(json.loads(plan) if isinstance(plan, str) else plan))
 
     def plan(self, namespace: str, sought: Sequence[float], count: int) -> str:
         """The planner's words for that search, for the report."""
         statement, values = f"EXPLAIN {self._statement}", self._values(namespace, sought, count)
-        return "\n".join(line[:160] for (line,) in sql.rows(self._session, statement, values))
+        return "\n".join(line[:160] for (line,) in self._rows(statement, values))
 
     def cosine_indexes(self) -> set[str]:
         """The names of the valid HNSW indexes for cosine distance over the entries' embeddings."""
         return {name for (name,) in sql.rows(self._session, _INDEXES, [self.dialect.cosine_class])}
+
+    def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
+        """What a statement returns under the search's settings, which reach Citus' workers as SET LOCAL only.
+
+        Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html#citus-propagate-set-commands-enum
+        """
+        if not self._sharded:
+            return sql.rows(self._session, statement, values)
+        local = "; ".join(f"SET LOCAL {one}" for one in ("citus.propagate_set_commands = 'local'", *self._in_force))
+        try:
+            sql.execute(self._session, f"BEGIN; {local}")
+            found = sql.rows(self._session, statement, values)
+            sql.execute(self._session, "COMMIT")
+            return found
+        except sql.Error:
+            with suppress(sql.Error):
+                sql.execute(self._session, "ROLLBACK")
+            raise
 
     def _values(self, namespace: str, sought: Sequence[float], count: int) -> dict[str, Any]:
         return {"namespace": namespace, "sought": self.dialect.literal(sought), "count": count}

@@ -7,14 +7,14 @@ from support.checkers.finding import Finding, listed
 from support.history import WriterSample
 
 
-def at_most_one_writer(samples: Iterable[WriterSample], members: Iterable[str]) -> Finding:
-    """No two members accepted a write at the same time.
+def at_most_one_writer(samples: Iterable[WriterSample], members: Collection[str]) -> Finding:
+    """No two of the members of one group accepted a write at the same time; samples of others are passed over.
 
     A member is taken to have been writable from the end of the first to the beginning of the last of its consecutive
     writable samples; two such periods of different members that overlap are two primaries. Unknown when a member was
     never asked, or when none was ever seen writable.
     """
-    seen = sorted(samples, key=lambda sample: sample.begun)
+    seen = sorted((sample for sample in samples if sample.member in members), key=lambda sample: sample.begun)
     unasked = sorted(set(members) - {sample.member for sample in seen})
     if unasked:
         return Finding.unknown(f"never asked: {', '.join(unasked)}")

@@ -9,8 +9,12 @@ from support.cluster.embedded import boot, programs
 from support.cluster.embedded.layout import Layout
 from support.cluster.embedded.plan import PUBLISHED
 from support.cluster.topology import Topology
+from support.errors import UsageError
 from support.hosts import Stand, enter, probe, why_not_namespaces
 from support.settings import Settings
+
+WORKERS = 2
+"""Groups of workers of an embedded cluster with Citus, unless said."""
 
 
 class Progress:
@@ -24,6 +28,21 @@ class Progress:
         err.print(text, markup=False)
 
 
+def layout_of(settings: Settings, citus_missing: str) -> Layout:
+    """The size that the settings ask for. Raises UsageError for workers where Citus is missing, with that reason."""
+    workers = settings.accept_workers
+    if workers is None:
+        workers = 0 if citus_missing else WORKERS
+    elif workers and citus_missing:
+        raise UsageError(f"there can be no worker groups: {citus_missing}")
+    return Layout(
+        members=settings.accept_members,
+        workers=workers,
+        worker_members=settings.accept_worker_members,
+        etcd=settings.accept_etcd,
+    )
+
+
 def boot_cluster(settings: Settings, directory: Path, progress: Callable[[str], None]) -> tuple[Stand, Topology]:
     """Boot a cluster on a stand in `directory/stand`, of the size and kind that the settings ask for.
 
@@ -32,8 +51,8 @@ def boot_cluster(settings: Settings, directory: Path, progress: Callable[[str], 
     Returns in a new process, which lives inside the stand; the calling process waits for it outside, and ends with
     its exit status. Raises ClusterDidNotStart, or UsageError when a program is missing, saying what to do.
     """
-    layout = Layout(members=settings.accept_members, etcd=settings.accept_etcd)
     found = programs.find(settings.accept_pg_bindir, progress)
+    layout = layout_of(settings, found.citus_missing)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
     if kind != "namespaces" and settings.accept_stand == "auto":
         progress(f"hosts are loopback addresses: {why_not_namespaces()}")

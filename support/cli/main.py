@@ -25,6 +25,10 @@ Target = Annotated[
     typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
 ]
 Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
+Workers = Annotated[
+    int | None, typer.Option(help="How many Citus worker groups it has; 2 unless said, 0 without Citus.")
+]
+WorkerMembers = Annotated[int | None, typer.Option(help="How many members each worker group has; 2 unless said.")]
 Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has; 3 unless said.")]
 StandKind = Annotated[
     str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
@@ -45,6 +49,8 @@ def run(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     members: Members = None,
+    workers: Workers = None,
+    worker_members: WorkerMembers = None,
     etcd: Etcd = None,
     stand: StandKind = None,
     pg_bindir: Bindir = None,
@@ -59,7 +65,7 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **_embedded(members, etcd, stand, pg_bindir)}
+    said = {**overriding, **_embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
     settings = Settings.load(said)
     from support.cli import running  # takes half a second: wrong usage is told before
 
@@ -71,6 +77,8 @@ def run(
 def up(
     name: Annotated[str, typer.Option(help="How to call it.")] = "main",
     members: Members = None,
+    workers: Workers = None,
+    worker_members: WorkerMembers = None,
     etcd: Etcd = None,
     stand: StandKind = None,
     pg_bindir: Bindir = None,
@@ -80,7 +88,7 @@ def up(
     from support.settings import Settings
 
     cluster = clusters.kept(name)
-    status = upkeep.up(cluster, Settings.load(_embedded(members, etcd, stand, pg_bindir)))
+    status = upkeep.up(cluster, Settings.load(_embedded(members, workers, worker_members, etcd, stand, pg_bindir)))
     if status == 0:
         reaching.show(cluster)
     raise typer.Exit(status)
@@ -158,6 +166,8 @@ def logs(
 def doctor(
     target: Target = None,
     members: Members = None,
+    workers: Workers = None,
+    worker_members: WorkerMembers = None,
     etcd: Etcd = None,
     stand: StandKind = None,
     pg_bindir: Bindir = None,
@@ -167,7 +177,7 @@ def doctor(
     from support.settings import Settings
 
     overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **_embedded(members, etcd, stand, pg_bindir)})
+    settings = Settings.load({**overriding, **_embedded(members, workers, worker_members, etcd, stand, pg_bindir)})
     doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
 
 
@@ -210,10 +220,19 @@ def test(context: typer.Context) -> None:
     raise typer.Exit(0 if checks.run_all(checks.checks(context.args)) else 1)
 
 
-def _embedded(members: int | None, etcd: int | None, stand: str | None, pg_bindir: Path | None) -> dict[str, object]:
+def _embedded(
+    members: int | None,
+    workers: int | None,
+    worker_members: int | None,
+    etcd: int | None,
+    stand: str | None,
+    pg_bindir: Path | None,
+) -> dict[str, object]:
     """The settings of an embedded cluster that the command line gave."""
     given = {
         "accept_members": members,
+        "accept_workers": workers,
+        "accept_worker_members": worker_members,
         "accept_etcd": etcd,
         "accept_stand": stand,
         "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,

@@ -1,10 +1,12 @@
 """The cluster under test as the steps see it: endpoints to log in to, members by role, views of it."""
 
+from dataclasses import replace
 from functools import cached_property
 
 import redis
 import requests
 
+from support import sql
 from support.cluster.patroni import ClusterView, PatroniApi
 from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, Topology
@@ -15,26 +17,56 @@ from support.sql import Endpoint
 from support.timeouts import REST
 from support.waiting import NotYet
 
+_NODE = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'"
+
 
 class Cluster:
-    """Reads only, but for `stand`, through which faults reach the hosts of an embedded cluster."""
+    """One group of members that replicate from one leader, and what leads to it.
 
-    def __init__(self, topology: Topology) -> None:
-        self.topology = topology
+    Where nothing is sharded that is the whole cluster. Of a Citus cluster it is the coordinator's group, unless
+    another is meant; `groups` has one of these for each. Reads only, but for `stand`, through which faults reach the
+    hosts of an embedded cluster.
+    """
+
+    def __init__(self, topology: Topology, group: int = 0) -> None:
+        self.topology, self.group = topology, group
         self._spokesman = ""
+
+    @cached_property
+    def groups(self) -> "tuple[Cluster, ...]":
+        """Every group of the cluster, the coordinator's first."""
+        return tuple(self if group == self.group else Cluster(self.topology, group) for group in self.topology.groups)
+
+    def of_group(self, group: int) -> "Cluster":
+        """One of the groups. Raises LookupError for one that is not there."""
+        for one in self.groups:
+            if one.group == group:
+                return one
+        raise LookupError(f"no group {group}; there are {', '.join(map(str, self.topology.groups))}")
+
+    def group_with(self, member: str) -> "Cluster":
+        """The group that a member belongs to; this one for what is no member."""
+        return next((one for one in self.groups if member in one.members), self)
+
+    def with_tables_of(self, schema: str) -> "Cluster":
+        """The same cluster, whose logins find the tables of that schema first."""
+        options = {**self.topology.options, "options": f"-c search_path={schema},public"}
+        return Cluster(replace(self.topology, options=options), self.group)
 
     # Endpoints
 
     @property
     def write(self) -> Endpoint:
-        """The write endpoint, as the application."""
-        return self._endpoint("the write endpoint", self.topology.write, self.topology.application)
+        """The write endpoint, as the application; for a group of workers the node to which its queries are sent."""
+        return self._endpoint(self._write_name, self._write_address, self.topology.application)
 
     @property
     def read(self) -> Endpoint:
         """The read endpoint, as the application."""
         if self.topology.read is None:
             raise NotAvailable("the target has no read endpoint (HAPROXY_REPLICA_PORT)")
+        if self.group:
+            raise NotAvailable(f"no read endpoint leads to worker group {self.group}")
         return self._endpoint("the read endpoint", self.topology.read, self.topology.application)
 
     def of_member(self, name: str) -> Endpoint:
@@ -48,7 +80,21 @@ class Cluster:
     @property
     def administration(self) -> Endpoint:
         """The write endpoint, as a superuser."""
-        return self._endpoint("the write endpoint", self.topology.write, self._administrator)
+        return self._endpoint(self._write_name, self._write_address, self._administrator)
+
+    @property
+    def _write_name(self) -> str:
+        return f"the node of worker group {self.group}" if self.group else "the write endpoint"
+
+    @property
+    def _write_address(self) -> Address:
+        if self.group == 0:
+            return self.topology.write
+        coordinator = self.of_group(0).write
+        nodes = sql.rows(coordinator, _NODE, [self.group])
+        if len(nodes) != 1:
+            raise NotYet(f"the coordinator knows {len(nodes)} primary nodes of worker group {self.group}")
+        return Address(*nodes[0])
 
     @property
     def _administrator(self) -> Login:
@@ -67,14 +113,20 @@ class Cluster:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names of all members, leader or not, up or not."""
+        """The names of all members of the group, leader or not, up or not."""
+        return tuple(member.name for member in self.topology.members if member.group == self.group)
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The names of the members of all groups."""
         return tuple(member.name for member in self.topology.members)
 
     def address_of(self, name: str) -> MemberAddress:
+        """Where a member answers, of whichever group it is."""
         for member in self.topology.members:
             if member.name == name:
                 return member
-        raise LookupError(f"no member {name!r}; there are {', '.join(self.members) or 'none'}")
+        raise LookupError(f"no member {name!r}; there are {', '.join(self.everyone) or 'none'}")
 
     def patroni(self, name: str) -> PatroniApi:
         """The REST API of one member."""
@@ -84,7 +136,7 @@ class Cluster:
         return PatroniApi(rest)
 
     def view(self) -> ClusterView:
-        """What Patroni says of the cluster now, asked of the first member that answers. Raises NotYet if none does.
+        """What Patroni says of the group now, asked of the first member that answers. Raises NotYet if none does.
 
         Who answered the last time is asked first: one that is down would be waited for each time.
         """
@@ -98,21 +150,21 @@ class Cluster:
                 refused.append(f"{name}: {type(error).__name__}")
         raise NotYet(f"no member's Patroni answered ({', '.join(refused) or 'no members are known'})")
 
-    def leader(self, group: int = 0) -> str:
+    def leader(self) -> str:
         """The name of the leader now. Raises NotYet while there is none."""
-        for member in self.view().members:
-            if member.leads and member.group == group:
-                return member.name
-        raise NotYet(f"group {group} has no leader")
+        leading = self.view().leader
+        if leading is None:
+            raise NotYet(f"group {self.group} has no leader")
+        return leading.name
 
-    def replicas(self, group: int = 0) -> tuple[str, ...]:
-        """The names of the other members of the group that Patroni knows now."""
-        return tuple(member.name for member in self.view().members if not member.leads and member.group == group)
+    def replicas(self) -> tuple[str, ...]:
+        """The names of the other members that Patroni knows now."""
+        return tuple(member.name for member in self.view().replicas)
 
-    def followers(self, group: int = 0) -> tuple[str, ...]:
-        """The names of the members of the group that do not lead now, whether they are up or not."""
-        leader = self.leader(group)
-        return tuple(one.name for one in self.topology.members if one.group == group and one.name != leader)
+    def followers(self) -> tuple[str, ...]:
+        """The names of the members that do not lead now, whether they are up or not."""
+        leader = self.leader()
+        return tuple(name for name in self.members if name != leader)
 
     # The cache
 

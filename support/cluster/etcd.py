@@ -53,12 +53,13 @@ def quorum(topology: Topology) -> Quorum:
     return Quorum(voters, healthy, unhealthy)
 
 
-def key(topology: Topology, name: str) -> str | None:
-    """The value of one of Patroni's keys of this cluster ("leader", "sync", "config", ...); None if there is none.
+def key(topology: Topology, name: str, group: int = 0) -> str | None:
+    """The value of one of Patroni's keys of a group ("leader", "sync", "config", ...); None if there is none.
 
     Raises NotYet if no member of etcd can tell.
     """
-    path = f"{NAMESPACE}/{topology.scope}/{name}"
+    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
+    path = f"{NAMESPACE}/{scope}/{name}"
     question = {"key": b64encode(path.encode()).decode()}
     addresses = {str(address): address for address in topology.dcs}
     answers = ask_each(addresses, lambda one: _post(addresses[one], "/v3/kv/range", question))

@@ -73,9 +73,9 @@ def files(paths: Iterable[Path]) -> Places:
 
 def have_logged(cluster: Cluster, decoy: str) -> int:
     """Have every member log a word; returns how many logs it should stand in."""
-    for name in cluster.members:
+    for name in cluster.everyone:
         log_in(cluster.of_member(name).as_user(decoy, ""))
-    return len(cluster.members)
+    return len(cluster.everyone)
 
 
 def have_as_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:

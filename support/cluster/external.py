@@ -127,8 +127,7 @@ def _members_known_to(patroni: PatroniApi, findings: _Findings) -> None:
     view = patroni.cluster()
     findings.scope = view.scope
     findings.members = tuple(
-        MemberAddress(one.name, Address(one.host, one.port), _rest_address(one.api_url), one.group)
-        for one in view.members
+        MemberAddress(one.name, Address(one.host, one.port), _rest_address(one.api_url)) for one in view.members
     )
 
 

@@ -27,7 +27,6 @@ class MemberView:
     port: int
     timeline: int | None
     lag: int | None
-    group: int
     tags: Mapping[str, Any]
     api_url: str = ""
 
@@ -100,7 +99,6 @@ def _member_view(member: Mapping[str, Any]) -> MemberView:
         port=int(member.get("port") or 0),
         timeline=member.get("timeline"),
         lag=lag if isinstance(lag, int) else None,
-        group=int(member.get("group") or 0),
         tags=member.get("tags") or {},
         api_url=str(member.get("api_url") or ""),
     )

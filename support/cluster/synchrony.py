@@ -37,7 +37,7 @@ def standbys_waited_for(cluster: Cluster) -> list[str]:
 
 def standbys_by_witness(cluster: Cluster) -> dict[str, frozenset[str]]:
     """Who can tell -> the members for which commits wait, by its word."""
-    synchronous = json.loads(etcd.key(cluster.topology, "sync") or "{}")
+    synchronous = json.loads(etcd.key(cluster.topology, "sync", cluster.group) or "{}")
     setting = str(sql.value(cluster.of_member(cluster.leader()), "SHOW synchronous_standby_names"))
     return {
         THE_DCS: frozenset(filter(None, (synchronous.get("sync_standby") or "").split(","))),

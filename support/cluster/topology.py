@@ -88,6 +88,11 @@ class Topology:
     def embedded(self) -> bool:
         return self.stand is not None
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The numbers of its Citus groups, the coordinator's 0 first; (0,) where nothing is sharded."""
+        return tuple(sorted({0, *(member.group for member in self.members)}))
+
     def save(self, path: Path) -> None:
         """Write it as JSON that only its owner can read: it holds passwords."""
         path.touch(mode=0o600)

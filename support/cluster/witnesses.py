@@ -79,7 +79,7 @@ def _write_endpoint(cluster: Cluster, taken: Testimony) -> None:
 
 
 def _leader_key(cluster: Cluster, taken: Testimony) -> None:
-    holder = etcd.key(cluster.topology, "leader")
+    holder = etcd.key(cluster.topology, "leader", cluster.group)
     taken.hear("the leader key in the DCS", {"": {holder} if holder else set()})
 
 

@@ -32,7 +32,7 @@ _SELECT = "SELECT key, value FROM memory_entries WHERE namespace = %s AND key = 
 _UPSERT = """
     INSERT INTO memory_entries AS entry (namespace, key, value) VALUES (%s, %s, %s)
     ON CONFLICT (namespace, key)
-    DO UPDATE SET value = excluded.value, version = entry.version + 1, updated_at = now()
+    DO UPDATE SET value = excluded.value, version = entry.version + 1, updated_at = excluded.updated_at
 """
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import requests
 
 from support import sql
+from support.cluster import nodes
 from support.cluster.cluster import Cluster
 from support.cluster.embedded import readiness
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
@@ -68,17 +69,22 @@ class _Boot:
         """Start everything as early as it can be of use, and wait until all of it works."""
         self._start(Role.ETCD)
         # Patroni sleeps for 5 s when it finds no etcd.
-        self._await("etcd has a quorum", Role.ETCD, readiness.require_quorum)
+        self._await("etcd has a quorum", Role.ETCD, partial(readiness.require_quorum, self._cluster))
         self._start(Role.MEMBER, Role.REDIS, Role.HAPROXY)
-        leader = self._await("a member leads", Role.MEMBER, Cluster.leader)
-        self._tell(f"{leader} leads")
-        self._hurry(leader)  # it makes the slots that the replicas need
+        leaders = {group: self._await_leader(group) for group in self._cluster.groups}
+        leader = leaders[self._cluster]
+        if self._plan.layout.workers:
+            self._await(
+                "the coordinator knows every worker", Role.MEMBER, partial(nodes.require_all, self._cluster, leader)
+            )
+            self._tell("the coordinator knows every worker")
         prepare(self._cluster, leader)
         self._tell("the schema is in place")
-        self._await_replicas(leader)
-        self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, leader=leader))
+        for group, leads in leaders.items():
+            self._await_replicas(group, leads)
+        self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, self._cluster, leader))
         self._tell("haproxy routes")
-        self._await("Redis answers", Role.REDIS, readiness.require_cache)
+        self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
         self._tell("redis answers")
 
     def _start(self, *roles: Role) -> None:
@@ -88,14 +94,22 @@ class _Boot:
                 process.start()
                 self._started.append(host)
 
-    def _await_replicas(self, leader: str) -> None:
-        replicas = [name for name in self._cluster.members if name != leader]
+    def _await_leader(self, group: Cluster) -> str:
+        leader = self._await(f"a member of group {group.group} leads", Role.MEMBER, group.leader)
+        self._tell(f"{leader} leads")
+        self._hurry(leader)  # it makes the slots that the replicas need
+        return leader
+
+    def _await_replicas(self, group: Cluster, leader: str) -> None:
+        replicas = [name for name in group.members if name != leader]
         for replica in replicas:
-            self._await(f"{replica} streams", Role.MEMBER, partial(readiness.require_streaming, replica=replica))
+            streams = partial(readiness.require_streaming, group, replica)
+            self._await(f"{replica} streams", Role.MEMBER, streams)
             self._tell(f"{replica} streams")
         if self._plan.layout.synchronous and replicas:
             self._hurry(leader)  # it chooses the standby
-            standby = self._await("commits wait for a replica", Role.MEMBER, readiness.require_synchronous_standby)
+            chosen = partial(readiness.require_synchronous_standby, group)
+            standby = self._await("commits wait for a replica", Role.MEMBER, chosen)
             self._tell(f"commits wait for {standby}")
 
     def _hurry(self, leader: str) -> None:
@@ -104,10 +118,10 @@ class _Boot:
         unchanged = {"loop_wait": LOOP_WAIT}
         requests.patch(f"http://{api}/config", json=unchanged, auth=(login.user, login.password), timeout=REST)
 
-    def _await(self, subject: str, role: Role, probe: Callable[[Cluster], T]) -> T:
+    def _await(self, subject: str, role: Role, probe: Callable[[], T]) -> T:
         def alive() -> T:
             self._require_alive()
-            return probe(self._cluster)
+            return probe()
 
         within = round(max(0.0, self._deadline - time.monotonic()), 1)
         try:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from string import ascii_lowercase
 
 from support.errors import UsageError
 
 HAPROXY, REDIS = 2, 3
 FIRST_ETCD, MOST_ETCD = 11, 9
 FIRST_MEMBER, MOST_MEMBERS = 21, 9  # of group 0; each further group takes the next ten numbers
+MOST_WORKERS = 20
 
 
 class Role(StrEnum):
@@ -34,7 +36,11 @@ class Layout:
     """How large a cluster is wanted, and how it replicates. Raises UsageError for a size that cannot be."""
 
     members: int = 3
-    """Patroni + PostgreSQL pairs."""
+    """Patroni + PostgreSQL pairs that clients reach; with workers, the coordinator's group."""
+    workers: int = 0
+    """Citus worker groups; without one nothing is sharded."""
+    worker_members: int = 2
+    """Patroni + PostgreSQL pairs of each worker group."""
     etcd: int = 3
     synchronous: bool = True
     """A commit waits for a standby, as long as there is one."""
@@ -42,17 +48,37 @@ class Layout:
     """Patroni's name of the cluster."""
 
     def __post_init__(self) -> None:
-        for what, count, most in (("members", self.members, MOST_MEMBERS), ("etcd nodes", self.etcd, MOST_ETCD)):
-            if not 1 <= count <= most:
-                raise UsageError(f"an embedded cluster can have 1 to {most} {what}, not {count}")
+        for what, count, least, most in (
+            ("members", self.members, 1, MOST_MEMBERS),
+            ("etcd nodes", self.etcd, 1, MOST_ETCD),
+            ("worker groups", self.workers, 0, MOST_WORKERS),
+            ("members in a worker group", self.worker_members, 1, MOST_MEMBERS),
+        ):
+            if not least <= count <= most:
+                raise UsageError(f"an embedded cluster can have {least} to {most} {what}, not {count}")
 
     def hosts(self, role: Role | None = None) -> tuple[PlannedHost, ...]:
         """Every host, or those of one role, in the order in which they are started."""
         return tuple(host for host in self._all() if role in (None, host.role))
 
+    @property
+    def groups(self) -> range:
+        """The numbers of its groups: 0, and one for each group of workers."""
+        return range(self.workers + 1)
+
+    def members_of(self, group: int) -> tuple[PlannedHost, ...]:
+        """The members of one group: pg1, pg2, ... of the first, worker1a, worker1b, ... of a group of workers."""
+        names = (
+            [f"worker{group}{ascii_lowercase[n]}" for n in range(self.worker_members)]
+            if group
+            else [f"pg{n + 1}" for n in range(self.members)]
+        )
+        first = FIRST_MEMBER + 10 * group
+        return tuple(PlannedHost(name, first + n, Role.MEMBER, group) for n, name in enumerate(names))
+
     def _all(self) -> tuple[PlannedHost, ...]:
         etcd = (PlannedHost(f"etcd{n + 1}", FIRST_ETCD + n, Role.ETCD) for n in range(self.etcd))
-        members = (PlannedHost(f"pg{n + 1}", FIRST_MEMBER + n, Role.MEMBER) for n in range(self.members))
+        members = (host for group in self.groups for host in self.members_of(group))
         haproxy = PlannedHost("haproxy", HAPROXY, Role.HAPROXY)
         redis = PlannedHost("redis", REDIS, Role.REDIS)
         return (*etcd, *members, haproxy, redis)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from support.cluster.embedded.layout import PlannedHost, Role
-from support.cluster.embedded.plan import ETCD_CLIENTS, PATRONI_API, POSTGRES, Plan
+from support.cluster.embedded.plan import DATABASE, ETCD_CLIENTS, PATRONI_API, POSTGRES, Plan
 from support.cluster.topology import Login
 
 TTL, LOOP_WAIT, RETRY_TIMEOUT = 20, 1, 5
@@ -59,9 +59,26 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+SHARDING: dict[str, Any] = {
+    "citus.shard_count": 32,
+    "citus.node_conninfo": "sslmode=prefer",  # the default insists on TLS, which not every build has
+    "citus.propagate_set_commands": "local",  # SET LOCAL holds for the tasks on the workers too
+    # A node that is down is told after seconds, and what a transaction left in doubt there is soon resolved.
+    "citus.node_connection_timeout": "5s",
+    "citus.recover_2pc_interval": "5s",
+    # What a move leaves behind is removed by the job that looks for it this often.
+    "citus.defer_shard_delete_interval": "1s",
+    "citus.background_task_queue_interval": "1s",
+    "max_worker_processes": 16,  # moves and their logical replication need some of them
+}
+"""PostgreSQL's parameters, where there are groups of workers."""
+
+
 def configuration(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
     """The whole file of one member that lives in `directory`."""
+    sharding = {"citus": {"database": DATABASE, "group": host.group}} if plan.layout.workers else {}
     return {
+        **sharding,
         "scope": plan.layout.scope,
         "name": host.name,
         "log": {"level": "INFO", "format": "%(asctime)s patroni %(levelname)s: %(message)s"},
@@ -93,7 +110,7 @@ def _shared(plan: Plan) -> dict[str, Any]:
             "remove_data_directory_on_rewind_failure": True,
             "remove_data_directory_on_diverged_timelines": True,
             "use_slots": True,
-            "parameters": PARAMETERS,
+            "parameters": PARAMETERS | (SHARDING if plan.layout.workers else {}),
             "pg_hba": list(HOST_ACCESS),
         },
     }

@@ -91,7 +91,7 @@ class Plan:
             statistics=StatisticsPage(page, logins.statistics),
             redis=RedisAddress(self.address("redis", REDIS), logins.redis),
             further_secrets=tuple(one.password for one in (logins.replication, logins.rewind)),
-            lacks=lacks(self.layout, kind),
+            lacks=lacks(self.layout, kind, self.programs.citus_missing),
             stand=stand,
         )
 
@@ -100,9 +100,14 @@ class Plan:
         return MemberAddress(host.name, postgres, rest, host.group)
 
 
-def lacks(layout: Layout, kind: str) -> dict[str, str]:
-    """What such a cluster has not on a stand of that kind, by capability, each with the reason."""
-    found = {"citus": "the embedded cluster is not sharded"}
+def lacks(layout: Layout, kind: str, citus_missing: str) -> dict[str, str]:
+    """What such a cluster has not on a stand of that kind, by capability, each with the reason.
+
+    `citus_missing` says why its PostgreSQL has no Citus; it is empty where it has.
+    """
+    found = {}
+    if not layout.workers:
+        found["citus"] = citus_missing or "the embedded cluster has no worker groups (--workers)"
     if layout.members == 1:
         found["replicas"] = "the embedded cluster has a single member (--members)"
     if kind == LOOPBACK:

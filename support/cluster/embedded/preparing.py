@@ -6,7 +6,7 @@ from psycopg2 import sql as compose
 from psycopg2.extensions import encrypt_password
 
 from support import sql
-from support.application import schema
+from support.application import schema, sharding
 from support.application.vectors import PGVECTOR, dialect_of
 from support.cluster.cluster import Cluster
 
@@ -14,7 +14,9 @@ from support.cluster.cluster import Cluster
 def prepare(cluster: Cluster, leader: str) -> None:
     """Make the application's role, database and schema, through the leader."""
     administration = cluster.administration_of(leader)
-    with sql.session(replace(administration, database="postgres")) as session, session.cursor() as cursor:
+    sharded = len(cluster.topology.groups) > 1
+    maintenance = administration if sharded else replace(administration, database="postgres")
+    with sql.session(maintenance) as session, session.cursor() as cursor:
         application, database = cluster.topology.application, cluster.topology.database
         # The password is hashed here: as plain text it might be logged there.
         hashed = encrypt_password(application.password, application.user, session, "scram-sha-256")
@@ -24,7 +26,13 @@ def prepare(cluster: Cluster, leader: str) -> None:
                 role, compose.Literal(hashed)
             )
         )
-        cursor.execute(compose.SQL("CREATE DATABASE {} OWNER {}").format(compose.Identifier(database), role))
+        # Where it is sharded, Patroni made the database, on every group.
+        makes = "ALTER DATABASE {} OWNER TO {}" if sharded else "CREATE DATABASE {} OWNER {}"
+        cursor.execute(compose.SQL(makes).format(compose.Identifier(database), role))
     sql.execute(administration, f"CREATE EXTENSION {PGVECTOR.extension}")
     application_here = cluster.of_member(leader)
-    schema.create(application_here, dialect_of(application_here))
+    dialect = dialect_of(application_here)
+    schema.create(application_here, dialect)
+    if sharded:
+        schema.create_local(application_here, dialect)
+        sharding.distribute(application_here)

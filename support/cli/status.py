@@ -17,21 +17,28 @@ WIDE = 140
 
 def show(cluster: Kept) -> None:
     """What is going on in a cluster; to be called inside its stand."""
-    try:
-        view = Cluster(cluster.topology).view()
-    except NotYet as error:
-        out.print(f"{cluster.name}: {error}", style="red", markup=False)
-        view = ClusterView((), paused=False, scope="")
+    views = [_view(group) for group in Cluster(cluster.topology).groups]
+    members = {one.name: one for view in views for one in view.members}
     table = Table(box=None, pad_edge=False)
     for heading in ("host", "address", "programs", "role", "state", "timeline", "lag", "memory"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "memory" else "left")
     hosts = cluster.stand.hosts.values()
     memory = {host.name: used_on(host) for host in hosts}
     for host in hosts:
-        member = next((one for one in view.members if one.name == host.name), None)
-        table.add_row(host.name, host.address, _programs(host), *_role(member), _megabytes(memory[host.name]))
+        role = _role(members.get(host.name))
+        table.add_row(host.name, host.address, _programs(host), *role, _megabytes(memory[host.name]))
     out.print(table, width=None if out.is_terminal else WIDE)
-    out.print(f"{_megabytes(sum(memory.values()))} in all{'; failover is paused' if view.paused else ''}")
+    out.print(
+        f"{_megabytes(sum(memory.values()))} in all{'; failover is paused' if any(view.paused for view in views) else ''}"
+    )
+
+
+def _view(group: Cluster) -> ClusterView:
+    try:
+        return group.view()
+    except NotYet as error:
+        out.print(f"group {group.group}: {error}", style="red", markup=False)
+        return ClusterView((), paused=False, scope="")
 
 
 def _programs(host: Host) -> str:

@@ -28,9 +28,8 @@ def show(cluster: Kept) -> None:
         role = _role(members.get(host.name))
         table.add_row(host.name, host.address, _programs(host), *role, _megabytes(memory[host.name]))
     out.print(table, width=None if out.is_terminal else WIDE)
-    out.print(
-        f"{_megabytes(sum(memory.values()))} in all{'; failover is paused' if any(view.paused for view in views) else ''}"
-    )
+    paused = "; failover is paused" if any(view.paused for view in views) else ""
+    out.print(f"{_megabytes(sum(memory.values()))} in all{paused}")
 
 
 def _view(group: Cluster) -> ClusterView:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
-from support.errors import NothingProved
+from support.errors import NotAvailable, NothingProved
 from support.hosts import Host
 
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
@@ -44,6 +44,13 @@ def leader_of_dcs(cluster: Cluster) -> Host:
 def proxy_host(cluster: Cluster) -> Host:
     """The host of the proxy through which clients reach the members."""
     return cluster.stand.hosts[_hosts_at(cluster, [cluster.topology.write.host])[0]]
+
+
+def cache_host(cluster: Cluster) -> Host:
+    """The host of the cache."""
+    if cluster.topology.redis is None:
+        raise NotAvailable("the target has no Redis (REDIS_HOST)")
+    return cluster.stand.hosts[_hosts_at(cluster, [cluster.topology.redis.address.host])[0]]
 
 
 def _hosts_at(cluster: Cluster, addresses: Collection[str]) -> list[str]:

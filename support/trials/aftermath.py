@@ -41,7 +41,7 @@ def require_other_leader(world: World, limit: float) -> None:
     """Another member than the struck one leads within `limit` seconds of the fault."""
     ordeal = ordeal_of(world)
     ordeal.leaders.append(await_other_leader(world.cluster, ordeal.struck, _left(ordeal, limit)))
-    _require_within(world, "another member led after", time.monotonic() - ordeal.injury.begun, limit)
+    require_within(world, "another member led after", time.monotonic() - ordeal.injury.begun, limit)
 
 
 def strike_until_replaced(world: World, fault: Fault, struck: str) -> None:
@@ -54,7 +54,7 @@ def strike_until_replaced(world: World, fault: Fault, struck: str) -> None:
 def require_rejoined(world: World, limit: float) -> None:
     """The struck member streams as a replica within `limit` seconds from now."""
     took = await_streaming(world.cluster, ordeal_of(world).struck, limit)
-    _require_within(world, "the struck member streamed after", took, limit)
+    require_within(world, "the struck member streamed after", took, limit)
 
 
 def require_all_streaming(world: World, limit: float) -> None:
@@ -62,14 +62,14 @@ def require_all_streaming(world: World, limit: float) -> None:
     begun = time.monotonic()
     for name in world.cluster.followers():
         await_streaming(world.cluster, name, round(begun + limit - time.monotonic(), 1))
-    _require_within(world, "every replica streamed after", time.monotonic() - begun, limit)
+    require_within(world, "every replica streamed after", time.monotonic() - begun, limit)
 
 
 def require_standby_replaced(world: World, limit: float) -> None:
     """Commits wait for another standby than the struck one within `limit` seconds of the fault."""
     ordeal = ordeal_of(world)
     await_replaced(world.cluster, ordeal.struck, _left(ordeal, limit))
-    _require_within(world, "commits waited for another standby after", time.monotonic() - ordeal.injury.begun, limit)
+    require_within(world, "commits waited for another standby after", time.monotonic() - ordeal.injury.begun, limit)
 
 
 def require_interruption_under(world: World, limit: float) -> None:
@@ -125,7 +125,7 @@ def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> 
     ordeal = ordeal_of(world)
     knocking.stop()
     awake = last_accepted(ordeal.watch.samples, ordeal.struck, ordeal.healing_since)
-    _require_within(world, "the thawed member would have taken writes for", awake, WAKING)
+    require_within(world, "the thawed member would have taken writes for", awake, WAKING)
     read_back(world.cluster.write, namespace, knocking.history)
     for finding in (
         took_no_write(knocking.history, APPEND, ordeal.healing_since),
@@ -135,12 +135,12 @@ def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> 
         finding.require()
 
 
-def _left(ordeal: Ordeal, limit: float) -> float:
-    """What is left of a time that began with the fault, in tenths of seconds."""
-    return round(ordeal.injury.begun + limit - time.monotonic(), 1)
-
-
-def _require_within(world: World, name: str, seconds: float, limit: float) -> None:
+def require_within(world: World, name: str, seconds: float, limit: float) -> None:
     """Keep a figure and hold it against its limit: a wait may end well and yet too late, in its last look."""
     world.measure(name, seconds, "s", limit)
     Finding(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()
+
+
+def _left(ordeal: Ordeal, limit: float) -> float:
+    """What is left of a time that began with the fault, in tenths of seconds."""
+    return round(ordeal.injury.begun + limit - time.monotonic(), 1)

@@ -1,0 +1,40 @@
+@patroni @haproxy @members @schema @hosts @destructive @slow @critical
+Feature: The endpoints lead nobody astray when a member fails
+  An application knows the endpoints and no members, so it cannot see that the replica which answers it is minutes
+  behind, or that the leader at the other end of its session is gone. The proxy has to see that for it: reads go to
+  replicas that keep up, and a session that leads nowhere is ended, for a pool gives back only what it knows to be dead.
+
+  @id.RW-03 @replicas
+  Scenario: A replica that is too far behind serves no reads until it has caught up
+    Given a healthy cluster
+    When a replica falls further behind than is allowed
+    Then the struck member leaves the read endpoint within 10 seconds
+    And once the fault is healed, it is back in the read endpoint within 10 seconds
+
+  @id.RW-03 @partitions @replicas
+  Scenario: A replica that lost its stream serves no reads until it streams again
+    Given a healthy cluster
+    When a replica loses its stream
+    Then the struck member leaves the read endpoint within 15 seconds
+    And once the fault is healed, it is back in the read endpoint within 15 seconds
+
+  @id.HP-03
+  Scenario: Sessions on a leader whose host crashes are cut at once
+    Given a healthy cluster
+    And 20 idle sessions through the write endpoint
+    When the host of the leader crashes
+    Then each of these sessions is cut within 8 seconds
+
+  @id.HP-03
+  Scenario: Sessions on a leader that stands still are cut at once
+    Given a healthy cluster
+    And 20 idle sessions through the write endpoint
+    When the host of the leader freezes
+    Then each of these sessions is cut within 8 seconds
+
+  @id.HP-03
+  Scenario: Sessions on a leader that hands over are cut at once
+    Given a healthy cluster
+    And 20 idle sessions through the write endpoint
+    When the leader is asked to hand over to any replica
+    Then each of these sessions is cut within 8 seconds

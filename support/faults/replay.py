@@ -1,0 +1,58 @@
+"""A replica that receives everything and replays nothing: it serves what was true some time ago."""
+
+from contextlib import suppress
+
+import psutil
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.errors import NothingProved
+from support.faults.process import running
+from support.waiting import NotYet
+
+_MEGABYTE = 2**20
+_WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
+# Both positions by the replica's own word.
+_BEHIND = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
+
+
+class ReplayStuck:
+    """The process that replays stands still on a replica, and the leader has written so many bytes of WAL more.
+
+    pg_wal_replay_pause() would not do: Patroni resumes at once what it finds paused.
+    """
+
+    def __init__(self, cluster: Cluster, replica: str, behind: int) -> None:
+        self._cluster, self._replica, self._behind = cluster, replica, behind
+        self._stuck: list[psutil.Process] = []
+
+    def __str__(self) -> str:
+        return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
+
+    def inject(self) -> None:
+        self._stuck = [one for one in running(self._cluster.stand.hosts[self._replica]) if _replays(one)]
+        for process in self._stuck:
+            process.suspend()
+        with sql.session(self._cluster.of_member(self._cluster.leader())) as session:
+            for _ in range(self._behind // _MEGABYTE + 1):
+                sql.execute(session, _WRITE, [_MEGABYTE])
+
+    def require_bitten(self) -> None:
+        if not self._stuck:
+            raise NothingProved(f"no process replays on {self._replica}")
+        behind = int(sql.value(self._cluster.of_member(self._replica), _BEHIND))
+        if behind < self._behind:
+            raise NotYet(f"{self._replica} is {behind} bytes behind")
+
+    def cure(self) -> None:
+        for process in self._stuck:
+            with suppress(psutil.NoSuchProcess):  # a server that was started again has another one
+                process.resume()
+
+
+def _replays(process: psutil.Process) -> bool:
+    """It is PostgreSQL's startup process, by the title that it gives itself."""
+    with suppress(psutil.NoSuchProcess):
+        title = " ".join(process.cmdline())
+        return title.startswith("postgres:") and " startup" in title
+    return False

@@ -1,0 +1,107 @@
+"""Where the endpoints lead while something is wrong with a member: who leaves, who is back, whose sessions end."""
+
+import select
+import time
+from collections.abc import Callable
+
+import requests
+
+from support import sql
+from support.checkers.hangups import all_hung_up
+from support.cluster import landing
+from support.cluster.takeover import terms
+from support.errors import ConnectFailed, NothingProved
+from support.faults.network import Partition
+from support.faults.replay import ReplayStuck
+from support.timeouts import NOTICE
+from support.trials.aftermath import ordeal_of, require_within
+from support.waiting import NotYet, eventually
+from support.world import World
+
+_SILENT = (ConnectFailed, sql.Error, requests.RequestException)
+_LOGINS = 6
+"""So many logins in a row meet every replica of the read endpoint, for it serves them in turn."""
+
+
+def let_fall_behind(world: World, replica: str) -> None:
+    """The replica replays nothing until it is further behind than is allowed."""
+    allowed = terms(world.cluster).allowed_lag
+    ordeal_of(world).strike(ReplayStuck(world.cluster, replica, 2 * allowed), replica)
+
+
+def cut_stream(world: World, replica: str) -> None:
+    """Nothing gets from the replica to the leader, nor back; both reach everybody else."""
+    stand, leader = world.cluster.stand, world.cluster.leader()
+    ordeal_of(world).strike(Partition(stand, [replica], [leader]), replica)
+
+
+def require_out_of_reads(world: World, limit: float) -> None:
+    """New sessions on the read endpoint stop to land on the struck member within `limit` seconds of the fault."""
+    ordeal = ordeal_of(world)
+
+    def left() -> None:
+        if ordeal.struck in (there := _readers(world)):
+            raise NotYet(f"{_LOGINS} sessions landed on {' and '.join(sorted(there))}")
+
+    _await_within(world, left, "the struck member left the read endpoint", ordeal.injury.begun, limit)
+
+
+def require_back_in_reads(world: World, limit: float) -> None:
+    """The fault is healed, and new sessions on the read endpoint land on the struck member within `limit` seconds."""
+    ordeal = ordeal_of(world)
+    ordeal.nemesis.heal()
+
+    def back() -> None:
+        if ordeal.struck not in (there := _readers(world)):
+            raise NotYet(f"{_LOGINS} sessions landed on {' and '.join(sorted(there))}")
+
+    _await_within(world, back, "the struck member was back in the read endpoint", ordeal.healing_since, limit)
+
+
+def hold_sessions(world: World, count: int) -> None:
+    """Open so many sessions through the write endpoint, which nobody uses. Raises NothingProved unless all are on the
+    leader."""
+    for _ in range(count):
+        world.sessions.append(sql.connect(world.cluster.write, autocommit=True))
+    leader = landing.place(world.cluster.leader(), in_recovery=False)
+    if elsewhere := set(landing.places(world.cluster, world.sessions)) - {leader}:
+        raise NothingProved(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
+
+
+def require_hung_up(world: World, limit: float) -> None:
+    """Each session that was held is ended by the other side within `limit` seconds of the fault."""
+    begun = ordeal_of(world).injury.begun
+    ended = _ends(world.sessions, until=begun + limit + NOTICE)
+    if ended:
+        world.measure("the last session was cut after", max(ended) - begun, "s", limit)
+    all_hung_up(len(world.sessions), [when - begun for when in ended], limit).require()
+
+
+def _readers(world: World) -> set[str]:
+    """The members on which new sessions through the read endpoint land, all open at once."""
+    opened: list[sql.Session] = []
+    try:
+        for _ in range(_LOGINS):
+            opened.append(sql.connect(world.cluster.read, autocommit=True))
+        return {place.partition(",")[0] for place in landing.places(world.cluster, opened)}
+    finally:
+        for session in opened:
+            session.close()
+
+
+def _ends(sessions: list[sql.Session], until: float) -> list[float]:
+    """When each idle session was ended by the other side, as far as it was; seconds on the monotonic clock.
+
+    Nobody speaks on an idle session unless to end it: what can be read there is a farewell, or the end itself.
+    """
+    lines, ended = {session.fileno() for session in sessions}, list[float]()
+    while lines and (left := until - time.monotonic()) > 0:
+        said, _, _ = select.select(lines, [], [], left)
+        lines -= set(said)
+        ended += [time.monotonic()] * len(said)
+    return ended
+
+
+def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
+    eventually(probe, within=round(since + limit - time.monotonic(), 1), subject=subject, retry_on=_SILENT)
+    require_within(world, f"{subject} after", time.monotonic() - since, limit)

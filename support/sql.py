@@ -132,13 +132,14 @@ def execute(where: Endpoint | Session, statement: str, values: Values = None) ->
         return int(cursor.rowcount)
 
 
-_CONNECTION_LOST = {
+_ANSWER_LOST = {
     errorcodes.ADMIN_SHUTDOWN,
     errorcodes.CRASH_SHUTDOWN,
     errorcodes.CONNECTION_FAILURE,
     errorcodes.CONNECTION_EXCEPTION,
     errorcodes.CONNECTION_DOES_NOT_EXIST,
     errorcodes.TRANSACTION_RESOLUTION_UNKNOWN,
+    errorcodes.QUERY_CANCELED,  # it may have waited for a worker that has done its part
 }
 
 
@@ -146,12 +147,12 @@ def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
     """What an error means for a transaction that was under way.
 
     Before its commit was sent, any error means that the transaction certainly did not happen. Once the commit
-    (or an autocommitted statement) was sent, an error that the server reported means "fail"; a lost connection,
-    or a shutdown in its course, means "unknown": the answer was lost, not necessarily the write.
+    (or an autocommitted statement) was sent, an error that the server reported means "fail"; a lost connection, or
+    a shutdown or a timeout in its course, means "unknown": the answer was lost, not necessarily the write.
     """
     if isinstance(error, ConnectFailed) or not committing:
         return Outcome.FAIL
-    if isinstance(error, psycopg2.Error) and error.pgcode and error.pgcode not in _CONNECTION_LOST:
+    if isinstance(error, psycopg2.Error) and error.pgcode and error.pgcode not in _ANSWER_LOST:
         return Outcome.FAIL
     return Outcome.UNKNOWN
 

@@ -9,6 +9,7 @@ import random
 import shutil
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from support.errors import NotAvailable
 from support.hosts import brands, kernel, leavings
@@ -44,6 +45,10 @@ class LoopbackGround:
         """See Ground."""
         host = brands.host_of(self._brand(machine))
         return self.kill(lambda number: brands.host_of(number) == host)
+
+    def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
+        """See Ground."""
+        raise NotAvailable("a loopback stand has one disk for all its hosts; it takes a stand of namespaces")
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
         """See Ground."""

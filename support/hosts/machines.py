@@ -51,6 +51,12 @@ class Ground(Protocol):
     def power_off(self, machine: Machine) -> list[int]:
         """Kill all that is on it at once; returns what was still there. Called again until nothing is."""
 
+    def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
+        """Put a disk of its own, empty and no larger than that, at a directory of the host, until its next power-off.
+
+        Raises NotAvailable where hosts have no disks of their own.
+        """
+
     def kill(self, match: Callable[[int], bool]) -> list[int]:
         """Kill all whose brand matches at once; returns them. Called again until there are none."""
 

@@ -26,7 +26,7 @@ class Registry:
 
     def calls(self) -> Mapping[str, Callable[..., object]]:
         """What handles may ask for, by name."""
-        hosts = (self.hosts, self.add_host, self.powered, self.power_on, self.power_off, self.prefix)
+        hosts = (self.hosts, self.add_host, self.powered, self.power_on, self.power_off, self.prefix, self.give_disk)
         programs = (self.programs, self.add_program, self.start, self.pid, self.pids)
         signals = (self.terminate, self.kill, self.pause, self.resume)
         return {call.__name__: call for call in (*hosts, *programs, *signals)}
@@ -97,6 +97,13 @@ class Registry:
     def prefix(self, host: str) -> list[str]:
         """What to put before a command so that it runs there."""
         return self._ground.prefix(self._powered_machine(host))
+
+    def give_disk(self, host: str, place: str, megabytes: int) -> None:
+        """Put a disk of its own at a directory of the host, until its next power-off."""
+        try:
+            self._ground.give_disk(self._powered_machine(host), Path(place), megabytes)
+        except OSError as error:
+            raise ProcessFailed(f"{host} got no disk at {place}: {describe(error)}") from error
 
     def programs(self, host: str) -> list[str]:
         """The names of all programs declared there."""

@@ -79,6 +79,13 @@ class Host:
             said = " ".join(f"{failed.stderr}{failed.stdout}".split()) or "it said nothing"
             raise ProcessFailed(f"{command[0]} on {self.name} ended with {failed.returncode}: {said}") from failed
 
+    def give_disk(self, place: Path, megabytes: int) -> None:
+        """Put a disk of its own, empty and no larger than that, at a directory of the host, until its next power-off.
+
+        Only what runs on the host sees it. Raises NotAvailable on a loopback stand.
+        """
+        call(self.stand, "give_disk", host=self.name, place=str(place), megabytes=megabytes)
+
     def power_off(self) -> None:
         """Every process of the host is gone at once, as by a power cut; returns when none is left.
 

@@ -34,10 +34,10 @@ class Evidence:
         """Attach a table, as CSV with its headings in the first line; passwords are masked."""
         allure.attach(self._redactor.mask(text), name=name, attachment_type=allure.attachment_type.CSV)
 
-    def attach_lines(self, name: str, text: str) -> None:
-        """Attach JSON lines, packed: there can be megabytes of them; passwords are masked."""
+    def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
+        """Attach lines of JSON, packed: there can be megabytes of them; passwords are masked."""
         packed = gzip.compress(self._redactor.mask(text).encode())
-        allure.attach(packed, name=name, attachment_type="application/gzip", extension="jsonl.gz")
+        allure.attach(packed, name=name, attachment_type="application/gzip", extension=f"{extension}.gz")
 
     def attach_picture(self, name: str, png: bytes) -> None:
         allure.attach(png, name=name, attachment_type=allure.attachment_type.PNG)

@@ -12,6 +12,8 @@ from support.faults.nemesis import Injury
 from support.history import History, Operation, Outcome, WriterSample
 from support.reporting.evidence import Evidence
 from support.waiting import describe
+from support.workloads import elle
+from support.workloads.ledger import APPEND
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +48,8 @@ def attach(
         evidence.attach_picture("what happened", picture(title, samples, history, injuries))
         if history is not None:
             evidence.attach_lines("what clients did", history.lines)
+        if history is not None and history.of(action=APPEND):
+            evidence.attach_lines("the ledger for elle-cli --model set", elle.as_set(history), "json")
     except Exception as error:
         evidence.attach("what happened could not be drawn", f"{type(error).__name__}: {describe(error)}")
 

@@ -32,6 +32,7 @@ class Ordeal:
 
     def __init__(self, cluster: Cluster) -> None:
         """Wait until the cluster is well, and begin to watch. Raises NotInTime when it was not well to begin with."""
+        self.begun = time.monotonic()
         await_all(cluster, RECOVERY)
         self.cluster, self.nemesis = cluster, Nemesis()
         self.began_at = time.time()

@@ -22,6 +22,7 @@ from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
+from support.trials.spent import measure_time_spent
 from support.world import World
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
@@ -88,6 +89,7 @@ class Suite:
                 last.callback(schema.remove, world.cluster.write, world.namespaces)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
+                last.callback(measure_time_spent, world, world.ordeal)
                 last.callback(_picture, world, world.ordeal)
                 last.callback(world.ordeal.conclude)
             last.push(world.cleanup.pop_all())

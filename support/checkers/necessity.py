@@ -1,0 +1,23 @@
+"""How much of a scenario's time the cluster's own lock made necessary."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from support.history import WriterSample
+
+
+def takeovers(samples: Iterable[WriterSample]) -> list[float]:
+    """When another member than before was first seen to take writes, each time; seconds on the monotonic clock."""
+    writing = sorted((one for one in samples if one.writable), key=lambda one: one.ended)
+    return [after.ended for before, after in pairwise(writing) if after.member != before.member]
+
+
+def waited_for_lock(changes: Iterable[float], faults: Sequence[float], *, least: float, most: float) -> float:
+    """Seconds in which nobody could take over because the lock of the one before had not run out.
+
+    Each change of leaders is put down to the last fault that began before it. A lock that nobody gave back lasts
+    `least` seconds from the fault on, so that a change that came sooner did not wait for it; after `most` seconds it
+    is surely gone, so that what is beyond is nobody's necessity.
+    """
+    waits = [change - max(begun) for change in changes if (begun := [one for one in faults if one < change])]
+    return sum(min(wait, most) for wait in waits if wait >= least)

@@ -63,7 +63,7 @@ def step_answers_lost(context):
 def step_proxy_restarts(context):
     """All its sessions are gone at once."""
     proxy = proxy_host(context.world.cluster)
-    (process,) = proxy.processes.values()
+    process = proxy.processes["haproxy"]
     context.world.ordeal.strike(Restart(process), proxy.name)
 
 

@@ -89,5 +89,5 @@ OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
 
 
 def _server(cluster: Cluster) -> Process:
-    (process,) = cache_host(cluster).processes.values()
+    process = cache_host(cluster).processes["redis"]
     return process

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
@@ -107,14 +107,18 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command to its end, with further environment variables; its exit status.
+def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> int:
+    """Run a command to its end, with further environment variables; its exit status. With `log` it prints there.
 
     Ctrl-C is passed on to it, and to all that it started, as one SIGINT; it is killed when it does not heed it in
     time. Raises KeyboardInterrupt once it is gone.
     """
     # A process group of its own: the terminal's Ctrl-C would reach it a second time.
-    child = subprocess.Popen(mortal(argv), stdin=subprocess.DEVNULL, process_group=0, env={**os.environ, **environment})
+    variables = {**os.environ, **environment}
+    with log.open("a") if log else nullcontext() as output:
+        child = subprocess.Popen(
+            mortal(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, env=variables
+        )
     try:
         return child.wait()
     except KeyboardInterrupt:

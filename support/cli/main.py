@@ -74,6 +74,37 @@ def run(
 
 
 @app.command()
+def prove(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="ID|SABOTAGE", help="Promises or sabotages; all unless said.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run every fast scenario each time: who else notices?")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show all sabotages, and break nothing.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Clusters side by side.")] = 1,
+    healthy_every: Annotated[int, typer.Option(min=1, help="Sabotages between two healthy runs.")] = 20,
+    target: Annotated[str | None, typer.Option(help="A cluster that is up, by name, to be broken.")] = None,
+    claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    members: Members = None,
+    workers: Workers = None,
+    worker_members: WorkerMembers = None,
+    etcd: Etcd = None,
+    stand: StandKind = None,
+    pg_bindir: Bindir = None,
+) -> None:
+    """Prove the suite itself: break the cluster on purpose, again and again, and see that the scenarios notice."""
+    from support.cli import clusters, prove, trusting
+    from support.settings import Settings
+
+    if listed:
+        trusting.catalogue()
+        return
+    settings = Settings.load(_embedded(members, workers, worker_members, etcd, stand, pg_bindir))
+    cluster = clusters.find(target) if target else None
+    order = prove.Order(tuple(words or ()), settings, cluster, every, jobs, healthy_every, claims)
+    raise typer.Exit(prove.carry_out(order, sys.argv[2:]))
+
+
+@app.command()
 def up(
     name: Annotated[str, typer.Option(help="How to call it.")] = "main",
     members: Members = None,

@@ -1,0 +1,228 @@
+"""`accept prove`: does the suite notice when a promise is broken? On one embedded cluster, or several side by side."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from support.cli import behaving, clusters, reaching
+from support.cli.behaving import Planned
+from support.cli.booting import Progress, boot_cluster
+from support.cli.clusters import Kept
+from support.cli.console import err, say
+from support.cli.places import FEATURES, STATE
+from support.cli.proving import Prover, destructive, ids_of
+from support.cli.trusting import conclude
+from support.cluster.cluster import Cluster
+from support.cluster.facts import facts_of
+from support.cluster.topology import Topology
+from support.errors import UsageError
+from support.reporting.trust import Trust, note
+from support.run import new_id
+from support.sabotages import catalogue
+from support.sabotages.sabotage import Sabotage
+from support.settings import Settings
+
+TRUST = STATE / "trust.jsonl"
+"""What the last `accept prove` found."""
+LOG = STATE / "prove.log"
+"""What its runs of behave printed."""
+CHEAP, DEAR = 8.0, 75.0
+"""Seconds that a sabotage is thought to take before any was seen: with fast scenarios, with destructive ones."""
+DEAR_COUNTS = 3
+"""So many times a sabotage with destructive scenarios brings the next healthy run nearer than another."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for."""
+
+    words: tuple[str, ...]
+    settings: Settings
+    cluster: Kept | None = None
+    wide: bool = False
+    jobs: int = 1
+    healthy_every: int = 20
+    """So many sabotages, and there is a healthy run."""
+    claims: Path | None = None
+    """The folder in which several processes claim their sabotages; None in the process that the user started."""
+
+
+def carry_out(order: Order, arguments: Sequence[str]) -> int:
+    """Prove what was asked for; the exit status. `arguments` are the command line, for processes of ours."""
+    if order.cluster is not None:
+        reaching.go_inside(order.cluster, ["prove", *arguments])
+    scenarios = behaving.plan([str(FEATURES)]).scenarios
+    chosen = catalogue.chosen(order.words, {id for one in scenarios for id in ids_of(one)})
+    clusters.sweep()
+    if order.claims is not None:
+        return _share(order, chosen, scenarios)
+    begun = time.monotonic()
+    TRUST.unlink(missing_ok=True)
+    LOG.unlink(missing_ok=True)
+    claims = (STATE / f"claims-{new_id()}").absolute()
+    order = replace(order, claims=claims)
+    with ExitStack() as cleanup:
+        cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
+        try:
+            if order.jobs == 1:
+                _share(order, chosen, scenarios)
+            else:
+                _side_by_side(order, arguments)
+        except KeyboardInterrupt:
+            say("stopped; this is what was found so far:")
+            conclude(TRUST, time.monotonic() - begun)
+            raise
+        return conclude(TRUST, time.monotonic() - begun)
+
+
+def _side_by_side(order: Order, arguments: Sequence[str]) -> None:
+    """Each process boots a cluster of its own, and takes the next sabotage that nobody has claimed."""
+    assert order.claims is not None
+    program = [sys.executable, "-P", "-m", "support.cli", "prove", *arguments, "--claims", str(order.claims)]
+    shares = [subprocess.Popen(behaving.mortal(program), stdin=subprocess.DEVNULL) for _ in range(order.jobs)]
+    for share in shares:
+        share.wait()
+
+
+def _share(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned]) -> int:
+    """Prove, on one cluster, what nobody else has claimed."""
+    assert order.claims is not None
+    order.claims.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as cleanup, behaving.interruptible():
+        topology = _target(order, cleanup)
+        possible = sorted(
+            (one for one in chosen if not _lacking(one, topology)), key=lambda one: destructive(one, scenarios)
+        )
+        if _claim(order.claims, "the-plan"):
+            note(TRUST, "plan", _plan(order, chosen, possible, scenarios, topology))
+        _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
+    return 0
+
+
+def _target(order: Order, cleanup: ExitStack) -> Topology:
+    if order.cluster is not None:
+        return order.cluster.topology
+    if order.settings.external:
+        raise UsageError("accept prove breaks what it tests: it takes an embedded cluster, and no other")
+    assert order.claims is not None
+    place = order.claims / f"cluster-{os.getpid()}"
+    place.mkdir(mode=0o700)
+    cleanup.callback(shutil.rmtree, place, ignore_errors=True)
+    stand, topology = boot_cluster(order.settings, place, Progress())
+    cleanup.callback(stand.close)
+    return topology
+
+
+class _Share:
+    """The work of one process."""
+
+    def __init__(self, order: Order, prover: Prover, sabotages: Sequence[Sabotage]) -> None:
+        assert order.claims is not None
+        self._claims, self._every = order.claims, order.healthy_every
+        self._prover, self._sabotages = prover, sabotages
+        self._begun = time.monotonic()
+        wanted = {id for one in sabotages for id in one.ids}
+        self._fast = [
+            one
+            for one in prover.scenarios
+            if "destructive" not in one.tags and (not order.words or wanted & ids_of(one))
+        ]
+
+    def work(self) -> None:
+        """Sabotage after sabotage, with healthy runs before, between and after."""
+        self._healthy()
+        since = 0
+        for sabotage, number in self._claimed():
+            dear = destructive(sabotage, self._prover.scenarios)
+            self._tell(f"{number}/{len(self._sabotages)} {sabotage.name}: {sabotage.words}")
+            proof = self._prover.prove(sabotage)
+            note(TRUST, "proof", proof)
+            said = [
+                f"    {one.id}: {'noticed' if one.noticed else 'NOT NOTICED'}: {one.message}" for one in proof.heard
+            ]
+            for line in [*said, *([f"    FAILED: {proof.failed}"] if proof.failed else [])]:
+                err.print(line, markup=False, style="green" if proof.noticed else "red")
+            since += DEAR_COUNTS if dear else 1
+            if since >= self._every:
+                self._healthy()
+                since = 0
+        if since:
+            self._healthy()
+
+    def _claimed(self) -> Iterator[tuple[Sabotage, int]]:
+        for number, sabotage in enumerate(self._sabotages, 1):
+            if _claim(self._claims, sabotage.name):
+                yield sabotage, number
+
+    def _healthy(self) -> None:
+        if not self._fast:
+            return
+        self._tell(f"healthy: {len(self._fast)} scenarios")
+        run = self._prover.healthy(self._fast)
+        note(TRUST, "healthy", run)
+        for alarm in run.alarms:
+            err.print(f"    FALSE ALARM: {alarm}", markup=False, style="red")
+
+    def _tell(self, what: str) -> None:
+        left = sum(
+            DEAR if destructive(one, self._prover.scenarios) else CHEAP
+            for one in self._sabotages
+            if not (self._claims / one.name).exists()
+        )
+        elapsed = time.monotonic() - self._begun
+        say(f"{elapsed:6.0f} s, about {left / 60:.0f} min left  {what}")
+
+
+def _claim(claims: Path, name: str) -> bool:
+    """Whether it is ours: the first to make the folder has it."""
+    try:
+        (claims / name).mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _lacking(sabotage: Sabotage, topology: Topology) -> str:
+    return "; ".join(topology.lacks[one] for one in sorted(sabotage.needs) if one in topology.lacks)
+
+
+def _plan(
+    order: Order,
+    chosen: Sequence[Sabotage],
+    possible: Sequence[Sabotage],
+    scenarios: Sequence[Planned],
+    topology: Topology,
+) -> Trust:
+    passed_over = {one.name: why for one in chosen if (why := _lacking(one, topology))}
+    uncovered = {} if order.words else _uncovered(scenarios, possible, topology)
+    return Trust(
+        planned=tuple(one.name for one in possible),
+        passed_over=passed_over,
+        uncovered=uncovered,
+        facts=facts_of(Cluster(topology)),
+    )
+
+
+def _uncovered(scenarios: Sequence[Planned], possible: Sequence[Sabotage], topology: Topology) -> dict[str, str]:
+    """Promises that this target can keep and that no sabotage (of blockers: no two) would break."""
+    missing = {}
+    for scenario in scenarios:
+        if scenario.tags & topology.lacks.keys():
+            continue
+        for id in ids_of(scenario):
+            found = sum(id in one.ids for one in possible)
+            wanted = 2 if _is_blocker(scenario) else 1
+            if found < wanted:
+                missing[id] = f"{found} of {wanted} sabotages"
+    return dict(sorted(missing.items()))
+
+
+def _is_blocker(scenario: Planned) -> bool:
+    """A scenario's own severity goes before its feature's, and behave gives both."""
+    return "blocker" in scenario.tags and not scenario.tags & {"critical", "normal", "minor"}

@@ -1,0 +1,57 @@
+"""The end of `accept prove`: the trust matrix, as a table and as a page beside the report; the exit status."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.table import Table
+
+from support.cli.console import out
+from support.cli.places import REPORT
+from support.reporting.trust import Proof, Trust, note, read
+from support.reporting.trust_page import write_page
+from support.sabotages.catalogue import SABOTAGES
+
+
+def conclude(journal: Path, seconds: float) -> int:
+    """Show what was found, write the page, and say whether the suite can be trusted."""
+    trust = replace(read(journal), seconds=seconds)
+    note(journal, "plan", replace(trust, proofs=(), healthy=()))
+    show(trust)
+    out.print(f"trust matrix: {write_page(trust, REPORT)}", markup=False, soft_wrap=True)
+    out.print(trust.score, markup=False, style="green" if trust.proved else "red")
+    return 0 if trust.proved else 1
+
+
+def show(trust: Trust) -> None:
+    """The matrix for a terminal: a line a sabotage, and the promises that must notice it."""
+    table = Table("part", "sabotage", "noticed by", "not noticed by", "seconds", box=None)
+    for proof in trust.proofs:
+        table.add_row(proof.part, proof.sabotage, *_who(proof), f"{proof.seconds:.0f}")
+    out.print(table)
+    for proof in trust.proofs:
+        if proof.failed:
+            out.print(f"{proof.sabotage}: {proof.failed}", markup=False, style="red")
+        for one in proof.heard:
+            if not one.noticed:
+                out.print(f"{proof.sabotage}, {one.id}: {one.verdict}: {one.message}", markup=False, style="red")
+    for alarm in trust.alarms:
+        out.print(f"false alarm: {alarm}", markup=False, style="red")
+    for id, why in trust.uncovered.items():
+        out.print(f"not covered: {id}: {why}", markup=False, style="red")
+    for name in trust.missing:
+        out.print(f"not come to: {name}", markup=False, style="red")
+    for name, why in trust.passed_over.items():
+        out.print(f"passed over: {name}: {why}", markup=False, style="yellow")
+
+
+def _who(proof: Proof) -> tuple[str, str]:
+    noticed = [one.id for one in proof.heard if one.noticed] + [f"({id})" for id in proof.others]
+    return " ".join(noticed), f"[red]{' '.join(one.id for one in proof.heard if not one.noticed)}[/]"
+
+
+def catalogue() -> None:
+    """Every sabotage there is, what it breaks, and who must notice."""
+    table = Table("sabotage", "what it breaks", "noticed by", box=None)
+    for one in SABOTAGES.values():
+        table.add_row(one.name, one.words, " ".join(one.ids))
+    out.print(table)

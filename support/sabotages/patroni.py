@@ -1,0 +1,149 @@
+"""Sabotages of Patroni and of the DCS: who leads, who may, and how fast."""
+
+from support.cluster.cluster import Cluster
+from support.faults.configuration import Tagged, paused
+from support.faults.nemesis import Fault
+from support.faults.process import HostCrash
+from support.faults.targets import leader_of_dcs
+from support.sabotages.damages import Making, by_shared_configuration, combined
+from support.sabotages.programs import patroni_build
+from support.sabotages.sabotage import Sabotage, notices
+
+
+def replicas_tagged(**tags: object) -> Making:
+    """Every replica is tagged so, in its own configuration file."""
+
+    return lambda cluster: combined([Tagged(cluster, name, tags) for name in cluster.replicas()])
+
+
+def _dcs_member_lost(cluster: Cluster) -> Fault:
+    """One that does not lead, so that a scenario finds the leading one."""
+    leading = leader_of_dcs(cluster)
+    addresses = {address.host for address in cluster.topology.dcs}
+    others = [one for one in cluster.stand.hosts.values() if one.address in addresses and one != leading]
+    return HostCrash(others[0])
+
+
+SABOTAGES = (
+    Sabotage(
+        "failover-paused",
+        "nobody takes over from a leader that dies",
+        notices({"PH-05 take over": "Patroni is paused"}),
+        paused,
+    ),
+    Sabotage(
+        "nobody-may-lead",
+        "every replica is tagged never to lead",
+        notices(
+            {
+                "PH-05 take over": "may take over",
+                "FO-01": "another member than .* leads: not so after",
+                "FO-06 named replica": "refused|hand",
+                "FO-07 most WAL": "leads",
+            }
+        ),
+        replicas_tagged(nofailover=True),
+    ),
+    Sabotage(
+        "slow-to-notice",
+        "the leader's lock lasts for 90 seconds, and Patroni looks twice a minute",
+        notices(
+            {
+                "FO-01": "another member than .* leads: not so after",
+                "FO-08": "commits wait for another standby",
+            }
+        ),
+        by_shared_configuration({"ttl": 90, "loop_wait": 30}),
+    ),
+    Sabotage(
+        "asynchronous",
+        "commits wait for no standby",
+        notices({"FO-05": "acknowledged"}),
+        by_shared_configuration({"synchronous_mode": False}),
+    ),
+    Sabotage(
+        "strictly-synchronous",
+        "without a standby nothing is written",
+        notices({"GD-01 writes go on": "interrupted|acknowledged"}),
+        by_shared_configuration({"synchronous_mode_strict": True}),
+    ),
+    Sabotage(
+        "no-failsafe",
+        "a leader does not go on without the DCS",
+        notices({"SB-03 With failsafe": "leader|flap|interrupted"}),
+        by_shared_configuration({"failsafe_mode": False}),
+    ),
+    Sabotage(
+        "rewind-not-configured",
+        "a member that went its own way stays away",
+        notices({"PH-06 rewound": "use_pg_rewind"}),
+        by_shared_configuration({"postgresql": {"use_pg_rewind": False}}),
+    ),
+    Sabotage(
+        "rewind-impossible",
+        "a member that went its own way can be neither rewound nor rebuilt",
+        notices({"FO-03 wrote alone": "streams"}),
+        by_shared_configuration(
+            {
+                "postgresql": {
+                    "use_pg_rewind": False,
+                    "remove_data_directory_on_rewind_failure": False,
+                    "remove_data_directory_on_diverged_timelines": False,
+                }
+            }
+        ),
+    ),
+    Sabotage(
+        "dcs-member-lost",
+        "the DCS has no member to spare",
+        notices({"PH-05 DCS could lose": "could be lost", "SB-03 leading member": "lock|leader"}),
+        _dcs_member_lost,
+    ),
+    Sabotage(
+        "patroni-never-demotes",
+        "who has lost the leader's lock leads on",
+        notices(
+            {
+                "SB-01": "two members accepted writes",
+                "SB-02 from everyone": "stops|accept",
+            }
+        ),
+        patroni_build("never_demotes"),
+    ),
+    Sabotage(
+        "patroni-ignores-the-dcs",
+        "who cannot reach the DCS goes on as before",
+        notices(
+            {
+                "SB-01": "two members accepted writes",
+                "SB-02 DCS alone": "stops|accept",
+                "SB-03 Without failsafe": "stops|accept",
+            }
+        ),
+        patroni_build("ignores_the_dcs"),
+    ),
+    Sabotage(
+        "patroni-ignores-tags",
+        "a member that is tagged never to lead does",
+        notices({"FO-07 tagged never": "leads"}),
+        patroni_build("ignores_nofailover"),
+    ),
+    Sabotage(
+        "patroni-lets-the-worst-win",
+        "a member that lacks what another has received takes over",
+        notices({"FO-07 most WAL": "leads"}),
+        patroni_build("the_worst_wins"),
+    ),
+    Sabotage(
+        "patroni-keeps-its-standby",
+        "a standby that is gone is waited for, for ever",
+        notices({"FO-08": "commits wait for another standby"}),
+        patroni_build("keeps_its_standby"),
+    ),
+    Sabotage(
+        "patroni-copies-nothing",
+        "a member without data stays without",
+        notices({"FO-11": "streams"}),
+        patroni_build("copies_nothing"),
+    ),
+)

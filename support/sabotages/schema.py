@@ -1,0 +1,156 @@
+"""Sabotages of the application's schema and of the data below it."""
+
+from support.sabotages.damages import Making, by_sql
+from support.sabotages.sabotage import Sabotage, notices
+
+INDEX = "CREATE INDEX memory_entries_embedding ON memory_entries USING hnsw (embedding {opclass}) " + (
+    "WITH (m = 16, ef_construction = 64)"
+)
+COSINE, EUCLIDEAN = INDEX.format(opclass="vector_cosine_ops"), INDEX.format(opclass="vector_l2_ops")
+NO_INDEX = "DROP INDEX IF EXISTS memory_entries_embedding"
+
+
+def triggered(event: str, body: str) -> Making:
+    """A trigger of the entries' table, at events such as "BEFORE INSERT", that does so for each row."""
+    return by_sql(
+        f"CREATE FUNCTION public.sabotage() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ {body} $$;;"
+        f"CREATE TRIGGER sabotage {event} ON memory_entries FOR EACH ROW EXECUTE FUNCTION public.sabotage()",
+        "DROP FUNCTION IF EXISTS public.sabotage() CASCADE",
+        "SELECT count(*) = 1 FROM pg_trigger WHERE tgname = 'sabotage' AND tgenabled = 'O'",
+    )
+
+
+SABOTAGES = (
+    Sabotage(
+        "values-are-trimmed",
+        "a text loses the spaces at its ends",
+        notices({"DA-01": "value"}),
+        triggered("BEFORE INSERT", "BEGIN NEW.value := btrim(NEW.value, E' \\t\\n'); RETURN NEW; END"),
+    ),
+    Sabotage(
+        "embeddings-are-rounded",
+        "an embedding loses half of its precision",
+        notices({"DA-01 numbers of every size": "embedding", "DA-02": "embedding"}),
+        triggered("BEFORE INSERT", "BEGIN NEW.embedding := NEW.embedding::halfvec::vector; RETURN NEW; END"),
+    ),
+    Sabotage(
+        "some-inserts-vanish",
+        "one entry in ten is not stored, and nobody is told",
+        notices({"DA-02": "entry-", "TX-03 different keys": "lost|missing"}),
+        triggered("BEFORE INSERT", "BEGIN IF NEW.key LIKE '%7' THEN RETURN NULL; END IF; RETURN NEW; END"),
+    ),
+    Sabotage(
+        "all-inserts-vanish",
+        "what is committed is not there",
+        notices({"TX-02 every later session": "later sessions find", "HP-02": "marker"}),
+        triggered("BEFORE INSERT", "BEGIN RETURN NULL; END"),
+    ),
+    Sabotage(
+        "inserts-are-slow",
+        "storing an entry takes 12 ms more",
+        notices({"DA-02": "seconds until the load"}),
+        triggered("BEFORE INSERT", "BEGIN PERFORM pg_catalog.pg_sleep(0.012); RETURN NEW; END"),
+    ),
+    Sabotage(
+        "writers-exclude-one-another",
+        "who writes while another does is turned away",
+        notices({"TX-03 different keys": "another writes"}),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN IF NOT pg_try_advisory_xact_lock(4711) THEN RAISE EXCEPTION 'another writes'; END IF; "
+            "PERFORM pg_catalog.pg_sleep(0.005); RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "updates-are-lost",
+        "one update in ten changes nothing",
+        notices({"TX-03 counter": "counter|lost|increments"}),
+        triggered(
+            "BEFORE UPDATE", "BEGIN IF NEW.version % 10 = 7 AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END"
+        ),
+    ),
+    Sabotage(
+        "updates-spill-over",
+        "an update changes the entries of other namespaces under the same key",
+        notices({"DA-04 update": "value"}),
+        triggered(
+            "AFTER UPDATE",
+            "BEGIN IF pg_trigger_depth() = 1 THEN UPDATE memory_entries SET value = NEW.value "
+            "WHERE key = NEW.key AND namespace <> NEW.namespace; END IF; RETURN NULL; END",
+        ),
+    ),
+    Sabotage(
+        "deletes-spill-over",
+        "a delete removes the entries of other namespaces under the same key",
+        notices({"DA-04 delete": "value|missing|entry-"}),
+        triggered(
+            "AFTER DELETE",
+            "BEGIN DELETE FROM memory_entries WHERE key = OLD.key AND namespace <> OLD.namespace; RETURN NULL; END",
+        ),
+    ),
+    Sabotage(
+        "index-dropped",
+        "there is no index over the embeddings",
+        notices({"DA-03": "index", "PF-02": "index", "FO-10": "index"}),
+        by_sql(NO_INDEX, f"{NO_INDEX};;{COSINE}", "SELECT to_regclass('memory_entries_embedding') IS NULL"),
+    ),
+    Sabotage(
+        "index-of-another-metric",
+        "the index over the embeddings is for Euclidean distance",
+        notices({"DA-03": "index"}),
+        by_sql(
+            f"{NO_INDEX};;{EUCLIDEAN}",
+            f"{NO_INDEX};;{COSINE}",
+            "SELECT pg_get_indexdef('memory_entries_embedding'::regclass) LIKE '%vector_l2_ops%'",
+        ),
+    ),
+    Sabotage(
+        "any-dimension-is-taken",
+        "the column takes vectors of every dimension",
+        notices({"ER-01 is refused": "no error: it was stored"}),
+        by_sql(
+            f"{NO_INDEX};;ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector",
+            "DELETE FROM memory_entries WHERE vector_dims(embedding) <> 384;;"
+            f"ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector(384);;{NO_INDEX};;{COSINE}",
+            "SELECT atttypmod = -1 FROM pg_attribute "
+            "WHERE attrelid = 'memory_entries'::regclass AND attname = 'embedding'",
+        ),
+    ),
+    Sabotage(
+        "duplicates-are-taken",
+        "two entries may have the same key",
+        notices({"ER-02": "no error: it was stored", "GD-02 connection was cut": "applied"}),
+        by_sql(
+            "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey",
+            "DELETE FROM memory_entries;;ALTER TABLE memory_entries ADD PRIMARY KEY (namespace, key)",
+            "SELECT count(*) = 0 FROM pg_constraint WHERE conrelid = 'memory_entries'::regclass AND contype = 'p'",
+        ),
+    ),
+    Sabotage(
+        "last-writer-wins",
+        "a second entry under the same key takes the place of the first",
+        notices({"ER-02": "no error: it was stored"}),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN DELETE FROM memory_entries WHERE namespace = NEW.namespace AND key = NEW.key; RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "entries-are-unlogged",
+        "the entries are not in the WAL: no replica has them, no crash leaves them",
+        notices(
+            {
+                "RL-02": "not so after",
+                "TX-02 on every replica": "committed entry is on every replica",
+                "FO-02": "acknowledged writes lost",
+                "FO-10": "answer|before",
+                "FO-12": "acknowledged writes lost",
+            }
+        ),
+        by_sql(
+            "ALTER TABLE memory_entries SET UNLOGGED",
+            "ALTER TABLE memory_entries SET LOGGED",
+            "SELECT relpersistence = 'u' FROM pg_class WHERE oid = 'memory_entries'::regclass",
+        ),
+    ),
+)

@@ -1,0 +1,139 @@
+"""Sabotages of what keeps strangers out: logins, powers, secrets."""
+
+from collections.abc import Callable, Sequence
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.faults.targets import host_of, proxy_host
+from support.sabotages.damages import Damage, Making, by_shared_configuration, by_sql, signed
+from support.sabotages.sabotage import Sabotage, notices
+from support.waiting import NotYet
+
+_RULES = "SELECT bool_or(auth_method = '{}') FROM pg_hba_file_rules"
+_REPLICATION = "host replication replicator 0.0.0.0/0 scram-sha-256"
+_LEAKS_FOR = "600"
+
+
+def access(method: str) -> Making:
+    """Every member lets logins in by that method."""
+    rules = [f"host all all 0.0.0.0/0 {method}", _REPLICATION]
+    return signed(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _RULES.format(method))
+
+
+def _one_member_trusts(cluster: Cluster) -> Damage:
+    host = host_of(cluster, "a replica")
+    file, there = host.directory / "data" / "pg_hba.conf", cluster.administration_of(host.name)
+    before = file.read_text()
+
+    def write(contents: str) -> None:
+        file.write_text(contents)
+        sql.execute(there, "SELECT pg_reload_conf()")
+
+    def seen() -> None:
+        if sql.value(there, _RULES.format("trust")) is not True:
+            raise NotYet(f"{host.name} trusts nobody")
+
+    return Damage(
+        f"{host.name} trusts everybody",
+        lambda: write(f"host all all 0.0.0.0/0 trust\n{before}"),
+        seen,
+        lambda: write(before),
+    )
+
+
+def leaking(argv: Callable[[str], Sequence[str]], seen_in_log: bool) -> Making:
+    """A program on the proxy's host that knows the application's password, and does not keep it."""
+
+    def making(cluster: Cluster) -> Damage:
+        host, password = proxy_host(cluster), cluster.topology.application.password
+        log = host.directory / "leak.log"
+
+        def leak() -> None:
+            host.add("leak", argv(password), {"LEAK": password} if seen_in_log else None).start()
+
+        def seen() -> None:
+            if host.processes["leak"].pid is None or (seen_in_log and password not in log.read_text()):
+                raise NotYet("nothing leaks")
+
+        def stop() -> None:
+            if "leak" in host.processes:
+                host.add("leak", ["true"]).kill()
+            log.unlink(missing_ok=True)
+
+        return Damage("a password leaks", leak, seen, stop)
+
+    return making
+
+
+def power(grant: str, revoke: str, sign: str) -> Making:
+    """The application's role may do more than it should."""
+    return by_sql(grant, revoke, sign)
+
+
+_ATTRIBUTE = "SELECT {} FROM pg_roles WHERE rolname = '$app'"
+
+SABOTAGES = (
+    Sabotage(
+        "passwords-not-asked-for",
+        "every member lets everybody in",
+        notices(
+            {
+                "SE-01 Every endpoint": "",
+                "SE-01 Every member": "",
+                "SE-02 endpoint": "SCRAM",
+                "SE-02 Every member has": "SCRAM",
+            }
+        ),
+        access("trust"),
+    ),
+    Sabotage(
+        "one-member-trusts",
+        "one replica lets everybody in",
+        notices({"SE-01 Every member": "", "SE-02 Every member has": "SCRAM"}),
+        _one_member_trusts,
+    ),
+    Sabotage(
+        "passwords-in-the-clear",
+        "passwords cross the network as they are",
+        notices({"SE-02 Every endpoint has": "SCRAM"}),
+        access("password"),
+    ),
+    Sabotage(
+        "password-stored-as-md5",
+        "a role's password is stored as an MD5 hash",
+        notices({"SE-02 stored password": "MD5"}),
+        by_sql(
+            "SET password_encryption = 'md5';;CREATE ROLE careless LOGIN PASSWORD 'careless'",
+            "DROP ROLE IF EXISTS careless",
+            "SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'careless'",
+        ),
+    ),
+    Sabotage(
+        "application-is-superuser",
+        "the application's role may do everything",
+        notices({"SE-02 power": "superuser", "SE-02 is refused": ""}),
+        power("ALTER ROLE $app SUPERUSER", "ALTER ROLE $app NOSUPERUSER", _ATTRIBUTE.format("rolsuper")),
+    ),
+    Sabotage(
+        "application-reads-files",
+        "the application's role reads the server's files, by a role that it is a member of",
+        notices({"SE-02 power": "read files", "SE-02 is refused": ""}),
+        power(
+            "GRANT pg_read_server_files TO $app",
+            "REVOKE pg_read_server_files FROM $app",
+            "SELECT pg_has_role('$app', 'pg_read_server_files', 'MEMBER')",
+        ),
+    ),
+    Sabotage(
+        "password-in-a-log",
+        "a program writes the application's password into its log",
+        notices({"SE-05 logs": "the application's password"}),
+        leaking(lambda password: ["sh", "-c", f'echo "using $LEAK"; exec sleep {_LEAKS_FOR}'], True),
+    ),
+    Sabotage(
+        "password-among-arguments",
+        "a program is started with the application's password as an argument",
+        notices({"SE-05 arguments": "the application's password"}),
+        leaking(lambda password: ["sh", "-c", f"sleep {_LEAKS_FOR}; true", password], False),
+    ),
+)

@@ -17,6 +17,9 @@ _NODES = """
      WHERE noderole = 'primary'
      ORDER BY groupid
 """
+_HOME = """
+    SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribution_column('memory_entries', %s)
+"""
 _LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%'"
 _LEFT_TO_CLEAN = "SELECT object_name FROM pg_dist_cleanup WHERE object_type = 1"
 _INACTIVE = "SELECT shardid, groupid FROM pg_dist_placement WHERE shardstate <> 1"
@@ -40,6 +43,11 @@ def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:
         Node(group, Address(host, port), active, shards, metadata)
         for group, host, port, active, shards, metadata in sql.rows(where, _NODES)
     )
+
+
+def home(where: sql.Endpoint | sql.Session, namespace: str) -> int:
+    """The group of workers on which the entries of a namespace lie."""
+    return int(sql.value(where, _HOME, [namespace]))
 
 
 def require_all(cluster: Cluster, leader: str) -> None:

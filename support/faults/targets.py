@@ -1,5 +1,6 @@
 """Whom a fault hits: roles, resolved at the moment when it is injected."""
 
+import re
 from collections.abc import Collection
 
 from support.cluster import etcd
@@ -10,8 +11,16 @@ from support.hosts import Host
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 
 
+_OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
+
+
 def member_by_role(cluster: Cluster, role: str) -> str:
-    """The member that has the role now; a role is one of those below. Raises NothingProved when nobody has it."""
+    """The member that has the role now: one of those below, or "the leader of worker group 1" and the like.
+
+    Raises NothingProved when nobody has it, LookupError when there is no such role or group.
+    """
+    if of_workers := _OF_WORKERS.fullmatch(role):
+        cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
     view = cluster.view()
     having = {
         "the leader": [one.name for one in view.members if one.leads],

@@ -22,6 +22,15 @@ SINK, SINK_TABLE, SINK_PRIORITY = "sink", 77, 1000
 SHAPED, SHAPED_TABLE, SHAPED_PRIORITY = "shaped", 78, 3000
 BACK_PRIORITY = 2500  # (less the table's number) of what comes back from the shaper: on, unless that is cut
 LOCAL_PRIORITY = 5000  # of the rule "what is for us is for us", moved from 0 to make room for detours
+HOST_SETTINGS = {
+    "ip_unprivileged_port_start": 0,
+    # A peer that is gone without a word is given up after seconds, as on any host of a cluster that is to fail over:
+    # by default a server waits 2 minutes for an answer to a connect and 15 for one to what it has sent, and cannot be
+    # interrupted in it. Source: https://docs.kernel.org/networking/ip-sysctl.html
+    "tcp_syn_retries": 2,
+    "tcp_retries2": 5,
+}
+"""Of each host's own network."""
 SETTINGS = {
     "ip_forward": 1,
     "ip_early_demux": 0,  # what it has claimed for one of the suite's sockets cannot be led through the shaper
@@ -82,7 +91,8 @@ class Switch:
             kernel.link("set", index=cable, state="up")
             kernel.route("add", dst=f"{GATEWAY}/32", oif=cable, scope=LINK_SCOPE)
             kernel.route("add", dst="default", gateway=GATEWAY, oif=cable)
-        _set("ip_unprivileged_port_start", 0)
+        for setting, value in HOST_SETTINGS.items():
+            _set(setting, value)
 
     def connect(self, number: int) -> None:
         """Plug the cable in on this side: packets for the host go there from now on."""

@@ -40,7 +40,8 @@ def workload_of(world: World) -> Workload:
 def require_other_leader(world: World, limit: float) -> None:
     """Another member than the struck one leads within `limit` seconds of the fault."""
     ordeal = ordeal_of(world)
-    ordeal.leaders.append(await_other_leader(world.cluster, ordeal.struck, _left(ordeal, limit)))
+    group = world.cluster.group_with(ordeal.struck)
+    ordeal.leaders.append(await_other_leader(group, ordeal.struck, _left(ordeal, limit)))
     require_within(world, "another member led after", time.monotonic() - ordeal.injury.begun, limit)
 
 
@@ -53,7 +54,8 @@ def strike_until_replaced(world: World, fault: Fault, struck: str) -> None:
 
 def require_rejoined(world: World, limit: float) -> None:
     """The struck member streams as a replica within `limit` seconds from now."""
-    took = await_streaming(world.cluster, ordeal_of(world).struck, limit)
+    struck = ordeal_of(world).struck
+    took = await_streaming(world.cluster.group_with(struck), struck, limit)
     require_within(world, "the struck member streamed after", took, limit)
 
 
@@ -74,20 +76,30 @@ def require_standby_replaced(world: World, limit: float) -> None:
 
 def require_interruption_under(world: World, limit: float) -> None:
     """From the fault on, clients were never without an acknowledged write for `limit` seconds; they work again."""
-    workload, since = workload_of(world), ordeal_of(world).injury.begun
+    require_served(world, workload_of(world), limit)
+
+
+def require_served(world: World, workload: Workload, limit: float, who: str = "clients") -> None:
+    """The same for clients of one workload among several; `who` is how the figure calls them."""
+    since = ordeal_of(world).injury.begun
     workload.await_acknowledged(10, within=limit)
     gap = longest_gap(workload.history, APPEND, since)
     if gap is not None:
-        world.measure("clients were interrupted for", gap.seconds, "s", limit)
+        world.measure(f"{who} were interrupted for", gap.seconds, "s", limit)
     interrupted_for_less_than(limit, workload.history, APPEND, since).require()
 
 
 def require_ledger_whole(world: World) -> None:
     """No acknowledged entry of the ledger is lost, and each is there once; clients wrote before and after the fault."""
-    workload, fault = workload_of(world), ordeal_of(world).injury
-    history = close_ledger(workload, world.cluster.write, world.namespace, within=RECOVERY)
-    world.measure("acknowledged writes", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
-    world.measure("unknown writes", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
+    require_whole(world, workload_of(world), world.namespace)
+
+
+def require_whole(world: World, workload: Workload, namespace: str, where: str = "") -> None:
+    """The same for the ledger in one namespace among several; `where` is how the figures call it."""
+    fault = ordeal_of(world).injury
+    history = close_ledger(workload, world.cluster.write, namespace, within=RECOVERY)
+    world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
+    world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
     lost = no_acknowledged_write_lost(history, (fault.begun, fault.bitten))
     world.evidence.attach("ledger", lost.words)
     lost.require()

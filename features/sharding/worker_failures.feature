@@ -1,0 +1,38 @@
+@citus @schema @patroni @haproxy @members @hosts @destructive @slow
+Feature: The rest works on while a worker is replaced
+  Each group of workers holds a part of every table, and nobody else holds it. When its leader is lost, that part
+  waits for the failover; every other part must not, and no transfer between the parts may happen by half.
+
+  @id.DT-04 @critical
+  Scenario: While one worker group has no leader, what lies on the others is read and written
+    Given a healthy cluster
+    And 4 clients appending to a ledger on worker group 2
+    And 4 clients appending to a ledger on worker group 1
+    When the host of the leader of worker group 1 crashes
+    Then a write to worker group 1 is refused within 10 seconds, with an error that names its node
+    And what lies on worker group 2 is read within 2 seconds
+    And the clients of worker group 2 are interrupted for less than 2 seconds
+    And another member leads within 30 seconds
+    And the clients of worker group 1 are interrupted for less than 40 seconds
+    And no ledger lost an acknowledged write
+
+  @id.DT-05 @critical
+  Scenario: A switchover of a worker's leader loses nothing, and every node learns the new address
+    Given a healthy cluster
+    And 8 clients appending to a ledger on worker group 1
+    When the leader of worker group 1 is asked to hand over to any replica
+    Then every node knows the new leader of worker group 1 within 10 seconds
+    And the clients of worker group 1 are interrupted for less than 10 seconds
+    And no ledger lost an acknowledged write
+
+  @id.DT-06 @blocker
+  Scenario: Transfers between worker groups keep the total, whoever is killed meanwhile
+    Given a healthy cluster
+    And 8 clients transferring between accounts on different worker groups
+    When PostgreSQL alone is killed, one after the other, on
+      | who                           |
+      | the leader of worker group 1  |
+      | the leader of worker group 2  |
+      | the leader                    |
+      | the leader of worker group 1  |
+    Then within 30 seconds nothing is in doubt, and each transfer happened on both accounts or on neither

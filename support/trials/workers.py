@@ -1,0 +1,162 @@
+"""Groups of workers that lose their leader: who must not notice, who is told what, what must be whole at the end."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from support import sql
+from support.checkers.finding import Finding
+from support.checkers.transfers import all_or_nothing
+from support.cluster import markers, nodes
+from support.cluster.embedded.readiness import SILENT
+from support.errors import ConnectFailed, NothingProved
+from support.faults.process import PostgresKilled
+from support.faults.targets import host_of
+from support.timeouts import RECOVERY
+from support.trials.aftermath import ordeal_of, require_served, require_whole
+from support.waiting import describe, eventually
+from support.workloads import transfers
+from support.workloads.ledger import appends
+from support.workloads.runner import Workload
+from support.world import World
+
+_LEDGERS = "ledgers"
+_PATIENCE = 3.0
+"""Seconds that a client waits for an answer before it gives up and logs in anew."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger whose entries all lie on one group of workers."""
+
+    namespace: str
+    workload: Workload
+
+
+def namespace_on(world: World, group: int) -> str:
+    """A namespace of the scenario, whose entries lie on that group of workers. LookupError where there is no such."""
+    world.cluster.of_group(group)
+    with sql.session(world.cluster.write) as session:
+        for number in count():
+            namespace = f"{world.namespace}-on-{group}-{number}"
+            if namespace not in world.namespaces and nodes.home(session, namespace) == group:
+                world.further_namespaces.append(namespace)
+                return namespace
+    raise AssertionError("unreachable")
+
+
+def start_ledger(world: World, group: int, clients: int) -> None:
+    """Let clients append to a ledger on one group of workers until the scenario ends; a good many are acknowledged."""
+    namespace = namespace_on(world, group)
+    workload = Workload(world.cluster.write, appends(namespace), clients=clients, patience=_PATIENCE)
+    world.start(workload, acknowledged=300)
+    world.scene.setdefault(_LEDGERS, {})[group] = Ledger(namespace, workload)
+
+
+def require_ledger_served(world: World, group: int, limit: float) -> None:
+    """The clients of one group of workers were never without an acknowledged write for `limit` seconds."""
+    require_served(world, _ledger_on(world, group).workload, limit, f"clients of worker group {group}")
+
+
+def require_ledger_kept(world: World, group: int) -> None:
+    """What was acknowledged on one group of workers is there, and once."""
+    ledger = _ledger_on(world, group)
+    require_whole(world, ledger.workload, ledger.namespace, f" on worker group {group}")
+
+
+def require_readable(world: World, group: int, limit: float) -> None:
+    """What lies on one group of workers is read now, in a new session, in less than `limit` seconds."""
+    begun, namespace = time.monotonic(), _ledger_on(world, group).namespace
+    try:
+        found = sql.value(world.cluster.write, "SELECT count(*) FROM memory_entries WHERE namespace = %s", [namespace])
+    except (sql.Error, ConnectFailed) as error:
+        raise AssertionError(f"what lies on worker group {group} cannot be read: {describe(error)}") from error
+    took = time.monotonic() - begun
+    world.measure(f"reading {found} entries on worker group {group}", took, "s", limit)
+    Finding(found > 0 and took < limit, f"{found} entries were read in {took:.1f} s (allowed: {limit:g} s)").require()
+
+
+def require_refused(world: World, group: int, limit: float) -> None:
+    """A write to one group of workers fails in less than `limit` seconds; the error names the node.
+
+    Raises NothingProved when it is taken: then the group is not down.
+    """
+    (node,) = [one.address for one in nodes.known_to(world.cluster.write) if one.group == group]
+    begun, ledger = time.monotonic(), _ledger_on(world, group)
+    error = sql.error_of(partial(markers.write, world.cluster.write, ledger.namespace, "refused"))
+    took = time.monotonic() - begun
+    if error is None:
+        raise NothingProved(f"worker group {group} took a write while it should have been down")
+    said = " ".join(str(error).split())
+    world.evidence.attach("what the client was told", said)
+    world.measure(f"a write to worker group {group} was refused after", took, "s", limit)
+    told = node.host in said and str(node.port) in said
+    Finding(told and took < limit, f"after {took:.1f} s (allowed: {limit:g} s), naming {node}: {said}").require()
+
+
+def require_address_known(world: World, group: int, limit: float) -> None:
+    """Within `limit` seconds every node knows the leader of the group by its address, and takes it to be active."""
+    cluster, begun = world.cluster, time.monotonic()
+    leader = cluster.of_group(group).leader()
+    address = cluster.address_of(leader).postgres
+
+    def known() -> None:
+        for one in cluster.groups:
+            nodes_there = nodes.known_to(one.of_member(one.leader()))
+            found = [(node.address, node.active) for node in nodes_there if node.group == group]
+            Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
+
+    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=(*SILENT, sql.Error))
+    world.measure("every node knew the new leader after", time.monotonic() - begun, "s", limit)
+
+
+def start_transfers(world: World, clients: int) -> None:
+    """Let clients move amounts between accounts on different groups of workers until the scenario ends."""
+    groups = [group.group for group in world.cluster.groups if group.group]
+    if len(groups) < 2:
+        raise NothingProved("there is one group of workers: no transfer would leave it")
+    accounts = [namespace_on(world, group) for group in groups for _ in range(4)]
+    transfers.open_accounts(world.cluster.write, accounts)
+    workload = Workload(world.cluster.write, transfers.script(accounts), clients=clients, patience=_PATIENCE)
+    world.start(workload, acknowledged=100)
+    world.scene["accounts"] = accounts
+
+
+def kill_in_turn(world: World, roles: list[str]) -> None:
+    """Kill PostgreSQL alone on each of these roles, one after the other, each once clients get through again."""
+    if not roles or world.workload is None:
+        raise NothingProved("nobody works, or nobody was to be killed")
+    for role in roles:
+        host = host_of(world.cluster, role)
+        ordeal_of(world).strike(PostgresKilled(host), host.name)
+        world.workload.await_acknowledged(50, within=RECOVERY)
+
+
+def require_transfers_whole(world: World, limit: float) -> None:
+    """Within `limit` seconds of the last transfer nothing is in doubt; each happened on both accounts or on neither."""
+    assert world.workload is not None
+    world.workload.stop()
+    begun = time.monotonic()
+    leaders = [group.leader() for group in world.cluster.groups]
+    settled = partial(nodes.require_settled, world.cluster, leaders)
+    eventually(settled, within=limit, subject="nothing is in doubt", retry_on=(*SILENT, ConnectFailed, sql.Error))
+    world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
+    kept = transfers.read_accounts(world.cluster.write, world.scene["accounts"])
+    finding = all_or_nothing(world.workload.history, kept, transfers.OPENED_WITH)
+    world.evidence.attach("transfers", finding.words)
+    finding.require()
+
+
+def ledgers(world: World) -> dict[int, Ledger]:
+    """Group -> the scenario's ledger there. Raises NothingProved when there is none."""
+    found: dict[int, Ledger] = world.scene.get(_LEDGERS, {})
+    if not found:
+        raise NothingProved("no client writes to a ledger on a worker group")
+    return found
+
+
+def _ledger_on(world: World, group: int) -> Ledger:
+    if group not in ledgers(world):
+        raise NothingProved(f"no client writes to worker group {group}")
+    return ledgers(world)[group]

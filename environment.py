@@ -16,6 +16,7 @@ def before_all(context):
     """Open the run: its target, and the journal of what it proves."""
     context.suite = Suite.open(context.config.userdata)
     features = context._runner.features  # the only way to know what is selected before it runs
+    context.suite.shuffle(features)
     selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
     context.recorder = Recorder(
         context.suite.run.journal,

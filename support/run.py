@@ -25,6 +25,8 @@ class Run:
     seed: int
     required: frozenset[str] = field(default_factory=frozenset)
     """Capabilities that the user declared: where one is missing, the run fails."""
+    shuffled: bool = False
+    """The scenarios run in a random order, which the seed decides."""
 
     @property
     def namespace(self) -> str:
@@ -55,7 +57,7 @@ class Run:
 _ADAPTER = TypeAdapter(Run)
 
 
-def begin_run(seed: int | None = None, required: Iterable[str] = ()) -> Run:
+def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: bool = False) -> Run:
     """A new run with its own folder, which only its owner can read."""
     name = new_id()
     directory = (RUNS / name).absolute()
@@ -66,6 +68,7 @@ def begin_run(seed: int | None = None, required: Iterable[str] = ()) -> Run:
         results=directory / "results",
         seed=secrets.randbelow(10**6) if seed is None else seed,
         required=frozenset(required),
+        shuffled=shuffled,
     )
     run.save()
     return run

@@ -59,6 +59,15 @@ class Suite:
             enter_stand(topology, run)
         return cls(run, topology, settings)
 
+    def shuffle(self, features: list[Any]) -> None:
+        """Put behave's features and what is in each into a random order, where the run asks for that."""
+        if not self.run.shuffled:
+            return
+        chance = random.Random(self.run.seed)
+        chance.shuffle(features)
+        for feature in features:
+            chance.shuffle(feature.run_items)
+
     def missing_for(self, tags: Iterable[str]) -> str:
         """Why scenarios with these tags cannot run against this target; empty when they can."""
         missing = lacking(self._cluster_for(tags).topology, frozenset(tags))

@@ -48,6 +48,8 @@ def run(
     require: Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
     members: Members = None,
     workers: Workers = None,
     worker_members: WorkerMembers = None,
@@ -69,7 +71,7 @@ def run(
     settings = Settings.load(said)
     from support.cli import running  # takes half a second: wrong usage is told before
 
-    order = running.Order(selection, settings, said, cluster, frozenset(require or ()), seed, keep)
+    order = running.Order(selection, settings, said, cluster, frozenset(require or ()), seed, keep, repeat, shuffle)
     raise typer.Exit(running.carry_out(order))
 
 

@@ -14,15 +14,17 @@ from support.cli.running import FORMATTER
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.readiness import await_all
 from support.cluster.topology import Topology
+from support.errors import UsageError
 from support.faults.nemesis import Fault
 from support.reporting.journal import RunRecord, read
 from support.reporting.trust import HealthyRun, Heard, Proof
 from support.reporting.verdict import ScenarioResult, Verdict
 from support.run import begin_run
 from support.sabotages.catalogue import PART_OF
+from support.sabotages.damages import SILENCE
 from support.sabotages.sabotage import Notice, Sabotage
 from support.timeouts import RECOVERY
-from support.waiting import describe, eventually
+from support.waiting import NotYet, describe, eventually
 
 EFFECT_WITHIN = 30.0
 """Seconds for a sabotage to take effect."""
@@ -53,6 +55,7 @@ class Prover:
                 record = self._run(self._concerned(sabotage), sabotage)
             finally:
                 damage.cure()
+            _require_undone(damage)
         except Exception as error:
             failed.append(f"{type(error).__name__}: {describe(error)}")
         failed += self._not_well(cluster)
@@ -88,6 +91,8 @@ class Prover:
 
     def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
         """What behave's journal says of a run, as `accept run --target` makes one."""
+        if not scenarios:
+            raise UsageError("no scenario is concerned")  # behave would run all there are
         run = begin_run()
         try:
             self.topology.save(run.topology)
@@ -139,7 +144,21 @@ def ids_of(scenario: Planned) -> frozenset[str]:
 
 def _inject(damage: Fault) -> None:
     damage.inject()
-    eventually(damage.require_bitten, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=(OSError,))
+    eventually(damage.require_bitten, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
+
+
+def _require_undone(damage: Fault) -> None:
+    """Its sign is gone."""
+
+    def gone() -> None:
+        try:
+            damage.require_bitten()
+        except Exception:
+            return
+        raise NotYet("it is so still")
+
+    if not getattr(damage, "leaves_its_sign", False):
+        eventually(gone, within=EFFECT_WITHIN, subject=f"it is undone: {damage}")
 
 
 def _failing_ids(record: RunRecord) -> set[str]:

@@ -13,12 +13,14 @@ from typing import Any
 from support.cli import behaving, clusters, reaching, report
 from support.cli.booting import Progress, boot_cluster
 from support.cli.clusters import Kept
-from support.cli.console import say
+from support.cli.console import out, say
 from support.cli.suites import Selection
 from support.cluster.capabilities import CAPABILITIES, lacking
 from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
 from support.hosts import reentry_argv
+from support.reporting import steadiness
+from support.reporting.journal import read
 from support.run import Run, begin_run
 from support.settings import Settings
 
@@ -38,12 +40,17 @@ class Order:
     required: frozenset[str] = frozenset()
     seed: int | None = None
     keep: bool = False
+    repeat: int = 1
+    """So many runs, each on the same cluster, with the next seed."""
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):
             raise UsageError(f"--require {', '.join(unknown)}: there is only {', '.join(CAPABILITIES)}")
         if self.keep and (self.cluster or self.settings.external):
             raise UsageError("--keep is for a cluster that the run itself boots")
+        if self.keep and self.repeat > 1:
+            raise UsageError("--keep and --repeat do not go together")
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def carry_out(order: Order) -> int:
     planned = behaving.plan_selection(order.selection)
     clusters.sweep()
     report.make_ready()
-    run = begin_run(order.seed, order.required)
+    run = begin_run(order.seed, order.required, order.shuffled)
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
     with ExitStack() as cleanup, behaving.interruptible():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
@@ -70,7 +77,8 @@ def carry_out(order: Order) -> int:
         target = _target(order, place)
         cleanup.callback(target.end)
         _require(order.required, target.topology)
-        target.topology.save(run.topology)
+        if order.repeat > 1:
+            return _repeat(order, run, target)
         to_its_end = _run_scenarios(order, run, target)
         if order.keep and to_its_end:
             status = report.of_run(run, target.topology)
@@ -99,8 +107,25 @@ def _require(required: frozenset[str], topology: Topology) -> None:
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 
 
+def _repeat(order: Order, first: Run, target: Target) -> int:
+    """Run again and again, and see whether all runs agree; 1 when they do not."""
+    records, statuses = [], []
+    for number in range(order.repeat):
+        run = first if number == 0 else begin_run(first.seed + number, order.required, order.shuffled)
+        say(f"run {number + 1} of {order.repeat}, seed {run.seed}")
+        to_its_end = _run_scenarios(order, run, target)
+        statuses.append(report.of_run(run, target.topology))
+        records.append(read(run.journal))
+        shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
+        if not to_its_end:
+            break
+    steady = steadiness.show(records, out)
+    return max(statuses) if steady else max(1, *statuses)
+
+
 def _run_scenarios(order: Order, run: Run, target: Target) -> bool:
     """Run behave; whether to its end, and not to a Ctrl-C."""
+    target.topology.save(run.topology)
     formatter = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
     behave = [*behaving.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *order.selection.arguments]
     try:

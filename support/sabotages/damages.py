@@ -32,6 +32,8 @@ class Damage:
     do: Act
     seen: Act
     undo: Act
+    leaves_its_sign: bool = False
+    """Whether `seen` goes on to say so when it is undone: of what is not done to the cluster itself."""
 
     def __str__(self) -> str:
         return self.words
@@ -85,7 +87,15 @@ def _statements(cluster: Cluster, member: Callable[[], str], do: str, undo: str,
 
 def by_parameters(**values: str) -> Making:
     """Parameters of every member's PostgreSQL, by Patroni's shared configuration; values as SHOW tells them."""
+    return _parameters(values, lambda cluster: cluster.members)
 
+
+def by_replica_parameters(**values: str) -> Making:
+    """The same of parameters that PostgreSQL knows of in recovery only."""
+    return _parameters(values, Cluster.followers)
+
+
+def _parameters(values: Mapping[str, str], having: Callable[[Cluster], Sequence[str]]) -> Making:
     def making(cluster: Cluster) -> Damage:
         def of_patroni() -> dict[str, Any]:
             shared = cluster.patroni(cluster.leader()).configuration()
@@ -97,7 +107,7 @@ def by_parameters(**values: str) -> Making:
             configure(cluster, {"postgresql": {"parameters": dict(parameters)}})
 
         def seen() -> None:
-            for member in cluster.members:
+            for member in having(cluster):
                 with sql.session(cluster.administration_of(member)) as session:
                     found = {name: sql.value(session, "SELECT current_setting(%s)", [name]) for name in values}
                 if found != values:
@@ -190,20 +200,27 @@ def signed(make: Making, question: str) -> Making:
     def making(cluster: Cluster) -> Damage:
         part = make(cluster)
 
+        def answers() -> dict[str, bool]:
+            return {name: sql.value(cluster.administration_of(name), question) is True for name in cluster.members}
+
         def seen() -> None:
             part.require_bitten()
-            for member in cluster.members:
-                if sql.value(cluster.administration_of(member), question) is not True:
-                    raise NotYet(f"not true on {member}: {question}")
+            if not all((found := answers()).values()):
+                raise NotYet(f"{question}: {found}")
 
-        return Damage(str(part), part.inject, seen, part.cure)
+        def undo() -> None:
+            part.cure()
+            if any((found := answers()).values()):
+                raise NotYet(f"{question}: {found}")
+
+        return Damage(str(part), part.inject, seen, undo)
 
     return making
 
 
 def nothing(cluster: Cluster) -> Damage:
     """No damage to the cluster: what is broken is the application."""
-    return Damage("the cluster is left alone", lambda: None, lambda: None, lambda: None)
+    return Damage("the cluster is left alone", lambda: None, lambda: None, lambda: None, leaves_its_sign=True)
 
 
 def _values_of(configuration: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:

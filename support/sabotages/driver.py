@@ -18,16 +18,20 @@ SABOTAGES = (
     broken(
         "commits_by_itself",
         "every statement is committed at once",
-        {"TX-01 seen by no other session": "uncommitted", "TX-01 seen by no session": "what is found"},
+        {"TX-01 seen by no other session": "uncommitted", "TX-01 seen by no session": "what is found of the write"},
     ),
     broken(
         "commits_what_is_rolled_back",
         "a rollback is a commit",
-        {"TX-01 seen by no session": "what is found", "TX-01 reaches no member": "what each member has", "CD-04": ""},
+        {
+            "TX-01 seen by no session": "what is found of the write",
+            "TX-01 reaches no member": "what each member has",
+            "CD-04": "not what they were",
+        },
     ),
     broken(
         "forgets_the_namespace",
         "reads and searches go over everybody's entries",
-        {"DA-04 key leads": "", "DA-04 search": "namespace"},
+        {"DA-04 key leads": "never stored", "DA-04 search": "the namespaces of what each search found"},
     ),
 )

@@ -67,7 +67,7 @@ def _second_primary(cluster: Cluster) -> Damage:
 
 
 def _far_members(cluster: Cluster) -> Fault:
-    return PoorLinks(cluster.stand, (proxy_host(cluster).name, *cluster.members), latency=0.075)
+    return PoorLinks(cluster.stand, (proxy_host(cluster).name, *cluster.members), latency=0.055)
 
 
 def _members_apart(cluster: Cluster) -> Fault:
@@ -103,7 +103,7 @@ SABOTAGES = (
     Sabotage(
         "replica-frozen",
         "the host of a replica stands still",
-        notices({"PH-01": "every health check", "PH-04": "no answer", "RL-02": "replica"}),
+        notices({"PH-01": "every health check", "PH-04": "no answer", "RL-02": "can be asked for markers"}),
         _frozen,
     ),
     Sabotage(
@@ -127,15 +127,21 @@ SABOTAGES = (
     ),
     Sabotage(
         "members-far-away",
-        "150 ms are added to every answer of the database",
-        notices({"PF-01": "reads|ms", "PF-02": "searches|ms"}),
+        "110 ms are added to every answer of the database",
+        notices({"PF-01": "95th percentile .* limit: 100 ms", "PF-02": "95th percentile .* limit: 50 ms"}),
         _far_members,
         PARTITIONS,
     ),
     Sabotage(
         "cache-far-away",
         "24 ms are added to every answer of Redis",
-        notices({"PF-05 cached read": "ms", "PF-06 serves": "operations", "PF-06 takes": "operations"}),
+        notices(
+            {
+                "PF-05 cached read": "95th percentile .* limit: 5 ms",
+                "PF-06 serves": "operations of the cache a second",
+                "PF-06 takes": "operations of the cache a second",
+            }
+        ),
         _far_cache,
         PARTITIONS,
     ),

@@ -1,6 +1,13 @@
 """Sabotages of PostgreSQL's settings and roles."""
 
-from support.sabotages.damages import by_parameters, by_shared_configuration, by_sql, on_member, together
+from support.sabotages.damages import (
+    by_parameters,
+    by_replica_parameters,
+    by_shared_configuration,
+    by_sql,
+    on_member,
+    together,
+)
 from support.sabotages.sabotage import Sabotage, notices
 
 EARLY = together(
@@ -54,7 +61,7 @@ SABOTAGES = (
     Sabotage(
         "standby-names-emptied",
         "somebody has told the leader, behind Patroni's back, to wait for no standby",
-        notices({"PH-06 as many standbys": "a commit waits for 1 standbys"}),
+        notices({"PH-06 as many standbys": "a commit waits for as many standbys as asked for"}),
         on_member(
             "the leader",
             "ALTER SYSTEM SET synchronous_standby_names = '';;SELECT pg_reload_conf()",
@@ -73,7 +80,7 @@ SABOTAGES = (
                 "HP-02": "read endpoint",
             }
         ),
-        by_parameters(recovery_min_apply_delay="1min"),
+        by_replica_parameters(recovery_min_apply_delay="1min"),
     ),
     Sabotage(
         "role-limited-to-15-sessions",

@@ -36,6 +36,8 @@ def rewritten(host: Callable[[Cluster], Host], file: str, changes: Mapping[str, 
             """Another process runs than before, and it has not ended over what it read."""
             if program.pid in (None, running):
                 raise NotYet(f"{program.name} runs as {program.pid}, before as {running}")
+            if path.read_text() == before:
+                raise NotYet(f"{file} is as it was")
 
         return Damage(f"another {file}", lambda: write(_replaced(before, changes)), seen, lambda: write(before))
 
@@ -58,6 +60,7 @@ def wrapped(host: Callable[[Cluster], Host], name: str, prefix: Sequence[str]) -
             lambda: there.add(name, [*prefix, *argv]),
             seen,
             lambda: there.add(name, argv),
+            leaves_its_sign=True,
         )
 
     return making

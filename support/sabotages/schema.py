@@ -24,19 +24,25 @@ SABOTAGES = (
     Sabotage(
         "values-are-trimmed",
         "a text loses the spaces at its ends",
-        notices({"DA-01": "value"}),
+        notices({"DA-01": "values are altered"}),
         triggered("BEFORE INSERT", "BEGIN NEW.value := btrim(NEW.value, E' \\t\\n'); RETURN NEW; END"),
     ),
     Sabotage(
         "embeddings-are-rounded",
-        "an embedding loses half of its precision",
-        notices({"DA-01 numbers of every size": "embedding", "DA-02": "embedding"}),
-        triggered("BEFORE INSERT", "BEGIN NEW.embedding := NEW.embedding::halfvec::vector; RETURN NEW; END"),
+        "the numbers of an embedding are rounded",
+        notices(
+            {"DA-01 numbers of every size": "values are altered .*embedding", "DA-02": "values are altered .*embedding"}
+        ),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN NEW.embedding := (SELECT array_agg(round(one::numeric, 2)::real) "
+            "FROM unnest(NEW.embedding::real[]) one)::vector; RETURN NEW; END",
+        ),
     ),
     Sabotage(
         "some-inserts-vanish",
         "one entry in ten is not stored, and nobody is told",
-        notices({"DA-02": "entry-", "TX-03 different keys": "lost|missing"}),
+        notices({"DA-02": "values are missing", "TX-03 different keys": "acknowledged writes lost"}),
         triggered("BEFORE INSERT", "BEGIN IF NEW.key LIKE '%7' THEN RETURN NULL; END IF; RETURN NEW; END"),
     ),
     Sabotage(
@@ -64,7 +70,7 @@ SABOTAGES = (
     Sabotage(
         "updates-are-lost",
         "one update in ten changes nothing",
-        notices({"TX-03 counter": "counter|lost|increments"}),
+        notices({"TX-03 counter": "the counter grew by"}),
         triggered(
             "BEFORE UPDATE", "BEGIN IF NEW.version % 10 = 7 AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END"
         ),
@@ -72,7 +78,7 @@ SABOTAGES = (
     Sabotage(
         "updates-spill-over",
         "an update changes the entries of other namespaces under the same key",
-        notices({"DA-04 update": "value"}),
+        notices({"DA-04 update": "values are altered"}),
         triggered(
             "AFTER UPDATE",
             "BEGIN IF pg_trigger_depth() = 1 THEN UPDATE memory_entries SET value = NEW.value "
@@ -82,7 +88,7 @@ SABOTAGES = (
     Sabotage(
         "deletes-spill-over",
         "a delete removes the entries of other namespaces under the same key",
-        notices({"DA-04 delete": "value|missing|entry-"}),
+        notices({"DA-04 delete": "values are missing"}),
         triggered(
             "AFTER DELETE",
             "BEGIN DELETE FROM memory_entries WHERE key = OLD.key AND namespace <> OLD.namespace; RETURN NULL; END",
@@ -119,7 +125,7 @@ SABOTAGES = (
     Sabotage(
         "duplicates-are-taken",
         "two entries may have the same key",
-        notices({"ER-02": "no error: it was stored", "GD-02 connection was cut": "applied"}),
+        notices({"ER-02": "no error: it was stored", "GD-02 connection was cut": "applied|the counter"}),
         by_sql(
             "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey",
             "DELETE FROM memory_entries;;ALTER TABLE memory_entries ADD PRIMARY KEY (namespace, key)",

@@ -78,10 +78,10 @@ SABOTAGES = (
         "every member lets everybody in",
         notices(
             {
-                "SE-01 Every endpoint": "",
-                "SE-01 Every member": "",
-                "SE-02 endpoint": "SCRAM",
-                "SE-02 Every member has": "SCRAM",
+                "SE-01 Every endpoint": "were believed",
+                "SE-01 Every member": "were believed",
+                "SE-02 endpoint": "asks for: expected SCRAM",
+                "SE-02 Every member has": "asks for: expected SCRAM",
             }
         ),
         access("trust"),
@@ -89,19 +89,19 @@ SABOTAGES = (
     Sabotage(
         "one-member-trusts",
         "one replica lets everybody in",
-        notices({"SE-01 Every member": "", "SE-02 Every member has": "SCRAM"}),
+        notices({"SE-01 Every member": "were believed", "SE-02 Every member has": "asks for: expected SCRAM"}),
         _one_member_trusts,
     ),
     Sabotage(
         "passwords-in-the-clear",
         "passwords cross the network as they are",
-        notices({"SE-02 Every endpoint has": "SCRAM"}),
+        notices({"SE-02 Every endpoint has": "asks for: expected SCRAM"}),
         access("password"),
     ),
     Sabotage(
         "password-stored-as-md5",
         "a role's password is stored as an MD5 hash",
-        notices({"SE-02 stored password": "MD5"}),
+        notices({"SE-02 stored password": "expected SCRAM, observed an MD5 hash"}),
         by_sql(
             "SET password_encryption = 'md5';;CREATE ROLE careless LOGIN PASSWORD 'careless'",
             "DROP ROLE IF EXISTS careless",
@@ -111,13 +111,13 @@ SABOTAGES = (
     Sabotage(
         "application-is-superuser",
         "the application's role may do everything",
-        notices({"SE-02 power": "superuser", "SE-02 is refused": ""}),
+        notices({"SE-02 power": "superuser", "SE-02 is refused": "expected insufficient privilege"}),
         power("ALTER ROLE $app SUPERUSER", "ALTER ROLE $app NOSUPERUSER", _ATTRIBUTE.format("rolsuper")),
     ),
     Sabotage(
         "application-reads-files",
         "the application's role reads the server's files, by a role that it is a member of",
-        notices({"SE-02 power": "read files", "SE-02 is refused": ""}),
+        notices({"SE-02 power": "read files", "SE-02 is refused": "expected insufficient privilege"}),
         power(
             "GRANT pg_read_server_files TO $app",
             "REVOKE pg_read_server_files FROM $app",

@@ -127,13 +127,19 @@ SABOTAGES = (
     Sabotage(
         "another-server-answers",
         "the write endpoint leads to a PostgreSQL that is none of the cluster's",
-        notices({"CL-01 very database": "system", "RW-01": "", "PH-02 all who can tell": "write endpoint"}),
+        notices(
+            {
+                "CL-01 very database": "the database system of each member",
+                "RW-01": "a server that is no member",
+                "PH-02 all who can tell": "a server that is no member by the write endpoint",
+            }
+        ),
         _behind_the_write_endpoint,
     ),
     Sabotage(
         "another-server-in-the-place-of-a-replica",
         "where a replica was is a PostgreSQL that is none of the cluster's",
-        notices({"CL-01 very database": "system", "PH-04": "no answer|heartbeat"}),
+        notices({"CL-01 very database": "the database system of each member", "PH-04": "no answer|heartbeat"}),
         _in_place_of_a_replica,
     ),
     Sabotage(

@@ -1,0 +1,65 @@
+"""`accept prove` as its users meet it: on a real cluster that it boots, breaks and mends."""
+
+import pytest
+from program import Ended, Program, copy
+from stands import require
+
+FAST = (
+    "fsync-off",
+    "values-are-trimmed",
+    "checks-swapped",
+    "redis-without-eviction",
+    "application-pool-lends-the-dead",
+    "cache-never-caches",
+)
+"""Of six parts, a few seconds each."""
+CONTROLS = """
+
+def _in_vain(cluster):
+    def seen():
+        raise NotYet("it did nothing")
+    return Damage("nothing is done", lambda: None, seen, lambda: None)
+
+SABOTAGES = (
+    Sabotage("does-nothing", "nothing", notices({"PH-06 durability": "fsync"}), nothing),
+    Sabotage("in-vain", "nothing, and it says so", notices({"PH-06 durability": "fsync"}), _in_vain),
+    Sabotage("misunderstood", "what nobody speaks of", notices({"PH-06 durability": "the weather"}),
+             __import__("support.sabotages.postgres").sabotages.postgres.SABOTAGES[0].damage),
+)
+"""
+LONGEST = 240  # seconds
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST + 20)]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    require("namespaces")
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+def proved(program: Program, *words: str) -> Ended:
+    return program.run("prove", *words, "--workers", "0", timeout=LONGEST)
+
+
+def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
+    ended = proved(program, *FAST)
+    assert ended.status == 0, ended
+    assert f"{len(FAST)} of {len(FAST)} sabotages noticed by all who must" in ended.last_line, ended
+    assert "0 false alarms in 2 healthy runs" in ended.last_line, ended
+    page = (program.project / "allure-report" / "trust.html").read_text(encoding="utf-8")
+    assert all(name in page for name in FAST)
+    assert "fsync: expected on, observed off" in page, "the message is kept"
+
+
+def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> None:
+    """Also one that did not take effect, and one that is noticed for another reason than it states."""
+    control = program.project / "support" / "sabotages" / "driver.py"
+    imports = "from support.sabotages.damages import Damage, nothing\nfrom support.waiting import NotYet\n"
+    control.write_text(f"{control.read_text()}\n{imports}{CONTROLS}")
+    ended = proved(program, "does-nothing", "in-vain", "misunderstood")
+    said = " ".join(ended.out.split())
+    assert ended.status == 1, ended
+    assert ended.last_line.startswith("0 of 3 sabotages noticed"), ended
+    assert "does-nothing, PH-06: proved: it was proved all the same" in said, ended
+    assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, ended
+    assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, ended

@@ -1,0 +1,49 @@
+"""Runs that agree, and runs that do not."""
+
+import io
+
+from rich.console import Console
+
+from support.reporting.journal import RunRecord
+from support.reporting.scenario import Scenario
+from support.reporting.steadiness import changes, show
+from support.reporting.verdict import Measure, ScenarioResult, Verdict
+
+STEADY, FICKLE = (Scenario("cache/a.feature", "A", name, tags=("id.CD-01",)) for name in ("steady", "fickle"))
+
+
+def run(*verdicts: Verdict) -> RunRecord:
+    """A run of both scenarios; one without a verdict where too few are given."""
+    results = [
+        ScenarioResult(
+            scenario, verdict, "" if verdict is Verdict.PROVED else "why", measures=(Measure("p95", 4, "ms"),)
+        )
+        for scenario, verdict in zip((STEADY, FICKLE), verdicts, strict=False)
+    ]
+    return RunRecord(selected=(STEADY, FICKLE), results=tuple(results))
+
+
+def said(*records: RunRecord) -> tuple[bool, str]:
+    text = io.StringIO()
+    return show(records, Console(file=text, width=200)), text.getvalue()
+
+
+def test_runs_that_agree() -> None:
+    good = run(Verdict.PROVED, Verdict.BROKEN)
+    assert changes([good, good]) == ()
+    assert said(good, good) == (True, "2 runs of 2 scenarios: none changed its verdict\n")
+
+
+def test_a_verdict_that_changed_is_told_with_the_evidence_of_both() -> None:
+    good, bad = run(Verdict.PROVED, Verdict.PROVED), run(Verdict.PROVED, Verdict.BROKEN)
+    steady, text = said(good, good, bad)
+    assert not steady
+    assert "changed: CD-01 fickle" in text
+    assert "run 1: proved: p95: 4 ms" in text
+    assert "run 3: broken: why; p95: 4 ms" in text
+    assert "3 runs of 2 scenarios: 1 changed their verdict" in text
+
+
+def test_no_verdict_is_another_verdict() -> None:
+    (change,) = changes([run(Verdict.PROVED, Verdict.PROVED), run(Verdict.PROVED)])
+    assert [str(end) for end in change.ends] == ["run 1: proved: p95: 4 ms", "run 2: no verdict"]

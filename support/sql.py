@@ -139,7 +139,9 @@ _ANSWER_LOST = {
     errorcodes.CONNECTION_EXCEPTION,
     errorcodes.CONNECTION_DOES_NOT_EXIST,
     errorcodes.TRANSACTION_RESOLUTION_UNKNOWN,
-    errorcodes.QUERY_CANCELED,  # it may have waited for a worker that has done its part
+    # Its commit on a worker may have been done: it was waited for, or Citus lost sight of it ("could not commit").
+    errorcodes.QUERY_CANCELED,
+    errorcodes.INTERNAL_ERROR,
 }
 
 

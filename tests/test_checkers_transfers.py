@@ -37,7 +37,7 @@ def test_an_unknown_transfer_may_have_happened_or_not(there: str) -> None:
         ("xz", "x", "1 transfers happened by half: z"),
         ("x", "", "happened by half: x"),
         ("", "", "were acknowledged and are not there: x"),
-        ("xy", "xy", "failed and are there: y"),
+        ("xy", "xy", "failed and are there: y ("),
     ],
 )
 def test_what_is_not_whole_is_told(on_a: str, on_b: str, told: str) -> None:

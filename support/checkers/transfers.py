@@ -34,7 +34,7 @@ def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_wit
         "happened by half": [one.key for one in tried if _places(one, accounts) == 1],
         "were acknowledged and are not there": [one.key for one in done if not _places(one, accounts)],
         "failed and are there": [
-            one.key for one in tried if one.outcome is Outcome.FAIL and _places(one, accounts) == 2
+            f"{one.key} ({one.error})" for one in tried if one.outcome is Outcome.FAIL and _places(one, accounts) == 2
         ],
     }
     wrong = [f"{len(those)} transfers {how}: {listed(those)}" for how, those in faults.items() if those]

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import chain, count
 
 from support import sql
 from support.checkers.finding import Finding
@@ -116,11 +116,11 @@ def start_transfers(world: World, clients: int) -> None:
     groups = [group.group for group in world.cluster.groups if group.group]
     if len(groups) < 2:
         raise NothingProved("there is one group of workers: no transfer would leave it")
-    accounts = [namespace_on(world, group) for group in groups for _ in range(4)]
-    transfers.open_accounts(world.cluster.write, accounts)
+    accounts = [[namespace_on(world, group) for _ in range(4)] for group in groups]
+    transfers.open_accounts(world.cluster.write, chain(*accounts))
     workload = Workload(world.cluster.write, transfers.script(accounts), clients=clients, patience=_PATIENCE)
     world.start(workload, acknowledged=100)
-    world.scene["accounts"] = accounts
+    world.scene["accounts"] = list(chain(*accounts))
 
 
 def kill_in_turn(world: World, roles: list[str]) -> None:

@@ -4,7 +4,7 @@ An account is an entry, its balance the entry's version. A transfer changes two 
 namespaces: so not only the sum tells whether it is whole.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from support import sql
@@ -28,21 +28,21 @@ class Account:
     transfers: frozenset[str]
 
 
-def open_accounts(where: sql.Endpoint, accounts: Collection[str]) -> None:
+def open_accounts(where: sql.Endpoint, accounts: Iterable[str]) -> None:
     """Accounts in these namespaces, each with OPENED_WITH."""
     with sql.session(where) as session:
         for account in accounts:
             sql.execute(session, _OPEN, [account, _ACCOUNT, OPENED_WITH])
 
 
-def script(accounts: Sequence[str]) -> Script:
-    """Each client moves amounts from one account to another, until it is stopped.
+def script(accounts: Sequence[Sequence[str]]) -> Script:
+    """Each client moves amounts from an account of one group to one of another group, until it is stopped.
 
     The recorded key is the transfer's name, the value the names of both accounts.
     """
 
     def turn_to_task(turn: Turn) -> Task:
-        source, target = turn.random.sample(accounts, 2)
+        source, target = map(turn.random.choice, turn.random.sample(accounts, 2))
         name, amount = f"{turn.client}-{turn.number}", turn.random.randint(1, 9)
         changes = sorted([(source, -amount), (target, amount)])  # in one order, so that no two wait for each other
 

@@ -18,6 +18,7 @@ _INDEXES = """
      WHERE indrelid = to_regclass('memory_entries') AND indisvalid AND amname = 'hnsw' AND opcname = %s
 """
 _SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
+_WITH_SHARDS = ("citus.propagate_set_commands = 'local'", "citus.explain_all_tasks = on")
 _SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass('memory_entries')"
 
 
@@ -31,15 +32,20 @@ class Neighbour:
 
 
 class Search:
-    """Searches over one open session, which is prepared for them."""
+    """Searches over one open session, which is prepared for them.
 
-    def __init__(self, session: sql.Session) -> None:
+    With `every_shard`, what is said to be a namespace is the beginning of those that are searched: rows of any shard
+    may be among them, so that none can be left out.
+    """
+
+    def __init__(self, session: sql.Session, every_shard: bool = False) -> None:
         self._session = session
+        condition = "starts_with(namespace, %(namespace)s)" if every_shard else "namespace = %(namespace)s"
         self._in_force: list[str] = []
         self.dialect: VectorDialect = dialect_of(session)
         self._statement = (
             f"SELECT namespace, key, embedding {self.dialect.cosine} %(sought)s AS distance FROM memory_entries "
-            f"WHERE namespace = %(namespace)s ORDER BY embedding {self.dialect.cosine} %(sought)s LIMIT %(count)s"
+            f"WHERE {condition} ORDER BY embedding {self.dialect.cosine} %(sought)s LIMIT %(count)s"
         )
         self._prepare()
 
@@ -64,9 +70,13 @@ class Search:
 
     def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
         """The names of the indexes by which that search goes, as the planner says; empty when it goes by none."""
+        return set(_index_names(self.tree(namespace, sought, count)))
+
+    def tree(self, namespace: str, sought: Sequence[float], count: int) -> Any:
+        """The plan of that search as parsed JSON; where it has several tasks, with each of them."""
         statement, values = f"EXPLAIN (FORMAT JSON) {self._statement}", self._values(namespace, sought, count)
         ((plan,),) = self._rows(statement, values)
-        return set(_index_names(json.loads(plan) if isinstance(plan, str) else plan))
+        return json.loads(plan) if isinstance(plan, str) else plan
 
     def plan(self, namespace: str, sought: Sequence[float], count: int) -> str:
         """The planner's words for that search, for the report."""
@@ -84,7 +94,7 @@ class Search:
         """
         if not self._sharded:
             return sql.rows(self._session, statement, values)
-        local = "; ".join(f"SET LOCAL {one}" for one in ("citus.propagate_set_commands = 'local'", *self._in_force))
+        local = "; ".join(f"SET LOCAL {one}" for one in (*_WITH_SHARDS, *self._in_force))
         try:
             sql.execute(self._session, f"BEGIN; {local}")
             found = sql.rows(self._session, statement, values)

@@ -1,0 +1,54 @@
+"""What each node of a sharded cluster holds: the rows of the shards that lie there, read there.
+
+A node's shards are found among its own tables, not by what the coordinator believes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from support import sql
+from support.cluster import nodes
+from support.cluster.cluster import Cluster
+
+_SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)"
+_UNHIDE = "SET citus.override_table_visibility = off"
+_SHARDS = """
+    SELECT format('%%I.%%I', nspname, relname)
+      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE nspname = %s AND relname ~ ('^' || %s || '_[0-9]+$') AND relkind = 'r'
+"""
+
+
+def leaders_of_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
+    """The leader of each group, past every proxy: "the coordinator", "worker group 1", ...
+
+    By Patroni's word where the members of the group are known, else at the address that Citus has for it.
+    """
+    found = {
+        node.group: replace(cluster.write, host=node.address.host, port=node.address.port)
+        for node in nodes.known_to(cluster.write)
+    }
+    found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.members}
+    return {name(group): replace(found[group], name=name(group)) for group in sorted(found)}
+
+
+def name(group: int) -> str:
+    """How a group is spoken of."""
+    return f"worker group {group}" if group else "the coordinator"
+
+
+def held(cluster: Cluster, table: str, columns: str, namespaces: Sequence[str]) -> dict[str, list[sql.Row]]:
+    """Node -> the rows of those namespaces that its own shards of a table hold, read on its leader."""
+    schema = str(sql.value(cluster.write, _SCHEMA, [table]))
+    return {node: _rows(where, schema, table, columns, namespaces) for node, where in leaders_of_nodes(cluster).items()}
+
+
+def _rows(where: sql.Endpoint, schema: str, table: str, columns: str, namespaces: Sequence[str]) -> list[sql.Row]:
+    with sql.session(where) as session:
+        sql.execute(session, _UNHIDE)
+        shards = [shard for (shard,) in sql.rows(session, _SHARDS, [schema, table])]
+        if not shards:
+            return []
+        of_shard = "SELECT {columns} FROM {shard} WHERE namespace = ANY (%(namespaces)s)"
+        statement = " UNION ALL ".join(of_shard.format(columns=columns, shard=shard) for shard in shards)
+        return sql.rows(session, f"{statement} ORDER BY {columns}", {"namespaces": list(namespaces)})

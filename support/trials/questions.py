@@ -1,0 +1,92 @@
+"""Questions about rows that are spread over workers, whose right answers are known by other means."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+
+from support import sql
+from support.application import schema
+from support.application.entries import Entry
+from support.application.samples_of_tables import related_rows, store_rows
+from support.checkers.agreement import Compared, all_agree
+from support.cluster import tables
+from support.run import new_id
+from support.trials.spreading import namespaces_over_workers
+from support.waiting import describe
+from support.workloads.random_queries import Query, RandomQueries
+from support.world import World
+
+_NUMBER = "(metadata->>'number')::bigint"
+_BY_TOPIC = f"""
+    SELECT metadata->>'topic', count(*), count(DISTINCT namespace), sum({_NUMBER}), min(key), max(value),
+           round(avg({_NUMBER}), 4)
+      FROM memory_entries WHERE starts_with(namespace, %s) GROUP BY 1
+"""
+_ROWS, _NAMESPACES = 120, 12
+"""Of each table, and over how many namespaces: small enough to be asked a lot of."""
+
+
+def summarize(world: World) -> None:
+    """Ask for the scenario's entries by topic: how many, in how many namespaces, totals, extremes, means."""
+    given = sql.rows(world.cluster.write, _BY_TOPIC, [world.namespace])
+    world.scene["answers"] = [Compared("entries by topic", _by_topic(world.scene["entries"]), given)]
+
+
+def _by_topic(entries: Sequence[Entry]) -> list[sql.Row]:
+    """The same, computed from what was stored."""
+    topics: dict[str, list[Entry]] = defaultdict(list)
+    for one in entries:
+        topics[one.metadata["topic"]].append(one)
+    return [
+        (
+            topic,
+            len(those),
+            len({one.namespace for one in those}),
+            sum(one.metadata["number"] for one in those),
+            min(one.key for one in those),
+            max(one.value for one in those),
+            _mean([one.metadata["number"] for one in those]),
+        )
+        for topic, those in topics.items()
+    ]
+
+
+def _mean(numbers: Sequence[int]) -> Decimal:
+    return (Decimal(sum(numbers)) / len(numbers)).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def store_in_both(world: World) -> None:
+    """The same rows in the sharded tables, over several workers, and in tables that are not sharded."""
+    plain = tables.local(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
+    rows = related_rows(world.random, namespaces_over_workers(world, _NAMESPACES), _ROWS)
+    world.cleanup.callback(schema.remove, plain.write, world.namespaces)
+    for where in (world.cluster.write, plain.write):
+        store_rows(where, rows)
+    world.scene["plain"] = plain.write
+
+
+def ask_both(world: World, count: int) -> None:
+    """So many seeded random queries, each put to the sharded tables and to those that are not."""
+    queries = RandomQueries(world.random, world.namespaces[1:])
+    begun = time.monotonic()
+    with sql.session(world.cluster.write) as sharded, sql.session(world.scene["plain"]) as plain:
+        world.scene["answers"] = [_compared(queries.query(), sharded, plain) for _ in range(count)]
+    world.measure(f"{count} queries, asked twice", time.monotonic() - begun, "s")
+    world.evidence.attach("the queries", "\n".join(one.question for one in world.scene["answers"]))
+
+
+def _compared(query: Query, sharded: sql.Session, plain: sql.Session) -> Compared:
+    right = sql.rows(plain, query.text)
+    try:
+        given: list[sql.Row] | str = sql.rows(sharded, query.text)
+    except sql.Error as error:
+        given = f"refused: {describe(error)}"
+    return Compared(query.text, right, given, query.ordered)
+
+
+def require_answers_right(world: World) -> None:
+    """Every question was answered as it is right."""
+    found = all_agree(world.scene["answers"])
+    world.evidence.attach("answers", found.words)
+    found.require()

@@ -1,0 +1,172 @@
+"""Seeded random queries, of the kinds that applications ask, each with one right answer however it is planned."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question. `ordered` when the order of its rows is part of the answer."""
+
+    text: str
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a query is about: tables, joined where there are several, and what can be asked of them."""
+
+    tables: str
+    first: str
+    """The alias whose namespace counts."""
+    words: tuple[str, ...]
+    """Expressions that are text."""
+    numbers: tuple[str, ...]
+    """Expressions that are whole numbers: sums of them are exact, in whatever order they are added."""
+
+
+ENTRIES = Source("memory_entries e", "e", ("e.namespace", "e.key", "e.value", "e.metadata->>'pattern'"), ("e.version",))
+PATTERNS = Source("patterns p", "p", ("p.namespace", "p.id", "p.name"), ("p.usage_count",))
+NODES = Source("graph_nodes n", "n", ("n.namespace", "n.id", "n.kind"), ("length(n.id)",))
+ENTRIES_OF_PATTERNS = Source(
+    "memory_entries e JOIN patterns p ON p.namespace = e.namespace AND p.id = e.metadata->>'pattern'",
+    "e",
+    ("e.namespace", "e.value", "p.name"),
+    ("e.version", "p.usage_count"),
+)
+PATTERNS_WITH_OR_WITHOUT = Source(
+    "patterns p LEFT JOIN memory_entries e ON p.namespace = e.namespace AND p.id = e.metadata->>'pattern'",
+    "p",
+    ("p.namespace", "p.id", "e.value"),
+    ("p.usage_count", "e.version"),
+)
+EDGES = Source(
+    "graph_edges g JOIN graph_nodes n ON n.namespace = g.namespace AND n.id = g.source",
+    "g",
+    ("g.namespace", "n.kind", "g.target"),
+    ("g.weight::bigint", "length(n.id)"),
+)
+ENTRIES_AND_HISTORY = Source(
+    "memory_entries e JOIN pattern_history h ON h.pattern_id = e.metadata->>'pattern'",
+    "e",
+    ("e.namespace", "e.value", "h.pattern_id"),
+    ("e.version", "h.version"),
+)
+SOURCES = (ENTRIES, PATTERNS, NODES, ENTRIES_OF_PATTERNS, PATTERNS_WITH_OR_WITHOUT, EDGES, ENTRIES_AND_HISTORY)
+
+
+class RandomQueries:
+    """Queries about the rows of some namespaces, one after the other; the same for the same chance."""
+
+    def __init__(self, chance: random.Random, namespaces: Sequence[str]) -> None:
+        self._chance, self._namespaces = chance, namespaces
+        self._shapes: tuple[Callable[[Source], Query], ...] = (
+            self._filtered,
+            self._grouped,
+            self._topmost,
+            self._totals,
+            self._distinct,
+            self._chosen_by_subquery,
+            self._from_common_table,
+            self._windowed,
+        )
+
+    def query(self) -> Query:
+        """The next one."""
+        return self._chance.choice(self._shapes)(self._chance.choice(SOURCES))
+
+    # Shapes
+
+    def _filtered(self, source: Source) -> Query:
+        return Query(f"SELECT {self._columns(source)} {self._from(source)}")
+
+    def _distinct(self, source: Source) -> Query:
+        return Query(f"SELECT DISTINCT {self._columns(source)} {self._from(source)}")
+
+    def _grouped(self, source: Source) -> Query:
+        by = ", ".join(self._some(source.words, 2))
+        having = self._chance.choice(("", f" HAVING count(*) > {self._chance.randrange(1, 4)}"))
+        return Query(f"SELECT {by}, {self._aggregates(source)} {self._from(source)} GROUP BY {by}{having}")
+
+    def _totals(self, source: Source) -> Query:
+        return Query(f"SELECT {self._aggregates(source)} {self._from(source)}")
+
+    def _topmost(self, source: Source) -> Query:
+        columns = [*self._some(source.words, 2), *self._some(source.numbers, 1)]
+        order = ", ".join(f"{one} {self._chance.choice(('ASC', 'DESC'))} NULLS LAST" for one in columns)
+        limit, offset = self._chance.randrange(1, 20), self._chance.choice((0, 0, 3))
+        text = f"SELECT {', '.join(columns)} {self._from(source)} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+        return Query(text, ordered=True)
+
+    def _chosen_by_subquery(self, source: Source) -> Query:
+        other = self._chance.choice((ENTRIES, PATTERNS, NODES))
+        word = self._chance.choice(("IN", "NOT IN"))
+        chosen = f"SELECT {other.first}.namespace {self._from(other)}"
+        return Query(
+            f"SELECT {self._aggregates(source)} {self._from(source)} AND {source.first}.namespace {word} ({chosen})"
+        )
+
+    def _from_common_table(self, source: Source) -> Query:
+        number = self._chance.choice(source.numbers)
+        return Query(
+            f"WITH sums AS (SELECT {source.first}.namespace, sum({number}) AS total {self._from(source)} GROUP BY 1) "
+            "SELECT p.id, sums.total FROM sums JOIN patterns p USING (namespace) "
+            f"WHERE sums.total > {self._chance.randrange(50)}"
+        )
+
+    def _windowed(self, source: Source) -> Query:
+        place = self._chance.choice(("rank()", f"sum({self._chance.choice(source.numbers)})", "count(*)"))
+        word = self._chance.choice(source.words[1:])
+        return Query(
+            f"SELECT {source.first}.namespace, {word}, "
+            f"{place} OVER (PARTITION BY {source.first}.namespace ORDER BY {word}) {self._from(source)}"
+        )
+
+    # Parts
+
+    def _from(self, source: Source) -> str:
+        """From where; the condition keeps it to the scenario's own rows, whatever else is in the tables."""
+        return f"FROM {source.tables} WHERE {source.first}.namespace {self._own()}{self._condition(source)}"
+
+    def _own(self) -> str:
+        chosen = self._namespaces
+        if self._chance.random() < 0.3:
+            chosen = self._chance.sample(self._namespaces, self._chance.randrange(1, len(self._namespaces)))
+        return f"IN ({', '.join(map(_literal, chosen))})"
+
+    def _condition(self, source: Source) -> str:
+        number, word = self._chance.choice(source.numbers), self._chance.choice(source.words[1:])
+        return self._chance.choice(
+            (
+                "",
+                f" AND {number} {self._chance.choice(('<', '>=', '<>'))} {self._chance.randrange(30)}",
+                f" AND {word} LIKE '%{self._chance.randrange(10)}'",
+                f" AND {word} IS {self._chance.choice(('NULL', 'NOT NULL'))}",
+                f" AND ({number} BETWEEN 3 AND 20 OR {word} > 'n')",
+            )
+        )
+
+    def _columns(self, source: Source) -> str:
+        return ", ".join((*self._some(source.words, 3), *self._some(source.numbers, 2)))
+
+    def _aggregates(self, source: Source) -> str:
+        number, word = self._chance.choice(source.numbers), self._chance.choice(source.words)
+        every = (
+            "count(*)",
+            f"count(DISTINCT {word})",
+            f"sum({number})",
+            f"avg({number})",
+            f"min({word})",
+            f"max({number})",
+            f"count(*) FILTER (WHERE {number} > 5)",
+        )
+        return ", ".join(self._some(every, 4))
+
+    def _some(self, things: Sequence[str], most: int) -> list[str]:
+        return self._chance.sample(things, self._chance.randrange(1, min(most, len(things)) + 1))
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.cli.console import err
-from support.cluster.embedded import boot, programs
+from support.cluster.embedded import boot, citus_package, programs
 from support.cluster.embedded.layout import Layout
 from support.cluster.embedded.plan import PUBLISHED
 from support.cluster.topology import Topology
-from support.errors import UsageError
+from support.errors import RequirementMissing, UsageError
 from support.hosts import Stand, enter, probe, why_not_namespaces
 from support.settings import Settings
 
@@ -41,6 +41,22 @@ def layout_of(settings: Settings, citus_missing: str) -> Layout:
         worker_members=settings.accept_worker_members,
         etcd=settings.accept_etcd,
     )
+
+
+def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
+    """See to it that an embedded cluster has worker groups; Citus is installed where the package manager knows it.
+
+    Raises RequirementMissing, with the reason, where that cannot be.
+    """
+    if settings.accept_workers == 0:
+        raise RequirementMissing("citus is required, and no worker groups are wanted (--workers 0)")
+    missing = programs.citus_missing(settings.accept_pg_bindir)
+    if missing and settings.accept_pg_bindir is None and citus_package.obtain(progress):
+        missing = programs.citus_missing(None)
+    elif missing:
+        missing = f"{missing}; {citus_package.NO_PACKAGE}"
+    if missing:
+        raise RequirementMissing(f"citus is required and not there: {missing}")
 
 
 def boot_cluster(settings: Settings, directory: Path, progress: Callable[[str], None]) -> tuple[Stand, Topology]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 
-import broken_caches
 import psycopg2
 import pytest
 from cache_promises import DEFAULT, NOTICED, Scene, all_ends
@@ -19,6 +18,7 @@ from support.checkers.finding import Finding
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import NothingProved, UsageError
+from support.sabotages import broken_caches
 from support.workloads import cache_visits
 
 
@@ -51,7 +51,7 @@ def scene(cluster: Cluster, server: RedisServer, request: pytest.FixtureRequest)
     """With the default cache, or with the one that the test is parametrised with."""
     said = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     cache = said.get("cache", DEFAULT)
-    name = cache if ":" in cache else f"broken_caches:{cache}"
+    name = cache if ":" in cache else f"{broken_caches.__name__}:{cache}"
     made = Scene(cluster, name, f"test-{next(NUMBERS)}", server)
     with made.cleanup:
         yield made
@@ -158,7 +158,7 @@ def test_a_broken_cache_is_noticed(scene: Scene, find: Callable[[Scene], Finding
 
 
 def test_a_cache_without_its_prefix_proves_nothing(scene: Scene) -> None:
-    scene.name = "broken_caches:ignores_the_prefix"
+    scene.name = f"{broken_caches.__name__}:ignores_the_prefix"
     assert all_ends(scene).holds is None
 
 
@@ -168,6 +168,10 @@ def test_a_cache_that_loads_past_its_sessions_proves_nothing(scene: Scene) -> No
 
 
 def test_every_broken_cache_is_noticed_by_something() -> None:
-    own = {name for name, found in vars(broken_caches).items() if getattr(found, "__module__", "") == "broken_caches"}
+    own = {
+        name
+        for name, found in vars(broken_caches).items()
+        if getattr(found, "__module__", "") == broken_caches.__name__
+    }
     noticed = {cache for caches in NOTICED.values() for cache in caches}
     assert {name for name in own if name.islower() and not name.startswith("_")} <= noticed | {"ignores_the_prefix"}

@@ -1,25 +1,39 @@
 """The end of `accept prove`: the trust matrix, as a table and as a page beside the report; the exit status."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
 
 from support.cli.console import out
-from support.cli.places import REPORT
+from support.cli.places import REPORT, RESULTS
+from support.cli.report import JOURNAL
+from support.errors import AcceptError
+from support.reporting import journal
+from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, note, read
 from support.reporting.trust_page import write_page
 from support.sabotages.catalogue import SABOTAGES
 
 
-def conclude(journal: Path, seconds: float) -> int:
+def conclude(noted: Path, seconds: float) -> int:
     """Show what was found, write the page, and say whether the suite can be trusted."""
-    trust = replace(read(journal), seconds=seconds)
-    note(journal, "plan", replace(trust, proofs=(), healthy=()))
+    trust = replace(read(noted), seconds=seconds)
+    note(noted, "plan", replace(trust, proofs=(), healthy=()))
     show(trust)
-    out.print(f"trust matrix: {write_page(trust, REPORT)}", markup=False, soft_wrap=True)
+    page = write_page(trust, REPORT)
+    _link_from_dashboard()
+    out.print(f"trust matrix: {page}", markup=False, soft_wrap=True)
     out.print(trust.score, markup=False, style="green" if trust.proved else "red")
     return 0 if trust.proved else 1
+
+
+def _link_from_dashboard() -> None:
+    """The report of the last run, if there is one, is rendered once more, now that there is something to link to."""
+    if JOURNAL.exists() and RESULTS.exists():
+        with suppress(AcceptError, OSError, ValueError):
+            render(RESULTS, journal.read(JOURNAL), REPORT, again=True)
 
 
 def show(trust: Trust) -> None:

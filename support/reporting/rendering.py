@@ -17,6 +17,7 @@ from support.reporting.pages import with_head, without_third_parties
 from support.reporting.renderer_setup import NODE, PROGRAM, renderer_installed
 from support.reporting.report_facts import CATEGORIES
 from support.reporting.summary import summary
+from support.reporting.trust_page import PAGE as TRUST_PAGE
 
 NAME = "Acceptance of the PostgreSQL cluster"
 HISTORY = Path(".accept/history.jsonl")
@@ -49,7 +50,8 @@ def render(results: Path, record: RunRecord, output: Path, history: Path = HISTO
         _generate(_configuration(rendered, history, append=not again), results)
         tree, dashboard = _page(rendered / "tree"), _page(rendered / "dashboard")
     _put(report.tree, tree)
-    _put(report.dashboard, with_head(dashboard, summary(record, NAME, report.tree.name)))
+    trust = TRUST_PAGE if (output / TRUST_PAGE).exists() else ""
+    _put(report.dashboard, with_head(dashboard, summary(record, NAME, report.tree.name, trust)))
     return report
 
 

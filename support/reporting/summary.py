@@ -16,13 +16,14 @@ _TEMPLATES = Environment(
 )
 
 
-def summary(record: RunRecord, name: str, tree: str) -> str:
-    """The fragment of HTML. `name` is the report's, `tree` the page with every scenario."""
+def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
+    """The fragment of HTML. `name` is the report's, `tree` the page with every scenario, `trust` the trust matrix."""
     suites = tally(record)
     sentence, colour = _sentence(record, suites)
     return _TEMPLATES.get_template("summary.html.j2").render(
         name=name,
         tree=tree,
+        trust=trust,
         sentence=sentence,
         colour=colour,
         began=time.strftime("%d %B %Y, %H:%M %Z", time.localtime(record.began)),

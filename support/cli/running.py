@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from support.cli import behaving, clusters, reaching, report
-from support.cli.booting import Progress, boot_cluster
+from support.cli.booting import Progress, boot_cluster, provide_citus
 from support.cli.clusters import Kept
 from support.cli.console import out, say
 from support.cli.suites import Selection
@@ -98,7 +98,10 @@ def _target(order: Order, place: Kept) -> Target:
 
         return Target(external.describe(order.settings))
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stand, topology = boot_cluster(order.settings, place.directory, Progress())
+    progress = Progress()
+    if "citus" in order.required:
+        provide_citus(order.settings, progress)
+    stand, topology = boot_cluster(order.settings, place.directory, progress)
     return Target(topology, end=stand.close)
 
 

@@ -1,6 +1,8 @@
 """The user's own cluster: what the settings say of it, and what is found by looking."""
 
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -10,7 +12,8 @@ from pydantic import SecretStr
 
 from support import sql
 from support.application.vectors import dialect_of
-from support.cluster.patroni import PatroniApi
+from support.cluster import nodes
+from support.cluster.patroni import MemberView, PatroniApi
 from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable
@@ -67,6 +70,7 @@ def describe(settings: Settings) -> Topology:
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, host, findings)
     _look_at_patroni(settings, host, findings)
+    _look_at_nodes(topology, settings, findings)
     topology = replace(topology, members=findings.members, scope=findings.scope, redis=findings.redis)
     _look_at_members(topology, findings)
     _look_at_rest(topology, findings)
@@ -126,17 +130,51 @@ def _look_at_patroni(settings: Settings, host: str, findings: _Findings) -> None
 def _members_known_to(patroni: PatroniApi, findings: _Findings) -> None:
     view = patroni.cluster()
     findings.scope = view.scope
-    findings.members = tuple(
-        MemberAddress(one.name, Address(one.host, one.port), _rest_address(one.api_url)) for one in view.members
-    )
+    findings.members = tuple(map(_member, view.members))
+
+
+def _look_at_nodes(topology: Topology, settings: Settings, findings: _Findings) -> None:
+    """The members of Citus' worker groups: those that the Patroni beside a node names, or else the node alone."""
+    if "citus" in findings.lacks:
+        return
+    known = nodes.known_to(_endpoint(topology, topology.write, topology.application, "the write endpoint"))
+    for node in known:
+        if node.group or not findings.members:
+            findings.members += _members_at(node, settings, findings.lacks)
+    workers = {member.postgres.host for member in findings.members if member.group}
+    absent = [one for one in settings.citus_workers if not workers & _names_of(_address(one, 5432).host)]
+    why = f"{', '.join(absent)} is no member of a worker group ({', '.join(sorted(workers)) or 'there are none'})"
+    _declared(absent, "CITUS_WORKERS", why)
+
+
+def _members_at(node: nodes.Node, settings: Settings, lacks: Mapping[str, str]) -> tuple[MemberAddress, ...]:
+    alone = MemberAddress(str(node.address), node.address, None, node.group)
+    if "patroni" in lacks:
+        return (alone,)
+    try:
+        view = PatroniApi(Address(node.address.host, settings.patroni_port)).cluster()
+    except (requests.RequestException, ValueError, KeyError, NotYet):
+        return (alone,)
+    return tuple(replace(_member(one), group=node.group) for one in view.members)
+
+
+def _names_of(host: str) -> set[str]:
+    """A host's name and its addresses."""
+    with suppress(OSError):
+        return {host, *socket.gethostbyname_ex(host)[2]}
+    return {host}
+
+
+def _member(one: MemberView) -> MemberAddress:
+    return MemberAddress(one.name, Address(one.host, one.port), _rest_address(one.api_url))
 
 
 def _look_at_members(topology: Topology, findings: _Findings) -> None:
     if not topology.members:
         findings.lacks.setdefault("members", "not known without Patroni")
         findings.lacks.setdefault("replicas", "not known without Patroni")
-    elif len(topology.members) == 1:
-        findings.lacks["replicas"] = f"the only member is {topology.members[0].name}"
+    elif len(first := [one.name for one in topology.members if one.group == 0]) == 1:
+        findings.lacks["replicas"] = f"the only member is {first[0]}"
     refused = _logins_refused(topology, topology.application)
     if refused:
         findings.lacks["members"] = f"no direct login to every member: {refused}"

@@ -50,7 +50,9 @@ def _patroni(cluster: Cluster) -> Iterator[tuple[str, str]]:
         configuration = cluster.patroni(name).configuration()
         for setting in ("ttl", "loop_wait", "retry_timeout", "synchronous_mode", "maximum_lag_on_failover"):
             yield f"Patroni {setting}", str(configuration.get(setting, "default"))
-        yield "Members", ", ".join(f"{one.name} ({one.role})" for one in cluster.view().members)
+        for group in cluster.groups:
+            label = f"Members of worker group {group.group}" if group.group else "Members"
+            yield label, ", ".join(f"{one.name} ({one.role})" for one in group.view().members)
 
 
 def _redis(cluster: Cluster) -> Iterator[tuple[str, str]]:

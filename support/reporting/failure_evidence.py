@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from support import sql
-from support.cluster import haproxy
+from support.cluster import haproxy, nodes
 from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
 from support.hosts.stand import Host
@@ -26,7 +26,11 @@ from support.waiting import describe
 def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseException | None = None) -> None:
     """Attach all of it. `since` is when the scenario began (seconds since the epoch), `error` what ended it."""
     _attach(evidence, "SQL and its plan", lambda: _statements(cluster, since, error))
-    _attach(evidence, "Patroni's view", lambda: _patroni(cluster))
+    for group in cluster.groups:
+        name = f"Patroni's view of worker group {group.group}" if group.group else "Patroni's view"
+        _attach(evidence, name, partial(_patroni, group))
+    if "citus" not in cluster.topology.lacks:
+        _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
     if not cluster.topology.embedded:
         return  # its logs are its owner's
@@ -79,6 +83,11 @@ def _own_view(cluster: Cluster, name: str) -> str:
         return json.dumps(cluster.patroni(name).status())
     except Exception as error:
         return f"does not answer: {describe(error)}"
+
+
+def _nodes(cluster: Cluster) -> str:
+    """The nodes that the coordinator knows."""
+    return "\n".join(map(str, nodes.known_to(cluster.write)))
 
 
 def _haproxy(cluster: Cluster) -> str:

@@ -71,7 +71,7 @@ def _far_members(cluster: Cluster) -> Fault:
 
 
 def _members_apart(cluster: Cluster) -> Fault:
-    return PoorLinks(cluster.stand, cluster.members, latency=0.3)
+    return PoorLinks(cluster.stand, cluster.members, latency=0.15)
 
 
 def _far_cache(cluster: Cluster) -> Damage:
@@ -147,7 +147,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "asynchronous-and-behind",
-        "commits wait for no standby, and standbys are a third of a second away",
+        "commits wait for no standby, and every packet to a standby takes 0.15 s",
         notices({"FO-02": "acknowledged writes lost"}),
         together(by_shared_configuration({"synchronous_mode": False}), _members_apart),
         PARTITIONS,

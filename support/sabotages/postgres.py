@@ -1,6 +1,14 @@
 """Sabotages of PostgreSQL's settings and roles."""
 
+from contextlib import suppress
+
+import psutil
+
+from support.cluster.cluster import Cluster
+from support.faults.process import running
+from support.faults.targets import host_of
 from support.sabotages.damages import (
+    Damage,
     by_parameters,
     by_replica_parameters,
     by_shared_configuration,
@@ -9,9 +17,33 @@ from support.sabotages.damages import (
     together,
 )
 from support.sabotages.sabotage import Sabotage, notices
+from support.waiting import NotYet
+
+
+def _writer_of_wal_frozen(cluster: Cluster) -> Damage:
+    """On the leader: what is acknowledged early stays in memory; else it would be written a moment later."""
+    host = host_of(cluster, "the leader")
+    writers = [one for one in running(host) if "walwriter" in " ".join(one.cmdline())]
+
+    def stand_still() -> None:
+        for writer in writers:
+            writer.suspend()
+
+    def seen() -> None:
+        if not writers or any(writer.status() != psutil.STATUS_STOPPED for writer in writers):
+            raise NotYet(f"{len(writers)} processes write WAL on {host.name}")
+
+    def go_on() -> None:
+        for writer in writers:
+            with suppress(psutil.NoSuchProcess):
+                writer.resume()
+
+    return Damage(f"the WAL writer of {host.name} stands still", stand_still, seen, go_on)
+
 
 EARLY = together(
-    by_parameters(wal_writer_delay="10s", wal_writer_flush_after="1GB"),
+    by_parameters(wal_writer_delay="10s", wal_writer_flush_after="1GB", bgwriter_lru_maxpages="0"),
+    _writer_of_wal_frozen,
     by_sql(
         "ALTER ROLE $app SET synchronous_commit = off",
         "ALTER ROLE $app RESET synchronous_commit",

@@ -149,7 +149,7 @@ SABOTAGES = (
                 "RL-02": "not so after",
                 "TX-02 on every replica": "committed entry is on every replica",
                 "FO-02": "acknowledged writes lost",
-                "FO-10": "answer|before",
+                "FO-10": "values are not what they were",
                 "FO-12": "acknowledged writes lost",
             }
         ),

@@ -1,4 +1,4 @@
-"""Patroni with one part put wrong: `python broken_patroni.py BUILD FILE`. It runs on the hosts, by itself."""
+"""Patroni with one part put wrong: `python -P broken_patroni.py BUILD FILE`. It runs on the hosts, by itself."""
 
 import sys
 from collections.abc import Callable, Mapping

@@ -87,7 +87,7 @@ def patroni_build(build: str) -> Making:
 
         return Damage(
             f"Patroni {build}",
-            lambda: run(lambda argv: [sys.executable, str(BUILD), build, argv[-1]]),
+            lambda: run(lambda argv: [sys.executable, "-P", str(BUILD), build, argv[-1]]),
             seen,
             lambda: run(lambda argv: argv),
         )

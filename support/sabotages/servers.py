@@ -90,6 +90,7 @@ def _without_extension(cluster: Cluster) -> Damage:
     """One replica runs on a copy of the programs that lacks the files of the extension."""
     host = host_of(cluster, "a replica")
     copy, file = host.directory / "programs", host.directory / "patroni.yml"
+    ours = copy / "postgresql" / "programs"
     before = file.read_text()
     there = cluster.administration_of(host.name)
 
@@ -99,16 +100,21 @@ def _without_extension(cluster: Cluster) -> Damage:
         host.processes["patroni"].start()
 
     def take_away() -> None:
-        shutil.copytree(_programs(cluster).parent, copy, symlinks=True)
+        theirs = _programs(cluster).parent
+        shutil.copytree(theirs, ours, symlinks=True)
+        for libraries in theirs.parent.parent.glob("*.libs"):  # found from where the programs are
+            (copy / libraries.name).symlink_to(libraries)
         for control in copy.rglob("vector.control"):
             control.unlink()
         contents = yaml.safe_load(before)
-        contents["postgresql"]["bin_dir"] = str(copy / "bin")
+        contents["postgresql"]["bin_dir"] = str(ours / "bin")
         run(yaml.safe_dump(contents, sort_keys=False))
 
     def seen() -> None:
         if sql.value(there, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"):
             raise NotYet(f"{host.name} has the extension")
+        if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
+            raise NotYet(f"{host.name} does not stream")
 
     def give_back() -> None:
         run(before)

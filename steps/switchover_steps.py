@@ -7,7 +7,14 @@ from support.checkers.table import rows_of
 from support.faults.process import HostCrash
 from support.faults.switchover import Switchover
 from support.faults.targets import host_of
-from support.trials.handing_over import ask_each_of, candidate, require_left_alone, require_refused_for
+from support.trials.handing_over import (
+    ask_each_of,
+    break_off,
+    candidate,
+    require_left_alone,
+    require_none_pending,
+    require_refused_for,
+)
 
 
 @given("the host of {role} is down")
@@ -48,3 +55,15 @@ def step_refused(context):
 def step_leads_on(context):
     """The same member as before holds the leader key, and the DCS holds no order that could still be carried out."""
     require_left_alone(context.world)
+
+
+@when("{who} dies while the leader hands over")
+def step_orchestrator_dies(context, who):
+    """By kill -9, as soon as the DCS holds the order: "the client that ordered it", or "the Patroni of the leader"."""
+    break_off(context.world, who)
+
+
+@then("no switchover is pending")
+def step_none_pending(context):
+    """The DCS holds no order to hand over that could still be carried out."""
+    require_none_pending(context.world)

@@ -37,3 +37,18 @@ Feature: The leader hands over when it is asked to
       | a member that is not there | candidate        |
       | the leader itself          | the same         |
     And the leader leads on, and no switchover is pending
+
+  @id.FO-06 @critical
+  Scenario Outline: A switchover whose orchestrator dies half-way ends with one leader: <who>
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When <who> dies while the leader hands over
+    Then another member leads
+    And clients are interrupted for less than <seconds> seconds
+    And no switchover is pending
+    And the ledger lost no acknowledged write
+
+    Examples:
+      | who                        | seconds |
+      | the client that ordered it | 10      |
+      | the Patroni of the leader  | 30      |

@@ -7,6 +7,7 @@ from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.cluster.orders import Reply, switch_over
 from support.errors import NothingProved
+from support.faults.orchestrator import DONE, HalfwaySwitchover
 from support.faults.targets import member_by_role
 from support.trials.aftermath import ordeal_of
 from support.world import World
@@ -46,6 +47,18 @@ def require_refused_for(replies: Mapping[str, Reply], reasons: Mapping[str, str]
 def require_left_alone(world: World) -> None:
     """The leader is the one of before, and no switchover waits in the DCS."""
     before, now = ordeal_of(world).leaders[0], world.cluster.leader()
-    pending = etcd.key(world.cluster.topology, "failover")
-    Finding(pending in (None, "{}"), f"the DCS holds a switchover: {pending}").require()
+    require_none_pending(world)
     Finding(now == before, f"{now} leads, and {before} led before").require()
+
+
+def break_off(world: World, who: str) -> None:
+    """Let the leader hand over to the synchronous standby, and let something that drives it die; see DYING."""
+    cluster = world.cluster
+    fault = HalfwaySwitchover(cluster, member_by_role(cluster, "the synchronous standby"), who)
+    ordeal_of(world).strike(fault, fault.leader)
+
+
+def require_none_pending(world: World) -> None:
+    """The DCS holds no order to hand over that could still be carried out."""
+    pending = etcd.key(world.cluster.topology, "failover", world.cluster.group)
+    Finding(pending in DONE, f"the DCS holds a switchover: {pending}").require()

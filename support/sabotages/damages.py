@@ -218,6 +218,11 @@ def signed(make: Making, question: str) -> Making:
     return making
 
 
+def in_group(group: int, make: Making) -> Making:
+    """The same damage to one Citus group; without this, damages are to the coordinator's, or the only one."""
+    return lambda cluster: make(cluster.of_group(group))
+
+
 def nothing(cluster: Cluster) -> Damage:
     """No damage to the cluster: what is broken is the application."""
     return Damage("the cluster is left alone", lambda: None, lambda: None, lambda: None, leaves_its_sign=True)

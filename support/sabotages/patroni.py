@@ -7,7 +7,7 @@ from support.faults.process import HostCrash
 from support.faults.targets import leader_of_dcs
 from support.sabotages.damages import Making, by_shared_configuration, combined
 from support.sabotages.programs import patroni_build
-from support.sabotages.sabotage import Sabotage, notices
+from support.sabotages.sabotage import Notice, Sabotage, notices
 
 
 def replicas_tagged(**tags: object) -> Making:
@@ -58,7 +58,10 @@ SABOTAGES = (
     Sabotage(
         "asynchronous",
         "commits wait for no standby",
-        notices({"FO-05": "acknowledged"}),
+        (
+            Notice("FO-05", "writes were acknowledged"),
+            Notice("PH-06", "configured to replicate asynchronously", "as many standbys", not_proved=True),
+        ),
         by_shared_configuration({"synchronous_mode": False}),
     ),
     Sabotage(

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import patroni.postgresql  # noqa: F401  # before patroni.ha, with which it goes in a circle
 from patroni.__main__ import main
 from patroni.ha import Ha
 from patroni.postgresql.bootstrap import Bootstrap

@@ -129,9 +129,9 @@ SABOTAGES = (
         "the proxy learns of a change of roles after half a minute",
         notices(
             {
-                "FO-06 to a named replica": "interrupted for|no operation was acknowledged",
-                "HP-03 hands over": "left hanging|were cut after",
-                "GD-03 hangs": "answered",
+                "FO-06 to a named replica": "operations of 8 clients .* are acknowledged: not so after",
+                "HP-03 stands still": "left hanging|were cut after",
+                "GD-03 hangs": "no endpoint leads to|answered",
             }
         ),
         changed({"inter 1s fastinter 500ms downinter 500ms": "inter 30s fastinter 30s downinter 30s"}),

@@ -11,8 +11,9 @@ from support.workloads.lag import write_markers_and_watch
 from support.workloads.ledger import APPEND
 from support.workloads.reads import READ
 from support.workloads.searches import SEARCH
+from support.workloads.shard_queries import JOIN, OVER_ALL
 
-ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED}
+ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": JOIN, "queries": OVER_ALL}
 
 
 @then("{share:d} in 100 {operations} took under {milliseconds:g} ms")

@@ -1,0 +1,45 @@
+"""Tables of a scenario's own that are sharded as the application's are: to be moved, filled and dropped at will."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from psycopg2 import errorcodes
+
+from support import sql
+from support.errors import ConnectFailed, NotAvailable
+from support.timeouts import RECOVERY
+from support.waiting import describe, eventually
+
+_COPY = "CREATE TABLE {schema}.{table} (LIKE {table} INCLUDING ALL)"
+_DISTRIBUTE = "SELECT create_distributed_table(%s, 'namespace', shard_count => %s, colocate_with => 'none')"
+_CO_LOCATE = "SELECT create_distributed_table(%s, 'namespace', colocate_with => %s)"
+
+
+@contextmanager
+def sharded_copies(where: sql.Endpoint, schema: str, tables: Sequence[str], shards: int) -> Iterator[None]:
+    """Empty copies of the tables, distributed by namespace and co-located, in a schema that is dropped at the end.
+
+    Raises NotAvailable where the application's role may not make a schema.
+    """
+    try:
+        sql.execute(where, f"CREATE SCHEMA {schema}")
+    except sql.Error as error:
+        if error.pgcode != errorcodes.INSUFFICIENT_PRIVILEGE:
+            raise
+        raise NotAvailable(f"tables of our own cannot be made: {describe(error)}") from error
+    try:
+        with sql.session(where) as session:
+            for number, table in enumerate(tables):
+                sql.execute(session, _COPY.format(schema=schema, table=table))
+                if number == 0:
+                    sql.rows(session, _DISTRIBUTE, [f"{schema}.{table}", shards])
+                else:
+                    sql.rows(session, _CO_LOCATE, [f"{schema}.{table}", f"{schema}.{tables[0]}"])
+        yield
+    finally:
+        eventually(
+            lambda: sql.execute(where, f"DROP SCHEMA {schema} CASCADE"),
+            within=RECOVERY,  # whatever was done to a worker meanwhile
+            subject=f"the schema {schema} is dropped",
+            retry_on=(sql.Error, ConnectFailed),
+        )

@@ -1,0 +1,112 @@
+"""How tables are sharded and where their shards are: as Citus has it, and as the nodes' own tables show.
+
+Source: https://docs.citusdata.com/en/v13.0/develop/api_metadata.html
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from support import sql
+from support.cluster.cluster import Cluster
+from support.cluster.placements import Placement
+from support.cluster.shard_contents import leaders_of_nodes, name
+from support.errors import ConnectFailed
+
+_TABLES = """
+    SELECT t, partmethod, repmodel, colocationid,
+           CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
+      FROM unnest(%s) t LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(t)
+"""
+_PLACEMENTS = """
+    SELECT t, shardid, groupid, coalesce(shardminvalue::bigint, 0), coalesce(shardmaxvalue::bigint, 0), colocationid,
+           shardstate = 1
+      FROM unnest(%s) t
+      JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(t)
+      JOIN pg_dist_shard USING (logicalrelid)
+      LEFT JOIN pg_dist_placement USING (shardid)
+     ORDER BY t, shardid, groupid
+"""
+_UNHIDE = "SELECT set_config('citus.override_table_visibility', 'off', false)"
+_HELD = """
+    SELECT t || substring(shard.relname FROM '_[0-9]+$')
+      FROM unnest(%s) t
+      JOIN pg_class parent ON parent.oid = to_regclass(t)
+      JOIN pg_class shard ON shard.relnamespace = parent.relnamespace AND shard.relname ~ ('^' || t || '_[0-9]+$')
+     WHERE shard.relkind = 'r'
+"""
+_SIZES = """
+    SELECT shardid, max(size)
+      FROM pg_dist_shard LEFT JOIN citus_shard_sizes() ON shard_id = shardid
+     WHERE logicalrelid = ANY (SELECT to_regclass(t) FROM unnest(%s) t)
+     GROUP BY shardid
+"""
+_HASHES = "SELECT value, hashtext(value) FROM unnest(%s) value"
+_NOWHERE = "no node"
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How one table is kept, as one node knows it."""
+
+    kind: str
+    """"distributed", "reference" or "local"."""
+    column: str = ""
+    family: int = 0
+
+
+_LOCAL = Sharding("local")
+
+
+def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
+    """How each of the tables is kept, as that server knows it."""
+    found = {}
+    for table, method, model, family, column in sql.rows(where, _TABLES, [list(tables)]):
+        kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
+        found[table] = _LOCAL if kind == "local" else Sharding(kind, column or "", family)
+    return found
+
+
+def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
+    """Every placement of the tables' shards; a shard that has none is on "no node"."""
+    return [
+        Placement(table, shard, _NOWHERE if group is None else name(group), lowest, highest, family, bool(active))
+        for table, shard, group, lowest, highest, family, active in sql.rows(where, _PLACEMENTS, [list(tables)])
+    ]
+
+
+def held_on_nodes(cluster: Cluster, tables: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Node -> the shards of those tables that are among its own tables, read on its leader.
+
+    A node that lets nobody in is left out.
+    """
+    found = {}
+    for node, where in leaders_of_nodes(cluster).items():
+        with suppress(ConnectFailed), sql.session(where) as session:
+            sql.execute(session, _UNHIDE)
+            found[node] = frozenset(shard for (shard,) in sql.rows(session, _HELD, [list(tables)]))
+    return found
+
+
+def sizes(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[int, int | None]:
+    """Shard -> its size in bytes with its indexes; None where Citus cannot tell."""
+    return dict(sql.rows(where, _SIZES, [list(tables)]))
+
+
+def hashes(where: sql.Endpoint | sql.Session, values: Collection[str]) -> dict[str, int]:
+    """What PostgreSQL itself, without Citus, hashes texts to."""
+    return dict(sql.rows(where, _HASHES, [list(values)]))
+
+
+def rows_by_shard(cluster: Cluster, table: str, namespaces: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Namespace -> node and shard of each row of it, read in every shard of the table that each node has itself."""
+    found: dict[str, list[tuple[str, str]]] = {namespace: [] for namespace in namespaces}
+    for node, where in leaders_of_nodes(cluster).items():
+        with sql.session(where) as session:
+            sql.execute(session, _UNHIDE)
+            shards = sorted(shard for (shard,) in sql.rows(session, _HELD, [[table]]))
+            every = " UNION ALL ".join(f"SELECT namespace, '{shard}' FROM {shard}" for shard in shards)
+            statement = f"SELECT * FROM ({every}) AS held WHERE namespace = ANY (%s)"
+            for namespace, shard in sql.rows(session, statement, [list(namespaces)]) if shards else ():
+                found[namespace].append((node, shard))
+    return found

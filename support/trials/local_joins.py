@@ -1,0 +1,121 @@
+"""Tables of one family joined where their rows are: no row travels, each pair of shards is a task of its own."""
+
+from support import sql
+from support.application.entries import Entry
+from support.checkers.agreement import Compared
+from support.checkers.answers import every_answer_is
+from support.checkers.finding import Finding
+from support.checkers.placement import joins_relatives
+from support.checkers.task_plans import nothing_moves
+from support.cluster import nodes, shards
+from support.cluster.shard_contents import name
+from support.cluster.task_plans import TaskPlan, plan_of
+from support.trials.sharding_setup import workers_of
+from support.waiting import describe
+from support.workloads.shard_queries import JOIN, OVER_ALL, Question, ask_repeatedly
+from support.world import World
+
+_PATTERN = "INSERT INTO patterns (namespace, id, name) VALUES (%s, %s, %s)"
+_JOINED = """
+    SELECT pattern.namespace, pattern.name, count(*), sum((entry.metadata->>'number')::bigint)
+      FROM memory_entries entry
+      JOIN patterns pattern ON pattern.namespace = entry.namespace AND pattern.id = entry.metadata->>'topic'
+     WHERE {condition}
+     GROUP BY 1, 2
+"""
+_JOIN_OF_ALL = _JOINED.format(condition="starts_with(entry.namespace, %(own)s)")
+_JOIN_OF_ONE = _JOINED.format(condition="entry.namespace = %(own)s")
+_BY_TOPIC = """
+    SELECT metadata->>'topic', count(*), sum((metadata->>'number')::bigint)
+      FROM memory_entries WHERE starts_with(namespace, %(own)s) GROUP BY 1 ORDER BY 1
+"""
+
+
+def store_patterns(world: World) -> None:
+    """In each namespace of the scenario's entries a pattern for each of their topics, to be joined with them."""
+    entries: list[Entry] = world.scene["entries"]
+    with sql.session(world.cluster.write, autocommit=False) as session:
+        for namespace, topic in sorted({(one.namespace, one.metadata["topic"]) for one in entries}):
+            sql.execute(session, _PATTERN, [namespace, topic, f"pattern of {topic}"])
+        session.commit()
+
+
+def joined(entries: list[Entry]) -> list[tuple[str, str, int, int]]:
+    """What the entries joined with their patterns should give, worked out here."""
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for one in entries:
+        numbers.setdefault((one.namespace, f"pattern of {one.metadata['topic']}"), []).append(one.metadata["number"])
+    return [(*names, len(found), sum(found)) for names, found in sorted(numbers.items())]
+
+
+def join_all(world: World) -> None:
+    """Join all entries with their patterns, over all shards; the answer, and the plan, are in the scene.
+
+    What cannot be joined where it lies is refused, unless Citus is let move rows: so that the plan can be seen.
+    """
+    with sql.session(world.cluster.write) as session:
+        sql.execute(session, "SET citus.enable_repartition_joins = on")
+        try:
+            world.scene["plan"] = plan_of(session, _JOIN_OF_ALL, {"own": world.namespace})
+            given = sql.rows(session, _JOIN_OF_ALL, {"own": world.namespace})
+        except sql.Error as error:
+            raise AssertionError(
+                f"entries and patterns of one namespace cannot be joined: {describe(error)}"
+            ) from error
+    question = "entries joined with patterns, over all shards"
+    world.scene["answers"] = [Compared(question, joined(world.scene["entries"]), given)]
+
+
+def require_joined_in_place(world: World) -> None:
+    """One task for each pair of shards with the same hashes, on the node that has both; nothing is moved before."""
+    plan: TaskPlan = world.scene["plan"]
+    known = shards.placements(world.cluster.write, ("memory_entries", "patterns"))
+    nothing_moves(plan.count, plan.moves, sum(one.table == "patterns" for one in known)).require()
+    in_place = joins_relatives(known, [task.tables for task in plan.tasks])
+    world.evidence.attach("tasks of the join", in_place.words)
+    in_place.require()
+    _measure_tasks(world, plan)
+
+
+def join_in_one_namespace(world: World, times: int) -> None:
+    """Join the entries of one namespace with its patterns, of another one each time; timed."""
+    entries: list[Entry] = world.scene["entries"]
+    by_name = {one.namespace: [other for other in entries if other.namespace == one.namespace] for one in entries}
+    questions = [Question(_JOIN_OF_ONE, {"own": own}, joined(ones)) for own, ones in sorted(by_name.items())]
+    world.history = ask_repeatedly(world.cluster.write, JOIN, questions, times)
+
+
+def ask_all_shards(world: World, times: int) -> None:
+    """Sum up the entries of all shards by topic; timed. The plan is in the scene."""
+    own = {"own": world.namespace}
+    topics: dict[str, list[int]] = {}
+    for one in world.scene["entries"]:
+        topics.setdefault(one.metadata["topic"], []).append(one.metadata["number"])
+    right = [(topic, len(found), sum(found)) for topic, found in topics.items()]
+    world.history = ask_repeatedly(world.cluster.write, OVER_ALL, [Question(_BY_TOPIC, own, right)], times)
+    with sql.session(world.cluster.write) as session:
+        world.scene["plan"] = plan_of(session, _BY_TOPIC, own)
+
+
+def require_right(world: World, action: str) -> None:
+    """Every query of that kind was answered, and right."""
+    assert world.history is not None
+    every_answer_is(True, world.history, action).require()
+
+
+def require_tasks_on_every_worker(world: World) -> None:
+    """The plan has a task for each shard, and some on each worker."""
+    plan: TaskPlan = world.scene["plan"]
+    count = len(shards.placements(world.cluster.write, ("memory_entries",)))
+    nothing_moves(plan.count, plan.moves, count).require()
+    tasks = _measure_tasks(world, plan)
+    Finding(all(tasks.values()), f"tasks of a query over all shards: {tasks}").require()
+
+
+def _measure_tasks(world: World, plan: TaskPlan) -> dict[str, int]:
+    """Worker -> how many of the plan's tasks it has."""
+    node_at = {str(node.address): name(node.group) for node in nodes.known_to(world.cluster.write)}
+    tasks = {worker: sum(node_at[task.node] == worker for task in plan.tasks) for worker in workers_of(world)}
+    for worker, count in tasks.items():
+        world.measure(f"tasks on {worker}", count, "")
+    return tasks

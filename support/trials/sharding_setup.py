@@ -1,0 +1,88 @@
+"""How a sharded cluster is set up: versions, workers, and which table is kept how."""
+
+from support.application.sharding import REFERENCE
+from support.checkers.finding import Finding
+from support.checkers.table import Table, alike, as_tabled
+from support.checkers.whereabouts import each_holds
+from support.cluster import node_health, nodes, shards
+from support.cluster.rollcall import Silent, ask_each
+from support.cluster.shard_contents import leaders_of_nodes, name
+from support.errors import NotAvailable
+from support.world import World
+
+_READY = dict.fromkeys(("active", "takes shards", "has the metadata"), "yes")
+
+
+def workers_of(world: World) -> list[str]:
+    """The worker groups. Raises NotAvailable where there is none: then nothing is spread over any."""
+    if not (found := node_health.expected_workers(world.cluster)):
+        raise NotAvailable("the cluster has no worker group: all shards are on the coordinator")
+    return found
+
+
+def require_same_version(world: World) -> None:
+    """The coordinator and every worker run one version of Citus, and their databases are of that version."""
+    found = node_health.versions(world.cluster)
+    world.evidence.attach_json("versions of Citus", {node: str(version) for node, version in found.items()})
+    wanted = alike(["the coordinator", *workers_of(world)], {"Citus": str(found["the coordinator"])})
+    silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, Silent)]
+    Finding(not silent, "; ".join(silent) or "every node answers").require()
+    as_tabled(wanted, {node: {"Citus": str(version)} for node, version in found.items()}).require()
+
+
+def require_workers_ready(world: World) -> None:
+    """Each worker group has a node that is active, takes shards, and knows the metadata."""
+    found = {
+        name(node.group): dict(
+            zip(_READY, map(_word, (node.active, node.takes_shards, node.knows_metadata)), strict=True)
+        )
+        for node in nodes.known_to(world.cluster.write)
+        if node.group
+    }
+    world.evidence.attach_json("worker groups", found)
+    as_tabled(alike(workers_of(world), _READY), found).require()
+
+
+def require_all_reachable(world: World) -> None:
+    """Each node has just reached each node, itself too."""
+    everyone = ["the coordinator", *workers_of(world)]
+    found = node_health.reaching(world.cluster)
+    as_tabled(alike(everyone, dict.fromkeys(everyone, "reached")), found).require()
+
+
+def require_kept_as(world: World, wanted: Table) -> None:
+    """Each node knows these tables as they are wanted; a column that the scenario's table has not is not asked for.
+
+    "lies with" names the first of those tables whose shards lie where this one's do.
+    """
+    leaders = leaders_of_nodes(world.cluster)
+    found = ask_each(leaders, lambda node: _described(shards.sharding_of(leaders[node], list(wanted)), wanted))
+    for node, described in found.items():
+        known = {node: described.row} if isinstance(described, Silent) else described
+        finding = as_tabled(wanted, known)
+        Finding(finding.holds, f"as {node} knows them: {finding.words}").require()
+    world.evidence.attach("asked on", ", ".join(found))
+
+
+def require_copy_on_each_node(world: World) -> None:
+    """Each node has its own copy of every reference table."""
+    known = shards.placements(world.cluster.write, REFERENCE)
+    copies = sorted({one.name for one in known})
+    found = shards.held_on_nodes(world.cluster, REFERENCE)
+    Finding(len(copies) == len(REFERENCE), f"{len(copies)} of {len(REFERENCE)} tables are known to Citus").require()
+    each_holds(
+        copies, {node: sorted(found.get(node, ())) for node in ("the coordinator", *workers_of(world))}
+    ).require()
+
+
+def _described(found: dict[str, shards.Sharding], wanted: Table) -> Table:
+    first = {one.family: table for table, one in reversed(found.items())}
+    rows = {
+        table: {"kind": one.kind, "distributed by": one.column, "lies with": first[one.family]}
+        for table, one in found.items()
+    }
+    return {table: {column: rows[table][column] for column in wanted[table]} for table in wanted}
+
+
+def _word(true: bool) -> str:
+    return "yes" if true else "no"

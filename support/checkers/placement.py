@@ -25,7 +25,7 @@ def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collectio
             wrong.append(f"{table} has {counts.total()} shards instead of {shards}")
         mean = counts.total() / len(nodes)
         lowest, highest = min(floor(mean), mean * (1 - share / 100)), max(ceil(mean), mean * (1 + share / 100))
-        if any(not lowest <= counts[node] <= highest for node in {*nodes, *counts}):
+        if not counts.keys() <= set(nodes) or any(not lowest <= counts[node] <= highest for node in nodes):
             said = ", ".join(f"{counts[node]} on {node}" for node in sorted({*nodes, *counts}))
             wrong.append(f"the shards of {table} are spread unevenly: {said}")
     tables = len(_counts(placements))

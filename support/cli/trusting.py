@@ -12,7 +12,7 @@ from support.cli.report import JOURNAL
 from support.errors import AcceptError
 from support.reporting import journal
 from support.reporting.rendering import render
-from support.reporting.trust import Proof, Trust, note, read
+from support.reporting.trust import Proof, Trust, read
 from support.reporting.trust_page import write_page
 from support.sabotages.catalogue import SABOTAGES
 
@@ -20,7 +20,6 @@ from support.sabotages.catalogue import SABOTAGES
 def conclude(noted: Path, seconds: float) -> int:
     """Show what was found, write the page, and say whether the suite can be trusted."""
     trust = replace(read(noted), seconds=seconds)
-    note(noted, "plan", replace(trust, proofs=(), healthy=()))
     show(trust)
     page = write_page(trust, REPORT)
     _link_from_dashboard()

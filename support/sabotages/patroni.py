@@ -67,13 +67,13 @@ SABOTAGES = (
     Sabotage(
         "strictly-synchronous",
         "without a standby nothing is written",
-        notices({"GD-01 writes go on": "interrupted|acknowledged"}),
+        notices({"GD-01 writes go on": "are acknowledged: not so after|interrupted for"}),
         by_shared_configuration({"synchronous_mode_strict": True}),
     ),
     Sabotage(
         "no-failsafe",
         "a leader does not go on without the DCS",
-        notices({"SB-03 With failsafe": "leader|flap|interrupted"}),
+        notices({"SB-03 With failsafe": r"at look \d+ of|interrupted for"}),
         by_shared_configuration({"failsafe_mode": False}),
     ),
     Sabotage(
@@ -99,7 +99,12 @@ SABOTAGES = (
     Sabotage(
         "dcs-member-lost",
         "the DCS has no member to spare",
-        notices({"PH-05 DCS could lose": "could be lost", "SB-03 leading member": "lock|leader"}),
+        notices(
+            {
+                "PH-05 DCS could lose": "could be lost",
+                "SB-03 leading member": "the DCS answers: not so after|renews its lock",
+            }
+        ),
         _dcs_member_lost,
     ),
     Sabotage(

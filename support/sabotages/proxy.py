@@ -163,7 +163,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-is-impatient",
         "a member that takes 0.1 s to answer a check is taken for dead",
-        notices({"GD-04 100 ms more": "leads|changed|flap|interrupted|HAProxy"}),
+        notices({"GD-04 100 ms more": r"at look \d+ of \d+: routes was"}),
         changed({"timeout check 2s": "timeout check 100ms"}),
     ),
 )

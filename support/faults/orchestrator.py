@@ -52,7 +52,8 @@ class HalfwaySwitchover:
         assert self.client.stdin is not None
         with self.client.stdin as line:
             json.dump(self._order(), line)
-        eventually(self._require_ordered, within=VISIBLE, subject=f"the DCS knows that {self}", pause=_QUICK)
+        subject = f"the DCS holds the order that {self.leader} hands over to {self.candidate}"
+        eventually(self._require_ordered, within=VISIBLE, subject=subject, pause=_QUICK)
         self._kill(self)
         self._led_still = etcd.key(self.cluster.topology, "leader", self.cluster.group) == self.leader
 

@@ -157,7 +157,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-starts-slowly",
         "the proxy takes 12 s to start",
-        notices({"GD-03 proxy that is killed": "interrupted for|no operation was acknowledged"}),
+        notices({"GD-03 proxy that is killed": "are acknowledged: not so after|interrupted for"}),
         wrapped(proxy_host, "haproxy", ["sh", "-c", 'sleep 12; exec "$@"', "slowly"]),
     ),
     Sabotage(

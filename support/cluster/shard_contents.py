@@ -51,4 +51,4 @@ def _rows(where: sql.Endpoint, schema: str, table: str, columns: str, namespaces
             return []
         of_shard = "SELECT {columns} FROM {shard} WHERE namespace = ANY (%(namespaces)s)"
         statement = " UNION ALL ".join(of_shard.format(columns=columns, shard=shard) for shard in shards)
-        return sql.rows(session, f"{statement} ORDER BY {columns}", {"namespaces": list(namespaces)})
+        return sql.rows(session, statement, {"namespaces": list(namespaces)})

@@ -1,6 +1,6 @@
 """Entries over several namespaces, on several workers: stored, and looked for where they lie."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,23 +8,31 @@ from support import sql
 from support.application import samples
 from support.application.entries import Entry, EntryStore
 from support.checkers.whereabouts import on_several_nodes, together_they_are
-from support.cluster import nodes
 from support.cluster.shard_contents import held
 from support.world import World
 
-_CHOICE = 30  # more names than are wanted: of so many, some lie on every one of a few workers
+_CHOICE = 8  # names to choose from for each that is wanted: so many that some lie on every one of a few workers
+_HOMES = """
+    SELECT name, shardid, groupid
+      FROM unnest(%s) name
+      JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column('memory_entries', %s || name)
+"""
 
 
 def namespaces_over_workers(world: World, count: int) -> list[str]:
-    """So many namespaces of the scenario, of each worker in turn, as far as there are several.
+    """So many namespaces of the scenario, of each worker in turn, and there of each shard in turn.
 
-    The coordinator says on which worker a name will lie; what is stored there is looked for on the workers themselves.
+    The coordinator says where a name will lie; what is stored there is looked for on the workers themselves.
     """
-    at_home: dict[int, list[str]] = defaultdict(list)
-    with sql.session(world.cluster.write) as session:
-        for candidate in map(str, range(count + _CHOICE)):
-            at_home[nodes.home(session, f"{world.namespace}-{candidate}")].append(candidate)
-    in_turn = sorted((place, group, name) for group, names in at_home.items() for place, name in enumerate(names))
+    candidates = [str(number) for number in range(_CHOICE * max(count, 5))]
+    on_shard: Counter[int] = Counter()
+    on_worker: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for name, shard, worker in sql.rows(world.cluster.write, _HOMES, [candidates, f"{world.namespace}-"]):
+        on_worker[worker].append((on_shard[shard], name))
+        on_shard[shard] += 1
+    in_turn = sorted(
+        (turn, worker, name) for worker, names in on_worker.items() for turn, (_, name) in enumerate(sorted(names))
+    )
     return [world.another_namespace(name) for _, _, name in in_turn[:count]]
 
 

@@ -112,7 +112,7 @@ def _commit(session: sql.Session) -> Outcome:
 def require_resolved(world: World, limit: float) -> None:
     """Within `limit` seconds of the death no node holds a transaction in doubt."""
     begun = ordeal_of(world).injury.begun
-    await_resolved(world.cluster, begun + limit - time.monotonic())
+    await_resolved(world.cluster, round(begun + limit - time.monotonic(), 1))
     require_within(world, "no transaction was in doubt after", time.monotonic() - begun, limit)
 
 

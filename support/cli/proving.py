@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.application import schema
@@ -46,19 +46,13 @@ class Prover:
     def prove(self, sabotage: Sabotage) -> Proof:
         """Do it, see that it took effect, run the scenarios that must notice, undo it, see that all is well again."""
         begun = time.monotonic()
-        cluster = Cluster(self.topology)
-        record, failed = RunRecord(), []
-        try:
-            damage = sabotage.damage(cluster)
+        record, failed = RunRecord(), list[str]()
+        for batch in _batches(self._concerned(sabotage)):
             try:
-                _inject(damage)
-                record = self._run(self._concerned(sabotage), sabotage)
-            finally:
-                damage.cure()
-            _require_undone(damage)
-        except Exception as error:
-            failed.append(f"{type(error).__name__}: {describe(error)}")
-        failed += self._not_well(cluster)
+                record = _joined(record, self._sabotaged(sabotage, batch))
+            except Exception as error:
+                failed.append(f"{type(error).__name__}: {describe(error)}")
+            failed += self._not_well()
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
@@ -68,6 +62,17 @@ class Prover:
             tuple(sorted(_failing_ids(record) - set(sabotage.ids))),
             time.monotonic() - begun,
         )
+
+    def _sabotaged(self, sabotage: Sabotage, scenarios: Sequence[Planned]) -> RunRecord:
+        """What the scenarios say while it lasts."""
+        damage = sabotage.damage(Cluster(self.topology))
+        try:
+            _inject(damage)
+            record = self._run(scenarios, sabotage)
+        finally:
+            damage.cure()
+        _require_undone(damage)
+        return record
 
     def healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
         """Run those scenarios while nothing is broken: whatever is not proved is a false alarm."""
@@ -105,8 +110,9 @@ class Prover:
         finally:
             shutil.rmtree(run.directory, ignore_errors=True)
 
-    def _not_well(self, cluster: Cluster) -> list[str]:
+    def _not_well(self) -> list[str]:
         """What is amiss when a sabotage should be undone; what its scenarios could not remove is removed."""
+        cluster = Cluster(self.topology)
         try:
             await_all(cluster, RECOVERY)
             schema.sweep(cluster.write, "accept")
@@ -140,6 +146,17 @@ def _why_not(result: ScenarioResult, notice: Notice) -> str:
 def ids_of(scenario: Planned) -> frozenset[str]:
     """The promises that a scenario is about."""
     return frozenset(tag.removeprefix("id.") for tag in scenario.tags if tag.startswith("id."))
+
+
+def _batches(scenarios: Sequence[Planned]) -> list[list[Planned]]:
+    """What may run one after the other: all but destructive ones, after which a sabotaged cluster may not recover."""
+    fast = [one for one in scenarios if "destructive" not in one.tags]
+    alone = [[one] for one in scenarios if "destructive" in one.tags]
+    return [fast, *alone] if fast or not alone else alone
+
+
+def _joined(one: RunRecord, other: RunRecord) -> RunRecord:
+    return replace(other, results=(*one.results, *other.results))
 
 
 def _inject(damage: Fault) -> None:

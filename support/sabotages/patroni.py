@@ -113,7 +113,7 @@ SABOTAGES = (
         notices(
             {
                 "SB-01": "two members accepted writes",
-                "SB-02 from everyone": "stops|accept",
+                "SB-02 from everyone": "was last seen to accept a write",
             }
         ),
         patroni_build("never_demotes"),
@@ -124,8 +124,8 @@ SABOTAGES = (
         notices(
             {
                 "SB-01": "two members accepted writes",
-                "SB-02 DCS alone": "stops|accept",
-                "SB-03 Without failsafe": "stops|accept",
+                "SB-02 DCS alone": "was last seen to accept a write",
+                "SB-03 Without failsafe": "was last seen to accept a write",
             }
         ),
         patroni_build("ignores_the_dcs"),

@@ -14,6 +14,11 @@ FAST = (
 )
 """Of six parts, a few seconds each."""
 CONTROLS = """
+from support.sabotages.damages import Damage
+from support.sabotages.postgres import SABOTAGES as OF_POSTGRES
+from support.waiting import NotYet
+
+(FSYNC_OFF,) = [one for one in OF_POSTGRES if one.name == "fsync-off"]
 
 def _in_vain(cluster):
     def seen():
@@ -23,8 +28,7 @@ def _in_vain(cluster):
 SABOTAGES = (
     Sabotage("does-nothing", "nothing", notices({"PH-06 durability": "fsync"}), nothing),
     Sabotage("in-vain", "nothing, and it says so", notices({"PH-06 durability": "fsync"}), _in_vain),
-    Sabotage("misunderstood", "what nobody speaks of", notices({"PH-06 durability": "the weather"}),
-             __import__("support.sabotages.postgres").sabotages.postgres.SABOTAGES[0].damage),
+    Sabotage("misunderstood", "what nobody speaks of", notices({"PH-06 durability": "the weather"}), FSYNC_OFF.damage),
 )
 """
 LONGEST = 240  # seconds
@@ -54,8 +58,7 @@ def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
 def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> None:
     """Also one that did not take effect, and one that is noticed for another reason than it states."""
     control = program.project / "support" / "sabotages" / "driver.py"
-    imports = "from support.sabotages.damages import Damage, nothing\nfrom support.waiting import NotYet\n"
-    control.write_text(f"{control.read_text()}\n{imports}{CONTROLS}")
+    control.write_text(f"{control.read_text()}\n{CONTROLS}")
     ended = proved(program, "does-nothing", "in-vain", "misunderstood")
     said = " ".join(ended.out.split())
     assert ended.status == 1, ended

@@ -38,8 +38,8 @@ SABOTAGES = (
             {
                 "PH-05 take over": "may take over",
                 "FO-01": "another member than .* leads: not so after",
-                "FO-06 named replica": "refused|hand",
-                "FO-07 most WAL": "leads",
+                "FO-06 named replica": "hands over to .*: refused",
+                "FO-07 most WAL": "leads: not so after",
             }
         ),
         replicas_tagged(nofailover=True),
@@ -85,7 +85,7 @@ SABOTAGES = (
     Sabotage(
         "rewind-impossible",
         "a member that went its own way can be neither rewound nor rebuilt",
-        notices({"FO-03 wrote alone": "streams"}),
+        notices({"FO-03 wrote alone": "streams as a replica: not so after"}),
         by_shared_configuration(
             {
                 "postgresql": {
@@ -133,13 +133,13 @@ SABOTAGES = (
     Sabotage(
         "patroni-ignores-tags",
         "a member that is tagged never to lead does",
-        notices({"FO-07 tagged never": "leads"}),
+        notices({"FO-07 tagged never": "who took over"}),
         patroni_build("ignores_nofailover"),
     ),
     Sabotage(
         "patroni-lets-the-worst-win",
         "a member that lacks what another has received takes over",
-        notices({"FO-07 most WAL": "leads"}),
+        notices({"FO-07 most WAL": "who took over"}),
         patroni_build("the_worst_wins"),
     ),
     Sabotage(
@@ -151,7 +151,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-copies-nothing",
         "a member without data stays without",
-        notices({"FO-11": "streams"}),
+        notices({"FO-11": "streams as a replica: not so after"}),
         patroni_build("copies_nothing"),
     ),
 )

@@ -89,5 +89,4 @@ OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
 
 
 def _server(cluster: Cluster) -> Process:
-    process = cache_host(cluster).processes["redis"]
-    return process
+    return cache_host(cluster).processes["redis"]

@@ -19,6 +19,7 @@ from support.cli.places import FEATURES, STATE
 from support.cli.proving import Prover, destructive, ids_of
 from support.cli.trusting import conclude
 from support.cluster.cluster import Cluster
+from support.cluster.embedded import programs
 from support.cluster.facts import facts_of
 from support.cluster.topology import Topology
 from support.errors import UsageError
@@ -32,6 +33,8 @@ TRUST = STATE / "trust.jsonl"
 """What the last `accept prove` found."""
 LOG = STATE / "prove.log"
 """What its runs of behave printed."""
+CITUS = "citus"
+"""What needs it is proved on a sharded cluster, all else on one that is not: there every row lies on its members."""
 CHEAP, DEAR = 8.0, 75.0
 """Seconds that a sabotage is thought to take before any was seen: with fast scenarios, with destructive ones."""
 DEAR_COUNTS = 3
@@ -91,30 +94,55 @@ def _side_by_side(order: Order, arguments: Sequence[str]) -> None:
 
 
 def _share(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned]) -> int:
-    """Prove, on one cluster, what nobody else has claimed."""
+    """Prove what nobody else has claimed: on a cluster that is not sharded, then on one that is what needs shards."""
     assert order.claims is not None
     order.claims.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as cleanup, behaving.interruptible():
-        topology = _target(order, cleanup)
-        possible = sorted(
-            (one for one in chosen if not _lacking(one, topology)), key=lambda one: destructive(one, scenarios)
-        )
-        if _claim(order.claims, "the-plan"):
-            note(TRUST, "plan", _plan(order, chosen, possible, scenarios, topology))
-        _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
+    for sharded in (False, True):
+        those = [one for one in chosen if (CITUS in one.needs) is sharded]
+        if why := _unfit(order, sharded):
+            if _claim(order.claims, f"the-plan-{sharded}"):
+                note(TRUST, "plan", Trust(passed_over={one.name: why for one in those}))
+        elif those:
+            _share_on_one(order, those, [one for one in scenarios if (CITUS in one.tags) is sharded], sharded)
     return 0
 
 
-def _target(order: Order, cleanup: ExitStack) -> Topology:
+def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool) -> None:
+    """Prove, on one cluster, what nobody else has claimed."""
+    assert order.claims is not None
+    with ExitStack() as cleanup, behaving.interruptible():
+        topology = _target(order, sharded, cleanup)
+        possible = sorted(
+            (one for one in chosen if not _lacking(one, topology)), key=lambda one: destructive(one, scenarios)
+        )
+        if _claim(order.claims, f"the-plan-{sharded}"):
+            note(TRUST, "plan", _plan(order, chosen, possible, scenarios, topology))
+        _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
+
+
+def _unfit(order: Order, sharded: bool) -> str:
+    """Why nothing can be proved on a cluster that is (or is not) sharded; empty where it can."""
+    if order.cluster is not None:
+        lacking = order.cluster.topology.lacks.get(CITUS, "")
+        return lacking if sharded else "" if lacking else "proved on a cluster that is not sharded (--workers 0)"
+    if not sharded:
+        return ""
+    if order.settings.accept_workers == 0:
+        return "no worker groups are wanted (--workers 0)"
+    return programs.citus_missing(order.settings.accept_pg_bindir)
+
+
+def _target(order: Order, sharded: bool, cleanup: ExitStack) -> Topology:
     if order.cluster is not None:
         return order.cluster.topology
     if order.settings.external:
         raise UsageError("accept prove breaks what it tests: it takes an embedded cluster, and no other")
     assert order.claims is not None
-    place = order.claims / f"cluster-{os.getpid()}"
+    place = order.claims / f"cluster-{os.getpid()}-{'sharded' if sharded else 'plain'}"
     place.mkdir(mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
-    stand, topology = boot_cluster(order.settings, place, Progress())
+    settings = order.settings if sharded else order.settings.model_copy(update={"accept_workers": 0})
+    stand, topology = boot_cluster(settings, place, Progress())
     cleanup.callback(stand.close)
     return topology
 

@@ -132,7 +132,7 @@ def read(path: Path) -> Trust:
         except ValueError:
             continue  # torn off
         found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
-    plan = found["plan"][-1] if found["plan"] else Trust()
+    plan = _together(found["plan"])
     proofs = {proof.sabotage: proof for proof in found["proof"]}
     return Trust(
         tuple(sorted(proofs.values(), key=lambda one: _place(plan.planned, one.sabotage))),
@@ -142,6 +142,16 @@ def read(path: Path) -> Trust:
         plan.planned,
         plan.facts,
         plan.seconds,
+    )
+
+
+def _together(plans: Sequence[Trust]) -> Trust:
+    """What was planned on one cluster after another."""
+    return Trust(
+        planned=tuple(name for plan in plans for name in plan.planned),
+        passed_over={name: why for plan in plans for name, why in plan.passed_over.items()},
+        uncovered={id: what for plan in plans for id, what in plan.uncovered.items()},
+        facts={name: value for plan in plans for name, value in plan.facts.items()},
     )
 
 

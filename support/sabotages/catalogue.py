@@ -4,7 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from support.errors import UsageError
-from support.sabotages import cache, driver, hosts, patroni, postgres, proxy, schema, security, servers
+from support.sabotages import (
+    cache,
+    driver,
+    hosts,
+    patroni,
+    postgres,
+    proxy,
+    schema,
+    security,
+    servers,
+    sharding,
+    workers,
+)
 from support.sabotages.sabotage import Sabotage
 
 PARTS: Mapping[str, Sequence[Sabotage]] = {
@@ -16,6 +28,7 @@ PARTS: Mapping[str, Sequence[Sabotage]] = {
     "security": security.SABOTAGES,
     "hosts and network": hosts.SABOTAGES,
     "Patroni and DCS": patroni.SABOTAGES,
+    "Citus": (*sharding.SABOTAGES, *workers.SABOTAGES),
 }
 SABOTAGES: Mapping[str, Sabotage] = {one.name: one for part in PARTS.values() for one in part}
 PART_OF: Mapping[str, str] = {one.name: part for part, sabotages in PARTS.items() for one in sabotages}

@@ -57,6 +57,18 @@ def notices(says: Mapping[str, str]) -> tuple[Notice, ...]:
     return tuple(Notice(*_split(key, words)) for key, words in says.items())
 
 
+def of_sharded(
+    name: str,
+    words: str,
+    says: Mapping[str, str],
+    damage: Callable[[Cluster], Fault],
+    *needs: str,
+    application: str = "",
+) -> Sabotage:
+    """A sabotage of a sharded cluster."""
+    return Sabotage(name, words, notices(says), damage, frozenset({"citus", *needs}), application=application)
+
+
 def _split(key: str, words: str) -> tuple[str, str, str]:
     id, _, scenario = key.partition(" ")
     return id, words, scenario

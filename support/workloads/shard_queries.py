@@ -1,5 +1,6 @@
 """One client that asks over sharded tables, again and again over one session; each answer is compared."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,4 +33,4 @@ def ask_repeatedly(endpoint: sql.Endpoint, action: str, questions: Sequence[Ques
 
 
 def _is_right(session: sql.Session, question: Question) -> bool:
-    return sorted(sql.rows(session, question.query, question.values)) == sorted(question.right)
+    return Counter(sql.rows(session, question.query, question.values)) == Counter(question.right)

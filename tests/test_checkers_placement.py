@@ -17,7 +17,7 @@ from support.checkers.placement import (
     none_too_large,
     relatives_together,
 )
-from support.cluster.placements import Placement, of_hash
+from support.cluster.placements import NOWHERE, Placement, of_hash
 from support.history import History, Operation, Outcome
 
 ONE, TWO, THREE = "worker group 1", "worker group 2", "worker group 3"
@@ -84,6 +84,7 @@ def test_each_shard_is_on_the_one_node_that_has_it() -> None:
 def test_a_lost_placement_is_told_whatever_it_lost() -> None:
     first, *others = BOTH
     says(each_on_one_live_node([replace(first, active=False), *others], HELD), False, "is not active")
+    says(each_on_one_live_node([replace(first, node=NOWHERE), *others], HELD), False, "entries_100 has no placement")
     says(each_on_one_live_node(BOTH, {ONE: HELD[ONE]}), False, "does not answer")
     says(each_on_one_live_node(BOTH, {**HELD, ONE: HELD[ONE] - {"entries_100"}}), False, "entries_100", "is not there")
     says(each_on_one_live_node([*BOTH, replace(first, node=TWO)], HELD), False, "entries_100 has 2 placements")

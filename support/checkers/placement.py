@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import ceil, floor
 
 from support.checkers.finding import Finding, listed
-from support.cluster.placements import Placement
+from support.cluster.placements import NOWHERE, Placement
 
 Held = Mapping[str, Collection[str]]
 """Node that answers -> the shards that are among its own tables."""
@@ -42,7 +42,9 @@ def each_on_one_live_node(placements: Sequence[Placement], held: Held) -> Findin
     times = Counter(one.name for one in placements)
     wrong = [f"{shard} has {count} placements" for shard, count in times.items() if count != 1]
     for one in placements:
-        if not one.active:
+        if one.node == NOWHERE:
+            wrong.append(f"{one.name} has no placement")
+        elif not one.active:
             wrong.append(f"{one} is not active")
         elif one.node not in held:
             wrong.append(f"{one}, which does not answer")

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+NOWHERE = "no node"
+"""Stands for the node of a shard that Citus has on none."""
+
 
 @dataclass(frozen=True)
 class Placement:

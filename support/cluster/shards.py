@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from support import sql
 from support.cluster.cluster import Cluster
-from support.cluster.placements import Placement
+from support.cluster.placements import NOWHERE, Placement
 from support.cluster.shard_contents import leaders_of_nodes, name
 from support.errors import ConnectFailed
 
@@ -42,7 +42,6 @@ _SIZES = """
      GROUP BY shardid
 """
 _HASHES = "SELECT value, hashtext(value) FROM unnest(%s) value"
-_NOWHERE = "no node"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dic
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
     """Every placement of the tables' shards; a shard that has none is on "no node"."""
     return [
-        Placement(table, shard, _NOWHERE if group is None else name(group), lowest, highest, family, bool(active))
+        Placement(table, shard, NOWHERE if group is None else name(group), lowest, highest, family, bool(active))
         for table, shard, group, lowest, highest, family, active in sql.rows(where, _PLACEMENTS, [list(tables)])
     ]
 

@@ -69,6 +69,9 @@ SHARDING: dict[str, Any] = {
     # What a move leaves behind is removed by the job that looks for it this often.
     "citus.defer_shard_delete_interval": "1s",
     "citus.background_task_queue_interval": "1s",
+    # A query opens no more connections to a worker than it has use for, and keeps them: a login costs more than a task.
+    "citus.max_adaptive_executor_pool_size": 2,
+    "citus.max_cached_conns_per_worker": 2,
     "max_worker_processes": 16,  # moves and their logical replication need some of them
 }
 """PostgreSQL's parameters, where there are groups of workers."""

@@ -37,6 +37,23 @@ def triggered_on_worker(tables: str, event: str, body: str) -> Making:
     )
 
 
+def stuttering(probability: float, seconds: float) -> Making:
+    """Reading a row on one worker takes so long, now and then."""
+    allowed = f"CASE WHEN random() < {probability} THEN pg_sleep({seconds})::text IS NOT NULL ELSE true END"
+    return on_member(
+        A_WORKER,
+        f"{_ALONE};;"
+        + for_each_shard(_TABLE, f"CREATE POLICY sabotage ON %1$s USING ({allowed})")
+        + ";;"
+        + for_each_shard(_TABLE, "ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
+        f"{_ALONE};;"
+        + for_each_shard(_TABLE, "ALTER TABLE %1$s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")
+        + ";;"
+        + for_each_shard(_TABLE, "DROP POLICY IF EXISTS sabotage ON %1$s"),
+        "SELECT count(*) > 0 FROM pg_policy WHERE polname = 'sabotage'",
+    )
+
+
 _TABLE = "memory_entries"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
@@ -83,6 +100,18 @@ SABOTAGES = (
         "one worker stores other metadata than it was given",
         {"DQ-02": "answer", "DQ-04": "answer", "SD-03": "answer", "PF-03": "answer|right", "PF-04": "answer|right"},
         triggered_on_worker(_TABLE, "BEFORE INSERT", "BEGIN NEW.metadata := '{}'; NEW.value := ''; RETURN NEW; END"),
+    ),
+    of_sharded(
+        "worker-stutters-at-some-rows",
+        "one worker takes 0.6 s to read one row in sixty",
+        {"PF-03": "95th percentile"},
+        stuttering(0.016, 0.6),
+    ),
+    of_sharded(
+        "worker-stutters-at-few-rows",
+        "one worker takes 1.2 s to read one row in a thousand",
+        {"PF-04": "95th percentile"},
+        stuttering(0.001, 1.2),
     ),
     of_sharded(
         "reference-copy-behind",

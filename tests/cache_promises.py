@@ -207,4 +207,5 @@ NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
     fast: ["slow"],
     outage_survived: ["falls_over_with_redis", "waits_for_redis", "forgets_what_an_outage_swallowed"],
 }
-"""What a scenario finds -> the caches (of `support.sabotages.broken_caches`, if no module is said) of which it is to find otherwise."""
+"""What a scenario finds -> the caches of which it is to find otherwise; where no module is said, they are of
+`support.sabotages.broken_caches`."""

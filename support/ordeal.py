@@ -76,10 +76,13 @@ class Ordeal:
             self.recovered_in = await_all(self.cluster, RECOVERY)
         finally:
             self.watch.__exit__()
+            self._require_one_writer()  # graver than a cluster that is not well, and likely the reason for it
+        self._no_alarm().require()
+
+    def _require_one_writer(self) -> None:
         looks = awake(self.watch.samples, self._naps)
         for group in self.cluster.groups:
             at_most_one_writer(looks, group.members).require()
-        self._no_alarm().require()
 
     @property
     def _naps(self) -> list[Nap]:

@@ -83,7 +83,7 @@ SABOTAGES = (
             {
                 "PH-06 durability": "synchronous_commit",
                 "FO-02": "acknowledged writes lost",
-                "FO-04": "acknowledged writes lost",
+                "FO-04 PostgreSQL alone": "acknowledged writes lost",
                 "FO-09": "acknowledged writes lost",
                 "FO-12": "acknowledged writes lost",
             }

@@ -79,7 +79,7 @@ def test_what_is_required_and_not_there_fails_the_run(program: Program, postgres
     require(ended, 1, "citus is required", "not installed")
 
 
-@pytest.mark.parametrize("arguments", [["--tags", "@no-such-tag"], ["--name", "no such title"], ["sharding"]])
+@pytest.mark.parametrize("arguments", [["--tags", "@no-such-tag"], ["--name", "no such title"]])
 def test_a_selection_of_nothing_is_no_success(program: Program, arguments: list[str]) -> None:
     ended = program.run(*arguments)
     require(ended, 3, "no scenario is selected", arguments[-1])

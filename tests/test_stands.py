@@ -73,10 +73,10 @@ def test_a_program_is_started_once_stopped_and_started_again(host: Host) -> None
 
 
 def test_a_program_that_ends_by_itself_is_seen_as_gone_and_leaves_no_zombie(host: Host) -> None:
-    program = host.add("brief", ["sh", "-c", "(sleep 0.12345 &); exit 3"])
+    program = host.add("brief", ["sh", "-c", "(sleep 1.12345 &); exit 3"])
     program.start()
     eventually(lambda: _require_gone(program), within=5, subject="it is gone")
-    orphans = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "0.12345"]]
+    orphans = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "1.12345"]]
     assert orphans
     eventually(lambda: _require(not any(p.is_running() for p in orphans)), within=5, subject="orphans are reaped")
 

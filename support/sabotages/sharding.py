@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 
 from support import sql
-from support.cluster import nodes
 from support.cluster.cluster import Cluster
 from support.sabotages.application import PARTS
 from support.sabotages.damages import Damage, Making, by_parameters, by_shared_configuration, by_sql, in_group, nothing
@@ -41,13 +40,22 @@ def again_and_again(words: str, statement: str, mend: Callable[[Cluster], object
 
 
 def _right_addresses(cluster: Cluster) -> None:
-    """Every node has the address of its group's leader again."""
-    for node in nodes.known_to(cluster.administration):
-        address = cluster.address_of(cluster.of_group(node.group).leader()).postgres
-        update = "SELECT citus_update_node(nodeid, %s, %s) FROM pg_dist_node WHERE groupid = %s"
-        sql.rows(cluster.administration, update, [address.host, address.port, node.group])
+    """The coordinator has the addresses of worker group 1 again: the leader's as primary, the others as secondaries."""
+    group = cluster.of_group(1)
+    leader = group.leader()
+    with sql.session(cluster.administration) as session:
+        # No two nodes may have one address, not even for a moment.
+        sql.execute(session, "UPDATE pg_dist_node SET nodename = 'nowhere-' || nodeid WHERE groupid = 1")
+        for member in sorted(group.members, key=lambda name: name != leader):
+            address = group.address_of(member).postgres
+            sql.execute(session, _ADDRESS, {"host": address.host, "primary": member == leader})
 
 
+_ADDRESS = """
+    UPDATE pg_dist_node SET nodename = %(host)s
+     WHERE nodeid = (SELECT min(nodeid) FROM pg_dist_node
+                      WHERE groupid = 1 AND nodename LIKE 'nowhere-%%' AND (noderole = 'primary') = %(primary)s)
+"""
 _TAKES_SHARDS = "SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards',"
 _OF_2 = "WHERE groupid = 2 AND noderole = 'primary'"
 
@@ -153,7 +161,7 @@ SABOTAGES = (
         again_and_again(
             "the address of worker group 1 is made wrong once its leader has changed",
             "UPDATE pg_dist_node SET nodename = '192.0.2.1' "
-            "WHERE groupid = 1 AND nodename NOT LIKE %(address)s || '%%'",
+            "WHERE groupid = 1 AND noderole = 'primary' AND nodename NOT LIKE %(address)s || '%%'",
             _right_addresses,
         ),
     ),

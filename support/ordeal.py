@@ -88,15 +88,20 @@ class Ordeal:
     def _naps(self) -> list[Nap]:
         return [Nap(name, one.begun, one.healing + WAKING) for name, one in self._frozen if one.healing is not None]
 
-    def _no_alarm(self) -> Finding:
-        """No server said that it met what must never happen."""
-        found: list[object] = []
+    @property
+    def alarms(self) -> list[str]:
+        """What servers said, since the beginning, of what must never happen."""
+        found = []
         for path in _logs(self.cluster):
             with path.open(errors="replace") as log:
                 log.seek(self._marks.get(path, 0))
-                alarms = [line for line in log if any(one in line for one in ALARMS)]
-            unforeseen = [line for line in alarms if not any(words in line for words in self.foreseen)]
-            found += [f"{path.parent.name}: {line.strip()}" for line in unforeseen]
+                alarms = [line.strip() for line in log if any(one in line for one in ALARMS)]
+            found += [f"{path.parent.name}: {line}" for line in alarms]
+        return found
+
+    def _no_alarm(self) -> Finding:
+        """No server said that it met what must never happen."""
+        found = [line for line in self.alarms if not any(words in line for words in self.foreseen)]
         return Finding.false(f"in the logs: {listed(found)}") if found else Finding.true("no alarm in the logs")
 
 

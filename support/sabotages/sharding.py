@@ -129,7 +129,10 @@ SABOTAGES = (
     of_sharded(
         "what-moves-leave-stays",
         "the shards that a move has left behind are never removed",
-        {"RB-03 Draining": "none of their shards|belong", "RB-04": "left|where it was"},
+        {
+            "RB-03 Draining": "none of their shards|belong",
+            "RB-04 the session that moves it": "left|where it was|does not belong",
+        },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),
     ),
     of_sharded(

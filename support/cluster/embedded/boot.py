@@ -21,6 +21,7 @@ from support.cluster.embedded.services import declare
 from support.cluster.topology import Topology
 from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, ProcessFailed
 from support.hosts import Process, Stand
+from support.hosts.probing import LOOPBACK
 from support.timeouts import REST, START
 from support.waiting import describe, eventually
 
@@ -40,7 +41,7 @@ def boot(stand: Stand, layout: Layout, programs: Programs, on_progress: Callable
     planned = layout.hosts()
     on_progress(f"making {len(planned)} hosts")
     hosts = {host.name: stand.add_host(host.name, host.number) for host in planned}
-    plan = Plan(layout, programs, {name: host.address for name, host in hosts.items()})
+    plan = Plan(layout, programs, {name: host.address for name, host in hosts.items()}, stand.kind == LOOPBACK)
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
     topology = plan.topology(stand.directory, stand.kind)
     try:

@@ -131,8 +131,10 @@ def _initdb() -> list[str | dict[str, str]]:
 
 def _postgresql(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
     address, logins = str(plan.address(host.name, POSTGRES)), plan.credentials
+    # A Patroni that has just started has Citus look for its own node at localhost.
+    own = ",127.0.0.1" if plan.layout.workers and not plan.one_network else ""
     return {
-        "listen": address,
+        "listen": address.replace(":", f"{own}:"),
         "connect_address": address,
         "data_dir": str(directory / "data"),
         "bin_dir": str(plan.programs.pg_bindir),

@@ -54,6 +54,8 @@ class Plan:
     layout: Layout
     programs: Programs
     addresses: Mapping[str, str]
+    one_network: bool = False
+    """All hosts share one network, and so one 127.0.0.1."""
     credentials: Credentials = field(default_factory=Credentials.fresh)
 
     def address(self, host: str, port: int) -> Address:

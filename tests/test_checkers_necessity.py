@@ -37,3 +37,7 @@ def test_without_a_change_or_a_fault_nothing_was_waited_for() -> None:
     assert share([], [1]) == 0
     assert share([21], []) == 0
     assert share([21], [30]) == 0
+
+
+def test_a_member_that_thaws_and_is_seen_to_write_adds_nothing() -> None:
+    assert share([21, 21.2, 21.3, 21.4], [1]) == 20

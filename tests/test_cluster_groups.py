@@ -1,0 +1,52 @@
+"""A cluster is one group of members; a sharded one has several."""
+
+import pytest
+
+from support.cluster.cluster import Cluster
+from support.cluster.topology import Address, Login, MemberAddress, Topology
+from support.errors import NotAvailable
+
+
+def member(name: str, group: int) -> MemberAddress:
+    return MemberAddress(name, Address(f"host of {name}", 5432), None, group)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    members = (member("a1", 0), member("a2", 0), member("b1", 1), member("b2", 1), member("c1", 2))
+    return Cluster(
+        Topology("db", Login("app", "secret"), Address("proxy", 5000), read=Address("proxy", 5001), members=members)
+    )
+
+
+def test_each_group_has_members_of_its_own(cluster: Cluster) -> None:
+    assert {group.group: group.members for group in cluster.groups} == {0: ("a1", "a2"), 1: ("b1", "b2"), 2: ("c1",)}
+    assert cluster.groups[0] is cluster
+    assert cluster.everyone == cluster.of_group(2).everyone == ("a1", "a2", "b1", "b2", "c1")
+
+
+def test_where_nothing_is_sharded_there_is_one_group() -> None:
+    assert [one.group for one in Cluster(Topology("db", Login("app", "secret"), Address("db", 5432))).groups] == [0]
+
+
+def test_a_member_leads_to_its_group(cluster: Cluster) -> None:
+    assert cluster.group_with("b2").group == 1
+    assert cluster.group_with("haproxy") is cluster
+    assert cluster.address_of("c1").postgres.host == "host of c1"
+
+
+def test_a_group_that_is_not_there_is_named(cluster: Cluster) -> None:
+    with pytest.raises(LookupError, match="no group 7; there are 0, 1, 2"):
+        cluster.of_group(7)
+
+
+def test_no_endpoint_reads_from_workers(cluster: Cluster) -> None:
+    assert cluster.read.host == "proxy"
+    with pytest.raises(NotAvailable, match="worker group 1"):
+        _ = cluster.of_group(1).read
+
+
+def test_logins_may_find_the_tables_of_another_schema_first(cluster: Cluster) -> None:
+    ours = cluster.with_tables_of("ours")
+    assert ours.write.options["options"] == ours.of_member("b1").options["options"] == "-c search_path=ours,public"
+    assert "options" not in cluster.write.options

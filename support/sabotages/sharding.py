@@ -130,7 +130,7 @@ SABOTAGES = (
         "what-moves-leave-stays",
         "the shards that a move has left behind are never removed",
         {
-            "RB-03 Draining": "none of their shards|belong",
+            "RB-03 Draining": "is empty: not so after",
             "RB-04 the session that moves it": "left|where it was|does not belong",
         },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),

@@ -1,13 +1,11 @@
 """A replica that receives everything and replays nothing: it serves what was true some time ago."""
 
-from contextlib import suppress
-
 import psutil
 
 from support import sql
 from support.cluster.cluster import Cluster
 from support.errors import NothingProved
-from support.faults.process import running
+from support.faults.server_processes import resume, server_processes
 from support.waiting import NotYet
 
 _MEGABYTE = 2**20
@@ -30,7 +28,7 @@ class ReplayStuck:
         return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 
     def inject(self) -> None:
-        self._stuck = [one for one in running(self._cluster.stand.hosts[self._replica]) if _replays(one)]
+        self._stuck = server_processes(self._cluster.stand.hosts[self._replica], "startup")
         for process in self._stuck:
             process.suspend()
         with sql.session(self._cluster.of_member(self._cluster.leader())) as session:
@@ -45,14 +43,4 @@ class ReplayStuck:
             raise NotYet(f"{self._replica} is {behind} bytes behind")
 
     def cure(self) -> None:
-        for process in self._stuck:
-            with suppress(psutil.NoSuchProcess):  # a server that was started again has another one
-                process.resume()
-
-
-def _replays(process: psutil.Process) -> bool:
-    """It is PostgreSQL's startup process, by the title that it gives itself."""
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return title.startswith("postgres:") and " startup" in title
-    return False
+        resume(self._stuck)

@@ -4,14 +4,12 @@ With synchronous replication, a commit on the coordinator waits for a standby af
 before any of them is told to commit.
 """
 
-from contextlib import suppress
-
 import psutil
 
 from support.cluster.cluster import Cluster
 from support.cluster.synchrony import standbys_waited_for
 from support.errors import NothingProved
-from support.faults.process import running
+from support.faults.server_processes import resume, server_processes
 from support.waiting import NotYet
 
 
@@ -30,7 +28,7 @@ class CommitHeld:
 
     def inject(self) -> None:
         hosts = [self._cluster.stand.hosts[name] for name in standbys_waited_for(self._cluster)]
-        self._held = [process for host in hosts for process in running(host) if _receives(process)]
+        self._held = [process for host in hosts for process in server_processes(host, "walreceiver")]
         for process in self._held:
             process.suspend()
 
@@ -41,14 +39,4 @@ class CommitHeld:
             raise NotYet(f"they still receive: {awake}")
 
     def cure(self) -> None:
-        for process in self._held:
-            with suppress(psutil.NoSuchProcess):  # a server that was started again has another one
-                process.resume()
-
-
-def _receives(process: psutil.Process) -> bool:
-    """It is PostgreSQL's walreceiver, by the title that it gives itself."""
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return title.startswith("postgres:") and " walreceiver" in title
-    return False
+        resume(self._held)

@@ -41,13 +41,15 @@ def after_scenario(context, scenario):
     """Gather evidence of a failure while it can still be seen, clean up, and write the verdict down."""
     if "world" not in context:
         return  # stopped, or failed, before it had one: after_feature accounts for it
-    world, trouble = context.world, None
-    if context.recorder.failing(scenario):
+    world, trouble, failing = context.world, None, context.recorder.failing(scenario)
+    if failing:
         collect(world.cluster, world.evidence, context.begun, error=raised_in(scenario))
     try:
         context.suite.close_world(world)
     except Exception as error:
         trouble = error
+        if not failing:  # it shows only now
+            collect(world.cluster, world.evidence, context.begun, error=error)
     context.recorder.ended(scenario, world.evidence.measures, trouble)
 
 

@@ -1,4 +1,6 @@
-"""The end of a run on the terminal: a table of promises, and below it what failed and why, the rest, the figures."""
+"""The end of a run on the terminal: the figures, a table of promises, and last of all what failed and why.
+
+What matters most comes last: there it is on the screen, and in the end of a log that somebody else has cut."""
 
 from collections.abc import Iterator
 
@@ -22,17 +24,17 @@ def show(record: RunRecord, console: Console) -> None:
 
 
 def _parts(record: RunRecord) -> Iterator[RenderableType]:
+    yield from _figures(record)
     yield _table(record)
+    yield from _not_proved(record)
+    if record.without_verdict:
+        why = "the run was stopped" if record.interrupted else "no verdict came of them"
+        yield _entry("not reached", _STOPPED, promises_of(record.without_verdict), why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
     for result in failures(record):
         title = " ".join([*result.scenario.ids, result.scenario.name])
         yield _entry(result.verdict, STYLES[result.verdict], title, result.reason_in_a_line)
-    yield from _not_proved(record)
-    if record.without_verdict:
-        why = "the run was stopped" if record.interrupted else "no verdict came of them"
-        yield _entry("not reached", _STOPPED, promises_of(record.without_verdict), why)
-    yield from _figures(record)
 
 
 def _table(record: RunRecord) -> Table:
@@ -75,5 +77,5 @@ def _figures(record: RunRecord) -> Iterator[RenderableType]:
     table.add_column("limit in force", justify="right")
     for scenario, one in measured:
         table.add_row(f"{scenario.promise} {one.name}", one.figure, one.allowed)
-    yield Text()
     yield table
+    yield Text()

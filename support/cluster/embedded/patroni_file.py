@@ -29,7 +29,9 @@ PARAMETERS: dict[str, Any] = {
     "synchronous_commit": "on",
     "wal_level": "replica",
     "wal_log_hints": "on",
-    "wal_keep_size": "128MB",
+    # Twice max_wal_size: pg_rewind goes back to the last checkpoint that was complete when the members parted, and the
+    # leader may have completed another since, after which it keeps no more than this. Patroni would wait for ever.
+    "wal_keep_size": "1GB",
     "max_wal_size": "512MB",
     "max_wal_senders": 12,
     "max_replication_slots": 12,

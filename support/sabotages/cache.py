@@ -148,7 +148,7 @@ SABOTAGES = (
     broken(
         "slow",
         "each cached read takes 6 ms",
-        {"PF-05": "95th percentile .* limit: 5 ms", "PF-06 serves": "operations of the cache a second"},
+        {"PF-05": "95th percentile .*limit: 5 ms", "PF-06 serves": "operations of the cache a second"},
     ),
     broken("falls_over_with_redis", "an outage of Redis reaches who reads", {"OU-01 is killed": "ended in an error"}),
     broken(

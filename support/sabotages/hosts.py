@@ -128,7 +128,7 @@ SABOTAGES = (
     Sabotage(
         "members-far-away",
         "110 ms are added to every answer of the database",
-        notices({"PF-01": "95th percentile .* limit: 100 ms", "PF-02": "95th percentile .* limit: 50 ms"}),
+        notices({"PF-01": "95th percentile .*limit: 100 ms", "PF-02": "95th percentile .*limit: 50 ms"}),
         _far_members,
         PARTITIONS,
     ),
@@ -137,7 +137,7 @@ SABOTAGES = (
         "24 ms are added to every answer of Redis",
         notices(
             {
-                "PF-05 cached read": "95th percentile .* limit: 5 ms",
+                "PF-05 cached read": "95th percentile .*limit: 5 ms",
                 "PF-06 serves": "operations of the cache a second",
                 "PF-06 takes": "operations of the cache a second",
             }

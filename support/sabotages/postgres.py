@@ -6,6 +6,7 @@ import psutil
 
 from support.cluster.cluster import Cluster
 from support.faults.process import running
+from support.faults.replay import ReplayStuck
 from support.faults.targets import host_of
 from support.sabotages.damages import (
     Damage,
@@ -13,6 +14,7 @@ from support.sabotages.damages import (
     by_replica_parameters,
     by_shared_configuration,
     by_sql,
+    combined,
     on_member,
     together,
 )
@@ -109,10 +111,15 @@ SABOTAGES = (
                 "RL-02": "not so after",
                 "PF-07": "marker",
                 "TX-02 on every replica": "committed entry is on every replica",
-                "HP-02": "read endpoint",
             }
         ),
         by_replica_parameters(recovery_min_apply_delay="1min"),
+    ),
+    Sabotage(
+        "replay-stuck",
+        "replicas receive what is written and show none of it",
+        notices({"HP-02": "read endpoint"}),
+        lambda cluster: combined([ReplayStuck(cluster, one, behind=2**20) for one in cluster.followers()]),
     ),
     Sabotage(
         "role-limited-to-15-sessions",

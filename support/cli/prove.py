@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from support.claims import Claims
 from support.cli import behaving, clusters, reaching
 from support.cli.behaving import Planned
 from support.cli.booting import Progress, boot_cluster
@@ -37,6 +38,8 @@ CITUS = "citus"
 """What needs it is proved on a sharded cluster, all else on one that is not: there every row lies on its members."""
 CHEAP, DEAR = 8.0, 75.0
 """Seconds that a sabotage is thought to take before any was seen: with fast scenarios, with destructive ones."""
+UNWELL = 4
+"""Exit status of a process whose cluster did not recover from a sabotage."""
 DEAR_COUNTS = 3
 """So many times a sabotage with destructive scenarios brings the next healthy run nearer than another."""
 
@@ -73,7 +76,7 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
     with ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
         try:
-            if order.jobs == 1:
+            if order.cluster is not None:
                 _share(order, chosen, scenarios)
             else:
                 _side_by_side(order, arguments)
@@ -85,39 +88,53 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
 
 
 def _side_by_side(order: Order, arguments: Sequence[str]) -> None:
-    """Each process boots a cluster of its own, and takes the next sabotage that nobody has claimed."""
+    """Each process boots a cluster of its own, and takes the next sabotage that nobody has claimed.
+
+    One whose cluster did not recover ends, and another takes its place.
+    """
     assert order.claims is not None
     program = [sys.executable, "-P", "-m", "support.cli", "prove", *arguments, "--claims", str(order.claims)]
-    shares = [subprocess.Popen(behaving.mortal(program), stdin=subprocess.DEVNULL) for _ in range(order.jobs)]
-    for share in shares:
-        share.wait()
+    shares = [_begin_share(program) for _ in range(order.jobs)]
+    while shares:
+        if shares.pop(0).wait() == UNWELL:
+            shares.append(_begin_share(program))
+
+
+def _begin_share(program: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(behaving.mortal(program), stdin=subprocess.DEVNULL)
 
 
 def _share(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned]) -> int:
-    """Prove what nobody else has claimed: on a cluster that is not sharded, then on one that is what needs shards."""
+    """Prove what nobody else has claimed: on a cluster that is not sharded, then on one that is what needs shards.
+
+    Returns 0, or UNWELL when a cluster did not recover: what it would say from then on would mean nothing.
+    """
     assert order.claims is not None
+    claims = Claims(order.claims)
     order.claims.mkdir(parents=True, exist_ok=True)
     for sharded in (False, True):
-        those = [one for one in chosen if (CITUS in one.needs) is sharded]
+        those = [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
         if why := _unfit(order, sharded):
-            if _claim(order.claims, f"the-plan-{sharded}"):
+            if claims.take(f"the-plan-{sharded}"):
                 note(TRUST, "plan", Trust(passed_over={one.name: why for one in those}))
-        elif those:
-            _share_on_one(order, those, [one for one in scenarios if (CITUS in one.tags) is sharded], sharded)
+        elif those and not _share_on_one(
+            order, those, [one for one in scenarios if (CITUS in one.tags) is sharded], sharded
+        ):
+            return UNWELL
     return 0
 
 
-def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool) -> None:
-    """Prove, on one cluster, what nobody else has claimed."""
+def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool) -> bool:
+    """Prove, on one cluster, what nobody else has claimed; whether the cluster was well to the end."""
     assert order.claims is not None
     with ExitStack() as cleanup, behaving.interruptible():
         topology = _target(order, sharded, cleanup)
         possible = sorted(
             (one for one in chosen if not _lacking(one, topology)), key=lambda one: destructive(one, scenarios)
         )
-        if _claim(order.claims, f"the-plan-{sharded}"):
+        if Claims(order.claims).take(f"the-plan-{sharded}"):
             note(TRUST, "plan", _plan(order, chosen, possible, scenarios, topology))
-        _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
+        return _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
 
 
 def _unfit(order: Order, sharded: bool) -> str:
@@ -152,7 +169,7 @@ class _Share:
 
     def __init__(self, order: Order, prover: Prover, sabotages: Sequence[Sabotage]) -> None:
         assert order.claims is not None
-        self._claims, self._every = order.claims, order.healthy_every
+        self._claims, self._every = Claims(order.claims), order.healthy_every
         self._prover, self._sabotages = prover, sabotages
         self._begun = time.monotonic()
         wanted = {id for one in sabotages for id in one.ids}
@@ -162,8 +179,8 @@ class _Share:
             if "destructive" not in one.tags and (not order.words or wanted & ids_of(one))
         ]
 
-    def work(self) -> None:
-        """Sabotage after sabotage, with healthy runs before, between and after."""
+    def work(self) -> bool:
+        """Sabotage after sabotage, with healthy runs around and between; whether the cluster always recovered."""
         self._healthy()
         since = 0
         for sabotage, number in self._claimed():
@@ -176,16 +193,19 @@ class _Share:
             ]
             for line in [*said, *([f"    FAILED: {proof.failed}"] if proof.failed else [])]:
                 err.print(line, markup=False, style="green" if proof.noticed else "red")
+            if not proof.recovered:
+                return False
             since += DEAR_COUNTS if dear else 1
             if since >= self._every:
                 self._healthy()
                 since = 0
         if since:
             self._healthy()
+        return True
 
     def _claimed(self) -> Iterator[tuple[Sabotage, int]]:
         for number, sabotage in enumerate(self._sabotages, 1):
-            if _claim(self._claims, sabotage.name):
+            if self._claims.take(sabotage.name):
                 yield sabotage, number
 
     def _healthy(self) -> None:
@@ -201,19 +221,10 @@ class _Share:
         left = sum(
             DEAR if destructive(one, self._prover.scenarios) else CHEAP
             for one in self._sabotages
-            if not (self._claims / one.name).exists()
+            if not self._claims.taken(one.name)
         )
         elapsed = time.monotonic() - self._begun
         say(f"{elapsed:6.0f} s, about {left / 60:.0f} min left  {what}")
-
-
-def _claim(claims: Path, name: str) -> bool:
-    """Whether it is ours: the first to make the folder has it."""
-    try:
-        (claims / name).mkdir()
-    except FileExistsError:
-        return False
-    return True
 
 
 def _lacking(sabotage: Sabotage, topology: Topology) -> str:

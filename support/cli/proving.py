@@ -46,21 +46,23 @@ class Prover:
     def prove(self, sabotage: Sabotage) -> Proof:
         """Do it, see that it took effect, run the scenarios that must notice, undo it, see that all is well again."""
         begun = time.monotonic()
-        record, failed = RunRecord(), list[str]()
+        record, failed, unwell = RunRecord(), list[str](), list[str]()
         for batch in _batches(self._concerned(sabotage)):
             try:
                 record = _joined(record, self._sabotaged(sabotage, batch))
             except Exception as error:
                 failed.append(f"{type(error).__name__}: {describe(error)}")
-            failed += self._not_well()
+            if unwell := self._not_well():
+                break
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
             sabotage.words,
             tuple(heard(notice, record) for notice in sabotage.noticed_by),
-            "; ".join(failed),
+            "; ".join(failed + unwell),
             tuple(sorted(_failing_ids(record) - set(sabotage.ids))),
             time.monotonic() - begun,
+            recovered=not unwell,
         )
 
     def _sabotaged(self, sabotage: Sabotage, scenarios: Sequence[Planned]) -> RunRecord:

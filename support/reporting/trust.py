@@ -38,6 +38,8 @@ class Proof:
     others: tuple[str, ...] = ()
     """Further promises of which a scenario failed; looked for with --all."""
     seconds: float = 0.0
+    recovered: bool = True
+    """The cluster was well again after it."""
 
     @property
     def noticed(self) -> bool:

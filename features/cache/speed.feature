@@ -1,11 +1,12 @@
 @redis @schema @normal
 Feature: The cache is fast
-  A cache that is no faster than the database is only one more thing that can be wrong.
+  A cache that is no faster than the database is only one more thing that can be wrong. It is read so often that a
+  machine which is busy with something else for a second changes no verdict.
 
   @id.PF-05
   Scenario: A cached read is fast, and faster than the same read from the database
     Given a client of the cache
-    When a cached entry is read 1000 times from the cache, and as often from the database, in turn
+    When a cached entry is read 3000 times from the cache, and as often from the database, in turn
     Then 95 in 100 cached reads took under 5 ms
     And the median cached read took less time than the median database read
 

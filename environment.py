@@ -26,6 +26,7 @@ def before_all(context):
         required=context.suite.run.required,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
+    context.suite.share(features, selected)
 
 
 def before_scenario(context, scenario):
@@ -56,6 +57,7 @@ def after_scenario(context, scenario):
 def after_feature(context, feature):
     """Account for scenarios that behave ended without calling the hooks above."""
     context.recorder.feature_ended(feature)
+    context.suite.take_next(context._runner.features)
 
 
 def after_all(context):

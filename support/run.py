@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
+
+from support.claims import Claims
 
 CLUSTERS = Path(".accept/clusters")
 """Where `accept up` keeps its clusters, a folder each."""
@@ -27,6 +29,8 @@ class Run:
     """Capabilities that the user declared: where one is missing, the run fails."""
     shuffled: bool = False
     """The scenarios run in a random order, which the seed decides."""
+    whole: Path | None = None
+    """The folder of the run that this one is a share of: its journal is written, its features are claimed."""
 
     @property
     def namespace(self) -> str:
@@ -39,7 +43,12 @@ class Run:
 
     @property
     def journal(self) -> Path:
-        return self.directory / "journal.jsonl"
+        return (self.whole or self.directory) / "journal.jsonl"
+
+    @property
+    def claims(self) -> Claims | None:
+        """Who runs which feature, where others take some too."""
+        return Claims(self.whole / "claims") if self.whole else None
 
     @property
     def file(self) -> Path:
@@ -52,6 +61,14 @@ class Run:
     @staticmethod
     def load(path: Path) -> "Run":
         return _ADAPTER.validate_json(path.read_bytes())
+
+    def share(self) -> "Run":
+        """A share of this run, with a folder of its own beside this one's."""
+        directory = self.directory.with_name(f"{self.id}-{new_id()}")
+        directory.mkdir(mode=0o700)
+        run = replace(self, directory=directory, whole=self.directory)
+        run.save()
+        return run
 
 
 _ADAPTER = TypeAdapter(Run)

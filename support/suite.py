@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, NoReturn
@@ -27,6 +28,8 @@ from support.world import World
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
 """A scenario that needs any of these looks at the members of one group: the rows by which it does must live there."""
+_COSTS = {"destructive": 20, "slow": 8}
+"""Tag -> about how many seconds a scenario with it takes; others take one at most."""
 
 
 class Suite:
@@ -34,6 +37,7 @@ class Suite:
 
     def __init__(self, run: Run, topology: Topology, settings: Settings) -> None:
         self.run, self.settings = run, settings
+        self._unclaimed: list[Any] = []
         self._cleanup = ExitStack()
         self.topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
         self.cluster = Cluster(self.topology)
@@ -67,6 +71,30 @@ class Suite:
         chance.shuffle(features)
         for feature in features:
             chance.shuffle(feature.run_items)
+
+    def share(self, features: list[Any], selected: Iterable[Any]) -> None:
+        """Where other processes run features of this run as well, take one feature out of behave's list of them.
+
+        `selected` are the scenarios that shall run. The features that take long come first, so that none of them is
+        left for the end, when the others have nothing more to do.
+        """
+        if self.run.claims is None:
+            return
+        seconds = Counter[str]()
+        for one in selected:
+            seconds[one.filename] += next((cost for tag, cost in _COSTS.items() if tag in one.effective_tags), 1)
+        known = {feature.filename: feature for feature in features}
+        self._unclaimed = [known[name] for name, _ in seconds.most_common()]
+        features.clear()
+        self.take_next(features)
+
+    def take_next(self, features: list[Any]) -> None:
+        """Add the next feature that nobody has claimed; behave goes on with what it finds added to its list."""
+        while self._unclaimed and self.run.claims:
+            feature = self._unclaimed.pop(0)
+            if self.run.claims.take(feature.filename):
+                features.append(feature)
+                return
 
     def missing_for(self, tags: Iterable[str]) -> str:
         """Why scenarios with these tags cannot run against this target; empty when they can."""

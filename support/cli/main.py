@@ -50,6 +50,8 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
+    share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     members: Members = None,
     workers: Workers = None,
     worker_members: WorkerMembers = None,
@@ -71,8 +73,9 @@ def run(
     settings = Settings.load(said)
     from support.cli import running  # takes half a second: wrong usage is told before
 
-    order = running.Order(selection, settings, said, cluster, frozenset(require or ()), seed, keep, repeat, shuffle)
-    raise typer.Exit(running.carry_out(order))
+    required = frozenset(require or ())
+    order = running.Order(selection, settings, said, cluster, required, seed, keep, repeat, shuffle, jobs, share_of)
+    raise typer.Exit(running.carry_out(order, with_default_command(sys.argv[1:])[1:]))
 
 
 @app.command()

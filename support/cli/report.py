@@ -2,7 +2,7 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from support.cli.console import complain, out, say
@@ -28,9 +28,13 @@ def make_ready() -> None:
         complain(f"{error}; the run will end without a report")
 
 
-def of_run(run: Run, topology: Topology) -> int:
-    """Report on a run, and keep its results and journal as the last ones; the exit status."""
-    status = conclude(run.journal, run.results, REPORT, Redactor(secrets_of(Cluster(topology))), out)
+def of_run(run: Run, topologies: Iterable[Topology]) -> int:
+    """Report on a run, and keep its results and journal as the last ones; the exit status.
+
+    The passwords of `topologies` are masked in all of it.
+    """
+    secrets = [secret for topology in topologies for secret in secrets_of(Cluster(topology))]
+    status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out)
     with _alone():
         if run.results.exists():
             shutil.rmtree(RESULTS, ignore_errors=True)

@@ -10,20 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.cli import behaving, clusters, reaching, report
+from support.cli import behaving, clusters, jobs, reaching, report
 from support.cli.booting import Progress, boot_cluster, provide_citus
 from support.cli.clusters import Kept
 from support.cli.console import out, say
 from support.cli.suites import Selection
 from support.cluster.capabilities import CAPABILITIES, lacking
+from support.cluster.embedded import programs
 from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
 from support.hosts import reentry_argv
 from support.reporting import steadiness
-from support.reporting.journal import read
+from support.reporting.journal import INTERRUPTED, read
 from support.run import Run, begin_run
 from support.settings import Settings
 
+_STOPPED = "stopped; this is what was done so far:"
 FORMATTER = "allure_behave.formatter:AllureFormatter"
 
 
@@ -43,6 +45,10 @@ class Order:
     repeat: int = 1
     """So many runs, each on the same cluster, with the next seed."""
     shuffled: bool = False
+    jobs: int = 1
+    """So many clusters, and the features spread over them."""
+    share_of: Path | None = None
+    """The folder of the run that is spread; None in the process that the user started."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):
@@ -51,6 +57,10 @@ class Order:
             raise UsageError("--keep is for a cluster that the run itself boots")
         if self.keep and self.repeat > 1:
             raise UsageError("--keep and --repeat do not go together")
+        if self.jobs > 1 and (self.keep or self.repeat > 1):
+            raise UsageError(f"--jobs and --{'keep' if self.keep else 'repeat'} do not go together")
+        if self.jobs > 1 and (self.cluster or self.settings.external):
+            raise UsageError("--jobs is for clusters that the run itself boots; this target is one cluster")
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,13 @@ class Target:
     """Ends the cluster where it is the run's own; harmless when repeated."""
 
 
-def carry_out(order: Order) -> int:
-    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand."""
+def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
+    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand.
+
+    `arguments` are the command line, for processes of ours.
+    """
+    if order.share_of is not None:
+        return _carry_out_share(order, order.share_of)
     planned = behaving.plan_selection(order.selection)
     clusters.sweep()
     report.make_ready()
@@ -73,6 +88,8 @@ def carry_out(order: Order) -> int:
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
     with ExitStack() as cleanup, behaving.interruptible():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
+        if order.jobs > 1:
+            return _spread(order, run, arguments)
         place = clusters.kept(f"run-{run.id}") if order.keep else Kept(run.directory)
         target = _target(order, place)
         cleanup.callback(target.end)
@@ -80,12 +97,36 @@ def carry_out(order: Order) -> int:
         if order.repeat > 1:
             return _repeat(order, run, target)
         to_its_end = _run_scenarios(order, run, target)
+        if not to_its_end:
+            say(_STOPPED)
         if order.keep and to_its_end:
-            status = report.of_run(run, target.topology)
+            status = report.of_run(run, [target.topology])
             _hold(place, target.topology)
             return status
         with _meanwhile(target.end):
-            return report.of_run(run, target.topology)
+            return report.of_run(run, [target.topology])
+
+
+def _spread(order: Order, run: Run, arguments: Sequence[str]) -> int:
+    """Let jobs carry the run out, and report on it."""
+    if "citus" in order.required:
+        provide_citus(order.settings, Progress())
+    programs.find(order.settings.accept_pg_bindir, Progress())  # what is missing is installed once, and not by each job
+    if not jobs.carry_out(run, order.jobs, arguments):
+        say(_STOPPED)
+    return report.of_run(run, jobs.topologies(run))
+
+
+def _carry_out_share(order: Order, whole: Path) -> int:
+    """Run, on a cluster of our own, those features that no other job takes."""
+    run = Run.load(whole / "run.json").share()
+    with ExitStack() as cleanup, behaving.interruptible():
+        cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
+        target = _target(order, Kept(run.directory))
+        cleanup.callback(target.end)
+        target.topology.save(whole / jobs.TOPOLOGY.replace("*", run.directory.name))
+        _require(order.required, target.topology)
+        return 0 if _run_scenarios(order, run, target) else INTERRUPTED
 
 
 def _target(order: Order, place: Kept) -> Target:
@@ -117,7 +158,9 @@ def _repeat(order: Order, first: Run, target: Target) -> int:
         run = first if number == 0 else begin_run(first.seed + number, order.required, order.shuffled)
         say(f"run {number + 1} of {order.repeat}, seed {run.seed}")
         to_its_end = _run_scenarios(order, run, target)
-        statuses.append(report.of_run(run, target.topology))
+        if not to_its_end:
+            say(_STOPPED)
+        statuses.append(report.of_run(run, [target.topology]))
         records.append(read(run.journal))
         shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
         if not to_its_end:
@@ -134,7 +177,6 @@ def _run_scenarios(order: Order, run: Run, target: Target) -> bool:
     try:
         behaving.run(target.inside(behave), _as_variables(order.said))
     except KeyboardInterrupt:
-        say("stopped; this is what was done so far:")
         return False
     return True
 

@@ -1,7 +1,7 @@
 """The journal of a run: what was to be proved, what began, how each scenario ended; our own truth of the run.
 
-Append-only JSON lines, handed to the kernel one by one, so that kill -9 loses nothing that was written. A reader
-passes over a last line that was torn off.
+Append-only JSON lines, handed to the kernel one by one, so that kill -9 loses nothing that was written, and so that
+several processes can write the journal of one run. A reader passes over a last line that was torn off.
 """
 
 import json
@@ -129,7 +129,7 @@ def read(path: Path) -> RunRecord:
         facts=begin["facts"] if begin else {},
         required=frozenset(begin["required"]) if begin else frozenset(),
         troubles=tuple(Trouble(one["message"], one["trace"]) for one in events if one["event"] == "trouble"),
-        interrupted=begin is not None and not any(not one["interrupted"] for one in ends),
+        interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
     )
 

@@ -1,0 +1,119 @@
+"""`accept run --jobs`: one run on several clusters side by side."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from program import Program, copy
+
+from support.claims import Claims
+from support.reporting.journal import RunRecord, read
+from support.waiting import NotYet, eventually
+
+SMALL = ("--members", "1", "--etcd", "1", "--workers", "0")
+FEATURE = """
+@normal
+Feature: {name}
+  @id.ZZ-{number}0
+  Scenario: {name} claims the first
+    Given a sum
+    When {seconds} seconds pass
+    Then one and one are 2
+
+  @id.ZZ-{number}1
+  Scenario: {name} claims the second
+    Given a sum
+    Then one and one are {sum}
+"""
+
+
+def features(seconds: int, last: int = 2) -> dict[str, str]:
+    sums = {"A": 2, "B": 2, "C": 2, "D": last}
+    return {
+        f"cluster/{name}.feature": FEATURE.format(name=name, number=number, sum=sum, seconds=seconds)
+        for number, (name, sum) in enumerate(sums.items(), 1)
+    }
+
+
+def record(program: Program) -> RunRecord:
+    return read(program.project / ".accept" / "journal.jsonl")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return copy(tmp_path)
+
+
+def test_two_jobs_make_one_run(program: Program) -> None:
+    program.write_features(features(seconds=3, last=3))
+    ended = program.run("--jobs", "2", *SMALL)
+    assert ended.status == 1, ended
+    assert ended.last_line == "7 passed, 1 failed, 0 skipped"
+    assert "one and one are 2, not 3" in ended.out
+    run = record(program)
+    assert len(run.results) == len(run.selected) == 8
+    assert not run.interrupted
+    began = sorted(one.began for one in run.results)
+    assert began[1] - began[0] < 3, "two scenarios ran at the same time"
+    results = list((program.project / "allure-results").glob("*-result.json"))
+    assert len(results) == 8
+    assert not list((program.project / ".accept" / "runs").glob("*")), "nothing is left of the run"
+
+
+def test_what_a_killed_job_had_begun_is_not_hidden(program: Program) -> None:
+    program.write_features(features(seconds=3))
+    with program.started("--jobs", "2", *SMALL) as running:
+        shares = eventually(lambda: _behaves(program, 2), within=60, subject="both jobs run their scenarios")
+        os.kill(shares[0], signal.SIGKILL)
+        out, _ = running.communicate(timeout=60)
+    run = record(program)
+    assert running.returncode in (1, 130), out
+    assert len(run.without_verdict) >= 1, out
+    assert len(run.results) + len(run.without_verdict) == 8, out
+
+
+def test_ctrl_c_ends_all_jobs_with_a_report_of_what_was_done(program: Program) -> None:
+    program.write_features(features(seconds=30))
+    with program.started("--jobs", "2", *SMALL) as running:
+        eventually(lambda: _behaves(program, 2), within=60, subject="both jobs run their scenarios")
+        os.kill(running.pid, signal.SIGINT)
+        out, _ = running.communicate(timeout=30)
+    assert running.returncode == 130, out
+    assert "stopped; this is what was done so far" in out
+    assert not list((program.project / ".accept" / "runs").glob("*")), "nothing is left of the run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--jobs", "2", "--keep"), "--jobs and --keep do not go together"),
+        (("--jobs", "2", "--repeat", "2"), "--jobs and --repeat do not go together"),
+        (("--jobs", "2", "--target", "postgresql://u:p@127.0.0.1:1/d"), "--jobs is for clusters that the run itself"),
+    ],
+)
+def test_what_does_not_go_together_is_said(program: Program, arguments: tuple[str, ...], words: str) -> None:
+    ended = program.run(*arguments)
+    assert ended.status == 2, ended
+    assert words in ended.err
+
+
+def test_each_name_is_claimed_once(tmp_path: Path) -> None:
+    one, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    assert not one.taken("features/a.feature")
+    assert one.take("features/a.feature")
+    assert not other.take("features/a.feature")
+    assert other.taken("features/a.feature")
+    assert other.take("features/b.feature")
+
+
+def _behaves(program: Program, wanted: int) -> list[int]:
+    """The behave of each job, once so many scenarios have begun."""
+    journals = (program.project / ".accept" / "runs").glob("*/journal.jsonl")
+    begun = sum(journal.read_text().count('"event": "started"') for journal in journals)
+    if begun < wanted:
+        raise NotYet(f"{begun} have begun")
+    run = re.compile(rf"-m behave -D accept_run={re.escape(str(program.project))}")
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if run.search(" ".join(one.info["cmdline"] or ()))]

@@ -1,5 +1,6 @@
 """`accept run --repeat`: do runs in random order agree?"""
 
+import json
 import re
 
 import pytest
@@ -80,3 +81,28 @@ def test_a_verdict_that_changes_is_told_and_fails_the_command(program: Program) 
     assert "run 1: proved" in said, ended
     assert "run 2: broken: it was so before" in said, ended
     assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
+
+
+def test_what_failed_once_is_told_as_unsteady(program: Program) -> None:
+    program.write_features(features("it is the first time"))
+    (program.project / "steps" / "fickle_steps.py").write_text(FICKLE.replace("assert not known", "assert known"))
+    ended = program.run("--again")
+    said = " ".join(ended.out.split())
+    assert ended.status == 0, ended
+    assert "1 failed; now once more" in ended.err
+    assert "unsteady: ZZ-12 C claims the second proved when it ran once more; broken at first: it was so" in said
+    assert ended.last_line == "6 passed, 0 failed, 0 skipped"
+    results = [json.loads(one.read_text()) for one in (program.project / "allure-results").glob("*-result.json")]
+    tries = sorted((one["start"], one["status"]) for one in results if one["name"] == "C claims the second")
+    assert [status for _, status in tries] == ["failed", "passed"], "the evidence of both is in the report"
+    assert len(results) == 7
+    summary = (program.project / "allure-report" / "dashboard.html").read_text()
+    assert "Unsteady" in summary
+
+
+def test_what_fails_again_stays_broken(program: Program) -> None:
+    program.write_features(features("one and one are 3"))
+    ended = program.run("--again")
+    assert ended.status == 1, ended
+    assert "unsteady" not in ended.out
+    assert ended.last_line == "5 passed, 1 failed, 0 skipped"

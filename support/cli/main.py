@@ -51,6 +51,9 @@ def run(
     repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
+    again: Annotated[
+        bool, typer.Option("--again", help="What failed, once more; tells whose verdict changed.")
+    ] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     members: Members = None,
     workers: Workers = None,
@@ -74,7 +77,9 @@ def run(
     from support.cli import running  # takes half a second: wrong usage is told before
 
     required = frozenset(require or ())
-    order = running.Order(selection, settings, said, cluster, required, seed, keep, repeat, shuffle, jobs, share_of)
+    order = running.Order(
+        selection, settings, said, cluster, required, seed, keep, repeat, shuffle, jobs, again, share_of
+    )
     raise typer.Exit(running.carry_out(order, with_default_command(sys.argv[1:])[1:]))
 
 

@@ -21,7 +21,8 @@ from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
 from support.hosts import reentry_argv
 from support.reporting import steadiness
-from support.reporting.journal import INTERRUPTED, read
+from support.reporting.journal import INTERRUPTED, Journal, read
+from support.reporting.scenario import Scenario
 from support.run import Run, begin_run
 from support.settings import Settings
 
@@ -47,6 +48,8 @@ class Order:
     shuffled: bool = False
     jobs: int = 1
     """So many clusters, and the features spread over them."""
+    again: bool = False
+    """What failed is run once more."""
     share_of: Path | None = None
     """The folder of the run that is spread; None in the process that the user started."""
 
@@ -55,10 +58,16 @@ class Order:
             raise UsageError(f"--require {', '.join(unknown)}: there is only {', '.join(CAPABILITIES)}")
         if self.keep and (self.cluster or self.settings.external):
             raise UsageError("--keep is for a cluster that the run itself boots")
-        if self.keep and self.repeat > 1:
-            raise UsageError("--keep and --repeat do not go together")
-        if self.jobs > 1 and (self.keep or self.repeat > 1):
-            raise UsageError(f"--jobs and --{'keep' if self.keep else 'repeat'} do not go together")
+        asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "again": self.again}
+        for one, other in (
+            ("keep", "repeat"),
+            ("jobs", "keep"),
+            ("jobs", "repeat"),
+            ("jobs", "again"),
+            ("repeat", "again"),
+        ):
+            if asked[one] and asked[other]:
+                raise UsageError(f"--{one} and --{other} do not go together")
         if self.jobs > 1 and (self.cluster or self.settings.external):
             raise UsageError("--jobs is for clusters that the run itself boots; this target is one cluster")
 
@@ -96,7 +105,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
         _require(order.required, target.topology)
         if order.repeat > 1:
             return _repeat(order, run, target)
-        to_its_end = _run_scenarios(order, run, target)
+        to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
         if not to_its_end:
             say(_STOPPED)
         if order.keep and to_its_end:
@@ -169,11 +178,24 @@ def _repeat(order: Order, first: Run, target: Target) -> int:
     return max(statuses) if steady else max(1, *statuses)
 
 
-def _run_scenarios(order: Order, run: Run, target: Target) -> bool:
-    """Run behave; whether to its end, and not to a Ctrl-C."""
+def _run_again(order: Order, run: Run, target: Target) -> bool:
+    """Run what failed once more; whether to its end, and not to a Ctrl-C."""
+    failing = read(run.journal).failing
+    if not failing:
+        return True
+    say(f"{len(failing)} failed; now once more")
+    Journal(run.journal).again(failing)
+    return _run_scenarios(order, run, target, [one.scenario for one in failing])
+
+
+def _run_scenarios(order: Order, run: Run, target: Target, chosen: Sequence[Scenario] = ()) -> bool:
+    """Run behave, on the chosen scenarios if there are any; whether to its end, and not to a Ctrl-C."""
     target.topology.save(run.topology)
     formatter = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
-    behave = [*behaving.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *order.selection.arguments]
+    # behave takes the lines of a file only when they come together
+    places = [f"{one.path}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
+    what = places or order.selection.arguments
+    behave = [*behaving.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
     try:
         behaving.run(target.inside(behave), _as_variables(order.said))
     except KeyboardInterrupt:

@@ -45,6 +45,10 @@ class Journal:
         """A verdict. A later one on the same scenario takes its place."""
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
+    def again(self, results: Sequence[ScenarioResult]) -> None:
+        """These are going to be run once more. What they come to then counts; how they ended before is kept."""
+        self._write("again", keys=[result.scenario.key for result in results])
+
     def trouble(self, message: str, trace: str = "") -> None:
         """Something failed that belongs to no scenario."""
         self._write("trouble", message=message, trace=trace)
@@ -85,6 +89,8 @@ class RunRecord:
     interrupted: bool = False
     """It was stopped by its user, or it ended without saying so: killed, or crashed."""
     began: float = 0.0
+    earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
+    """How scenarios ended at first that were run once more, by their keys."""
 
     @cached_property
     def unfinished(self) -> tuple[Scenario, ...]:
@@ -106,6 +112,11 @@ class RunRecord:
         return tuple(result for result in self.results if result.verdict.failed)
 
     @property
+    def unsteady(self) -> tuple[ScenarioResult, ...]:
+        """What was proved when it was run once more, and had failed before."""
+        return tuple(one for one in self.of(Verdict.PROVED) if one.scenario.key in self.earlier)
+
+    @property
     def required_and_missing(self) -> tuple[ScenarioResult, ...]:
         """What was not proved although the user required a capability that it is tagged with."""
         return tuple(one for one in self.of(Verdict.NOT_PROVED) if self.required.intersection(one.scenario.tags))
@@ -117,11 +128,14 @@ def read(path: Path) -> RunRecord:
     begin = next((one for one in events if one["event"] == "begin"), None)
     ends = [one for one in events if one["event"] == "end"]
     results: dict[str, ScenarioResult] = {}
+    earlier: dict[str, ScenarioResult] = {}
     for one in events:
         if one["event"] == "result":
             result = _RESULT.validate_python(one)
             results.pop(result.scenario.key, None)
             results[result.scenario.key] = result
+        elif one["event"] == "again":
+            earlier.update({key: results[key] for key in one["keys"]})
     return RunRecord(
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
         results=tuple(results.values()),
@@ -131,6 +145,7 @@ def read(path: Path) -> RunRecord:
         troubles=tuple(Trouble(one["message"], one["trace"]) for one in events if one["event"] == "trouble"),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
+        earlier=earlier,
     )
 
 

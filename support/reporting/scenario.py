@@ -33,6 +33,8 @@ class Scenario:
     """Its own tags first, then those that it inherits."""
     prose: str = ""
     """Its description, or its feature's: why the promise exists."""
+    line: int = 0
+    """Where it begins in the feature file; of an outline, its row."""
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -75,6 +77,7 @@ def scenario_of(model: Any) -> Scenario:
         row=tuple(zip(row.headings, row.cells, strict=True)) if row else (),
         tags=tuple(dict.fromkeys(_tags(model))),
         prose="\n".join(prose),
+        line=model.line,
     )
 
 

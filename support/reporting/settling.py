@@ -8,7 +8,8 @@ times are Allure's own.
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +44,31 @@ def clear(results: Path) -> None:
 def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
     """Make Allure's results say what the journal says. Settling twice changes nothing more."""
     results.mkdir(parents=True, exist_ok=True)
-    found = _by_key(results.glob("*-result.json"))
+    found = _by_key(results.glob("*-result.json"), kept=record.earlier.keys())
     ended = {result.scenario.key: result for result in record.results}
     for scenario in record.selected:
-        path, result = found.pop(scenario.key, (results / f"{uuid.uuid4()}-result.json", {}))
+        *before, (path, result) = found.pop(scenario.key, [(results / f"{uuid.uuid4()}-result.json", {})])
         _write(path, _settled(result, scenario, ended.get(scenario.key), record))
-    for path, _ in found.values():
+        for path, result in before:
+            _write(path, _settled(result, scenario, record.earlier[scenario.key], record))
+    for path, _ in chain.from_iterable(found.values()):
         path.unlink()
     write_facts(results, record)
     _mask(results, redactor)
 
 
-def _by_key(paths: Iterable[Path]) -> dict[str, tuple[Path, Result]]:
-    """The newest result of each scenario, by its key; older ones are removed."""
-    found: dict[str, tuple[Path, Result]] = {}
+def _by_key(paths: Iterable[Path], kept: Collection[str]) -> dict[str, list[tuple[Path, Result]]]:
+    """The newest result of each scenario, by its key; older ones are removed.
+
+    Of the keys in `kept` the oldest is there as well, before the newest: Allure takes it for an earlier try.
+    """
+    found: dict[str, list[tuple[Path, Result]]] = {}
     results = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
     for path, result in sorted(results, key=lambda one: int(one[1].get("start", 0))):
-        key = str(result.get("historyId"))
-        if key in found:
-            found[key][0].unlink()
-        found[key] = (path, result)
+        known = found.setdefault(str(result.get("historyId")), [])
+        if len(known) > (str(result.get("historyId")) in kept):
+            known.pop()[0].unlink()
+        known.append((path, result))
     return found
 
 

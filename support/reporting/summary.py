@@ -32,6 +32,9 @@ def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
         counts=lambda ends: sum(suite.count(*ends) for suite in suites),
         facts=record.facts,
         failures=list(_failures(record)),
+        unsteady=[
+            (one.scenario.promise, one.scenario.name, record.earlier[one.scenario.key]) for one in record.unsteady
+        ],
         figures=list(_figures(record)),
         unproved=[
             (reason, promises_of(result.scenario for result in results))
@@ -46,6 +49,7 @@ def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str
     counted = [(title, sum(suite.count(*ends) for suite in suites)) for title, ends in columns_of(suites)]
     proved = counted[0][1]
     others = [f"{count} {title}" for title, count in counted[1:] if count]
+    others += [f"{len(record.unsteady)} of the scenarios unsteady"] if record.unsteady else []
     sentence = f"{proved} of {promised} promises proved" + "".join(f", {other}" for other in others)
     if record.failing or record.troubles or record.required_and_missing:
         return sentence, "failed"

@@ -30,6 +30,15 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     if record.without_verdict:
         why = "the run was stopped" if record.interrupted else "no verdict came of them"
         yield _entry("not reached", _STOPPED, promises_of(record.without_verdict), why)
+    for result in record.unsteady:
+        earlier = record.earlier[result.scenario.key]
+        title = " ".join([*result.scenario.ids, result.scenario.name])
+        yield _entry(
+            "unsteady",
+            _STOPPED,
+            title,
+            f"proved when it ran once more; {earlier.verdict} at first: {earlier.reason_in_a_line}",
+        )
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
     for result in failures(record):

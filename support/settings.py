@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     enable_patroni: bool | None = None
     patroni_hosts: Names = ()
     patroni_port: Port = 8008
+    patroni_restapi_username: str | None = None
+    """With which Patroni's REST API takes orders, where it asks for a login; named as Patroni names it."""
+    patroni_restapi_password: SecretStr | None = None
     etcd_hosts: Names = ()
     """etcd's client addresses, as host or host:port."""
     enable_citus: bool | None = None

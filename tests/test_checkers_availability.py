@@ -145,6 +145,9 @@ class TestRouting:
 class TestRefusals:
     def test_refused(self) -> None:
         assert all_refused({"a door": "28P01", "another": "28000"}).holds is True
+        assert all_refused({"an order": "401", "another": "403", "a command": "NOAUTH"}).holds is True
+        assert all_refused({"an order": "401", "another": ""}).holds is False
+        assert all_refused({"an order": "401", "another": "500"}).holds is None
 
     def test_one_believed_among_silent_ones(self) -> None:
         finding = all_refused({"a door": "28P01", "another": "", "a third": "no answer (it is down)"})

@@ -6,12 +6,15 @@ from support.checkers.finding import Finding
 
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
+_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH"})
+"""HTTP's statuses for it, and Redis's word."""
 
 
 def all_refused(attempts: Mapping[str, str]) -> Finding:
-    """Every login was refused as not authenticated.
+    """Everything that was tried without a right login was refused for want of one.
 
-    `attempts` is login -> the SQLSTATE that refused it, "" when it was believed, or why there was no answer.
+    `attempts` is a login, an order, a command -> the code that refused it (a SQLSTATE, a status of HTTP, Redis's
+    NOAUTH), "" when the stranger was believed, or why there was no answer.
     Unknown when none was tried, or when one failed for another reason: that says nothing about who may come in.
     """
     let_in = [name for name, outcome in attempts.items() if not outcome]
@@ -19,10 +22,10 @@ def all_refused(attempts: Mapping[str, str]) -> Finding:
         return Finding.false(f"{len(let_in)} of {len(attempts)} were believed: {', '.join(let_in)}")
     astray = {name: why for name, why in attempts.items() if not _is_refusal(why)}
     if astray or not attempts:
-        reasons = "; ".join(f"{name}: {why}" for name, why in astray.items()) or "no login was tried"
-        return Finding.unknown(f"not every login was answered: {reasons}")
-    return Finding.true(f"{len(attempts)} logins were refused")
+        reasons = "; ".join(f"{name}: {why}" for name, why in astray.items()) or "nothing was tried"
+        return Finding.unknown(f"not everything was answered: {reasons}")
+    return Finding.true(f"{len(attempts)} were refused")
 
 
 def _is_refusal(outcome: str) -> bool:
-    return len(outcome) == 5 and outcome.startswith(_NOT_AUTHENTICATED)
+    return outcome in _WITHOUT_LOGIN or (len(outcome) == 5 and outcome.startswith(_NOT_AUTHENTICATED))

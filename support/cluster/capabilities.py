@@ -8,9 +8,11 @@ from support.cluster.topology import Topology
 CAPABILITIES = {
     "schema": "the application's tables",
     "patroni": "the REST API of Patroni on each member",
+    "patroni_login": "a login without which that REST API takes no orders",
     "haproxy": "a write endpoint and a read endpoint",
     "statistics": "HAProxy's statistics page",
     "redis": "a Redis cache",
+    "redis_password": "a password without which Redis takes no commands",
     "vector": "a vector extension with an HNSW index",
     "citus": "shards on worker groups",
     "dcs": "the client addresses of etcd",

@@ -59,6 +59,7 @@ def describe(settings: Settings) -> Topology:
         read=Address(host, settings.haproxy_replica_port) if settings.haproxy_replica_port else None,
         administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
         dcs=tuple(_address(one, 2379) for one in settings.etcd_hosts),
+        patroni_login=_login(settings.patroni_restapi_username, settings.patroni_restapi_password),
         statistics=_statistics(settings),
         options=_tls(settings),
     )
@@ -193,6 +194,10 @@ def _look_at_rest(topology: Topology, findings: _Findings) -> None:
         _declared(refused, "HAPROXY_REPLICA_PORT", refused)
     if topology.statistics is None:
         findings.lacks["statistics"] = "no statistics page was given (HAPROXY_STATS_URL)"
+    if topology.patroni_login is None:
+        findings.lacks["patroni_login"] = "no login for Patroni's REST API was given (PATRONI_RESTAPI_USERNAME)"
+    if topology.redis is None or not topology.redis.password:
+        findings.lacks["redis_password"] = "no password of Redis was given (REDIS_PASSWORD)"
     if not topology.dcs:
         findings.lacks["dcs"] = "etcd's addresses were not given (ETCD_HOSTS)"
 

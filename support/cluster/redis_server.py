@@ -16,6 +16,7 @@ def client_of(server: RedisAddress, timeout: float = REST) -> redis.Redis:
     return redis.Redis(
         host=server.address.host,
         port=server.address.port,
+        username=server.user,
         password=server.password,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,

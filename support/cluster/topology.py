@@ -48,8 +48,11 @@ class StatisticsPage:
 
 @dataclass(frozen=True)
 class RedisAddress:
+    """A Redis server; `user` is None where the password alone lets in, as that of the default user."""
+
     address: Address
     password: str | None = field(default=None, repr=False)
+    user: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,18 @@
 """Sabotages of what keeps strangers out: logins, powers, secrets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import requests
+import yaml
 
 from support import sql
 from support.cluster.cluster import Cluster
-from support.faults.targets import host_of, proxy_host
+from support.cluster.orders import read_file_again
+from support.faults.targets import cache_host, host_of, proxy_host
 from support.sabotages.damages import Damage, Making, by_shared_configuration, by_sql, signed
+from support.sabotages.programs import rewritten
 from support.sabotages.sabotage import Sabotage, notices
+from support.timeouts import REST
 from support.waiting import NotYet
 
 _RULES = "SELECT bool_or(auth_method = '{}') FROM pg_hba_file_rules"
@@ -72,7 +78,48 @@ def power(grant: str, revoke: str, sign: str) -> Making:
 
 _ATTRIBUTE = "SELECT {} FROM pg_roles WHERE rolname = '$app'"
 
+
+def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
+    files = {name: cluster.stand.hosts[name].directory / "patroni.yml" for name in cluster.members}
+    before = {name: file.read_text() for name, file in files.items()}
+
+    def without_login(contents: str) -> str:
+        configuration = yaml.safe_load(contents)
+        del configuration["restapi"]["authentication"]
+        return yaml.safe_dump(configuration)
+
+    def write(contents: Mapping[str, str]) -> None:
+        for name, file in files.items():
+            file.write_text(contents[name])
+            read_file_again(cluster, name)
+
+    def seen() -> None:
+        for name in files:
+            answer = requests.patch(f"{cluster.patroni(name).url}/config", json={}, timeout=REST)
+            if answer.status_code == requests.codes.unauthorized:
+                raise NotYet(f"{name} answers with {answer.status_code}")
+
+    return Damage(
+        "Patroni asks for no login",
+        lambda: write({name: without_login(contents) for name, contents in before.items()}),
+        seen,
+        lambda: write(before),
+    )
+
+
 SABOTAGES = (
+    Sabotage(
+        "patroni-asks-for-no-login",
+        "whoever reaches a member may hand over its leadership",
+        notices({"SE-04 Patroni": "were believed"}),
+        _patroni_asks_for_no_login,
+    ),
+    Sabotage(
+        "redis-asks-for-no-password",
+        "whoever reaches Redis may empty it",
+        notices({"SE-04 Redis": "were believed"}),
+        rewritten(cache_host, "redis.conf", {"requirepass ": "protected-mode no\n# "}),
+    ),
     Sabotage(
         "passwords-not-asked-for",
         "every member lets everybody in",

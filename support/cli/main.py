@@ -8,6 +8,17 @@ import typer
 
 from support.cli import places, suites
 from support.cli.boundary import guarded
+from support.cli.options import (
+    Bindir,
+    ClusterName,
+    Etcd,
+    Members,
+    StandKind,
+    Target,
+    WorkerMembers,
+    Workers,
+    embedded,
+)
 
 app = typer.Typer(
     name="accept",
@@ -20,21 +31,6 @@ app = typer.Typer(
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="SUITE", help=f"Any of: {', '.join(suites.SUITES)}.")]
-Target = Annotated[
-    str | None,
-    typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
-]
-Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
-Workers = Annotated[
-    int | None, typer.Option(help="How many Citus worker groups it has; 2 unless said, 0 without Citus.")
-]
-WorkerMembers = Annotated[int | None, typer.Option(help="How many members each worker group has; 2 unless said.")]
-Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has; 3 unless said.")]
-StandKind = Annotated[
-    str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
-]
-Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
-ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
 
 
 @app.command(context_settings=PASSING_ON)
@@ -72,7 +68,7 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **_embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
+    said = {**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
     settings = Settings.load(said)
     from support.cli import running  # takes half a second: wrong usage is told before
 
@@ -108,7 +104,7 @@ def prove(
     if listed:
         trusting.catalogue()
         return
-    settings = Settings.load(_embedded(members, workers, worker_members, etcd, stand, pg_bindir))
+    settings = Settings.load(embedded(members, workers, worker_members, etcd, stand, pg_bindir))
     cluster = clusters.find(target) if target else None
     order = prove.Order(tuple(words or ()), settings, cluster, every, jobs, healthy_every, claims)
     raise typer.Exit(prove.carry_out(order, sys.argv[2:]))
@@ -129,7 +125,7 @@ def up(
     from support.settings import Settings
 
     cluster = clusters.kept(name)
-    status = upkeep.up(cluster, Settings.load(_embedded(members, workers, worker_members, etcd, stand, pg_bindir)))
+    status = upkeep.up(cluster, Settings.load(embedded(members, workers, worker_members, etcd, stand, pg_bindir)))
     if status == 0:
         reaching.show(cluster)
     raise typer.Exit(status)
@@ -218,7 +214,7 @@ def doctor(
     from support.settings import Settings
 
     overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **_embedded(members, workers, worker_members, etcd, stand, pg_bindir)})
+    settings = Settings.load({**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)})
     doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
 
 
@@ -259,26 +255,6 @@ def test(context: typer.Context) -> None:
     from support.cli import checks
 
     raise typer.Exit(0 if checks.run_all(checks.checks(context.args)) else 1)
-
-
-def _embedded(
-    members: int | None,
-    workers: int | None,
-    worker_members: int | None,
-    etcd: int | None,
-    stand: str | None,
-    pg_bindir: Path | None,
-) -> dict[str, object]:
-    """The settings of an embedded cluster that the command line gave."""
-    given = {
-        "accept_members": members,
-        "accept_workers": workers,
-        "accept_worker_members": worker_members,
-        "accept_etcd": etcd,
-        "accept_stand": stand,
-        "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
-    }
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def with_default_command(arguments: list[str]) -> list[str]:

@@ -1,0 +1,44 @@
+"""Options that several commands have, and the settings that they stand for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from support.cli import places
+
+Target = Annotated[
+    str | None,
+    typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
+]
+Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
+Workers = Annotated[
+    int | None, typer.Option(help="How many Citus worker groups it has; 2 unless said, 0 without Citus.")
+]
+WorkerMembers = Annotated[int | None, typer.Option(help="How many members each worker group has; 2 unless said.")]
+Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has; 3 unless said.")]
+StandKind = Annotated[
+    str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
+]
+Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
+ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
+
+
+def embedded(
+    members: int | None,
+    workers: int | None,
+    worker_members: int | None,
+    etcd: int | None,
+    stand: str | None,
+    pg_bindir: Path | None,
+) -> dict[str, object]:
+    """The settings of an embedded cluster that the command line gave."""
+    given = {
+        "accept_members": members,
+        "accept_workers": workers,
+        "accept_worker_members": worker_members,
+        "accept_etcd": etcd,
+        "accept_stand": stand,
+        "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

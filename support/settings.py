@@ -8,8 +8,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -29,6 +31,17 @@ def _split(names: object) -> object:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several names; one string with commas between them in the environment."""
+
+
+def _web_address(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PydanticCustomError("address", "should be like http://user:password@host:9091")
+    return secret
+
+
+WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
+"""Of a page, a gateway; as it may hold a password it is shown nowhere."""
 
 
 TARGET_FIELDS = frozenset(
@@ -94,6 +107,13 @@ class Settings(BaseSettings):
     limits: Mapping[str, float] = Field(default_factory=dict)
     """Limits in force instead of those that a scenario states, by catalogue id, in the unit that it states."""
 
+    # Its metrics
+    accept_metrics: Path | None = None
+    """A file for node_exporter's textfile collector, which reads those called *.prom."""
+    accept_pushgateway: WebAddress | None = None
+    accept_pipeline: Annotated[str, Field(min_length=1)] = "accept"
+    """Which of several pipelines a run belongs to: the metrics of a run take the place of the pipeline's last ones."""
+
     # Given by `accept run` to the behave that it starts
     accept_run: Path | None = None
 
@@ -126,5 +146,5 @@ class Settings(BaseSettings):
 
 def _complaint(error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0]).upper()
-    given = "" if "password" in name.lower() else f" is {error['input']!r}:"
+    given = "" if name.endswith(("PASSWORD", "PUSHGATEWAY")) else f" is {error['input']!r}:"
     return f"{name}{given} {error['msg'][0].lower()}{error['msg'][1:]}"

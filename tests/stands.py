@@ -84,7 +84,12 @@ def as_user(user: int, act: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(_fork(act, user), 0)[1])
 
 
-def _fork(act: Callable[[], object], user: int | None) -> int:
+def in_a_process(act: Callable[[], object]) -> int:
+    """Do `act` in a process of its own; returns its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(_fork(act), 0)[1])
+
+
+def _fork(act: Callable[[], object], user: int | None = None) -> int:
     if pid := os.fork():
         return pid
     status = 1

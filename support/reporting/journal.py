@@ -91,6 +91,8 @@ class RunRecord:
     began: float = 0.0
     earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
     """How scenarios ended at first that were run once more, by their keys."""
+    ended: float = 0.0
+    """Seconds since the epoch; of a run that did not say so, the last time that it said anything."""
 
     @cached_property
     def unfinished(self) -> tuple[Scenario, ...]:
@@ -146,6 +148,7 @@ def read(path: Path) -> RunRecord:
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
         earlier=earlier,
+        ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
 
 

@@ -1,0 +1,193 @@
+"""A run as metrics: the series that come of a journal, the file that they go to, the alerts that go by them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import free_port
+from journals import LAG, READS, WRITES, record_of
+from monitoring import program
+from prometheus_client import parser as older
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.samples import Sample
+
+from support.reporting.journal import Journal, RunRecord, exit_status, read
+from support.reporting.metrics import exposition
+from support.reporting.publishing import Publisher
+from support.reporting.scenario import Scenario
+from support.reporting.verdict import Measure, ScenarioResult, Verdict
+from support.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def samples(text: bytes) -> list[Sample]:
+    """The series, as a reader of OpenMetrics takes them."""
+    return [one for family in openmetrics.text_string_to_metric_families(text.decode()) for one in family.samples]
+
+
+def series(record: RunRecord, name: str, **labels: str) -> dict[str, float]:
+    """What a run published under that name with these labels: the labels' values -> the value."""
+    found = samples(exposition(record, exit_status(record), "nightly"))
+    return {
+        " ".join(value for label, value in sorted(one.labels.items()) if label not in labels): one.value
+        for one in found
+        if one.name == name and labels.items() <= one.labels.items()
+    }
+
+
+def test_each_scenario_has_its_verdict_and_its_time(tmp_path: Path) -> None:
+    broken = ScenarioResult(WRITES, Verdict.BROKEN, "lost", seconds=2.5)
+    record = record_of(tmp_path, broken, READS)
+    of = {"pipeline": "nightly", "target": "embedded cluster", "scenario": WRITES.name}
+    of |= {"id": "FO-02", "suite": "failover"}
+    others = {"proved": 0, "nothing proved": 0, "error": 0, "not proved": 0, "no verdict": 0}
+    assert series(record, "accept_scenario_verdict", **of, severity="blocker") == {"broken": 1, **others}
+    assert series(record, "accept_scenario_duration_seconds", **of) == {"": 2.5}
+    assert series(record, "accept_scenario_verdict", id="PF-01", verdict="no verdict") != {}
+    assert series(record, "accept_scenario_duration_seconds", id="PF-01") == {}
+
+
+def test_what_was_proved_only_the_second_time_is_unsteady(tmp_path: Path) -> None:
+    failed = ScenarioResult(WRITES, Verdict.BROKEN, "lost")
+    record_of(tmp_path, failed, ScenarioResult(READS, Verdict.PROVED))
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.again([failed])
+    journal.record(ScenarioResult(WRITES, Verdict.PROVED))
+    record = read(journal.path)
+    of = {"pipeline": "nightly", "target": "embedded cluster"}
+    assert set(series(record, "accept_scenario_unsteady", **of, id="FO-02").values()) == {1}
+    assert set(series(record, "accept_scenario_unsteady", **of, id="PF-01").values()) == {0}
+    assert set(series(record, "accept_scenario_verdict", **of, id="FO-02", verdict="proved").values()) == {1}
+
+
+def test_measures_are_in_base_units_each_with_its_limit(tmp_path: Path) -> None:
+    measures = (LAG, Measure("reads", 900.0, "/s"), Measure("recall", 0.98, "", 0.9), Measure("sent", 7.0, "MB in all"))
+    record = record_of(tmp_path, ScenarioResult(READS, Verdict.PROVED, measures=measures))
+    of = {"id": "PF-01", "suite": "cache", "scenario": READS.name, "pipeline": "nightly", "target": "embedded cluster"}
+    assert series(record, "accept_measure_seconds", **of) == {"replication lag": 0.25}
+    assert series(record, "accept_measure_limit_seconds", **of) == {"replication lag": 0.5}
+    assert series(record, "accept_measure_per_second", **of) == {"reads": 900}
+    assert series(record, "accept_measure", **of) == {"recall": 0.98}
+    assert series(record, "accept_measure_limit", **of) == {"recall": 0.9}
+    assert series(record, "accept_measure_mb_in_all", **of) == {"sent": 7}
+
+
+def test_the_run_says_when_it_ended_how_and_how_many(tmp_path: Path) -> None:
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "lost"), READS)
+    of = {"pipeline": "nightly", "target": "embedded cluster"}
+    ((_, ended),) = series(record, "accept_run_end_timestamp_seconds", **of).items()
+    assert ended == pytest.approx(time.time(), abs=60)
+    ((_, spent),) = series(record, "accept_run_duration_seconds", **of).items()
+    assert spent == record.ended - record.began
+    assert series(record, "accept_run_exit_status", **of) == {"": 1}
+    counts = {"proved": 0, "broken": 1, "nothing proved": 0, "error": 0, "not proved": 0, "no verdict": 1}
+    assert series(record, "accept_run_scenarios", **of) == counts
+
+
+def test_a_run_that_could_not_begin_judged_nothing_just_now() -> None:
+    found = {(one.name, one.labels.get("verdict")): one.value for one in samples(exposition(RunRecord(), 3, "nightly"))}
+    assert found["accept_run_exit_status", None] == 3
+    assert found["accept_run_scenarios", "proved"] == found["accept_run_scenarios", "broken"] == 0
+    assert found["accept_run_end_timestamp_seconds", None] == pytest.approx(time.time(), abs=60)
+
+
+def test_the_series_of_two_runs_are_the_same_ones(tmp_path: Path) -> None:
+    def names(verdict: Verdict, value: float) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+        result = ScenarioResult(WRITES, verdict, measures=(Measure("gap", value, "s", 30.0),))
+        record = record_of(tmp_path / verdict.name, result)
+        return {(one.name, frozenset(one.labels.items())) for one in samples(exposition(record, 0, "nightly"))}
+
+    assert names(Verdict.PROVED, 1.0) == names(Verdict.BROKEN, 31.0)
+
+
+def test_no_two_series_are_alike(tmp_path: Path) -> None:
+    rows = [Scenario(READS.path, READS.feature, READS.name, (("n", n),), READS.tags) for n in "12"]
+    twice = (LAG, Measure(LAG.name, 1000.0, "ms"))
+    record = record_of(tmp_path, *(ScenarioResult(row, Verdict.PROVED, measures=twice) for row in rows))
+    found = [(one.name, *sorted(one.labels.items())) for one in samples(exposition(record, 0, "nightly"))]
+    assert len(found) == len(set(found))
+    named = series(record, "accept_measure_seconds", pipeline="nightly", target="embedded cluster", suite="cache")
+    assert named == {
+        'PF-01 replication lag Reads are "fast"': 0.25,
+        'PF-01 replication lag (2) Reads are "fast"': 1,
+        'PF-01 replication lag Reads are "fast" (2)': 0.25,
+        'PF-01 replication lag (2) Reads are "fast" (2)': 1,
+    }
+
+
+def test_one_text_is_both_openmetrics_and_the_older_format(tmp_path: Path) -> None:
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.PROVED, measures=(LAG,)), READS)
+    text = exposition(record, 1, 'a "pipeline"')
+    families = older.text_string_to_metric_families(text.decode())
+    assert [one for family in families for one in family.samples] == samples(text)
+    promtool("check", "metrics", given=text)
+
+
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict_umask")
+def test_the_file_is_replaced_at_once_for_everyone_to_read(tmp_path: Path) -> None:
+    file = tmp_path / "out" / "accept.prom"
+    file.parent.mkdir()
+    file.write_text("of an earlier run")
+    before = file.stat().st_ino
+    record = record_of(tmp_path, READS)
+    assert published(record, accept_metrics=file) == [f"metrics: {file}"]
+    assert file.read_bytes() == exposition(record, 1, "accept")
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert file.stat().st_ino != before, "a reader may have seen half of it"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert published(RunRecord(), accept_metrics=pipe) == [f"no metrics in {pipe}: it is there, and is no file"]
+    gone = tmp_path / "gone" / "accept.prom"
+    assert published(RunRecord(), accept_metrics=gone) == [f"no metrics in {gone}: No such file or directory"]
+
+
+def test_a_gateway_that_cannot_be_reached_is_told_in_a_line_without_its_password() -> None:
+    port = free_port()
+    told = published(RunRecord(), accept_pushgateway=f"http://jo:secret@127.0.0.1:{port}/behind/")
+    assert told == [f"no metrics in http://127.0.0.1:{port}/behind: Connection refused"]
+
+
+def test_nothing_is_left_of_a_program_that_was_killed() -> None:
+    made = "Publisher(Settings.load({'accept_pushgateway': 'http://gateway'}))"
+    imports = "from support.reporting.publishing import Publisher; from support.settings import Settings"
+    code = f"{imports}; made = {made}; print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as program:
+        assert program.stdout.readline()
+        (courier,) = psutil.Process(program.pid).children()
+        program.kill()
+    psutil.wait_procs([courier], timeout=5)
+    assert not courier.is_running()
+
+
+def test_the_alerts_are_what_they_should_be() -> None:
+    promtool("check", "rules", str(ROOT / "docs" / "alerts.yml"))
+    promtool("test", "rules", str(ROOT / "tests" / "alerts.yml"))
+
+
+def published(record: RunRecord, **said: object) -> Sequence[str]:
+    with Publisher(Settings.load(said)) as publisher:
+        return publisher.publish(record, 1)
+
+
+def promtool(*arguments: str, given: bytes = b"") -> None:
+    """Raises AssertionError with what it found fault with."""
+    ended = subprocess.run([program("promtool"), *arguments], input=given, capture_output=True)
+    assert ended.returncode == 0, (ended.stdout + ended.stderr).decode()

@@ -13,11 +13,15 @@ from support.cli.options import (
     ClusterName,
     Etcd,
     Members,
+    Metrics,
+    Pipeline,
+    Pushgateway,
     StandKind,
     Target,
     WorkerMembers,
     Workers,
     embedded,
+    publishing,
 )
 
 app = typer.Typer(
@@ -57,6 +61,9 @@ def run(
     etcd: Etcd = None,
     stand: StandKind = None,
     pg_bindir: Bindir = None,
+    metrics: Metrics = None,
+    pushgateway: Pushgateway = None,
+    pipeline: Pipeline = None,
 ) -> None:
     """Prove the promises: boot a cluster (or use yours), run the scenarios, write the report.
 
@@ -69,7 +76,7 @@ def run(
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
     said = {**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
-    settings = Settings.load(said)
+    settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
     from support.cli import running  # takes half a second: wrong usage is told before
 
     required = frozenset(require or ())
@@ -242,11 +249,12 @@ def lint() -> None:
 
 
 @app.command()
-def report() -> None:
-    """Render the report of the last run once more, and show its table."""
+def report(metrics: Metrics = None, pushgateway: Pushgateway = None, pipeline: Pipeline = None) -> None:
+    """Render the report of the last run once more, show its table, publish its metrics."""
     from support.cli import report
+    from support.settings import Settings
 
-    raise typer.Exit(report.of_last_run())
+    raise typer.Exit(report.of_last_run(Settings.load(publishing(metrics, pushgateway, pipeline))))
 
 
 @app.command(context_settings=PASSING_ON)

@@ -21,6 +21,11 @@ StandKind = Annotated[
     str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
 ]
 Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
+Metrics = Annotated[
+    Path | None, typer.Option(help="Write the run's metrics there, in OpenMetrics; for node_exporter a file *.prom.")
+]
+Pushgateway = Annotated[str | None, typer.Option(metavar="URL", help="Push the run's metrics to this Pushgateway.")]
+Pipeline = Annotated[str | None, typer.Option(help="What the metrics call runs of this kind; accept unless said.")]
 ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
 
 
@@ -40,5 +45,15 @@ def embedded(
         "accept_etcd": etcd,
         "accept_stand": stand,
         "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def publishing(metrics: Path | None, pushgateway: str | None, pipeline: str | None) -> dict[str, object]:
+    """The settings of where the metrics go that the command line gave."""
+    given = {
+        "accept_metrics": places.named_by_user(metrics) if metrics else None,
+        "accept_pushgateway": pushgateway,
+        "accept_pipeline": pipeline,
     }
     return {name: value for name, value in given.items() if value is not None}

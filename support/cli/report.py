@@ -12,9 +12,11 @@ from support.cluster.facts import secrets_of
 from support.cluster.topology import Topology
 from support.errors import AcceptError, UsageError
 from support.reporting.conclusion import conclude
+from support.reporting.publishing import Publisher
 from support.reporting.redaction import Redactor
 from support.reporting.renderer_setup import install_renderer
 from support.run import Run
+from support.settings import Settings
 
 JOURNAL = STATE / "journal.jsonl"
 """The journal of the last run that came to a report."""
@@ -28,13 +30,13 @@ def make_ready() -> None:
         complain(f"{error}; the run will end without a report")
 
 
-def of_run(run: Run, topologies: Iterable[Topology]) -> int:
+def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
     """Report on a run, and keep its results and journal as the last ones; the exit status.
 
     The passwords of `topologies` are masked in all of it.
     """
     secrets = [secret for topology in topologies for secret in secrets_of(Cluster(topology))]
-    status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out)
+    status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out, publisher=publisher)
     with _alone():
         if run.results.exists():
             shutil.rmtree(RESULTS, ignore_errors=True)
@@ -52,9 +54,10 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def of_last_run() -> int:
-    """Render the report of the last run once more, and show its table; the run's exit status."""
+def of_last_run(settings: Settings) -> int:
+    """Render the report of the last run once more, show its table, publish its metrics; the run's exit status."""
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; ./accept run makes one")
     make_ready()
-    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True)
+    with Publisher(settings) as publisher:
+        return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True, publisher=publisher)

@@ -18,10 +18,11 @@ from support.cli.suites import Selection
 from support.cluster.capabilities import CAPABILITIES, lacking
 from support.cluster.embedded import programs
 from support.cluster.topology import Topology
-from support.errors import RequirementMissing, UsageError
+from support.errors import AcceptError, RequirementMissing, UsageError
 from support.hosts import reentry_argv
 from support.reporting import steadiness
-from support.reporting.journal import INTERRUPTED, Journal, read
+from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
+from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run
 from support.settings import Settings
@@ -95,35 +96,37 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
     report.make_ready()
     run = begin_run(order.seed, order.required, order.shuffled)
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
-    with ExitStack() as cleanup, behaving.interruptible():
+    with Publisher(order.settings) as publisher, ExitStack() as cleanup, behaving.interruptible():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
         if order.jobs > 1:
-            return _spread(order, run, arguments)
+            return _spread(order, run, arguments, publisher)
         place = clusters.kept(f"run-{run.id}") if order.keep else Kept(run.directory)
-        target = _target(order, place)
-        cleanup.callback(target.end)
-        _require(order.required, target.topology)
+        with _told_when_it_fails(publisher):
+            target = _target(order, place)
+            cleanup.callback(target.end)
+            _require(order.required, target.topology)
         if order.repeat > 1:
-            return _repeat(order, run, target)
+            return _repeat(order, run, target, publisher)
         to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
         if not to_its_end:
             say(_STOPPED)
         if order.keep and to_its_end:
-            status = report.of_run(run, [target.topology])
+            status = report.of_run(run, [target.topology], publisher)
             _hold(place, target.topology)
             return status
         with _meanwhile(target.end):
-            return report.of_run(run, [target.topology])
+            return report.of_run(run, [target.topology], publisher)
 
 
-def _spread(order: Order, run: Run, arguments: Sequence[str]) -> int:
+def _spread(order: Order, run: Run, arguments: Sequence[str], publisher: Publisher) -> int:
     """Let jobs carry the run out, and report on it."""
-    if "citus" in order.required:
-        provide_citus(order.settings, Progress())
-    programs.find(order.settings.accept_pg_bindir, Progress())  # what is missing is installed once, and not by each job
+    with _told_when_it_fails(publisher):
+        if "citus" in order.required:
+            provide_citus(order.settings, Progress())
+        programs.find(order.settings.accept_pg_bindir, Progress())  # what is missing is installed once, not by each job
     if not jobs.carry_out(run, order.jobs, arguments):
         say(_STOPPED)
-    return report.of_run(run, jobs.topologies(run))
+    return report.of_run(run, jobs.topologies(run), publisher)
 
 
 def _carry_out_share(order: Order, whole: Path) -> int:
@@ -160,7 +163,19 @@ def _require(required: frozenset[str], topology: Topology) -> None:
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 
 
-def _repeat(order: Order, first: Run, target: Target) -> int:
+@contextmanager
+def _told_when_it_fails(publisher: Publisher) -> Iterator[None]:
+    """A run that cannot begin has metrics too: there is nothing else that an alert could go by."""
+    try:
+        yield
+    except Exception as error:
+        status = error.exit_status if isinstance(error, AcceptError) else NOTHING_JUDGED
+        for line in publisher.publish(RunRecord(), status):
+            say(line)
+        raise
+
+
+def _repeat(order: Order, first: Run, target: Target, publisher: Publisher) -> int:
     """Run again and again, and see whether all runs agree; 1 when they do not."""
     records, statuses = [], []
     for number in range(order.repeat):
@@ -169,7 +184,7 @@ def _repeat(order: Order, first: Run, target: Target) -> int:
         to_its_end = _run_scenarios(order, run, target)
         if not to_its_end:
             say(_STOPPED)
-        statuses.append(report.of_run(run, [target.topology]))
+        statuses.append(report.of_run(run, [target.topology], publisher))
         records.append(read(run.journal))
         shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
         if not to_its_end:

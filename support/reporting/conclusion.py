@@ -6,6 +6,7 @@ from rich.console import Console
 
 from support.errors import AcceptError
 from support.reporting.journal import exit_status, read
+from support.reporting.publishing import Publisher
 from support.reporting.redaction import Redactor
 from support.reporting.rendering import HISTORY, render
 from support.reporting.settling import settle
@@ -23,13 +24,16 @@ def conclude(
     *,
     history: Path = HISTORY,
     again: bool = False,
+    publisher: Publisher | None = None,
 ) -> int:
     """Say what the run came to, in the report in `output` and on the console; returns the exit status.
 
     Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
     and the status come from the journal alone. `again`: it was concluded before, and is in the history.
+    `publisher`: who publishes its metrics.
     """
     record = read(journal)
+    status = exit_status(record)
     console.show_cursor()  # a behave that was killed in mid-line has left it hidden
     show(record, console)  # at once: rendering takes a second or two
     try:
@@ -39,5 +43,7 @@ def conclude(
     except (AcceptError, OSError, ValueError) as error:
         where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"
     console.print(where, markup=False, soft_wrap=True)
+    for line in publisher.publish(record, status) if publisher else ():
+        console.print(line, markup=False, soft_wrap=True)
     console.print(counts_line(record), markup=False)
-    return exit_status(record)
+    return status

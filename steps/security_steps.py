@@ -121,14 +121,16 @@ def step_search_messages(context):
 @then("the decoy is found wherever it was planted")
 def step_decoy_found(context):
     """The search finds what is there; without that, finding no password proves nothing."""
-    decoy_found(context.world.scene["search"]).require()
+    world, search = context.world, context.world.scene["search"]
+    world.measure("places searched", search.places, "")
+    decoy_found(search).require()
 
 
 @then("no password is found")
 def step_no_password_found(context):
     """Neither as it is nor as it stands in JSON, in an address, or in what a browser sends."""
     world, search = context.world, context.world.scene["search"]
-    world.measure("searched", search.size, f"bytes in {search.places} places")
+    world.measure("searched", search.size, "bytes")
     nothing_told(search).require()
 
 

@@ -78,7 +78,7 @@ def require_readable(world: World, group: int, limit: float) -> None:
     except (sql.Error, ConnectFailed) as error:
         raise AssertionError(f"what lies on worker group {group} cannot be read: {describe(error)}") from error
     took = time.monotonic() - begun
-    world.measure(f"reading {found} entries on worker group {group}", took, "s", limit)
+    world.measure(f"reading the entries on worker group {group}", took, "s", limit)
     Finding(found > 0 and took < limit, f"{found} entries were read in {took:.1f} s (allowed: {limit:g} s)").require()
 
 

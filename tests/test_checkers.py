@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.checkers.durability import each_write_once, no_acknowledged_write_lost
+from support.checkers.durability import each_write_once, lost_writes, no_acknowledged_write_lost
 from support.checkers.finding import Finding
 from support.checkers.totals import counted_exactly, total_conserved
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
@@ -46,6 +46,10 @@ class TestNoAcknowledgedWriteLost:
         finding = no_acknowledged_write_lost(History([append(1), append(2), read(1)]))
         assert finding.holds is False
         assert finding.words == "1 of 2 acknowledged writes lost: 2"
+
+    def test_the_lost_ones_are_named(self) -> None:
+        history = History([append(1), append(2), append(3, UNKNOWN), append(4, FAIL), read(1)])
+        assert lost_writes(history) == [2]
 
     @pytest.mark.parametrize("outcome", [FAIL, UNKNOWN])
     def test_what_was_not_acknowledged_may_be_missing(self, outcome: Outcome) -> None:

@@ -26,14 +26,20 @@ def no_acknowledged_write_lost(history: History, fault: tuple[float, float] | No
     gap = _no_evidence(acknowledged, fault)
     if gap:
         return Finding.unknown(gap)
-    there = set(found)
-    lost = [one.value for one in acknowledged if one.value not in there]
+    lost = lost_writes(history)
     unknown = [one for one in appends if one.outcome is Outcome.UNKNOWN]
+    there = set(found)
     recovered = sum(one.value in there for one in unknown)
     counted = f"of {len(acknowledged)} acknowledged writes"
     if lost:
         return Finding.false(f"{len(lost)} {counted} lost: {listed(lost)}")
     return Finding.true(f"0 {counted} lost; {recovered} of {len(unknown)} unknown ones were there")
+
+
+def lost_writes(history: History) -> list[object]:
+    """The acknowledged appends that are not in the final read; all of them where there is no such read."""
+    there = set(_final_read(history, history.of(action="append")) or ())
+    return [one.value for one in history.of(action="append", outcome=Outcome.OK) if one.value not in there]
 
 
 def each_write_once(history: History) -> Finding:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection
 
-from support.checkers.durability import each_write_once, no_acknowledged_write_lost
+from support.checkers.durability import each_write_once, lost_writes, no_acknowledged_write_lost
 from support.checkers.fencing import took_no_write
 from support.checkers.finding import Finding
 from support.checkers.lease import last_accepted
@@ -100,9 +100,10 @@ def require_whole(world: World, workload: Workload, namespace: str, where: str =
     history = close_ledger(workload, world.cluster.write, namespace, within=RECOVERY)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
-    lost = no_acknowledged_write_lost(history, (fault.begun, fault.bitten))
-    world.evidence.attach("ledger", lost.words)
-    lost.require()
+    world.measure(f"lost writes{where}", len(lost_writes(history)), "", 0)
+    finding = no_acknowledged_write_lost(history, (fault.begun, fault.bitten))
+    world.evidence.attach("ledger", finding.words)
+    finding.require()
     each_write_once(history).require()
 
 

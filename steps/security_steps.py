@@ -20,6 +20,19 @@ def step_wrong_logins(context, wrong, where):
     context.world.scene["attempts"] = strangers.attempts(context.world.cluster, where, wrong)
 
 
+@when("logins without TLS are tried at every {where}")
+def step_plain_logins(context, where):
+    """The application's own login, right in all else. `where` is endpoint or member."""
+    context.world.scene["attempts"] = strangers.plain_logins(context.world.cluster, where)
+
+
+@when("the application trusts another authority alone, and logs in at every {where}")
+def step_distrustful_logins(context, where):
+    """An authority that has signed nothing takes the place of the one that it trusts. `where` is endpoint or member."""
+    context.world.scene["attempts"] = strangers.distrustful_logins(context.world.cluster, where)
+
+
+@then("it turns away from each of them, for the certificate")
 @then("each of them is refused as not authenticated")
 def step_logins_refused(context):
     """By the code of the refusal; a connection that failed for another reason proves nothing."""

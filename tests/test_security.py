@@ -109,6 +109,17 @@ class TestStrangers:
         with pytest.raises(NothingProved, match="right login is refused"):
             strangers.require_open_to_owner(shut, "endpoint")
 
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    def test_a_login_in_the_clear_that_is_believed_is_told(self, cluster: Cluster, where: str) -> None:
+        assert all_refused(strangers.plain_logins(cluster, where)).holds is False
+
+    def test_a_server_without_tls_proves_nothing_of_its_certificate(self, cluster: Cluster) -> None:
+        verifying = Cluster(replace(cluster.topology, options={"sslmode": "verify-full"}))
+        assert all_refused(strangers.distrustful_logins(verifying, "endpoint")).holds is None
+
+    def test_a_client_that_verifies_nothing_is_told(self, cluster: Cluster) -> None:
+        assert all_refused(strangers.distrustful_logins(cluster, "endpoint")).holds is False
+
     def test_a_door_that_is_gone_proves_nothing(self, cluster: Cluster) -> None:
         gone = Cluster(replace(cluster.topology, write=Address("127.0.0.1", free_port())))
         assert all_refused(strangers.attempts(gone, "endpoint", "no password")).holds is None

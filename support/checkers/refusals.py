@@ -6,15 +6,15 @@ from support.checkers.finding import Finding
 
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
-_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH"})
-"""HTTP's statuses for it, and Redis's word."""
+_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed"})
+"""HTTP's statuses for it, Redis's word, and that of a client which does not believe the server."""
 
 
 def all_refused(attempts: Mapping[str, str]) -> Finding:
     """Everything that was tried without a right login was refused for want of one.
 
     `attempts` is a login, an order, a command -> the code that refused it (a SQLSTATE, a status of HTTP, Redis's
-    NOAUTH), "" when the stranger was believed, or why there was no answer.
+    NOAUTH, a client's own "certificate verify failed"), "" when the stranger was believed, or why there was no answer.
     Unknown when none was tried, or when one failed for another reason: that says nothing about who may come in.
     """
     let_in = [name for name, outcome in attempts.items() if not outcome]

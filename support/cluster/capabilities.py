@@ -7,6 +7,8 @@ from support.cluster.topology import Topology
 
 CAPABILITIES = {
     "schema": "the application's tables",
+    "tls": "TLS, which the application asks for",
+    "verified_tls": "TLS with a certificate that the application verifies",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login without which that REST API takes no orders",
     "haproxy": "a write endpoint and a read endpoint",

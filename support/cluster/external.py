@@ -194,6 +194,11 @@ def _look_at_rest(topology: Topology, findings: _Findings) -> None:
         _declared(refused, "HAPROXY_REPLICA_PORT", refused)
     if topology.statistics is None:
         findings.lacks["statistics"] = "no statistics page was given (HAPROXY_STATS_URL)"
+    mode = topology.options.get("sslmode", "prefer")
+    if mode not in ("require", "verify-ca", "verify-full"):
+        findings.lacks["tls"] = f"TLS is not asked for (RUVECTOR_SSLMODE: {mode})"
+    if mode not in ("verify-ca", "verify-full"):
+        findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
     if topology.patroni_login is None:
         findings.lacks["patroni_login"] = "no login for Patroni's REST API was given (PATRONI_RESTAPI_USERNAME)"
     if topology.redis is None or not topology.redis.password:

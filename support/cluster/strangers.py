@@ -1,6 +1,8 @@
 """Attempts to log in by those who should not get in, at every door of the cluster."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from secrets import token_hex
 
 from support import sql
@@ -8,7 +10,7 @@ from support.cluster.cluster import Cluster
 from support.cluster.login import Answer, log_in
 from support.cluster.rollcall import Silent, ask_each
 from support.cluster.topology import Login
-from support.errors import NothingProved
+from support.errors import ConnectFailed, NothingProved
 
 WRONG: Mapping[str, Callable[[Login], Login]] = {
     "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
@@ -17,6 +19,9 @@ WRONG: Mapping[str, Callable[[Login], Login]] = {
 }
 """What can be wrong with a login -> how it is made of a right one."""
 
+UNVERIFIED = "certificate verify failed"
+"""How OpenSSL says that no authority which it knows has signed a certificate."""
+_FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
 _USUAL_SUPERUSER = Login("postgres", "")
 _PURPOSES = {"for a session": False, "for a copy of the database": True}
 
@@ -60,6 +65,31 @@ def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
 
     answers = ask_each(tried, attempt)
     return {name: _outcome(answer) for name, answer in answers.items()}
+
+
+def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
+    """What becomes of the application's own login without TLS at each door, as `attempts` has it."""
+    plain = {str(door): replace(door, options={**door.options, "sslmode": "disable"}) for door in doors(cluster, where)}
+    return {name: _outcome(answer) for name, answer in ask_each(plain, lambda name: log_in(plain[name])).items()}
+
+
+def distrustful_logins(cluster: Cluster, where: str) -> dict[str, str]:
+    """Each door -> OpenSSL's word when the application, which trusts a foreign authority alone, believes it not.
+
+    "" where it logs in all the same, or what else came. By libpq, as the application does it.
+    """
+    by_name = {
+        str(door): replace(door, options={**door.options, "sslrootcert": _FOREIGN}) for door in doors(cluster, where)
+    }
+
+    def attempt(name: str) -> str:
+        try:
+            with sql.session(by_name[name]):
+                return ""
+        except ConnectFailed as error:
+            return UNVERIFIED if UNVERIFIED in str(error) else str(error)
+
+    return {name: str(outcome) for name, outcome in ask_each(by_name, attempt).items()}
 
 
 def _outcome(answer: Answer | Silent) -> str:

@@ -107,7 +107,7 @@ def lacks(layout: Layout, kind: str, citus_missing: str) -> dict[str, str]:
 
     `citus_missing` says why its PostgreSQL has no Citus; it is empty where it has.
     """
-    found = {}
+    found = dict.fromkeys(("tls", "verified_tls"), "the embedded cluster does without: its network is its own")
     if not layout.workers:
         found["citus"] = citus_missing or "the embedded cluster has no worker groups (--workers)"
     if layout.members == 1:

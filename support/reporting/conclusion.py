@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from support.errors import AcceptError
+from support.reporting import junit
 from support.reporting.journal import exit_status, read
 from support.reporting.publishing import Publisher
 from support.reporting.redaction import Redactor
@@ -13,6 +14,9 @@ from support.reporting.settling import settle
 from support.reporting.table import show
 from support.reporting.tally import counts_line
 from support.waiting import describe
+
+JUNIT = "junit.xml"
+"""The verdicts for a CI server, beside the pages of the report."""
 
 
 def conclude(
@@ -37,6 +41,7 @@ def conclude(
     console.show_cursor()  # a behave that was killed in mid-line has left it hidden
     show(record, console)  # at once: rendering takes a second or two
     try:
+        junit.write(record, output / JUNIT)
         settle(results, record, redactor)
         report = render(results, record, output, history, again=again)
         where = f"report: {report.dashboard} (every scenario: {report.tree})"

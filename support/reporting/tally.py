@@ -54,7 +54,7 @@ def tally(record: RunRecord) -> list[SuiteTally]:
     """Suite by suite, in the order of the report."""
     ended = {result.scenario.key: result for result in record.results}
     suites: dict[str, SuiteTally] = {}
-    for scenario in sorted(record.selected, key=_place):
+    for scenario in in_order(record.selected):
         suite = suites.setdefault(scenario.suite, SuiteTally(scenario.epic))
         result = ended.get(scenario.key)
         suite.seconds += result.seconds if result else 0.0
@@ -62,6 +62,11 @@ def tally(record: RunRecord) -> list[SuiteTally]:
         known = suite.promises.get(scenario.promise, end)
         suite.promises[scenario.promise] = min(known, end, key=GRAVEST_FIRST.index)
     return list(suites.values())
+
+
+def in_order(scenarios: Iterable[Scenario]) -> list[Scenario]:
+    """The scenarios of one suite beside each other, the suites in the order of the report."""
+    return sorted(scenarios, key=_place)
 
 
 def columns_of(suites: Iterable[SuiteTally]) -> list[tuple[str, Sequence[End]]]:

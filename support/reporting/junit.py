@@ -1,0 +1,96 @@
+"""The verdicts of a run as JUnit XML, which CI servers read: promises of a suite are a test suite."""
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from xml.etree import ElementTree as xml
+
+from support.reporting.journal import RunRecord
+from support.reporting.scenario import Scenario
+from support.reporting.tally import in_order
+from support.reporting.verdict import ScenarioResult, Verdict
+
+OUTCOMES = {
+    Verdict.BROKEN: "failure",
+    Verdict.NOTHING_PROVED: "error",
+    Verdict.ERROR: "error",
+    Verdict.NOT_PROVED: "skipped",
+}
+"""The element that JUnit has for a verdict; a proved promise needs none."""
+
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(record: RunRecord) -> bytes:
+    """The whole file. What was required and is missing, or has no verdict, is an error, as in the run's exit status."""
+    ended = {result.scenario.key: result for result in record.results}
+    root = xml.Element("testsuites", name="promises")
+    suites: dict[str, xml.Element] = {}
+    for scenario in in_order(record.selected):
+        if scenario.epic not in suites:
+            suites[scenario.epic] = xml.SubElement(root, "testsuite", name=scenario.epic, timestamp=_began(record))
+        _add_scenario(suites[scenario.epic], scenario, ended.get(scenario.key), record)
+    if record.troubles:
+        whole = xml.SubElement(root, "testsuite", name="The run as a whole", timestamp=_began(record))
+        for number, trouble in enumerate(record.troubles, 1):
+            case = xml.SubElement(whole, "testcase", classname="run", name=f"trouble {number}", time="0")
+            _add_outcome(case, "error", Verdict.ERROR, trouble.message)
+    for suite in root:
+        _count(suite, [suite])
+    _count(root, list(root))
+    xml.indent(root)
+    return bytes(xml.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def write(record: RunRecord, path: Path) -> None:
+    """Write the file. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(junit(record))
+
+
+def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult | None, record: RunRecord) -> None:
+    case = xml.SubElement(
+        suite,
+        "testcase",
+        classname=_clean(f"{scenario.suite}.{scenario.feature}"),
+        name=_clean(" ".join([*scenario.ids, scenario.name])),
+        time=f"{ended.seconds if ended else 0:.3f}",
+    )
+    if ended is None:
+        why = "it did not end" if scenario.key in record.started else "it did not begin"
+        _add_outcome(case, "error", "no verdict", f"{why}: the run was stopped")
+    elif ended in record.required_and_missing:
+        _add_outcome(case, "error", "required, not there", ended.reason)
+    elif ended.verdict in OUTCOMES:
+        _add_outcome(case, OUTCOMES[ended.verdict], ended.verdict, ended.reason, ended.trace)
+    notes = [f"measured {one}" for one in ended.measures] if ended else []
+    if first := record.earlier.get(scenario.key):
+        notes.append(f"run once more; at first {first.verdict}: {first.reason}")
+    if notes:
+        xml.SubElement(case, "system-out").text = _clean("\n".join(notes))
+
+
+def _add_outcome(case: xml.Element, outcome: str, kind: str, message: str, trace: str = "") -> None:
+    xml.SubElement(case, outcome, type=kind, message=_clean(message)).text = _clean(trace)
+
+
+def _count(element: xml.Element, suites: Iterable[xml.Element]) -> None:
+    cases = [case for suite in suites for case in suite.iter("testcase")]
+    counts: Mapping[str, int] = {
+        "tests": len(cases),
+        "failures": sum(case.find("failure") is not None for case in cases),
+        "errors": sum(case.find("error") is not None for case in cases),
+        "skipped": sum(case.find("skipped") is not None for case in cases),
+    }
+    element.attrib.update({name: str(count) for name, count in counts.items()})
+    element.set("time", f"{sum(float(case.get('time', 0)) for case in cases):.3f}")
+
+
+def _began(record: RunRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.began))
+
+
+def _clean(text: str) -> str:
+    """Without the characters that XML cannot hold, such as the colours of a terminal."""
+    return _NOT_IN_XML.sub("�", text)

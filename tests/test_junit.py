@@ -1,0 +1,92 @@
+"""JUnit XML of a run, as another program reads it, and the same run in Markdown."""
+
+from pathlib import Path
+
+import pytest
+from journals import READS, WRITES
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
+
+from support.reporting import junit, markdown
+from support.reporting.journal import Journal, RunRecord, read
+from support.reporting.scenario import Scenario
+from support.reporting.verdict import Measure, ScenarioResult, Verdict
+
+VECTORS = Scenario("features/cluster/search.feature", "Search", "Vectors | are <found>", tags=("id.DA-03", "vector"))
+SHARDS = Scenario("features/sharding/shards.feature", "Shards", "Rows are spread", tags=("id.SH-01", "citus"))
+LATE = Scenario("features/cluster/late.feature", "Late", "Nobody came to it")
+BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes \x1b[31mlost\x1b[0m & <gone>\nof 10", 1.5, trace="Trace\x00")
+PROVED = ScenarioResult(READS, Verdict.PROVED, seconds=0.25, measures=(Measure("p95", 12.0, "ms", 100.0),))
+VAIN = ScenarioResult(VECTORS, Verdict.NOTHING_PROVED, "nobody looked")
+LACKING = ScenarioResult(SHARDS, Verdict.NOT_PROVED, "citus is not installed")
+
+
+def record_of(path: Path, required: tuple[str, ...] = (), trouble: str = "") -> RunRecord:
+    journal = Journal(path / "journal.jsonl")
+    journal.begin([WRITES, READS, VECTORS, SHARDS, LATE], required=required)
+    for one in (BROKEN, PROVED, VAIN, LACKING):
+        journal.record(one)
+    if trouble:
+        journal.trouble(trouble)
+    journal.end(interrupted=True)
+    return read(journal.path)
+
+
+def cases(path: Path, record: RunRecord) -> dict[str, TestCase]:
+    junit.write(record, path / "report" / "junit.xml")
+    suites = JUnitXml.fromfile(str(path / "report" / "junit.xml"))
+    found = {case.name: case for suite in suites for case in suite}
+    assert suites.tests == len(found) == sum(suite.tests for suite in suites)
+    assert suites.failures == sum(suite.failures for suite in suites)
+    assert suites.errors == sum(suite.errors for suite in suites)
+    return found
+
+
+def outcome(case: TestCase) -> tuple[type, str]:
+    (result,) = case.result
+    return type(result), result.message
+
+
+def test_every_verdict_has_its_outcome(tmp_path: Path) -> None:
+    found = cases(tmp_path, record_of(tmp_path))
+    assert outcome(found["FO-02 Writes \\ go on\n"]) == (Failure, "3 writes �[31mlost�[0m & <gone>\nof 10")
+    assert outcome(found["DA-03 Vectors | are <found>"]) == (Error, "nobody looked")
+    assert outcome(found["SH-01 Rows are spread"]) == (Skipped, "citus is not installed")
+    assert outcome(found["Nobody came to it"]) == (Error, "it did not begin: the run was stopped")
+    proved = found['PF-01 Reads are "fast"']
+    assert proved.is_passed
+    assert (proved.classname, proved.time) == ("cache.Reads", 0.25)
+    assert proved.system_out == "measured p95: 12 ms (limit in force: 100 ms)"
+
+
+def test_suites_are_in_the_order_of_the_report(tmp_path: Path) -> None:
+    junit.write(record_of(tmp_path), tmp_path / "junit.xml")
+    names = [suite.name for suite in JUnitXml.fromfile(str(tmp_path / "junit.xml"))]
+    assert names == ["Cluster", "Sharding", "High availability", "Cache"]
+
+
+def test_what_is_required_and_missing_is_an_error(tmp_path: Path) -> None:
+    found = cases(tmp_path, record_of(tmp_path, required=("citus",)))
+    assert outcome(found["SH-01 Rows are spread"]) == (Error, "citus is not installed")
+
+
+def test_trouble_of_the_run_is_an_error_of_its_own(tmp_path: Path) -> None:
+    found = cases(tmp_path, record_of(tmp_path, trouble="the data could not be removed"))
+    assert outcome(found["trouble 1"]) == (Error, "the data could not be removed")
+
+
+@pytest.mark.parametrize("trouble", ["", "the data could not be removed"])
+def test_markdown_has_the_table_and_every_reason(tmp_path: Path, trouble: str) -> None:
+    file = tmp_path / "summary.md"
+    file.write_text("before\n")
+    markdown.append(record_of(tmp_path, trouble=trouble), file)
+    lines = file.read_text().splitlines()
+    assert lines[0] == "before"
+    assert lines[1] == "| promises | promised | proved | broken | errors | not proved | not reached | seconds |"
+    assert lines[3] == "| Cluster | 2 | 0 | 0 | 1 | 0 | 1 | 0.0 |"
+    assert lines[7] == "| **all** | **5** | **1** | **1** | **1** | **1** | **1** | **1.8** |"
+    assert ("- **the run**: the data could not be removed" in lines) == bool(trouble)
+    assert lines[-4].startswith("- **broken**: FO\\-02 Writes \\\\ go on – 3 writes")
+    assert lines[-4].endswith(" & \\<gone\\> of 10")
+    assert lines[-3] == "- **nothing proved**: DA\\-03 Vectors \\| are \\<found\\> – nobody looked"
+    assert lines[-2] == "- **not reached**: Nobody came to it – the run was stopped"
+    assert lines[-1] == "- **not proved**: SH\\-01 – citus is not installed"

@@ -7,6 +7,7 @@ from support.reporting import allure_mending
 from support.reporting.failure_evidence import collect
 from support.reporting.judging import raised_in
 from support.reporting.recorder import Recorder
+from support.reporting.report_facts import tested_from
 from support.suite import Suite
 
 allure_mending.install()  # here, because this file is loaded before the formatters are
@@ -22,7 +23,11 @@ def before_all(context):
         context.suite.run.journal,
         selected,
         redactor=context.suite.redactor,
-        facts={**facts_of(context.suite.cluster), "Seed": str(context.suite.run.seed)},
+        facts={
+            **facts_of(context.suite.cluster),
+            "Seed": str(context.suite.run.seed),
+            "Tested from": tested_from(),
+        },
         required=context.suite.run.required,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed

@@ -39,7 +39,7 @@ def features(seconds: int, last: int = 2) -> dict[str, str]:
 
 
 def record(program: Program) -> RunRecord:
-    return read(program.project / ".accept" / "journal.jsonl")
+    return read(program.project / "allure-results" / "journal.jsonl")
 
 
 @pytest.fixture

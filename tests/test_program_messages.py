@@ -79,6 +79,19 @@ def test_what_is_required_and_not_there_fails_the_run(program: Program, postgres
     require(ended, 1, "citus is required", "not installed")
 
 
+def test_a_plan_names_the_scenarios_and_runs_nothing(program: Program) -> None:
+    ended = program.run("cache", "performance", "--plan")
+    assert ended.status == 0, ended
+    assert "features/cache/speed.feature:" in ended.out
+    assert "features/cache/redis.feature:" not in ended.out
+    assert ended.err.splitlines()[-1] == f"{len(ended.out.splitlines())} scenarios would run"
+    assert not (program.project / "allure-results").exists()
+
+
+def test_a_target_may_stand_in_the_environment(program: Program) -> None:
+    require(program.run("cluster", "--plan", ACCEPT_TARGET="nowhere"), 2, "'nowhere'", "postgresql://")
+
+
 @pytest.mark.parametrize("arguments", [["--tags", "@no-such-tag"], ["--name", "no such title"]])
 def test_a_selection_of_nothing_is_no_success(program: Program, arguments: list[str]) -> None:
     ended = program.run(*arguments)

@@ -106,6 +106,7 @@ def test_all_suites_are_those_of_the_catalogue_of_promises() -> None:
         "fast",
         "slow",
         "destructive",
+        "performance",
     )
     folders = {path.name for path in (ROOT / "features").iterdir() if path.is_dir()}
     assert folders <= set(suites.FOLDERS)
@@ -126,10 +127,19 @@ def test_an_address_of_a_database_is_settings() -> None:
     assert targets.choose(None) == ({}, None)
 
 
+def test_the_text_of_a_file_is_settings() -> None:
+    said, _ = targets.choose('ruvector_host = "db.example"\nruvector_password = "secret"\n')
+    assert said == {"ruvector_host": "db.example", "ruvector_password": "secret"}
+    with pytest.raises(UsageError, match="--target is not TOML") as caught:
+        targets.choose("ruvector_password = secret")
+    assert "secret" not in str(caught.value)
+
+
 def test_every_scenario_of_ours_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     plan = behaving.plan(["features"])
     assert plan.scenarios
+    assert any("id.PF-01" in one.tags for one in behaving.plan_selection(suites.select(["performance"])))
     for scenario in plan.scenarios:
         assert re.match(rf"features/({'|'.join(suites.FOLDERS)})/", scenario.location), scenario
     assert plan.undefined == ()

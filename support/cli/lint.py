@@ -1,8 +1,10 @@
 """`accept lint`: how the scenarios are written, and whether every step of theirs means exactly one thing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.cli import behaving, gherkin_rules
+from support.cli.console import out, say
 from support.cli.gherkin_rules import Finding
 from support.cli.places import FEATURES
 from support.errors import UsageError
@@ -15,6 +17,14 @@ def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
     if not findings:
         findings = (*gherkin_rules.check(outlines), *_steps_without_meaning(folder))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
+
+
+def show(findings: Sequence[Finding]) -> int:
+    """A line for each; the exit status."""
+    for finding in findings:
+        out.print(str(finding), markup=False)
+    say(f"findings: {len(findings)}" if findings else "nothing found against the scenarios")
+    return 1 if findings else 0
 
 
 def _steps_without_meaning(folder: Path) -> tuple[Finding, ...]:

@@ -12,11 +12,13 @@ from support.cli.options import (
     Bindir,
     ClusterName,
     Etcd,
+    Folders,
     Members,
     Metrics,
     Pipeline,
     Pushgateway,
     StandKind,
+    Summary,
     Target,
     WorkerMembers,
     Workers,
@@ -47,6 +49,7 @@ def run(
     target: Target = None,
     require: Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
@@ -67,7 +70,8 @@ def run(
 ) -> None:
     """Prove the promises: boot a cluster (or use yours), run the scenarios, write the report.
 
-    SUITES are folders (cluster, sharding, failover, cache, security) or kinds of scenarios (fast, slow, destructive);
+    SUITES are folders (cluster, sharding, failover, cache, security) or kinds of scenarios (fast, slow, destructive,
+    performance);
     feature files may be named as well. What is not known here is passed on to behave.
     """
     from support.cli import targets
@@ -77,12 +81,14 @@ def run(
     overriding, cluster = targets.choose(target)
     said = {**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
-    from support.cli import running  # takes half a second: wrong usage is told before
+    from support.cli import planning, running  # takes half a second: wrong usage is told before
 
     required = frozenset(require or ())
     order = running.Order(
         selection, settings, said, cluster, required, seed, keep, repeat, shuffle, jobs, again, share_of
     )
+    if plan:
+        raise typer.Exit(planning.show(selection))
     raise typer.Exit(running.carry_out(order, with_default_command(sys.argv[1:])[1:]))
 
 
@@ -239,22 +245,28 @@ def steps(words: Annotated[list[str] | None, typer.Argument(help="Steps that spe
 def lint() -> None:
     """Are the scenarios written as they should be, and does every step mean exactly one thing?"""
     from support.cli import lint
-    from support.cli.console import out, say
 
-    findings = lint.lint()
-    for finding in findings:
-        out.print(str(finding), markup=False)
-    say(f"findings: {len(findings)}" if findings else "nothing found against the scenarios")
-    raise typer.Exit(1 if findings else 0)
+    raise typer.Exit(lint.show(lint.lint()))
 
 
 @app.command()
-def report(metrics: Metrics = None, pushgateway: Pushgateway = None, pipeline: Pipeline = None) -> None:
-    """Render the report of the last run once more, show its table, publish its metrics."""
+def report(
+    folders: Folders = None,
+    summary: Summary = None,
+    metrics: Metrics = None,
+    pushgateway: Pushgateway = None,
+    pipeline: Pipeline = None,
+) -> None:
+    """Render the report of the last run once more, show its table, publish its metrics.
+
+    With folders, of the runs in them as one: those of other jobs or machines, each with its `allure-results`. A run
+    that is missing or was stopped counts as not judged. Of a scenario that ran more than once the gravest end counts.
+    """
     from support.cli import report
     from support.settings import Settings
 
-    raise typer.Exit(report.of_last_run(Settings.load(publishing(metrics, pushgateway, pipeline))))
+    settings = Settings.load(publishing(metrics, pushgateway, pipeline))
+    raise typer.Exit(report.once_more(folders or (), settings, summary))
 
 
 @app.command(context_settings=PASSING_ON)

@@ -9,7 +9,10 @@ from support.cli import places
 
 Target = Annotated[
     str | None,
-    typer.Option(help="What to test: a TOML file, a postgresql:// address, or a cluster that is up, by name."),
+    typer.Option(
+        envvar="ACCEPT_TARGET",
+        help="What to test: a TOML file (or its text), a postgresql:// address, or a cluster that is up, by name.",
+    ),
 ]
 Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
 Workers = Annotated[
@@ -25,6 +28,10 @@ Metrics = Annotated[
     Path | None, typer.Option(help="Write the run's metrics there, in OpenMetrics; for node_exporter a file *.prom.")
 ]
 Pushgateway = Annotated[str | None, typer.Option(metavar="URL", help="Push the run's metrics to this Pushgateway.")]
+Folders = Annotated[
+    list[Path] | None, typer.Argument(metavar="DIR", help="What runs left: allure-results, or a folder with it.")
+]
+Summary = Annotated[Path | None, typer.Option(help="Append the table of promises to this file, in Markdown.")]
 Pipeline = Annotated[str | None, typer.Option(help="What the metrics call runs of this kind; accept unless said.")]
 ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
 

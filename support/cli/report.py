@@ -2,15 +2,17 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from support.cli.console import complain, out, say
-from support.cli.places import REPORT, RESULTS, STATE
+from support.cli.places import REPORT, RESULTS, STATE, named_by_user
 from support.cluster.cluster import Cluster
 from support.cluster.facts import secrets_of
 from support.cluster.topology import Topology
 from support.errors import AcceptError, UsageError
+from support.reporting import journal, markdown, merging
 from support.reporting.conclusion import conclude
 from support.reporting.publishing import Publisher
 from support.reporting.redaction import Redactor
@@ -18,8 +20,8 @@ from support.reporting.renderer_setup import install_renderer
 from support.run import Run
 from support.settings import Settings
 
-JOURNAL = STATE / "journal.jsonl"
-"""The journal of the last run that came to a report."""
+JOURNAL = RESULTS / merging.JOURNAL
+"""The journal of the last run that came to a report, among its results: all that another machine needs of it."""
 
 
 def make_ready() -> None:
@@ -37,27 +39,57 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
     """
     secrets = [secret for topology in topologies for secret in secrets_of(Cluster(topology))]
     status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out, publisher=publisher)
-    with _alone():
-        if run.results.exists():
-            shutil.rmtree(RESULTS, ignore_errors=True)
-            shutil.copytree(run.results, RESULTS)
-        if run.journal.exists():
-            shutil.copyfile(run.journal, JOURNAL)
+    _keep(run.journal, run.results)
     return status
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Two runs that end at once leave their results one after the other."""
-    with JOURNAL.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def once_more(folders: Sequence[Path], settings: Settings, summary: Path | None = None) -> int:
+    """Report once more: on the last run, or on the runs in these folders as on one; the exit status.
 
-
-def of_last_run(settings: Settings) -> int:
-    """Render the report of the last run once more, show its table, publish its metrics; the run's exit status."""
-    if not JOURNAL.exists():
-        raise UsageError("there is no run to report on yet; ./accept run makes one")
+    `summary` is a file to which the table of promises is appended, in Markdown.
+    """
     make_ready()
     with Publisher(settings) as publisher:
-        return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True, publisher=publisher)
+        status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
+    if summary:
+        _summarize(named_by_user(summary))
+    return status
+
+
+def _of_last_run(publisher: Publisher) -> int:
+    if not JOURNAL.exists():
+        raise UsageError("there is no run to report on yet; ./accept run makes one")
+    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True, publisher=publisher)
+
+
+def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
+    """Together they are the last run then."""
+    parts = [merging.part_in(named_by_user(folder), str(folder)) for folder in folders]
+    STATE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="merging-", dir=STATE) as name:
+        kept, results = Path(name, merging.JOURNAL), Path(name, "results")
+        merging.write(merging.merged(parts), kept)
+        merging.collect(parts, results)
+        status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher)
+        _keep(kept, results)
+    return status
+
+
+def _summarize(file: Path) -> None:
+    """A file that cannot be written changes no verdict."""
+    try:
+        markdown.append(journal.read(JOURNAL), file)
+    except OSError as error:
+        complain(f"no summary in {file}: {error.strerror}")
+
+
+def _keep(kept: Path, results: Path) -> None:
+    """As the last run's. Two runs that end at once leave theirs one after the other."""
+    with (STATE / "journal.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(RESULTS, ignore_errors=True)
+        RESULTS.mkdir()
+        if results.exists():
+            shutil.copytree(results, RESULTS, dirs_exist_ok=True)
+        if kept.exists():
+            shutil.copyfile(kept, JOURNAL)

@@ -17,6 +17,7 @@ TAGS = {
     "fast": "not @slow and not @destructive",
     "slow": "@slow",
     "destructive": "@destructive",
+    "performance": "@id.PF-*",
 }
 SUITES = ("all", *FOLDERS, *TAGS)
 
@@ -52,9 +53,9 @@ class Selection:
 def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = ()) -> Selection:
     """Make a selection of what the command line says.
 
-    Folder suites name folders, tag suites (fast, slow, destructive) narrow them down; several of a kind add up.
-    Feature files may stand beside them. From the first unknown option on, all words are behave's. Raises UsageError
-    for a word that is none of these, and for tags that behave would misunderstand.
+    Folder suites name folders, tag suites (fast, slow, destructive, performance) narrow them down; several of a kind
+    add up. Feature files may stand beside them. From the first unknown option on, all words are behave's. Raises
+    UsageError for a word that is none of these, and for tags that behave would misunderstand.
     """
     ours = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
     asked, rest = words[:ours], words[ours:]

@@ -17,8 +17,8 @@ _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
     """What `--target` says: settings that win over all others, or a cluster that is up. Without it neither.
 
-    It is a file with the keys of accept.toml, the address of a database, or the name of a cluster that
-    `accept up` started ("up": the newest one). Raises UsageError when it is none of them.
+    It is a file with the keys of accept.toml, the text of one, the address of a database, or the name of a cluster
+    that `accept up` started ("up": the newest one). Raises UsageError when it is none of them.
     """
     if target is None:
         return {}, None
@@ -26,6 +26,8 @@ def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
         return _of_address(target), None
     if target.endswith(".toml"):
         return _of_file(named_by_user(Path(target))), None
+    if "=" in target:
+        return _of_text(target, "--target"), None
     try:
         return {}, clusters.find(target)
     except UsageError as error:
@@ -36,11 +38,16 @@ def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
 
 def _of_file(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _of_text(path.read_text(encoding="utf-8"), f"--target {path}")
     except OSError as error:
         raise UsageError(f"--target {path} cannot be read: {error.strerror}") from None
+
+
+def _of_text(text: str, source: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
     except ValueError as error:
-        raise UsageError(f"--target {path} is not TOML: {error}") from None
+        raise UsageError(f"{source} is not TOML: {error}") from None
 
 
 def _of_address(address: str) -> Mapping[str, Any]:

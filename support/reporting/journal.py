@@ -32,14 +32,21 @@ class Journal:
         self.path = path
 
     def begin(
-        self, selected: Sequence[Scenario], facts: Mapping[str, str] | None = None, required: Sequence[str] = ()
+        self,
+        selected: Sequence[Scenario],
+        facts: Mapping[str, str] | None = None,
+        required: Sequence[str] = (),
+        at: float | None = None,
     ) -> None:
-        """The scenarios that shall get a verdict, what is tested, and the capabilities that the target must have."""
-        scenarios = _SCENARIOS.dump_python(tuple(selected), mode="json")
-        self._write("begin", at=time.time(), scenarios=scenarios, facts=dict(facts or {}), required=list(required))
+        """The scenarios that shall get a verdict, what is tested, and the capabilities that the target must have.
 
-    def started(self, scenario: Scenario) -> None:
-        self._write("started", key=scenario.key, at=time.time())
+        `at`, here and below: seconds since the epoch; now unless said.
+        """
+        scenarios = _SCENARIOS.dump_python(tuple(selected), mode="json")
+        self._write("begin", at=_now(at), scenarios=scenarios, facts=dict(facts or {}), required=list(required))
+
+    def started(self, scenario: Scenario, at: float | None = None) -> None:
+        self._write("started", key=scenario.key, at=_now(at))
 
     def record(self, result: ScenarioResult) -> None:
         """A verdict. A later one on the same scenario takes its place."""
@@ -53,9 +60,9 @@ class Journal:
         """Something failed that belongs to no scenario."""
         self._write("trouble", message=message, trace=trace)
 
-    def end(self, interrupted: bool = False) -> None:
+    def end(self, interrupted: bool = False, at: float | None = None) -> None:
         """The run is over; `interrupted`: by its user, before all had begun."""
-        self._write("end", at=time.time(), interrupted=interrupted)
+        self._write("end", at=_now(at), interrupted=interrupted)
 
     def _write(self, event: str, **facts: Any) -> None:
         line = json.dumps({"event": event, **facts}) + "\n"
@@ -64,6 +71,10 @@ class Journal:
             os.write(descriptor, line.encode())
         finally:
             os.close(descriptor)
+
+
+def _now(at: float | None) -> float:
+    return time.time() if at is None else at
 
 
 @dataclass(frozen=True)

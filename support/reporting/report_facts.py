@@ -40,6 +40,11 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
 TROUBLES = "run-globals.json"
 
 
+def tested_from() -> str:
+    """The machine that the scenarios run on, for a report that another one may write."""
+    return f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
 def write_facts(results: Path, record: RunRecord) -> None:
     """Write the files that Allure reads beside the results."""
     (results / "environment.properties").write_text(_properties(record), encoding="utf-8")
@@ -56,7 +61,6 @@ def _properties(record: RunRecord) -> str:
     facts = {
         **record.facts,
         "Began": time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.began)),
-        "Tested from": f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
     return "".join(f"{_escaped(name)} = {_one_line(value)}\n" for name, value in facts.items())
 

@@ -1,0 +1,169 @@
+"""Several runs as one: those of other jobs, of other machines, also of jobs that failed.
+
+A scenario that ran more than once comes to the gravest of its ends, with what that run left of it (steps, attachments,
+figures); where the runs disagree, its reason says what the others came to. A promise is thus proved when every run
+proved it, and no job that is repeated, or has another target, can hide what one of them found.
+"""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from support.reporting.journal import Journal, RunRecord, Trouble, read
+from support.reporting.tally import GRAVEST_FIRST, End
+from support.reporting.verdict import ScenarioResult
+from support.waiting import describe
+
+JOURNAL = "journal.jsonl"
+"""The journal's name among the results that a run leaves."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the runs."""
+
+    name: str
+    """How reasons and troubles speak of it."""
+    results: Path
+    """Its Allure results, with its journal."""
+    record: RunRecord
+
+
+def part_in(folder: Path, name: str) -> Part:
+    """The run that left `allure-results` in a folder, or left that folder itself.
+
+    Never raises: what is not there, or cannot be read, is a run with a trouble.
+    """
+    inner = folder / "allure-results"
+    results = inner if inner.is_dir() else folder
+    return Part(name, results, _read(results / JOURNAL))
+
+
+def merged(parts: Sequence[Part]) -> RunRecord:
+    """One record of all of them. A part without a journal, or that was stopped, is a trouble: it was not judged."""
+    records = [part.record for part in parts]
+    selected = {one.key: one for record in records for one in record.selected}
+    chosen = _chosen(parts)
+    return RunRecord(
+        selected=tuple(selected.values()),
+        results=tuple(_told(key, part, parts) for key, part in chosen.items() if _end(part, key) is not None),
+        started={key: at for record in records for key, at in record.started.items()},
+        facts=_facts(parts),
+        required=frozenset(one for record in records if record.required_and_missing for one in record.required),
+        troubles=tuple(trouble for part in parts for trouble in _troubles(part)),
+        interrupted=any(record.interrupted for record in records),
+        began=min((record.began for record in records if record.began), default=0.0),
+        earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
+        ended=max((record.ended for record in records), default=0.0),
+    )
+
+
+def write(record: RunRecord, path: Path) -> None:
+    """Write the journal that makes this record when it is read."""
+    journal = Journal(path)
+    journal.begin(record.selected, record.facts, sorted(record.required), record.began)
+    for scenario in record.selected:
+        if at := record.started.get(scenario.key):
+            journal.started(scenario, at)
+    for result in record.earlier.values():
+        journal.record(result)
+    journal.again(list(record.earlier.values()))
+    for result in record.results:
+        journal.record(result)
+    for trouble in record.troubles:
+        journal.trouble(trouble.message, trouble.trace)
+    journal.end(record.interrupted, record.ended)
+
+
+def collect(parts: Sequence[Part], results: Path) -> None:
+    """Copy what Allure shows: of each scenario the result that counts, and every attachment."""
+    results.mkdir(parents=True)
+    chosen = _chosen(parts)
+    for part in parts:
+        for pattern in ("*-container.json", "*-attachment*"):
+            for path in part.results.glob(pattern):
+                shutil.copy(path, results)
+        for path in part.results.glob("*-result.json"):
+            if chosen.get(_key(path)) is part:
+                shutil.copy(path, results)
+
+
+def _read(journal: Path) -> RunRecord:
+    try:
+        record = read(journal)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return RunRecord(troubles=(Trouble(f"its journal cannot be read, nothing was judged: {describe(error)}"),))
+    if record.selected or record.troubles:
+        return record
+    why = "it has no journal" if not journal.exists() else "its journal names no scenario"
+    return RunRecord(troubles=(Trouble(f"{why}, nothing was judged"),))
+
+
+def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
+    """The part that counts for each scenario, by its key: the one with the gravest end, of equals the last."""
+    of: dict[str, list[Part]] = defaultdict(list)
+    for part in parts:
+        for scenario in part.record.selected:
+            of[scenario.key].append(part)
+    return {key: min(reversed(those), key=lambda one: _gravity(one, key)) for key, those in of.items()}
+
+
+def _gravity(part: Part, key: str) -> tuple[int, bool]:
+    """Smaller is graver; what was proved at once is better than what was proved when it was run once more."""
+    end = _end(part, key)
+    return GRAVEST_FIRST.index(end.verdict if end else None), key not in part.record.earlier
+
+
+def _end(part: Part, key: str) -> ScenarioResult | None:
+    return next((one for one in part.record.results if one.scenario.key == key), None)
+
+
+def _told(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:
+    """The result that counts, with a word on those that differ."""
+    result = _end(part, key)
+    assert result is not None
+    others = {other.name: _word(_end(other, key)) for other in parts if _selected(other, key)}
+    differing = [f"{word} in {name}" for name, word in others.items() if word != result.verdict]
+    if not differing:
+        return result
+    return replace(result, reason=f"{result.reason} (in {part.name}; {', '.join(differing)})")
+
+
+def _selected(part: Part, key: str) -> bool:
+    return any(one.key == key for one in part.record.selected)
+
+
+def _word(end: ScenarioResult | None) -> End | str:
+    return end.verdict if end else "not reached"
+
+
+def _facts(parts: Sequence[Part]) -> dict[str, str]:
+    """What is the same everywhere is said once, and what is not for each part."""
+    values: dict[str, dict[str, str]] = defaultdict(dict)
+    for part in parts:
+        for name, value in part.record.facts.items():
+            values[name][part.name] = value
+    facts = {"Runs": ", ".join(part.name for part in parts)}
+    for name, by_part in values.items():
+        same = len(set(by_part.values())) == 1
+        facts[name] = next(iter(by_part.values())) if same else "; ".join(f"{v} ({p})" for p, v in by_part.items())
+    return facts
+
+
+def _troubles(part: Part) -> Iterator[Trouble]:
+    for one in part.record.troubles:
+        yield replace(one, message=f"{part.name}: {one.message}")
+    if part.record.interrupted:
+        missing, all_of_it = len(part.record.without_verdict), len(part.record.selected)
+        yield Trouble(f"{part.name}: it was stopped; {missing} of {all_of_it} scenarios have no verdict")
+
+
+def _key(path: Path) -> str:
+    """Which scenario a result is of; of a result that was torn off, none."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("historyId"))
+    except (ValueError, AttributeError):
+        return ""

@@ -1,0 +1,152 @@
+"""Several runs as one: whose verdict counts, what is said of runs that are missing or torn."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from journals import LAG, READS, WRITES
+from program import Program, copy
+
+from support.reporting import merging
+from support.reporting.journal import INTERRUPTED, Journal, RunRecord, exit_status, read
+from support.reporting.verdict import ScenarioResult, Verdict
+
+PROVED = ScenarioResult(WRITES, Verdict.PROVED, seconds=2, measures=(LAG,))
+BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost", seconds=3)
+LACKING = ScenarioResult(READS, Verdict.NOT_PROVED, "redis is not there")
+
+
+def leave(
+    folder: Path, *results: ScenarioResult, facts: Mapping[str, str] | None = None, required: tuple[str, ...] = ()
+) -> Path:
+    """What a run with these results leaves."""
+    folder.mkdir(parents=True)
+    journal = Journal(folder / "journal.jsonl")
+    journal.begin([one.scenario for one in results], facts, required)
+    for result in results:
+        journal.started(result.scenario)
+        journal.record(result)
+        kept = {"historyId": result.scenario.key, "name": result.verdict, "start": 1, "status": "passed"}
+        (folder / f"{result.scenario.key}-{folder.name}-result.json").write_text(json.dumps(kept))
+    journal.end()
+    return folder
+
+
+def merge(*folders: Path) -> RunRecord:
+    return merging.merged([merging.part_in(folder, folder.name) for folder in folders])
+
+
+def verdicts(record: RunRecord) -> dict[str, Verdict]:
+    return {result.scenario.promise: result.verdict for result in record.results}
+
+
+def test_runs_of_different_scenarios_add_up(tmp_path: Path) -> None:
+    one = leave(tmp_path / "one", PROVED, facts={"PostgreSQL": "16", "Seed": "1"})
+    two = leave(tmp_path / "two", LACKING, facts={"PostgreSQL": "16", "Seed": "2"})
+    record = merge(one, two)
+    assert verdicts(record) == {"FO-02": Verdict.PROVED, "PF-01": Verdict.NOT_PROVED}
+    assert record.facts == {"Runs": "one, two", "PostgreSQL": "16", "Seed": "1 (one); 2 (two)"}
+    assert record.began == read(one / "journal.jsonl").began
+    assert record.ended == read(two / "journal.jsonl").ended
+    assert exit_status(record) == 0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_gravest_end_counts_and_the_others_are_told(tmp_path: Path, turned: bool) -> None:
+    folders = [leave(tmp_path / "one", PROVED), leave(tmp_path / "two", BROKEN)]
+    record = merge(*(reversed(folders) if turned else folders))
+    (result,) = record.results
+    assert (result.verdict, result.reason) == (Verdict.BROKEN, "3 writes lost (in two; proved in one)")
+    assert exit_status(record) == 1
+
+
+def test_what_was_stopped_elsewhere_is_not_proved_here(tmp_path: Path) -> None:
+    one, two = leave(tmp_path / "one", PROVED), leave(tmp_path / "two", BROKEN)
+    torn = [line for line in (two / "journal.jsonl").read_text().splitlines() if '"result"' not in line][:-1]
+    (two / "journal.jsonl").write_text("\n".join(torn) + '\n{"event": "resu')
+    record = merge(one, two)
+    assert record.without_verdict == (WRITES,)
+    assert [one.message for one in record.troubles] == ["two: it was stopped; 1 of 1 scenarios have no verdict"]
+    assert exit_status(record) == INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "it has no journal, nothing was judged"),
+        ("", "its journal names no scenario, nothing was judged"),
+        ('{"event": "begin", "at": 1}\n', "its journal cannot be read, nothing was judged"),
+        ("[1]\n", "its journal cannot be read, nothing was judged"),
+    ],
+)
+def test_a_run_that_is_missing_or_torn_was_not_judged(tmp_path: Path, content: str | None, why: str) -> None:
+    if content is not None:
+        (tmp_path / "two").mkdir()
+        (tmp_path / "two" / "journal.jsonl").write_text(content)
+    record = merge(leave(tmp_path / "one", PROVED), tmp_path / "two")
+    (trouble,) = record.troubles
+    assert trouble.message.startswith(f"two: {why}")
+    assert exit_status(record) == 1
+
+
+def test_what_one_run_required_is_not_required_of_the_others(tmp_path: Path) -> None:
+    cached = replace(READS, name="Cached", tags=("redis",))
+    lacking, proved = replace(LACKING, scenario=replace(READS, tags=("redis",))), ScenarioResult(cached, Verdict.PROVED)
+    demanding = leave(tmp_path / "demanding", proved, required=("redis",))
+    assert exit_status(merge(demanding, leave(tmp_path / "other", lacking))) == 0
+    assert exit_status(merge(demanding, leave(tmp_path / "missing", lacking, required=("redis",)))) == 1
+
+
+def test_what_is_written_of_a_merged_run_is_what_is_read(tmp_path: Path) -> None:
+    first = ScenarioResult(READS, Verdict.ERROR, "no route")
+    again = Journal(leave(tmp_path / "two", first) / "journal.jsonl")
+    again.again([first])
+    again.record(ScenarioResult(READS, Verdict.PROVED))
+    record = merge(leave(tmp_path / "one", BROKEN), tmp_path / "two", tmp_path / "three")
+    merging.write(record, tmp_path / "merged.jsonl")
+    assert record.unsteady
+    assert read(tmp_path / "merged.jsonl") == record
+
+
+def test_allure_gets_the_result_that_counts_and_all_attachments(tmp_path: Path) -> None:
+    one, two = leave(tmp_path / "one" / "allure-results", BROKEN), leave(tmp_path / "two", PROVED, LACKING)
+    (one / "1-attachment.txt").write_text("a note")
+    (two / "torn-result.json").write_text('{"historyId": ')
+    parts = [merging.part_in(tmp_path / "one", "one"), merging.part_in(two, "two")]
+    merging.collect(parts, tmp_path / "all")
+    kept = {json.loads(path.read_text())["name"] for path in (tmp_path / "all").glob("*-result.json")}
+    assert kept == {"broken", "not proved"}
+    assert (tmp_path / "all" / "1-attachment.txt").read_text() == "a note"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+def test_the_program_reports_on_runs_of_other_jobs(program: Program) -> None:
+    project = program.project
+    leave(project / "runs" / "one" / "allure-results", PROVED)
+    leave(project / "runs" / "two", LACKING)
+    ended = program.run("report", "runs/one", "runs/two", "--summary", "summary.md")
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 1 skipped"), ended
+    assert "| **all** | **2** | **1** |" in (project / "summary.md").read_text()
+    assert len(list((project / "allure-results").glob("*-result.json"))) == 2
+    history = (project / ".accept" / "history.jsonl").read_text().splitlines()
+    ended = program.run("report", "runs/one", "runs/three")
+    assert (ended.status, ended.last_line) == (1, "1 passed, 0 failed, 0 skipped"), ended
+    assert "runs/three: it has no journal, nothing was judged" in ended.out
+    assert len((project / ".accept" / "history.jsonl").read_text().splitlines()) == len(history) + 1
+    again = program.run("report")
+    assert (again.status, again.last_line) == (ended.status, ended.last_line), "it is the last run now"
+    for name in ("dashboard.html", "index.html", "junit.xml"):
+        assert (project / "allure-report" / name).exists(), ended
+
+
+def test_a_summary_that_cannot_be_written_changes_no_verdict(program: Program) -> None:
+    leave(program.project / "more", PROVED)
+    ended = program.run("report", "more", "--summary", "/proc/none")
+    assert ended.status == 0, ended
+    assert ended.complaints == ["accept: no summary in /proc/none: No such file or directory"]

@@ -1,0 +1,228 @@
+"""The workflow for GitHub Actions: linted, and every `run:` block of it run as the runner would.
+
+Only what is not ours is stood in for: the runner's sudo and curl, and what the runner fills in. The program is the real
+one; where it would boot a cluster it is asked for its plan.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from program import ROOT, Ended, Program, copy
+from small_suites import Ran, run_feature
+
+WORKFLOW = ROOT / ".github" / "workflows" / "acceptance.yml"
+JOBS: Mapping[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
+MINUTES = {"basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
+TARGET = "${{ startsWith(inputs.target, 'the secret') && (secrets.ACCEPT_TARGET || inputs.target) || '' }}"
+NEEDS = "${{ toJSON(needs) }}"
+
+ASKED_FOR_A_PLAN = """#!/bin/sh
+case "$1" in
+run) set -- "$@" --plan ;;
+prove) set -- "$@" --list ;;
+esac
+exec "{python}" -P -m support.cli "$@"
+"""
+NOTED = '#!/bin/sh\necho "${0##*/} $*" >>"$NOTES"\n[ -t 0 ] || cat >/dev/null\n'
+
+TRUE, FALSE = "Then it is 42", "Then it is 7"
+FEATURE = "@normal\nFeature: {name}\n  @id.ZZ-01\n  Scenario: {name} is so\n    {claim}\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A `run:` of a job."""
+
+    job: str
+    text: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def blocks() -> Iterator[Block]:
+    for name, job in JOBS.items():
+        for step in job["steps"]:
+            if "run" in step:
+                yield Block(name, step["run"], step.get("env", {}))
+
+
+BLOCKS = list(blocks())
+SUMMARY = next(block for block in BLOCKS if block.job == "summary")
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A checkout of the project, and what a runner has around it."""
+
+    program: Program
+
+    @property
+    def around(self) -> Path:
+        return self.program.project.parent
+
+    def run(self, block: Block, filled_in: Mapping[str, str]) -> Ended:
+        """Run a block as GitHub's runner does. An expression that is not filled in is a KeyError."""
+        script = self.around / "script.sh"
+        script.write_text(block.text, encoding="utf-8")
+        env = {name: filled_in[value] if "${{" in value else value for name, value in block.env.items()}
+        path = f"{self.around / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        runners = {"PATH": path, "NOTES": str(self.around / "notes"), "GITHUB_STEP_SUMMARY": str(self.summary)}
+        ended = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+            cwd=self.program.project,
+            env={**self.program.environment, **runners, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    @property
+    def summary(self) -> Path:
+        return self.around / "summary.md"
+
+    @property
+    def notes(self) -> str:
+        file = self.around / "notes"
+        return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    program = copy(tmp_path_factory.mktemp("runner") / "checkout")
+    _write(program.project / "accept", ASKED_FOR_A_PLAN.format(python=sys.executable))
+    for name in ("sudo", "curl", "lsb_release"):
+        _write(program.project.parent / "bin" / name, NOTED)
+    return program
+
+
+@pytest.fixture
+def runner(checkout: Program) -> Iterator[Runner]:
+    yield Runner(checkout)
+    for left in ("runs", "allure-results", "allure-report"):
+        shutil.rmtree(checkout.project / left, ignore_errors=True)
+    for file in ("notes", "summary.md"):
+        (checkout.project.parent / file).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ran]:
+    """Small runs, by what they came to."""
+    features = {"proved": FEATURE.format(name="One", claim=TRUE), "broken": FEATURE.format(name="Two", claim=FALSE)}
+    return {name: run_feature(tmp_path_factory.mktemp(name), text) for name, text in features.items()}
+
+
+@pytest.mark.parametrize(
+    "block", [one for one in BLOCKS if one is not SUMMARY], ids=lambda one: f"{one.job}: {one.text}"
+)
+def test_every_block_does_what_it_says(runner: Runner, block: Block) -> None:
+    ended = runner.run(block, {TARGET: ""})
+    assert ended.status == 0, ended
+    if "sudo" in block.text:
+        assert "sudo " in runner.notes
+    else:
+        assert ("fsync-off" in ended.out) if block.job == "prove" else ("scenarios would run" in ended.err), ended
+
+
+def test_a_job_with_a_suite_that_is_none_fails(runner: Runner) -> None:
+    (block,) = (one for one in BLOCKS if one.job == "basic" and "accept run" in one.text)
+    ended = runner.run(Block("basic", block.text.replace("cluster", "clusters"), block.env), {TARGET: ""})
+    assert ended.status == 2, ended
+    assert "there is no suite, command or feature file 'clusters'" in ended.err
+
+
+def test_a_secret_that_is_not_set_is_no_target(runner: Runner) -> None:
+    (block,) = (one for one in BLOCKS if one.job == "basic" and "accept run" in one.text)
+    ended = runner.run(block, {TARGET: "the secret ACCEPT_TARGET"})
+    assert ended.status == 2, ended
+    assert "'the secret ACCEPT_TARGET' is neither a .toml file nor a postgresql:// address" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("came_to", "results", "status", "words"),
+    [
+        ({"basic": "proved"}, {"basic": "success"}, 0, "| **all** | **1** | **1** |"),
+        ({"basic": "proved", "cache": "broken"}, {"basic": "success", "cache": "failure"}, 1, "- **broken**: ZZ"),
+        ({"basic": "proved"}, {"basic": "success", "cache": "failure"}, 1, "runs/cache: it has no journal"),
+        ({}, {"basic": "cancelled"}, 3, "runs/basic: it has no journal"),
+    ],
+)
+def test_the_summary_is_that_of_all_jobs(
+    runner: Runner,
+    runs: Mapping[str, Ran],
+    came_to: Mapping[str, str],
+    results: Mapping[str, str],
+    status: int,
+    words: str,
+) -> None:
+    for job, name in came_to.items():
+        leave(runs[name], runner.program.project / "runs" / job)
+    needs = {job: {"result": results.get(job, "skipped"), "outputs": {}} for job in MINUTES}
+    ended = runner.run(SUMMARY, {NEEDS: json.dumps(needs, indent=2)})
+    assert ended.status == status, ended
+    assert words in runner.summary.read_text().replace("\\", ""), ended
+    assert (runner.program.project / "allure-report" / "junit.xml").exists()
+
+
+def leave(ran: Ran, folder: Path) -> None:
+    """A run's results, where its artifact is unpacked."""
+    ran.settled()
+    shutil.copytree(ran.results_directory, folder / "allure-results")
+    shutil.copy(ran.directory / "journal.jsonl", folder / "allure-results")
+
+
+def test_the_jobs_have_their_time_and_can_be_chosen() -> None:
+    text = WORKFLOW.read_text(encoding="utf-8")
+    assert {name: JOBS[name]["timeout-minutes"] for name in MINUTES} == MINUTES
+    assert f"options: [all, {', '.join([*MINUTES, 'prove'])}]" in text
+    for name in MINUTES:
+        assert f"""contains(fromJSON('["all", "{name}"]'), inputs.suite)""" in JOBS[name]["if"]
+    assert set(JOBS["summary"]["needs"]) == set(MINUTES)
+
+
+def test_actions_are_pinned_by_commit_and_expressions_stay_out_of_the_shell() -> None:
+    used = {step["uses"] for job in JOBS.values() for step in job["steps"] if "uses" in step}
+    assert used
+    assert all(re.fullmatch(r"actions/[a-z/-]+@[0-9a-f]{40}", one) for one in used), used
+    assert not [block for block in BLOCKS if "${{" in block.text]
+
+
+@pytest.mark.parametrize(
+    "linter",
+    [
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
+        ("zizmor", "--offline", "--no-progress"),
+    ],
+    ids=lambda linter: linter[0],
+)
+def test_linters_find_nothing(linter: tuple[str, ...], tmp_path: Path) -> None:
+    def status(workflow: Path) -> tuple[int, str]:
+        program = Path(sys.executable).with_name(linter[0])
+        ended = subprocess.run([program, *linter[1:], workflow], capture_output=True, text=True, timeout=60)
+        return ended.returncode, ended.stdout + ended.stderr
+
+    found, said = status(WORKFLOW)
+    assert found == 0, said
+    faulty = tmp_path / ".github" / "workflows" / "faulty.yml"
+    faulty.parent.mkdir(parents=True)
+    text = WORKFLOW.read_text(encoding="utf-8")
+    faulty.write_text(
+        text.replace("timeout-minutes", "timeout-minute").replace("./accept prove", "./${{ github.head_ref }}")
+    )
+    assert status(faulty)[0] != 0, "the linter sees what is wrong"
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o755)

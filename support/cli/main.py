@@ -49,14 +49,13 @@ def run(
     target: Target = None,
     require: Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Tell which lines of the suite itself ran.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
-    again: Annotated[
-        bool, typer.Option("--again", help="What failed, once more; tells whose verdict changed.")
-    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="What failed, once more: did its verdict change?")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     members: Members = None,
     workers: Workers = None,
@@ -71,8 +70,7 @@ def run(
     """Prove the promises: boot a cluster (or use yours), run the scenarios, write the report.
 
     SUITES are folders (cluster, sharding, failover, cache, security) or kinds of scenarios (fast, slow, destructive,
-    performance);
-    feature files may be named as well. What is not known here is passed on to behave.
+    performance); feature files may be named as well. What is not known here is passed on to behave.
     """
     from support.cli import targets
     from support.settings import Settings
@@ -81,15 +79,16 @@ def run(
     overriding, cluster = targets.choose(target)
     said = {**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
-    from support.cli import planning, running  # takes half a second: wrong usage is told before
+    from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 
-    required = frozenset(require or ())
-    order = running.Order(
-        selection, settings, said, cluster, required, seed, keep, repeat, shuffle, jobs, again, share_of
-    )
+    need = frozenset(require or ())
+    order = running.Order(selection, settings, said, cluster, need, seed, keep, repeat, shuffle, jobs, again, share_of)
     if plan:
         raise typer.Exit(planning.show(selection))
-    raise typer.Exit(running.carry_out(order, with_default_command(sys.argv[1:])[1:]))
+    arguments = with_default_command(sys.argv[1:])[1:]
+    if coverage:
+        raise typer.Exit(measuring.carry_out([one for one in arguments if one != "--coverage"]))
+    raise typer.Exit(running.carry_out(order, arguments))
 
 
 @app.command()

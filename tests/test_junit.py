@@ -85,8 +85,8 @@ def test_markdown_has_the_table_and_every_reason(tmp_path: Path, trouble: str) -
     assert lines[3] == "| Cluster | 2 | 0 | 0 | 1 | 0 | 1 | 0.0 |"
     assert lines[7] == "| **all** | **5** | **1** | **1** | **1** | **1** | **1** | **1.8** |"
     assert ("- **the run**: the data could not be removed" in lines) == bool(trouble)
-    assert lines[-4].startswith("- **broken**: FO\\-02 Writes \\\\ go on – 3 writes")
+    assert lines[-4].startswith("- **broken**: FO-02 Writes \\\\ go on – 3 writes")
     assert lines[-4].endswith(" & \\<gone\\> of 10")
-    assert lines[-3] == "- **nothing proved**: DA\\-03 Vectors \\| are \\<found\\> – nobody looked"
+    assert lines[-3] == "- **nothing proved**: DA-03 Vectors \\| are \\<found\\> – nobody looked"
     assert lines[-2] == "- **not reached**: Nobody came to it – the run was stopped"
-    assert lines[-1] == "- **not proved**: SH\\-01 – citus is not installed"
+    assert lines[-1] == "- **not proved**: SH-01 – citus is not installed"

@@ -62,6 +62,16 @@ def test_the_gravest_end_counts_and_the_others_are_told(tmp_path: Path, turned: 
     assert exit_status(record) == 1
 
 
+@pytest.mark.parametrize(("required", "verdict"), [((), Verdict.PROVED), (("id.FO-02",), Verdict.NOT_PROVED)])
+def test_a_target_that_lacks_something_says_nothing_unless_it_is_required(
+    tmp_path: Path, required: tuple[str, ...], verdict: Verdict
+) -> None:
+    lacking = replace(PROVED, verdict=Verdict.NOT_PROVED, reason="no patroni")
+    record = merge(leave(tmp_path / "one", PROVED), leave(tmp_path / "two", lacking, required=required))
+    assert verdicts(record) == {"FO-02": verdict}
+    assert exit_status(record) == (1 if required else 0)
+
+
 def test_what_was_stopped_elsewhere_is_not_proved_here(tmp_path: Path) -> None:
     one, two = leave(tmp_path / "one", PROVED), leave(tmp_path / "two", BROKEN)
     torn = [line for line in (two / "journal.jsonl").read_text().splitlines() if '"result"' not in line][:-1]

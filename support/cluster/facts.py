@@ -17,7 +17,7 @@ SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_pa
 def facts_of(cluster: Cluster) -> dict[str, str]:
     """What the target is. What does not answer is named with the reason: a report is written all the same."""
     facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
-    for look in (_database, _patroni, _redis, _etcd):
+    for look in (_stand, _database, _patroni, _redis, _etcd):
         try:
             facts.update(look(cluster))
         except (AcceptError, OSError, NotYet, psycopg2.Error, ValueError) as error:
@@ -33,6 +33,11 @@ def secrets_of(cluster: Cluster) -> list[str]:
     passwords = [login.password for login in logins if login]
     redis = [topology.redis.password or ""] if topology.redis else []
     return [password for password in (*passwords, *redis, *topology.further_secrets) if password]
+
+
+def _stand(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    if cluster.topology.embedded:
+        yield "Stand", cluster.stand.kind
 
 
 def _database(cluster: Cluster) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from support.reporting.journal import RunRecord
 from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally
 from support.reporting.verdict import ScenarioResult, Verdict
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def markdown(record: RunRecord) -> str:

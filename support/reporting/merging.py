@@ -1,8 +1,9 @@
 """Several runs as one: those of other jobs, of other machines, also of jobs that failed.
 
 A scenario that ran more than once comes to the gravest of its ends, with what that run left of it (steps, attachments,
-figures); where the runs disagree, its reason says what the others came to. A promise is thus proved when every run
-proved it, and no job that is repeated, or has another target, can hide what one of them found.
+figures); where the runs disagree, its reason says what the others came to. A promise is thus proved when every run that
+could judge it proved it, and no job that is repeated, or has another target, can hide what one of them found. A run
+whose target lacks what a scenario needs says nothing about it, unless that was required there.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from support.reporting.journal import Journal, RunRecord, Trouble, read
 from support.reporting.tally import GRAVEST_FIRST, End
-from support.reporting.verdict import ScenarioResult
+from support.reporting.verdict import ScenarioResult, Verdict
 from support.waiting import describe
 
 JOURNAL = "journal.jsonl"
@@ -111,10 +112,11 @@ def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {key: min(reversed(those), key=lambda one: _gravity(one, key)) for key, those in of.items()}
 
 
-def _gravity(part: Part, key: str) -> tuple[int, bool]:
+def _gravity(part: Part, key: str) -> tuple[bool, int, bool]:
     """Smaller is graver; what was proved at once is better than what was proved when it was run once more."""
     end = _end(part, key)
-    return GRAVEST_FIRST.index(end.verdict if end else None), key not in part.record.earlier
+    lacking = end is not None and end.verdict is Verdict.NOT_PROVED and end not in part.record.required_and_missing
+    return lacking, GRAVEST_FIRST.index(end.verdict if end else None), key not in part.record.earlier
 
 
 def _end(part: Part, key: str) -> ScenarioResult | None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,14 +18,20 @@ from typing import Any
 
 import pytest
 import yaml
-from program import ROOT, Ended, Program, copy
+from program import ROOT, Ended, Program, copy, target
 from small_suites import Ran, run_feature
+from test_program_runs import LONG
+
+from support import sql
+from support.reporting.journal import read
 
 WORKFLOW = ROOT / ".github" / "workflows" / "acceptance.yml"
 JOBS: Mapping[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
 MINUTES = {"basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
 TARGET = "${{ startsWith(inputs.target, 'the secret') && (secrets.ACCEPT_TARGET || inputs.target) || '' }}"
 NEEDS = "${{ toJSON(needs) }}"
+
+SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 ASKED_FOR_A_PLAN = """#!/bin/sh
 case "$1" in
@@ -77,7 +84,7 @@ class Runner:
         path = f"{self.around / 'bin'}{os.pathsep}{os.environ['PATH']}"
         runners = {"PATH": path, "NOTES": str(self.around / "notes"), "GITHUB_STEP_SUMMARY": str(self.summary)}
         ended = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+            [*SHELL, str(script)],
             cwd=self.program.project,
             env={**self.program.environment, **runners, **env},
             stdin=subprocess.DEVNULL,
@@ -139,6 +146,24 @@ def test_a_job_with_a_suite_that_is_none_fails(runner: Runner) -> None:
     ended = runner.run(Block("basic", block.text.replace("cluster", "clusters"), block.env), {TARGET: ""})
     assert ended.status == 2, ended
     assert "there is no suite, command or feature file 'clusters'" in ended.err
+
+
+def test_a_job_whose_time_is_over_leaves_what_was_done(tmp_path: Path, postgres: sql.Endpoint) -> None:
+    program = copy(tmp_path / "checkout")
+    program.variables = target(postgres)
+    program.write_features({"cache/a.feature": LONG})
+    _write(program.project / "accept", f'#!/bin/sh\nexec "{sys.executable}" -P -m support.cli "$@"\n')
+    (block,) = (one for one in BLOCKS if one.job == "cache" and "accept run" in one.text)
+    script = tmp_path / "script.sh"
+    script.write_text(block.text, encoding="utf-8")
+    with subprocess.Popen(
+        [*SHELL, script], cwd=program.project, env=program.environment, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert any("A claim that takes long" in line for line in running.stdout)
+        running.send_signal(signal.SIGINT)  # as the runner does: to this process alone
+        told, _ = running.communicate(timeout=30)
+    assert running.returncode == 130, told
+    assert read(program.project / "allure-results" / "journal.jsonl").interrupted
 
 
 def test_a_secret_that_is_not_set_is_no_target(runner: Runner) -> None:

@@ -21,7 +21,7 @@ def program(tmp_path: Path, postgres: sql.Endpoint) -> Program:
 
 def reached(program: Program) -> dict[str, float]:
     """The share of the lines that ran, by file."""
-    tree = ElementTree.parse(program.project / "coverage" / "coverage.xml")
+    tree = ElementTree.parse(program.project / "coverage-report" / "coverage.xml")
     return {one.attrib["filename"]: float(one.attrib["line-rate"]) for one in tree.iter("class")}
 
 
@@ -30,13 +30,13 @@ def test_lines_of_the_program_of_behave_and_of_steps_are_counted(program: Progra
     ended = program.run("cluster", "--coverage")
     assert ended.status == 1, ended
     assert "1 passed, 1 failed, 0 skipped" in ended.out
-    assert ended.last_line == "coverage: coverage/index.html"
+    assert ended.last_line == "coverage: coverage-report/index.html"
     found = {Path(name).name: rate for name, rate in reached(program).items()}
     assert found["planning.py"] < 1, "it is imported, and not called"
     assert found["running.py"] > 0.4, "the program ran it"
     assert found["recorder.py"] > 0.5, "behave's process ran it"
     assert 0.5 < found["probe_steps.py"] < 1, "one of its steps is in no scenario"
-    assert (program.project / "coverage" / "index.html").exists()
+    assert (program.project / "coverage-report" / "index.html").exists()
 
 
 def test_ctrl_c_leaves_the_report_and_the_figures(program: Program) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from support.cli import behaving
 from support.cli.console import out
 
-COVERAGE = Path("coverage")
+COVERAGE = Path("coverage-report")
 """Where the figures are left: `index.html`, `coverage.xml`. What is measured is in pyproject.toml."""
 TOOL = (sys.executable, "-m", "coverage")
 

@@ -17,6 +17,7 @@ from support.cli.options import (
     Metrics,
     Pipeline,
     Pushgateway,
+    Require,
     StandKind,
     Summary,
     Target,
@@ -47,7 +48,7 @@ def run(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Scenarios whose title matches this.")] = None,
     target: Target = None,
-    require: Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")] = None,
+    require: Require = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Tell which lines of the suite itself ran.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
@@ -101,6 +102,7 @@ def prove(
     jobs: Annotated[int, typer.Option(min=1, help="Clusters side by side.")] = 1,
     healthy_every: Annotated[int, typer.Option(min=1, help="Sabotages between two healthy runs.")] = 20,
     target: Annotated[str | None, typer.Option(help="A cluster that is up, by name, to be broken.")] = None,
+    require: Require = None,
     claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
     members: Members = None,
     workers: Workers = None,
@@ -118,7 +120,7 @@ def prove(
         return
     settings = Settings.load(embedded(members, workers, worker_members, etcd, stand, pg_bindir))
     cluster = clusters.find(target) if target else None
-    order = prove.Order(tuple(words or ()), settings, cluster, every, jobs, healthy_every, claims)
+    order = prove.Order(tuple(words or ()), settings, cluster, every, jobs, healthy_every, require or (), claims)
     raise typer.Exit(prove.carry_out(order, sys.argv[2:]))
 
 

@@ -14,6 +14,7 @@ Target = Annotated[
         help="What to test: a TOML file (or its text), a postgresql:// address, or a cluster that is up, by name.",
     ),
 ]
+Require = Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")]
 Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
 Workers = Annotated[
     int | None, typer.Option(help="How many Citus worker groups it has; 2 unless said, 0 without Citus.")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from support.claims import Claims
 from support.cli import behaving, clusters, reaching
 from support.cli.behaving import Planned
-from support.cli.booting import Progress, boot_cluster
+from support.cli.booting import Progress, boot_cluster, provide_citus
 from support.cli.clusters import Kept
 from support.cli.console import err, say
 from support.cli.places import FEATURES, STATE
@@ -55,8 +55,14 @@ class Order:
     jobs: int = 1
     healthy_every: int = 20
     """So many sabotages, and there is a healthy run."""
+    required: Collection[str] = ()
+    """What the cluster must have; of all capabilities it can lack citus alone."""
     claims: Path | None = None
     """The folder in which several processes claim their sabotages; None in the process that the user started."""
+
+    def __post_init__(self) -> None:
+        if other := sorted({*self.required} - {CITUS}):
+            raise UsageError(f"--require {', '.join(other)}: a sabotaged cluster is embedded, it can lack citus alone")
 
 
 def carry_out(order: Order, arguments: Sequence[str]) -> int:
@@ -68,6 +74,8 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
     clusters.sweep()
     if order.claims is not None:
         return _share(order, chosen, scenarios)
+    if CITUS in order.required and order.cluster is None:
+        provide_citus(order.settings, Progress())
     begun = time.monotonic()
     TRUST.unlink(missing_ok=True)
     LOG.unlink(missing_ok=True)

@@ -38,8 +38,8 @@ CITUS = "citus"
 """What needs it is proved on a sharded cluster, all else on one that is not: there every row lies on its members."""
 CHEAP, DEAR = 8.0, 75.0
 """Seconds that a sabotage is thought to take before any was seen: with fast scenarios, with destructive ones."""
-UNWELL = 4
-"""Exit status of a process whose cluster did not recover from a sabotage."""
+MORE = 4
+"""Exit status of a process that is done with its cluster, and has not looked what else there is to do."""
 DEAR_COUNTS = 3
 """So many times a sabotage with destructive scenarios brings the next healthy run nearer than another."""
 
@@ -83,29 +83,36 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
     order = replace(order, claims=claims)
     with ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
+        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen)))
         try:
             if order.cluster is not None:
                 _share(order, chosen, scenarios)
+                ended = 0
             else:
-                _side_by_side(order, arguments)
+                ended = _side_by_side(order, arguments)
         except KeyboardInterrupt:
             say("stopped; this is what was found so far:")
             conclude(TRUST, time.monotonic() - begun)
             raise
-        return conclude(TRUST, time.monotonic() - begun)
+        return conclude(TRUST, time.monotonic() - begun) or ended
 
 
-def _side_by_side(order: Order, arguments: Sequence[str]) -> None:
-    """Each process boots a cluster of its own, and takes the next sabotage that nobody has claimed.
+def _side_by_side(order: Order, arguments: Sequence[str]) -> int:
+    """Each process boots a cluster, and takes sabotage after sabotage that nobody has claimed; the gravest exit status.
 
-    One whose cluster did not recover ends, and another takes its place.
+    It ends when there is none left for such a cluster, or when the cluster did not recover: what it said from then on
+    would mean nothing. Another takes its place as long as there may be more to do.
     """
     assert order.claims is not None
     program = [sys.executable, "-P", "-m", "support.cli", "prove", *arguments, "--claims", str(order.claims)]
-    shares = [_begin_share(program) for _ in range(order.jobs)]
+    shares, gravest = [_begin_share(program) for _ in range(order.jobs)], 0
     while shares:
-        if shares.pop(0).wait() == UNWELL:
+        status = shares.pop(0).wait()
+        if status == MORE:
             shares.append(_begin_share(program))
+        else:
+            gravest = max(gravest, abs(status))
+    return gravest
 
 
 def _begin_share(program: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -113,36 +120,44 @@ def _begin_share(program: Sequence[str]) -> "subprocess.Popen[bytes]":
 
 
 def _share(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned]) -> int:
-    """Prove what nobody else has claimed: on a cluster that is not sharded, then on one that is what needs shards.
+    """Prove what nobody else has claimed: what needs no shards on a cluster without, and then the rest on another.
 
-    Returns 0, or UNWELL when a cluster did not recover: what it would say from then on would mean nothing.
+    Returns 0 when there is nothing to do, and MORE after one cluster.
     """
     assert order.claims is not None
     claims = Claims(order.claims)
     order.claims.mkdir(parents=True, exist_ok=True)
-    for sharded in (False, True):
-        those = [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
-        if why := _unfit(order, sharded):
-            if claims.take(f"the-plan-{sharded}"):
-                note(TRUST, "plan", Trust(passed_over={one.name: why for one in those}))
-        elif those and not _share_on_one(
-            order, those, [one for one in scenarios if (CITUS in one.tags) is sharded], sharded
-        ):
-            return UNWELL
+    left = {
+        sharded: [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
+        for sharded in (False, True)
+    }
+    for sharded, those in left.items():
+        if (why := _unfit(order, sharded)) and claims.take(f"the-plan-{sharded}"):
+            note(TRUST, "plan", Trust(passed_over={one.name: why for one in those}))
+    for sharded, those in left.items():
+        if those and not _unfit(order, sharded):
+            _share_on_one(order, those, [one for one in scenarios if (CITUS in one.tags) is sharded], sharded)
+            return MORE
     return 0
 
 
-def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool) -> bool:
-    """Prove, on one cluster, what nobody else has claimed; whether the cluster was well to the end."""
+def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool) -> None:
+    """Prove, on one cluster, what nobody else has claimed."""
     assert order.claims is not None
+    claims = Claims(order.claims)
     with ExitStack() as cleanup, behaving.interruptible():
         topology = _target(order, sharded, cleanup)
+        lacking = {one.name: why for one in chosen if (why := _lacking(one, topology))}
         possible = sorted(
-            (one for one in chosen if not _lacking(one, topology)), key=lambda one: destructive(one, scenarios)
+            (one for one in chosen if one.name not in lacking), key=lambda one: destructive(one, scenarios)
         )
-        if Claims(order.claims).take(f"the-plan-{sharded}"):
-            note(TRUST, "plan", _plan(order, chosen, possible, scenarios, topology))
-        return _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
+        if claims.take(f"the-plan-{sharded}"):
+            uncovered = {} if order.words else _uncovered(scenarios, possible, topology)
+            facts = facts_of(Cluster(topology))
+            note(TRUST, "plan", Trust(passed_over=lacking, uncovered=uncovered, facts=facts))
+        for name in lacking:
+            claims.take(name)
+        _Share(order, Prover(topology, scenarios, LOG, order.wide), possible).work()
 
 
 def _unfit(order: Order, sharded: bool) -> str:
@@ -187,8 +202,9 @@ class _Share:
             if "destructive" not in one.tags and (not order.words or wanted & ids_of(one))
         ]
 
-    def work(self) -> bool:
-        """Sabotage after sabotage, with healthy runs around and between; whether the cluster always recovered."""
+    def work(self) -> None:
+        """Sabotage after sabotage, with healthy runs around and between, until one from which the cluster does not
+        recover."""
         self._healthy()
         since = 0
         for sabotage, number in self._claimed():
@@ -202,14 +218,13 @@ class _Share:
             for line in [*said, *([f"    FAILED: {proof.failed}"] if proof.failed else [])]:
                 err.print(line, markup=False, style="green" if proof.noticed else "red")
             if not proof.recovered:
-                return False
+                return
             since += DEAR_COUNTS if dear else 1
             if since >= self._every:
                 self._healthy()
                 since = 0
         if since:
             self._healthy()
-        return True
 
     def _claimed(self) -> Iterator[tuple[Sabotage, int]]:
         for number, sabotage in enumerate(self._sabotages, 1):
@@ -237,23 +252,6 @@ class _Share:
 
 def _lacking(sabotage: Sabotage, topology: Topology) -> str:
     return "; ".join(topology.lacks[one] for one in sorted(sabotage.needs) if one in topology.lacks)
-
-
-def _plan(
-    order: Order,
-    chosen: Sequence[Sabotage],
-    possible: Sequence[Sabotage],
-    scenarios: Sequence[Planned],
-    topology: Topology,
-) -> Trust:
-    passed_over = {one.name: why for one in chosen if (why := _lacking(one, topology))}
-    uncovered = {} if order.words else _uncovered(scenarios, possible, topology)
-    return Trust(
-        planned=tuple(one.name for one in possible),
-        passed_over=passed_over,
-        uncovered=uncovered,
-        facts=facts_of(Cluster(topology)),
-    )
 
 
 def _uncovered(scenarios: Sequence[Planned], possible: Sequence[Sabotage], topology: Topology) -> dict[str, str]:

@@ -135,20 +135,21 @@ def read(path: Path) -> Trust:
             continue  # torn off
         found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
     plan = _together(found["plan"])
+    planned = tuple(name for name in plan.planned if name not in plan.passed_over)
     proofs = {proof.sabotage: proof for proof in found["proof"]}
     return Trust(
-        tuple(sorted(proofs.values(), key=lambda one: _place(plan.planned, one.sabotage))),
+        tuple(sorted(proofs.values(), key=lambda one: _place(planned, one.sabotage))),
         tuple(found["healthy"]),
         plan.uncovered,
         plan.passed_over,
-        plan.planned,
+        planned,
         plan.facts,
         plan.seconds,
     )
 
 
 def _together(plans: Sequence[Trust]) -> Trust:
-    """What was planned on one cluster after another."""
+    """What was planned at first, and what was seen of it on one cluster after another."""
     return Trust(
         planned=tuple(name for plan in plans for name in plan.planned),
         passed_over={name: why for plan in plans for name, why in plan.passed_over.items()},

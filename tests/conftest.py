@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -7,6 +8,9 @@ import pytest
 from servers import postgres as throw_away_postgres
 
 from support import sql
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def free_port() -> int:

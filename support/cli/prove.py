@@ -83,6 +83,7 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
     order = replace(order, claims=claims)
     with ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
+        claims.mkdir(parents=True)
         note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen)))
         try:
             if order.cluster is not None:
@@ -126,7 +127,6 @@ def _share(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[Planned
     """
     assert order.claims is not None
     claims = Claims(order.claims)
-    order.claims.mkdir(parents=True, exist_ok=True)
     left = {
         sharded: [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
         for sharded in (False, True)

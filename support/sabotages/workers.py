@@ -87,12 +87,13 @@ SABOTAGES = (
     ),
     of_sharded(
         "worker-loses-updates",
-        "one worker leaves a number as it was now and then",
+        "one worker leaves a number as it was now and then, and never to anybody's gain",
         {"DT-06": "the accounts hold"},
         triggered_on_worker(
             _TABLE,
             "BEFORE UPDATE",
-            "BEGIN IF NEW.version % 10 = 7 THEN NEW.version := OLD.version; END IF; RETURN NEW; END",
+            "BEGIN NEW.version := CASE WHEN NEW.version % 10 = 7 THEN least(NEW.version, OLD.version) ELSE NEW.version END; "
+            "RETURN NEW; END",
         ),
     ),
     of_sharded(

@@ -92,7 +92,7 @@ SABOTAGES = (
         triggered_on_worker(
             _TABLE,
             "BEFORE UPDATE",
-            "BEGIN NEW.version := CASE WHEN NEW.version % 10 = 7 THEN least(NEW.version, OLD.version) ELSE NEW.version END; "
+            "BEGIN IF NEW.version % 10 = 7 AND NEW.version > OLD.version THEN NEW.version := OLD.version; END IF; "
             "RETURN NEW; END",
         ),
     ),

@@ -141,22 +141,22 @@ def test_the_program_reports_on_runs_of_other_jobs(program: Program) -> None:
     leave(project / "runs" / "one" / "allure-results", PROVED)
     leave(project / "runs" / "two", LACKING)
     ended = program.run("report", "runs/one", "runs/two", "--summary", "summary.md")
-    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 1 skipped"), ended
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 1 skipped"), str(ended)
     assert "| **all** | **2** | **1** |" in (project / "summary.md").read_text()
     assert len(list((project / "allure-results").glob("*-result.json"))) == 2
     history = (project / ".accept" / "history.jsonl").read_text().splitlines()
     ended = program.run("report", "runs/one", "runs/three")
-    assert (ended.status, ended.last_line) == (1, "1 passed, 0 failed, 0 skipped"), ended
+    assert (ended.status, ended.last_line) == (1, "1 passed, 0 failed, 0 skipped"), str(ended)
     assert "runs/three: it has no journal, nothing was judged" in ended.out
     assert len((project / ".accept" / "history.jsonl").read_text().splitlines()) == len(history) + 1
     again = program.run("report")
     assert (again.status, again.last_line) == (ended.status, ended.last_line), "it is the last run now"
     for name in ("dashboard.html", "index.html", "junit.xml"):
-        assert (project / "allure-report" / name).exists(), ended
+        assert (project / "allure-report" / name).exists(), str(ended)
 
 
 def test_a_summary_that_cannot_be_written_changes_no_verdict(program: Program) -> None:
     leave(program.project / "more", PROVED)
     ended = program.run("report", "more", "--summary", "/proc/none")
-    assert ended.status == 0, ended
+    assert ended.status == 0, str(ended)
     assert ended.complaints == ["accept: no summary in /proc/none: No such file or directory"]

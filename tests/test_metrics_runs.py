@@ -40,7 +40,7 @@ def test_a_run_publishes_to_a_file_and_says_what_it_could_not(
     file = tmp_path / "accept.prom"
     said = ("--metrics", str(file), "--pushgateway", nobody, "--pipeline", "nightly")
     ended = program.run(*said, **target(postgres))
-    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), ended
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
     assert f"metrics: {file}" in ended.out
     assert f"no metrics in {nobody.replace('jo:secret@', '')}: Connection refused" in ended.out
     assert "secret" not in ended.out + ended.err
@@ -56,7 +56,7 @@ def test_a_run_publishes_to_a_file_and_says_what_it_could_not(
 def test_a_run_that_cannot_begin_publishes_that(program: Program, tmp_path: Path) -> None:
     file = tmp_path / "accept.prom"
     ended = program.run(RUVECTOR_HOST="127.0.0.1", RUVECTOR_PORT=str(free_port()), ACCEPT_METRICS=str(file))
-    assert ended.status == 3, ended
+    assert ended.status == 3, str(ended)
     found = published(file)
     assert found["accept_run_exit_status",] == 3
     assert found["accept_run_scenarios", "proved"] == found["accept_run_scenarios", "broken"] == 0
@@ -64,6 +64,6 @@ def test_a_run_that_cannot_begin_publishes_that(program: Program, tmp_path: Path
 
 def test_an_address_that_is_none_is_wrong_usage_and_not_shown(program: Program) -> None:
     ended = program.run("--pushgateway", "jo:secret@gateway:9091")
-    assert ended.status == 2, ended
-    assert ended.complaints == ["accept: ACCEPT_PUSHGATEWAY should be like http://user:password@host:9091"], ended
+    assert ended.status == 2, str(ended)
+    assert ended.complaints == ["accept: ACCEPT_PUSHGATEWAY should be like http://user:password@host:9091"], str(ended)
     assert "secret" not in ended.out + ended.err

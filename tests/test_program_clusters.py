@@ -58,15 +58,15 @@ def test_what_needs_a_second_one_says_that_it_is_up(program: Program, up) -> Non
 
 def test_status_tells_members_and_memory(program: Program, up) -> None:
     ended = program.run("status")
-    assert ended.status == 0, ended
-    assert re.search(r"pg1 +10\S+ +patroni +leader +running +1 .* MB", ended.out), ended
-    assert re.search(r"^[1-9]\d* MB in all", ended.out, re.M), ended
+    assert ended.status == 0, str(ended)
+    assert re.search(r"pg1 +10\S+ +patroni +leader +running +1 .* MB", ended.out), str(ended)
+    assert re.search(r"^[1-9]\d* MB in all", ended.out, re.M), str(ended)
 
 
 @pytest.mark.parametrize("where", ["write", "pg1"])
 def test_psql_logs_in_as_the_application(program: Program, up, where: str) -> None:
     ended = program.run("psql", where, "-At", "-c", "SELECT current_user || ' of ' || current_database()")
-    assert ended.out.strip() == "accept_app of accept", ended
+    assert ended.out.strip() == "accept_app of accept", str(ended)
 
 
 def test_psql_shows_no_password_among_its_arguments(program: Program, up) -> None:
@@ -96,12 +96,12 @@ def test_a_shell_is_on_its_host(program: Program, up) -> None:
 def test_logs_are_those_of_the_host(program: Program, up) -> None:
     ended = program.run("logs", "pg1", "--lines", "2000")
     assert ended.status == 0
-    assert "initialized a new cluster" in ended.out or "bootstrap" in ended.out, ended
+    assert "initialized a new cluster" in ended.out or "bootstrap" in ended.out, str(ended)
 
 
 def test_scenarios_run_there(program: Program, up) -> None:
     ended = program.run("run", "--target", "tried")
-    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), ended
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
     assert program.run("status").status == 0, "the cluster is still up"
 
 
@@ -121,7 +121,7 @@ def test_plain_behave_runs_there(program: Program, up) -> None:
 def test_doctor_knows_what_it_has(program: Program, up) -> None:
     ended = program.run("doctor", "--target", "up")
     assert ended.status == 0
-    assert re.search(r"^replicas +no +.*single member", ended.out, re.M), ended
+    assert re.search(r"^replicas +no +.*single member", ended.out, re.M), str(ended)
     assert "1 of 1 scenarios can run" in ended.out
 
 

@@ -28,7 +28,7 @@ def reached(program: Program) -> dict[str, float]:
 def test_lines_of_the_program_of_behave_and_of_steps_are_counted(program: Program) -> None:
     program.write_features({"cluster/a.feature": TRUE, "cluster/b.feature": FALSE})
     ended = program.run("cluster", "--coverage")
-    assert ended.status == 1, ended
+    assert ended.status == 1, str(ended)
     assert "1 passed, 1 failed, 0 skipped" in ended.out
     assert ended.last_line == "coverage: coverage-report/index.html"
     found = {Path(name).name: rate for name, rate in reached(program).items()}

@@ -50,7 +50,7 @@ def program(tmp_path: Path) -> Program:
 def test_two_jobs_make_one_run(program: Program) -> None:
     program.write_features(features(seconds=3, last=3))
     ended = program.run("--jobs", "2", *SMALL)
-    assert ended.status == 1, ended
+    assert ended.status == 1, str(ended)
     assert ended.last_line == "7 passed, 1 failed, 0 skipped"
     assert "one and one are 2, not 3" in ended.out
     run = record(program)
@@ -98,7 +98,7 @@ def test_ctrl_c_ends_all_jobs_with_a_report_of_what_was_done(program: Program) -
 )
 def test_what_does_not_go_together_is_said(program: Program, arguments: tuple[str, ...], words: str) -> None:
     ended = program.run(*arguments)
-    assert ended.status == 2, ended
+    assert ended.status == 2, str(ended)
     assert words in ended.err
 
 

@@ -12,11 +12,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 
 def require(ended: Ended, status: int, *words: str) -> None:
-    assert ended.status == status, ended
-    assert "Traceback" not in ended.out + ended.err, ended
-    assert len(ended.complaints) == 1, ended
+    assert ended.status == status, str(ended)
+    assert "Traceback" not in ended.out + ended.err, str(ended)
+    assert len(ended.complaints) == 1, str(ended)
     for word in words:
-        assert word in ended.complaints[0], ended
+        assert word in ended.complaints[0], str(ended)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_is_required_and_not_there_fails_the_run(program: Program, postgres
 
 def test_a_plan_names_the_scenarios_and_runs_nothing(program: Program) -> None:
     ended = program.run("cache", "performance", "--plan")
-    assert ended.status == 0, ended
+    assert ended.status == 0, str(ended)
     assert "features/cache/speed.feature:" in ended.out
     assert "features/cache/redis.feature:" not in ended.out
     assert ended.err.splitlines()[-1] == f"{len(ended.out.splitlines())} scenarios would run"

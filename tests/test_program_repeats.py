@@ -62,11 +62,11 @@ def orders(out: str) -> list[list[str]]:
 def test_runs_that_agree_in_an_order_that_the_seed_decides(program: Program) -> None:
     program.write_features(features("one and one are 2"))
     ended = program.run("--repeat", "3", "--shuffle", "--seed", "7")
-    assert ended.status == 0, ended
+    assert ended.status == 0, str(ended)
     assert ended.last_line == "3 runs of 6 scenarios: none changed its verdict"
     assert re.findall(r"run \d of 3, seed (\d)", ended.err) == ["7", "8", "9"]
     found = orders(ended.out)
-    assert all(sorted(one) == ["ZZ-00", "ZZ-01", "ZZ-02", "ZZ-10", "ZZ-11", "ZZ-12"] for one in found), ended
+    assert all(sorted(one) == ["ZZ-00", "ZZ-01", "ZZ-02", "ZZ-10", "ZZ-11", "ZZ-12"] for one in found), str(ended)
     assert len({tuple(one) for one in found}) > 1, "the order differs"
     assert orders(program.run("--shuffle", "--seed", "8").out) == [found[1]], "and can be had again"
 
@@ -76,10 +76,10 @@ def test_a_verdict_that_changes_is_told_and_fails_the_command(program: Program) 
     (program.project / "steps" / "fickle_steps.py").write_text(FICKLE)
     ended = program.run("--repeat", "2")
     said = " ".join(ended.out.split())
-    assert ended.status == 1, ended
-    assert "changed: ZZ-12 C claims the second" in said, ended
-    assert "run 1: proved" in said, ended
-    assert "run 2: broken: it was so before" in said, ended
+    assert ended.status == 1, str(ended)
+    assert "changed: ZZ-12 C claims the second" in said, str(ended)
+    assert "run 1: proved" in said, str(ended)
+    assert "run 2: broken: it was so before" in said, str(ended)
     assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
 
 
@@ -88,7 +88,7 @@ def test_what_failed_once_is_told_as_unsteady(program: Program) -> None:
     (program.project / "steps" / "fickle_steps.py").write_text(FICKLE.replace("assert not known", "assert known"))
     ended = program.run("--again")
     said = " ".join(ended.out.split())
-    assert ended.status == 0, ended
+    assert ended.status == 0, str(ended)
     assert "1 failed; now once more" in ended.err
     assert "unsteady: ZZ-12 C claims the second proved when it ran once more; broken at first: it was so" in said
     assert ended.last_line == "6 passed, 0 failed, 0 skipped"
@@ -103,6 +103,6 @@ def test_what_failed_once_is_told_as_unsteady(program: Program) -> None:
 def test_what_fails_again_stays_broken(program: Program) -> None:
     program.write_features(features("one and one are 3"))
     ended = program.run("--again")
-    assert ended.status == 1, ended
+    assert ended.status == 1, str(ended)
     assert "unsteady" not in ended.out
     assert ended.last_line == "5 passed, 1 failed, 0 skipped"

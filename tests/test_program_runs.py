@@ -54,7 +54,7 @@ def test_all_proved_or_accountably_not(program: Program, postgres: sql.Endpoint)
     program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": SHARDED, "failover/c.feature": DISTURBING})
     before = _schemas(postgres)
     ended = program.run("--seed", "4711")
-    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 2 skipped"), ended
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 2 skipped"), str(ended)
     assert "citus is not installed" in ended.out, "a skip has a reason"
     assert "ACCEPT_DESTRUCTIVE" in ended.out, "a cluster that is not ours is not disturbed"
     assert "seed 4711" in ended.err
@@ -69,7 +69,7 @@ def test_all_proved_or_accountably_not(program: Program, postgres: sql.Endpoint)
 def test_a_broken_promise_and_the_lack_of_evidence_fail_the_run(program: Program) -> None:
     program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": FALSE, "cache/c.feature": VAIN})
     ended = program.run()
-    assert (ended.status, ended.last_line) == (1, "1 passed, 2 failed, 0 skipped"), ended
+    assert (ended.status, ended.last_line) == (1, "1 passed, 2 failed, 0 skipped"), str(ended)
     assert "one and one are 2, not 3" in ended.out
     assert "nobody looked" in ended.out
     dashboard = program.project / "allure-report" / "dashboard.html"
@@ -82,13 +82,13 @@ def test_a_broken_promise_and_the_lack_of_evidence_fail_the_run(program: Program
 def test_nothing_judged_is_no_success(program: Program) -> None:
     program.write_features({"cluster/a.feature": SHARDED})
     ended = program.run()
-    assert (ended.status, ended.last_line) == (3, "0 passed, 0 failed, 1 skipped"), ended
+    assert (ended.status, ended.last_line) == (3, "0 passed, 0 failed, 1 skipped"), str(ended)
 
 
 def test_destructive_scenarios_run_elsewhere_when_told_by_name(program: Program) -> None:
     program.write_features({"cluster/a.feature": DISTURBING})
     ended = program.run("destructive", ACCEPT_DESTRUCTIVE="postgres")
-    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), ended
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
 
 
 def test_a_target_in_a_file_and_words_for_behave(project: Program, postgres: sql.Endpoint) -> None:
@@ -97,7 +97,7 @@ def test_a_target_in_a_file_and_words_for_behave(project: Program, postgres: sql
     lines = [f"{name.lower()} = {json.dumps(value)}" for name, value in target(postgres).items()]
     project.project.joinpath("theirs.toml").write_text("\n".join(lines))
     ended = project.run("cluster", "--target", "theirs.toml", "--exclude", "a.feature")
-    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), ended
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
 
 
 def test_ctrl_c_ends_soon_with_a_report_of_what_was_done(program: Program) -> None:

@@ -47,9 +47,9 @@ def proved(program: Program, *words: str) -> Ended:
 
 def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
     ended = proved(program, *FAST)
-    assert ended.status == 0, ended
-    assert f"{len(FAST)} of {len(FAST)} sabotages noticed by all who must" in ended.last_line, ended
-    assert "0 false alarms in 2 healthy runs" in ended.last_line, ended
+    assert ended.status == 0, str(ended)
+    assert f"{len(FAST)} of {len(FAST)} sabotages noticed by all who must" in ended.last_line, str(ended)
+    assert "0 false alarms in 2 healthy runs" in ended.last_line, str(ended)
     page = (program.project / "allure-report" / "trust.html").read_text(encoding="utf-8")
     assert all(name in page for name in FAST)
     assert "fsync: expected on, observed off" in page, "the message is kept"
@@ -61,8 +61,8 @@ def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> N
     control.write_text(f"{control.read_text()}\n{CONTROLS}")
     ended = proved(program, "does-nothing", "in-vain", "misunderstood")
     said = " ".join(ended.out.split())
-    assert ended.status == 1, ended
-    assert ended.last_line.startswith("0 of 3 sabotages noticed"), ended
-    assert "does-nothing, PH-06: proved: it was proved all the same" in said, ended
-    assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, ended
-    assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, ended
+    assert ended.status == 1, str(ended)
+    assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
+    assert "does-nothing, PH-06: proved: it was proved all the same" in said, str(ended)
+    assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
+    assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, str(ended)

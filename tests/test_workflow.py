@@ -134,17 +134,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ran]:
 )
 def test_every_block_does_what_it_says(runner: Runner, block: Block) -> None:
     ended = runner.run(block, {TARGET: ""})
-    assert ended.status == 0, ended
+    assert ended.status == 0, str(ended)
     if "sudo" in block.text:
         assert "sudo " in runner.notes
     else:
-        assert ("fsync-off" in ended.out) if block.job == "prove" else ("scenarios would run" in ended.err), ended
+        assert ("fsync-off" in ended.out) if block.job == "prove" else ("scenarios would run" in ended.err), str(ended)
 
 
 def test_a_job_with_a_suite_that_is_none_fails(runner: Runner) -> None:
     (block,) = (one for one in BLOCKS if one.job == "basic" and "accept run" in one.text)
     ended = runner.run(Block("basic", block.text.replace("cluster", "clusters"), block.env), {TARGET: ""})
-    assert ended.status == 2, ended
+    assert ended.status == 2, str(ended)
     assert "there is no suite, command or feature file 'clusters'" in ended.err
 
 
@@ -169,7 +169,7 @@ def test_a_job_whose_time_is_over_leaves_what_was_done(tmp_path: Path, postgres:
 def test_a_secret_that_is_not_set_is_no_target(runner: Runner) -> None:
     (block,) = (one for one in BLOCKS if one.job == "basic" and "accept run" in one.text)
     ended = runner.run(block, {TARGET: "the secret ACCEPT_TARGET"})
-    assert ended.status == 2, ended
+    assert ended.status == 2, str(ended)
     assert "'the secret ACCEPT_TARGET' is neither a .toml file nor a postgresql:// address" in ended.err
 
 
@@ -194,8 +194,8 @@ def test_the_summary_is_that_of_all_jobs(
         leave(runs[name], runner.program.project / "runs" / job)
     needs = {job: {"result": results.get(job, "skipped"), "outputs": {}} for job in MINUTES}
     ended = runner.run(SUMMARY, {NEEDS: json.dumps(needs, indent=2)})
-    assert ended.status == status, ended
-    assert words in runner.summary.read_text().replace("\\", ""), ended
+    assert ended.status == status, str(ended)
+    assert words in runner.summary.read_text().replace("\\", ""), str(ended)
     assert (runner.program.project / "allure-report" / "junit.xml").exists()
 
 

@@ -65,6 +65,11 @@ class History:
         with self._lock:
             return len(self._operations)
 
+    def since(self, number: int) -> "History":
+        """The operations after the first `number` ones."""
+        with self._lock:
+            return History(self._operations[number:])
+
     def of(self, *, action: str | None = None, outcome: Outcome | None = None) -> list[Operation]:
         """The operations with that action and that outcome, where named."""
         return [
@@ -77,6 +82,11 @@ class History:
     def lines(self) -> str:
         """One JSON object a line."""
         return "".join(json.dumps(asdict(operation), default=str) + "\n" for operation in self)
+
+    @classmethod
+    def of_lines(cls, lines: Iterable[str]) -> "History":
+        """A history out of the lines that `lines` gave."""
+        return cls(Operation(**{**one, "outcome": Outcome(one["outcome"])}) for one in map(json.loads, lines))
 
     def save(self, path: Path) -> None:
         """Write one JSON object a line."""

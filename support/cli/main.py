@@ -125,6 +125,28 @@ def prove(
 
 
 @app.command()
+def load(
+    target: Target = None,
+    workers: Annotated[int, typer.Option(min=0, max=100, help="Worker processes on this machine.")] = 1,
+    clients: Annotated[int | None, typer.Option(min=1, help="All workers' together; 8 unless said.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long they write; 10 unless said.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier load.")] = None,
+    awaited: Annotated[
+        int | None, typer.Option("--await", min=1, help="Workers that join from elsewhere; begins with the last.")
+    ] = None,
+    join: Annotated[str | None, typer.Option(metavar="HOST[:PORT]", help="Be workers of the master there.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where to listen for workers; 5557.")] = None,
+) -> None:
+    """Write from many processes and machines at once (by Locust); was every acknowledged write kept, once?"""
+    from support.cli import load, targets
+    from support.settings import Settings
+
+    overriding, cluster = targets.choose(target)
+    order = load.Order(Settings.load(overriding), cluster, workers, clients, seconds, seed, awaited, join, port)
+    raise typer.Exit(load.carry_out(order, sys.argv[1:]))
+
+
+@app.command()
 def up(
     name: Annotated[str, typer.Option(help="How to call it.")] = "main",
     members: Members = None,

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,21 @@ from support.load.plan import CLIENTS_EACH
 from support.waiting import eventually
 
 _ROWS = "SELECT count(*) FROM memory_entries"
+_MUTE = """
+import gevent, sys
+from support import sql
+from support.load.cooperation import cooperate
+
+def ask():
+    try:
+        sql.execute(where, "SELECT pg_sleep(30)")
+    except sql.Error as error:
+        return sql.outcome_of(error, committing=True), str(error)
+
+cooperate(1.0)
+where = sql.Endpoint("a slow server", *sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:])
+print(*[one.get() for one in [gevent.spawn(ask) for _ in range(5)]], sep="\\n")
+"""
 _LOSE = "DELETE FROM memory_entries WHERE key LIKE '%-3'"
 
 
@@ -83,6 +100,14 @@ def test_the_final_read_is_after_all_whatever_the_clocks_of_the_machines_say() -
     assert (
         judging.judged(merged, [Part(0, "here", 1, 1, ended=True), Part(1, "there", 1, 1, ended=True)]).holds is False
     )
+
+
+def test_clients_wait_side_by_side_and_no_longer_than_their_patience(postgres: sql.Endpoint) -> None:
+    where = [postgres.host, str(postgres.port), postgres.database, postgres.user, postgres.password]
+    begun = time.monotonic()
+    said = subprocess.run([sys.executable, "-c", _MUTE, *where], capture_output=True, text=True, check=True).stdout
+    assert said.count("unknown") == said.count("no answer within 1 s; hung up") == 5
+    assert time.monotonic() - begun < 4.5
 
 
 def address(where: sql.Endpoint) -> str:

@@ -92,7 +92,7 @@ def _join(order: Order, topology: Topology) -> int:
     with ExitStack() as cleanup:
         log = Path(begin_run().directory, "load.log")
         workers = [processes.worker(Cluster(topology).write, master, log, cleanup) for _ in range(order.workers)]
-        say(f"{order.workers} workers of {host}; it judges what they write")
+        say(f"workers here: {order.workers}; the master at {host} judges what they write")
         eventually(lambda: processes.over(workers, workers, log), within=math.inf, subject="the load is over")
     return 0
 
@@ -140,7 +140,8 @@ def _carry_out(order: Order, plan: Plan, run: Run, where: sql.Endpoint) -> None:
         "folder": str(run.directory),
     }
     if awaited:
-        say(f"waiting for {awaited} workers, each by: ./accept load --join {socket.gethostname()}:{port} --target ...")
+        here = socket.gethostname() if order.settings.external else _LOCAL  # nobody else reaches an embedded cluster
+        say(f"workers to come: {awaited}; each by ./accept load --join {here}:{port} --target ...")
     with ExitStack() as cleanup:  # at its end workers have said theirs, and end; or they hang, and are killed
         master = processes.start("master", told, log, cleanup)
         workers = [processes.worker(where, (_LOCAL, port), log, cleanup) for _ in range(order.workers)]

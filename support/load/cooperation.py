@@ -16,10 +16,10 @@ def cooperate(patience: float) -> None:
     Past them the session is closed with an OperationalError without a code, as it is when a connection is lost: what
     became of the operation is unknown. (libpq itself bounds neither logins nor answers of sessions that are polled.)
     """
-    late = psycopg2.OperationalError(f"no answer within {patience:g} s; hung up")
 
     def wait(session: Session) -> None:
         while (state := session.poll()) != POLL_OK:
+            late = psycopg2.OperationalError(f"no answer within {patience:g} s; hung up")
             (wait_read if state == POLL_READ else wait_write)(session.fileno(), timeout=patience, timeout_exc=late)
 
     set_wait_callback(wait)

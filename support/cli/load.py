@@ -12,7 +12,7 @@ from rich.table import Table
 from support import sql
 from support.application import schema
 from support.checkers.finding import Finding
-from support.cli import behaving, clusters, reaching
+from support.cli import behaving, clusters
 from support.cli import load_processes as processes
 from support.cli.clusters import Kept
 from support.cli.console import out, say
@@ -68,8 +68,8 @@ class Order:
 def carry_out(order: Order, arguments: Sequence[str]) -> int:
     """Be a master, or workers of one; the exit status. `arguments` are the command line."""
     cluster = order.cluster or (None if order.settings.external else clusters.find(None))
-    if cluster is not None:
-        reaching.go_inside(cluster, arguments)
+    if cluster is not None and (status := processes.inside(cluster, arguments)) is not None:
+        return status
     topology = _topology(order.settings, cluster)
     with behaving.interruptible():
         return _join(order, topology) if order.join else _lead(order, topology)

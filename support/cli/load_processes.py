@@ -12,15 +12,38 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from support import sql
 from support.cli import behaving
+from support.cli.clusters import Kept
 from support.errors import NothingJudged, UsageError
+from support.hosts import reentry_argv
 from support.timeouts import CONNECT
 from support.waiting import NotYet, eventually
 
 _STOPS_WITHIN = 10.0  # seconds to the master after Ctrl-C: for the operations that are under way
 _UNPATCHED = {"LOCUST_SKIP_MONKEY_PATCH": "1"}
 Process = subprocess.Popen[str]
+
+
+def inside(cluster: Kept, arguments: Sequence[str]) -> int | None:
+    """Run the same program inside the cluster's stand; its exit status. None when we are there already.
+
+    As a child, which is sent Ctrl-C by us: nsenter, which stands in between, would end at once and leave it alone.
+    """
+    program = behaving.mortal([sys.executable, "-P", "-m", "support.cli", *arguments])
+    argv = reentry_argv(cluster.stand_directory, program)
+    if argv == program:
+        return None
+    with behaving.interruptible():
+        entering = subprocess.Popen(behaving.mortal(argv), stdin=subprocess.DEVNULL, process_group=0)
+        try:
+            return entering.wait()
+        except KeyboardInterrupt:
+            for child in psutil.Process(entering.pid).children():
+                child.send_signal(signal.SIGINT)
+            return entering.wait()
 
 
 def worker(where: sql.Endpoint, master: tuple[str, int], log: Path, cleanup: ExitStack) -> Process:

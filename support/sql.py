@@ -43,6 +43,19 @@ class Endpoint:
         return f"{self.name} ({self.host}:{self.port}/{self.database} as {self.user})"
 
 
+def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
+    """The environment by which libpq's programs log in there, and how they call themselves."""
+    return {
+        "PGHOST": endpoint.host,
+        "PGPORT": str(endpoint.port),
+        "PGDATABASE": endpoint.database,
+        "PGUSER": endpoint.user,
+        "PGPASSWORD": endpoint.password,
+        "PGAPPNAME": application,
+        **{f"PG{name.upper()}": value for name, value in endpoint.options.items()},
+    }
+
+
 def connect(
     endpoint: Endpoint,
     *,

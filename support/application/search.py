@@ -63,10 +63,20 @@ class Search:
         known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
         self._sharded = bool(known and sql.rows(self._session, _SHARDED) == [(True,)])
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Under which it searches, each as "name = value"."""
+        return tuple(self._in_force)
+
     def nearest(self, namespace: str, sought: Sequence[float], count: int) -> list[Neighbour]:
         """The entries of a namespace that are nearest to a vector by cosine distance, the nearest first."""
         found = self._rows(self._statement, self._values(namespace, sought, count))
         return [Neighbour(*row) for row in found]
+
+    def statement(self, namespace: str, sought: Sequence[float], count: int) -> str:
+        """That search as it is sent, its values in place."""
+        with self._session.cursor() as cursor:
+            return cursor.mogrify(self._statement, self._values(namespace, sought, count)).decode()
 
     def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
         """The names of the indexes by which that search goes, as the planner says; empty when it goes by none."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from support.cli import places, suites
+from support.cli.bench_command import bench
 from support.cli.boundary import guarded
 from support.cli.options import (
     Bindir,
@@ -124,6 +125,9 @@ def prove(
     raise typer.Exit(prove.carry_out(order, sys.argv[2:]))
 
 
+app.command()(bench)
+
+
 @app.command()
 def load(
     target: Target = None,
@@ -200,12 +204,13 @@ def psql(
     name: ClusterName = None,
 ) -> None:
     """Log in with psql, as the application; further options are psql's."""
+    from support import sql
     from support.cli import clusters, reaching
 
     cluster = clusters.find(name)
     endpoint = reaching.endpoint(cluster, where)
     reaching.replace_by(
-        reaching.inside(cluster, [str(cluster.psql), *context.args]), reaching.login_variables(endpoint)
+        reaching.inside(cluster, [str(cluster.psql), *context.args]), sql.login_variables(endpoint, "accept psql")
     )
 
 

@@ -75,16 +75,3 @@ def replace_by(argv: Sequence[str], environment: Mapping[str, str] | None = None
     """Become another program, with further environment variables: what is secret does not show in its arguments."""
     out.file.flush()
     os.execvpe(argv[0], list(argv), {**os.environ, **(environment or {})})
-
-
-def login_variables(endpoint: Endpoint) -> dict[str, str]:
-    """The environment by which libpq's programs log in there."""
-    return {
-        "PGHOST": endpoint.host,
-        "PGPORT": str(endpoint.port),
-        "PGDATABASE": endpoint.database,
-        "PGUSER": endpoint.user,
-        "PGPASSWORD": endpoint.password,
-        "PGAPPNAME": "accept psql",
-        **{f"PG{name.upper()}": value for name, value in endpoint.options.items()},
-    }

@@ -1,0 +1,1 @@
+"""How fast the cluster is, beside the least that each figure could be on this machine: `accept bench`."""

@@ -1,0 +1,85 @@
+"""What `accept bench` found, as a table, and below it what is to be said of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from support.bench.figures import Bench, Change, Measured, changes, differences, spread
+from support.bench.rows import Row
+from support.cli.console import out
+
+AGREEMENT = 0.2
+"""By how much two programs that measure the same may differ."""
+_STYLES = {Change.WORSE: "bold red", Change.BETTER: "green"}
+
+
+def catalogue(rows: Sequence[Row]) -> None:
+    """The rows there are."""
+    table = Table("row", "what is measured", "unit", "floor", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(row.name, row.words, row.unit, row.floor)
+    out.print(table)
+
+
+def show(bench: Bench, rows: Sequence[Row], missing: Mapping[str, str], before: Bench | None) -> None:
+    """Print all of it; 80 columns are enough."""
+    since = changes(bench, before) if before else {}
+    if rows:
+        out.print(_table(bench, rows, since))
+    for line in _remarks(bench, rows, missing, before):
+        out.print(line, markup=False)
+
+
+def _table(bench: Bench, rows: Sequence[Row], since: Mapping[str, Change]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("row")
+    for title in ("median", "quartiles", "floor", "ratio", "quartiles"):
+        table.add_column(title, justify="right", no_wrap=True)
+    if since:
+        table.add_column("baseline")
+    for row in rows:
+        change = since.get(row.name)
+        told = [Text(change or "", style=_STYLES.get(change, "") if change else "")] if since else []
+        table.add_row(row.name, *_cells(bench.rows[row.name]), *told)
+    return table
+
+
+def _cells(row: Measured) -> Iterator[str]:
+    yield f"{_number(row.figure.median)} {row.unit}"
+    yield f"{_number(row.figure.low)} .. {_number(row.figure.high)}"
+    yield f"{_number(row.floor.median)} {row.unit}" if row.floor else "-"
+    ratio = spread(row.ratios) if row.ratios else None
+    yield f"{ratio.median:.2f}" if ratio else "-"
+    yield f"{ratio.low:.2f} .. {ratio.high:.2f}" if ratio else "-"
+
+
+def _remarks(bench: Bench, rows: Sequence[Row], missing: Mapping[str, str], before: Bench | None) -> Iterator[str]:
+    for row in rows:
+        yield from _of_floor(row, bench.rows[row.name])
+    for name, why in missing.items():
+        yield f"{name}: not measured: {why}"
+    if before is None:
+        return
+    for difference in differences(bench.facts, before.facts):
+        yield f"the baseline is of another {difference}"
+    for name, change in changes(bench, before).items():
+        if change in _STYLES:
+            was, now = spread(before.rows[name].ratios), spread(bench.rows[name].ratios)
+            yield f"{name}: {change}: {was.median:.2f} times its floor then, {now.median:.2f} now"
+        if change is Change.UNTOLD:
+            yield f"{name}: {change}"
+
+
+def _of_floor(row: Row, measured: Measured) -> Iterator[str]:
+    if not measured.ratios:
+        whys = {one.why for one in measured.samples if one.why}
+        yield f"{row.name}: no floor ({row.floor}): {'; '.join(sorted(whys)) or 'it is nothing'}"
+    elif row.peer:
+        apart = spread(measured.ratios).median - 1
+        verdict = "agree" if abs(apart) <= AGREEMENT else "DO NOT agree"
+        yield f"{row.name}: we and {row.floor} {verdict}: {apart:+.0%} (at most {AGREEMENT:.0%})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

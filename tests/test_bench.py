@@ -36,14 +36,21 @@ def test_a_ratio_is_how_many_times_the_floor() -> None:
     assert Measured("ms", (Sample(3.0, 2.0), Sample(5.0, 2.0))).ratios == (1.5, 2.5)
 
 
+def test_the_floor_is_the_best_that_was_seen_and_agreement_is_told_run_by_run() -> None:
+    row = Measured("ms", (Sample(4.0, 4.0), Sample(2.0, 2.0), Sample(6.0, 6.0)))
+    assert (row.floor, row.ratios, row.apart) == (2.0, (2.0, 1.0, 3.0), 1.0)
+    assert Measured(RATE, row.samples).floor == 6.0
+
+
 def test_of_a_rate_less_is_worse() -> None:
     assert Measured(RATE, (Sample(5000.0, 20_000.0),)).ratios == (4.0,)
 
 
 def test_without_a_floor_there_is_no_ratio() -> None:
     row = Measured("ms", (Sample(3.0, None, "it is not installed"), Sample(4.0, 2.0)))
-    assert row.ratios == (2.0,)
-    assert Measured("ms", row.samples[:1]).floor is None
+    assert row.ratios == (1.5, 2.0)
+    bare = Measured("ms", row.samples[:1])
+    assert (bare.floor, bare.ratios, bare.apart) == (None, (), None)
 
 
 @pytest.mark.parametrize(

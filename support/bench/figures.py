@@ -51,16 +51,24 @@ class Measured:
         return spread([one.figure for one in self.samples])
 
     @property
-    def floor(self) -> Spread | None:
-        """None where it could not be measured."""
-        found = [one.floor for one in self.samples if one.floor is not None]
-        return spread(found) if found else None
+    def floor(self) -> float | None:
+        """The best that was seen beside any run: what this machine can do. None where it could not be measured."""
+        found = [one.floor for one in self.samples if one.floor]
+        return (max if self.unit == RATE else min)(found, default=None)
 
     @property
     def ratios(self) -> tuple[float, ...]:
         """How many times its floor each run took; of a rate, how many times as fast its floor was."""
-        pairs = [(one.figure, one.floor) for one in self.samples if one.floor]
-        return tuple(floor / figure if self.unit == RATE else figure / floor for figure, floor in pairs if figure)
+        return tuple(self._times(one.figure, self.floor) for one in self.samples if self.floor)
+
+    @property
+    def apart(self) -> float | None:
+        """The same, each run beside the floor that was measured with it; the median."""
+        found = [self._times(one.figure, one.floor) for one in self.samples if one.floor]
+        return spread(found).median if found else None
+
+    def _times(self, figure: float, floor: float) -> float:
+        return floor / figure if self.unit == RATE else figure / floor
 
 
 class Change(StrEnum):

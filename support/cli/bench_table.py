@@ -48,7 +48,7 @@ def _table(bench: Bench, rows: Sequence[Row], since: Mapping[str, Change]) -> Ta
 def _cells(row: Measured) -> Iterator[str]:
     yield f"{_number(row.figure.median)} {row.unit}"
     yield f"{_number(row.figure.low)} .. {_number(row.figure.high)}"
-    yield f"{_number(row.floor.median)} {row.unit}" if row.floor else "-"
+    yield f"{_number(row.floor)} {row.unit}" if row.floor else "-"
     ratio = spread(row.ratios) if row.ratios else None
     yield f"{ratio.median:.2f}" if ratio else "-"
     yield f"{ratio.low:.2f} .. {ratio.high:.2f}" if ratio else "-"
@@ -72,13 +72,12 @@ def _remarks(bench: Bench, rows: Sequence[Row], missing: Mapping[str, str], befo
 
 
 def _of_floor(row: Row, measured: Measured) -> Iterator[str]:
-    if not measured.ratios:
+    if measured.apart is None:
         whys = {one.why for one in measured.samples if one.why}
         yield f"{row.name}: no floor ({row.floor}): {'; '.join(sorted(whys)) or 'it is nothing'}"
     elif row.peer:
-        apart = spread(measured.ratios).median - 1
-        verdict = "agree" if abs(apart) <= AGREEMENT else "DO NOT agree"
-        yield f"{row.name}: we and {row.floor} {verdict}: {apart:+.0%} (at most {AGREEMENT:.0%})"
+        verdict = "agree" if abs(measured.apart - 1) <= AGREEMENT else "DO NOT agree"
+        yield f"{row.name}: we and {row.floor} {verdict}: {measured.apart - 1:+.0%} (at most {AGREEMENT:.0%})"
 
 
 def _number(value: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.bench.figures import RATE, Bench, Change, Measured, Sample, change, changes, differences, spread
-from support.bench.rows import Row
+from support.bench.row import Row
 from support.cli import bench_table, console
 from support.cli.bench_rows import ROWS, chosen
 from support.errors import UsageError

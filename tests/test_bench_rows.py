@@ -13,9 +13,11 @@ from servers import BINDIR
 from support import sql
 from support.application import schema
 from support.application.vectors import PGVECTOR
+from support.bench import row as one_row
 from support.bench import rows, tools
 from support.bench.redis_line import RedisLine
-from support.bench.rows import QUIET, Site, median_time
+from support.bench.row import Row, Site, median_time
+from support.bench.rows import QUIET
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
@@ -50,13 +52,14 @@ def site(cluster: Cluster, request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_READS": 200, "_COMMANDS": 2000, "_SECONDS": 0.2}.items():
+    for name, value in {"_READS": 200, "_COMMANDS": 1000, "_SECONDS": 0.2}.items():
         monkeypatch.setattr(rows, name, value)
+    monkeypatch.setattr(one_row, "_SLICES", 2)
 
 
 @pytest.mark.parametrize("row", QUIET, ids=lambda row: row.name)
 @pytest.mark.usefixtures("short")
-def test_figure_and_floor_are_of_one_kind(site: Site, row: rows.Row, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure_and_floor_are_of_one_kind(site: Site, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "find_pgbench", lambda _: PGBENCH)
     assert row.measure is not None
     with closing(row.measure(site)) as samples:
@@ -108,7 +111,7 @@ def test_a_program_that_is_missing_is_a_floor_that_is_missing(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotAvailable, match="redis-tools"):
         tools.redis_benchmark(RedisAddress(Address("127.0.0.1", 1)), ["GET", "nothing"], 1)
-    row = next(row for row in QUIET if row.name == "postgres")
+    row = next(row for row in QUIET if row.name == "PF-01 alone")
     assert row.measure is not None
     with closing(row.measure(site)) as samples:
         sample = next(samples)

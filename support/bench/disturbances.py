@@ -8,7 +8,7 @@ from itertools import count
 from support import sql
 from support.application.entries import Entry, EntryStore
 from support.bench.figures import Sample
-from support.bench.rows import Row, Samples, Site
+from support.bench.row import Row, Samples, Site
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.readiness import await_all
 from support.cluster.lease import Lease, lease

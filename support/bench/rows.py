@@ -1,10 +1,10 @@
 """The rows of a bench that disturb nobody: how long reads, searches and the cache take, beside pgbench and the like."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from random import Random
 
 import numpy
@@ -14,11 +14,10 @@ from support.application import samples
 from support.application.entries import EntryStore
 from support.application.search import Search
 from support.bench import tools
-from support.bench.figures import RATE, Sample
+from support.bench.figures import RATE
 from support.bench.redis_line import RedisLine
-from support.cluster.cluster import Cluster
+from support.bench.row import Row, Samples, Site, alternately, beside, median_time
 from support.cluster.topology import RedisAddress
-from support.errors import NotAvailable
 from support.history import durations
 from support.recent_sql import sent_since
 from support.workloads.cache_clients import CacheClient, CacheClients
@@ -26,95 +25,72 @@ from support.workloads.cache_speed import Operations, interleaved_reads, medians
 from support.workloads.reads import READ, read_repeatedly
 from support.workloads.searches import SEARCH, search_repeatedly
 
-_READS = 2000  # reads a run, of ours and of the other program's
-_COMMANDS = 20_000  # to Redis: so many take half a second, and fewer say how fast a processor wakes up
-_WARM_UP = 20  # that are not counted
+_READS = 1000  # in one go, of ours and of the other program's
+_COMMANDS = 10_000  # to Redis: fewer take so short that they say how fast a processor wakes up
 _SEARCHES = 200
 _SOUGHT = 20  # different vectors
 _ENTRIES = 1000
 _NEAREST = 10
 _SECONDS = 2.0
 _VALUE = "x" * 100
+_NOTHING = "SELECT 1"
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where rows are measured. What they store is under the namespace, and removed afterwards."""
+def _query_alone(site: Site) -> Samples:
+    statement = _read_of(site, "query")
 
-    cluster: Cluster
-    namespace: str
-    cache: str
-    """The cache under test, as the setting names it."""
+    def ours() -> float:
+        with sql.session(site.cluster.write) as session:
+            return median_time(lambda: sql.rows(session, statement), _READS)
 
-
-Samples = Generator[Sample, None, None]
-"""Run after run, without end; closing it undoes what it set up."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Something whose speed is measured, and what is the least that it could be."""
-
-    name: str
-    words: str
-    unit: str
-    floor: str
-    measure: Callable[[Site], Samples] | None
-    """None where that is done before there is a cluster."""
-    needs: frozenset[str] = frozenset()
-    """Capabilities."""
-    peer: bool = False
-    """Both measure the same: they must agree."""
-
-
-def _beside(figure: float, floor: Callable[[], float]) -> Sample:
-    try:
-        return Sample(figure, floor())
-    except NotAvailable as missing:
-        return Sample(figure, None, str(missing))
-
-
-def _queries(site: Site) -> Samples:
-    endpoint, entry = site.cluster.write, samples.entry(Random(1), site.namespace, "query")
-    EntryStore(endpoint).add(entry)
-    with sql.session(endpoint) as session:
-        statement = _sent_by(lambda: EntryStore(session).find(entry.namespace, entry.key))
-        while True:
-            figure = median_time(lambda: sql.rows(session, statement), _READS)
-            yield _beside(figure, lambda: _pgbench(site, [statement], _READS))
+    while True:
+        yield alternately(ours, lambda: _pgbench(site, [statement]))
 
 
 def _reads_by_key(site: Site) -> Samples:
     endpoint, entry = site.cluster.write, samples.entry(Random(2), site.namespace, "read")
     EntryStore(endpoint).add(entry)
-    statement = _sent_by(lambda: EntryStore(endpoint).find(entry.namespace, entry.key))
     while True:
         figure = durations(read_repeatedly(endpoint, entry, _READS), READ).percentile(50)
-        yield _beside(figure, lambda: _pgbench(site, [statement], _READS))
+        yield beside(figure, lambda: _pgbench(site, [_NOTHING]))
+
+
+def _search_alone(site: Site) -> Samples:
+    namespace = f"{site.namespace}-alone"
+    sought = _searched(site, namespace).tolist()
+
+    def ours() -> float:
+        with sql.session(site.cluster.write) as session:
+            search = Search(session)
+            chosen = cycle([search.statement(namespace, one, _NEAREST) for one in sought])
+            return median_time(lambda: sql.rows(session, next(chosen)), _SEARCHES)
+
+    with sql.session(site.cluster.write) as session:
+        search = Search(session)
+        statements = [search.statement(namespace, one, _NEAREST) for one in sought]
+    while True:
+        yield alternately(ours, lambda: _pgbench(site, statements, _SEARCHES, search.settings))
 
 
 def _searches(site: Site) -> Samples:
-    endpoint, chance, namespace = site.cluster.write, Random(3), f"{site.namespace}-searched"
-    entries = samples.entries(chance, namespace, _ENTRIES)
-    EntryStore(endpoint).add_many(entries)
-    sought = samples.vectors_near(chance, samples.embeddings(entries), _SOUGHT)
-    with sql.session(endpoint) as session:
-        search = Search(session)
-        statements, settings = [search.statement(namespace, one, _NEAREST) for one in sought.tolist()], search.settings
-    repeated = numpy.tile(sought, (_SEARCHES // _SOUGHT, 1))
+    namespace = f"{site.namespace}-searched"
+    sought = numpy.tile(_searched(site, namespace), (_SEARCHES // _SOUGHT, 1))
     while True:
-        found = search_repeatedly(endpoint, namespace, repeated, _NEAREST)
+        found = search_repeatedly(site.cluster.write, namespace, sought, _NEAREST)
         figure = durations(found.history, SEARCH).percentile(50)
-        yield _beside(figure, partial(_pgbench, site, statements, _SEARCHES, settings))
+        yield beside(figure, lambda: _pgbench(site, [_NOTHING]))
 
 
-def _redis_alone(site: Site) -> Samples:
+def _get_alone(site: Site) -> Samples:
     server, key = _redis(site), f"{site.namespace}:value"
-    with RedisLine(server) as line:
-        line.ask("SET", key, _VALUE)
-        while True:
-            figure = median_time(lambda: line.ask("GET", key), _COMMANDS)
-            yield _beside(figure, lambda: tools.redis_benchmark(server, ["GET", key], _COMMANDS).median)
+
+    def ours() -> float:
+        with RedisLine(server) as line:
+            line.ask("SET", key, _VALUE)
+            return median_time(lambda: line.ask("GET", key), _COMMANDS)
+
+    while True:
+        yield alternately(ours, lambda: tools.redis_benchmark(server, ["GET", key], _COMMANDS).median)
 
 
 def _cached_reads(site: Site) -> Samples:
@@ -124,7 +100,7 @@ def _cached_reads(site: Site) -> Samples:
         client = _cache_client(site, cleanup)
         while True:
             figure, _ = medians(interleaved_reads(client, site.cluster.write, site.namespace, _READS))
-            yield _beside(figure, lambda: tools.redis_benchmark(server, ["GET", key], _COMMANDS).median)
+            yield beside(figure, lambda: tools.redis_benchmark(server, ["GET", key], _COMMANDS).median)
 
 
 def _cache_rate(operations: Callable[[CacheClient, str], Operations], command: str, site: Site) -> Samples:
@@ -135,28 +111,27 @@ def _cache_rate(operations: Callable[[CacheClient, str], Operations], command: s
         client = _cache_client(site, cleanup)
         for number in range(1_000_000):  # a namespace for each run: what is stored again is no new answer
             figure = throughput(operations(client, f"{site.namespace}-{number}"), _SECONDS)
-            yield _beside(figure, lambda: tools.redis_benchmark(server, asked, _COMMANDS).rate)
+            yield beside(figure, lambda: tools.redis_benchmark(server, asked, _COMMANDS).rate)
 
 
-def median_time(perform: Callable[[], object], times: int) -> float:
-    """The median in ms of so many times, one right after the other, after some that are not counted."""
-    taken = []
-    for _ in range(times + _WARM_UP):
-        begun = time.perf_counter()
-        perform()
-        taken.append(time.perf_counter() - begun)
-    return 1000 * float(numpy.median(taken[_WARM_UP:]))
+def _pgbench(site: Site, statements: Sequence[str], times: int | None = None, settings: Sequence[str] = ()) -> float:
+    return tools.pgbench(tools.find_pgbench(site.cluster), site.cluster.write, statements, times or _READS, settings)
 
 
-def _pgbench(site: Site, statements: Sequence[str], times: int, settings: Sequence[str] = ()) -> float:
-    return tools.pgbench(tools.find_pgbench(site.cluster), site.cluster.write, statements, times, settings)
-
-
-def _sent_by(ask: Callable[[], object]) -> str:
-    """The last statement that it sends, with its values in place."""
-    begun = time.time()
-    ask()
+def _read_of(site: Site, key: str) -> str:
+    """The statement by which an entry, which is stored here, is read."""
+    entry, begun = samples.entry(Random(1), site.namespace, key), time.time()
+    EntryStore(site.cluster.write).add(entry)
+    EntryStore(site.cluster.write).find(entry.namespace, entry.key)
     return sent_since(begun)[-1].statement
+
+
+def _searched(site: Site, namespace: str) -> samples.Vectors:
+    """Vectors to search for near entries that are stored here."""
+    chance = Random(3)
+    entries = samples.entries(chance, namespace, _ENTRIES)
+    EntryStore(site.cluster.write).add_many(entries)
+    return samples.vectors_near(chance, samples.embeddings(entries), _SOUGHT)
 
 
 def _cache_client(site: Site, cleanup: ExitStack) -> CacheClient:
@@ -170,11 +145,13 @@ def _redis(site: Site) -> RedisAddress:
 
 
 _ROWS, _CACHE = frozenset({"schema"}), frozenset({"redis", "schema"})
+_NONE = "pgbench, SELECT 1"
 QUIET = (
-    Row("postgres", "the query of PF-01, by the suite's client", "ms", "pgbench", _queries, _ROWS, peer=True),
-    Row("PF-01", "an entry read by its key", "ms", "pgbench", _reads_by_key, _ROWS),
-    Row("PF-02", "a vector search", "ms", "pgbench", _searches, _ROWS | {"vector"}),
-    Row("redis", "GET, over a bare connection", "ms", "redis-benchmark", _redis_alone, frozenset({"redis"}), peer=True),
+    Row("PF-01 alone", "its query, without the suite's own work", "ms", "pgbench", _query_alone, _ROWS, peer=True),
+    Row("PF-01", "an entry read by its key", "ms", _NONE, _reads_by_key, _ROWS),
+    Row("PF-02 alone", "its query likewise", "ms", "pgbench", _search_alone, _ROWS | {"vector"}, peer=True),
+    Row("PF-02", "a vector search", "ms", _NONE, _searches, _ROWS | {"vector"}),
+    Row("GET alone", "over a bare connection", "ms", "redis-benchmark", _get_alone, frozenset({"redis"}), peer=True),
     Row("PF-05", "a cached read", "ms", "redis-benchmark GET", _cached_reads, _CACHE),
     Row(
         "PF-06 reads", "cached reads a second", RATE, "redis-benchmark GET", partial(_cache_rate, reads, "GET"), _CACHE

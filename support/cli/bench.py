@@ -12,7 +12,7 @@ from pathlib import Path
 
 from support.application import schema
 from support.bench.figures import Bench, Change, Measured, changes
-from support.bench.rows import Row, Samples, Site
+from support.bench.row import Row, Samples, Site
 from support.cli import behaving, bench_table, clusters, reaching
 from support.cli.bench_rows import START, chosen, starts
 from support.cli.booting import Progress, boot_cluster

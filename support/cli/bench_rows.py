@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from support.bench import tools
 from support.bench.disturbances import DISTURBING
 from support.bench.figures import Sample
-from support.bench.rows import QUIET, Row, Samples, Site
+from support.bench.row import Row, Samples, Site
+from support.bench.rows import QUIET
 from support.cli import behaving, clusters, upkeep
 from support.cli.booting import Progress
 from support.cli.running import FORMATTER

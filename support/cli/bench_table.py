@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.bench.figures import Bench, Change, Measured, changes, differences, spread
-from support.bench.rows import Row
+from support.bench.row import Row
 from support.cli.console import out
 
 AGREEMENT = 0.2
@@ -33,11 +33,11 @@ def show(bench: Bench, rows: Sequence[Row], missing: Mapping[str, str], before: 
 
 def _table(bench: Bench, rows: Sequence[Row], since: Mapping[str, Change]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("row")
-    for title in ("median", "quartiles", "floor", "ratio", "quartiles"):
+    table.add_column("row", no_wrap=True)
+    for title in ("median", "quartiles", "floor", "ratio"):
         table.add_column(title, justify="right", no_wrap=True)
     if since:
-        table.add_column("baseline")
+        table.add_column("since the baseline", no_wrap=True)
     for row in rows:
         change = since.get(row.name)
         told = [Text(change or "", style=_STYLES.get(change, "") if change else "")] if since else []
@@ -49,9 +49,7 @@ def _cells(row: Measured) -> Iterator[str]:
     yield f"{_number(row.figure.median)} {row.unit}"
     yield f"{_number(row.figure.low)} .. {_number(row.figure.high)}"
     yield f"{_number(row.floor)} {row.unit}" if row.floor else "-"
-    ratio = spread(row.ratios) if row.ratios else None
-    yield f"{ratio.median:.2f}" if ratio else "-"
-    yield f"{ratio.low:.2f} .. {ratio.high:.2f}" if ratio else "-"
+    yield f"{spread(row.ratios).median:.2f}" if row.ratios else "-"
 
 
 def _remarks(bench: Bench, rows: Sequence[Row], missing: Mapping[str, str], before: Bench | None) -> Iterator[str]:

@@ -19,6 +19,7 @@ from support.cli.booting import Progress, boot_cluster
 from support.cli.clusters import Kept
 from support.cli.console import say
 from support.cli.places import STATE
+from support.cluster import tables
 from support.cluster.cluster import Cluster
 from support.cluster.facts import facts_of
 from support.cluster.topology import Topology
@@ -112,7 +113,10 @@ def _note(
 
 
 def _site(order: Order, cleanup: ExitStack) -> Site:
-    site = Site(Cluster(_target(order, cleanup)), f"accept-bench-{new_id()}", order.settings.accept_cache_repository)
+    topology, name = _target(order, cleanup), new_id()
+    if not topology.embedded:
+        topology = tables.provided(topology, name, cleanup)
+    site = Site(Cluster(topology), f"accept-bench-{name}", order.settings.accept_cache_repository)
     cleanup.callback(site.cluster.forget_cached, site.namespace)
     if "schema" not in site.cluster.topology.lacks:
         cleanup.callback(schema.sweep, site.cluster.write, site.namespace)

@@ -9,9 +9,9 @@ import typer
 from support.cli import places, suites
 from support.cli.bench_command import bench
 from support.cli.boundary import guarded
+from support.cli.cluster_commands import down, logs, psql, shell, status, up
 from support.cli.options import (
     Bindir,
-    ClusterName,
     Etcd,
     Folders,
     Members,
@@ -150,94 +150,9 @@ def load(
     raise typer.Exit(load.carry_out(order, sys.argv[1:]))
 
 
-@app.command()
-def up(
-    name: Annotated[str, typer.Option(help="How to call it.")] = "main",
-    members: Members = None,
-    workers: Workers = None,
-    worker_members: WorkerMembers = None,
-    etcd: Etcd = None,
-    stand: StandKind = None,
-    pg_bindir: Bindir = None,
-) -> None:
-    """Start a cluster to play with; it stays until `accept down`."""
-    from support.cli import clusters, reaching, upkeep
-    from support.settings import Settings
-
-    cluster = clusters.kept(name)
-    status = upkeep.up(cluster, Settings.load(embedded(members, workers, worker_members, etcd, stand, pg_bindir)))
-    if status == 0:
-        reaching.show(cluster)
-    raise typer.Exit(status)
-
-
-@app.command()
-def down(
-    name: Annotated[str | None, typer.Argument(help="Which one, if several are up.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that are up.")] = False,
-) -> None:
-    """End a cluster that `accept up` started."""
-    from support.cli import clusters, upkeep
-    from support.cli.console import say
-
-    for cluster in clusters.living() if every else (clusters.find(name),):
-        upkeep.down(cluster)
-        say(f"cluster {cluster.name} is down")
-    clusters.sweep()
-
-
-@app.command()
-def status(name: ClusterName = None) -> None:
-    """Members, roles, lag, memory and endpoints of a cluster that is up."""
-    from support.cli import clusters, reaching, status
-
-    cluster = clusters.find(name)
-    reaching.go_inside(cluster, ["status", "--name", cluster.name])
-    status.show(cluster)
-    reaching.show(cluster)
-
-
-@app.command(context_settings=PASSING_ON)
-def psql(
-    context: typer.Context,
-    where: Annotated[str, typer.Argument(help="write, read, or a member.")] = "write",
-    name: ClusterName = None,
-) -> None:
-    """Log in with psql, as the application; further options are psql's."""
-    from support import sql
-    from support.cli import clusters, reaching
-
-    cluster = clusters.find(name)
-    endpoint = reaching.endpoint(cluster, where)
-    reaching.replace_by(
-        reaching.inside(cluster, [str(cluster.psql), *context.args]), sql.login_variables(endpoint, "accept psql")
-    )
-
-
-@app.command()
-def shell(
-    host: Annotated[str, typer.Argument(help="pg1, etcd1, haproxy, redis, ...")],
-    name: ClusterName = None,
-) -> None:
-    """A shell on a host of the cluster."""
-    from support.cli import clusters, reaching
-
-    reaching.replace_by(reaching.host(clusters.find(name), host).argv(["bash", "--norc", "-i"]))
-
-
-@app.command()
-def logs(
-    host: Annotated[str, typer.Argument(help="pg1, etcd1, haproxy, redis, ...")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 200,
-    name: ClusterName = None,
-) -> None:
-    """What the programs of a host wrote."""
-    from support.cli import clusters, reaching
-
-    there = reaching.host(clusters.find(name), host)
-    files = [str(process.log) for process in there.processes.values() if process.log.exists()]
-    reaching.replace_by(["tail", f"--lines={lines}", *(["-F"] if follow else []), *files])
+for command in (up, down, status, shell, logs):
+    app.command()(command)
+app.command(context_settings=PASSING_ON)(psql)
 
 
 @app.command()

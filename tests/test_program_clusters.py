@@ -1,6 +1,9 @@
 """A cluster to play with, from `accept up` to `accept down`: real, on this machine."""
 
+import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -8,6 +11,7 @@ from program import Program, copy
 
 from support.cluster.topology import Topology
 from support.hosts.state import alive
+from support.waiting import NotYet, eventually
 
 TRUE = """
 @normal @cluster
@@ -17,6 +21,7 @@ Feature: Sums
     Given a sum
     Then one and one are 2
 """
+LONG = TRUE.replace("    Then", "    When 30 seconds pass\n    Then")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,28 @@ def test_scenarios_run_there(program: Program, up) -> None:
     assert program.run("status").status == 0, "the cluster is still up"
 
 
+def test_ctrl_c_lets_the_scenario_that_runs_there_clean_up(program: Program, up) -> None:
+    program.write_features({"cluster/a.feature": LONG})
+    try:
+        with program.started("run", "--target", "tried") as running:
+            eventually(lambda: _require_begun(program), within=30, subject="a scenario runs")
+            os.kill(running.pid, signal.SIGINT)
+            out, _ = running.communicate(timeout=20)
+    finally:
+        program.write_features({"cluster/a.feature": TRUE})
+    assert running.returncode == 130, out
+    last = json.loads((program.project / "allure-results" / "journal.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last.get("interrupted")) == ("end", True), "behave came to its own end"
+
+
+def test_ctrl_c_ends_a_statement_and_not_psql(program: Program, up) -> None:
+    with program.started("psql", "write", "-At", "-c", "SELECT pg_sleep(60)") as running:
+        eventually(lambda: _require_asleep(program), within=20, subject="the statement runs")
+        os.killpg(running.pid, signal.SIGINT)
+        out, _ = running.communicate(timeout=10)
+    assert "canceling statement due to user request" in out
+
+
 def test_plain_behave_runs_there(program: Program, up) -> None:
     behave = subprocess.run(
         [program.argv[0], "-m", "behave"],
@@ -128,3 +155,15 @@ def test_doctor_knows_what_it_has(program: Program, up) -> None:
 def _password(program: Program) -> str:
     topology = Topology.load(program.project / ".accept/clusters/tried/topology.json")
     return topology.application.password
+
+
+def _require_begun(program: Program) -> None:
+    journals = (program.project / ".accept" / "runs").glob("*/journal.jsonl")
+    if not any('"event": "started"' in journal.read_text() for journal in journals):
+        raise NotYet("none has begun")
+
+
+def _require_asleep(program: Program) -> None:
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    if (found := program.run("psql", "write", "-At", "-c", asked).out.strip()) != "1":
+        raise NotYet(f"{found} sleep")

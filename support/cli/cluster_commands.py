@@ -83,7 +83,10 @@ def shell(
     """A shell on a host of the cluster."""
     from support.cli import clusters, reaching
 
-    reaching.replace_by(reaching.host(clusters.find(name), host).argv(["bash", "--norc", "-i"]))
+    there = reaching.host(clusters.find(name), host)
+    # Ctrl-C is for what runs in the shell: the program that waits for it would end at once and leave it alone.
+    shell = there.argv(["env", "--default-signal=INT", "bash", "--norc", "-i"])
+    reaching.replace_by(["env", "--ignore-signal=INT", *shell])
 
 
 def logs(

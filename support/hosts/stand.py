@@ -178,9 +178,10 @@ def reentry_argv(directory: Path, command: Sequence[str]) -> list[str]:
     facts = state.read(directory)
     if facts.pid_namespace == state.own_pid_namespace():
         return list(command)
-    enter = ["nsenter", f"--target={facts.steward}", "--preserve-credentials"]
+    # Ctrl-C is for the command: nsenter, which waits for it, would end at once and leave it alone.
+    enter = ["env", "--ignore-signal=INT", "nsenter", f"--target={facts.steward}", "--preserve-credentials"]
     spaces = ["--user", "--net", "--mount", "--ipc", "--uts", "--pid"]
-    return [*enter, *spaces, "--", "env", f"--chdir={os.getcwd()}", *command]
+    return [*enter, *spaces, "--", "env", "--default-signal=INT", f"--chdir={os.getcwd()}", *command]
 
 
 def _host(stand: Path, fact: Mapping[str, object]) -> Host:

@@ -57,6 +57,10 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         os.kill(runner, signal.SIGKILL)
         os.waitpid(runner, 0)
         await_death(directory)
+    eventually(lambda: require_none_left(directory), within=1, subject="no process is left of it")
+
+
+def require_none_left(directory: Path) -> None:
     assert [process.pid for process in psutil.process_iter() if str(directory) in command_line(process)] == []
 
 

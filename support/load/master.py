@@ -37,6 +37,7 @@ class Master:
         self._runner, self._plan, self._folder = runner, plan, folder
         self._parts: dict[str, Part] = {}
         self._began: float | None = None
+        self._told = Event()
         runner.register_message(agreed.HELLO, self._greet)
         runner.register_message(agreed.READY, self._accept)
         runner.register_message(agreed.PART, self._keep)
@@ -62,7 +63,8 @@ class Master:
         """Wait for what is left of the histories, no longer than for operations that no server answers."""
         over = time.monotonic()
         while self._awaited(time.monotonic() - over):
-            gevent.sleep(_LOOK)
+            self._told.wait(_LOOK)
+            self._told.clear()
         found = [asdict(part) for part in self._parts.values()]
         (self._folder / WORKERS).write_text(json.dumps(found), encoding="utf-8")
 
@@ -97,6 +99,7 @@ class Master:
     def _end(self, environment: Environment, msg: Any) -> None:
         part, told = self._parts[msg.node_id], msg.data
         self._parts[msg.node_id] = replace(part, ended=True, told=told["operations"], errors=tuple(told["errors"]))
+        self._told.set()
 
 
 def main() -> int:

@@ -88,7 +88,7 @@ class Appender(User):
         if (todo := self.script(turn)) is None:
             raise StopUser
         if self.client.perform(todo).outcome is not Outcome.OK:
-            gevent.sleep(_RETRY)
+            self.share.over.wait(_RETRY)
 
     def on_stop(self) -> None:
         if self.client is not None:
@@ -125,7 +125,7 @@ def _send(runner: WorkerRunner, share: Share) -> int:
             runner.send_message(agreed.PART, {"lines": part.lines})
         sent += len(part)
         if share.over.is_set():
-            gevent.sleep(_RETRY)
+            runner.user_greenlets.join(timeout=_RETRY)
     return sent
 
 

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from support.cli import places
-from support.cli.options import Bindir, Etcd, Members, StandKind, Target, WorkerMembers, Workers, embedded
+from support.cli.options import Size, Target, sized
 
 
+@sized
 def bench(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="ROW", help="As --list names them; all unless said.")
@@ -20,12 +21,7 @@ def bench(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Show all rows, and measure nothing.")] = False,
     target: Target = None,
-    members: Members = None,
-    workers: Workers = None,
-    worker_members: WorkerMembers = None,
-    etcd: Etcd = None,
-    stand: StandKind = None,
-    pg_bindir: Bindir = None,
+    size: Size = {},  # noqa: B006
 ) -> None:
     """How fast is it? Each row beside its floor, measured with it, and beside a baseline; 1 when something got worse.
 
@@ -38,7 +34,7 @@ def bench(
         bench_table.catalogue(bench_rows.ROWS)
         return
     overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)})
+    settings = Settings.load({**overriding, **size})
     if settings.accept_workers is None:
         settings = settings.model_copy(update={"accept_workers": 0})
     kept, known = (places.named_by_user(path) if path else None for path in (save, against))

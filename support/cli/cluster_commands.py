@@ -4,33 +4,20 @@ from typing import Annotated
 
 import typer
 
-from support.cli.options import (
-    Bindir,
-    ClusterName,
-    Etcd,
-    Members,
-    StandKind,
-    WorkerMembers,
-    Workers,
-    embedded,
-)
+from support.cli.options import ClusterName, Size, sized
 
 
+@sized
 def up(
     name: Annotated[str, typer.Option(help="How to call it.")] = "main",
-    members: Members = None,
-    workers: Workers = None,
-    worker_members: WorkerMembers = None,
-    etcd: Etcd = None,
-    stand: StandKind = None,
-    pg_bindir: Bindir = None,
+    size: Size = {},  # noqa: B006
 ) -> None:
     """Start a cluster to play with; it stays until `accept down`."""
     from support.cli import clusters, reaching, upkeep
     from support.settings import Settings
 
     cluster = clusters.kept(name)
-    status = upkeep.up(cluster, Settings.load(embedded(members, workers, worker_members, etcd, stand, pg_bindir)))
+    status = upkeep.up(cluster, Settings.load(size))
     if status == 0:
         reaching.show(cluster)
     raise typer.Exit(status)

@@ -11,21 +11,16 @@ from support.cli.bench_command import bench
 from support.cli.boundary import guarded
 from support.cli.cluster_commands import down, logs, psql, shell, status, up
 from support.cli.options import (
-    Bindir,
-    Etcd,
     Folders,
-    Members,
     Metrics,
     Pipeline,
     Pushgateway,
     Require,
-    StandKind,
+    Size,
     Summary,
     Target,
-    WorkerMembers,
-    Workers,
-    embedded,
     publishing,
+    sized,
 )
 
 app = typer.Typer(
@@ -42,6 +37,7 @@ Words = Annotated[list[str] | None, typer.Argument(metavar="SUITE", help=f"Any o
 
 
 @app.command(context_settings=PASSING_ON)
+@sized
 def run(
     words: Words = None,
     tags: Annotated[
@@ -59,12 +55,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="What failed, once more: did its verdict change?")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    members: Members = None,
-    workers: Workers = None,
-    worker_members: WorkerMembers = None,
-    etcd: Etcd = None,
-    stand: StandKind = None,
-    pg_bindir: Bindir = None,
+    size: Size = {},  # noqa: B006
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
@@ -79,7 +70,7 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)}
+    said = {**overriding, **size}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
     from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 
@@ -94,6 +85,7 @@ def run(
 
 
 @app.command()
+@sized
 def prove(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="ID|SABOTAGE", help="Promises or sabotages; all unless said.")
@@ -105,12 +97,7 @@ def prove(
     target: Annotated[str | None, typer.Option(help="A cluster that is up, by name, to be broken.")] = None,
     require: Require = None,
     claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    members: Members = None,
-    workers: Workers = None,
-    worker_members: WorkerMembers = None,
-    etcd: Etcd = None,
-    stand: StandKind = None,
-    pg_bindir: Bindir = None,
+    size: Size = {},  # noqa: B006
 ) -> None:
     """Prove the suite itself: break the cluster on purpose, again and again, and see that the scenarios notice."""
     from support.cli import clusters, prove, trusting
@@ -119,7 +106,7 @@ def prove(
     if listed:
         trusting.catalogue()
         return
-    settings = Settings.load(embedded(members, workers, worker_members, etcd, stand, pg_bindir))
+    settings = Settings.load(size)
     cluster = clusters.find(target) if target else None
     order = prove.Order(tuple(words or ()), settings, cluster, every, jobs, healthy_every, require or (), claims)
     raise typer.Exit(prove.carry_out(order, sys.argv[2:]))
@@ -156,21 +143,17 @@ app.command(context_settings=PASSING_ON)(psql)
 
 
 @app.command()
+@sized
 def doctor(
     target: Target = None,
-    members: Members = None,
-    workers: Workers = None,
-    worker_members: WorkerMembers = None,
-    etcd: Etcd = None,
-    stand: StandKind = None,
-    pg_bindir: Bindir = None,
+    size: Size = {},  # noqa: B006
 ) -> None:
     """What the target has, which scenarios can run there, and why the others cannot."""
     from support.cli import behaving, doctor, targets
     from support.settings import Settings
 
     overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **embedded(members, workers, worker_members, etcd, stand, pg_bindir)})
+    settings = Settings.load({**overriding, **size})
     doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
 
 

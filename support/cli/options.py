@@ -1,7 +1,10 @@
 """Options that several commands have, and the settings that they stand for."""
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,17 +37,19 @@ Folders = Annotated[
 ]
 Summary = Annotated[Path | None, typer.Option(help="Append the table of promises to this file, in Markdown.")]
 Pipeline = Annotated[str | None, typer.Option(help="What the metrics call runs of this kind; accept unless said.")]
+Size = dict[str, object]
+"""How an embedded cluster is to be, as settings; see `sized`."""
 ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
 
 
 def embedded(
-    members: int | None,
-    workers: int | None,
-    worker_members: int | None,
-    etcd: int | None,
-    stand: str | None,
-    pg_bindir: Path | None,
-) -> dict[str, object]:
+    members: Members = None,
+    workers: Workers = None,
+    worker_members: WorkerMembers = None,
+    etcd: Etcd = None,
+    stand: StandKind = None,
+    pg_bindir: Bindir = None,
+) -> Size:
     """The settings of an embedded cluster that the command line gave."""
     given = {
         "accept_members": members,
@@ -55,6 +60,21 @@ def embedded(
         "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def sized(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `embedded` in place of its parameter `size`, which gets what they come to."""
+    own, options = signature(command).parameters, signature(embedded).parameters
+
+    @wraps(command)
+    def with_size(**given: Any) -> None:
+        size = embedded(**{name: given.pop(name) for name in options})
+        command(**given, size=size)
+
+    parameters = [one for name in own for one in (options.values() if name == "size" else (own[name],))]
+    with_size.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    with_size.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_size
 
 
 def publishing(metrics: Path | None, pushgateway: str | None, pipeline: str | None) -> dict[str, object]:

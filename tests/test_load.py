@@ -174,6 +174,24 @@ def test_ctrl_c_ends_all_workers_and_leaves_no_data(program: Program, empty: sql
     assert not any(one.is_running() for one in workers)
 
 
+def test_what_was_written_is_removed_when_the_database_takes_writes_again(
+    program: Program, empty: sql.Endpoint, postgres: sql.Endpoint
+) -> None:
+    with program.started("load", "--target", address(empty), "--seconds", "300") as running:
+        await_writes(empty)
+        workers = workers_of(running)
+        sql.execute(postgres, "ALTER DATABASE loaded SET default_transaction_read_only = on")
+        try:
+            os.killpg(running.pid, signal.SIGINT)
+            psutil.wait_procs(workers, timeout=20)
+            assert running.poll() is None
+            assert sql.value(empty, _ROWS) > 0
+        finally:
+            sql.execute(postgres, "ALTER DATABASE loaded RESET default_transaction_read_only")
+        said, _ = running.communicate(timeout=20)
+    assert running.returncode == 130, said
+
+
 def test_workers_that_join_from_elsewhere_and_those_that_cannot(
     program: Program, empty: sql.Endpoint, postgres: sql.Endpoint, tmp_path: Path
 ) -> None:

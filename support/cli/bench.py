@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from support.application import schema
 from support.bench.figures import Bench, Change, Measured, changes
 from support.bench.row import Row, Samples, Site
 from support.cli import behaving, bench_table, clusters, reaching
@@ -117,9 +116,10 @@ def _site(order: Order, cleanup: ExitStack) -> Site:
     if not topology.embedded:
         topology = tables.provided(topology, name, cleanup)
     site = Site(Cluster(topology), f"accept-bench-{name}", order.settings.accept_cache_repository)
-    cleanup.callback(site.cluster.forget_cached, site.namespace)
-    if "schema" not in site.cluster.topology.lacks:
-        cleanup.callback(schema.sweep, site.cluster.write, site.namespace)
+    if order.cluster or order.settings.external:  # one of our own ends with all that is in it
+        cleanup.callback(site.cluster.forget_cached, site.namespace)
+        if "schema" not in site.cluster.topology.lacks:
+            cleanup.callback(tables.sweep, site.cluster.write, site.namespace)
     return site
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.table import Table
 
 from support import sql
-from support.application import schema
 from support.checkers.finding import Finding
 from support.cli import behaving, clusters
 from support.cli import load_processes as processes
 from support.cli.clusters import Kept
 from support.cli.console import out, say
+from support.cluster import tables
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Topology
 from support.errors import ConnectFailed, NothingJudged, UsageError
@@ -102,7 +102,7 @@ def _lead(order: Order, topology: Topology) -> int:
     with ExitStack() as cleanup:
         topology = _with_tables(topology, run, cleanup)
         where = Cluster(topology).write
-        cleanup.callback(schema.sweep, where, run.namespace)
+        cleanup.callback(tables.sweep, where, run.namespace)
         plan = Plan(run.namespace, order.seconds or 10.0, run.seed, STATEMENT, topology.options.get("options", ""))
         plan.mark(where)
         _carry_out(order, plan, run, where)
@@ -117,8 +117,6 @@ def _lead(order: Order, topology: Topology) -> int:
 
 
 def _with_tables(topology: Topology, run: Run, cleanup: ExitStack) -> Topology:
-    from support.cluster import tables
-
     topology = topology if topology.embedded else tables.provided(topology, run.id, cleanup)
     if "schema" in topology.lacks:
         raise NothingJudged(topology.lacks["schema"])

@@ -8,7 +8,9 @@ from support.application import schema, sharding
 from support.application.vectors import dialect_of
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Topology
-from support.waiting import describe
+from support.errors import AcceptError, ConnectFailed
+from support.timeouts import RECOVERY
+from support.waiting import describe, eventually
 
 
 def provided(topology: Topology, run: str, cleanup: ExitStack) -> Topology:
@@ -51,6 +53,22 @@ def local(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
         why = f"tables that are not sharded cannot be created: {describe(error)}"
         return Cluster(replace(cluster.topology, lacks={**cluster.topology.lacks, "schema": why}))
     return ours
+
+
+def sweep(where: sql.Endpoint, namespace: str) -> None:
+    """Remove what was stored under a namespace and those below it; while nobody takes writes, wait until somebody does.
+
+    Raises AcceptError when nobody did, saying what is left.
+    """
+    try:
+        eventually(
+            lambda: schema.sweep(where, namespace),
+            within=RECOVERY,
+            subject="the write endpoint takes writes",
+            retry_on=(sql.Error, ConnectFailed),
+        )
+    except AssertionError as error:
+        raise AcceptError(f"rows with a namespace like '{namespace}%' are left in the database: {error}") from error
 
 
 def _create(ours: Cluster, name: str, cleanup: ExitStack) -> None:

@@ -1,40 +1,20 @@
 """The network of a stand: what is published, who meets whom, and what can be cut, unplugged and slowed down."""
 
-import os
-import socket
-import statistics
-import struct
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from echoing import echo, require_ready
 from stands import living_stand
 
 from support.errors import NotAvailable, UsageError
-from support.hosts import Host, Stand, reentry_argv, relay
+from support.hosts import Host, Stand, reentry_argv
 from support.hosts.network import SUITE
 from support.waiting import eventually
 
 PORT, OTHER_PORT = 7000, 7001
-ECHO = """
-import socket, sys, threading
-def serve(peer):
-    with peer:
-        while data := peer.recv(1 << 16):
-            peer.sendall(data)
-for port in map(int, sys.argv[2:]):
-    listener = socket.create_server((sys.argv[1], port), backlog=512)
-    def accept(listener=listener):
-        while True:
-            threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
-    threading.Thread(target=accept).start()
-print("ready", flush=True)
-"""
 # Prints the seconds of each round trip over one connection.
 TALK = """
 import socket, sys, time
@@ -77,7 +57,7 @@ def hosts(stand: Stand) -> list[Host]:
     """Two hosts that echo on two ports, and a third."""
     hosts = [stand.add_host(name, number) for name, number in (("one", 11), ("two", 12), ("three", 13))]
     for host in hosts:
-        _echo(host, PORT, OTHER_PORT)
+        echo(host, PORT, OTHER_PORT)
     return hosts
 
 
@@ -127,7 +107,7 @@ def test_an_unplugged_host_is_alone_until_it_is_plugged_in_also_over_a_power_cyc
         assert _reaches(two, "three")
         one.power_off()
         one.power_on()
-        eventually(lambda: _require_ready(one, 2), within=5, subject="it echoes again")
+        eventually(lambda: require_ready(one, 2), within=5, subject="it echoes again")
     stand.network.plug("one")
     assert _reaches(one, "two")
     assert _suite_reaches(stand, one)
@@ -158,7 +138,7 @@ def test_a_host_without_power_says_no_goodbye(stand: Stand, hosts: list[Host]) -
     _, error = talk.communicate(timeout=10)
     assert error.strip().endswith("TimeoutError: timed out"), "neither a reset nor an end: silence"
     two.power_on()
-    eventually(lambda: _require_ready(two, 2), within=5, subject="it echoes again")
+    eventually(lambda: require_ready(two, 2), within=5, subject="it echoes again")
     assert _reaches(one, "two")
 
 
@@ -211,112 +191,14 @@ def test_a_loopback_stand_says_that_it_cannot(tmp_path: Path) -> None:
 def test_two_stands_do_not_meet(kind: str, tmp_path: Path) -> None:
     with living_stand(kind, tmp_path / "a") as one, living_stand(kind, tmp_path / "b") as other:
         ours, theirs = one.add_host("ours", 11), other.add_host("theirs", 12)
-        _echo(theirs, PORT)
-        _echo(ours, OTHER_PORT)
+        echo(theirs, PORT)
+        echo(ours, OTHER_PORT)
         assert list(one.hosts) == ["ours"]
         assert _reaches(ours, ours.address, OTHER_PORT)
         neighbour = f"{ours.address.rpartition('.')[0]}.12"
         assert not _reaches(ours, neighbour)
         one.close()
         assert theirs.processes["echo"].pid is not None
-
-
-@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-class TestPublished:
-    """What is led from 127.0.0.1 to a host."""
-
-    @pytest.fixture
-    def address(self, kind: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
-        with living_stand(kind, tmp_path / "stand", publish=("echo", "nothing")) as stand:
-            host = stand.add_host("one", 11)
-            _echo(host, PORT)
-            stand.publish({"echo": (host.address, PORT), "nothing": (host.address, 9)})
-            yield stand.published["echo"]
-
-    def test_bytes_come_back_and_the_end_is_passed_on(self, address: tuple[str, int]) -> None:
-        sent = os.urandom(5_000_000)
-        with socket.create_connection(address, timeout=10) as peer:
-            threading.Thread(target=lambda: (peer.sendall(sent), peer.shutdown(socket.SHUT_WR))).start()
-            received = b"".join(iter(lambda: peer.recv(1 << 16), b""))
-        assert received == sent
-
-    def test_many_are_served_at_once(self, address: tuple[str, int]) -> None:
-        peers = [socket.create_connection(address, timeout=10) for _ in range(300)]
-        for number, peer in enumerate(peers):
-            peer.sendall(b"%d" % number)
-        assert [int(peer.recv(10)) for peer in peers] == list(range(300))
-        for peer in peers:
-            peer.close()
-
-    def test_little_time_is_added(self, address: tuple[str, int]) -> None:
-        with socket.create_connection(address, timeout=10) as peer:
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            took = []
-            for _ in range(500):
-                begun = time.perf_counter()
-                peer.sendall(b"x")
-                peer.recv(1)
-                took.append(time.perf_counter() - begun)
-        assert statistics.median(took) < 0.001, "the whole way there and back"
-
-    def test_those_who_hang_up_rudely_disturb_nobody(self, address: tuple[str, int]) -> None:
-        with socket.create_connection(address, timeout=10) as polite:
-            for _ in range(20):
-                rude = [socket.create_connection(address, timeout=10) for _ in range(20)]
-                for peer in rude:
-                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    peer.sendall(b"x" * 100_000)
-                    peer.close()  # a reset, while data goes both ways
-            polite.sendall(b"y")
-            assert polite.recv(1) == b"y"
-
-    def test_one_who_reads_slowly_holds_up_nobody(self, address: tuple[str, int]) -> None:
-        with socket.create_connection(address, timeout=10) as slow, socket.create_connection(address) as quick:
-            slow.setblocking(False)
-            with suppress(BlockingIOError):
-                while slow.send(b"x" * 100_000):
-                    continue
-            quick.settimeout(5)
-            quick.sendall(b"y")
-            assert quick.recv(1) == b"y"
-
-
-@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_publishing_can_be_led_elsewhere_and_ended(kind: str, tmp_path: Path) -> None:
-    with living_stand(kind, tmp_path, publish=("web",)) as stand:
-        host = stand.add_host("one", 11)
-        with pytest.raises(UsageError, match="cannot publish other"):
-            stand.publish({"other": (host.address, PORT)})
-        stand.publish({"web": (host.address, PORT)})
-        with socket.create_connection(stand.published["web"], timeout=5) as refused:
-            assert refused.recv(1) == b"", "nobody listens there"
-        _echo(host, OTHER_PORT)
-        stand.publish({"web": (host.address, OTHER_PORT)})
-        with socket.create_connection(stand.published["web"], timeout=5) as answered:
-            answered.sendall(b"x")
-            assert answered.recv(1) == b"x"
-            stand.publish({})
-            assert answered.recv(1) == b""
-
-
-def test_a_preferred_port_is_taken_where_it_is_free() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with relay.bind(["web"], {"web": port})["web"] as elsewhere:
-            assert elsewhere.getsockname()[1] != port
-    with relay.bind(["web"], {"web": port})["web"] as preferred:
-        assert preferred.getsockname() == ("127.0.0.1", port)
-
-
-def _echo(host: Host, *ports: int) -> None:
-    """Echo on these ports of a host, as the program "echo"."""
-    program = host.add("echo", [sys.executable, "-c", ECHO, host.address, *map(str, ports)])
-    program.start()
-    eventually(lambda: _require_ready(host, 1), within=10, subject="it echoes", pause=0.02)
-
-
-def _require_ready(host: Host, starts: int) -> None:
-    assert host.processes["echo"].log.read_text().count("ready") >= starts
 
 
 def _reaches(host: Host, target: str, port: int = PORT) -> bool:

@@ -6,9 +6,9 @@ from hamcrest import all_of, assert_that, empty, equal_to, has_length, only_cont
 from support import sql
 from support.application.entries import Entry, EntryStore
 from support.application.sightings import sightings, write_uncommitted
+from support.checkers.counter import counted_exactly
 from support.checkers.durability import each_write_once, no_acknowledged_write_lost
 from support.checkers.successes import every_client_succeeded
-from support.checkers.totals import counted_exactly
 from support.cluster import markers
 from support.cluster.rollcall import ask_each
 from support.timeouts import VISIBLE

@@ -87,8 +87,5 @@ class NaiveCache:
     def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
         return self.look(self.name(question.namespace, question.table, question.parameters), load)
 
-    def forget(self, question: Question) -> None:
-        self.redis.delete(self.name(question.namespace, question.table, question.parameters))
-
     def close(self) -> None:
         self.redis.close()

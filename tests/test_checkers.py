@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.checkers.counter import counted_exactly
 from support.checkers.durability import each_write_once, lost_writes, no_acknowledged_write_lost
 from support.checkers.finding import Finding
-from support.checkers.totals import counted_exactly, total_conserved
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
 from support.checkers.writers import at_most_one_writer
 from support.errors import NothingProved
@@ -166,29 +166,7 @@ class TestAtMostOneWriter:
         assert holds(at_most_one_writer(samples, ["a", "b"])) is None
 
 
-def transfer(outcome: Outcome = OK) -> Operation:
-    return Operation(0, "transfer", "", 5, outcome, 1.0, 1.1)
-
-
-def balances(at: float, **accounts: int) -> Operation:
-    return Operation(0, "read", "", accounts, OK, at, at)
-
-
-class TestTotals:
-    def test_conserved(self) -> None:
-        assert holds(total_conserved(History([transfer(), balances(2, a=5, b=15)]), 20))
-
-    def test_not_conserved(self) -> None:
-        history = History([transfer(), balances(0.5, a=5, b=10), balances(2, a=5, b=15)])
-        finding = total_conserved(history, 20)
-        assert (finding.holds, "one gave 15" in finding.words) == (False, True)
-
-    @pytest.mark.parametrize(
-        "history", [[], [transfer()], [transfer(FAIL), balances(2, a=20)], [transfer(), balances(0.5, a=20)]]
-    )
-    def test_no_evidence(self, history: list[Operation]) -> None:
-        assert holds(total_conserved(History(history), 20)) is None
-
+class TestCounter:
     @pytest.mark.parametrize(("grown", "expected"), [(1, False), (2, True), (3, True), (4, False)])
     def test_counted(self, grown: int, expected: bool) -> None:
         done = [Operation(0, "increment", "", 1, outcome, 1, 1) for outcome in (OK, OK, UNKNOWN, FAIL)]

@@ -9,8 +9,8 @@ from stands import on_a_stand
 
 from support.faults.disaster import EveryHostCrashes
 from support.faults.nemesis import Fault, Nemesis
-from support.faults.network import CableOut, OneWayCut, Partition, PoorLinks
-from support.faults.process import CleanStop, Freeze, HostCrash, Kill, running
+from support.faults.network import OneWayCut, Partition, PoorLinks
+from support.faults.process import Freeze, HostCrash, Kill, running
 from support.faults.reaching import round_trip
 from support.hosts import Stand
 
@@ -18,7 +18,6 @@ PROCESS_FAULTS: dict[str, Callable[[Stand], Fault]] = {
     "crash": lambda stand: HostCrash(stand.hosts["one"]),
     "crash of all": lambda stand: EveryHostCrashes([stand.hosts["one"], stand.hosts["three"]]),
     "freeze": lambda stand: Freeze(stand.hosts["one"]),
-    "stop": lambda stand: CleanStop(stand.hosts["one"].processes["sleeper"]),
     "kill": lambda stand: Kill(stand.hosts["one"].processes["sleeper"]),
 }
 
@@ -52,7 +51,6 @@ NETWORK_FAULTS: dict[str, Callable[[Stand], Fault]] = {
     "partition": lambda stand: Partition(stand, ["one"], ["two"]),
     "one way": lambda stand: OneWayCut(stand, "one", "two"),
     "the other way": lambda stand: OneWayCut(stand, "two", "one"),
-    "cable": lambda stand: CableOut(stand, "one"),
 }
 
 

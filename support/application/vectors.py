@@ -24,8 +24,6 @@ class VectorDialect:
     """The operator of Euclidean distance."""
     hnsw_options: str = ""
     """What follows the column list when an HNSW index is created."""
-    checks_dimension: bool = True
-    """Whether a column refuses a vector of another dimension by itself."""
     precision: float = 1e-5
     """How far a distance may be from the one computed in double precision (both keep float4 components)."""
     search_settings: Mapping[str, str] = field(default_factory=dict)
@@ -52,12 +50,11 @@ PGVECTOR = VectorDialect(
     # (pgvector 0.8) makes it go on until it has as many as were asked for.
     search_settings={"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"},
 )
-# RuVector ignores WITH options, and does not check a vector's dimension on insert.
+# RuVector ignores WITH options.
 RUVECTOR = VectorDialect(
     extension="ruvector",
     type="ruvector",
     cosine_class="ruvector_cosine_ops",
-    checks_dimension=False,
 )
 DIALECTS = (PGVECTOR, RUVECTOR)
 

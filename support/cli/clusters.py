@@ -14,7 +14,6 @@ from support.hosts import Stand, attach, stale
 from support.hosts.state import alive
 from support.run import CLUSTERS, RUNS
 
-DEFAULT = "main"
 NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""
 FORGOTTEN_AFTER = 24 * 3600.0

@@ -58,28 +58,6 @@ class OneWayCut:
 
 
 @dataclass(frozen=True)
-class CableOut:
-    """A host's cable is pulled: nothing gets to it or from it. Its programs run on."""
-
-    stand: Stand
-    host: str
-
-    def __str__(self) -> str:
-        return f"the cable of {self.host} is out"
-
-    def inject(self) -> None:
-        self.stand.network.unplug(self.host)
-
-    def require_bitten(self) -> None:
-        for other in self.stand.hosts:
-            if other != self.host:
-                require_unreachable(self.stand, other, self.host)
-
-    def cure(self) -> None:
-        self.stand.network.plug(self.host)
-
-
-@dataclass(frozen=True)
 class PoorLinks:
     """Every packet between any two of these hosts takes longer, or is lost with some chance (0 to 1)."""
 

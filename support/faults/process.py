@@ -54,26 +54,6 @@ class Freeze:
 
 
 @dataclass(frozen=True)
-class CleanStop:
-    """A program of a host is asked to end, as by an administrator."""
-
-    process: Process
-
-    def __str__(self) -> str:
-        return f"{self.process.name} on {self.process.host} is stopped"
-
-    def inject(self) -> None:
-        self.process.stop(within=60.0)
-
-    def require_bitten(self) -> None:
-        if self.process.pid is not None:
-            raise NotYet(f"it runs as {self.process.pid}")
-
-    def cure(self) -> None:
-        self.process.start()
-
-
-@dataclass(frozen=True)
 class Kill:
     """A program of a host and all that it started are gone at once (kill -9); the host stays."""
 

@@ -30,10 +30,6 @@ class Evidence:
         text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
         allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
 
-    def attach_csv(self, name: str, text: str) -> None:
-        """Attach a table, as CSV with its headings in the first line; passwords are masked."""
-        allure.attach(self._redactor.mask(text), name=name, attachment_type=allure.attachment_type.CSV)
-
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
         """Attach lines of JSON, packed: there can be megabytes of them; passwords are masked."""
         packed = gzip.compress(self._redactor.mask(text).encode())

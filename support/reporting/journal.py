@@ -106,13 +106,8 @@ class RunRecord:
     """Seconds since the epoch; of a run that did not say so, the last time that it said anything."""
 
     @cached_property
-    def unfinished(self) -> tuple[Scenario, ...]:
-        """The scenarios that began and never ended."""
-        return tuple(one for one in self.without_verdict if one.key in self.started)
-
-    @cached_property
     def without_verdict(self) -> tuple[Scenario, ...]:
-        """The scenarios that were selected and got no verdict; the unfinished ones among them."""
+        """The scenarios that were selected and got no verdict, also those that began and never ended."""
         ended = {result.scenario.key for result in self.results}
         return tuple(one for one in self.selected if one.key not in ended)
 

@@ -105,11 +105,8 @@ class CacheRepository(Protocol):
         """The answer to any question, from the cache or, once for all who ask meanwhile, from `load`.
 
         `load` may answer with any value that `codec` knows. What changes in the database drops no such answer: it is
-        old by at most the staleness bound, or until `forget`.
+        old by at most the staleness bound.
         """
-
-    def forget(self, question: Question) -> None:
-        """Drop one answer from the cache; a load that is under way now will not bring it back."""
 
     def close(self) -> None:
         """Let go of every connection. What was read or written before stays right."""

@@ -122,22 +122,16 @@ class EntryRepository:
                 self._leases.settle(effects, token)
 
     def invalidate(self, namespace: str, key: str) -> None:
-        self._drop(self._keys.entry(namespace, key))
+        with suppress(Unavailable):
+            self._leases.drop([self._keys.entry(namespace, key)])
 
     def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
         key = self._keys.answer(question)
         return self._aside.read([key], lambda _: {key: load()})[key]
 
-    def forget(self, question: Question) -> None:
-        self._drop(self._keys.answer(question))
-
     def close(self) -> None:
         self._pool.close()
         self._leases.close()
-
-    def _drop(self, key: str) -> None:
-        with suppress(Unavailable):
-            self._leases.drop([key])
 
 
 def open_repository(

@@ -18,6 +18,10 @@ class Claims:
             return False
         return True
 
+    def last(self, of: int) -> bool:
+        """Whether the process that asks is the last of so many that do; each asks once."""
+        return next(number for number in range(1, of + 1) if self.take(f"over-{number}")) == of
+
     def taken(self, name: str) -> bool:
         """Whether anybody has it."""
         return self._folder(name).exists()

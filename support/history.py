@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -87,10 +86,6 @@ class History:
     def of_lines(cls, lines: Iterable[str]) -> "History":
         """A history out of the lines that `lines` gave."""
         return cls(Operation(**{**one, "outcome": Outcome(one["outcome"])}) for one in map(json.loads, lines))
-
-    def save(self, path: Path) -> None:
-        """Write one JSON object a line."""
-        path.write_text(self.lines, encoding="utf-8")
 
 
 @dataclass(frozen=True)

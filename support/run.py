@@ -29,6 +29,8 @@ class Run:
     """Capabilities that the user declared: where one is missing, the run fails."""
     shuffled: bool = False
     """The scenarios run in a random order, which the seed decides."""
+    jobs: int = 1
+    """So many processes share it."""
     whole: Path | None = None
     """The folder of the run that this one is a share of: its journal is written, its features are claimed."""
 
@@ -74,7 +76,7 @@ class Run:
 _ADAPTER = TypeAdapter(Run)
 
 
-def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: bool = False) -> Run:
+def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: bool = False, jobs: int = 1) -> Run:
     """A new run with its own folder, which only its owner can read."""
     name = new_id()
     directory = (RUNS / name).absolute()
@@ -86,6 +88,7 @@ def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: b
         seed=secrets.randbelow(10**6) if seed is None else seed,
         required=frozenset(required),
         shuffled=shuffled,
+        jobs=jobs,
     )
     run.save()
     return run

@@ -30,6 +30,8 @@ _MEMBERS = frozenset({"members", "replicas", "hosts"})
 """A scenario that needs any of these looks at the members of one group: the rows by which it does must live there."""
 _COSTS = {"destructive": 20, "slow": 8}
 """Tag -> about how many seconds a scenario with it takes; others take one at most."""
+_OF_SPEED = "id.PF-"
+"""How the ids of promises about speed begin."""
 
 
 class Suite:
@@ -38,6 +40,7 @@ class Suite:
     def __init__(self, run: Run, topology: Topology, settings: Settings) -> None:
         self.run, self.settings = run, settings
         self._unclaimed: list[Any] = []
+        self._for_the_last: list[Any] = []
         self._cleanup = ExitStack()
         self.topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
         self.cluster = Cluster(self.topology)
@@ -76,25 +79,34 @@ class Suite:
         """Where other processes run features of this run as well, take one feature out of behave's list of them.
 
         `selected` are the scenarios that shall run. The features that take long come first, so that none of them is
-        left for the end, when the others have nothing more to do.
+        left for the end, when the others have nothing more to do. Those about speed are left for the end, when the
+        others have ended: beside them it would be the speed of what is left of the machine.
         """
         if self.run.claims is None:
             return
-        seconds = Counter[str]()
+        seconds, of_speed = Counter[str](), set[str]()
         for one in selected:
             seconds[one.filename] += next((cost for tag, cost in _COSTS.items() if tag in one.effective_tags), 1)
+            if any(tag.startswith(_OF_SPEED) for tag in one.effective_tags):
+                of_speed.add(one.filename)
         known = {feature.filename: feature for feature in features}
-        self._unclaimed = [known[name] for name, _ in seconds.most_common()]
+        self._unclaimed = [known[name] for name, _ in seconds.most_common() if name not in of_speed]
+        self._for_the_last = [known[name] for name in seconds if name in of_speed]
         features.clear()
         self.take_next(features)
 
     def take_next(self, features: list[Any]) -> None:
         """Add the next feature that nobody has claimed; behave goes on with what it finds added to its list."""
-        while self._unclaimed and self.run.claims:
+        if self.run.claims is None:
+            return
+        while self._unclaimed:
             feature = self._unclaimed.pop(0)
             if self.run.claims.take(feature.filename):
                 features.append(feature)
                 return
+        if self._for_the_last and self.run.claims.last(self.run.jobs):
+            features.extend(self._for_the_last)
+        self._for_the_last = []
 
     def missing_for(self, tags: Iterable[str]) -> str:
         """Why scenarios with these tags cannot run against this target; empty when they can."""

@@ -63,6 +63,17 @@ def test_two_jobs_make_one_run(program: Program) -> None:
     assert not list((program.project / ".accept" / "runs").glob("*")), "nothing is left of the run"
 
 
+def test_speed_is_measured_when_all_else_is_over(program: Program) -> None:
+    of_speed = FEATURE.format(name="P", number=9, sum=2, seconds=1).replace("@id.ZZ-9", "@id.PF-9")
+    program.write_features({**features(seconds=2), "cluster/P.feature": of_speed})
+    ended = program.run("--jobs", "3", *SMALL)
+    assert ended.last_line == "10 passed, 0 failed, 0 skipped", str(ended)
+    run = record(program)
+    last = sorted(run.results, key=lambda one: one.began)[-2:]
+    assert [one.scenario.ids for one in last] == [("PF-90",), ("PF-91",)]
+    assert all(one.began + one.seconds <= last[0].began for one in run.results if one not in last)
+
+
 def test_what_a_killed_job_had_begun_is_not_hidden(program: Program) -> None:
     program.write_features(features(seconds=3))
     with program.started("--jobs", "2", *SMALL) as running:
@@ -109,6 +120,10 @@ def test_each_name_is_claimed_once(tmp_path: Path) -> None:
     assert not other.take("features/a.feature")
     assert other.taken("features/a.feature")
     assert other.take("features/b.feature")
+
+
+def test_one_of_three_is_the_last(tmp_path: Path) -> None:
+    assert [Claims(tmp_path).last(3) for _ in range(3)] == [False, False, True]
 
 
 def _behaves(program: Program, wanted: int) -> list[int]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_loads import third_parties
 from rich.console import Console
 from small_suites import SECRET, Ran, run_suite, write_suite
 
 from support.reporting import rendering
 from support.reporting.conclusion import conclude
-from support.reporting.pages import third_parties, without_third_parties
+from support.reporting.pages import without_third_parties
 from support.reporting.redaction import Redactor
 from support.reporting.renderer_setup import WANTED, install_renderer, renderer_installed
 from support.reporting.rendering import NAME, render

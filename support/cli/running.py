@@ -94,7 +94,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
     planned = behaving.plan_selection(order.selection)
     clusters.sweep()
     report.make_ready()
-    run = begin_run(order.seed, order.required, order.shuffled)
+    run = begin_run(order.seed, order.required, order.shuffled, order.jobs)
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
     with Publisher(order.settings) as publisher, ExitStack() as cleanup, behaving.interruptible():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)

@@ -14,7 +14,7 @@ where they do not; what is above this package does not need to know which.
 `enter` returns in a new process, the *worker*; the process that called it stays outside, waits for the worker
 and ends with its exit status. All else of the stand dies with any of the two, whatever killed it. Other processes
 control the same stand: `attach(directory)` from anywhere, `reentry_argv(directory, command)` to run a command
-inside it. `stale(directory)` tells a directory whose stand is dead. `stand.network` cuts, unplugs and slows down.
+inside it. `stale(directory)` tells a directory whose stand is dead. `stand.network` cuts and slows down.
 
 Who does what: the *steward* (PID 1 of the namespaces; a subreaper on loopback) is the parent of all programs and
 the one place that knows what runs; `Stand`, `Host` and `Process` are handles that ask it over a socket in the

@@ -1,10 +1,9 @@
-"""Faults of the network between hosts: cut, unplug, slow down. Namespaces only.
+"""Faults of the network between hosts: cut, slow down. Namespaces only.
 
     network = stand.network
     network.cut("member-1", "etcd-2")          # nothing gets from the one to the other; the way back is open
-    network.unplug("member-1")                 # nothing gets to or from it
     network.shape("member-1", "member-2", latency=0.1, loss=0.02)
-    network.mend_all()
+    network.mend("member-1", "etcd-2")
 
 What is cut vanishes: the sender hears nothing, as from a dead link, and open connections stay open. Every fault
 outlasts a power-off of the hosts, and lasts until it is mended, whoever made it. Each call does nothing when things
@@ -37,21 +36,9 @@ class Network:
         """Undo the `cut` with the same arguments."""
         call(self.stand, "mend", source=source, target=target, port=port)
 
-    def unplug(self, host: str) -> None:
-        """Pull the host's cable: nothing gets to or from it, the suite included. Its programs run on."""
-        call(self.stand, "unplug", host=host)
-
-    def plug(self, host: str) -> None:
-        """Put the cable back in."""
-        call(self.stand, "plug", host=host)
-
     def shape(self, source: str, target: str, *, latency: float = 0.0, jitter: float = 0.0, loss: float = 0.0) -> None:
         """Delay packets from `source` to `target` by `latency` seconds, give or take `jitter`, and lose a share.
 
         `loss` is from 0 to 1. One way, and replaces what was set before; all zero ends it.
         """
         call(self.stand, "shape", source=source, target=target, latency=latency, jitter=jitter, loss=loss)
-
-    def mend_all(self) -> None:
-        """The network is whole and fast again, whoever did what to it."""
-        call(self.stand, "mend_all")

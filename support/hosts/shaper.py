@@ -70,11 +70,6 @@ class Shaper:
         if self._flows.pop(flow, None):
             self._order()
 
-    def clear_all(self) -> None:
-        """Shape nothing."""
-        for flow in list(self._flows):
-            self.clear(flow)
-
     def note_end(self, pid: int) -> None:
         """A child of the steward has ended; when it was the one that shapes, another takes over."""
         if pid == self._pid and self._orders is not None:

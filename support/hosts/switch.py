@@ -120,11 +120,6 @@ class Switch:
             self._kernel.rule("del", **detour.rule())
             self._detours.remove(detour)
 
-    def restore_all(self) -> None:
-        """No detour is left."""
-        for detour in list(self._detours):
-            self.restore(detour)
-
     def prepare_shaping(self) -> str:
         """Make the way by the shaper; returns the device at which it reads packets and puts them back."""
         if not _is_there(SHAPED):

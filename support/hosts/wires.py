@@ -19,7 +19,7 @@ class Wires:
 
     def calls(self) -> Mapping[str, Callable[..., object]]:
         """What handles may ask for, by name."""
-        calls = (self.cut, self.mend, self.unplug, self.plug, self.shape, self.mend_all)
+        calls = (self.cut, self.mend, self.shape)
         return {call.__name__: call for call in calls}
 
     def note_end(self, pid: int) -> None:
@@ -33,16 +33,6 @@ class Wires:
     def mend(self, source: str, target: str, port: int | None) -> None:
         """They arrive again."""
         self._ground.switch().restore(self._cut(source, target, port))
-
-    def unplug(self, host: str) -> None:
-        """Packets from and to the host vanish."""
-        for detour in self._all_of(host):
-            self._ground.switch().divert(detour)
-
-    def plug(self, host: str) -> None:
-        """They arrive again."""
-        for detour in self._all_of(host):
-            self._ground.switch().restore(detour)
 
     def shape(self, source: str, target: str, latency: float, jitter: float, loss: float) -> None:
         """Packets from here to there are late, or lost by chance."""
@@ -58,17 +48,8 @@ class Wires:
             switch.restore(detour)
             self._shaper.clear(flow)
 
-    def mend_all(self) -> None:
-        """All packets arrive, and at once."""
-        self._ground.switch().restore_all()
-        self._shaper.clear_all()
-
     def _cut(self, source: str, target: str, port: int | None) -> Detour:
         return Detour(SINK_TABLE, self._number(source), self._number(target), port)
-
-    def _all_of(self, host: str) -> tuple[Detour, Detour]:
-        number = self._registry.machine(host).number
-        return Detour(SINK_TABLE, source=number), Detour(SINK_TABLE, target=number)
 
     def _number(self, host: str) -> int:
         return STAND_NUMBER if host == SUITE else self._registry.machine(host).number

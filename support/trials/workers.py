@@ -43,12 +43,10 @@ def namespace_on(world: World, group: int) -> str:
     """A namespace of the scenario, whose entries lie on that group of workers. LookupError where there is no such."""
     world.cluster.of_group(group)
     with sql.session(world.cluster.write) as session:
-        for number in count():
-            namespace = f"{world.namespace}-on-{group}-{number}"
-            if namespace not in world.namespaces and nodes.home(session, namespace) == group:
-                world.further_namespaces.append(namespace)
-                return namespace
-    raise AssertionError("unreachable")
+        names = (f"{world.namespace}-on-{group}-{number}" for number in count())
+        namespace = next(one for one in names if one not in world.namespaces and nodes.home(session, one) == group)
+    world.further_namespaces.append(namespace)
+    return namespace
 
 
 def start_ledger(world: World, group: int, clients: int) -> None:

@@ -2,19 +2,14 @@
 
 from pathlib import Path
 
-from support.hosts import Host, Stand
-
-
-def used(stand: Stand) -> int:
-    """The memory of all programs on the stand's hosts, in bytes; what processes share is counted once (PSS).
-
-    To be asked from inside the stand. The suite itself is left out.
-    """
-    return sum(used_on(host) for host in stand.hosts.values())
+from support.hosts import Host
 
 
 def used_on(host: Host) -> int:
-    """The same of one host."""
+    """The memory of all programs on a host, in bytes; what processes share is counted once (PSS).
+
+    To be asked from inside the stand.
+    """
     return sum(_proportional(pid) for process in host.processes.values() for pid in process.pids)
 
 

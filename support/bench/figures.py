@@ -122,17 +122,42 @@ def spread(values: Sequence[float]) -> Spread:
 def change(now: Sequence[float], before: Sequence[float]) -> Change:
     """What became of the ratios, beyond their noise.
 
-    Worse: every run now is worse than every run before, which chance brings about too rarely to count with, and the
-    medians are further apart than those of two boots of the same cluster may be.
+    Worse: the medians are further apart than those of two boots of the same cluster may be, and so are the runs than
+    chance brings about often enough to count with. Where only the former is so, more runs would tell.
     """
     if not now or not before or 1 / math.comb(len(now) + len(before), len(now)) > CHANCE:
         return Change.UNTOLD
     times = spread(now).median / spread(before).median
-    if min(now) > max(before) and times > MARGIN:
-        return Change.WORSE
-    if max(now) < min(before) and times < 1 / MARGIN:
-        return Change.BETTER
-    return Change.NONE
+    if 1 / MARGIN <= times <= MARGIN:
+        return Change.NONE
+    if chance(now, before) > CHANCE if times > 1 else chance(before, now) > CHANCE:
+        return Change.UNTOLD
+    return Change.WORSE if times > 1 else Change.BETTER
+
+
+def chance(higher: Sequence[float], lower: Sequence[float]) -> float:
+    """How probable it is that runs of one and the same thing are apart so far (0 to 1).
+
+    The exact test of Mann and Whitney (1947, "On a test of whether one of two random variables is stochastically larger
+    than the other"), one-sided: it counts the pairs that are the other way round, and knows nothing of how far.
+    """
+    wrong = sum(one <= other for one in higher for other in lower)
+    return _orders(len(higher), len(lower), wrong) / math.comb(len(higher) + len(lower), len(lower))
+
+
+def _orders(higher: int, lower: int, most: int) -> int:
+    """In how many orders so many runs of either can be with at most so many wrong pairs.
+
+    The numbers of those with just 0, 1, 2, ... are the coefficients of the Gaussian binomial, whose factors are
+    multiplied and divided one after the other.
+    """
+    orders = [1] + [0] * most
+    for one in range(1, higher + 1):
+        for pairs in range(most, lower + one - 1, -1):
+            orders[pairs] -= orders[pairs - lower - one]
+        for pairs in range(one, most + 1):
+            orders[pairs] += orders[pairs - one]
+    return sum(orders)
 
 
 def changes(now: Bench, before: Bench) -> dict[str, Change]:

@@ -62,11 +62,14 @@ def _remarks(bench: Bench, rows: Sequence[Row], missing: Mapping[str, str], befo
     for difference in differences(bench.facts, before.facts):
         yield f"the baseline is of another {difference}"
     for name, change in changes(bench, before).items():
-        if change in _STYLES:
-            was, now = spread(before.rows[name].ratios), spread(bench.rows[name].ratios)
-            yield f"{name}: {change}: {was.median:.2f} times its floor then, {now.median:.2f} now"
-        if change is Change.UNTOLD:
-            yield f"{name}: {change}"
+        if change is not Change.NONE:
+            yield f"{name}: {change}{_medians(before.rows[name], bench.rows[name])}"
+
+
+def _medians(then: Measured, now: Measured) -> str:
+    if not then.ratios or not now.ratios:
+        return ""
+    return f": {spread(then.ratios).median:.2f} times its floor then, {spread(now.ratios).median:.2f} now"
 
 
 def _of_floor(row: Row, measured: Measured) -> Iterator[str]:

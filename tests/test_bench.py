@@ -155,3 +155,8 @@ def test_what_has_no_floor_or_no_figure_says_why() -> None:
     said = shown(bare, missing={"PF-05": "the target has no Redis"})
     assert "bare: no floor (the other): pgbench is not installed" in said
     assert "PF-05: not measured: the target has no Redis" in said
+
+
+def test_the_baseline_to_look_at_has_every_row() -> None:
+    kept = Bench.load(Path(__file__).parents[1] / "docs" / "bench.json")
+    assert list(kept.rows) == [row.name for row in ROWS]

@@ -110,7 +110,7 @@ def look(stand: Stand, cluster: Cluster) -> dict[str, Any]:
         )[0],
         "owners": sql.rows(cluster.write, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"),
         "REST API": {name: change_by_a_stranger(cluster, name) for name in cluster.members},
-        "memory": memory.used(stand),
+        "memory": sum(map(memory.used_on, stand.hosts.values())),
     }
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import ROOT
+from program import ROOT, copy
 
 from support.cli import catalogue
 
@@ -74,3 +74,12 @@ def test_it_knows_every_step_that_behave_knows() -> None:
 def test_every_step_of_ours_says_what_it_does() -> None:
     silent = [f"{step.file.name}:{step.line}" for step in catalogue.steps(ROOT / "steps") if not step.meaning]
     assert silent == []
+
+
+def test_it_is_searched_from_the_command_line(tmp_path: Path) -> None:
+    program = copy(tmp_path)
+    found = program.run("steps", "ledger", "acknowledged")
+    assert found.status == 0, str(found)
+    assert "Then the ledger lost no acknowledged write\n" in found.out
+    assert "steps/workload_steps.py:" in found.out
+    assert (program.run("steps", "no", "such", "words").status) == 1

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from program import Program, copy
@@ -152,6 +153,26 @@ def test_doctor_knows_what_it_has(program: Program, up) -> None:
     assert "1 of 1 scenarios can run" in ended.out
 
 
+def test_a_cluster_that_is_kept_stays_up_after_the_run(tmp_path: Path) -> None:
+    program = copy(tmp_path)
+    program.write_features({"cluster/a.feature": TRUE})
+    with program.started("run", "--keep", "--members", "1", "--etcd", "1", "--workers", "0") as running:
+
+        def kept() -> str:
+            found = program.run("status")
+            if found.status:
+                raise NotYet(found.err)
+            return found.out
+
+        assert "pg1" in eventually(kept, within=60, subject="a cluster is up that the program finds")
+        eventually(lambda: _require_reported(program), within=60, subject="the run has its report")
+        assert program.run("status").status == 0
+        os.killpg(running.pid, signal.SIGINT)
+        said, _ = running.communicate(timeout=30)
+    assert (running.returncode, "the cluster stays up until Ctrl-C" in said) == (0, True), said
+    assert program.run("status").status == 2
+
+
 def _password(program: Program) -> str:
     topology = Topology.load(program.project / ".accept/clusters/tried/topology.json")
     return topology.application.password
@@ -167,3 +188,8 @@ def _require_asleep(program: Program) -> None:
     asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     if (found := program.run("psql", "write", "-At", "-c", asked).out.strip()) != "1":
         raise NotYet(f"{found} sleep")
+
+
+def _require_reported(program: Program) -> None:
+    if not (program.project / "allure-report" / "junit.xml").exists():
+        raise NotYet("there is none")

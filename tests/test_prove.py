@@ -1,8 +1,12 @@
 """`accept prove` as its users meet it: on a real cluster that it boots, breaks and mends."""
 
+import re
+
 import pytest
 from program import Ended, Program, copy
 from stands import require
+
+from support.sabotages.catalogue import SABOTAGES
 
 FAST = (
     "fsync-off",
@@ -66,3 +70,10 @@ def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> N
     assert "does-nothing, PH-06: proved: it was proved all the same" in said, str(ended)
     assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
     assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, str(ended)
+
+
+def test_the_sabotages_are_listed_with_who_must_notice(program: Program) -> None:
+    listed = program.run("prove", "--list")
+    assert listed.status == 0, str(listed)
+    assert re.search(r"^fsync-off +PH-06\n    PostgreSQL does not wait", listed.out, re.M), str(listed)
+    assert [name for name in SABOTAGES if name not in listed.out] == []

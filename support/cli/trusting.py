@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from support.cli.console import out
 from support.cli.places import REPORT, RESULTS
@@ -37,7 +37,7 @@ def _link_from_dashboard() -> None:
 
 def show(trust: Trust) -> None:
     """The matrix for a terminal: a line a sabotage, and the promises that must notice it."""
-    table = Table("part", "sabotage", "noticed by", "not noticed by", "seconds", box=None)
+    table = Table("part", Column("sabotage", no_wrap=True), "noticed by", "not noticed by", "seconds", box=None)
     for proof in trust.proofs:
         table.add_row(proof.part, proof.sabotage, *_who(proof), f"{proof.seconds:.0f}")
     out.print(table)
@@ -64,7 +64,6 @@ def _who(proof: Proof) -> tuple[str, str]:
 
 def catalogue() -> None:
     """Every sabotage there is, what it breaks, and who must notice."""
-    table = Table("sabotage", "what it breaks", "noticed by", box=None)
     for one in SABOTAGES.values():
-        table.add_row(one.name, one.words, " ".join(one.ids))
-    out.print(table)
+        out.print(f"[bold]{one.name}[/]  {' '.join(one.ids)}")
+        out.print(f"    {one.words}", markup=False)

@@ -63,7 +63,7 @@ def test_without_a_floor_there_is_no_ratio() -> None:
         (FIVE, times(1.5), Change.BETTER),
         (times(1.1), FIVE, Change.NONE),  # beyond the noise of the runs, not beyond that of two boots
         ([*times(1.5)[:4], FIVE[-1] - 0.001], FIVE, Change.WORSE),  # one run was as fast as the slowest before
-        ([*times(1.5)[:4], FIVE[0]], FIVE, Change.UNTOLD),  # as fast as the fastest: more runs would tell
+        ([*times(1.5)[:4], 1.01], FIVE, Change.UNTOLD),  # nearly as fast as the fastest: more runs would tell
         (times(9.0)[:3], FIVE[:3], Change.UNTOLD),
         (times(9.0), (), Change.UNTOLD),
         ([9.0], FIVE * 20, Change.WORSE),  # one against a hundred is not chance either
@@ -77,7 +77,7 @@ def test_noise_alone_is_seldom_taken_for_a_change() -> None:
     dice = random.Random(1)
     noisy = [[math.exp(dice.gauss(0, 0.5)) for _ in range(5)] for _ in range(2000)]
     alarms = sum(change(now, before) is Change.WORSE for now, before in zip(noisy[::2], noisy[1::2], strict=True))
-    assert alarms <= 18  # 2 in 252 are expected: 8 of 1000
+    assert alarms <= 10  # 2 in 252 are expected: 8 of 1000
 
 
 @given(st.lists(st.floats(0, 9), min_size=1, max_size=4), st.lists(st.floats(0, 9), min_size=1, max_size=5))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.errors import NotAvailable, UsageError
 from support.hosts import Stand, attach, enter, reentry_argv, stale
 from support.waiting import eventually, pause
 
+READY = "ready"
 KINDS = pytest.mark.parametrize("kind", ["namespaces", "loopback"])
 DOUBLE_FORKED = ["sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' & exec sleep 1000"]
 
@@ -65,13 +67,10 @@ def test_the_worker_s_death_is_the_caller_s_exit_status(kind: str, tmp_path: Pat
 def test_sigterm_to_the_caller_is_passed_on_to_the_worker(kind: str, tmp_path: Path) -> None:
     def act(stand: Stand) -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(9))
-        (tmp_path / "listening").touch()
+        (tmp_path / READY).touch()
         pause(10)
 
-    caller = begin(kind, tmp_path, act)
-    eventually(lambda: _require((tmp_path / "listening").exists()), within=5, subject="the worker listens")
-    os.kill(caller, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1]) == 9
+    assert _told(kind, tmp_path, act, lambda caller: os.kill(caller, signal.SIGTERM)) == 9
 
 
 @KINDS
@@ -79,16 +78,13 @@ def test_ctrl_c_reaches_the_worker_and_no_program(kind: str, tmp_path: Path) -> 
     def act(stand: Stand) -> None:
         program = stand.add_host("member-1", 11).add("sleep", ["sleep", "1000"])
         program.start()
-        (tmp_path / "started").touch()
+        (tmp_path / READY).touch()
         try:
             pause(10)
         except KeyboardInterrupt:
             sys.exit(5 if program.pid is not None else 6)
 
-    caller = begin(kind, tmp_path, act)
-    eventually(lambda: _require((tmp_path / "started").exists()), within=5, subject="the program runs")
-    os.killpg(caller, signal.SIGINT)
-    assert os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1]) == 5
+    assert _told(kind, tmp_path, act, lambda caller: os.killpg(caller, signal.SIGINT)) == 5
 
 
 @KINDS
@@ -133,6 +129,14 @@ class TestOrdinaryUser:
 
         with directory_of(NOBODY) as directory:
             assert as_user(NOBODY, act) == 0
+
+
+def _told(kind: str, directory: Path, act: Callable[[Stand], None], tell: Callable[[int], None]) -> int:
+    """The exit status of the caller of a stand, which is told something once its worker has made the file READY."""
+    caller = begin(kind, directory, act)
+    eventually(lambda: _require((directory / READY).exists()), within=5, subject="the worker is ready")
+    tell(caller)
+    return os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1])
 
 
 def _require(fact: bool) -> None:

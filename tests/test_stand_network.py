@@ -115,7 +115,11 @@ def test_a_host_is_cut_off_until_that_is_mended_also_over_a_power_cycle(stand: S
 
 def test_another_process_mends_what_is_cut(stand: Stand, hosts: list[Host]) -> None:
     stand.network.cut("one", "two")
-    script = "import sys, pathlib, support.hosts as h; h.attach(pathlib.Path(sys.argv[1])).network.mend('one', 'two')"
+    stand.network.shape("two", "one", latency=5)
+    script = (
+        "import sys, pathlib, support.hosts as h; network = h.attach(pathlib.Path(sys.argv[1])).network; "
+        "network.mend('one', 'two'); network.shape('two', 'one')"
+    )
     command = [sys.executable, "-c", script, str(stand.directory)]
     subprocess.run(reentry_argv(stand.directory, command), check=True)
     assert _reaches(hosts[0], "two")

@@ -47,7 +47,7 @@ class TestPublished:
         for peer in peers:
             peer.close()
 
-    def test_no_small_packet_waits_for_another(self, address: tuple[str, int]) -> None:
+    def test_little_time_is_added(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as peer:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             took = []
@@ -56,7 +56,7 @@ class TestPublished:
                 peer.sendall(b"x")
                 peer.recv(1)
                 took.append(time.perf_counter() - begun)
-        assert statistics.median(took) < 0.02, "by Nagle's algorithm it would be 40 ms, the delay of an acknowledgement"
+        assert statistics.median(took) < 0.001, "the whole way there and back"
 
     def test_those_who_hang_up_rudely_disturb_nobody(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as polite:

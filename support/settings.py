@@ -4,6 +4,7 @@ Every setting is known by one name everywhere: `RUVECTOR_HOST` in the environmen
 and behind -D. The command line wins over the environment, and that over accept.toml.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,26 @@ def _web_address(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _pairs(given: object) -> object:
+    """`name=address, name=address` of the environment as a mapping; JSON, and what is a mapping already, as it is."""
+    if not isinstance(given, str) or given.lstrip().startswith("{"):
+        return json.loads(given) if isinstance(given, str) else given
+    pairs = [one.partition("=") for one in given.split(",") if one.strip()]
+    if wrong := [one for one, equals, _ in pairs if not equals]:
+        raise PydanticCustomError(
+            "pairs", "should be like name=host:port, name=host:port; there is no = in '{wrong}'", {"wrong": wrong[0]}
+        )
+    return {name.strip(): address.strip() for name, _, address in pairs}
+
+
+def _count_or_addresses(given: object) -> object:
+    return int(given) if isinstance(given, str) and given.strip().isdigit() else _pairs(given)
+
+
+Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
+"""Name -> address; in the environment `name=address, name=address`."""
+MemberCount = Annotated[int, Field(ge=1, le=9)]
+
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 """Of a page, a gateway; as it may hold a password it is shown nowhere."""
 
@@ -50,6 +71,10 @@ TARGET_FIELDS = frozenset(
     "citus_coordinator citus_workers".split()
 )
 """Any of these set means: test the user's cluster, boot none."""
+
+
+_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect")}
+"""Table of a target file -> the setting that it stands for. The environment knows the setting's name only."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +95,8 @@ class Settings(BaseSettings):
     redis_host: str | None = None
     redis_port: Port = 6379
     redis_password: SecretStr | None = None
+    haproxy_host: str | None = None
+    """Where HAProxy listens, if not on the database's host."""
     haproxy_primary_port: Port | None = None
     haproxy_replica_port: Port | None = None
     haproxy_stats_url: str | None = None
@@ -86,13 +113,22 @@ class Settings(BaseSettings):
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
     citus_workers: Names = ()
+    accept_nodes: Addresses = Field(default_factory=dict)
+    """[nodes]: Citus node, as pg_dist_node names it, `host` or `host:port` -> where it is reached from here."""
+    accept_schema: Mapping[str, Any] = Field(default_factory=dict)
+    """[schema]: the application's tables, where they are not those that are known; see docs/schema.md."""
+    accept_own_schema: bool = False
+    """Work on tables that the suite makes in a schema of its own; what is about the application's is skipped."""
+    accept_expect: Mapping[str, Any] = Field(default_factory=dict)
+    """[expect]: what the cluster is declared to be, which what is there is held against."""
     accept_admin_user: str | None = None
     """A superuser of the target, for promises that an ordinary role cannot look into."""
     accept_admin_password: SecretStr | None = None
 
     # The embedded cluster
     accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
-    accept_members: Annotated[int, Field(ge=1, le=9)] = 3
+    accept_members: Annotated[MemberCount | Addresses, NoDecode, BeforeValidator(_count_or_addresses)] = 3
+    """How many members an embedded cluster has; or [members], of the user's cluster: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
     """Citus worker groups; unless said, 2 where Citus is installed."""
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
@@ -126,22 +162,45 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _File(settings_cls)
 
     @classmethod
     def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
         """All sources together; `said` is what the command line or -D says. Raises UsageError, a line a setting."""
         try:
-            return cls(**{name.lower(): value for name, value in (said or {}).items() if value is not None})
+            return cls(
+                **_by_setting({name.lower(): value for name, value in (said or {}).items() if value is not None})
+            )
         except ValidationError as error:
             raise UsageError("\n".join(_complaint(one) for one in error.errors())) from None
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"accept.toml cannot be read: {error}") from None
 
     @property
+    def embedded_members(self) -> int:
+        """How many members an embedded cluster has."""
+        return self.accept_members if isinstance(self.accept_members, int) else 3
+
+    @property
+    def member_addresses(self) -> Mapping[str, str]:
+        """[members]: member -> where it is reached from here, as it was written (see docs/your-cluster.md)."""
+        return {} if isinstance(self.accept_members, int) else self.accept_members
+
+    @property
     def external(self) -> bool:
         """Whether the user pointed at a cluster of theirs."""
-        return bool(self.model_fields_set.intersection(TARGET_FIELDS))
+        return bool(self.model_fields_set.intersection(TARGET_FIELDS) or self.member_addresses)
+
+
+class _File(TomlConfigSettingsSource):
+    """accept.toml, with the tables under the names of their settings."""
+
+    def __call__(self) -> dict[str, Any]:
+        return _by_setting(super().__call__())
+
+
+def _by_setting(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {_TABLES.get(name, name): value for name, value in said.items()}
 
 
 def _complaint(error: Mapping[str, Any]) -> str:

@@ -122,3 +122,26 @@ def test_a_broken_file_is_named(nowhere):
 def test_settings_are_facts(monkeypatch):
     with pytest.raises(ValueError, match="frozen"):
         Settings.load().ruvector_host = "changed"  # type: ignore[misc]
+
+
+def test_members_are_a_count_or_a_table_of_addresses(monkeypatch, nowhere):
+    monkeypatch.setenv("ACCEPT_MEMBERS", "5")
+    assert (Settings.load().embedded_members, Settings.load().member_addresses) == (5, {})
+    assert not Settings.load().external
+    monkeypatch.setenv("ACCEPT_MEMBERS", "patroni-1=localhost:5435/8008, patroni-2=localhost:5433/8009")
+    assert Settings.load().member_addresses == {
+        "patroni-1": "localhost:5435/8008",
+        "patroni-2": "localhost:5433/8009",
+    }
+    assert Settings.load().external
+    monkeypatch.delenv("ACCEPT_MEMBERS")
+    nowhere.joinpath("accept.toml").write_text('[members]\npg1 = "a:1"\n[nodes]\n"w:5432" = "b:2"\n')
+    assert Settings.load().member_addresses == {"pg1": "a:1"}
+    assert Settings.load().accept_nodes == {"w:5432": "b:2"}
+
+
+@pytest.mark.parametrize("given", ["10", "a", "a=1, b"])
+def test_members_that_are_neither_are_named(monkeypatch, given):
+    monkeypatch.setenv("ACCEPT_MEMBERS", given)
+    with pytest.raises(UsageError, match="ACCEPT_MEMBERS"):
+        Settings.load()

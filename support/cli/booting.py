@@ -36,7 +36,7 @@ def layout_of(settings: Settings, citus_missing: str) -> Layout:
     elif workers and citus_missing:
         raise UsageError(f"there can be no worker groups: {citus_missing}")
     return Layout(
-        members=settings.accept_members,
+        members=settings.embedded_members,
         workers=workers,
         worker_members=settings.accept_worker_members,
         etcd=settings.accept_etcd,

@@ -27,6 +27,7 @@ def before_all(context):
             **facts_of(context.suite.cluster),
             "Seed": str(context.suite.run.seed),
             "Tested from": tested_from(),
+            **context.suite.leftovers.facts,
         },
         required=context.suite.run.required,
     )

@@ -23,6 +23,8 @@ from pydantic_settings import (
 
 from support.errors import UsageError
 
+MOST_MEMBERS = 9
+"""Of a group of an embedded cluster."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -54,12 +56,15 @@ def _pairs(given: object) -> object:
 
 
 def _count_or_addresses(given: object) -> object:
-    return int(given) if isinstance(given, str) and given.strip().isdigit() else _pairs(given)
+    if isinstance(given, str) and given.strip().isdigit():
+        given = int(given)
+    if isinstance(given, int) and not 1 <= given <= MOST_MEMBERS:
+        raise PydanticCustomError("count", "an embedded cluster can have 1 to {most} members", {"most": MOST_MEMBERS})
+    return given if isinstance(given, int) else _pairs(given)
 
 
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
-MemberCount = Annotated[int, Field(ge=1, le=9)]
 
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 """Of a page, a gateway; as it may hold a password it is shown nowhere."""
@@ -127,7 +132,7 @@ class Settings(BaseSettings):
 
     # The embedded cluster
     accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
-    accept_members: Annotated[MemberCount | Addresses, NoDecode, BeforeValidator(_count_or_addresses)] = 3
+    accept_members: Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)] = 3
     """How many members an embedded cluster has; or [members], of the user's cluster: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
     """Citus worker groups; unless said, 2 where Citus is installed."""

@@ -57,6 +57,8 @@ class Order:
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):
             raise UsageError(f"--require {', '.join(unknown)}: there is only {', '.join(CAPABILITIES)}")
+        if self.settings.accept_own_schema and (self.cluster or not self.settings.external):
+            raise UsageError("--own-schema is for a cluster of yours; an embedded one has the example's tables")
         if self.keep and (self.cluster or self.settings.external):
             raise UsageError("--keep is for a cluster that the run itself boots")
         asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "again": self.again}

@@ -119,7 +119,7 @@ SABOTAGES = (
         again_and_again(
             "rows of one namespace are added to each table of a scenario's own",
             "DO $do$ DECLARE own text; BEGIN FOR own IN "
-            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_shards_%%' LOOP "
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_%%_shards_%%' LOOP "
             "EXECUTE format('INSERT INTO %%I.memory_entries (namespace, key, value) SELECT ''heavy'', "
             "gen_random_uuid()::text, repeat(md5(number::text), 100) FROM generate_series(1, 3000) number', own); "
             "END LOOP; END $do$",

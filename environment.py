@@ -29,6 +29,7 @@ def before_all(context):
             "Tested from": tested_from(),
         },
         required=context.suite.run.required,
+        known_limits=context.suite.known_limits,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
     context.suite.share(features, selected)

@@ -14,6 +14,7 @@ from support.cluster import external, tables
 from support.cluster.capabilities import lacking
 from support.cluster.cluster import Cluster
 from support.cluster.facts import secrets_of
+from support.cluster.settled import settle
 from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import reentry_argv
@@ -42,7 +43,8 @@ class Suite:
         self._unclaimed: list[Any] = []
         self._for_the_last: list[Any] = []
         self._cleanup = ExitStack()
-        self.topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
+        topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
+        self.topology, self.known_limits = settle(topology, settings.expectations, settings.accept_timeout_multiplier)
         self.cluster = Cluster(self.topology)
         self._local = tables.local(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(secrets_of(self.cluster))

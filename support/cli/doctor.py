@@ -14,6 +14,7 @@ from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES
 from support.cluster.embedded import packages, programs
 from support.cluster.embedded.plan import lacks
+from support.cluster.settled import settle
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
 
@@ -37,8 +38,9 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
     if cluster is not None:
         return Diagnosis(f"the cluster {cluster.name}, which is up", cluster.topology.lacks)
     if settings.external:
-        topology = external.describe(settings)
-        return Diagnosis(f"your cluster at {topology.write}, database {topology.database}", topology.lacks)
+        topology, limits = settle(external.describe(settings), settings.expectations)
+        told = f"your cluster at {topology.write}, database {topology.database}"
+        return Diagnosis(told, topology.lacks, tuple(f"known limit: {limit}" for limit in limits))
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
     missing = programs.citus_missing(settings.accept_pg_bindir)
     lacking = lacks(layout_of(settings, missing), kind, missing)

@@ -25,7 +25,7 @@ from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunR
 from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run
-from support.settings import Settings
+from support.settings import Settings, variable_of
 
 _STOPPED = "stopped; this is what was done so far:"
 FORMATTER = "allure_behave.formatter:AllureFormatter"
@@ -148,8 +148,10 @@ def _target(order: Order, place: Kept) -> Target:
         return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
     if order.settings.external:
         from support.cluster import external  # half a second of imports that other targets need not wait for
+        from support.cluster.settled import settle
 
-        return Target(external.describe(order.settings))
+        topology, _ = settle(external.describe(order.settings), order.settings.expectations)
+        return Target(topology)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress = Progress()
     if "citus" in order.required:
@@ -232,7 +234,8 @@ def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
 def _as_variables(said: Mapping[str, Any]) -> dict[str, str]:
     """Settings as behave's process takes them: by its environment, for nobody else to see."""
     return {
-        name.upper(): str(value) if isinstance(value, str | Path) else json.dumps(value) for name, value in said.items()
+        variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
+        for name, value in said.items()
     }
 
 

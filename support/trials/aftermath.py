@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Collection
+from functools import partial
 
-from support.checkers.durability import each_write_once, lost_writes, no_acknowledged_write_lost
+from support.checkers.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.checkers.fencing import took_no_write
 from support.checkers.finding import Finding
 from support.checkers.lease import last_accepted
@@ -17,8 +18,7 @@ from support.history import History, Outcome
 from support.ordeal import WAKING, Ordeal
 from support.run import new_id
 from support.sql import Endpoint
-from support.timeouts import RECOVERY, REJOIN
-from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back
+from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
 from support.workloads.runner import Workload
 from support.world import World
 
@@ -48,7 +48,7 @@ def require_other_leader(world: World, limit: float) -> None:
 def strike_until_replaced(world: World, fault: Fault, struck: str) -> None:
     """Let a fault hit a member, and heal it when another one leads."""
     ordeal_of(world).strike(fault, struck)
-    require_other_leader(world, RECOVERY)
+    require_other_leader(world, world.timing.recovery)
     ordeal_of(world).nemesis.heal()
 
 
@@ -97,11 +97,13 @@ def require_ledger_whole(world: World) -> None:
 def require_whole(world: World, workload: Workload, namespace: str, where: str = "") -> None:
     """The same for the ledger in one namespace among several; `where` is how the figures call it."""
     fault = ordeal_of(world).injury
-    history = close_ledger(workload, world.cluster.write, namespace, within=RECOVERY)
+    history = close_ledger(workload, world.cluster.write, namespace, within=world.timing.recovery)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
-    world.measure(f"lost writes{where}", len(lost_writes(history)), "", 0)
-    finding = no_acknowledged_write_lost(history, (fault.begun, fault.bitten))
+    accepted = world.cluster.topology.accepted_loss
+    world.measure(f"lost writes{where}", len(lost_writes(history)), "", None if accepted else 0)
+    size = partial(size_of, namespace)
+    finding = no_acknowledged_write_lost(history, (fault.begun, fault.bitten), accepted, size)
     world.evidence.attach("ledger", finding.words)
     finding.require()
     each_write_once(history).require()
@@ -109,9 +111,10 @@ def require_whole(world: World, workload: Workload, namespace: str, where: str =
 
 def require_ledger_on(world: World, members: Collection[str]) -> None:
     """Each of these members, asked past the proxy, holds every acknowledged entry once it has replayed all there is."""
-    ledger = close_ledger(workload_of(world), world.cluster.write, world.namespace, within=RECOVERY)
+    require_whole(world, workload_of(world), world.namespace)
+    ledger = kept(workload_of(world).history)
     for member, where in levelled(world, members).items():
-        held = History(ledger.of(action=APPEND))
+        held = History(ledger)
         read_anywhere(where, world.namespace, held)
         finding = no_acknowledged_write_lost(held)
         world.evidence.attach(f"the ledger on {member}", finding.words)
@@ -126,7 +129,7 @@ def levelled(world: World, members: Collection[str]) -> dict[str, Endpoint]:
     places = {name: world.cluster.of_member(name) for name in members}
     namespace, key = world.another_namespace("levelled"), f"mark {new_id()}"
     markers.write(world.cluster.write, namespace, key)
-    markers.await_seen(places, namespace, key, within=REJOIN)
+    markers.await_seen(places, namespace, key, within=world.timing.rejoin)
     return places
 
 

@@ -28,6 +28,11 @@ def appends(namespace: str, times: int | None = None) -> Script:
     return script
 
 
+def size_of(namespace: str, entry: Operation) -> int:
+    """Bytes of an entry of the ledger: its namespace, its key and its value."""
+    return len(f"{namespace}{entry.value}{entry.value}".encode())
+
+
 def _append(session: sql.Session, namespace: str, entry: str) -> None:
     sql.execute(session, _APPEND, [namespace, entry, entry])
 

@@ -53,7 +53,8 @@ def step_interruption_by(context, event, seconds):
 def step_nothing_lost(context):
     """Every entry whose writing was acknowledged, before, during and after the fault, is read back, and only once.
 
-    On a cluster that is configured, or declared, to replicate asynchronously: all but what it may lose in a failover.
+    Where replication is asynchronous, by configuration or declared, and the leader was lost: all but what a failover
+    may lose then.
     """
     require_ledger_whole(context.world)
 

@@ -37,6 +37,8 @@ class Ordeal:
         self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
         self.began_at = time.time()
         self.struck = ""
+        self.planned = False
+        """The last fault was a switchover that went in order: it may lose nothing, however commits are replicated."""
         self.recovered_in: float | None = None
         self.leaders = [cluster.leader()]
         """Who led when the ordeal began, and each time that a step looked since."""
@@ -50,6 +52,7 @@ class Ordeal:
     def strike(self, fault: Fault, struck: str) -> Injury:
         """Inject a fault that hits `struck`."""
         self.struck = struck
+        self.planned = bool(getattr(fault, "planned", False))
         injury = self.nemesis.inject(fault)
         if isinstance(fault, Freeze):
             self._frozen.append((struck, injury))

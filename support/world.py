@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from support.cluster.cluster import Cluster
+from support.cluster.reign import Reign, reigns
 from support.cluster.timing import Limit, Span, Timing
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -52,6 +53,8 @@ class World:
     """The clients that work while something else happens; what they do is in its history."""
     ordeal: "Ordeal | None" = None
     """The faults of a destructive scenario, and the watch over what they do."""
+    reigns: Mapping[int, Reign] = field(default_factory=dict)
+    """Group -> who led it when clients began, where a change of leaders may lose what they wrote."""
     error: Exception | None = None
     """What was refused, for the step that says how."""
     scene: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +63,8 @@ class World:
     def start(self, workload: "Workload", acknowledged: int) -> None:
         """Let the clients work from now until the scenario ends; returns when so many operations are acknowledged."""
         self.workload, self.history = workload, workload.history
+        if self.cluster.topology.accepted_loss:
+            self.reigns = reigns(self.cluster)
         self.cleanup.enter_context(workload)
         workload.await_acknowledged(acknowledged, within=STATEMENT)
 

@@ -10,14 +10,18 @@ from support.checkers.finding import Finding
 from support.checkers.lease import last_accepted
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
 from support.cluster import markers
+from support.cluster.reign import reigns
+from support.cluster.rollcall import SILENCE
 from support.cluster.succession import await_other_leader, await_streaming
 from support.cluster.synchrony import await_replaced
 from support.errors import NothingProved
+from support.expectations import AcceptedLoss
 from support.faults.nemesis import Fault
 from support.history import History, Outcome
 from support.ordeal import WAKING, Ordeal
 from support.run import new_id
 from support.sql import Endpoint
+from support.waiting import eventually
 from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
 from support.workloads.runner import Workload
 from support.world import World
@@ -100,13 +104,24 @@ def require_whole(world: World, workload: Workload, namespace: str, where: str =
     history = close_ledger(workload, world.cluster.write, namespace, within=world.timing.recovery)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
-    accepted = world.cluster.topology.accepted_loss
+    accepted = _accepted_loss(world)
     world.measure(f"lost writes{where}", len(lost_writes(history)), "", None if accepted else 0)
     size = partial(size_of, namespace)
     finding = no_acknowledged_write_lost(history, (fault.begun, fault.bitten), accepted, size)
     world.evidence.attach("ledger", finding.words)
     finding.require()
     each_write_once(history).require()
+
+
+def _accepted_loss(world: World) -> AcceptedLoss:
+    """What this scenario may lose: nothing, unless an unplanned change of leaders came over its clients."""
+    cluster, accepted = world.cluster, world.cluster.topology.accepted_loss
+    if not accepted or ordeal_of(world).planned:
+        return AcceptedLoss()
+    within = world.timing.notice
+    now = eventually(lambda: reigns(cluster), within=within, subject="each group has a leader", retry_on=SILENCE)
+    replaced = any(before.followed_by_another(now[group]) for group, before in world.reigns.items())
+    return accepted if replaced else AcceptedLoss()
 
 
 def require_ledger_on(world: World, members: Collection[str]) -> None:

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from support.cluster.cluster import Cluster
 from support.cluster.configured import MAXIMUM_LAG, Configured, parsed
 from support.cluster.timing import Span, Timing, proxy_detection
+from support.cluster.topology import Address, Login, Topology
+from support.expectations import Expectations
+from support.reporting.evidence import Evidence
+from support.run import Run
 from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
+from support.world import World
 
 OURS = Timing()
 PATRONIS = Timing(ttl=30, loop_wait=10, silence=60, proxy=12)
@@ -113,3 +119,32 @@ def test_what_is_configured() -> None:
 @pytest.mark.parametrize(("mode", "on"), [("quorum", True), ("yes", True), (True, True), ("off", False), (None, False)])
 def test_synchronous_mode_as_patroni_takes_it(mode: object, on: bool) -> None:
     assert parsed({"synchronous_mode": mode}).synchronous is on
+
+
+class TestLimitInForce:
+    """The user's own limit, else a declared recovery time, else what is stated or follows from the timing."""
+
+    def limit(
+        self, tmp_path: Path, stated: float, span: Span | None, ids: tuple[str, ...] = (), **declared: object
+    ) -> float:
+        topology = Topology(
+            database="d",
+            application=Login("jo", "x"),
+            write=Address("127.0.0.1", 1),
+            timing=PATRONIS,
+            expectations=Expectations.parse(declared),
+        )
+        run = Run("id", tmp_path, tmp_path, 1)
+        return World(run, Cluster(topology), Evidence(), ids=ids, limits={"FO-01": 20.0}).limit(stated, span)
+
+    def test_what_follows_from_the_timing(self, tmp_path: Path) -> None:
+        assert self.limit(tmp_path, 30, Span.FAILOVER) == 57
+        assert self.limit(tmp_path, 30, None) == 30
+
+    def test_a_declared_recovery_time_also_where_it_is_less(self, tmp_path: Path) -> None:
+        assert self.limit(tmp_path, 30, Span.FAILOVER, recovery_time=25) == 25
+        assert self.limit(tmp_path, 30, Span.FAILOVER, recovery_time=300) == 300
+        assert self.limit(tmp_path, 10, Span.SWITCHOVER, recovery_time=300) == 27
+
+    def test_the_users_own_limit_comes_first(self, tmp_path: Path) -> None:
+        assert self.limit(tmp_path, 30, Span.FAILOVER, ("FO-01",), recovery_time=25) == 20

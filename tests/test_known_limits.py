@@ -116,6 +116,12 @@ def test_a_cluster_that_does_not_answer_lacks_nothing_and_ends_nothing() -> None
     assert settled.timing == Timing()
 
 
+def test_what_is_settled_again_is_settled_anew() -> None:
+    before = replace(NOWHERE, lacks={"synchronous": "it was off", "spare_dcs": "it had one"})
+    settled, _ = settle(before, Expectations(synchronous=True))
+    assert settled.lacks == {}
+
+
 def test_declared_members_that_are_missing_are_judged() -> None:
     settled, _ = settle(NOWHERE, Expectations(members=3))
     assert "replicas" not in settled.lacks

@@ -19,6 +19,7 @@ from support.cluster.capabilities import CAPABILITIES, lacking
 from support.cluster.embedded import programs
 from support.cluster.topology import Topology
 from support.errors import AcceptError, RequirementMissing, UsageError
+from support.expectations import Expectations
 from support.hosts import reentry_argv
 from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
@@ -104,7 +105,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
         with _told_when_it_fails(publisher):
             target = _target(order, place)
             cleanup.callback(target.end)
-            _require(order.required, target.topology)
+            _require(order, target.topology)
         if order.repeat > 1:
             return _repeat(order, run, target, publisher)
         to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
@@ -137,7 +138,7 @@ def _carry_out_share(order: Order, whole: Path) -> int:
         target = _target(order, Kept(run.directory))
         cleanup.callback(target.end)
         target.topology.save(whole / jobs.TOPOLOGY.replace("*", run.directory.name))
-        _require(order.required, target.topology)
+        _require(order, target.topology)
         return 0 if _run_scenarios(order, run, target) else INTERRUPTED
 
 
@@ -160,8 +161,12 @@ def _target(order: Order, place: Kept) -> Target:
     return Target(topology, end=stand.close)
 
 
-def _require(required: frozenset[str], topology: Topology) -> None:
-    if missing := lacking(topology, required):
+def _require(order: Order, topology: Topology) -> None:
+    if declared := order.settings.accept_expect:
+        from support.cluster.settled import require_parts
+
+        require_parts(topology, Expectations.parse(declared))
+    if missing := lacking(topology, order.required):
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 
 

@@ -21,18 +21,22 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
 """Capability -> what is declared about it."""
 
 
+_MODES = frozenset({"synchronous", "failsafe", "spare_dcs"})
+"""Capabilities that are settled here, by what is configured and declared."""
+
+
 def settle(topology: Topology, expected: Expectations, multiplier: float = 1.0) -> tuple[Topology, tuple[str, ...]]:
     """Read what the cluster is configured for; the same topology, knowing that, and the known limits, a line each.
 
     What does not answer is left out: the scenarios will say that.
     Raises RequirementMissing where something is declared about a part that the target has not.
     """
-    _require_parts(topology, expected)
+    require_parts(topology, expected)
     cluster = Cluster(topology)
     groups = of_each_group(cluster)
     timing = _timing(cluster, groups, expected, multiplier)
     facts = known_limits.look(cluster, groups)
-    lacks = {name: why for name, why in topology.lacks.items() if name not in _declared(expected)}
+    lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | _declared(expected)}
     lacks |= dict(_unclaimed(topology, facts, expected))
     settled = replace(
         topology,
@@ -44,7 +48,8 @@ def settle(topology: Topology, expected: Expectations, multiplier: float = 1.0) 
     return settled, known_limits.limits_of(facts, expected, timing)
 
 
-def _require_parts(topology: Topology, expected: Expectations) -> None:
+def require_parts(topology: Topology, expected: Expectations) -> None:
+    """Raises RequirementMissing where something is declared about a part that the target has not."""
     for part, keys in _NEEDED_FOR.items():
         declared = [key for key in keys if getattr(expected, key)]
         if declared and part in topology.lacks:

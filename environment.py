@@ -30,6 +30,7 @@ def before_all(context):
             **context.suite.leftovers.facts,
         },
         required=context.suite.run.required,
+        known_limits=context.suite.known_limits,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
     context.suite.share(features, selected)

@@ -9,7 +9,6 @@ from support.checkers.routing import all_among, shared
 from support.checkers.table import as_tabled, of_each, rows_of
 from support.cluster import haproxy, health, landing, markers
 from support.cluster.rollcall import SILENCE
-from support.timeouts import VISIBLE
 from support.waiting import eventually
 
 
@@ -73,7 +72,7 @@ def step_haproxy_view(context):
     page, members = cluster.topology.statistics, cluster.members
     eventually(
         lambda: as_tabled(of_each(health.routing_roles(cluster), rows), haproxy.positions(page, members)).require(),
-        within=VISIBLE,
+        within=context.world.timing.visible,
         subject="HAProxy sees every member as Patroni does",
         retry_on=SILENCE,
     )

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from support.errors import UsageError
+from support.expectations import Expectations
 
 MOST_MEMBERS = 9
 """Of a group of an embedded cluster."""
@@ -61,6 +62,16 @@ def _count_or_addresses(given: object) -> object:
     if isinstance(given, int) and not 1 <= given <= MOST_MEMBERS:
         raise PydanticCustomError("count", "an embedded cluster can have 1 to {most} members", {"most": MOST_MEMBERS})
     return given if isinstance(given, int) else _pairs(given)
+
+
+def _table(given: object) -> object:
+    """A table; in the environment as JSON."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
 
 
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
@@ -124,8 +135,8 @@ class Settings(BaseSettings):
     """[schema]: the application's tables, where they are not those that are known; see docs/schema.md."""
     accept_own_schema: bool = False
     """Work on tables that the suite makes in a schema of its own; what is about the application's is skipped."""
-    accept_expect: Mapping[str, Any] = Field(default_factory=dict)
-    """[expect]: what the cluster is declared to be, which what is there is held against."""
+    accept_expect: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(default_factory=dict)
+    """[expect]: what the cluster is declared to be, which what is there is held against; see docs/expectations.md."""
     accept_admin_user: str | None = None
     """A superuser of the target, for promises that an ordinary role cannot look into."""
     accept_admin_password: SecretStr | None = None
@@ -145,6 +156,8 @@ class Settings(BaseSettings):
     """The cache under test: "package.module:callable"; what it must be is in support/application/cache/interface.py."""
     accept_destructive: str | None = None
     """The name of the target's database, said by a user who allows destructive scenarios against it."""
+    accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """By which waits are longer on a slow machine; what is promised within a time is not."""
     limits: Mapping[str, float] = Field(default_factory=dict)
     """Limits in force instead of those that a scenario states, by catalogue id, in the unit that it states."""
 
@@ -173,9 +186,11 @@ class Settings(BaseSettings):
     def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
         """All sources together; `said` is what the command line or -D says. Raises UsageError, a line a setting."""
         try:
-            return cls(
+            settings = cls(
                 **_by_setting({name.lower(): value for name, value in (said or {}).items() if value is not None})
             )
+            Expectations.parse(settings.accept_expect)
+            return settings
         except ValidationError as error:
             raise UsageError("\n".join(_complaint(one) for one in error.errors())) from None
         except tomllib.TOMLDecodeError as error:
@@ -192,6 +207,11 @@ class Settings(BaseSettings):
         return {} if isinstance(self.accept_members, int) else self.accept_members
 
     @property
+    def expectations(self) -> Expectations:
+        """[expect], which `load` has found to be well-formed."""
+        return Expectations.parse(self.accept_expect)
+
+    @property
     def external(self) -> bool:
         """Whether the user pointed at a cluster of theirs."""
         return bool(self.model_fields_set.intersection(TARGET_FIELDS) or self.member_addresses)
@@ -202,6 +222,11 @@ class _File(TomlConfigSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         return _by_setting(super().__call__())
+
+
+def variable_of(name: str) -> str:
+    """How the environment calls a setting, or a table of a target file."""
+    return _TABLES.get(name, name).upper()
 
 
 def _by_setting(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from support.cluster.capabilities import CAPABILITIES
 from support.cluster.cluster import Cluster
 from support.cluster.embedded import packages, programs
 from support.cluster.embedded.plan import lacks
+from support.cluster.settled import settle
 from support.cluster.topology import Topology
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
@@ -42,9 +43,10 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
     if cluster is not None:
         return Diagnosis(f"the cluster {cluster.name}, which is up", cluster.topology.lacks)
     if settings.external:
-        topology = external.describe(settings)
+        topology, limits = settle(external.describe(settings), settings.expectations)
         where = f"your cluster at {topology.write}, database {topology.database}"
-        return Diagnosis(where, topology.lacks, tuple(_tables(topology, settings)))
+        told = (*_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
+        return Diagnosis(where, topology.lacks, told)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
     missing = programs.citus_missing(settings.accept_pg_bindir)
     lacking = lacks(layout_of(settings, missing), kind, missing)

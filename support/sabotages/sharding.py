@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from support import sql
 from support.cluster.cluster import Cluster
 from support.sabotages.application import PARTS
 from support.sabotages.damages import Damage, Making, by_parameters, by_shared_configuration, by_sql, in_group, nothing
-from support.sabotages.sabotage import of_sharded
+from support.sabotages.sabotage import expecting, of_sharded
 from support.waiting import NotYet
 
 
@@ -90,6 +91,15 @@ SABOTAGES = (
             f"UPDATE pg_dist_node SET isactive = true {_OF_2}",
             f"SELECT NOT isactive FROM pg_dist_node {_OF_2}",
         ),
+    ),
+    replace(
+        of_sharded(
+            "fewer-workers-than-declared",
+            "there are fewer worker groups than were declared",
+            {"CS-02 takes part": r"worker groups were declared \(\[expect\] workers = 5\), and Citus knows"},
+            nothing,
+        ),
+        variables=expecting(workers=5),
     ),
     of_sharded(
         "table-not-co-located",

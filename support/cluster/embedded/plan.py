@@ -112,6 +112,10 @@ def lacks(layout: Layout, kind: str, citus_missing: str) -> dict[str, str]:
         found["citus"] = citus_missing or "the embedded cluster has no worker groups (--workers)"
     if layout.members == 1:
         found["replicas"] = "the embedded cluster has a single member (--members)"
+    if not layout.synchronous:
+        found["synchronous"] = "the embedded cluster replicates asynchronously"
+    if layout.etcd < 3:
+        found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         found["partitions"] = "not available on a loopback stand: its hosts share one network"
     return found

@@ -8,6 +8,7 @@ import requests
 
 from support.cluster import etcd, haproxy, nodes
 from support.cluster.cluster import Cluster
+from support.cluster.configured import configured
 from support.cluster.redis_server import client_of
 from support.waiting import NotYet, eventually
 
@@ -82,7 +83,7 @@ def require_group(cluster: Cluster) -> str:
     timelines = {member.name: member.timeline for member in view.members}
     if len(set(timelines.values())) > 1:
         raise NotYet(f"the timelines are {timelines}")
-    if cluster.patroni(leader).configuration().get("synchronous_mode") and len(cluster.members) > 1:
+    if configured(cluster).synchronous and len(cluster.members) > 1:
         require_synchronous_standby(cluster)
     return leader
 

@@ -4,6 +4,7 @@ from behave import then
 from hamcrest import assert_that, empty, equal_to, greater_than_or_equal_to, has_length, is_
 
 from support.checkers.election import one_leader
+from support.checkers.quorum import could_lose_one
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
 from support.checkers.takeover import someone_may_lead
 from support.cluster import etcd, health, rewinding, rollcall, standing, synchrony, takeover
@@ -28,17 +29,21 @@ def step_members_are(context):
     rows = rows_of(context.table)
     in_each_group(
         context.world.cluster,
-        lambda group: as_tabled(of_each(standing.roles(group), rows), standing.makeup(group)).require(),
+        lambda group: as_tabled(
+            of_each(standing.roles(group.as_declared), rows), standing.makeup(group.as_declared)
+        ).require(),
         "every member is as its role wants it",
     )
 
 
 @then("the DCS knows every member and no other")
 def step_dcs_knows_members(context):
-    """Patroni's view, which comes from the DCS, names exactly the members that the cluster was set up with."""
+    """Patroni's view, which comes from the DCS, names the members that were declared or known when the run began."""
     in_each_group(
         context.world.cluster,
-        lambda group: assert_that({one.name for one in group.view().members}, equal_to(set(group.members)), "members"),
+        lambda group: assert_that(
+            {one.name for one in group.view().members}, equal_to(set(group.as_declared.members)), "members"
+        ),
         "the DCS knows every member and no other",
     )
 
@@ -47,7 +52,8 @@ def step_dcs_knows_members(context):
 def step_members_run(context):
     """A query past the proxy is answered by each member, and the heartbeat of its Patroni is not late."""
     for group in context.world.cluster.groups:
-        as_tabled(alike(group.members, health.WELL), health.vital_signs(group)).require()
+        declared = group.as_declared
+        as_tabled(alike(declared.members, health.WELL), health.vital_signs(declared)).require()
 
 
 @then("one and the same member leads according to")
@@ -81,8 +87,7 @@ def step_someone_may_lead(context):
 @then("the DCS has a quorum with one member to spare")
 def step_dcs_has_spare(context):
     """So many members of the DCS are healthy that it works on when any one of them is lost."""
-    now = etcd.quorum(context.world.cluster.topology)
-    assert_that(now.spare, greater_than_or_equal_to(1), f"members of the DCS that could be lost; now it is {now}")
+    could_lose_one(etcd.quorum(context.world.cluster.topology)).require()
 
 
 @then("every member has these settings for the application")

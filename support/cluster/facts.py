@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import psycopg2
+import redis
 import requests
 
 from support import sql
@@ -20,7 +21,7 @@ def facts_of(cluster: Cluster) -> dict[str, str]:
     for look in (_stand, _database, _patroni, _redis, _etcd):
         try:
             facts.update(look(cluster))
-        except (AcceptError, OSError, NotYet, psycopg2.Error, ValueError) as error:
+        except (AcceptError, OSError, NotYet, psycopg2.Error, redis.RedisError, ValueError) as error:
             facts[look.__name__.strip("_").capitalize()] = f"does not answer: {describe(error)}"
     return facts
 

@@ -118,9 +118,17 @@ def key(topology: Topology, name: str, group: int = 0) -> str | None:
 
     Raises NotYet if no member of etcd can tell.
     """
-    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
-    found = _first_answer(topology, {"key": _encoded(f"{topology.dcs_namespace}/{scope}/{name}")}).get("kvs", [])
-    return b64decode(found[0]["value"]).decode() if found else None
+    beginning = f"{topology.dcs_namespace}/{topology.scope}"
+    # A coordinator has a number too, also where nothing is known of its workers.
+    paths = (
+        [f"{beginning}/{group}/{name}"]
+        if len(topology.groups) > 1
+        else [f"{beginning}/{name}", f"{beginning}/0/{name}"]
+    )
+    for path in paths:
+        if found := _first_answer(topology, {"key": _encoded(path)}).get("kvs", []):
+            return b64decode(found[0]["value"]).decode()
+    return None
 
 
 def namespaces(topology: Topology) -> dict[str, str]:

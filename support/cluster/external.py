@@ -9,13 +9,16 @@ from pydantic import SecretStr
 from support import sql
 from support.application.vectors import dialect_of
 from support.cluster.discovery import addresses, dcs, members, nodes, proxy, rest, servers
+from support.cluster.discovery.addresses import Reach
 from support.cluster.discovery.members import Group, Known
 from support.cluster.discovery.rest import Answer
 from support.cluster.redis_server import client_of
 from support.cluster.rollcall import SILENCE, Silent
 from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
-from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable, UsageError
+from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
 from support.settings import Settings
+from support.timeouts import NOTICE
+from support.waiting import NotYet, eventually
 from support.waiting import describe as in_one_line
 
 # What libpq says -> what the user is to look at. The first that matches counts.
@@ -160,10 +163,10 @@ def _look_at_members(topology: Topology, settings: Settings, host: str, findings
         findings.absent = [member for group in findings.groups for member in group.absent]
         findings.absent += members.unlisted(known, findings.groups, silent)
         if without := {name: why for group in findings.groups for name, why in group.without_rest.items()}:
-            findings.lacks["patroni"] = _without("REST API of Patroni", without, "PATRONI_HOSTS or [members]")
+            findings.lacks["patroni"] = _without("Patroni REST API", without)
             _declared(findings.absent, "PATRONI_HOSTS", _gone(findings.absent, findings.lacks["patroni"]))
     if without := {name: why for group in findings.groups for name, why in group.without_postgres.items()}:
-        findings.lacks["members"] = _without("PostgreSQL", without, "[members]")
+        findings.lacks["members"] = _without("PostgreSQL", without)
 
 
 def _look_at_patroni(
@@ -238,7 +241,7 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
     read = None
     if topology.read:
         read = _endpoint(topology, topology.read, topology.application, "the read endpoint")
-        _declared(refused := _login_refused(read), "HAPROXY_REPLICA_PORT", refused)
+        _declared(refused := _refused_for_good(read), "HAPROXY_REPLICA_PORT", refused)
     page = topology.statistics
     if page is None:
         why = "no statistics page was given (HAPROXY_STATS_URL)"
@@ -292,13 +295,28 @@ def _logins_refused(topology: Topology, login: Login, asked: list[MemberAddress]
     return {name: why for name, why in found.items() if why}
 
 
-def _without(what: str, why: Mapping[str, str], setting: str) -> str:
-    said = "; ".join(f"{name}: {reason}" for name, reason in why.items())
-    return f"the {what} is not within reach of every member ({said}): say in {setting} where it is"
+def _without(what: str, why: Mapping[str, str]) -> str:
+    return f"no {what} of every member is within reach: {'; '.join(f'{name}: {said}' for name, said in why.items())}"
 
 
 def _gone(absent: list[MemberAddress], why: str) -> str:
     return f"{', '.join(member.name for member in absent)} gives no answer, and {why}"
+
+
+def _refused_for_good(endpoint: sql.Endpoint) -> str:
+    """Why an endpoint lets nobody in; a proxy takes a while to notice that a server behind it has gone."""
+
+    def let_in() -> None:
+        if refused := _login_refused(endpoint):
+            raise NotYet(refused)
+
+    if addresses.reach(Address(endpoint.host, endpoint.port)) is not Reach.OPEN:
+        return _login_refused(endpoint)
+    try:
+        eventually(let_in, within=NOTICE, subject="it lets the application in")
+    except NotInTime as error:
+        return error.observed
+    return ""
 
 
 def _login_refused(endpoint: sql.Endpoint) -> str:

@@ -187,7 +187,8 @@ def _find_rests(look: _Look, silent: dict[Address, str]) -> None:
         silent.clear()
     look.without_rest.update(
         {
-            name: f"{own.get(name, 'it has no address yet, and none')} is not reached from here"
+            name: f"{own.get(name, 'its own address')} is not reached from here: "
+            f"add where it is to PATRONI_HOSTS, or to [members]"
             for name in left
             if name not in look.rests
         }

@@ -13,7 +13,7 @@ from support.cluster.discovery import servers
 from support.cluster.discovery.addresses import parsed, same
 from support.cluster.haproxy import ServerRow
 from support.cluster.topology import Address, StatisticsPage
-from support.errors import UsageError
+from support.errors import ConnectFailed, UsageError
 
 SESSIONS, MOST_SESSIONS = 6, 24
 """So many are opened through an endpoint; up to the second number where it takes so many to tell one backend."""
@@ -30,7 +30,7 @@ class Traffic:
 
 
 def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> Traffic:
-    """Open some sessions through an endpoint, and see where each goes. Raises NotYet, or what `sql.connect` raises.
+    """Open some sessions through an endpoint, and see where each goes. Raises what `haproxy.servers` raises.
 
     Others come and go meanwhile: it takes several sessions to tell the backend that served each of ours.
     """
@@ -40,8 +40,7 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[server
         if number >= SESSIONS and len(always) < 2:
             break
         before = _served(haproxy.servers(page))
-        with sql.session(endpoint) as session:
-            member = members.get(servers.identity(session), "")
+        member = _landed(endpoint, members)
         more = {place: count - before.get(place, 0) for place, count in _served(haproxy.servers(page)).items()}
         risen = {proxy for (proxy, _), count in more.items() if count > 0}
         always = always & risen if number else risen
@@ -51,6 +50,14 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[server
                 seen[next(iter(changed))].add(member)
     told = {server: next(iter(found)) for server, found in seen.items() if len(found) == 1}
     return Traffic(tuple(sorted(always)), told)
+
+
+def _landed(endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> str:
+    """The member on which a new session is; empty where that cannot be told, or the member has just died."""
+    try:
+        return members.get(servers.look(endpoint), "")
+    except (ConnectFailed, sql.Error):
+        return ""
 
 
 def by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -> tuple[list[str], list[str]]:

@@ -3,11 +3,14 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from secrets import token_hex
 
 from support import sql
 from support.cluster.discovery.addresses import POSTGRES, Reach, reach_each
+from support.cluster.login import salt
 from support.cluster.rollcall import Silent, ask_each
 from support.cluster.topology import Address
+from support.errors import NotAvailable
 from support.timeouts import REST
 
 _WHO = """
@@ -55,7 +58,8 @@ def published(
     `wanted` is member -> the server that it is, by its Patroni; `hosts` is host -> how many members are published
     there, at `ports` or the customary ones. At the addresses that are `known` nobody is looked for. The second answer
     is, of each member to which several addresses lead, why none is taken: one may be a proxy's, which leads elsewhere
-    after a failover.
+    after a failover. The last member that is left may refuse the application: it is at the only server there which
+    does so.
     """
     tried = {
         Address(host, port)
@@ -78,7 +82,29 @@ def published(
             found[name] = at[0]
         elif at:
             in_doubt[name] = f"{' and '.join(map(str, at))} lead to it, and any of them may be a proxy"
+    left = [name for name in wanted if name not in found and name not in in_doubt]
+    refusing = [at for at in listening if all(isinstance(looks[at], Silent) for looks in steady)]
+    akin = [at for at in refusing if _may_be_akin(base, at, next(iter(found.values()), Address(base.host, base.port)))]
+    if len(left) == len(akin) == 1:  # the only member that is left, and the only server that is no other's
+        found[left[0]] = akin[0]
     return found, in_doubt
+
+
+def _may_be_akin(base: sql.Endpoint, one: Address, other: Address) -> bool:
+    """Whether a server that refuses the application speaks PostgreSQL, and may have the database system of another.
+
+    By how they salt passwords; a server which refuses everybody at the door salts none.
+    """
+    stranger = f"accept_{token_hex(4)}"
+    salts = []
+    for user in (base.user, stranger):
+        try:
+            pair = [salt(_at(base, at).as_user(user, "")) for at in (one, other)]
+        except (OSError, NotAvailable, KeyError, ValueError):
+            return False
+        if all(pair):
+            salts.append(pair)
+    return all(mine == its for mine, its in salts)
 
 
 def _at(base: sql.Endpoint, address: Address) -> sql.Endpoint:

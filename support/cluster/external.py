@@ -242,19 +242,14 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
     if topology.read:
         read = _endpoint(topology, topology.read, topology.application, "the read endpoint")
         _declared(refused := _refused_for_good(read), "HAPROXY_REPLICA_PORT", refused)
-    page = topology.statistics
-    if page is None:
-        why = "no statistics page was given (HAPROXY_STATS_URL)"
-        findings.lacks |= {"statistics": why, "statistics_login": why, "pools": why}
-        return topology
-    if page.login is None:
-        findings.lacks["statistics_login"] = "the page asks for no login (and HAPROXY_STATS_USER was not given)"
     group = findings.groups[0] if findings.groups else Group(())
     known = proxy.Before(
         write=_endpoint(topology, topology.write, topology.application, "the write endpoint"),
         read=read,
         members={answer.server: name for name, answer in group.answers.items() if answer.server},
-        own=group.own,
+        places={
+            one.name: {one.postgres, group.own.get(one.name, one.postgres)} for one in (*group.members, *group.absent)
+        },
         leader=group.leader,
     )
     said = proxy.Said(
@@ -263,6 +258,13 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
         settings.haproxy_servers,
         settings.haproxy_balance or "",
     )
+    page = topology.statistics
+    if page is None:
+        why = "no statistics page was given (HAPROXY_STATS_URL)"
+        findings.lacks |= {"statistics": why, "statistics_login": why, "pools": why, **proxy.without_page(said, known)}
+        return topology
+    if page.login is None:
+        findings.lacks["statistics_login"] = "the page asks for no login (and HAPROXY_STATS_USER was not given)"
     try:
         page, lacking = proxy.identify(page, said, known)
     except SILENCE as error:

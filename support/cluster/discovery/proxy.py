@@ -27,6 +27,8 @@ class Traffic:
     """Those that served one session more each time that one was opened."""
     servers: Mapping[str, str]
     """HAProxy's name of a server -> the member that it is, where that is certain."""
+    members: frozenset[str] = frozenset()
+    """Where the sessions were."""
 
 
 def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> Traffic:
@@ -36,11 +38,13 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[server
     """
     always: set[str] = set()
     seen: dict[str, set[str]] = defaultdict(set)
+    landed = set()
     for number in range(MOST_SESSIONS):
         if number >= SESSIONS and len(always) < 2:
             break
         before = _served(haproxy.servers(page))
         member = _landed(endpoint, members)
+        landed.add(member)
         more = {place: count - before.get(place, 0) for place, count in _served(haproxy.servers(page)).items()}
         risen = {proxy for (proxy, _), count in more.items() if count > 0}
         always = always & risen if number else risen
@@ -49,7 +53,7 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[server
             if member and list(changed.values()) == [1]:
                 seen[next(iter(changed))].add(member)
     told = {server: next(iter(found)) for server, found in seen.items() if len(found) == 1}
-    return Traffic(tuple(sorted(always)), told)
+    return Traffic(tuple(sorted(always)), told, frozenset(landed - {""}))
 
 
 def _landed(endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> str:
@@ -74,18 +78,18 @@ def by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -
     return writes, reads
 
 
-def named(rows: Iterable[ServerRow], members: Collection[str], own: Mapping[str, Address]) -> dict[str, str]:
+def named(rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]]) -> dict[str, str]:
     """HAProxy's name of a server -> the member that it is, as far as its address or its name tell.
 
-    `own` is member -> the address by which its cluster calls its PostgreSQL.
+    `places` is member -> where its PostgreSQL is reached.
     """
     found: dict[str, str] = {}
-    names = list(members)
+    names = list(places)
     for row in rows:
         if row.server in names or row.server in found:
             continue
         at = parsed(row.address, 0) if row.address else None
-        by_address = [name for name in names if at and name in own and same(at, own[name])]
+        by_address = [name for name in names if at and any(same(at, place) for place in places[name])]
         by_name = [name for name in names if _plain(name) in _plain(row.server) or _plain(row.server) in _plain(name)]
         for likely in (by_address, by_name):
             if len(likely) == 1:
@@ -113,8 +117,8 @@ class Before:
     write: sql.Endpoint
     read: sql.Endpoint | None
     members: Mapping[servers.Server, str]
-    own: Mapping[str, Address]
-    """Member -> the address by which its cluster calls its PostgreSQL."""
+    places: Mapping[str, Collection[Address]]
+    """Member -> where its PostgreSQL is reached, from here and by its cluster."""
     leader: str
 
 
@@ -137,7 +141,7 @@ def identify(page: StatisticsPage, said: Said, known: Before) -> tuple[Statistic
     now = haproxy.statistics(page)
     _require_shown(page, said, now.servers)
     writes, reads = _follow(page, known.write, known), _follow(page, known.read, known)
-    names = {**named(now.servers, known.members.values(), known.own), **writes.servers, **reads.servers, **said.servers}
+    names = {**named(now.servers, known.places), **writes.servers, **reads.servers, **said.servers}
     names = {server: member for server, member in names.items() if server != member}
     leading, following = by_state(now.servers, names, known.leader)
     write = said.write or _one(writes.backends, leading)
@@ -150,10 +154,42 @@ def identify(page: StatisticsPage, said: Said, known: Before) -> tuple[Statistic
                 f"which backend of {page.url} is behind the {end} endpoint cannot be told: its sessions do not show "
                 f"there in one of {shown}; say it in {setting}"
             )
+    page = replace(page, write_backends=write, read_backends=read, servers=names)
     balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
-    if balance.partition("(")[0] in STICKY:
-        lacks["spread"] = f"HAProxy balances reads by {balance}: all sessions of one client go to one replica"
-    return replace(page, write_backends=write, read_backends=read, servers=names), lacks
+    if why := _not_spread(page, balance, reads, known):
+        lacks["spread"] = why
+    return page, lacks
+
+
+def without_page(said: Said, known: Before) -> dict[str, str]:
+    """What a proxy lacks that shows no statistics, by capability."""
+    balance = said.balance.partition("(")[0]
+    landed = {_landed(known.read, known.members) for _ in range(SESSIONS)} if known.read else set()
+    if unserved := set(known.members.values()) - landed - {known.leader}:
+        why = (
+            f"none of {SESSIONS} sessions was on {' or '.join(sorted(unserved))}, and whether others are cannot be told"
+        )
+        return {"spread": f"{why} without HAProxy's statistics (HAPROXY_STATS_URL)"}
+    return {"spread": _sticky(balance)} if balance in STICKY else {}
+
+
+def _not_spread(page: StatisticsPage, balance: str, reads: Traffic, known: Before) -> str:
+    """Why it cannot be told whether all replicas serve: a client from elsewhere may be sent to another than we are."""
+    if balance:
+        return _sticky(balance) if balance.partition("(")[0] in STICKY else ""
+    rows = [row for row in haproxy.servers(page) if row.proxy in page.read_backends and row.position == "up"]
+    idle = {page.servers.get(row.server, row.server) for row in rows if not row.served}
+    if len(reads.members) != 1 or not idle:
+        return ""
+    return (
+        f"all sessions from here are on {next(iter(reads.members))} and none ever was on {' or '.join(sorted(idle))}, "
+        "as by balance source; HAProxy does not say how it balances (let it by `stats show-legends`, or say it in "
+        "HAPROXY_BALANCE)"
+    )
+
+
+def _sticky(balance: str) -> str:
+    return f"HAProxy balances reads by {balance}: all sessions of one client go to one replica"
 
 
 def _follow(page: StatisticsPage, endpoint: sql.Endpoint | None, known: Before) -> Traffic:

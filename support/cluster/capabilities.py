@@ -20,6 +20,7 @@ CAPABILITIES = {
     "redis_password": "a password without which Redis takes no commands",
     "vector": "a vector extension with an HNSW index",
     "citus": "shards on worker groups",
+    "nodes": "direct logins to every node of Citus",
     "dcs": "the client addresses of etcd",
     "dcs_keys": "the keys in which Patroni keeps its state in etcd",
     "members": "direct logins to every member, past the proxy",

@@ -157,7 +157,9 @@ def _look_at_members(topology: Topology, settings: Settings, host: str, findings
         findings.lacks["patroni"] = "ENABLE_PATRONI=false"
     else:
         silent, others = _look_at_patroni(known, settings, host, findings)
-    if "citus" not in findings.lacks:
+    if "citus" in findings.lacks:
+        findings.lacks["nodes"] = findings.lacks["citus"]
+    else:
         _look_at_nodes(known, settings, others, silent, findings)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
@@ -201,8 +203,11 @@ def _look_at_nodes(
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
     said = nodes.Said(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
     found = nodes.find(known, said, others, silent, coordinator=bool(findings.groups))
-    findings.groups += found.groups
+    # A group that is out of reach is left out: what is true of the others can still be told.
+    findings.groups += [group for group in found.groups if not group.without_postgres]
     findings.nodes = found.reached
+    if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
+        findings.lacks["nodes"] = _without("PostgreSQL", without)
     workers = [member.name for group in found.groups for member in group.members]
     why = f"{', '.join(found.absent)} is no member of a worker group ({', '.join(sorted(workers)) or 'there are none'})"
     _declared(found.absent, "CITUS_WORKERS", why)

@@ -17,7 +17,7 @@ _WHO = """
     SELECT pg_postmaster_start_time(), (SELECT system_identifier FROM pg_control_system())::text
 """
 _LOOKS = 3  # a proxy that shares sessions among servers leads elsewhere in one of so many
-_NEIGHBOURS = range(POSTGRES, POSTGRES + 8)  # where several servers of one machine are published, by custom
+_NEIGHBOURS = range(POSTGRES, POSTGRES + 18)  # where several servers of one machine are published, by custom
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
+    haproxy_write_backend: Names = ()
+    """HAProxy's names of the backends behind the write endpoint, where they cannot be told by what they do."""
+    haproxy_read_backend: Names = ()
+    haproxy_servers: Addresses = Field(default_factory=dict)
+    """HAProxy's name of a server -> the member that it is, where that cannot be told."""
+    haproxy_balance: str | None = None
+    """How HAProxy balances the reads (roundrobin, leastconn, source, ...), where its statistics do not show it."""
     enable_patroni: bool | None = None
     patroni_hosts: Names = ()
     patroni_port: Port = 8008

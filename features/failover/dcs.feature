@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @dcs @statistics @destructive @slow
+@patroni @haproxy @members @schema @hosts @dcs @dcs_keys @statistics @pools @destructive @slow
 Feature: The cluster bears the loss of DCS members
   Who leads is settled in the DCS. It has several members so that one may be lost without anybody noticing; losing most
   of them must cost neither the data nor, with failsafe mode, the service.

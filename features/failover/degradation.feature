@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @statistics @destructive @slow
+@patroni @haproxy @members @schema @hosts @statistics @pools @destructive @slow
 Feature: What is left of the cluster goes on to serve
   A cluster that has lost a part of itself is slower, or has less to fall back on; its clients need not know. They see a
   pause whose length is promised, and whatever they repeat after it counts once.

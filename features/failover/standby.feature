@@ -4,7 +4,7 @@ Feature: The cluster gets over the loss of a standby
   soon, or writes stop; and if the cluster disagreed about who that is, a failover could promote one that lacks
   acknowledged writes.
 
-  @id.FO-08 @dcs @synchronous @critical
+  @id.FO-08 @dcs @dcs_keys @synchronous @critical
   Scenario: A killed synchronous standby is replaced within 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

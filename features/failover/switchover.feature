@@ -1,4 +1,4 @@
-@patroni @haproxy @members @dcs @schema @hosts @destructive @slow
+@patroni @haproxy @members @dcs @dcs_keys @schema @hosts @destructive @slow
 Feature: The leader hands over when it is asked to
   Machines are maintained and databases are upgraded on working days. A planned switchover is what makes that harmless:
   its clients wait for a moment and lose nothing. It must not begin when it cannot succeed, and who asked must be told

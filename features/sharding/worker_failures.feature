@@ -1,4 +1,4 @@
-@citus @schema @patroni @haproxy @members @hosts @destructive @slow
+@citus @nodes @schema @patroni @haproxy @members @hosts @destructive @slow
 Feature: The rest works on while a worker is replaced
   Each group of workers holds a part of every table, and nobody else holds it. When its leader is lost, that part
   waits for the failover; every other part must not, and no transfer between the parts may happen by half.

@@ -85,7 +85,7 @@ SABOTAGES = (
     Sabotage(
         "one-replica-serves-all",
         "the reads are not shared among the replicas",
-        notices({"RW-02": "of each were due"}),
+        notices({"RW-02": "balance first"}),
         changed({"balance roundrobin": "balance first"}),
     ),
     Sabotage(
@@ -115,7 +115,7 @@ SABOTAGES = (
     Sabotage(
         "server-forced-down",
         "a healthy replica is kept out of the reads",
-        notices({"HP-01 role": "HAProxy sees every member", "RW-02": "of each were due"}),
+        notices({"HP-01 role": "HAProxy sees every member", "RW-02": "the proxy holds pg. maint"}),
         _forced_down,
     ),
     Sabotage(

@@ -12,6 +12,7 @@ from support.cluster.configured import configured
 from support.cluster.redis_server import client_of
 from support.waiting import NotYet, eventually
 
+_READS = {"write": "down", "read": "up"}
 SILENT = (requests.RequestException, redis.RedisError)
 """What a server that is not there yet makes of a question."""
 
@@ -47,9 +48,8 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     unchecked = [row.server for row in rows if not row.check.startswith("L7")]
     if unchecked:
         raise NotYet(f"no answer yet from {', '.join(unchecked)}")
-    wanted = {(page.write_backend, name): "up" if name == leader else "down" for name in cluster.members}
-    wanted |= {(page.read_backend, name): "down" if name == leader else "up" for name in cluster.members}
-    found = {(row.proxy, row.server): row.position for row in rows}
+    wanted = {name: {"write": "up", "read": "down"} if name == leader else _READS for name in cluster.members}
+    found = haproxy.positions(page, cluster.members)
     if found != wanted:
         raise NotYet(f"it says {found}")
 

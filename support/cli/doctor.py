@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from support.cli.behaving import Planned
-from support.cli.booting import layout_of
+from support.cli.booting import dialect_of, layout_of
 from support.cli.clusters import Kept
 from support.cli.console import out
 from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES
 from support.cluster.embedded import packages, programs
-from support.cluster.embedded.plan import lacks
+from support.cluster.embedded.plan import lacks, ruvector_missing
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
 
@@ -40,8 +40,9 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
         topology = external.describe(settings)
         return Diagnosis(f"your cluster at {topology.write}, database {topology.database}", topology.lacks)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
-    missing = programs.citus_missing(settings.accept_pg_bindir)
-    lacking = lacks(layout_of(settings, missing), kind, missing)
+    missing = programs.missing_extensions(settings.accept_pg_bindir)
+    layout = layout_of(settings, missing.citus)
+    lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))
     return Diagnosis("an embedded cluster, booted by the run", lacking, tuple(_here(settings, kind)))
 
 

@@ -12,14 +12,17 @@ from support.cli.boundary import guarded
 from support.cli.cluster_commands import down, logs, psql, shell, status, up
 from support.cli.options import (
     Folders,
+    Like,
     Metrics,
     Pipeline,
+    Ports,
     Pushgateway,
     Require,
     Size,
     Summary,
     Target,
     publishing,
+    shaped,
     sized,
 )
 
@@ -55,6 +58,8 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="What failed, once more: did its verdict change?")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    like: Like = None,
+    ports: Ports = None,
     size: Size = {},  # noqa: B006
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
@@ -70,7 +75,7 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **size}
+    said = {**overriding, **size, **shaped(like, ports)}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
     from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 

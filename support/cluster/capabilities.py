@@ -16,6 +16,7 @@ CAPABILITIES = {
     "redis": "a Redis cache",
     "redis_password": "a password without which Redis takes no commands",
     "vector": "a vector extension with an HNSW index",
+    "ruvector": "RuVector as that extension",
     "citus": "shards on worker groups",
     "dcs": "the client addresses of etcd",
     "members": "direct logins to every member, past the proxy",

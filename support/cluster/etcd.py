@@ -58,9 +58,7 @@ def key(topology: Topology, name: str, group: int = 0) -> str | None:
 
     Raises NotYet if no member of etcd can tell.
     """
-    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
-    path = f"{NAMESPACE}/{scope}/{name}"
-    question = {"key": b64encode(path.encode()).decode()}
+    question = {"key": _encoded(f"{NAMESPACE}/{_scope(topology, group)}/{name}")}
     addresses = {str(address): address for address in topology.dcs}
     answers = ask_each(addresses, lambda one: _post(addresses[one], "/v3/kv/range", question))
     for answer in answers.values():
@@ -68,6 +66,36 @@ def key(topology: Topology, name: str, group: int = 0) -> str | None:
             found = answer.get("kvs", [])
             return b64decode(found[0]["value"]).decode() if found else None
     raise NotYet(f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}")
+
+
+def leases(topology: Topology, group: int = 0) -> dict[str, int]:
+    """Patroni's keys of a group that are gone unless they are renewed -> for how many seconds each was granted.
+
+    Raises NotYet if no member of etcd can tell.
+    """
+    root = f"{NAMESPACE}/{_scope(topology, group)}/"
+    question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
+    refused = []
+    for address in topology.dcs:
+        try:
+            found = [one for one in _post(address, "/v3/kv/range", question).get("kvs", []) if "lease" in one]
+            return {
+                b64decode(one["key"]).decode().removeprefix(root): int(
+                    _post(address, "/v3/lease/timetolive", {"ID": one["lease"]}).get("grantedTTL", 0)
+                )
+                for one in found
+            }
+        except requests.RequestException as error:
+            refused.append(f"{address}: {type(error).__name__}")
+    raise NotYet(f"no member of etcd answered: {', '.join(refused)}")
+
+
+def _scope(topology: Topology, group: int) -> str:
+    return f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
+
+
+def _encoded(text: str) -> str:
+    return b64encode(text.encode()).decode()
 
 
 def leader(topology: Topology) -> Address:

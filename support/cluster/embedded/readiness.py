@@ -42,7 +42,8 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     """HAProxy has checked every member; it sends writes to the leader alone and reads to all others."""
     page = cluster.topology.statistics
     assert page is not None
-    rows = [row for row in haproxy.servers(page) if row.server in cluster.members]
+    proxies = (page.write_backend, page.read_backend)
+    rows = [row for row in haproxy.servers(page) if row.server in cluster.members and row.proxy in proxies]
     unchecked = [row.server for row in rows if not row.check.startswith("L7")]
     if unchecked:
         raise NotYet(f"no answer yet from {', '.join(unchecked)}")
@@ -51,6 +52,15 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     found = {(row.proxy, row.server): row.position for row in rows}
     if found != wanted:
         raise NotYet(f"it says {found}")
+
+
+def require_leases(cluster: Cluster, ttl: int) -> None:
+    """Every Patroni has adopted a time to live: its lease at etcd was granted for so many seconds."""
+    granted = etcd.leases(cluster.topology)
+    if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
+        raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")
+    if others := {name: seconds for name, seconds in granted.items() if seconds != ttl}:
+        raise NotYet(f"the leases were granted for {others} seconds")
 
 
 def require_cache(cluster: Cluster) -> None:

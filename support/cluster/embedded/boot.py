@@ -31,6 +31,7 @@ __all__ = ["PUBLISHED", "boot"]
 
 T = TypeVar("T")
 TAIL = 12  # lines of a log in the message of a failed boot
+MANY, EACH = 3, 5.0  # more members than so many are given more time: seconds for each
 OFTEN = 0.1  # seconds between two looks at something that is about to happen
 
 
@@ -74,7 +75,8 @@ class _Boot:
     ) -> None:
         self._plan, self._cluster, self._processes, self._tell = plan, cluster, processes, on_progress
         self._started: list[PlannedHost] = []
-        self._deadline = time.monotonic() + START
+        members = len(plan.layout.hosts(Role.MEMBER))
+        self._deadline = time.monotonic() + START + EACH * max(0, members - MANY)
 
     def run(self) -> None:
         """Start everything as early as it can be of use, and wait until all of it works."""
@@ -104,6 +106,12 @@ class _Boot:
         if shape.proxy:
             self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, self._cluster, leader))
             self._tell("haproxy routes")
+        if shape.pooler:
+            behind = self._plan.address("pgbouncer", shape.pooler.port)
+            self._await(
+                "PgBouncer lets clients in", Role.POOLER, partial(readiness.require_pool, self._cluster, behind)
+            )
+            self._tell("pgbouncer lets clients in")
         self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
         self._tell("redis answers")
 
@@ -112,8 +120,9 @@ class _Boot:
         timing = self._plan.layout.shape.timing
         if timing == BOOT:
             return
-        for group, leader in leaders.items():
+        for leader in leaders.values():
             self._configure(leader, asdict(timing))
+        for group in leaders:
             adopted = partial(readiness.require_leases, group, timing.ttl)
             self._await(f"every member of group {group.group} has leases of {timing.ttl} s", Role.MEMBER, adopted)
         self._tell(f"leases are of {timing.ttl} s, and looked after every {timing.loop_wait} s")

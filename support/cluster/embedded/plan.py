@@ -142,7 +142,8 @@ def _all_services(layout: Layout) -> Iterator[tuple[str, tuple[str, int]]]:
     if shape.proxy:
         for name, route in zip(("write", "read", ALL), shape.proxy.routes, strict=False):
             yield name, ("haproxy", route.port)
-        yield "statistics", ("haproxy", shape.proxy.statistics)
+        if shape.proxy.known:
+            yield "statistics", ("haproxy", shape.proxy.statistics)
     yield "redis", ("redis", REDIS)
     if shape.pooler:
         yield POOLER, ("pgbouncer", shape.pooler.port)

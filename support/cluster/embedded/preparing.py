@@ -14,7 +14,7 @@ from support.cluster.embedded.plan import Plan
 
 def prepare(cluster: Cluster, leader: str, plan: Plan) -> None:
     """Make the application's role, database and schema, through the leader."""
-    if plan.layout.shape.superuser_application:
+    if not plan.layout.shape.patroni:
         plain.make_databases(cluster)
         plain.join_workers(cluster, plan)
     else:

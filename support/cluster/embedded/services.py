@@ -116,6 +116,22 @@ def _redis(plan: Plan, host: PlannedHost, directory: Path) -> str:
     )
 
 
+def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    shape = plan.layout.shape
+    assert shape.pooler is not None
+    assert shape.proxy is not None
+    _write(
+        directory / "users.txt", f'"{plan.credentials.application.user}" "{plan.credentials.application.password}"\n'
+    )
+    return _TEMPLATES.get_template("pgbouncer.ini.j2").render(
+        address=plan.address(host.name, shape.pooler.port),
+        behind=plan.address("haproxy", shape.proxy.routes[0].port),
+        database=shape.database,
+        mode=shape.pooler.mode,
+        users=directory / "users.txt",
+    )
+
+
 PATRONI = Service("patroni", "patroni.yml", _patroni, lambda plan, file: [str(plan.programs.patroni), file])
 POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
 OTHERS = {
@@ -124,6 +140,9 @@ OTHERS = {
         "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-db", "-f", file]
     ),
     Role.REDIS: Service("redis", "redis.conf", _redis, lambda plan, file: [str(plan.programs.redis), file]),
+    Role.POOLER: Service(
+        "pgbouncer", "pgbouncer.ini", _pgbouncer, lambda plan, file: [str(plan.programs.pgbouncer), file]
+    ),
 }
 
 

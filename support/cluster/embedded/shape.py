@@ -41,6 +41,8 @@ class Proxy:
     """The port of the statistics page."""
     login: Login | None = None
     """Of the statistics page; without a password a fresh one is made. None where it asks for no login."""
+    known: bool = True
+    """Its users know that it is HAProxy, and reach its statistics page; else it stands for some balancer."""
     starts_last: bool = False
     """It is started when there is somewhere to route to: its checks are too slow to be waited for twice."""
 

@@ -32,9 +32,11 @@ def variables(layout: Layout, topology: Topology, published: Published) -> dict[
         "RUVECTOR_PASSWORD": topology.application.password,
     }
     if shape.proxy:
-        # Whoever pools does not write past the pooler.
-        write = {} if shape.pooler else {"HAPROXY_PRIMARY_PORT": port("write")}
-        found |= {**write, "HAPROXY_REPLICA_PORT": port("read"), "HAPROXY_STATS_URL": f"http://{address('statistics')}"}
+        if not shape.pooler:  # whoever pools does not write past the pooler
+            found["HAPROXY_PRIMARY_PORT"] = port("write")
+        found["HAPROXY_REPLICA_PORT"] = port("read")
+    if shape.proxy and shape.proxy.known:
+        found["HAPROXY_STATS_URL"] = f"http://{address('statistics')}"
         if topology.statistics and (login := topology.statistics.login):
             found |= {"HAPROXY_STATS_USER": login.user, "HAPROXY_STATS_PASSWORD": login.password}
     if shape.patroni:

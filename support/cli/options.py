@@ -37,7 +37,7 @@ Like = Annotated[
     typer.Option(
         metavar="SHAPE",
         help="An embedded cluster in the shape of another installation, met from outside by published ports as its "
-        "users meet it; --like help lists the shapes.",
+        "users meet it: swarm, swarm-unified, swarm-citus, swarm-ha, swarm-minimal (another name lists them).",
     ),
 ]
 Ports = Annotated[

@@ -46,14 +46,15 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     """HAProxy has checked every member; it sends writes to the leader alone and reads to all others."""
     page = cluster.topology.statistics
     assert page is not None
-    proxies = (page.write_backend, page.read_backend)
-    rows = [row for row in haproxy.servers(page) if row.server in cluster.members and row.proxy in proxies]
+    rows = [row for row in haproxy.servers(page) if row.server in cluster.members]
     unchecked = [row.server for row in rows if not row.check.startswith("L7")]
     if unchecked:
         raise NotYet(f"no answer yet from {', '.join(unchecked)}")
     wanted = {(page.write_backend, name): "up" if name == leader else "down" for name in cluster.members}
     wanted |= {(page.read_backend, name): "down" if name == leader else "up" for name in cluster.members}
-    found = {(row.proxy, row.server): row.position for row in rows}
+    found = {
+        (row.proxy, row.server): row.position for row in rows if row.proxy in (page.write_backend, page.read_backend)
+    }
     if found != wanted:
         raise NotYet(f"it says {found}")
 

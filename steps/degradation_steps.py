@@ -40,8 +40,11 @@ def step_readers(context, clients):
 def step_counting(context, clients):
     """An operation makes an entry named by its id and adds one to a counter, unless that entry is there already."""
     world = context.world
-    counter.create(world.cluster.write, world.namespace)
-    world.start(Workload(world.cluster.write, operations(world.namespace), clients=clients, patience=PATIENCE), 500)
+    counter.create(world.cluster.write, world.profile, world.namespace)
+    world.start(
+        Workload(world.cluster.write, operations(world.profile, world.namespace), clients=clients, patience=PATIENCE),
+        500,
+    )
 
 
 @when("the hosts of all replicas crash")

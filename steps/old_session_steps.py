@@ -13,7 +13,10 @@ def step_clients_of_leader(context, clients):
     """Past the proxy; each waits for an answer for longer than any freeze, and tries on afterwards."""
     world = context.world
     namespace, leader = world.another_namespace("leader"), world.cluster.of_member(world.cluster.leader())
-    world.scene["knocking"] = Workload(leader, appends(namespace), clients=clients, patience=REJOIN), namespace
+    world.scene["knocking"] = (
+        Workload(leader, appends(world.profile, namespace), clients=clients, patience=REJOIN),
+        namespace,
+    )
     world.cleanup.enter_context(world.scene["knocking"][0])
 
 

@@ -42,7 +42,8 @@ class Suite:
         self._unclaimed: list[Any] = []
         self._for_the_last: list[Any] = []
         self._cleanup = ExitStack()
-        self.topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
+        own = settings.accept_own_schema and not topology.embedded
+        self.topology = tables.of_our_own(topology, run.id, self._cleanup) if own else topology
         self.cluster = Cluster(self.topology)
         self._local = tables.local(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(secrets_of(self.cluster))
@@ -135,7 +136,7 @@ class Suite:
         """Undo what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
             if "schema" not in self.topology.lacks:
-                last.callback(schema.remove, world.cluster.write, world.namespaces)
+                last.callback(schema.remove, world.cluster.write, world.cluster.profile, world.namespaces)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
                 last.callback(measure_time_spent, world, world.ordeal)
@@ -149,7 +150,7 @@ class Suite:
             last.callback(self.cluster.forget_cached, self.run.namespace)
             if "schema" not in self.topology.lacks:
                 for cluster in {self.cluster, self._local}:
-                    last.callback(schema.sweep, cluster.write, self.run.namespace)
+                    last.callback(schema.sweep, cluster.write, cluster.profile, self.run.namespace)
 
 
 def _picture(world: World, ordeal: Ordeal) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from support.application.entries import EntryStore
+from support.application.profile import Profile
 from support.cluster.cluster import Cluster
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -55,6 +57,16 @@ class World:
     """What was refused, for the step that says how."""
     scene: dict[str, Any] = field(default_factory=dict)
     """For a value that only the steps of one file hand to one another."""
+
+    @property
+    def profile(self) -> Profile:
+        """Which of the application's tables plays which part in the scenario."""
+        return self.cluster.profile
+
+    @property
+    def entries(self) -> EntryStore:
+        """The application's entries, through the write endpoint."""
+        return EntryStore(self.cluster.write, self.profile)
 
     def start(self, workload: "Workload", acknowledged: int) -> None:
         """Let the clients work from now until the scenario ends; returns when so many operations are acknowledged."""

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from support.cluster.topology import Topology
 
 CAPABILITIES = {
-    "schema": "the application's tables",
+    "schema": "a table of entries to work on: namespace, key, value",
+    "application_schema": "tables that are the application's own",
+    "json": "a column of JSON beside each entry",
+    "long_values": "values of a megabyte",
+    "related": "a table that is joined with the entries of its namespace",
+    "graph": "tables of nodes and edges",
+    "reference": "a table that everything is joined with",
+    "declared_vectors": "a schema that says which vector columns are to be indexed",
+    "declared_sharding": "a schema that says how its tables are to be sharded",
     "tls": "TLS, which the application asks for",
     "verified_tls": "TLS with a certificate that the application verifies",
     "patroni": "the REST API of Patroni on each member",

@@ -15,6 +15,7 @@ from support.application.vectors import dialect_of
 from support.cluster import nodes
 from support.cluster.patroni import MemberView, PatroniApi
 from support.cluster.redis_server import client_of
+from support.cluster.tables import with_profile
 from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable
 from support.settings import Settings
@@ -75,7 +76,7 @@ def describe(settings: Settings) -> Topology:
     topology = replace(topology, members=findings.members, scope=findings.scope, redis=findings.redis)
     _look_at_members(topology, findings)
     _look_at_rest(topology, findings)
-    return replace(topology, lacks=findings.lacks)
+    return with_profile(replace(topology, lacks=findings.lacks), settings)
 
 
 def _look_at_database(topology: Topology, findings: _Findings, settings: Settings) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from support.application.known_profiles import EXAMPLE
+from support.application.profile import Profile
+
 
 @dataclass(frozen=True)
 class Login:
@@ -81,6 +84,8 @@ class Topology:
     """Further libpq parameters of every login, such as sslmode."""
     further_secrets: tuple[str, ...] = field(default=(), repr=False)
     """Passwords that no client uses (of replication, of rewinding): they must not appear anywhere either."""
+    profile: Profile = EXAMPLE
+    """Which of the application's tables plays which part."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """What it has not, by capability (see capabilities.py), each with the reason. Settled once, before anything is
     judged: what a cluster has and then loses is a broken promise, not a missing capability."""

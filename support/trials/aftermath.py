@@ -97,7 +97,7 @@ def require_ledger_whole(world: World) -> None:
 def require_whole(world: World, workload: Workload, namespace: str, where: str = "") -> None:
     """The same for the ledger in one namespace among several; `where` is how the figures call it."""
     fault = ordeal_of(world).injury
-    history = close_ledger(workload, world.cluster.write, namespace, within=RECOVERY)
+    history = close_ledger(workload, world.cluster.write, world.profile, namespace, within=RECOVERY)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
     world.measure(f"lost writes{where}", len(lost_writes(history)), "", 0)
@@ -109,10 +109,10 @@ def require_whole(world: World, workload: Workload, namespace: str, where: str =
 
 def require_ledger_on(world: World, members: Collection[str]) -> None:
     """Each of these members, asked past the proxy, holds every acknowledged entry once it has replayed all there is."""
-    ledger = close_ledger(workload_of(world), world.cluster.write, world.namespace, within=RECOVERY)
+    ledger = close_ledger(workload_of(world), world.cluster.write, world.profile, world.namespace, within=RECOVERY)
     for member, where in levelled(world, members).items():
         held = History(ledger.of(action=APPEND))
-        read_anywhere(where, world.namespace, held)
+        read_anywhere(where, world.profile, world.namespace, held)
         finding = no_acknowledged_write_lost(held)
         world.evidence.attach(f"the ledger on {member}", finding.words)
         Finding(finding.holds, f"on {member}, {finding.words}").require()
@@ -125,8 +125,8 @@ def levelled(world: World, members: Collection[str]) -> dict[str, Endpoint]:
     """
     places = {name: world.cluster.of_member(name) for name in members}
     namespace, key = world.another_namespace("levelled"), f"mark {new_id()}"
-    markers.write(world.cluster.write, namespace, key)
-    markers.await_seen(places, namespace, key, within=REJOIN)
+    markers.write(world.cluster.write, world.profile, namespace, key)
+    markers.await_seen(places, world.profile, namespace, key, within=REJOIN)
     return places
 
 
@@ -139,7 +139,7 @@ def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> 
     knocking.stop()
     awake = last_accepted(ordeal.watch.samples, ordeal.struck, ordeal.healing_since)
     require_within(world, "the thawed member would have taken writes for", awake, WAKING)
-    read_back(world.cluster.write, namespace, knocking.history)
+    read_back(world.cluster.write, world.profile, namespace, knocking.history)
     for finding in (
         took_no_write(knocking.history, APPEND, ordeal.healing_since),
         no_acknowledged_write_lost(knocking.history),

@@ -82,7 +82,7 @@ def require_lock_renewed(world: World) -> None:
 def require_each_applied_once(world: World) -> None:
     """Each operation that a client repeated until it was acknowledged counts once."""
     workload = workload_of(world)
-    counted = close_count(workload, world.cluster.write, world.namespace, within=RECOVERY)
+    counted = close_count(workload, world.cluster.write, world.profile, world.namespace, within=RECOVERY)
     finding = each_applied_once(workload.history, counted)
     world.measure("operations", counted, "")
     world.evidence.attach("operations", finding.words)
@@ -104,10 +104,12 @@ def await_answers_lost(world: World) -> None:
 def start_readers(world: World, clients: int, patience: float) -> Workload:
     """Readers of one entry, who work through the read endpoint until the scenario ends. Every member holds it first."""
     cluster, namespace = world.cluster, world.another_namespace("looked-up")
-    markers.write(cluster.write, namespace, ENTRY)
+    markers.write(cluster.write, world.profile, namespace, ENTRY)
     members = {name: cluster.of_member(name) for name in cluster.members}
-    markers.await_seen(members, namespace, ENTRY, within=VISIBLE)
-    readers = Workload(cluster.read, lookups(namespace), clients=clients, pace=_READING_PACE, patience=patience)
+    markers.await_seen(members, world.profile, namespace, ENTRY, within=VISIBLE)
+    readers = Workload(
+        cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=patience
+    )
     world.cleanup.enter_context(readers)
     readers.await_acknowledged(100, within=NOTICE)
     return readers

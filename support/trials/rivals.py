@@ -56,7 +56,7 @@ def _hold_back(world: World, behind: Collection[str], ahead: Collection[str]) ->
     for name in behind:
         ordeal_of(world).nemesis.inject(OneWayCut(cluster.stand, cluster.leader(), name))
     for number in range(_WRITES):
-        markers.write(cluster.write, namespace, f"write {number}")
+        markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
     subject = f"{' and '.join(behind)} lack what the leader has written"
     try:
         eventually(partial(_require_lacking, world, behind, ahead), within=VISIBLE, subject=subject)

@@ -157,6 +157,12 @@ class Settings(BaseSettings):
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
+    accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
+    """Its vector extension; auto is RuVector where there is one, else pgvector. Unless said, as its shape has it."""
+    accept_like: str | None = None
+    """The shape of another installation, see support/cluster/embedded/swarm_shapes.py; else the suite's own."""
+    accept_ports: Literal["usual", "free"] = "usual"
+    """The ports of 127.0.0.1 where a cluster of another installation's shape is published: theirs, or any."""
 
     # The run
     accept_cache_repository: str = "support.application.cache:open_repository"

@@ -10,14 +10,14 @@ from support.application.catalog import look_at
 from support.application.fitting import missing, not_unique, without_vector_index
 from support.application.proposing import proposal
 from support.cli.behaving import Planned
-from support.cli.booting import layout_of
+from support.cli.booting import dialect_of, layout_of
 from support.cli.clusters import Kept
 from support.cli.console import out
 from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES
 from support.cluster.cluster import Cluster
 from support.cluster.embedded import packages, programs
-from support.cluster.embedded.plan import lacks
+from support.cluster.embedded.plan import lacks, ruvector_missing
 from support.cluster.settled import settle
 from support.cluster.topology import Topology
 from support.hosts import probe, why_not_namespaces
@@ -48,8 +48,9 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
         told = (*_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
         return Diagnosis(where, topology.lacks, told)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
-    missing = programs.citus_missing(settings.accept_pg_bindir)
-    lacking = lacks(layout_of(settings, missing), kind, missing)
+    missing = programs.missing_extensions(settings.accept_pg_bindir)
+    layout = layout_of(settings, missing.citus)
+    lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))
     return Diagnosis("an embedded cluster, booted by the run", lacking, tuple(_here(settings, kind)))
 
 

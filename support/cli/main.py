@@ -12,15 +12,18 @@ from support.cli.boundary import guarded
 from support.cli.cluster_commands import down, logs, psql, shell, status, up
 from support.cli.options import (
     Folders,
+    Like,
     Metrics,
     OwnSchema,
     Pipeline,
+    Ports,
     Pushgateway,
     Require,
     Size,
     Summary,
     Target,
     publishing,
+    shaped,
     sized,
 )
 
@@ -57,6 +60,8 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="What failed, once more: did its verdict change?")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    like: Like = None,
+    ports: Ports = None,
     size: Size = {},  # noqa: B006
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
@@ -72,7 +77,8 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **size, **({"accept_own_schema": True} if own_schema else {})}
+    own = {"accept_own_schema": True} if own_schema else {}
+    said = {**overriding, **size, **shaped(like, ports), **own}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
     from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 

@@ -27,6 +27,7 @@ CAPABILITIES = {
     "redis": "a Redis cache",
     "redis_password": "a password without which Redis takes no commands",
     "vector": "a vector extension with an HNSW index",
+    "ruvector": "RuVector as that extension",
     "citus": "shards on worker groups",
     "nodes": "direct logins to every node of Citus",
     "dcs": "the client addresses of etcd",

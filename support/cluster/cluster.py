@@ -53,7 +53,8 @@ class Cluster:
     def with_tables_of(self, schema: str) -> "Cluster":
         """The same cluster, whose logins find the tables of that schema first; they are those of the example."""
         options = {**self.topology.options, "options": f"-c search_path={schema},public"}
-        return Cluster(replace(self.topology, options=options, profile=EXAMPLE), self.group)
+        example = EXAMPLE.with_vectors(self.profile.entries.vector)
+        return Cluster(replace(self.topology, options=options, profile=example), self.group)
 
     def with_copies_in(self, schema: str) -> "Cluster":
         """The same cluster, with copies of the application's tables in that schema in their place."""

@@ -1,16 +1,20 @@
 """When is an embedded cluster ready? Each question here returns once it is so, and raises NotYet before."""
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import redis
 import requests
 
+from support import sql
 from support.cluster import etcd, haproxy, nodes
 from support.cluster.cluster import Cluster
 from support.cluster.configured import configured
 from support.cluster.redis_server import client_of
-from support.waiting import NotYet, eventually
+from support.cluster.topology import Address
+from support.errors import ConnectFailed
+from support.waiting import NotYet, describe, eventually
 
 _READS = {"write": "down", "read": "up"}
 SILENT = (requests.RequestException, redis.RedisError)
@@ -52,6 +56,23 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     found = haproxy.positions(page, cluster.members)
     if found != wanted:
         raise NotYet(f"it says {found}")
+
+
+def require_pool(cluster: Cluster, pooler: Address) -> None:
+    """PgBouncer leads the application to its database."""
+    try:
+        sql.value(replace(cluster.write, name="PgBouncer", host=pooler.host, port=pooler.port), "SELECT 1")
+    except ConnectFailed as error:
+        raise NotYet(describe(error)) from None
+
+
+def require_leases(cluster: Cluster, ttl: int) -> None:
+    """Every Patroni has adopted a time to live: its lease at etcd was granted for so many seconds."""
+    granted = etcd.leases(cluster.topology, cluster.group)
+    if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
+        raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")
+    if others := {name: seconds for name, seconds in granted.items() if seconds != ttl}:
+        raise NotYet(f"the leases were granted for {others} seconds")
 
 
 def require_cache(cluster: Cluster) -> None:

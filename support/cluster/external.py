@@ -11,7 +11,7 @@ import requests
 from pydantic import SecretStr
 
 from support import sql
-from support.application.vectors import dialect_of
+from support.application.vectors import RUVECTOR, dialect_of
 from support.cluster import nodes
 from support.cluster.patroni import MemberView, PatroniApi
 from support.cluster.redis_server import client_of
@@ -85,9 +85,10 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
         with sql.session(endpoint) as session:
             installed = {name for (name,) in sql.rows(session, "SELECT extname FROM pg_extension")}
             try:
-                dialect_of(session)
+                if (dialect := dialect_of(session)) is not RUVECTOR:
+                    findings.lacks["ruvector"] = f"the vectors are of the extension {dialect.extension}"
             except NotAvailable as error:
-                findings.lacks["vector"] = str(error)
+                findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
     if settings.enable_citus is False:

@@ -43,7 +43,7 @@ def statements(dialect: VectorDialect, sharded: bool) -> str:
     """The schema in the words of one vector extension."""
     words = {
         "vector": dialect.type,
-        "cosine": dialect.cosine_class,
+        "cosine": dialect.operator_class("cosine"),
         "key": "PRIMARY KEY (namespace, id)" if sharded else "PRIMARY KEY (id)",
         # A local table cannot refer to one that is distributed.
         "pattern": "integer" if sharded else "integer REFERENCES patterns (id) ON DELETE CASCADE",

@@ -2,6 +2,7 @@
 
 from behave import given, then, when
 
+from support.cluster.timing import Span
 from support.faults.disaster import EveryHostCrashes
 from support.faults.modes import strictly_synchronous
 from support.faults.network import OneWayCut
@@ -73,7 +74,7 @@ def step_proxy_restarts(context):
 @then("each reader is answered again within {seconds:g} seconds")
 def step_readers_served(context, seconds):
     """None was without an answer for longer, from the fault on, and every answer was right."""
-    require_each_reader_served(context.world, context.world.scene["readers"], context.world.limit(seconds))
+    require_each_reader_served(context.world, context.world.scene["readers"], context.world.limit(seconds, Span.READER))
 
 
 @then("no write is acknowledged meanwhile")
@@ -93,4 +94,4 @@ def step_accepted_with_a_replica(context, seconds):
     """One of the crashed hosts is switched on; clients get through in that time from then on."""
     world = context.world
     replica = world.cluster.stand.hosts[world.ordeal.struck]
-    require_accepted_again(world, replica.power_on, world.limit(seconds))
+    require_accepted_again(world, replica.power_on, world.limit(seconds, Span.RETURN))

@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 
 from support import sql
 from support.application import schema
-from support.cluster import external, tables
+from support.cluster import external, leftovers, tables
 from support.cluster.capabilities import lacking
 from support.cluster.cluster import Cluster
 from support.cluster.facts import secrets_of
+from support.cluster.leftovers import Leftovers
+from support.cluster.settled import settle
 from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import reentry_argv
@@ -43,8 +45,10 @@ class Suite:
         self._for_the_last: list[Any] = []
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
-        self.topology = tables.of_our_own(topology, run.id, self._cleanup) if own else topology
+        topology = tables.of_our_own(topology, run.id, self._cleanup) if own else topology
+        self.topology, self.known_limits = settle(topology, settings.expectations, settings.accept_timeout_multiplier)
         self.cluster = Cluster(self.topology)
+        self.leftovers = Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
         self._local = tables.local(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(secrets_of(self.cluster))
 

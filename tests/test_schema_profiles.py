@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import tomllib
 
 import pytest
 
@@ -11,14 +12,15 @@ from support.application.catalog import look_at
 from support.application.entries import EntryStore
 from support.application.fitting import Fit, fit, missing, not_unique, recognised, without_vector_index
 from support.application.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
-from support.application.profile import Profile
+from support.application.profile import Entries, Profile
+from support.application.proposing import proposal
 from support.application.samples_of_tables import related_rows, store_rows
 from support.application.vectors import PGVECTOR
 from support.errors import UsageError
 from support.workloads import counter, ledger, lookups, retries, transfers
 from support.workloads.runner import Turn, Workload
 
-# The tables of the swarm's services, as ../shared facts have them: serial keys, limits, timestamps without a zone.
+# The tables of the swarm's services: serial keys, limits, timestamps without a zone.
 SWARM_TABLES = """
     CREATE TABLE memory_entries (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, key varchar(255) NOT NULL,
         value text NOT NULL, embedding vector(384), metadata jsonb DEFAULT '{}', tags text[], created_at timestamp
@@ -280,3 +282,16 @@ def test_statements_are_in_the_words_of_the_profile() -> None:
         profile.sql("SELECT FROM {related}")
     with pytest.raises(LookupError, match="no column for the embedding"):
         profile.sql("SELECT {entries.embedding}")
+
+
+def test_a_profile_is_proposed_for_tables_that_nobody_described(empty: sql.Endpoint) -> None:
+    assert proposal(empty) == ""
+    sql.execute(
+        empty,
+        "CREATE TABLE settings (area text, name text, data text, UNIQUE (area, name)); CREATE SCHEMA docs; "
+        "CREATE TABLE docs.pages (id bigserial PRIMARY KEY, tenant varchar(64), slug text, body text, extra jsonb, "
+        "vec vector(16), UNIQUE (tenant, slug)); CREATE INDEX ON docs.pages USING hnsw (vec vector_l2_ops)",
+    )
+    proposed = declared_profile(tomllib.loads(proposal(empty))["schema"])
+    assert proposed.entries == Entries("docs.pages", "tenant", "slug", "body", "vec", "extra", "euclidean")
+    assert "schema" not in fitting(empty, proposed).lacks

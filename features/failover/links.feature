@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @statistics @partitions @destructive @slow
+@patroni @haproxy @members @schema @hosts @statistics @pools @partitions @destructive @slow
 Feature: Poor links between the hosts cost no leader
   A network that is slow or loses packets for a while is no outage. A cluster that takes it for one fails over, cuts its
   clients off, and makes a small trouble a large one.

@@ -13,10 +13,14 @@ Feature: Writes reach the primary and reads reach the replicas
   Scenario: Every session on the read endpoint is on a replica
     When 50 sessions are opened through the read endpoint
     Then each of them is on a replica, and in recovery
-    And each healthy replica serves at least half of an even share of them
     And a write on each of them is refused as read-only
 
-  @id.HP-01 @statistics @normal
+  @id.RW-02 @patroni @replicas @spread @critical
+  Scenario: Every healthy replica serves reads
+    When 50 sessions are opened through the read endpoint
+    Then every healthy replica serves some of them, or has others to serve
+
+  @id.HP-01 @statistics @statistics_login @normal
   Scenario: The statistics page opens to its own credentials only
     Then the statistics page answers
       | who comes                  | answer  |
@@ -25,7 +29,7 @@ Feature: Writes reach the primary and reads reach the replicas
       | the owner, wrong password  | refused |
       | the owner, right password  | served  |
 
-  @id.HP-01 @statistics @patroni @critical
+  @id.HP-01 @statistics @pools @patroni @critical
   Scenario: HAProxy sees every server in the role that Patroni gives it
     Then HAProxy holds the members for
       | member              | write | read |

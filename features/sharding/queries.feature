@@ -1,4 +1,4 @@
-@citus @schema @critical
+@citus @nodes @schema @critical
 Feature: What lies on several workers is asked for as if it were one
   Nobody who asks need know that the rows lie on many machines: the answer is the one that a single machine with all
   the rows would give. One that is nearly right, because a worker was left out, looks like any other.

@@ -1,4 +1,4 @@
-@citus @schema @patroni @haproxy @members @hosts @destructive @slow @blocker
+@citus @nodes @schema @patroni @haproxy @members @hosts @destructive @slow @blocker
 Feature: A transaction over two workers is never half done
   Each worker promises to commit before any of them does. If one dies in between, the others must not go back on it,
   and the one that died must learn how it ended: nobody mends what is in doubt by hand, and it blocks whoever comes.

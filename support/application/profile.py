@@ -157,6 +157,10 @@ class Profile:
         assert isinstance(column, str)
         return column
 
+    def with_vectors(self, type_: str) -> "Profile":
+        """The same, with embeddings of that type."""
+        return replace(self, entries=replace(self.entries, vector=type_))
+
     def in_schema(self, schema: str) -> "Profile":
         """The same for copies of these tables, under the same names, in another schema."""
         moved = {name: replace(part, table=f"{schema}.{relation(part.table)}") for name, part in self.parts()}  # type: ignore[type-var]

@@ -5,6 +5,8 @@ from pathlib import Path
 from string import Template
 from typing import LiteralString
 
+from psycopg2 import errorcodes
+
 from support import sql
 from support.application.profile import Profile, Reference, quoted
 from support.application.vectors import VectorDialect
@@ -55,7 +57,11 @@ def _delete(
         for _, part in reversed(list(profile.parts())):  # what refers to others first
             condition = by_key if isinstance(part, Reference) and part.namespace is None else by_namespace
             statement = f"DELETE FROM {quoted(part.table)} WHERE {condition.format(mark=quoted(profile.mark(part)))}"
-            deleted += sql.execute(session, statement, values)
+            try:
+                deleted += sql.execute(session, statement, values)
+            except sql.Error as error:
+                if error.pgcode != errorcodes.UNDEFINED_TABLE:  # in a table that is not there nothing is left
+                    raise
     return deleted
 
 

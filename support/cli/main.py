@@ -14,6 +14,7 @@ from support.cli.options import (
     Folders,
     Like,
     Metrics,
+    OwnSchema,
     Pipeline,
     Ports,
     Pushgateway,
@@ -48,6 +49,7 @@ def run(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Scenarios whose title matches this.")] = None,
     target: Target = None,
+    own_schema: OwnSchema = False,
     require: Require = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Tell which lines of the suite itself ran.")] = False,
@@ -75,7 +77,8 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **size, **shaped(like, ports)}
+    own = {"accept_own_schema": True} if own_schema else {}
+    said = {**overriding, **size, **shaped(like, ports), **own}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
     from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 
@@ -151,6 +154,7 @@ app.command(context_settings=PASSING_ON)(psql)
 @sized
 def doctor(
     target: Target = None,
+    own_schema: OwnSchema = False,
     size: Size = {},  # noqa: B006
 ) -> None:
     """What the target has, which scenarios can run there, and why the others cannot."""
@@ -158,7 +162,7 @@ def doctor(
     from support.settings import Settings
 
     overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **size})
+    settings = Settings.load({**overriding, **size, **({"accept_own_schema": True} if own_schema else {})})
     doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
 
 

@@ -28,6 +28,10 @@ StandKind = Annotated[
     str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
 ]
 Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
+OwnSchema = Annotated[
+    bool,
+    typer.Option("--own-schema", help="On your cluster: work on tables of the suite's own, in a schema for the run."),
+]
 Vector = Annotated[
     str | None,
     typer.Option(help="The vector extension of an embedded cluster: pgvector, ruvector, auto (RuVector if there)."),

@@ -20,13 +20,14 @@ from support.cluster.embedded import programs
 from support.cluster.embedded.swarm_shapes import shape_like
 from support.cluster.topology import Topology
 from support.errors import AcceptError, RequirementMissing, UsageError
+from support.expectations import Expectations
 from support.hosts import reentry_argv
 from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
 from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run
-from support.settings import Settings
+from support.settings import Settings, variable_of
 from support.waiting import NotYet, eventually
 
 _STOPPED = "stopped; this is what was done so far:"
@@ -59,6 +60,8 @@ class Order:
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):
             raise UsageError(f"--require {', '.join(unknown)}: there is only {', '.join(CAPABILITIES)}")
+        if self.settings.accept_own_schema and (self.cluster or not self.settings.external):
+            raise UsageError("--own-schema is for a cluster of yours; an embedded one has the example's tables")
         if self.keep and (self.cluster or self.settings.external):
             raise UsageError("--keep is for a cluster that the run itself boots")
         if self.settings.accept_like and (self.cluster or self.settings.external):
@@ -110,7 +113,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
         with _told_when_it_fails(publisher):
             target = _target(order, place)
             cleanup.callback(target.end)
-            _require(order.required, target.topology)
+            _require(order, target.topology)
         if order.repeat > 1:
             return _repeat(order, run, target, publisher)
         to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
@@ -145,7 +148,7 @@ def _carry_out_share(order: Order, whole: Path) -> int:
         target = _target(order, Kept(run.directory))
         cleanup.callback(target.end)
         target.topology.save(whole / jobs.TOPOLOGY.replace("*", run.directory.name))
-        _require(order.required, target.topology)
+        _require(order, target.topology)
         return 0 if _run_scenarios(order, run, target) else INTERRUPTED
 
 
@@ -156,8 +159,10 @@ def _target(order: Order, place: Kept) -> Target:
         return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
     if order.settings.external:
         from support.cluster import external  # half a second of imports that other targets need not wait for
+        from support.cluster.settled import settle
 
-        return Target(external.describe(order.settings))
+        topology, _ = settle(external.describe(order.settings), order.settings.expectations)
+        return Target(topology)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress = Progress()
     if "citus" in order.required:
@@ -186,8 +191,12 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
     return Target(topology, said=said, end=place.stand.end)
 
 
-def _require(required: frozenset[str], topology: Topology) -> None:
-    if missing := lacking(topology, required):
+def _require(order: Order, topology: Topology) -> None:
+    if declared := order.settings.accept_expect:
+        from support.cluster.settled import require_parts
+
+        require_parts(topology, Expectations.parse(declared))
+    if missing := lacking(topology, order.required):
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 
 
@@ -260,7 +269,8 @@ def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
 def _as_variables(said: Mapping[str, Any]) -> dict[str, str]:
     """Settings as behave's process takes them: by its environment, for nobody else to see."""
     return {
-        name.upper(): str(value) if isinstance(value, str | Path) else json.dumps(value) for name, value in said.items()
+        variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
+        for name, value in said.items()
     }
 
 

@@ -53,7 +53,8 @@ class Cluster:
     def with_tables_of(self, schema: str) -> "Cluster":
         """The same cluster, whose logins find the tables of that schema first; they are those of the example."""
         options = {**self.topology.options, "options": f"-c search_path={schema},public"}
-        return Cluster(replace(self.topology, options=options, profile=EXAMPLE), self.group)
+        example = EXAMPLE.with_vectors(self.profile.entries.vector)
+        return Cluster(replace(self.topology, options=options, profile=example), self.group)
 
     def with_copies_in(self, schema: str) -> "Cluster":
         """The same cluster, with copies of the application's tables in that schema in their place."""
@@ -82,11 +83,24 @@ class Cluster:
 
     def of_member(self, name: str) -> Endpoint:
         """A member's PostgreSQL, past the proxy, as the application."""
-        return self._endpoint(f"member {name}", self.address_of(name).postgres, self.topology.application)
+        return self._endpoint(f"member {name}", self._postgres_of(name), self.topology.application)
 
     def administration_of(self, name: str) -> Endpoint:
         """A member's PostgreSQL, past the proxy, as a superuser."""
-        return self._endpoint(f"member {name}", self.address_of(name).postgres, self._administrator)
+        return self._endpoint(f"member {name}", self._postgres_of(name), self._administrator)
+
+    def at_node(self, address: Address) -> Endpoint:
+        """A node of Citus, given its address in pg_dist_node, as the application."""
+        return self._endpoint(f"the node {address}", self._reached_at(address), self.topology.application)
+
+    def _postgres_of(self, name: str) -> Address:
+        member = self.address_of(name)
+        if member.unreached:
+            raise NotYet(member.unreached)
+        return member.postgres
+
+    def _reached_at(self, address: Address) -> Address:
+        return self.topology.nodes.get(str(address), address)
 
     @property
     def administration(self) -> Endpoint:
@@ -105,7 +119,7 @@ class Cluster:
         nodes = sql.rows(coordinator, _NODE, [self.group])
         if len(nodes) != 1:
             raise NotYet(f"the coordinator knows {len(nodes)} primary nodes of worker group {self.group}")
-        return Address(*nodes[0])
+        return self._reached_at(Address(*nodes[0]))
 
     @property
     def _administrator(self) -> Login:
@@ -132,6 +146,17 @@ class Cluster:
         """The names of the members of all groups."""
         return tuple(member.name for member in self.topology.members)
 
+    @property
+    def has_patroni(self) -> bool:
+        """Whether a REST API of Patroni is known of any member of the group."""
+        return any(member.rest for member in self.topology.members if member.group == self.group)
+
+    @cached_property
+    def as_declared(self) -> "Cluster":
+        """The same group with the members that were declared and gave no sign of life when the run began."""
+        topology = self.topology
+        return Cluster(replace(topology, members=(*topology.members, *topology.absent), absent=()), self.group)
+
     def address_of(self, name: str) -> MemberAddress:
         """Where a member answers, of whichever group it is."""
         for member in self.topology.members:
@@ -141,10 +166,10 @@ class Cluster:
 
     def patroni(self, name: str) -> PatroniApi:
         """The REST API of one member."""
-        rest = self.address_of(name).rest
-        if rest is None:
+        member = self.address_of(name)
+        if member.rest is None:
             raise NotAvailable(f"no Patroni REST API is known for member {name}")
-        return PatroniApi(rest)
+        return PatroniApi(member.rest)
 
     def view(self) -> ClusterView:
         """What Patroni says of the group now, asked of the first member that answers. Raises NotYet if none does.
@@ -157,7 +182,7 @@ class Cluster:
                 view = self.patroni(name).cluster()
                 self._spokesman = name
                 return view
-            except (requests.RequestException, ValueError, NotYet) as error:
+            except (requests.RequestException, ValueError, NotYet, NotAvailable) as error:
                 refused.append(f"{name}: {type(error).__name__}")
         raise NotYet(f"no member's Patroni answered ({', '.join(refused) or 'no members are known'})")
 

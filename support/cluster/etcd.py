@@ -3,10 +3,12 @@
 Sources: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ and patroni/dcs/__init__.py (the names of the keys)
 """
 
+import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -15,8 +17,10 @@ from support.cluster.topology import Address, Topology
 from support.timeouts import REST
 from support.waiting import NotYet
 
-NAMESPACE = "/service"
-"""Where Patroni keeps its keys, unless it is configured otherwise."""
+MOST_KEYS = 200_000
+"""How many keys of etcd are looked through for those of Patroni; a cluster has about ten."""
+
+_PEER = re.compile(r'^etcd_network_active_peers\{(?=.*Remote="([0-9a-f]+)").*\} (\d+)', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class Quorum:
     voters: int
     healthy: frozenset[str]
     unhealthy: Mapping[str, str]
-    """Address -> what is wrong."""
+    """Address, or name, -> what is wrong."""
+    unjudged: frozenset[str] = field(default_factory=frozenset)
+    """The names of voters of which nothing is known: no address of theirs was given, and etcd does not tell."""
 
     @property
     def needed(self) -> int:
@@ -40,17 +46,71 @@ class Quorum:
 
 
 def quorum(topology: Topology) -> Quorum:
-    """The health of etcd now, each of its members asked. Raises NotYet if none answers."""
+    """The health of etcd now: by its members' own words, and of those that are out of reach by the others'.
+
+    Raises NotYet if none answers.
+    """
     addresses = {str(address): address for address in topology.dcs}
-    answers = ask_each(addresses, lambda name: _health(addresses[name]))
-    unhealthy = {name: str(answer) for name, answer in answers.items() if answer is not True}
-    healthy = frozenset(addresses) - frozenset(unhealthy)
+    ids = ask_each(addresses, lambda name: _healthy_member(addresses[name]))
     members = ask_each(addresses, lambda name: _post(addresses[name], "/v3/cluster/member/list", {})["members"])
     known = [answer for answer in members.values() if not isinstance(answer, Silent)]
+    unhealthy = {name: str(answer) for name, answer in ids.items() if isinstance(answer, Silent)}
     if not known:
         raise NotYet(f"no member of etcd answered: {unhealthy}")
-    voters = max(sum(1 for member in answer if not member.get("isLearner")) for answer in known)
-    return Quorum(voters, healthy, unhealthy)
+    voters = {str(one["ID"]): one for answer in known for one in answer if not one.get("isLearner")}
+    healthy = {answer: name for name, answer in ids.items() if not isinstance(answer, Silent) and answer in voters}
+    others = {id: one for id, one in voters.items() if id not in healthy}
+    found = _of_others(others, [addresses[name] for name in healthy.values()]) if len(others) > len(unhealthy) else {}
+    # A silent address is one of the others, though it is not known which: so many of them are judged already.
+    spare = len(others) - len(unhealthy)
+    well = sorted(_name(others[id]) for id, active in found.items() if active)[: max(0, spare)]
+    ill = sorted(_name(others[id]) for id, active in found.items() if active is False)[: max(0, spare - len(well))]
+    untold = sorted(_name(others[id]) for id in others if id not in found)[: max(0, spare - len(well) - len(ill))]
+    return Quorum(
+        len(voters),
+        frozenset([*healthy.values(), *well]),
+        {**unhealthy, **dict.fromkeys(ill, "the others have lost it")},
+        frozenset(untold),
+    )
+
+
+def _of_others(others: Mapping[str, Mapping[str, Any]], healthy: Iterable[Address]) -> dict[str, bool]:
+    """Member -> whether it works: asked at its own address, else by the connections that the healthy have to it."""
+    own = {id: _own_address(one) for id, one in others.items()}
+    answers = ask_each(
+        [id for id, address in own.items() if address], lambda id: _healthy_member(_required(own[id])) == id
+    )
+    peers = ask_each(map(str, healthy), lambda name: _peers(name))
+    told = [answer for answer in peers.values() if not isinstance(answer, Silent)]
+    found = {}
+    for id in others:
+        by_peers = [answer[id] for answer in told if id in answer]
+        if answers.get(id) is True:
+            found[id] = True
+        elif by_peers:
+            found[id] = any(by_peers)
+    return found
+
+
+def _peers(address: str) -> dict[str, bool]:
+    """Member -> whether the one at that address is connected with it, by its metrics."""
+    answer = requests.get(f"http://{address}/metrics", timeout=REST)
+    answer.raise_for_status()
+    return {str(int(id, 16)): count != "0" for id, count in _PEER.findall(answer.text)}
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    return str(member.get("name") or member["ID"])
+
+
+def _own_address(member: Mapping[str, Any]) -> Address | None:
+    parts = urlsplit(next(iter(member.get("clientURLs") or ()), ""))
+    return Address(parts.hostname, parts.port or 2379) if parts.hostname else None
+
+
+def _required(address: Address | None) -> Address:
+    assert address is not None
+    return address
 
 
 def key(topology: Topology, name: str, group: int = 0) -> str | None:
@@ -58,13 +118,40 @@ def key(topology: Topology, name: str, group: int = 0) -> str | None:
 
     Raises NotYet if no member of etcd can tell.
     """
-    question = {"key": _encoded(f"{NAMESPACE}/{_scope(topology, group)}/{name}")}
+    beginning = f"{topology.dcs_namespace}/{topology.scope}"
+    # A coordinator has a number too, also where nothing is known of its workers.
+    paths = (
+        [f"{beginning}/{group}/{name}"]
+        if len(topology.groups) > 1
+        else [f"{beginning}/{name}", f"{beginning}/0/{name}"]
+    )
+    for path in paths:
+        if found := _first_answer(topology, {"key": _encoded(path)}).get("kvs", []):
+            return b64decode(found[0]["value"]).decode()
+    return None
+
+
+def namespaces(topology: Topology) -> dict[str, str]:
+    """Namespace of Patroni's, without a slash at the end -> the system identifier of the cluster of this scope there.
+
+    Empty where etcd's v3 API shows no such cluster. Raises NotYet if no member of etcd can tell.
+    """
+    everything = {"key": _encoded("/"), "range_end": _encoded("0"), "keys_only": True, "limit": MOST_KEYS}
+    keys = [b64decode(one["key"]).decode() for one in _first_answer(topology, everything).get("kvs", [])]
+    pattern = re.compile(rf"(.*)/{re.escape(topology.scope)}/(?:0/)?initialize")
+    found = {match[1]: match[0] for one in keys if (match := pattern.fullmatch(one))}
+    return {
+        namespace: b64decode(_first_answer(topology, {"key": _encoded(one)})["kvs"][0].get("value", "")).decode()
+        for namespace, one in found.items()
+    }
+
+
+def _first_answer(topology: Topology, question: Mapping[str, Any]) -> dict[str, Any]:
     addresses = {str(address): address for address in topology.dcs}
     answers = ask_each(addresses, lambda one: _post(addresses[one], "/v3/kv/range", question))
     for answer in answers.values():
         if not isinstance(answer, Silent):
-            found = answer.get("kvs", [])
-            return b64decode(found[0]["value"]).decode() if found else None
+            return answer
     raise NotYet(f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}")
 
 
@@ -73,7 +160,8 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
 
     Raises NotYet if no member of etcd can tell.
     """
-    root = f"{NAMESPACE}/{_scope(topology, group)}/"
+    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
+    root = f"{topology.dcs_namespace}/{scope}/"
     question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
     refused = []
     for address in topology.dcs:
@@ -90,10 +178,6 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
     raise NotYet(f"no member of etcd answered: {', '.join(refused)}")
 
 
-def _scope(topology: Topology, group: int) -> str:
-    return f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
-
-
 def _encoded(text: str) -> str:
     return b64encode(text.encode()).decode()
 
@@ -108,12 +192,12 @@ def leader(topology: Topology) -> Address:
     raise NotYet(f"no member of etcd says that it leads: {answers}")
 
 
-def _health(address: Address) -> bool:
-    """Whether that member is part of a working quorum; raises NotYet with what it says when it is not."""
+def _healthy_member(address: Address) -> str:
+    """The id of the member there; raises NotYet with what it says when it is not part of a working quorum."""
     answer = requests.get(f"http://{address}/health", timeout=REST)
     if answer.json().get("health") != "true":
         raise NotYet(f"it says {answer.text.strip()}")
-    return True
+    return str(_post(address, "/v3/maintenance/status", {})["header"]["member_id"])
 
 
 def _post(address: Address, path: str, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import psycopg2
+import redis
 import requests
 
 from support import sql
@@ -17,22 +18,27 @@ SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_pa
 def facts_of(cluster: Cluster) -> dict[str, str]:
     """What the target is. What does not answer is named with the reason: a report is written all the same."""
     facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
+    facts["Schema profile"] = cluster.profile.name
     for look in (_stand, _database, _patroni, _redis, _etcd):
         try:
             facts.update(look(cluster))
-        except (AcceptError, OSError, NotYet, psycopg2.Error, ValueError) as error:
+        except (AcceptError, OSError, NotYet, psycopg2.Error, redis.RedisError, ValueError) as error:
             facts[look.__name__.strip("_").capitalize()] = f"does not answer: {describe(error)}"
     return facts
 
 
 def secrets_of(cluster: Cluster) -> list[str]:
-    """Every password that the suite knows; none of them may appear in a report."""
+    """Every password that the suite knows; none of them may appear in a report.
+
+    One that is a name as well (admin, whose password is admin) is left out: hiding it would hide the name everywhere.
+    """
     topology = cluster.topology
     page = topology.statistics and topology.statistics.login
-    logins = (topology.application, topology.administrator, topology.patroni_login, page)
-    passwords = [login.password for login in logins if login]
-    redis = [topology.redis.password or ""] if topology.redis else []
-    return [password for password in (*passwords, *redis, *topology.further_secrets) if password]
+    logins = [one for one in (topology.application, topology.administrator, topology.patroni_login, page) if one]
+    cache = [topology.redis.password or ""] if topology.redis else []
+    names = {"", topology.database, topology.scope, *(login.user for login in logins)}
+    passwords = (*(login.password for login in logins), *cache, *topology.further_secrets)
+    return [password for password in passwords if password not in names]
 
 
 def _stand(cluster: Cluster) -> Iterator[tuple[str, str]]:

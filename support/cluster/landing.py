@@ -22,14 +22,20 @@ def place(member: str, in_recovery: bool) -> str:
 
 def places(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
     """The place of each session; a member is told by when its server started."""
-    members: dict[datetime, str] = {
+    return [place(member, reached.in_recovery) for member, reached in _landed(cluster, sessions)]
+
+
+def members(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
+    """The member on which each session is, told in the same way."""
+    return [member for member, _ in _landed(cluster, sessions)]
+
+
+def _landed(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[str, Server]]:
+    known: dict[datetime, str] = {
         answer.started: name for name, answer in standings(cluster).items() if not isinstance(answer, Silent)
     }
-
-    def named(reached: Server) -> str:
-        return place(members.get(reached.started, STRANGER), reached.in_recovery)
-
-    return [named(server(session)) for session in sessions]
+    reached = [server(session) for session in sessions]
+    return [(known.get(one.started, STRANGER), one) for one in reached]
 
 
 def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) -> list[str]:

@@ -17,7 +17,7 @@ from support.waiting import NotYet, describe
 
 T = TypeVar("T")
 
-_CAUSE = re.compile(r"\[Errno \d+\] [\w ]+")
+_CAUSE = re.compile(r"\[Errno \d+\] [\w ]+|(?<=Error\(\d{3}, ')[\w ]+")
 
 SILENCE = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
 """What is raised where a member gives no (proper) answer."""

@@ -23,13 +23,10 @@ _SHARDS = """
 def leaders_of_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
     """The leader of each group, past every proxy: "the coordinator", "worker group 1", ...
 
-    By Patroni's word where the members of the group are known, else at the address that Citus has for it.
+    By Patroni's word where the group has one, else at the address that Citus has for it.
     """
-    found = {
-        node.group: replace(cluster.write, host=node.address.host, port=node.address.port)
-        for node in nodes.known_to(cluster.write)
-    }
-    found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.members}
+    found = {node.group: cluster.at_node(node.address) for node in nodes.known_to(cluster.write)}
+    found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.has_patroni}
     return {name(group): replace(found[group], name=name(group)) for group in sorted(found)}
 
 

@@ -8,6 +8,8 @@ from pydantic import TypeAdapter
 
 from support.application.known_profiles import EXAMPLE
 from support.application.profile import Profile
+from support.cluster.timing import Timing
+from support.expectations import AcceptedLoss, Expectations
 
 
 @dataclass(frozen=True)
@@ -26,27 +28,34 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
 class MemberAddress:
-    """One Patroni + PostgreSQL pair. `group` is its Citus group; 0 is the coordinator's, or the only one."""
+    """One Patroni + PostgreSQL pair, at the addresses where it is reached from here.
+
+    `group` is its Citus group; 0 is the coordinator's, or the only one.
+    """
 
     name: str
     postgres: Address
     rest: Address | None = None
     group: int = 0
+    unreached: str = ""
+    """Why no address of its PostgreSQL is known that is reachable from here; empty where `postgres` is one."""
 
 
 @dataclass(frozen=True)
 class StatisticsPage:
-    """HAProxy's statistics page. `write_backend` and `read_backend` are the names of its two proxies."""
+    """HAProxy's statistics page, and the backends in it to which the endpoints lead, each at least one."""
 
     url: str
     login: Login | None = None
-    write_backend: str = "write"
-    read_backend: str = "read"
+    write_backends: tuple[str, ...] = ("write",)
+    read_backends: tuple[str, ...] = ("read",)
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """HAProxy's name of a server -> the member that it is, where it is not called as Patroni calls the member."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,14 @@ class Topology:
     administrator: Login | None = None
     """A superuser, where we have one: it looks and never leads clients."""
     members: tuple[MemberAddress, ...] = ()
+    absent: tuple[MemberAddress, ...] = ()
+    """Further members that were declared, and gave no sign of life when the run began: expected, and not there."""
+    nodes: Mapping[str, Address] = field(default_factory=dict)
+    """Citus node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     dcs: tuple[Address, ...] = ()
     """etcd's client addresses."""
+    dcs_namespace: str = "/service"
+    """Under which Patroni keeps the keys of this cluster, without a slash at the end."""
     scope: str = ""
     """Patroni's name of the cluster."""
     patroni_login: Login | None = None
@@ -89,6 +104,12 @@ class Topology:
     lacks: Mapping[str, str] = field(default_factory=dict)
     """What it has not, by capability (see capabilities.py), each with the reason. Settled once, before anything is
     judged: what a cluster has and then loses is a broken promise, not a missing capability."""
+    expectations: Expectations = field(default_factory=Expectations)
+    """What the user declares it to be."""
+    timing: Timing = field(default_factory=Timing)
+    """How long it may take for what it does by itself."""
+    accepted_loss: AcceptedLoss = field(default_factory=AcceptedLoss)
+    """How much of what was acknowledged may be lost in a failover."""
     stand: Path | None = None
     """The directory of the stand that the cluster lives on, when it is the embedded one."""
 

@@ -14,7 +14,7 @@ from support.faults.cache import OUTAGES
 from support.faults.isolation import of_leader
 from support.faults.targets import cache_host
 from support.history import History
-from support.timeouts import NOTICE, RECOVERY, VISIBLE
+from support.timeouts import NOTICE, VISIBLE
 from support.trials.aftermath import ordeal_of, require_other_leader
 from support.waiting import NotYet, describe, eventually, pause
 from support.workloads.cache_clients import LONG
@@ -76,7 +76,7 @@ def work_through_lost_write(world: World) -> None:
         _commit_alone(world)
         clients[0].repository.invalidate(world.namespace, KEY)  # now the change is loaded, as by any miss
         _await_served(history, LOST, len(clients), since=0.0, within=VISIBLE)
-        require_other_leader(world, RECOVERY)
+        require_other_leader(world, world.timing.recovery)
         world.scene["led from"] = led_from = monotonic()
         with suppress(NotInTime):  # judged afterwards
             _await_served(history, KEPT, len(clients), since=led_from, within=LONG)

@@ -107,7 +107,7 @@ def _by_hash(world: World) -> dict[str, list[tuple[str, str]]]:
 
 def fill_own_tables(world: World, entries: int, namespaces: int) -> None:
     """A table of the scenario's own, sharded as the application's entries are, with so many of them."""
-    own, schema = world.profile.entries, own_schema()
+    own, schema = world.profile.entries, own_schema(world)
     count = len({one.shard for one in shards.placements(world.cluster.write, (own.table,))})
     world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, (own,), count))
     copies = world.scene["own tables"] = world.cluster.with_copies_in(schema)
@@ -133,6 +133,6 @@ def require_sizes_even(world: World, times: float) -> None:
     checkers.none_too_large(found, times).require()
 
 
-def own_schema() -> str:
-    """The name of a schema that nobody has yet."""
-    return f"accept_shards_{new_id()}"
+def own_schema(world: World) -> str:
+    """The name of a schema that nobody has yet, and that is known as the run's."""
+    return f"accept_{world.run.id}_shards_{new_id()}"

@@ -63,7 +63,7 @@ def make_tables(world: World, count: int) -> None:
     """Two tables of `count` shards each, which lie together, on at least two worker groups."""
     if len(workers_of(world)) < 2:
         raise NotAvailable("there is one worker group: shards can be moved nowhere")
-    schema = own_schema()
+    schema = own_schema(world)
     parts = [part for part in (world.profile.entries, world.profile.related) if part]
     world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, parts, count))
     own = OwnTables(world.cluster.with_copies_in(schema), [])

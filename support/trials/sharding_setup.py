@@ -31,7 +31,7 @@ def require_same_version(world: World) -> None:
 
 
 def require_workers_ready(world: World) -> None:
-    """Each worker group has a node that is active, takes shards, and knows the metadata."""
+    """Each worker group has a node that is active, takes shards, and knows the metadata; all that are declared."""
     found = {
         name(node.group): dict(
             zip(_READY, map(_word, (node.active, node.takes_shards, node.knows_metadata)), strict=True)
@@ -40,6 +40,9 @@ def require_workers_ready(world: World) -> None:
         if node.group
     }
     world.evidence.attach_json("worker groups", found)
+    if (declared := world.cluster.topology.expectations.workers) is not None:
+        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(found)}"
+        Finding(len(found) == declared, f"{told}: {', '.join(found) or 'none'}").require()
     as_tabled(alike(workers_of(world), _READY), found).require()
 
 

@@ -13,7 +13,6 @@ from support.cluster.embedded.readiness import SILENT
 from support.errors import ConnectFailed, NothingProved
 from support.faults.process import PostgresKilled
 from support.faults.targets import host_of
-from support.timeouts import RECOVERY
 from support.trials.aftermath import ordeal_of, require_served, require_whole
 from support.waiting import describe, eventually
 from support.workloads import transfers
@@ -141,7 +140,7 @@ def kill_in_turn(world: World, roles: list[str]) -> None:
     for role in roles:
         host = host_of(world.cluster, role)
         ordeal_of(world).strike(PostgresKilled(host), host.name)
-        world.workload.await_acknowledged(50, within=RECOVERY)
+        world.workload.await_acknowledged(50, within=world.timing.recovery)
 
 
 def require_transfers_whole(world: World, limit: float) -> None:

@@ -32,6 +32,11 @@ def appends(profile: Profile, namespace: str, times: int | None = None) -> Scrip
     return script
 
 
+def size_of(namespace: str, entry: Operation) -> int:
+    """Bytes of an entry of the ledger: its namespace, its key and its value."""
+    return len(f"{namespace}{entry.value}{entry.value}".encode())
+
+
 def _append(session: sql.Session, profile: Profile, namespace: str, entry: str) -> None:
     sql.execute(session, profile.sql(_APPEND), [namespace, entry, entry])
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from support.application.known_profiles import KNOWN
 from support.application.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
 from support.cluster.embedded.programs import Programs
@@ -106,6 +107,7 @@ class Plan:
             scope=shape.scope if shape.patroni else "",
             patroni_login=logins.patroni_api if shape.patroni else None,
             redis=RedisAddress(self.address("redis", REDIS), logins.redis),
+            profile=KNOWN[shape.tables].with_vectors(self.dialect.type),
             further_secrets=further,
             lacks=lacks(self.layout, kind, self.programs.missing.citus, ruvector_missing(self.dialect)),
             stand=stand,
@@ -118,7 +120,7 @@ class Plan:
             topology,
             write=self.address("haproxy", write.port),
             read=self.address("haproxy", read.port),
-            statistics=StatisticsPage(page, logins.statistics, write.proxy, read.proxy),
+            statistics=StatisticsPage(page, logins.statistics, (write.proxy,), (read.proxy,)),
         )
 
     def _member(self, host: PlannedHost) -> MemberAddress:
@@ -172,6 +174,10 @@ def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) 
         found["ruvector"] = ruvector_missing
     if layout.members == 1:
         found["replicas"] = "the embedded cluster has a single member (--members)"
+    if not layout.shape.synchronous:
+        found["synchronous"] = "the embedded cluster replicates asynchronously"
+    if layout.etcd < 3:
+        found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         found["partitions"] = "not available on a loopback stand: its hosts share one network"
     shape = layout.shape

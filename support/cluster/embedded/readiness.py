@@ -10,11 +10,13 @@ import requests
 from support import sql
 from support.cluster import etcd, haproxy, nodes
 from support.cluster.cluster import Cluster
+from support.cluster.configured import configured
 from support.cluster.redis_server import client_of
 from support.cluster.topology import Address
 from support.errors import ConnectFailed
 from support.waiting import NotYet, describe, eventually
 
+_READS = {"write": "down", "read": "up"}
 SILENT = (requests.RequestException, redis.RedisError)
 """What a server that is not there yet makes of a question."""
 
@@ -50,11 +52,8 @@ def require_routing(cluster: Cluster, leader: str) -> None:
     unchecked = [row.server for row in rows if not row.check.startswith("L7")]
     if unchecked:
         raise NotYet(f"no answer yet from {', '.join(unchecked)}")
-    wanted = {(page.write_backend, name): "up" if name == leader else "down" for name in cluster.members}
-    wanted |= {(page.read_backend, name): "down" if name == leader else "up" for name in cluster.members}
-    found = {
-        (row.proxy, row.server): row.position for row in rows if row.proxy in (page.write_backend, page.read_backend)
-    }
+    wanted = {name: {"write": "up", "read": "down"} if name == leader else _READS for name in cluster.members}
+    found = haproxy.positions(page, cluster.members)
     if found != wanted:
         raise NotYet(f"it says {found}")
 
@@ -105,7 +104,7 @@ def require_group(cluster: Cluster) -> str:
     timelines = {member.name: member.timeline for member in view.members}
     if len(set(timelines.values())) > 1:
         raise NotYet(f"the timelines are {timelines}")
-    if cluster.patroni(leader).configuration().get("synchronous_mode") and len(cluster.members) > 1:
+    if configured(cluster).synchronous and len(cluster.members) > 1:
         require_synchronous_standby(cluster)
     return leader
 

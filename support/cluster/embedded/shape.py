@@ -121,7 +121,7 @@ class Shape:
     cache: Cache = Cache(password=True, memory="64mb", append_only=False)
     pooler: Pooler | None = None
     # The application
-    tables: Literal["own", "swarm"] = "own"
+    tables: Literal["example", "swarm"] = "example"
     vector: Literal["auto", "pgvector", "ruvector"] = "pgvector"
     # What is reached from outside
     outside: bool = False

@@ -53,6 +53,28 @@ def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
         return _converse(opened, endpoint)
 
 
+def salt(endpoint: sql.Endpoint) -> str:
+    """With what the server salts that role's password; empty where it does not ask for SCRAM.
+
+    Only servers with one database system have the same: it is kept with the password, and is made up, for a role that
+    is not there, of a secret which a system gets when it is created. Raises OSError when there is no answer.
+    """
+    first = ScramClient("").first.encode()
+    with wire(endpoint) as opened:
+        opened.start({"user": endpoint.user, "database": endpoint.database})
+        for kind, body in opened.messages():
+            if kind != _AUTHENTICATION:
+                return ""
+            match _request(endpoint, body):
+                case _Request.SASL:
+                    opened.send(_PASSWORD, text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first)
+                case _Request.SASL_CONTINUE:
+                    return dict(part.split("=", 1) for part in body[4:].decode().split(",")).get("s", "")
+                case _:
+                    return ""
+    return ""
+
+
 def _converse(opened: Wire, endpoint: sql.Endpoint) -> Answer:
     asked_for, believed, scram = "nothing", False, ScramClient(endpoint.password)
     for kind, body in opened.messages():

@@ -1,5 +1,6 @@
 """Sessions with time limits, and what an error of PostgreSQL means for the operation that met it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +11,31 @@ import psycopg2
 import psycopg2.extensions
 from psycopg2 import errorcodes
 
+from support.deadlines import answer_within
 from support.errors import ConnectFailed
 from support.history import Outcome
 from support.recent_sql import RecordingCursor
 from support.timeouts import CONNECT, STATEMENT
 
-Session = psycopg2.extensions.connection
+GRACE = 15.0
+"""Seconds beyond its statement_timeout in which a server has to answer; then it is hung up on."""
+
+
+class Session(psycopg2.extensions.connection):
+    """A session that waits for no answer for ever; a commit can wait for a standby, which no statement_timeout ends."""
+
+    answers_within: float = math.inf
+    """Seconds."""
+
+    def commit(self) -> None:
+        with answer_within(self, self.answers_within):
+            super().commit()
+
+    def rollback(self) -> None:
+        with answer_within(self, self.answers_within):
+            super().rollback()
+
+
 Error = psycopg2.Error
 """Any error of a statement; a login that fails is a ConnectFailed."""
 Row = tuple[Any, ...]
@@ -80,6 +100,7 @@ def connect(
         "keepalives_count": 3,
         "application_name": "accept",
         "cursor_factory": RecordingCursor,
+        "connection_factory": Session,
         **endpoint.options,
     }
     begun = time.monotonic()
@@ -88,6 +109,7 @@ def connect(
     except psycopg2.OperationalError as error:
         why = " ".join(str(error).split())
         raise ConnectFailed(f"{endpoint}: no login after {time.monotonic() - begun:.1f} s: {why}") from error
+    session.answers_within = statement_timeout + GRACE
     try:
         session.autocommit = True
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:

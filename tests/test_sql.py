@@ -1,5 +1,7 @@
 """What an error of a real PostgreSQL means for the operation that met it; sessions and their time limits."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -124,3 +126,20 @@ def test_a_session_commits_each_statement_unless_told_otherwise(table):
 def test_a_value_that_is_not_there_is_no_value(table):
     with pytest.raises(LookupError, match="no row from"):
         sql.value(table, "SELECT id FROM claims WHERE id = 99")
+
+
+@pytest.mark.parametrize("what", ["a statement", "a commit"])
+def test_a_server_that_never_answers_is_hung_up_on(postgres: sql.Endpoint, what: str) -> None:
+    with sql.session(postgres, autocommit=False) as session:
+        backend = int(sql.value(session, "SELECT pg_backend_pid()"))
+        session.answers_within = 0.5
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            with pytest.raises(sql.Error, match=r"no answer within 0\.5 s; hung up") as caught:
+                sql.execute(session, "SELECT 1") if what == "a statement" else session.commit()
+            assert 0.4 < time.monotonic() - begun < 10
+            assert sql.outcome_of(caught.value, committing=True) is Outcome.UNKNOWN
+        finally:
+            os.kill(backend, signal.SIGCONT)
+    assert sql.value(postgres, "SELECT 1") == 1

@@ -42,7 +42,7 @@ def commits_by_itself() -> None:
     sql.connect = eager
 
 
-class _Committing(psycopg2.extensions.connection):
+class _Committing(sql.Session):
     """Takes a rollback for a commit."""
 
     def rollback(self) -> None:

@@ -238,7 +238,7 @@ def test_the_patroni_of_another_database_is_not_ours(
     assert "another database system" in look(pair, [], patroni_port=port).lacks["patroni"]
 
 
-def test_a_proxy_before_several_servers_is_nobodys_address(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
+def test_where_several_addresses_lead_to_a_member_none_is_taken(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
     a, b = (servers.look(one) for one in pair)
     assert a != b
     found, in_doubt = servers.published(

@@ -11,7 +11,7 @@ from patronis import Member, patroni
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.cluster import external
+from support.cluster import external, health
 from support.cluster.cluster import Cluster
 from support.cluster.discovery import addresses, servers
 from support.cluster.discovery.addresses import Place, Reach
@@ -167,6 +167,37 @@ def test_a_declared_member_that_is_dead_is_expected(
     seen = Cluster(topology)
     assert seen.members == ("a", "b")
     assert seen.as_declared.members == ("a", "b", dead)
+
+
+def test_a_dead_member_may_be_known_by_its_database_alone(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    dead = f"localhost:{free_port()}"
+    seen = Cluster(look(pair, published(apis, cluster), members={**places(pair), "c": dead})).as_declared
+    signs = health.vital_signs(seen)
+    assert signs["a"] == {"PostgreSQL": "answers", "Patroni": "without a heartbeat"}  # /liveness is not said here
+    assert "Connection refused" in signs["c"]["PostgreSQL"]
+    assert signs["c"]["Patroni"] == "no answer (the address of its Patroni is not known ([members]))"
+
+
+def test_a_server_that_does_not_tell_its_system(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    known = servers.look(pair[0])
+    assert servers.Server(known.started, "") == known
+    assert servers.Server(known.started, "another") != known
+    for one in pair:
+        sql.execute(one, "REVOKE EXECUTE ON FUNCTION pg_control_system FROM PUBLIC")
+        sql.execute(one, "CREATE ROLE app LOGIN PASSWORD 'secret'")
+    try:
+        app = {"ruvector_user": "app", "ruvector_password": "secret", "ruvector_db": "postgres"}
+        assert servers.look(pair[0].as_user("app", "secret")).system == ""
+        topology = look(pair, published(apis, cluster), members=places(pair), **app)
+        assert reached(topology)["b"][0] == places(pair)["b"]
+    finally:
+        for one in pair:
+            sql.execute(one, "DROP ROLE app")
+            sql.execute(one, "GRANT EXECUTE ON FUNCTION pg_control_system TO PUBLIC")
 
 
 def test_a_dead_member_has_the_name_that_is_said_or_known(

@@ -202,7 +202,7 @@ def _look_at_patroni(
 def _of_this_database(heard: list[Answer], behind: servers.Server | None) -> bool:
     """Whether any of them may be of the cluster that is tested: what is beside the database may be anybody's."""
     systems = {answer.server.system for answer in heard if answer.server}
-    return behind is None or not systems or behind.system in systems
+    return behind is None or not behind.system or not systems or behind.system in systems
 
 
 def _look_at_nodes(

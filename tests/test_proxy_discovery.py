@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from support.cluster.discovery import proxy, servers
 from support.cluster.discovery.proxy import Before, Said
 from support.cluster.topology import Address, Login, StatisticsPage
 from support.errors import UsageError
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, pause
 
 PAGES = Path(__file__).parent / "haproxy_pages"
 APART = """
@@ -169,6 +171,24 @@ def test_reads_that_the_leader_serves_show(pair: tuple[sql.Endpoint, sql.Endpoin
         assert lacks == {}
         expected = {"a": {"write": "up", "read": "down"}, "b": {"write": "down", "read": "up"}}
         assert haproxy.positions(page, ["a", "b"], expected)["a"]["read"] == "up"
+
+
+def test_others_come_and_go_meanwhile(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
+    with running(pair, tmp_path, reads="/health") as there, ThreadPoolExecutor() as others:
+        over = threading.Event()
+
+        def come_and_go() -> None:
+            while not over.is_set():
+                servers.look(there.known.write)
+                pause(0.05)
+
+        done = others.submit(come_and_go)
+        try:
+            traffic = proxy.follow(there.page, there.known.read or there.known.write, there.known.members)
+        finally:
+            over.set()
+        done.result()
+        assert traffic.backends == ("postgres_replica_backend",)
 
 
 def test_one_replica_for_each_client_cannot_be_told_from_one_replica_for_all(

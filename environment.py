@@ -27,8 +27,10 @@ def before_all(context):
             **facts_of(context.suite.cluster),
             "Seed": str(context.suite.run.seed),
             "Tested from": tested_from(),
+            **context.suite.leftovers.facts,
         },
         required=context.suite.run.required,
+        known_limits=context.suite.known_limits,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
     context.suite.share(features, selected)

@@ -43,7 +43,7 @@ def step_served_what_is_held(context):
     """Each client reads every entry out of the cache; the same entries are read past it, on the write endpoint."""
     world = context.world
     which = (world.cache_clients, world.namespace, world.scene["entries"])
-    unchanged(cache_storm.held(world.cluster.write, *which), cache_storm.served(*which)).require()
+    unchanged(cache_storm.held(world.cluster.write, world.profile, *which), cache_storm.served(*which)).require()
 
 
 @when("an entry is updated through the cache and past it, and read by every client for over {seconds:g} seconds more")
@@ -51,7 +51,13 @@ def step_updated_while_read(context, seconds):
     """Ten times, in turn; the last time past the cache, which only a time to live can help against."""
     world, bound = context.world, context.world.limit(seconds)
     world.history = cache_races.replaced_while_read(
-        world.cache_clients, world.cluster.write, world.namespace, changes=10, pace=bound / 10, afterwards=1.3 * bound
+        world.cache_clients,
+        world.cluster.write,
+        world.profile,
+        world.namespace,
+        changes=10,
+        pace=bound / 10,
+        afterwards=1.3 * bound,
     )
 
 

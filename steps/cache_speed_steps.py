@@ -11,7 +11,7 @@ def step_interleaved_reads(context, times):
     """By one client, one after the other, either way as the application does it."""
     world = context.world
     (client,) = world.cache_clients
-    world.history = cache_speed.interleaved_reads(client, world.cluster.write, world.namespace, times)
+    world.history = cache_speed.interleaved_reads(client, world.cluster.write, world.profile, world.namespace, times)
 
 
 @then("the median cached read took less time than the median database read")

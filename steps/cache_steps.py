@@ -3,7 +3,7 @@
 from behave import given, then, when
 from hamcrest import assert_that, equal_to, less_than_or_equal_to
 
-from support.application.entries import Entry, EntryStore
+from support.application.entries import Entry
 from support.checkers.expiry import every_key_ends, lived_for
 from support.checkers.sameness import unchanged
 from support.checkers.staleness import every_read_served
@@ -55,7 +55,7 @@ def step_counted_client(context):
 @given("an entry that is not cached")
 def step_entry_not_cached(context):
     """Stored past the cache."""
-    EntryStore(context.world.cluster.write).add(Entry(context.world.namespace, cache_races.KEY, "value"))
+    context.world.entries.add(Entry(context.world.namespace, cache_races.KEY, "value"))
 
 
 @given("an entry that all clients of the cache have read")
@@ -93,7 +93,7 @@ def step_changed_behind_the_back(context, seconds):
     """As long as the old value is served, it comes out of the cache."""
     world = context.world
     (client,) = world.cache_clients
-    world.history = cache_races.expiry(client, world.cluster.write, world.namespace, seconds)
+    world.history = cache_races.expiry(client, world.cluster.write, world.profile, world.namespace, seconds)
 
 
 @then("the cache served the old value for {seconds:g} seconds and no longer")

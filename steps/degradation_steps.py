@@ -2,6 +2,7 @@
 
 from behave import given, then, when
 
+from support.cluster.timing import Span
 from support.faults.disaster import EveryHostCrashes
 from support.faults.modes import strictly_synchronous
 from support.faults.network import OneWayCut
@@ -40,8 +41,11 @@ def step_readers(context, clients):
 def step_counting(context, clients):
     """An operation makes an entry named by its id and adds one to a counter, unless that entry is there already."""
     world = context.world
-    counter.create(world.cluster.write, world.namespace)
-    world.start(Workload(world.cluster.write, operations(world.namespace), clients=clients, patience=PATIENCE), 500)
+    counter.create(world.cluster.write, world.profile, world.namespace)
+    world.start(
+        Workload(world.cluster.write, operations(world.profile, world.namespace), clients=clients, patience=PATIENCE),
+        500,
+    )
 
 
 @when("the hosts of all replicas crash")
@@ -70,7 +74,7 @@ def step_proxy_restarts(context):
 @then("each reader is answered again within {seconds:g} seconds")
 def step_readers_served(context, seconds):
     """None was without an answer for longer, from the fault on, and every answer was right."""
-    require_each_reader_served(context.world, context.world.scene["readers"], context.world.limit(seconds))
+    require_each_reader_served(context.world, context.world.scene["readers"], context.world.limit(seconds, Span.READER))
 
 
 @then("no write is acknowledged meanwhile")
@@ -90,4 +94,4 @@ def step_accepted_with_a_replica(context, seconds):
     """One of the crashed hosts is switched on; clients get through in that time from then on."""
     world = context.world
     replica = world.cluster.stand.hosts[world.ordeal.struck]
-    require_accepted_again(world, replica.power_on, world.limit(seconds))
+    require_accepted_again(world, replica.power_on, world.limit(seconds, Span.RETURN))

@@ -50,7 +50,9 @@ def step_search_all_shards(context, count, times):
     """Each time near another entry, over one session through the write endpoint; no namespace is named."""
     world = context.world
     sought = samples.vectors_near(world.random, samples.embeddings(world.scene["entries"]), times)
-    searches = world.scene["searches"] = search_every_shard(world.cluster.write, world.namespace, sought, count)
+    searches = world.scene["searches"] = search_every_shard(
+        world.cluster.write, world.profile, world.namespace, sought, count
+    )
     world.history = searches.history
 
 

@@ -4,7 +4,9 @@ from behave import given, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, less_than, none
 
 from support.application import samples
-from support.application.entries import EntryStore, contents
+from support.application.catalog import VECTOR_METHODS, look_at
+from support.application.counting import all_see_all, counts
+from support.application.entries import contents
 from support.application.sessions import attempt
 from support.checkers.answers import every_answer_is
 from support.checkers.contents import contents_match
@@ -16,24 +18,24 @@ from support.workloads.reads import READ, read_repeatedly
 def step_stored_entry(context):
     """Text, metadata and an embedding, committed through the write endpoint."""
     world = context.world
-    world.scene["entry"] = samples.entry(world.random, world.namespace)
-    EntryStore(world.cluster.write).add(world.scene["entry"])
+    world.scene["entry"] = samples.entry(world.random, world.namespace, world.profile)
+    world.entries.add(world.scene["entry"])
 
 
 @when("an entry with {content} is stored")
 def step_store_entry(context, content):
     """Committed through the write endpoint, or refused."""
     world = context.world
-    entry = world.scene["entry"] = samples.entry_with(content, world.random, world.namespace)
-    world.error = error_of(lambda: EntryStore(world.cluster.write).add(entry))
+    entry = world.scene["entry"] = samples.entry_with(content, world.random, world.namespace, world.profile)
+    world.error = error_of(lambda: world.entries.add(entry))
 
 
 @when("another entry is stored under the same key")
 def step_store_again(context):
     """With another value; the key is taken."""
     world = context.world
-    second = samples.entry(world.random, world.namespace, world.scene["entry"].key)
-    world.error = error_of(lambda: EntryStore(world.cluster.write).add(second))
+    second = samples.entry(world.random, world.namespace, world.profile, world.scene["entry"].key)
+    world.error = error_of(lambda: world.entries.add(second))
 
 
 @then("it is accepted")
@@ -62,9 +64,7 @@ def step_refused_dimensions(context):
 @then("nothing is stored")
 def step_nothing_stored(context):
     """The scenario's namespace is empty."""
-    assert_that(
-        EntryStore(context.world.cluster.write).all(context.world.namespace), empty(), "entries that are stored"
-    )
+    assert_that(context.world.entries.all(context.world.namespace), empty(), "entries that are stored")
 
 
 @then("another session reads it back unchanged")
@@ -72,7 +72,7 @@ def step_reads_back(context):
     """Column for column; the session is one that had no part in storing it."""
     world, entry = context.world, context.world.scene["entry"]
     assert_that(world.error, none(), "what was said against storing the entry")
-    read = EntryStore(world.cluster.write).find(entry.namespace, entry.key)
+    read = world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(read)).require()
 
 
@@ -80,7 +80,7 @@ def step_reads_back(context):
 def step_first_stays(context):
     """Under that key there is the first entry, and nothing but it."""
     entry = context.world.scene["entry"]
-    found = EntryStore(context.world.cluster.write).find(entry.namespace, entry.key)
+    found = context.world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(found)).require()
 
 
@@ -88,8 +88,8 @@ def step_first_stays(context):
 def step_store_many(context, count):
     """In one transaction through the write endpoint, as the application loads them."""
     world = context.world
-    stored = world.scene["entries"] = samples.entries(world.random, world.namespace, count)
-    world.scene["load"] = attempt(lambda: EntryStore(world.cluster.write).add_many(stored))
+    stored = world.scene["entries"] = samples.entries(world.random, world.namespace, count, world.profile)
+    world.scene["load"] = attempt(lambda: world.entries.add_many(stored))
 
 
 @then("it took less than {seconds:g} seconds")
@@ -105,15 +105,30 @@ def step_load_in_time(context, seconds):
 def step_reads_all_back(context, count):
     """Every entry, column for column, and none that was not stored."""
     world = context.world
-    found = EntryStore(world.cluster.write).all(world.namespace)
+    found = world.entries.all(world.namespace)
     contents_match(contents(world.scene["entries"]), contents(found)).require()
+
+
+@then("a count of all entries is the same by every plan")
+def step_counted_right(context):
+    """All that is in the table, in one snapshot: as the planner likes, through the table itself, through an index.
+
+    Of a table that is too large to be counted, by the plans alone: none may go by a vector index.
+    """
+    world = context.world
+    table = world.profile.entries.table
+    found, facts = counts(world.cluster.write, table), look_at(world.cluster.write, [table])[table]
+    told = [f"{way}: {'not counted' if one.rows is None else one.rows}\n{one.plan}" for way, one in found.items()]
+    world.evidence.attach("counts and their plans", "\n\n".join(told))
+    by_vector = [index.name for index in facts.indexes if index.method in VECTOR_METHODS]
+    assert_that(all_see_all(found, by_vector), empty(), "what is wrong with the counts")
 
 
 @when("it is read {times:d} times by its key")
 def step_read_repeatedly(context, times):
     """One after another over one session through the write endpoint, after some that are not counted."""
     world = context.world
-    world.history = read_repeatedly(world.cluster.write, world.scene["entry"], times)
+    world.history = read_repeatedly(world.cluster.write, world.profile, world.scene["entry"], times)
 
 
 @then("each time it came back unchanged")

@@ -4,11 +4,11 @@ from behave import then
 from hamcrest import assert_that, empty, equal_to, greater_than_or_equal_to, has_length, is_
 
 from support.checkers.election import one_leader
-from support.checkers.quorum import could_lose_one
+from support.checkers.quorum import could_lose
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
 from support.checkers.takeover import someone_may_lead
 from support.cluster import etcd, health, rewinding, rollcall, standing, synchrony, takeover
-from support.cluster.groups import in_each_group
+from support.cluster.groups import in_each_group, of_the_whole
 from support.cluster.witnesses import testimony
 
 
@@ -38,7 +38,11 @@ def step_members_are(context):
 
 @then("the DCS knows every member and no other")
 def step_dcs_knows_members(context):
-    """Patroni's view, which comes from the DCS, names the members that were declared or known when the run began."""
+    """Patroni's view, which comes from the DCS, names the members that were declared or known when the run began.
+
+    Where [expect] declares members, they are so many, or those of these names.
+    """
+    of_the_whole(context.world.cluster, standing.require_as_declared, "the members are those that were declared")
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(
@@ -86,8 +90,26 @@ def step_someone_may_lead(context):
 
 @then("the DCS has a quorum with one member to spare")
 def step_dcs_has_spare(context):
-    """So many members of the DCS are healthy that it works on when any one of them is lost."""
-    could_lose_one(etcd.quorum(context.world.cluster.topology)).require()
+    """So many members of the DCS are healthy that it works on when any one of them is lost.
+
+    Where [expect] declares how many can be lost (dcs_spare), so many.
+    """
+    topology = context.world.cluster.topology
+    declared = topology.expectations.dcs_spare
+    could_lose(etcd.quorum(topology), 1 if declared is None else declared).require()
+
+
+@then("failsafe mode is on, and every member knows all others whom a leader has to ask")
+def step_failsafe_is_ready(context):
+    """By each member's REST API: whichever of them leads, it goes on without the DCS as long as all the others answer.
+
+    Where [expect] declares the mode, it is as declared.
+    """
+    in_each_group(
+        context.world.cluster,
+        lambda group: assert_that(takeover.unprepared_for_failsafe(group), empty(), "members that could not go on"),
+        "a leader could go on without the DCS",
+    )
 
 
 @then("every member has these settings for the application")
@@ -114,12 +136,13 @@ def step_rewind_is_configured(context):
 
 @then("the leader waits for as many standbys as the configuration asks for")
 def step_standbys_are_waited_for(context):
-    """By the states of the leader's streams; not proved for a cluster that is configured to be asynchronous."""
+    """By the states of the leader's streams. Where [expect] declares synchronous replication, it is configured so."""
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(
             synchrony.standbys_waited_for(group),
             has_length(greater_than_or_equal_to(synchrony.standbys_asked_for(group))),
+            "the standbys that commits wait for",
         ),
         "a commit waits for as many standbys as asked for",
     )

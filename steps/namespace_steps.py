@@ -4,7 +4,7 @@ from behave import given, then, when
 from hamcrest import assert_that, empty, equal_to, only_contains
 
 from support.application import samples
-from support.application.entries import EntryStore, contents
+from support.application.entries import contents
 from support.checkers.contents import contents_match
 from support.workloads.searches import search_repeatedly
 
@@ -16,16 +16,16 @@ NEW_VALUE = "changed by the first namespace"
 def step_two_namespaces(context):
     """Some entries each, stored through the write endpoint."""
     world = context.world
-    world.scene["first"] = samples.entries(world.random, world.namespace, ENTRIES)
-    world.scene["second"] = samples.entries(world.random, world.another_namespace("second"), ENTRIES)
-    EntryStore(world.cluster.write).add_many(world.scene["first"] + world.scene["second"])
+    world.scene["first"] = samples.entries(world.random, world.namespace, ENTRIES, world.profile)
+    world.scene["second"] = samples.entries(world.random, world.another_namespace("second"), ENTRIES, world.profile)
+    world.entries.add_many(world.scene["first"] + world.scene["second"])
 
 
 @when("the first namespace reads every key")
 def step_read_every_key(context):
     """Key by key."""
     world, scene = context.world, context.world.scene
-    scene["found"] = EntryStore(world.cluster.write).find_each(world.namespace, samples.keys(scene["second"]))
+    scene["found"] = world.entries.find_each(world.namespace, samples.keys(scene["second"]))
 
 
 @then("it finds its own entries and no others")
@@ -40,7 +40,7 @@ def step_search_for_others(context, count):
     """With the very embeddings of the second namespace's entries, so that those would be the nearest."""
     world, scene = context.world, context.world.scene
     sought = samples.embeddings(scene["second"])
-    scene["searches"] = search_repeatedly(world.cluster.write, world.namespace, sought, count)
+    scene["searches"] = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
 
 
 @then("every search finds {count:d} entries, all of the first namespace")
@@ -58,7 +58,7 @@ def step_found_own(context, count):
 def step_update_every_key(context):
     """Each of its entries gets another value."""
     world, scene = context.world, context.world.scene
-    store = EntryStore(world.cluster.write)
+    store = world.entries
     scene["touched"] = store.update_each(world.namespace, samples.keys(scene["second"]), NEW_VALUE)
 
 
@@ -66,7 +66,7 @@ def step_update_every_key(context):
 def step_own_changed(context):
     """They have the new value, and as many rows were touched as there are entries."""
     world, scene = context.world, context.world.scene
-    values = {entry.value for entry in EntryStore(world.cluster.write).all(world.namespace)}
+    values = {entry.value for entry in world.entries.all(world.namespace)}
     assert_that(values, equal_to({NEW_VALUE}), "the values in the first namespace")
     assert_that(scene["touched"], equal_to(ENTRIES), "rows that the updates touched")
 
@@ -75,14 +75,14 @@ def step_own_changed(context):
 def step_delete_every_key(context):
     """Key by key."""
     world, scene = context.world, context.world.scene
-    scene["touched"] = EntryStore(world.cluster.write).delete_each(world.namespace, samples.keys(scene["second"]))
+    scene["touched"] = world.entries.delete_each(world.namespace, samples.keys(scene["second"]))
 
 
 @then("none of its own entries are left")
 def step_own_deleted(context):
     """The namespace is empty, and as many rows were touched as there were entries."""
     world = context.world
-    assert_that(EntryStore(world.cluster.write).all(world.namespace), empty(), "entries of the first namespace")
+    assert_that(world.entries.all(world.namespace), empty(), "entries of the first namespace")
     assert_that(world.scene["touched"], equal_to(ENTRIES), "rows that the deletes touched")
 
 
@@ -90,5 +90,5 @@ def step_own_deleted(context):
 def step_second_unchanged(context):
     """All of them, column for column."""
     second = context.world.scene["second"]
-    found = EntryStore(context.world.cluster.write).all(second[0].namespace)
+    found = context.world.entries.all(second[0].namespace)
     contents_match(contents(second), contents(found)).require()

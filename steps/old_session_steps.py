@@ -2,7 +2,6 @@
 
 from behave import given, then
 
-from support.timeouts import REJOIN
 from support.trials.aftermath import require_no_write_taken
 from support.workloads.ledger import appends
 from support.workloads.runner import Workload
@@ -13,7 +12,10 @@ def step_clients_of_leader(context, clients):
     """Past the proxy; each waits for an answer for longer than any freeze, and tries on afterwards."""
     world = context.world
     namespace, leader = world.another_namespace("leader"), world.cluster.of_member(world.cluster.leader())
-    world.scene["knocking"] = Workload(leader, appends(namespace), clients=clients, patience=REJOIN), namespace
+    world.scene["knocking"] = (
+        Workload(leader, appends(world.profile, namespace), clients=clients, patience=world.timing.rejoin),
+        namespace,
+    )
     world.cleanup.enter_context(world.scene["knocking"][0])
 
 

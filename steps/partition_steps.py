@@ -4,6 +4,7 @@ from behave import given, then, when
 
 from support.cluster.lease import lease
 from support.cluster.reign import affairs, only_primary
+from support.cluster.timing import Span
 from support.faults import isolation
 from support.faults.modes import without_failsafe
 from support.trials.endurance import (
@@ -98,4 +99,4 @@ def step_nothing_changed(context):
 def step_accepted_again(context, seconds):
     """Clients get through to a leader, in that time from the healing on."""
     world = context.world
-    require_accepted_again(world, world.ordeal.nemesis.heal, world.limit(seconds))
+    require_accepted_again(world, world.ordeal.nemesis.heal, world.limit(seconds, Span.RETURN))

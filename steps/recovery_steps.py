@@ -2,9 +2,9 @@
 
 from behave import step, then, when
 
+from support.cluster.timing import Span
 from support.faults.process import Freeze, HostCrash
 from support.faults.targets import host_of
-from support.timeouts import RECOVERY
 from support.trials.aftermath import (
     ordeal_of,
     require_all_streaming,
@@ -21,19 +21,19 @@ from support.trials.aftermath import (
 @step("another member leads")
 def step_another_leads(context):
     """Another member than the struck one holds the leader key, and takes writes."""
-    require_other_leader(context.world, RECOVERY)
+    require_other_leader(context.world, context.world.timing.recovery)
 
 
 @then("another member leads within {seconds:g} seconds")
 def step_another_leads_within(context, seconds):
     """Another member than the struck one holds the leader key, and takes writes, in that time from the fault on."""
-    require_other_leader(context.world, context.world.limit(seconds))
+    require_other_leader(context.world, context.world.limit(seconds, Span.FAILOVER))
 
 
 @then("the struck member streams as a replica within {seconds:g} seconds")
 def step_struck_member_streams(context, seconds):
     """It streams from the leader on the leader's timeline, in that time from now on."""
-    require_rejoined(context.world, context.world.limit(seconds))
+    require_rejoined(context.world, context.world.limit(seconds, Span.REJOIN))
 
 
 @then("clients are interrupted for less than {seconds:g} seconds")
@@ -42,9 +42,20 @@ def step_interruption(context, seconds):
     require_interruption_under(context.world, context.world.limit(seconds))
 
 
+@then("the {event} interrupts clients for less than {seconds:g} seconds")
+def step_interruption_by(context, event, seconds):
+    """The same, where the cluster has to do something: `event` is failover, switchover, loss of a standby or loss of
+    everything. A cluster whose own timing is longer is given what follows from it."""
+    require_interruption_under(context.world, context.world.limit(seconds, Span(event)))
+
+
 @then("the ledger lost no acknowledged write")
 def step_nothing_lost(context):
-    """Every entry whose writing was acknowledged, before, during and after the fault, is read back, and only once."""
+    """Every entry whose writing was acknowledged, before, during and after the fault, is read back, and only once.
+
+    Where replication is asynchronous, by configuration or declared, and the leader was lost: all but what a failover
+    may lose then.
+    """
     require_ledger_whole(context.world)
 
 
@@ -77,10 +88,10 @@ def step_frozen_until_replaced(context, role):
 @then("commits wait for another standby within {seconds:g} seconds, and all who can tell agree")
 def step_standby_replaced(context, seconds):
     """The DCS, synchronous_standby_names and the leader's streams name another one, in that time from the fault on."""
-    require_standby_replaced(context.world, context.world.limit(seconds))
+    require_standby_replaced(context.world, context.world.limit(seconds, Span.STANDBY_LOSS))
 
 
 @then("every replica streams on the timeline of the leader within {seconds:g} seconds")
 def step_all_stream(context, seconds):
     """All members but the leader, in that time from now on."""
-    require_all_streaming(context.world, context.world.limit(seconds))
+    require_all_streaming(context.world, context.world.limit(seconds, Span.REJOIN))

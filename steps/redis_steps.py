@@ -49,14 +49,20 @@ def step_version(context, version):
 
 @then("Redis is in {mode} mode")
 def step_mode(context, mode):
-    """Standalone, cluster or sentinel."""
-    assert_that(context.world.scene["redis"].mode, equal_to(mode), "the mode that Redis reports")
+    """Standalone, cluster or sentinel; where [expect] redis_mode declares another one, that."""
+    declared = context.world.cluster.topology.expectations.redis_mode
+    assert_that(context.world.scene["redis"].mode, equal_to(declared or mode), "the mode that Redis reports")
 
 
 @then("Redis evicts by LRU or LFU")
 def step_eviction(context):
-    """Among all keys, or among those that have an expiry, as every key of the cache has."""
-    assert_that(context.world.scene["redis"].eviction, is_in(BY_USE), "the eviction policy that Redis reports")
+    """Among all keys, or among those that have an expiry, as every key of the cache has.
+
+    Where [expect] redis_eviction declares a policy, by that one.
+    """
+    declared = context.world.cluster.topology.expectations.redis_eviction
+    allowed = (declared,) if declared else BY_USE
+    assert_that(context.world.scene["redis"].eviction, is_in(allowed), "the eviction policy that Redis reports")
 
 
 @then("Redis has a finite memory limit")

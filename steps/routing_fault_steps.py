@@ -2,6 +2,7 @@
 
 from behave import given, then, when
 
+from support.cluster.timing import Span
 from support.faults.targets import member_by_role
 from support.trials.rerouting import (
     cut_stream,
@@ -34,16 +35,16 @@ def step_loses_stream(context):
 @then("the struck member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context, seconds):
     """New sessions there land on others, in that time from the fault on."""
-    require_out_of_reads(context.world, context.world.limit(seconds))
+    require_out_of_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
 
 
 @then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
 def step_back_in_reads(context, seconds):
     """New sessions there land on it too, in that time from the healing on."""
-    require_back_in_reads(context.world, context.world.limit(seconds))
+    require_back_in_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
 
 
 @then("each of these sessions is cut within {seconds:g} seconds")
 def step_sessions_cut(context, seconds):
     """Its client hears so, in that time from the fault on: it need not wait for a dead line to run into a timeout."""
-    require_hung_up(context.world, context.world.limit(seconds))
+    require_hung_up(context.world, context.world.limit(seconds, Span.HANGUP))

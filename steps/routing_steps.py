@@ -9,7 +9,6 @@ from support.checkers.routing import all_among, each_serves
 from support.checkers.table import as_tabled, of_each, rows_of
 from support.cluster import haproxy, health, landing, markers
 from support.cluster.rollcall import SILENCE
-from support.timeouts import NOTICE
 from support.waiting import eventually
 
 
@@ -50,14 +49,14 @@ def step_sessions_are_shared(context):
 def step_writes_accepted(context):
     """A row is committed on every session."""
     world = context.world
-    all_among(landing.writes(world.sessions, world.namespace), ["accepted"]).require()
+    all_among(landing.writes(world.sessions, world.profile, world.namespace), ["accepted"]).require()
 
 
 @then("a write on each of them is refused as read-only")
 def step_writes_refused(context):
     """A row is tried on every session, and refused because the server takes no writes; not for another reason."""
     world = context.world
-    all_among(landing.writes(world.sessions, world.namespace), ["read only sql transaction"]).require()
+    all_among(landing.writes(world.sessions, world.profile, world.namespace), ["read only sql transaction"]).require()
 
 
 @then("the statistics page answers")
@@ -78,7 +77,10 @@ def step_haproxy_view(context):
         as_tabled(expected, haproxy.positions(page, members, expected)).require()
 
     eventually(
-        as_patroni_sees_them, within=NOTICE, subject="HAProxy sees every member as Patroni does", retry_on=SILENCE
+        as_patroni_sees_them,
+        within=context.world.timing.notice,
+        subject="HAProxy sees every member as Patroni does",
+        retry_on=SILENCE,
     )
 
 
@@ -86,7 +88,7 @@ def step_haproxy_view(context):
 def step_marker_written(context):
     """One row is committed there by the application."""
     world = context.world
-    refused = sql.error_of(lambda: markers.write(world.cluster.write, world.namespace, "the marker"))
+    refused = sql.error_of(lambda: markers.write(world.cluster.write, world.profile, world.namespace, "the marker"))
     assert_that(refused, none(), "what PostgreSQL, or the way to it, said against the write")
 
 
@@ -94,11 +96,15 @@ def step_marker_written(context):
 def step_marker_is_seen(context):
     """A new session there reads the row as it was written, now."""
     world = context.world
-    assert_that(markers.is_there(world.cluster.write, world.namespace, "the marker"), is_(True), "the marker is seen")
+    assert_that(
+        markers.is_there(world.cluster.write, world.profile, world.namespace, "the marker"),
+        is_(True),
+        "the marker is seen",
+    )
 
 
 @then("the marker becomes visible through the read endpoint within {seconds:g} seconds")
 def step_marker_becomes_visible(context, seconds):
     """New sessions there read the row as it was written, from then on."""
     world, where = context.world, context.world.cluster.read
-    markers.await_seen({where.name: where}, world.namespace, "the marker", world.limit(seconds))
+    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", world.limit(seconds))

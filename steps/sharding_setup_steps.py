@@ -2,7 +2,6 @@
 
 from behave import then
 
-from support.checkers.table import rows_of
 from support.trials import sharding_setup
 
 
@@ -24,10 +23,16 @@ def step_all_reachable(context):
     sharding_setup.require_all_reachable(context.world)
 
 
-@then("every node knows these tables so")
-def step_kept_as(context):
-    """The tables of the scenario; "lies with" names the first of them whose shards lie where this one's do."""
-    sharding_setup.require_kept_as(context.world, rows_of(context.table))
+@then("every node has the distributed tables of the application's schema distributed as declared")
+def step_distributed_as_declared(context):
+    """By the schema profile: the distribution column, and the tables next to whose shards a table's own lie."""
+    sharding_setup.require_distributed_as_declared(context.world)
+
+
+@then("every node has the reference tables of the application's schema as reference tables")
+def step_references_as_declared(context):
+    """By the schema profile."""
+    sharding_setup.require_references_as_declared(context.world)
 
 
 @then("each node has a copy of every reference table, read there")

@@ -30,7 +30,7 @@ def step_markers(context, count):
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
     world.scene["replicas"] = write_markers_and_watch(
-        cluster.write, replicas, world.namespace, count, world.limit(VISIBLE), world.history
+        cluster.write, replicas, world.profile, world.namespace, count, world.limit(VISIBLE), world.history
     )
 
 

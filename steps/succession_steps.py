@@ -3,6 +3,7 @@
 from behave import given, then, when
 from hamcrest import assert_that, equal_to, is_in
 
+from support.cluster.timing import Span
 from support.faults.configuration import asynchronous, paused
 from support.trials.aftermath import require_other_leader
 from support.trials.rivals import bar, outrun, part
@@ -42,14 +43,14 @@ def step_others_are_barred(context):
 @then("one that has received everything leads within {seconds:g} seconds")
 def step_best_leads(context, seconds):
     """Not the replica that lacks some."""
-    require_other_leader(context.world, context.world.limit(seconds))
+    require_other_leader(context.world, context.world.limit(seconds, Span.FAILOVER))
     assert_that(context.world.cluster.leader(), is_in(context.world.scene["rivals"].ahead), "who took over")
 
 
 @then("the one that lacks some leads within {seconds:g} seconds")
 def step_worst_leads(context, seconds):
     """None of those who are tagged never to lead."""
-    require_other_leader(context.world, context.world.limit(seconds))
+    require_other_leader(context.world, context.world.limit(seconds, Span.FAILOVER))
     assert_that(context.world.cluster.leader(), equal_to(context.world.scene["rivals"].behind), "who took over")
 
 

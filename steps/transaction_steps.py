@@ -23,14 +23,14 @@ def step_write_uncommitted(context):
     world = context.world
     world.scene["entry"] = Entry(world.namespace, "entry", f"{world.random.random()}")
     world.sessions.append(sql.connect(world.cluster.write))
-    write_uncommitted(world.sessions[0], world.scene["entry"])
+    write_uncommitted(world.sessions[0], world.profile, world.scene["entry"])
 
 
 @when("other sessions look for the entry")
 def step_others_look(context):
     """Five new ones through the write endpoint, one after another, while the transaction is open."""
     world = context.world
-    world.scene["found"] = sightings(world.cluster.write, world.scene["entry"], sessions=5)
+    world.scene["found"] = sightings(world.cluster.write, world.profile, world.scene["entry"], sessions=5)
 
 
 @then("none of them finds it")
@@ -49,8 +49,10 @@ def step_roll_back(context):
 def step_nobody_finds(context):
     """The session that rolled back looks again, and five new ones do."""
     world, entry = context.world, context.world.scene["entry"]
-    own = tuple(EntryStore(world.sessions[0]).find(entry.namespace, entry.key))
-    assert_that(own + sightings(world.cluster.write, entry, sessions=5), empty(), "what is found of the write")
+    own = tuple(EntryStore(world.sessions[0], world.profile).find(entry.namespace, entry.key))
+    assert_that(
+        own + sightings(world.cluster.write, world.profile, entry, sessions=5), empty(), "what is found of the write"
+    )
 
 
 @when("it rolls back, and a later write has reached every replica")
@@ -66,7 +68,7 @@ def step_no_member_has(context):
     """Looked for on each member, past the proxy."""
     cluster, entry = context.world.cluster, context.world.scene["entry"]
     members = (cluster.leader(), *cluster.followers())
-    found = ask_each(members, lambda name: sightings(cluster.of_member(name), entry, sessions=1))
+    found = ask_each(members, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1))
     assert_that(found, equal_to(dict.fromkeys(members, ())), "what each member has of the write")
 
 
@@ -75,7 +77,7 @@ def step_commit(context):
     """Through the write endpoint; the commit is acknowledged."""
     world = context.world
     world.scene["entry"] = Entry(world.namespace, "entry", f"{world.random.random()}")
-    EntryStore(world.cluster.write).add(world.scene["entry"])
+    world.entries.add(world.scene["entry"])
 
 
 @then("{count:d} later sessions find it unchanged")
@@ -83,7 +85,7 @@ def step_later_sessions_find(context, count):
     """New ones through the write endpoint, one after another, from the acknowledgement on."""
     world, entry = context.world, context.world.scene["entry"]
     assert_that(
-        sightings(world.cluster.write, entry, count),
+        sightings(world.cluster.write, world.profile, entry, count),
         all_of(has_length(count), only_contains(equal_to(entry))),
         "what later sessions find",
     )
@@ -93,7 +95,7 @@ def step_later_sessions_find(context, count):
 def step_leader_has(context):
     """Read on the leader, past the proxy, at once."""
     cluster, entry = context.world.cluster, context.world.scene["entry"]
-    found = sightings(cluster.of_member(cluster.leader()), entry, sessions=1)
+    found = sightings(cluster.of_member(cluster.leader()), cluster.profile, entry, sessions=1)
     assert_that(found, equal_to((entry,)), "what the leader has of the write")
 
 
@@ -103,7 +105,7 @@ def step_replicas_have(context, seconds):
     cluster, entry, replicas = context.world.cluster, context.world.scene["entry"], context.world.cluster.followers()
     eventually(
         lambda: assert_that(
-            ask_each(replicas, lambda name: sightings(cluster.of_member(name), entry, sessions=1)),
+            ask_each(replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)),
             equal_to(dict.fromkeys(replicas, (entry,))),
         ),
         within=context.world.limit(seconds),
@@ -115,9 +117,9 @@ def step_replicas_have(context, seconds):
 def step_clients_store(context, clients, times):
     """Each under keys of its own, each entry in a transaction of its own; then all are read back."""
     world = context.world
-    world.history = run_to_end(world.cluster.write, ledger.appends(world.namespace, times), clients)
+    world.history = run_to_end(world.cluster.write, ledger.appends(world.profile, world.namespace, times), clients)
     world.scene["action"] = ledger.APPEND
-    ledger.read_back(world.cluster.write, world.namespace, world.history)
+    ledger.read_back(world.cluster.write, world.profile, world.namespace, world.history)
 
 
 @then("each of their entries is there once")
@@ -130,14 +132,14 @@ def step_each_once(context):
 @given("a counter that stands at 0")
 def step_counter(context):
     """One row, stored through the write endpoint."""
-    counter.create(context.world.cluster.write, context.world.namespace)
+    counter.create(context.world.cluster.write, context.world.profile, context.world.namespace)
 
 
 @when("{clients:d} clients at a time add one to it {times:d} times each")
 def step_clients_count(context, clients, times):
     """Each reads the counter under a row lock, and writes back one more, in a transaction."""
     world = context.world
-    world.history = run_to_end(world.cluster.write, counter.increments(world.namespace, times), clients)
+    world.history = run_to_end(world.cluster.write, counter.increments(world.profile, world.namespace, times), clients)
     world.scene["action"] = counter.INCREMENT
 
 
@@ -151,6 +153,6 @@ def step_all_succeeded(context, clients, times):
 def step_counter_stands(context, expected):
     """Neither less, which is a lost update, nor more."""
     world = context.world
-    found = counter.reading(world.cluster.write, world.namespace)
+    found = counter.reading(world.cluster.write, world.profile, world.namespace)
     counted_exactly(world.history, begun_at=0, ended_at=found).require()
     assert_that(found, equal_to(expected), "the counter")

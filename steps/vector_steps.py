@@ -12,7 +12,6 @@ from hamcrest import (
 )
 
 from support.application import samples
-from support.application.entries import EntryStore
 from support.application.identity import vector_extension
 from support.application.search import distance
 from support.application.vectors import dialect_of
@@ -70,8 +69,8 @@ def step_distance_is(context, expected):
 def step_entries_with_embeddings(context, count):
     """Around some centres, as embeddings of texts are; stored through the write endpoint."""
     world = context.world
-    world.scene["entries"] = samples.entries(world.random, world.namespace, count)
-    EntryStore(world.cluster.write).add_many(world.scene["entries"])
+    world.scene["entries"] = samples.entries(world.random, world.namespace, count, world.profile)
+    world.entries.add_many(world.scene["entries"])
 
 
 @step("the nearest {count:d} entries are searched for, {times:d} times")
@@ -79,7 +78,9 @@ def step_search(context, count, times):
     """Each time near another entry, over one session through the write endpoint, after some that are not counted."""
     world = context.world
     sought = samples.vectors_near(world.random, samples.embeddings(world.scene["entries"]), times)
-    searches = world.scene["searches"] = search_repeatedly(world.cluster.write, world.namespace, sought, count)
+    searches = world.scene["searches"] = search_repeatedly(
+        world.cluster.write, world.profile, world.namespace, sought, count
+    )
     world.history = searches.history
 
 
@@ -113,7 +114,7 @@ def step_search_again(context):
     """The same vectors, over a new session through the write endpoint, as soon as that leads to a leader."""
     world = context.world
     before = world.scene["searches before"] = world.scene["searches"]
-    world.scene["searches"] = search_again(world.cluster.write, world.namespace, before)
+    world.scene["searches"] = search_again(world.cluster.write, world.profile, world.namespace, before)
 
 
 @then("every answer is the one of before")

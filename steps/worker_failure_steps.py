@@ -2,6 +2,7 @@
 
 from behave import given, then, when
 
+from support.cluster.timing import Span
 from support.faults.switchover import Switchover
 from support.trials import workers
 
@@ -46,7 +47,13 @@ def step_group_is_read(context, group, seconds):
 @then("the clients of worker group {group:d} are interrupted for less than {seconds:g} seconds")
 def step_group_interruption(context, group, seconds):
     """The longest time without an acknowledged write on that group, from the fault on; they get through now."""
-    workers.require_ledger_served(context.world, group, seconds)
+    workers.require_ledger_served(context.world, group, context.world.limit(seconds))
+
+
+@then("the {event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
+def step_group_interruption_by(context, event, group, seconds):
+    """The same, where the group has to do something: `event` is failover or switchover."""
+    workers.require_ledger_served(context.world, group, context.world.limit(seconds, Span(event)))
 
 
 @then("no ledger lost an acknowledged write")
@@ -59,7 +66,7 @@ def step_no_ledger_lost(context):
 @then("every node knows the new leader of worker group {group:d} within {seconds:g} seconds")
 def step_address_is_known(context, group, seconds):
     """By pg_dist_node, read directly on the leader of each group: its address, and that it is active."""
-    workers.require_address_known(context.world, group, context.world.limit(seconds))
+    workers.require_address_known(context.world, group, context.world.limit(seconds, Span.NODES))
 
 
 @then("within {seconds:g} seconds nothing is in doubt, and each transfer happened on both accounts or on neither")

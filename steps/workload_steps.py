@@ -13,5 +13,7 @@ PATIENCE = 3.0
 def step_ledger(context, clients):
     """Each adds entries of its own without a pause, until the scenario ends; a good many are acknowledged by now."""
     world = context.world
-    workload = Workload(world.cluster.write, appends(world.namespace), clients=clients, patience=PATIENCE)
+    workload = Workload(
+        world.cluster.write, appends(world.profile, world.namespace), clients=clients, patience=PATIENCE
+    )
     world.start(workload, acknowledged=1000)

@@ -15,7 +15,6 @@ from support.cluster.embedded.readiness import await_all
 from support.errors import NothingProved
 from support.faults.nemesis import Fault, Injury, Nemesis
 from support.faults.process import Freeze
-from support.timeouts import RECOVERY
 from support.workloads.watch import Watch
 
 WAKING = 5.0
@@ -33,10 +32,13 @@ class Ordeal:
     def __init__(self, cluster: Cluster) -> None:
         """Wait until the cluster is well, and begin to watch. Raises NotInTime when it was not well to begin with."""
         self.begun = time.monotonic()
-        await_all(cluster, RECOVERY)
-        self.cluster, self.nemesis = cluster, Nemesis()
+        self._recovery = cluster.topology.timing.recovery
+        await_all(cluster, self._recovery)
+        self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
         self.began_at = time.time()
         self.struck = ""
+        self.planned = False
+        """The last fault was a switchover that went in order: it may lose nothing, however commits are replicated."""
         self.recovered_in: float | None = None
         self.leaders = [cluster.leader()]
         """Who led when the ordeal began, and each time that a step looked since."""
@@ -50,6 +52,7 @@ class Ordeal:
     def strike(self, fault: Fault, struck: str) -> Injury:
         """Inject a fault that hits `struck`."""
         self.struck = struck
+        self.planned = bool(getattr(fault, "planned", False))
         injury = self.nemesis.inject(fault)
         if isinstance(fault, Freeze):
             self._frozen.append((struck, injury))
@@ -73,7 +76,7 @@ class Ordeal:
         """Heal everything, wait until the cluster is well again, and require what must always hold."""
         try:
             self.nemesis.heal()
-            self.recovered_in = await_all(self.cluster, RECOVERY)
+            self.recovered_in = await_all(self.cluster, self._recovery)
         finally:
             self.watch.__exit__()
             self._require_one_writer()  # graver than a cluster that is not well, and likely the reason for it

@@ -1,9 +1,13 @@
 """One run of the suite: what it is told, and what it leaves for its report. Written by `accept run`, read by behave."""
 
+import fcntl
 import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
+from typing import IO
 
 from pydantic import TypeAdapter
 
@@ -74,13 +78,17 @@ class Run:
 
 
 _ADAPTER = TypeAdapter(Run)
+_LIFE = "life"
+"""The file in a run's folder that is locked while the run goes on."""
+_HELD: list[IO[str]] = []
 
 
 def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: bool = False, jobs: int = 1) -> Run:
     """A new run with its own folder, which only its owner can read."""
-    name = new_id()
+    name = f"{int(time.time()):08x}{secrets.token_hex(2)}"
     directory = (RUNS / name).absolute()
     directory.mkdir(parents=True, mode=0o700)
+    _hold(directory / _LIFE)
     run = Run(
         id=name,
         directory=directory,
@@ -92,6 +100,38 @@ def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: b
     )
     run.save()
     return run
+
+
+class Life(Enum):
+    """Whether a run goes on."""
+
+    GOING_ON = "going on"
+    OVER = "over"
+    UNKNOWN = "unknown"
+    """It was not begun here."""
+
+
+def life_of(run: str) -> Life:
+    """Whether the run of that id goes on, as far as can be told here."""
+    try:
+        with (RUNS / run / _LIFE).open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return Life.UNKNOWN
+    except BlockingIOError:
+        return Life.GOING_ON
+    return Life.OVER
+
+
+def begun_at(run: str) -> float:
+    """When the run of that id began, in seconds since the epoch."""
+    return float(int(run[:8], 16))
+
+
+def _hold(file: Path) -> None:
+    """Lock a file for as long as this process lives."""
+    _HELD.append(file.open("w"))
+    fcntl.flock(_HELD[-1], fcntl.LOCK_EX)
 
 
 def new_id() -> str:

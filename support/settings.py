@@ -22,7 +22,10 @@ from pydantic_settings import (
 )
 
 from support.errors import UsageError
+from support.expectations import Expectations
 
+MOST_MEMBERS = 9
+"""Of a group of an embedded cluster."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -54,12 +57,25 @@ def _pairs(given: object) -> object:
 
 
 def _count_or_addresses(given: object) -> object:
-    return int(given) if isinstance(given, str) and given.strip().isdigit() else _pairs(given)
+    if isinstance(given, str) and given.strip().isdigit():
+        given = int(given)
+    if isinstance(given, int) and not 1 <= given <= MOST_MEMBERS:
+        raise PydanticCustomError("count", "an embedded cluster can have 1 to {most} members", {"most": MOST_MEMBERS})
+    return given if isinstance(given, int) else _pairs(given)
+
+
+def _table(given: object) -> object:
+    """A table; in the environment as JSON."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
 
 
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
-MemberCount = Annotated[int, Field(ge=1, le=9)]
 
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 """Of a page, a gateway; as it may hold a password it is shown nowhere."""
@@ -126,27 +142,35 @@ class Settings(BaseSettings):
     """[schema]: the application's tables, where they are not those that are known; see docs/schema.md."""
     accept_own_schema: bool = False
     """Work on tables that the suite makes in a schema of its own; what is about the application's is skipped."""
-    accept_expect: Mapping[str, Any] = Field(default_factory=dict)
-    """[expect]: what the cluster is declared to be, which what is there is held against."""
+    accept_expect: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(default_factory=dict)
+    """[expect]: what the cluster is declared to be, which what is there is held against; see docs/expectations.md."""
     accept_admin_user: str | None = None
     """A superuser of the target, for promises that an ordinary role cannot look into."""
     accept_admin_password: SecretStr | None = None
 
     # The embedded cluster
     accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
-    accept_members: Annotated[MemberCount | Addresses, NoDecode, BeforeValidator(_count_or_addresses)] = 3
+    accept_members: Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)] = 3
     """How many members an embedded cluster has; or [members], of the user's cluster: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
     """Citus worker groups; unless said, 2 where Citus is installed."""
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
+    accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
+    """Its vector extension; auto is RuVector where there is one, else pgvector. Unless said, as its shape has it."""
+    accept_like: str | None = None
+    """The shape of another installation, see support/cluster/embedded/swarm_shapes.py; else the suite's own."""
+    accept_ports: Literal["usual", "free"] = "usual"
+    """The ports of 127.0.0.1 where a cluster of another installation's shape is published: theirs, or any."""
 
     # The run
     accept_cache_repository: str = "support.application.cache:open_repository"
     """The cache under test: "package.module:callable"; what it must be is in support/application/cache/interface.py."""
     accept_destructive: str | None = None
     """The name of the target's database, said by a user who allows destructive scenarios against it."""
+    accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """By which waits are longer on a slow machine; what is promised within a time is not."""
     limits: Mapping[str, float] = Field(default_factory=dict)
     """Limits in force instead of those that a scenario states, by catalogue id, in the unit that it states."""
 
@@ -175,9 +199,11 @@ class Settings(BaseSettings):
     def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
         """All sources together; `said` is what the command line or -D says. Raises UsageError, a line a setting."""
         try:
-            return cls(
+            settings = cls(
                 **_by_setting({name.lower(): value for name, value in (said or {}).items() if value is not None})
             )
+            Expectations.parse(settings.accept_expect)
+            return settings
         except ValidationError as error:
             raise UsageError("\n".join(_complaint(one) for one in error.errors())) from None
         except tomllib.TOMLDecodeError as error:
@@ -194,6 +220,11 @@ class Settings(BaseSettings):
         return {} if isinstance(self.accept_members, int) else self.accept_members
 
     @property
+    def expectations(self) -> Expectations:
+        """[expect], which `load` has found to be well-formed."""
+        return Expectations.parse(self.accept_expect)
+
+    @property
     def external(self) -> bool:
         """Whether the user pointed at a cluster of theirs."""
         return bool(self.model_fields_set.intersection(TARGET_FIELDS) or self.member_addresses)
@@ -204,6 +235,11 @@ class _File(TomlConfigSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         return _by_setting(super().__call__())
+
+
+def variable_of(name: str) -> str:
+    """How the environment calls a setting, or a table of a target file."""
+    return _TABLES.get(name, name).upper()
 
 
 def _by_setting(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 
 from support import sql
 from support.application import schema
-from support.cluster import external, tables
+from support.cluster import external, leftovers, tables
 from support.cluster.capabilities import lacking
 from support.cluster.cluster import Cluster
 from support.cluster.facts import secrets_of
+from support.cluster.leftovers import Leftovers
+from support.cluster.settled import settle
 from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import reentry_argv
@@ -42,8 +44,11 @@ class Suite:
         self._unclaimed: list[Any] = []
         self._for_the_last: list[Any] = []
         self._cleanup = ExitStack()
-        self.topology = topology if topology.embedded else tables.provided(topology, run.id, self._cleanup)
+        own = settings.accept_own_schema and not topology.embedded
+        topology = tables.of_our_own(topology, run.id, self._cleanup) if own else topology
+        self.topology, self.known_limits = settle(topology, settings.expectations, settings.accept_timeout_multiplier)
         self.cluster = Cluster(self.topology)
+        self.leftovers = Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
         self._local = tables.local(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(secrets_of(self.cluster))
 
@@ -135,7 +140,7 @@ class Suite:
         """Undo what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
             if "schema" not in self.topology.lacks:
-                last.callback(schema.remove, world.cluster.write, world.namespaces)
+                last.callback(schema.remove, world.cluster.write, world.cluster.profile, world.namespaces)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
                 last.callback(measure_time_spent, world, world.ordeal)
@@ -149,7 +154,7 @@ class Suite:
             last.callback(self.cluster.forget_cached, self.run.namespace)
             if "schema" not in self.topology.lacks:
                 for cluster in {self.cluster, self._local}:
-                    last.callback(schema.sweep, cluster.write, self.run.namespace)
+                    last.callback(schema.sweep, cluster.write, cluster.profile, self.run.namespace)
 
 
 def _picture(world: World, ordeal: Ordeal) -> None:
@@ -165,7 +170,8 @@ def _close_all(sessions: list[sql.Session]) -> None:
 
 def newest_cluster() -> Topology:
     """The cluster that `accept up` started last."""
-    found = sorted(CLUSTERS.glob("*/topology.json"), key=lambda path: path.stat().st_mtime)
+    there = [path for path in CLUSTERS.glob("*/topology.json") if not path.with_name("target.toml").exists()]
+    found = sorted(there, key=lambda path: path.stat().st_mtime)  # what is met from outside only is none of ours
     if not found:
         raise UsageError(
             "there is no cluster to test: `./accept up` starts one that plain behave finds; `./accept run` boots its "

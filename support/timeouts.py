@@ -15,6 +15,8 @@ VISIBLE = 5.0
 """A change that nothing hinders becomes visible everywhere: a replica replays, a proxy notices."""
 NOTICE = 15.0
 """The cluster notices that something is wrong, or right again, by its periodic checks."""
+EFFECT = 10.0
+"""A fault shows its effect; more would mean that it is none."""
 REJOIN = 60.0
 """A member that was away is a streaming replica again."""
 RECOVERY = 120.0

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from support.application.entries import EntryStore
+from support.application.profile import Profile
 from support.cluster.cluster import Cluster
+from support.cluster.reign import Reign, reigns
+from support.cluster.timing import Limit, Span, Timing
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.timeouts import STATEMENT
@@ -51,14 +55,28 @@ class World:
     """The clients that work while something else happens; what they do is in its history."""
     ordeal: "Ordeal | None" = None
     """The faults of a destructive scenario, and the watch over what they do."""
+    reigns: Mapping[int, Reign] = field(default_factory=dict)
+    """Group -> who led it when clients began, where a change of leaders may lose what they wrote."""
     error: Exception | None = None
     """What was refused, for the step that says how."""
     scene: dict[str, Any] = field(default_factory=dict)
     """For a value that only the steps of one file hand to one another."""
 
+    @property
+    def profile(self) -> Profile:
+        """Which of the application's tables plays which part in the scenario."""
+        return self.cluster.profile
+
+    @property
+    def entries(self) -> EntryStore:
+        """The application's entries, through the write endpoint."""
+        return EntryStore(self.cluster.write, self.profile)
+
     def start(self, workload: "Workload", acknowledged: int) -> None:
         """Let the clients work from now until the scenario ends; returns when so many operations are acknowledged."""
         self.workload, self.history = workload, workload.history
+        if self.cluster.topology.accepted_loss:
+            self.reigns = reigns(self.cluster)
         self.cleanup.enter_context(workload)
         workload.await_acknowledged(acknowledged, within=STATEMENT)
 
@@ -72,9 +90,31 @@ class World:
         """Every namespace in which the scenario may have stored something."""
         return [self.namespace, *self.further_namespaces]
 
-    def limit(self, stated: float) -> float:
-        """The limit in force: the user's for this scenario's id, else the one that the scenario states."""
-        return next((self.limits[one] for one in self.ids if one in self.limits), stated)
+    def limit(self, stated: float, span: Span | None = None) -> float:
+        """The limit in force: the user's for this scenario's id, else the one that the scenario states.
+
+        Of what the cluster needs time for, `span` says what that is: a cluster that looks less often than ours is
+        given what follows from its own timing, where that is more; see support/cluster/timing.py. A recovery time that
+        is declared takes the place of both.
+        """
+        in_force = self._limit(stated, span)
+        if in_force.seconds != stated:
+            self.evidence.attach("limit in force", f"{in_force.seconds:g}: {in_force.why}")
+        return in_force.seconds
+
+    def _limit(self, stated: float, span: Span | None) -> Limit:
+        topology = self.cluster.topology
+        if (own := next((one for one in self.ids if one in self.limits), None)) is not None:
+            return Limit(self.limits[own], f"[limits] {own}; the scenario states {stated:g}")
+        if span is Span.FAILOVER and topology.expectations.recovery_time is not None:
+            seconds = topology.expectations.recovery_time
+            return Limit(seconds, f"[expect] recovery_time; the scenario states {stated:g} s")
+        return Limit(stated, "as stated") if span is None else topology.timing.limit(span, stated)
+
+    @property
+    def timing(self) -> Timing:
+        """How long the cluster may take for what it does by itself, and how long to wait for it."""
+        return self.cluster.topology.timing
 
     def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
         """Keep a figure for the report."""

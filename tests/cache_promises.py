@@ -9,6 +9,7 @@ from typing import Any
 from redis_servers import RedisServer
 
 from support import sql
+from support.application.known_profiles import EXAMPLE
 from support.checkers.expiry import every_key_ends, lived_for
 from support.checkers.finding import Finding
 from support.checkers.sameness import unchanged
@@ -57,7 +58,7 @@ def values_unchanged(scene: Scene) -> Finding:
 
 def life_is_as_long_as_told(scene: Scene) -> Finding:
     (client,) = scene.clients(1, time_to_live=0.6)
-    return lived_for(0.6, 0.05, cache_races.expiry(client, scene.database, scene.namespace, 1.0))
+    return lived_for(0.6, 0.05, cache_races.expiry(client, scene.database, EXAMPLE, scene.namespace, 1.0))
 
 
 def all_ends(scene: Scene) -> Finding:
@@ -101,7 +102,7 @@ def entries_apart(scene: Scene) -> Finding:
 def calm_after_the_storm(scene: Scene) -> Finding:
     clients, keys = scene.clients(), cache_storm.names(10)
     history = cache_storm.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
-    held = cache_storm.held(scene.database, clients, scene.namespace, keys)
+    held = cache_storm.held(scene.database, EXAMPLE, clients, scene.namespace, keys)
     agreement = unchanged(held, cache_storm.served(clients, scene.namespace, keys))
     return storm_raged(history) if agreement.holds else agreement
 
@@ -109,7 +110,7 @@ def calm_after_the_storm(scene: Scene) -> Finding:
 def bounded_staleness(scene: Scene) -> Finding:
     clients = scene.clients(staleness_bound=0.6)
     history = cache_races.replaced_while_read(
-        clients, scene.database, scene.namespace, changes=4, pace=0.05, afterwards=0.9
+        clients, scene.database, EXAMPLE, scene.namespace, changes=4, pace=0.05, afterwards=0.9
     )
     return served_within(0.6, history)
 
@@ -135,7 +136,11 @@ def nothing_rolled_back(scene: Scene) -> Finding:
     clients = scene.clients()
     finding = nothing_rolled_back_served(cache_races.rolled_back_while_read(clients, scene.namespace, rounds=2))
     which = (clients, scene.namespace, cache_races.ENTRIES)
-    return unchanged(cache_storm.held(scene.database, *which), cache_storm.served(*which)) if finding.holds else finding
+    return (
+        unchanged(cache_storm.held(scene.database, EXAMPLE, *which), cache_storm.served(*which))
+        if finding.holds
+        else finding
+    )
 
 
 def fresh_hits(scene: Scene) -> Finding:

@@ -18,8 +18,8 @@ from support.application.entries import EntryStore
 from support.application.pool import SessionPool
 
 UPSERT = """
-    INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)
-    ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}) VALUES (%s, %s, %s)
+    ON CONFLICT ({entries.namespace}, {entries.key}) DO UPDATE SET {entries.value} = excluded.{entries.value}
 """
 
 
@@ -47,7 +47,7 @@ class NaiveCache:
     def read(self, namespace: str, key: str) -> Read:
         def load() -> str | None:
             with self.session() as session:
-                found = EntryStore(session).find(namespace, key)
+                found = EntryStore(session, self.means.profile).find(namespace, key)
             return found[0].value if found else None
 
         return self.look(self.name("entry", namespace, key), load)
@@ -57,7 +57,7 @@ class NaiveCache:
 
     def write(self, namespace: str, key: str, value: str) -> None:
         with self.session() as session:
-            sql.execute(session, UPSERT, [namespace, key, value])
+            sql.execute(session, self.means.profile.sql(UPSERT), [namespace, key, value])
         self.keep(self.name("entry", namespace, key), value)
 
     def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
@@ -66,13 +66,13 @@ class NaiveCache:
 
     def update(self, namespace: str, key: str, value: str) -> bool:
         with self.session() as session:
-            changed = EntryStore(session).update(namespace, key, value)
+            changed = EntryStore(session, self.means.profile).update(namespace, key, value)
         self.invalidate(namespace, key)
         return changed > 0
 
     def delete(self, namespace: str, key: str) -> bool:
         with self.session() as session:
-            deleted = EntryStore(session).delete(namespace, key)
+            deleted = EntryStore(session, self.means.profile).delete(namespace, key)
         self.invalidate(namespace, key)
         return deleted > 0
 

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.checkers.counter import counted_exactly
-from support.checkers.durability import each_write_once, lost_writes, no_acknowledged_write_lost
+from support.checkers.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.checkers.finding import Finding
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
 from support.checkers.writers import at_most_one_writer
 from support.errors import NothingProved
+from support.expectations import AcceptedLoss
 from support.history import History, Operation, Outcome, WriterSample
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
@@ -34,6 +35,40 @@ def test_a_finding_is_required() -> None:
         Finding.false("broken").require()
     with pytest.raises(NothingProved, match="nothing was proved: empty"):
         Finding.unknown("empty").require()
+
+
+class TestAcceptedLoss:
+    """Appends acknowledged half a second after 0, 1, 2, ...; the fault comes at 7, and the last append was not lost."""
+
+    def judged(self, kept: int, accepted: AcceptedLoss, size: int = 1, fault: float = 7.0) -> Finding:
+        history = History([*(append(number) for number in range(10)), read(*range(kept), 9)])
+        return no_acknowledged_write_lost(history, (fault, fault), accepted, lambda one: size)
+
+    def test_within_the_bytes(self) -> None:
+        finding = self.judged(6, AcceptedLoss(30, 0.0, "known limit: 30 bytes"), size=10)
+        assert finding.holds
+        assert finding.words.startswith("3 of 10 acknowledged writes lost: 6, 7, 8; 30 bytes (known limit: 30 bytes)")
+
+    def test_beyond_the_bytes(self) -> None:
+        finding = self.judged(6, AcceptedLoss(29, 0.0, "known limit: 29 bytes"), size=10)
+        assert finding.holds is False
+        assert "30 bytes (known limit: 29 bytes)" in finding.words
+
+    def test_the_last_moments_come_on_top(self) -> None:
+        assert self.judged(6, AcceptedLoss(0, 2.5)).holds
+        assert self.judged(6, AcceptedLoss(0, 1.5)).holds is False
+        assert self.judged(6, AcceptedLoss(1, 1.5)).holds
+
+    def test_a_ledger_that_lost_all_of_before_the_fault_proves_nothing(self) -> None:
+        assert self.judged(0, AcceptedLoss(10**6, 60.0)).holds is None
+        assert self.judged(1, AcceptedLoss(10**6, 60.0)).holds
+
+    def test_nothing_is_accepted_unless_it_is_said(self) -> None:
+        assert self.judged(8, AcceptedLoss()).holds is False
+
+    def test_what_each_member_must_hold_is_what_the_cluster_kept(self) -> None:
+        history = History([append(1), append(2), append(3, UNKNOWN), read(1)])
+        assert [one.value for one in kept(history)] == [1, 3]
 
 
 class TestNoAcknowledgedWriteLost:

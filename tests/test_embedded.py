@@ -10,9 +10,10 @@ import yaml
 from support.cli.booting import layout_of
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
-from support.cluster.embedded.plan import DATABASE, PUBLISHED, Plan, lacks
+from support.cluster.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
 from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
-from support.cluster.embedded.services import SERVICES
+from support.cluster.embedded.services import service_of
+from support.cluster.embedded.shapes import OWN
 from support.cluster.facts import secrets_of
 from support.errors import UsageError
 from support.settings import Settings
@@ -29,11 +30,12 @@ def plan(programs: Programs) -> Plan:
 
 
 def plan_of(layout: Layout, programs: Programs) -> Plan:
-    return Plan(layout, programs, {host.name: f"127.77.0.{host.number}" for host in layout.hosts()})
+    addresses = {host.name: f"127.77.0.{host.number}" for host in layout.hosts()}
+    return Plan(layout, programs, addresses, Credentials.fresh(layout.shape))
 
 
 def contents(plan: Plan, host: PlannedHost) -> str:
-    return SERVICES[host.role].contents(plan, host, Path("/a place"))
+    return service_of(plan, host.role).contents(plan, host, Path("/a place"))
 
 
 # Layout
@@ -110,7 +112,7 @@ def test_a_commit_is_durable_and_a_replica_can_be_brought_back(plan: Plan) -> No
 
 
 def test_replication_is_asynchronous_when_asked_for(programs: Programs) -> None:
-    plan = plan_of(Layout(synchronous=False), programs)
+    plan = plan_of(Layout(shape=replace(OWN, synchronous=False)), programs)
     shared = yaml.safe_load(contents(plan, plan.layout.hosts(Role.MEMBER)[0]))["bootstrap"]["dcs"]
     assert shared["synchronous_mode"] is False
 
@@ -123,7 +125,7 @@ def test_patroni_knows_the_group_of_each_member(programs: Programs) -> None:
     plan = plan_of(Layout(workers=2), programs)
     files = {host: yaml.safe_load(contents(plan, host)) for host in plan.layout.hosts(Role.MEMBER)}
     assert {host.group: file["citus"]["group"] for host, file in files.items()} == {0: 0, 1: 1, 2: 2}
-    assert {file["citus"]["database"] for file in files.values()} == {DATABASE}
+    assert {file["citus"]["database"] for file in files.values()} == {OWN.database}
 
 
 def test_clients_are_led_to_the_coordinators_group_alone(programs: Programs) -> None:
@@ -135,9 +137,9 @@ def test_clients_are_led_to_the_coordinators_group_alone(programs: Programs) -> 
 
 
 def test_a_cluster_lacks_citus_for_a_reason(programs: Programs) -> None:
-    assert "citus" not in lacks(Layout(workers=2), "namespaces", "")
-    assert lacks(Layout(), "namespaces", "Citus is not there")["citus"] == "Citus is not there"
-    assert "--workers" in lacks(Layout(), "namespaces", "")["citus"]
+    assert "citus" not in lacks(Layout(workers=2), "namespaces", "", "")
+    assert lacks(Layout(), "namespaces", "Citus is not there", "")["citus"] == "Citus is not there"
+    assert "--workers" in lacks(Layout(), "namespaces", "", "")["citus"]
 
 
 def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_what_is_published_leads_somewhere(plan: Plan) -> None:
-    assert sorted(plan.targets()) == sorted(PUBLISHED)
+    assert sorted(plan.targets()) == sorted(published(plan.layout)) == sorted(PUBLISHED)
 
 
 # Programs
@@ -181,7 +183,7 @@ def script(path: Path, line: str) -> None:
 
 def test_a_postgresql_that_was_named_is_taken(postgres: Path, programs: Programs) -> None:
     found = find(postgres, lambda line: None)
-    assert found == replace(programs, pg_bindir=postgres, citus_missing=found.citus_missing)
+    assert found == replace(programs, pg_bindir=postgres, missing=found.missing)
 
 
 def test_citus_is_where_its_control_file_is(postgres: Path) -> None:

@@ -15,7 +15,9 @@ import requests
 from stands import await_death, begin, on_a_stand, require
 
 from support import sql
-from support.application import schema
+from support.application.catalog import look_at
+from support.application.fitting import missing
+from support.application.known_profiles import EXAMPLE
 from support.cluster.cluster import Cluster
 from support.cluster.embedded import memory
 from support.cluster.embedded.boot import PUBLISHED, boot
@@ -104,7 +106,7 @@ def look(stand: Stand, cluster: Cluster) -> dict[str, Any]:
         "rules": {name: rules(cluster.administration_of(name)) for name in cluster.members},
         "refusals": {str(one): refusal(one.as_user(one.user, "wrong")) for one in everywhere},
         "settings": {name: settings(cluster.administration_of(name)) for name in cluster.members},
-        "missing tables": schema.missing(cluster.read),
+        "missing tables": missing(EXAMPLE, look_at(cluster.read, EXAMPLE.tables)),
         "role": sql.rows(
             cluster.write, "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
         )[0],

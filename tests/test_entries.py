@@ -9,8 +9,9 @@ import pytest
 
 from support import sql
 from support.application import samples, schema
-from support.application.entries import DIMENSIONS, Entry, EntryStore, contents
+from support.application.entries import Entry, EntryStore, contents
 from support.application.identity import identity, system_identifier, vector_extension
+from support.application.known_profiles import EXAMPLE
 from support.application.search import Search, distance
 from support.application.sightings import sightings, write_uncommitted
 from support.application.vectors import PGVECTOR
@@ -42,52 +43,54 @@ CONTENTS = [
     "JSON's null, numbers and booleans",
     "no embedding",
     "an embedding of numbers of every size",
-    f"an embedding of {DIMENSIONS} dimensions",
+    "an embedding of the right size",
 ]
 
 
 @pytest.mark.parametrize("content", CONTENTS)
 def test_what_is_added_is_found(database: sql.Endpoint, namespace: str, content: str) -> None:
-    entry = samples.entry_with(content, CHANCE, namespace)
-    EntryStore(database).add(entry)
-    assert EntryStore(database).find(namespace, entry.key) == [entry]
+    entry = samples.entry_with(content, CHANCE, namespace, EXAMPLE)
+    EntryStore(database, EXAMPLE).add(entry)
+    assert EntryStore(database, EXAMPLE).find(namespace, entry.key) == [entry]
 
 
 def test_samples_differ_in_what_they_are_named_for() -> None:
-    usual = samples.entry(random.Random(1), "n")
-    assert all(samples.entry_with(content, random.Random(1), "n") != usual for content in CONTENTS[:-1])
-    assert samples.entry_with("no embedding", CHANCE, "n").embedding is None
-    assert len(samples.entry_with("an embedding of 3 dimensions", CHANCE, "n").embedding or ()) == 3
+    usual = samples.entry(random.Random(1), "n", EXAMPLE)
+    assert all(samples.entry_with(content, random.Random(1), "n", EXAMPLE) != usual for content in CONTENTS[:-1])
+    assert samples.entry_with("no embedding", CHANCE, "n", EXAMPLE).embedding is None
+    for content, size in (("2 dimensions", 2), ("one dimension too few", 383), ("one dimension too many", 385)):
+        made = samples.entry_with(f"an embedding of {content}", CHANCE, "n", EXAMPLE)
+        assert len(made.embedding or ()) == size
     with pytest.raises(KeyError):
-        samples.entry_with("anything else", CHANCE, "n")
+        samples.entry_with("anything else", CHANCE, "n", EXAMPLE)
 
 
 def test_sample_vectors_are_distinct_and_repeatable() -> None:
-    found = samples.vectors(random.Random(5), 2000)
-    assert found.shape == (2000, DIMENSIONS)
+    found = samples.vectors(random.Random(5), 2000, 384)
+    assert found.shape == (2000, 384)
     assert len(numpy.unique(found, axis=0)) == 2000
-    assert (found == samples.vectors(random.Random(5), 2000)).all()
-    assert not (found == samples.vectors(random.Random(6), 2000)).all()
+    assert (found == samples.vectors(random.Random(5), 2000, 384)).all()
+    assert not (found == samples.vectors(random.Random(6), 2000, 384)).all()
 
 
 def test_a_session_decides_what_is_committed(database: sql.Endpoint, namespace: str) -> None:
     with sql.session(database, autocommit=False) as session:
-        EntryStore(session).add_many(samples.entries(CHANCE, namespace, 3))
-        assert len(EntryStore(session).all(namespace)) == 3
-    assert EntryStore(database).all(namespace) == []
+        EntryStore(session, EXAMPLE).add_many(samples.entries(CHANCE, namespace, 3, EXAMPLE))
+        assert len(EntryStore(session, EXAMPLE).all(namespace)) == 3
+    assert EntryStore(database, EXAMPLE).all(namespace) == []
 
 
 def test_many_are_all_or_nothing(database: sql.Endpoint, namespace: str) -> None:
-    entries = samples.entries(CHANCE, namespace, 500)
+    entries = samples.entries(CHANCE, namespace, 500, EXAMPLE)
     with pytest.raises(sql.Error):
-        EntryStore(database).add_many([*entries, entries[0]])
-    assert EntryStore(database).all(namespace) == []
-    EntryStore(database).add_many(entries)
-    assert EntryStore(database).all(namespace) == entries
+        EntryStore(database, EXAMPLE).add_many([*entries, entries[0]])
+    assert EntryStore(database, EXAMPLE).all(namespace) == []
+    EntryStore(database, EXAMPLE).add_many(entries)
+    assert EntryStore(database, EXAMPLE).all(namespace) == entries
 
 
 def test_updates_and_deletes_keep_to_their_namespace(database: sql.Endpoint, namespace: str) -> None:
-    store, keys = EntryStore(database), ["a", "b", "missing"]
+    store, keys = EntryStore(database, EXAMPLE), ["a", "b", "missing"]
     other = f"{namespace}-other"
     store.add_many([Entry(space, key, "old") for space in (namespace, other) for key in "ab"])
     assert store.update_each(namespace, keys, "new") == 2
@@ -107,10 +110,10 @@ def test_contents_name_every_column_and_every_repetition() -> None:
 
 
 def test_a_search_goes_by_the_index_and_finds_the_nearest(database: sql.Endpoint, namespace: str) -> None:
-    entries = samples.entries(CHANCE, namespace, 300)
-    EntryStore(database).add_many(entries)
+    entries = samples.entries(CHANCE, namespace, 300, EXAMPLE)
+    EntryStore(database, EXAMPLE).add_many(entries)
     with sql.session(database) as session:
-        search = Search(session)
+        search = Search(session, EXAMPLE)
         found = search.nearest(namespace, entries[17].embedding or (), 5)
         assert search.indexes_used(namespace, entries[17].embedding or (), 5) == {"memory_entries_embedding"}
         assert search.cosine_indexes() == {"memory_entries_embedding"}
@@ -121,26 +124,26 @@ def test_a_search_goes_by_the_index_and_finds_the_nearest(database: sql.Endpoint
 
 def test_a_search_passes_over_nearer_entries_of_another_namespace(database: sql.Endpoint, namespace: str) -> None:
     """So many that a search without iterative scans would come back with nothing."""
-    crowd = samples.entries(CHANCE, f"{namespace}-crowd", 1000)
+    crowd = samples.entries(CHANCE, f"{namespace}-crowd", 1000, EXAMPLE)
     sought = crowd[0].embedding or ()
-    EntryStore(database).add_many(crowd)
-    EntryStore(database).add_many(
+    EntryStore(database, EXAMPLE).add_many(crowd)
+    EntryStore(database, EXAMPLE).add_many(
         [replace(entry, namespace=namespace, embedding=tuple(-x for x in sought)) for entry in crowd[:5]]
     )
     with sql.session(database) as session:
-        found = Search(session).nearest(namespace, sought, 5)
+        found = Search(session, EXAMPLE).nearest(namespace, sought, 5)
     assert [one.namespace for one in found] == [namespace] * 5
 
 
 @pytest.mark.parametrize("index", ["", "USING hnsw (embedding vector_l2_ops)", "USING hnsw (embedding vector_ip_ops)"])
 def test_a_search_without_its_index_says_so(database: sql.Endpoint, namespace: str, index: str) -> None:
-    entry = samples.entry(CHANCE, namespace)
-    EntryStore(database).add(entry)
+    entry = samples.entry(CHANCE, namespace, EXAMPLE)
+    EntryStore(database, EXAMPLE).add(entry)
     with sql.session(database, autocommit=False) as session:
         sql.execute(session, "DROP INDEX memory_entries_embedding")
         if index:
             sql.execute(session, f"CREATE INDEX another ON memory_entries {index}")
-        search = Search(session)
+        search = Search(session, EXAMPLE)
         assert not search.indexes_used(namespace, entry.embedding or (), 5) & {"another", "memory_entries_embedding"}
         assert search.cosine_indexes() == set()
 
@@ -163,10 +166,10 @@ def test_what_a_server_says_of_itself(database: sql.Endpoint, postgres: sql.Endp
 def test_who_sees_an_entry(database: sql.Endpoint, namespace: str) -> None:
     entry = Entry(namespace, "key", "value")
     with sql.session(database, autocommit=False) as session:
-        write_uncommitted(session, entry)
-        assert sightings(database, entry, sessions=2) == ()
+        write_uncommitted(session, EXAMPLE, entry)
+        assert sightings(database, EXAMPLE, entry, sessions=2) == ()
         session.commit()
-        assert sightings(database, entry, sessions=2) == (entry, entry)
+        assert sightings(database, EXAMPLE, entry, sessions=2) == (entry, entry)
 
 
 def test_a_write_that_its_own_session_does_not_see_proves_nothing(database: sql.Endpoint, namespace: str) -> None:
@@ -177,4 +180,4 @@ def test_a_write_that_its_own_session_does_not_see_proves_nothing(database: sql.
         "WHEN (NEW.key = 'swallowed') EXECUTE FUNCTION swallow()",
     )
     with sql.session(database, autocommit=False) as session, pytest.raises(NothingProved):
-        write_uncommitted(session, Entry(namespace, "swallowed", ""))
+        write_uncommitted(session, EXAMPLE, Entry(namespace, "swallowed", ""))

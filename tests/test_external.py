@@ -9,6 +9,9 @@ from redis_servers import running as running_redis
 
 from support import sql
 from support.application import schema
+from support.application.catalog import look_at
+from support.application.fitting import missing
+from support.application.known_profiles import EXAMPLE
 from support.application.vectors import PGVECTOR
 from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES, capabilities_of, lacking
@@ -37,7 +40,7 @@ def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
     assert not topology.embedded
     assert set(topology.lacks) >= {"patroni", "members", "replicas", "admin", "haproxy", "statistics", "dcs", "hosts"}
     assert all(reason for reason in topology.lacks.values())
-    assert "schema" not in topology.lacks
+    assert "none of the schemas that are known (example, swarm) is there" in topology.lacks["schema"]
 
 
 @pytest.mark.parametrize(
@@ -117,13 +120,13 @@ def test_what_is_lacking_is_told_by_tag(postgres: sql.Endpoint) -> None:
 def test_the_schema_is_made_and_emptied(postgres: sql.Endpoint) -> None:
     sql.execute(postgres, "CREATE DATABASE schema_test")
     there = dataclasses.replace(postgres, database="schema_test")
-    assert schema.missing(there) == schema.TABLES
+    assert look_at(there, EXAMPLE.tables) == {}
     sql.execute(there, "CREATE EXTENSION vector")
     schema.create(there, PGVECTOR)
-    assert schema.missing(there) == ()
+    assert missing(EXAMPLE, look_at(there, EXAMPLE.tables)) == []
     insert = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, 'k', 'v')"
     for namespace in ("run", "run-1", "runner"):
         sql.execute(there, insert, [namespace])
-    assert schema.remove(there, ["run-1"]) == 1
-    assert schema.sweep(there, "run") == 1
+    assert schema.remove(there, EXAMPLE, ["run-1"]) == 1
+    assert schema.sweep(there, EXAMPLE, "run") == 1
     assert sql.rows(there, "SELECT namespace FROM memory_entries") == [("runner",)]

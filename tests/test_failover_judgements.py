@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support.checkers.fencing import took_no_write
 from support.checkers.writers import Nap, awake
 from support.cluster.orders import Reply
+from support.cluster.reign import Reign
 from support.errors import NothingProved
 from support.history import History, Operation, Outcome, WriterSample
 from support.trials.handing_over import require_refused_for
@@ -91,3 +92,17 @@ class TestRefusedSwitchovers:
     def test_no_evidence(self, replies: dict[str, Reply]) -> None:
         with pytest.raises(NothingProved):
             require_refused_for(replies, {"the leader itself": "the same"})
+
+
+class TestReigns:
+    """Only where somebody else took over, an asynchronous cluster may have lost what was acknowledged."""
+
+    before = Reign("pg1", 3)
+
+    @pytest.mark.parametrize("now", [Reign("pg2", 4), Reign("pg1", 5), Reign("pg1", 6)])
+    def test_somebody_took_over(self, now: Reign) -> None:
+        assert self.before.followed_by_another(now)
+
+    @pytest.mark.parametrize("now", [Reign("pg1", 3), Reign("pg1", 4)])
+    def test_it_went_on_in_place(self, now: Reign) -> None:
+        assert not self.before.followed_by_another(now)

@@ -10,6 +10,7 @@ from conftest import free_port
 from support import sql
 from support.application import samples, schema
 from support.application.entries import Entry, EntryStore
+from support.application.known_profiles import EXAMPLE
 from support.application.vectors import PGVECTOR
 from support.checkers.lag import every_marker_arrived, sightings
 from support.history import History, Outcome
@@ -51,22 +52,22 @@ def test_a_mistake_is_raised() -> None:
 
 
 def test_reads_are_counted_without_the_warm_up(database: sql.Endpoint) -> None:
-    entry = samples.entry(random.Random(1), "reads")
-    EntryStore(database).add(entry)
-    history = read_repeatedly(database, entry, 30)
+    entry = samples.entry(random.Random(1), "reads", EXAMPLE)
+    EntryStore(database, EXAMPLE).add(entry)
+    history = read_repeatedly(database, EXAMPLE, entry, 30)
     assert [one.value for one in history] == [True] * 30
 
 
 def test_a_read_that_brings_something_else_is_told(database: sql.Endpoint) -> None:
-    EntryStore(database).add(Entry("other", "key", "stored"))
-    history = read_repeatedly(database, Entry("other", "key", "expected"), 3)
+    EntryStore(database, EXAMPLE).add(Entry("other", "key", "stored"))
+    history = read_repeatedly(database, EXAMPLE, Entry("other", "key", "expected"), 3)
     assert [one.value for one in history] == [False] * 3
 
 
 def test_searches_give_what_was_found_and_by_which_index(database: sql.Endpoint) -> None:
-    entries = samples.entries(random.Random(2), "searches", 100)
-    EntryStore(database).add_many(entries)
-    found = search_repeatedly(database, "searches", samples.embeddings(entries[:7]), 3)
+    entries = samples.entries(random.Random(2), "searches", 100, EXAMPLE)
+    EntryStore(database, EXAMPLE).add_many(entries)
+    found = search_repeatedly(database, EXAMPLE, "searches", samples.embeddings(entries[:7]), 3)
     assert [answer[0][0] for _, answer in found.answers] == samples.keys(entries[:7])
     assert found.origins == [{"searches": 3}] * 7
     assert set(found.indexes_used) == {found.cosine_indexes} == {frozenset({"memory_entries_embedding"})}
@@ -75,7 +76,7 @@ def test_searches_give_what_was_found_and_by_which_index(database: sql.Endpoint)
 def test_markers_are_seen_on_every_replica(database: sql.Endpoint) -> None:
     history = History()
     replicas = [replace(database, name="one"), replace(database, name="two")]
-    write_markers_and_watch(database, replicas, "markers", 5, patience=5, history=history)
+    write_markers_and_watch(database, replicas, EXAMPLE, "markers", 5, patience=5, history=history)
     seen = sightings(history, ["one", "two"])
     assert len(seen) == 10
     assert every_marker_arrived(seen, 5).holds
@@ -86,7 +87,7 @@ def test_markers_that_do_not_arrive_are_late(database: sql.Endpoint) -> None:
     sql.execute(database, "CREATE SCHEMA old; CREATE VIEW old.memory_entries AS SELECT * FROM memory_entries LIMIT 0")
     history = History()
     stuck = replace(database, name="stuck", options={"options": "-c search_path=old"})
-    write_markers_and_watch(database, [stuck, database], "stuck", 3, patience=1, history=history)
+    write_markers_and_watch(database, [stuck, database], EXAMPLE, "stuck", 3, patience=1, history=history)
     finding = every_marker_arrived(sightings(history, ["stuck", database.name]), 1)
     assert finding.holds is False
     assert "3 of 6 sightings" in finding.words
@@ -96,5 +97,5 @@ def test_markers_that_do_not_arrive_are_late(database: sql.Endpoint) -> None:
 def test_a_replica_that_does_not_answer_proves_nothing(database: sql.Endpoint) -> None:
     history = History()
     gone = replace(database, name="gone", port=free_port())
-    write_markers_and_watch(database, [gone], "gone", 2, patience=0.5, history=history)
+    write_markers_and_watch(database, [gone], EXAMPLE, "gone", 2, patience=0.5, history=history)
     assert every_marker_arrived(sightings(history, ["gone"]), 0.5).holds is None

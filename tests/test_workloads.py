@@ -11,6 +11,7 @@ from conftest import free_port
 from hamcrest import assert_that, is_
 
 from support import sql
+from support.application.known_profiles import EXAMPLE
 from support.errors import NotInTime
 from support.history import History, Outcome
 from support.waiting import eventually
@@ -43,9 +44,9 @@ def outcomes(history: History) -> list[Outcome]:
 
 
 def test_every_operation_is_in_the_history(database: sql.Endpoint) -> None:
-    with Workload(database, ledger.appends("all", times=10), clients=4) as workload:
+    with Workload(database, ledger.appends(EXAMPLE, "all", times=10), clients=4) as workload:
         workload.await_end(10)
-    ledger.read_back(database, "all", workload.history)
+    ledger.read_back(database, EXAMPLE, "all", workload.history)
     acknowledged = {one.value for one in workload.history.of(action="append", outcome=Outcome.OK)}
     assert len(acknowledged) == 40
     assert set(workload.history.of(action="read")[0].value) == acknowledged
@@ -76,10 +77,10 @@ def test_the_same_seed_gives_the_same_chances(database: sql.Endpoint) -> None:
 
 
 def test_increments_under_a_row_lock_all_count(database: sql.Endpoint) -> None:
-    counter.create(database, "locked")
-    with Workload(database, counter.increments("locked", times=20), clients=5) as workload:
+    counter.create(database, EXAMPLE, "locked")
+    with Workload(database, counter.increments(EXAMPLE, "locked", times=20), clients=5) as workload:
         workload.await_end(20)
-    assert counter.reading(database, "locked") == 100
+    assert counter.reading(database, EXAMPLE, "locked") == 100
     assert sorted(one.value for one in workload.history) == list(range(1, 101))
 
 
@@ -117,7 +118,7 @@ def test_a_client_whose_session_is_killed_logs_in_again(database: sql.Endpoint) 
 
 def test_where_nobody_listens_every_operation_fails_for_certain() -> None:
     nobody = sql.Endpoint("nobody", "127.0.0.1", free_port(), "postgres", "postgres", "")
-    with Workload(nobody, ledger.appends("nowhere", times=2), clients=2) as workload:
+    with Workload(nobody, ledger.appends(EXAMPLE, "nowhere", times=2), clients=2) as workload:
         workload.await_end(10)
     assert outcomes(workload.history) == [Outcome.FAIL] * 4
     assert workload.acknowledged == 0
@@ -182,7 +183,7 @@ def test_an_error_of_the_body_comes_first_and_that_of_a_client_is_noted(database
 
 
 def test_stopping_ends_clients_that_would_go_on_for_ever(database: sql.Endpoint) -> None:
-    workload = Workload(database, ledger.appends("endless"), clients=3)
+    workload = Workload(database, ledger.appends(EXAMPLE, "endless"), clients=3)
     workload.start()
     workload.await_acknowledged(30, within=10)
     assert workload.running
@@ -200,7 +201,7 @@ def test_waiting_for_what_does_not_come_says_how_far_it_came(database: sql.Endpo
 
 
 def test_eight_clients_get_through_a_thousand_writes_a_second(database: sql.Endpoint) -> None:
-    with Workload(database, ledger.appends("fast"), clients=8) as workload:
+    with Workload(database, ledger.appends(EXAMPLE, "fast"), clients=8) as workload:
         begun = time.monotonic()
         workload.await_acknowledged(3000, within=30)
         elapsed = time.monotonic() - begun
@@ -257,16 +258,16 @@ def test_a_commit_that_stopped_to_wait_for_its_standby_is_in_doubt(database: sql
 
 
 def test_an_operation_that_is_repeated_counts_once(database: sql.Endpoint) -> None:
-    counter.create(database, "once")
-    task = retries.operations("once")(Turn(0, 0, Random(0)))
+    counter.create(database, EXAMPLE, "once")
+    task = retries.operations(EXAMPLE, "once")(Turn(0, 0, Random(0)))
     assert task is not None
     with sql.session(database) as session:
         assert [task.perform(session) for _ in range(3)] == [1, 0, 0]
-    assert counter.final_reading(database, "once") == 1
+    assert counter.final_reading(database, EXAMPLE, "once") == 1
 
 
 def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:
-    task = lookups.lookups("looked at")(Turn(0, 0, Random(0)))
+    task = lookups.lookups(EXAMPLE, "looked at")(Turn(0, 0, Random(0)))
     assert task is not None
     with sql.session(database) as session:
         assert task.perform(session) == "nothing"

@@ -9,6 +9,10 @@ Feature: The application reaches its database
     Then PostgreSQL 16 or newer answers
     And the session is in the application's database, under the application's name
 
+  @id.CL-01 @application_schema
+  Scenario: The application finds every table and column that it needs
+    Then every table and column of the application's schema is there
+
   @id.CL-01 @members
   Scenario: Every member holds the very database that the write endpoint leads to
     When every member is asked which database system it belongs to

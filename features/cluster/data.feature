@@ -8,18 +8,30 @@ Feature: What was stored is found, unchanged
     When an entry with <content> is stored
     Then another session reads it back unchanged
 
-    Examples:
+    Examples: text
+      | content                |
+      | plain text             |
+      | an empty text          |
+      | spaces at both ends    |
+      | quotes and backslashes |
+      | many scripts and emoji |
+
+    @long_values
+    Examples: much text
+      | content        |
+      | a text of 1 MB |
+
+    @json
+    Examples: JSON
       | content                           |
-      | plain text                        |
-      | an empty text                     |
-      | spaces at both ends               |
-      | quotes and backslashes            |
-      | many scripts and emoji            |
-      | a text of 1 MB                    |
       | nested JSON                       |
       | JSON's null, numbers and booleans |
-      | no embedding                      |
-      | an embedding of 384 dimensions    |
+
+    @vector
+    Examples: embeddings
+      | content                               |
+      | no embedding                          |
+      | an embedding of the right size        |
       | an embedding of numbers of every size |
 
   @id.DA-02
@@ -28,6 +40,11 @@ Feature: What was stored is found, unchanged
     Then it took less than 10 seconds
     And another session reads all 1000 back unchanged
 
+  @id.DA-02
+  Scenario: All entries are counted, whichever index the planner chooses
+    When 1000 entries are stored at once
+    Then a count of all entries is the same by every plan
+
   @id.DA-03 @vector
   Scenario: A search returns the true nearest entries through the HNSW index
     Given 1000 entries with distinct embeddings
@@ -35,3 +52,7 @@ Feature: What was stored is found, unchanged
     Then every search went by the HNSW index for cosine distance
     And each answer is in the order of the true distances
     And the recall at 10 is at least 0.99
+
+  @id.DA-03 @application_schema @declared_vectors
+  Scenario: Every vector column of the application has its HNSW index
+    Then every vector column of the application's schema has an HNSW index for its metric

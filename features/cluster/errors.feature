@@ -4,29 +4,33 @@ Feature: What is wrong is refused, clearly and in time
   fail at once, and say why.
 
   @id.ER-01 @vector @schema
-  Scenario Outline: An embedding of <dimensions> dimensions is refused
-    When an entry with an embedding of <dimensions> dimensions is stored
+  Scenario Outline: An embedding of <size> is refused
+    When an entry with an embedding of <size> is stored
     Then it is refused because of its dimensions
     And nothing is stored
 
     Examples:
-      | dimensions |
-      | 2          |
-      | 383        |
-      | 385        |
+      | size                   |
+      | 2 dimensions           |
+      | one dimension too few  |
+      | one dimension too many |
 
   @id.ER-01 @vector @schema
-  Scenario: An embedding of 384 dimensions is accepted
-    When an entry with an embedding of 384 dimensions is stored
+  Scenario: An embedding of the right size is accepted
+    When an entry with an embedding of the right size is stored
     Then it is accepted
     And another session reads it back unchanged
 
-  @id.ER-02 @schema
+  @id.ER-02 @schema @application_schema
   Scenario: A second entry under the same key is refused, and the first one stays
     Given a stored entry
     When another entry is stored under the same key
     Then it is refused as a unique violation
     And another session reads the first one back unchanged
+
+  @id.ER-02 @application_schema
+  Scenario: Every key that the application relies on is unique
+    Then no two rows can share a key of the application's schema
 
   @id.ER-03
   Scenario: A login fails in time where a host accepts and never answers

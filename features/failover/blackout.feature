@@ -9,5 +9,5 @@ Feature: The cluster survives the loss of everything at once
     And 8 clients appending to a ledger through the write endpoint
     When every host of the cluster crashes at once
     And the fault is healed
-    Then clients are interrupted for less than 60 seconds
+    Then the loss of everything interrupts clients for less than 60 seconds
     And the ledger lost no acknowledged write

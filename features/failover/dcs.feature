@@ -3,7 +3,7 @@ Feature: The cluster bears the loss of DCS members
   Who leads is settled in the DCS. It has several members so that one may be lost without anybody noticing; losing most
   of them must cost neither the data nor, with failsafe mode, the service.
 
-  @id.SB-03 @critical
+  @id.SB-03 @spare_dcs @critical
   Scenario: The DCS losing its leading member changes nothing
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -12,7 +12,7 @@ Feature: The cluster bears the loss of DCS members
     And nothing has changed
     And clients are interrupted for less than 3 seconds
 
-  @id.SB-03 @critical
+  @id.SB-03 @failsafe @critical
   Scenario: With failsafe mode the leader goes on while the DCS has no quorum
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

@@ -9,11 +9,11 @@ Feature: What is left of the cluster goes on to serve
     And 4 clients appending to a ledger through the write endpoint
     And 4 clients reading through the read endpoint
     When the hosts of all replicas crash
-    Then clients are interrupted for less than 15 seconds
+    Then the loss of a standby interrupts clients for less than 15 seconds
     And each reader is answered again within 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.GD-01 @replicas @critical
+  @id.GD-01 @replicas @synchronous @critical
   Scenario: In strict mode no write is acknowledged while every replica is down, and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -32,7 +32,7 @@ Feature: What is left of the cluster goes on to serve
     And the fault is healed
     Then each operation was applied exactly once
 
-  @id.GD-02 @partitions @critical
+  @id.GD-02 @partitions @synchronous @critical
   Scenario: What a client repeats over a change of leaders is applied exactly once
     Given a healthy cluster
     And 8 clients counting, each operation repeated until it is acknowledged

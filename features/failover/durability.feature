@@ -16,6 +16,6 @@ Feature: The settings that make a commit durable are on
     Then every member logs what a rewind needs
     And Patroni is configured to rewind
 
-  @id.PH-06 @replicas @critical
+  @id.PH-06 @replicas @synchronous @critical
   Scenario: Commits wait for as many standbys as the configuration asks for
     Then the leader waits for as many standbys as the configuration asks for

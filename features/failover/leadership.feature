@@ -24,6 +24,10 @@ Feature: One member leads, and another could take over
     Then automatic failover is on
     And at least one replica may take over
 
-  @id.PH-05 @dcs @critical
+  @id.PH-05 @dcs @spare_dcs @critical
   Scenario: The DCS could lose one of its members right now
     Then the DCS has a quorum with one member to spare
+
+  @id.SB-03 @members @failsafe @critical
+  Scenario: A leader could go on without the DCS right now
+    Then failsafe mode is on, and every member knows all others whom a leader has to ask

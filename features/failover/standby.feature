@@ -4,13 +4,13 @@ Feature: The cluster gets over the loss of a standby
   soon, or writes stop; and if the cluster disagreed about who that is, a failover could promote one that lacks
   acknowledged writes.
 
-  @id.FO-08 @dcs @dcs_keys @critical
+  @id.FO-08 @dcs @dcs_keys @synchronous @critical
   Scenario: A killed synchronous standby is replaced within 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the host of the synchronous standby crashes
     Then commits wait for another standby within 10 seconds, and all who can tell agree
-    And clients are interrupted for less than 10 seconds
+    And the loss of a standby interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
   @id.FO-11 @critical

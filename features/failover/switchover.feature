@@ -8,9 +8,9 @@ Feature: The leader hands over when it is asked to
   Scenario: A switchover to a named replica interrupts writes for less than 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
-    When the leader is asked to hand over to the synchronous standby
+    When the leader is asked to hand over to a replica that may lead
     Then the named member leads
-    And clients are interrupted for less than 10 seconds
+    And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
   @id.FO-06 @critical
@@ -19,13 +19,13 @@ Feature: The leader hands over when it is asked to
     And 8 clients appending to a ledger through the write endpoint
     When the leader is asked to hand over to any replica
     Then another member leads
-    And clients are interrupted for less than 10 seconds
+    And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
   @id.FO-06 @normal
   Scenario: An impossible switchover is refused with a reason
     Given a healthy cluster
-    And the host of the synchronous standby is down
+    And the host of a replica that may lead is down
     When switchovers are asked for to those who cannot lead
       | who                        |
       | the member that is down    |
@@ -44,11 +44,11 @@ Feature: The leader hands over when it is asked to
     And 8 clients appending to a ledger through the write endpoint
     When <who> dies while the leader hands over
     Then another member leads
-    And clients are interrupted for less than <seconds> seconds
+    And the <event> interrupts clients for less than <seconds> seconds
     And no switchover is pending
     And the ledger lost no acknowledged write
 
     Examples:
-      | who                        | seconds |
-      | the client that ordered it | 10      |
-      | the Patroni of the leader  | 30      |
+      | who                        | event      | seconds |
+      | the client that ordered it | switchover | 10      |
+      | the Patroni of the leader  | failover   | 30      |

@@ -9,7 +9,7 @@ Feature: What lies on several workers is asked for as if it were one
     Then they lie on more than one worker
     And all workers together hold each of them, once
 
-  @id.DQ-02 @members
+  @id.DQ-02 @members @json
   Scenario: Totals over all shards are those of the stored entries
     Given 400 entries over 20 namespaces, on more than one worker
     When they are counted and summed up by topic
@@ -24,7 +24,7 @@ Feature: What lies on several workers is asked for as if it were one
     And the recall at 10 is at least 0.99
     And 95 in 100 searches took under 100 ms
 
-  @id.DQ-04 @members
+  @id.DQ-04 @members @json @related @graph @reference
   Scenario: Random queries are answered on shards as on tables that are not sharded
     Given the same rows in sharded tables, on more than one worker, and in tables that are not
     When 100 random queries are put to both

@@ -12,23 +12,11 @@ Feature: The sharded cluster is set up as designed
     Then every worker group is active, takes shards, and has the metadata
     And every node reaches every other
 
-  @id.CS-03 @critical
+  @id.CS-03 @application_schema @declared_sharding @critical
   Scenario: Tables are distributed by the right column, next to those that they are joined with
-    Then every node knows these tables so
-      | table          | kind        | distributed by | lies with      |
-      | memory_entries | distributed | namespace      | memory_entries |
-      | patterns       | distributed | namespace      | memory_entries |
-      | graph_nodes    | distributed | namespace      | memory_entries |
-      | graph_edges    | distributed | namespace      | memory_entries |
-      | trajectories   | distributed | id             | trajectories   |
+    Then every node has the distributed tables of the application's schema distributed as declared
 
-  @id.CS-04 @critical
+  @id.CS-04 @application_schema @declared_sharding @critical
   Scenario: Tables that are joined with everything are reference tables
-    Then every node knows these tables so
-      | table                 | kind      |
-      | pattern_history       | reference |
-      | hyperbolic_embeddings | reference |
-      | vector_indexes        | reference |
-      | sessions              | reference |
-      | metadata              | reference |
+    Then every node has the reference tables of the application's schema as reference tables
     And each node has a copy of every reference table, read there

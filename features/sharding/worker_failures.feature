@@ -19,7 +19,7 @@ Feature: The rest works on while a worker is replaced
     And 4 clients appending to a ledger on worker group 1
     When the host of the leader of worker group 1 crashes
     Then another member leads within 30 seconds
-    And the clients of worker group 1 are interrupted for less than 40 seconds
+    And the failover interrupts the clients of worker group 1 for less than 40 seconds
     And no ledger lost an acknowledged write
 
   @id.DT-05 @critical
@@ -28,7 +28,7 @@ Feature: The rest works on while a worker is replaced
     And 8 clients appending to a ledger on worker group 1
     When the leader of worker group 1 is asked to hand over to any replica
     Then every node knows the new leader of worker group 1 within 10 seconds
-    And the clients of worker group 1 are interrupted for less than 10 seconds
+    And the switchover interrupts the clients of worker group 1 for less than 10 seconds
     And no ledger lost an acknowledged write
 
   @id.DT-06 @blocker

@@ -8,14 +8,11 @@ from typing import Any
 from psycopg2.extras import Json, execute_values
 
 from support import sql
+from support.application.profile import Profile
 from support.application.vectors import VectorDialect
 
-DIMENSIONS = 384
-"""Of every embedding."""
-
-_COLUMNS = "namespace, key, value, embedding, metadata"
-_INSERT = f"INSERT INTO memory_entries ({_COLUMNS}) VALUES %s"
-_SELECT = f"SELECT {_COLUMNS} FROM memory_entries WHERE namespace = %s"
+_OPTIONAL = ("embedding", "metadata")
+"""The columns that the application's table may do without."""
 _PAGE = 200  # rows a statement when many are stored
 
 
@@ -33,29 +30,37 @@ class Entry:
 class EntryStore:
     """Entries over one open session, or each operation over a session of its own when given an endpoint.
 
-    Transactions are the session's business: the store neither commits nor rolls back.
+    They are in the table that the profile names. Transactions are the session's business: the store neither commits
+    nor rolls back.
     """
 
-    def __init__(self, where: sql.Endpoint | sql.Session) -> None:
-        self._where = where
+    def __init__(self, where: sql.Endpoint | sql.Session, profile: Profile) -> None:
+        self._where, self._profile = where, profile
+        self._columns = [name for name in _OPTIONAL if getattr(profile.entries, name)]
+        self._select = profile.sql(
+            f"SELECT {', '.join(f'{{entries.{name}}}' for name in self._names)} "
+            "FROM {entries} WHERE {entries.namespace} = %s"
+        )
 
     def add(self, entry: Entry) -> None:
         """Store a new entry. Raises sql.Error when its key is taken or a value is refused."""
-        sql.execute(self._where, _INSERT % "(%s, %s, %s, %s, %s)", _row(entry))
+        sql.execute(self._where, f"{self._insert} VALUES {self._template}", self._row(entry))
 
     def add_many(self, entries: Sequence[Entry]) -> None:
         """Store new entries, all in one transaction."""
         if isinstance(self._where, sql.Endpoint):
             with sql.session(self._where, autocommit=False) as session:
-                EntryStore(session).add_many(entries)
+                EntryStore(session, self._profile).add_many(entries)
                 session.commit()
             return
         with self._where.cursor() as cursor:
-            execute_values(cursor, _INSERT, map(_row, entries), page_size=_PAGE)
+            rows = map(self._row, entries)
+            execute_values(cursor, f"{self._insert} VALUES %s", rows, template=self._template, page_size=_PAGE)
 
     def find(self, namespace: str, key: str) -> list[Entry]:
         """What is stored under a key: one entry or none, unless the database breaks its word."""
-        return [_entry(row) for row in sql.rows(self._where, f"{_SELECT} AND key = %s", [namespace, key])]
+        by_key = self._profile.sql("{entries.key} = %s")
+        return [self._entry(row) for row in sql.rows(self._where, f"{self._select} AND {by_key}", [namespace, key])]
 
     def find_each(self, namespace: str, keys: Iterable[str]) -> list[Entry]:
         """What is stored under each of some keys."""
@@ -63,12 +68,13 @@ class EntryStore:
 
     def all(self, namespace: str) -> list[Entry]:
         """Every entry of a namespace, by key."""
-        return [_entry(row) for row in sql.rows(self._where, f"{_SELECT} ORDER BY key", [namespace])]
+        in_order = self._profile.sql("ORDER BY {entries.key}")
+        return [self._entry(row) for row in sql.rows(self._where, f"{self._select} {in_order}", [namespace])]
 
     def update(self, namespace: str, key: str, value: str) -> int:
         """Give an entry another value; returns how many entries were changed."""
-        statement = "UPDATE memory_entries SET value = %s, updated_at = now() WHERE namespace = %s AND key = %s"
-        return sql.execute(self._where, statement, [value, namespace, key])
+        statement = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
+        return sql.execute(self._where, self._profile.sql(statement), [value, namespace, key])
 
     def update_each(self, namespace: str, keys: Iterable[str], value: str) -> int:
         """Give the same value to the entries under some keys; returns how many were changed."""
@@ -76,12 +82,42 @@ class EntryStore:
 
     def delete(self, namespace: str, key: str) -> int:
         """Remove an entry; returns how many were removed."""
-        statement = "DELETE FROM memory_entries WHERE namespace = %s AND key = %s"
-        return sql.execute(self._where, statement, [namespace, key])
+        statement = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+        return sql.execute(self._where, self._profile.sql(statement), [namespace, key])
 
     def delete_each(self, namespace: str, keys: Iterable[str]) -> int:
         """Remove the entries under some keys; returns how many were removed."""
         return sum(self.delete(namespace, key) for key in keys)
+
+    @property
+    def _names(self) -> list[str]:
+        return ["namespace", "key", "value", *self._columns]
+
+    @property
+    def _insert(self) -> str:
+        names = ", ".join(f"{{entries.{name}}}" for name in self._names)
+        return self._profile.sql(f"INSERT INTO {{entries}} ({names}{{entries.also}})")
+
+    @property
+    def _template(self) -> str:
+        places = ", ".join(["%s"] * len(self._names))
+        return self._profile.sql(f"({places}{{entries.filling}})")
+
+    def _row(self, entry: Entry) -> list[Any]:
+        vector = None if entry.embedding is None else VectorDialect.literal(entry.embedding)
+        optional = {"embedding": vector, "metadata": Json(entry.metadata)}
+        return [entry.namespace, entry.key, entry.value, *(optional[name] for name in self._columns)]
+
+    def _entry(self, row: sql.Row) -> Entry:
+        found = dict(zip(self._names, row, strict=True))
+        vector = found.get("embedding")
+        return Entry(
+            found["namespace"],
+            found["key"],
+            found["value"],
+            None if vector is None else VectorDialect.parsed(vector),
+            found.get("metadata") or {},
+        )
 
 
 def contents(entries: Iterable[Entry]) -> dict[str, object]:
@@ -93,13 +129,3 @@ def contents(entries: Iterable[Entry]) -> dict[str, object]:
         name = entry.key if times[entry.key] == 1 else f"{entry.key} ({times[entry.key]})"
         found |= {f"{name}'s {column}": value for column, value in asdict(entry).items()}
     return found
-
-
-def _row(entry: Entry) -> tuple[Any, ...]:
-    vector = None if entry.embedding is None else VectorDialect.literal(entry.embedding)
-    return entry.namespace, entry.key, entry.value, vector, Json(entry.metadata)
-
-
-def _entry(row: sql.Row) -> Entry:
-    namespace, key, value, vector, metadata = row
-    return Entry(namespace, key, value, None if vector is None else VectorDialect.parsed(vector), metadata)

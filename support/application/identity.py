@@ -48,5 +48,5 @@ def system_identifier(where: sql.Endpoint | sql.Session) -> int:
 
 def vector_extension(where: sql.Endpoint | sql.Session) -> Extension | None:
     """The vector extension of that server; None when it has none."""
-    found = sql.rows(where, _EXTENSION, [[dialect.extension for dialect in DIALECTS]])
+    found = sql.rows(where, _EXTENSION, [[dialect.extension for dialect in DIALECTS.values()]])
     return Extension(*found[0]) if found else None

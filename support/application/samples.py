@@ -1,15 +1,15 @@
 """Entries to store: many seeded ones, and those that a careless database would alter."""
 
 import random
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from support.application.entries import DIMENSIONS, Entry
+from support.application.entries import Entry
+from support.application.profile import Profile
 
 Vectors = NDArray[numpy.float32]
 
@@ -18,7 +18,7 @@ Vectors = NDArray[numpy.float32]
 _CLUSTERS = 20
 
 
-def vectors(chance: random.Random, count: int, dimensions: int = DIMENSIONS) -> Vectors:
+def vectors(chance: random.Random, count: int, dimensions: int) -> Vectors:
     """Distinct vectors around some centres, as embeddings of texts lie around some topics."""
     numbers = numpy.random.default_rng(chance.getrandbits(64))
     centres = numbers.standard_normal((_CLUSTERS, dimensions))
@@ -35,24 +35,37 @@ def _near(numbers: numpy.random.Generator, places: NDArray[Any]) -> Vectors:
     return (places + numbers.standard_normal(places.shape)).astype(numpy.float32)
 
 
-def entries(chance: random.Random, namespace: str, count: int) -> list[Entry]:
-    """Distinct entries with text, metadata and an embedding each."""
+def entries(chance: random.Random, namespace: str, count: int, profile: Profile) -> list[Entry]:
+    """Distinct entries with text, and with metadata and an embedding each where the profile's table keeps those."""
     return [
-        Entry(
-            namespace,
-            key=f"entry-{number:05}",
-            value=f"text {number}: {chance.getrandbits(128):x}",
-            embedding=tuple(vector.tolist()),
-            metadata={"number": number, "topic": chance.choice(["north", "south", "été", "夏"])},
+        _kept(
+            profile,
+            Entry(
+                namespace,
+                key=f"entry-{number:05}",
+                value=f"text {number}: {chance.getrandbits(128):x}",
+                embedding=tuple(vector.tolist()),
+                metadata={"number": number, "topic": chance.choice(["north", "south", "été", "夏"])},
+            ),
         )
-        for number, vector in enumerate(vectors(chance, count))
+        for number, vector in enumerate(vectors(chance, count, profile.entries.dimensions))
     ]
 
 
-def entry(chance: random.Random, namespace: str, key: str = "entry", dimensions: int = DIMENSIONS) -> Entry:
-    """One entry like those, with an embedding of so many dimensions."""
-    vector = vectors(chance, 1, dimensions)[0]
-    return Entry(namespace, key, f"text {chance.getrandbits(128):x}", tuple(vector.tolist()), {"of": "one"})
+def entry(chance: random.Random, namespace: str, profile: Profile, key: str = "entry", dimensions: int = 0) -> Entry:
+    """One entry like those; its embedding has as many dimensions as the table's, unless others are wanted."""
+    vector = vectors(chance, 1, dimensions or profile.entries.dimensions)[0]
+    made = Entry(namespace, key, f"text {chance.getrandbits(128):x}", tuple(vector.tolist()), {"of": "one"})
+    return _kept(profile, made)
+
+
+def _kept(profile: Profile, made: Entry) -> Entry:
+    """What of an entry that table can keep."""
+    return replace(
+        made,
+        embedding=made.embedding if profile.entries.embedding else None,
+        metadata=made.metadata if profile.entries.metadata else {},
+    )
 
 
 _TEXTS: Mapping[str, str] = {
@@ -74,26 +87,34 @@ _METADATA: Mapping[str, Mapping[str, Any]] = {
         "small": -1.5e-7,
     },
 }
-_OF_DIMENSIONS = re.compile(r"an embedding of (\d+) dimensions")
+_SIZES: Mapping[str, Callable[[int], int]] = {
+    "an embedding of 2 dimensions": lambda full: 2,
+    "an embedding of one dimension too few": lambda full: full - 1,
+    "an embedding of one dimension too many": lambda full: full + 1,
+    "an embedding of the right size": lambda full: full,
+}
 
 
-def entry_with(content: str, chance: random.Random, namespace: str) -> Entry:
+def entry_with(content: str, chance: random.Random, namespace: str, profile: Profile) -> Entry:
     """An entry that holds what `content` names. Raises KeyError for a name that is none of those known here."""
-    if sized := _OF_DIMENSIONS.fullmatch(content):
-        return entry(chance, namespace, dimensions=int(sized[1]))
-    usual = entry(chance, namespace)
+    if content in _SIZES:
+        return entry(chance, namespace, profile, dimensions=_SIZES[content](profile.entries.dimensions))
+    usual = entry(chance, namespace, profile)
     if content in _TEXTS:
         return replace(usual, value=_TEXTS[content])
     if content in _METADATA:
         return replace(usual, metadata=_METADATA[content])
-    embeddings = {"no embedding": None, "an embedding of numbers of every size": _of_every_size()}
+    embeddings = {
+        "no embedding": None,
+        "an embedding of numbers of every size": _of_every_size(profile.entries.dimensions),
+    }
     return replace(usual, embedding=embeddings[content])
 
 
-def _of_every_size() -> tuple[float, ...]:
+def _of_every_size(dimensions: int) -> tuple[float, ...]:
     """From the smallest to the largest components that float4 holds in full, of both signs."""
-    exponents = numpy.linspace(-37, 18, DIMENSIONS)
-    signs = numpy.where(numpy.arange(DIMENSIONS) % 2, 1, -1)
+    exponents = numpy.linspace(-37, 18, dimensions)
+    signs = numpy.where(numpy.arange(dimensions) % 2, 1, -1)
     return tuple((signs * 1.2345678 * 10**exponents).astype(numpy.float32).tolist())
 
 

@@ -5,37 +5,21 @@ from pathlib import Path
 from string import Template
 from typing import LiteralString
 
-from psycopg2 import sql as compose
+from psycopg2 import errorcodes
 
 from support import sql
+from support.application.profile import Profile, Reference, quoted
 from support.application.vectors import VectorDialect
 
 STATEMENTS = Path(__file__).with_name("schema.sql")
 LOCAL = "local_tables"
 """The schema with a copy of all tables that is not sharded: it lives on the coordinator's members alone."""
 
-TABLES = (
-    "memory_entries",
-    "patterns",
-    "pattern_history",
-    "trajectories",
-    "graph_edges",
-    "graph_nodes",
-    "hyperbolic_embeddings",
-    "vector_indexes",
-    "sessions",
-    "metadata",
-)
-"""Every table, those that refer to others first."""
-
-# Where a table has no namespace, the namespace leads its key.
-_OWNER_COLUMN = {"vector_indexes": "name", "metadata": "key"}
-
 
 def statements(dialect: VectorDialect) -> str:
     """The schema in the words of one vector extension."""
     return Template(STATEMENTS.read_text(encoding="utf-8")).substitute(
-        vector=dialect.type, cosine=dialect.cosine_class, with_hnsw=dialect.hnsw_options
+        vector=dialect.type, cosine=dialect.operator_class("cosine"), with_hnsw=dialect.hnsw_options
     )
 
 
@@ -52,31 +36,35 @@ def create_local(where: sql.Endpoint, dialect: VectorDialect) -> None:
         create(session, dialect)
 
 
-def missing(where: sql.Endpoint | sql.Session) -> tuple[str, ...]:
-    """The tables that are not on the search path of that login."""
-    found = {
-        table
-        for (table,) in sql.rows(where, "SELECT t FROM unnest(%s) t WHERE to_regclass(t) IS NOT NULL", [list(TABLES)])
-    }
-    return tuple(table for table in TABLES if table not in found)
+def remove(where: sql.Endpoint, profile: Profile, namespaces: Sequence[str]) -> int:
+    """Delete every row of these namespaces from the tables that scenarios store rows in; returns how many."""
+    return _delete(where, profile, "{mark} = ANY(%(those)s)", "{mark} LIKE ANY(%(keys)s)", list(namespaces))
 
 
-def remove(where: sql.Endpoint, namespaces: Sequence[str]) -> int:
-    """Delete every row of these namespaces; returns how many there were."""
-    return _delete(where, "{owner} = ANY(%(those)s)", list(namespaces))
-
-
-def sweep(where: sql.Endpoint, namespace: str) -> int:
+def sweep(where: sql.Endpoint, profile: Profile, namespace: str) -> int:
     """Delete every row of a namespace and of those named `<namespace>-...`; reads whole tables."""
-    return _delete(where, "({owner} = %(those)s OR starts_with({owner}, %(those)s || '-'))", namespace)
+    below = "({mark} = %(those)s OR starts_with({mark}, %(those)s || '-'))"
+    return _delete(where, profile, below, "starts_with({mark}, %(those)s)", namespace)
 
 
-def _delete(where: sql.Endpoint, condition: LiteralString, those: str | list[str]) -> int:
+def _delete(
+    where: sql.Endpoint, profile: Profile, by_namespace: LiteralString, by_key: LiteralString, those: str | list[str]
+) -> int:
+    """Delete the rows of ours: by their namespace, or by their key in a table that has none."""
     deleted = 0
-    with sql.session(where) as session, session.cursor() as cursor:
-        for table in TABLES:
-            owner = compose.Identifier(_OWNER_COLUMN.get(table, "namespace"))
-            statement = compose.SQL("DELETE FROM {table} WHERE " + condition)
-            cursor.execute(statement.format(table=compose.Identifier(table), owner=owner), {"those": those})
-            deleted += cursor.rowcount
+    values = {"those": those, "keys": [f"{_escaped(one)}/%" for one in ([those] if isinstance(those, str) else those)]}
+    with sql.session(where) as session:
+        for _, part in reversed(list(profile.parts())):  # what refers to others first
+            condition = by_key if isinstance(part, Reference) and part.namespace is None else by_namespace
+            statement = f"DELETE FROM {quoted(part.table)} WHERE {condition.format(mark=quoted(profile.mark(part)))}"
+            try:
+                deleted += sql.execute(session, statement, values)
+            except sql.Error as error:
+                if error.pgcode != errorcodes.UNDEFINED_TABLE:  # in a table that is not there nothing is left
+                    raise
     return deleted
+
+
+def _escaped(text: str) -> str:
+    """Text as LIKE takes it literally."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from support import sql
-from support.application.vectors import VectorDialect, dialect_of
+from support.application.profile import Profile, quoted
+from support.application.vectors import DIALECTS, VectorDialect
 
 _INDEXES = """
     SELECT index.relname
@@ -15,11 +16,12 @@ _INDEXES = """
       JOIN pg_class index ON index.oid = indexrelid
       JOIN pg_am ON pg_am.oid = index.relam
       JOIN pg_opclass class ON class.oid = ANY (indclass)
-     WHERE indrelid = to_regclass('memory_entries') AND indisvalid AND amname = 'hnsw' AND opcname = %s
+     JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+     WHERE indrelid = to_regclass(%s) AND attname = %s AND indisvalid AND amname = 'hnsw' AND opcname = %s
 """
 _SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
 _WITH_SHARDS = ("citus.propagate_set_commands = 'local'", "citus.explain_all_tasks = on")
-_SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass('memory_entries')"
+_SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)"
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,17 @@ class Search:
     may be among them, so that none can be left out.
     """
 
-    def __init__(self, session: sql.Session, every_shard: bool = False) -> None:
-        self._session = session
-        condition = "starts_with(namespace, %(namespace)s)" if every_shard else "namespace = %(namespace)s"
+    def __init__(self, session: sql.Session, profile: Profile, every_shard: bool = False) -> None:
+        self._session, self._profile = session, profile
+        own = (
+            "starts_with({entries.namespace}, %(namespace)s)" if every_shard else "{entries.namespace} = %(namespace)s"
+        )
         self._in_force: list[str] = []
-        self.dialect: VectorDialect = dialect_of(session)
-        self._statement = (
-            f"SELECT namespace, key, embedding {self.dialect.cosine} %(sought)s AS distance FROM memory_entries "
-            f"WHERE {condition} ORDER BY embedding {self.dialect.cosine} %(sought)s LIMIT %(count)s"
+        self.dialect: VectorDialect = DIALECTS[profile.entries.vector]
+        distance = f"{{entries.embedding}} {self.dialect.cosine} %(sought)s"
+        self._statement = profile.sql(
+            f"SELECT {{entries.namespace}}, {{entries.key}}, {distance} AS distance FROM {{entries}} "
+            f"WHERE {own} ORDER BY {distance} LIMIT %(count)s"
         )
         self._prepare()
 
@@ -61,7 +66,9 @@ class Search:
         sql.execute(self._session, "SET enable_sort = off")
         self._in_force.append("enable_sort = off")
         known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
-        self._sharded = bool(known and sql.rows(self._session, _SHARDED) == [(True,)])
+        self._sharded = bool(
+            known and sql.rows(self._session, _SHARDED, [quoted(self._profile.entries.table)]) == [(True,)]
+        )
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -95,7 +102,9 @@ class Search:
 
     def cosine_indexes(self) -> set[str]:
         """The names of the valid HNSW indexes for cosine distance over the entries' embeddings."""
-        return {name for (name,) in sql.rows(self._session, _INDEXES, [self.dialect.cosine_class])}
+        entries, wanted = self._profile.entries, self.dialect.operator_class("cosine")
+        found = sql.rows(self._session, _INDEXES, [quoted(entries.table), entries.embedding, wanted])
+        return {name for (name,) in found}
 
     def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
         """What a statement returns under the search's settings, which reach Citus' workers as SET LOCAL only.

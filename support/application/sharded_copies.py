@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from psycopg2 import errorcodes
 
 from support import sql
+from support.application.profile import Entries, Related, quoted, relation
 from support.errors import ConnectFailed, NotAvailable
 from support.timeouts import RECOVERY
 from support.waiting import describe, eventually
 
-_COPY = "CREATE TABLE {schema}.{table} (LIKE {table} INCLUDING ALL)"
-_DISTRIBUTE = "SELECT create_distributed_table(%s, 'namespace', shard_count => %s, colocate_with => 'none')"
-_CO_LOCATE = "SELECT create_distributed_table(%s, 'namespace', colocate_with => %s)"
+_COPY = "CREATE TABLE {copy} (LIKE {table} INCLUDING ALL)"
+_DISTRIBUTE = "SELECT create_distributed_table(%s, %s, shard_count => %s, colocate_with => 'none')"
+_CO_LOCATE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
 
 
 @contextmanager
-def sharded_copies(where: sql.Endpoint, schema: str, tables: Sequence[str], shards: int) -> Iterator[None]:
-    """Empty copies of the tables, distributed by namespace and co-located, in a schema that is dropped at the end.
+def sharded_copies(where: sql.Endpoint, schema: str, parts: Sequence[Entries | Related], shards: int) -> Iterator[None]:
+    """Empty copies of these parts' tables, distributed by namespace and co-located, in a schema dropped at the end.
 
     Raises NotAvailable where the application's role may not make a schema.
     """
@@ -29,12 +30,15 @@ def sharded_copies(where: sql.Endpoint, schema: str, tables: Sequence[str], shar
         raise NotAvailable(f"tables of our own cannot be made: {describe(error)}") from error
     try:
         with sql.session(where) as session:
-            for number, table in enumerate(tables):
-                sql.execute(session, _COPY.format(schema=schema, table=table))
-                if number == 0:
-                    sql.rows(session, _DISTRIBUTE, [f"{schema}.{table}", shards])
+            first = ""
+            for part in parts:
+                copy = quoted(f"{schema}.{relation(part.table)}")
+                sql.execute(session, _COPY.format(copy=copy, table=quoted(part.table)))
+                if not first:
+                    sql.rows(session, _DISTRIBUTE, [copy, part.namespace, shards])
                 else:
-                    sql.rows(session, _CO_LOCATE, [f"{schema}.{table}", f"{schema}.{tables[0]}"])
+                    sql.rows(session, _CO_LOCATE, [copy, part.namespace, first])
+                first = first or copy
         yield
     finally:
         eventually(

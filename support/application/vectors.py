@@ -8,6 +8,8 @@ import numpy
 from support import sql
 from support.errors import NotAvailable
 
+_CLASSES = {"cosine": "cosine", "euclidean": "l2", "inner product": "ip"}
+
 
 @dataclass(frozen=True)
 class VectorDialect:
@@ -16,8 +18,6 @@ class VectorDialect:
     extension: str
     type: str
     """The name of its type; `<type>(384)` is a column of 384 dimensions."""
-    cosine_class: str
-    """The operator class of an HNSW index by cosine distance."""
     cosine: str = "<=>"
     """The operator of cosine distance."""
     euclidean: str = "<->"
@@ -28,6 +28,10 @@ class VectorDialect:
     """How far a distance may be from the one computed in double precision (both keep float4 components)."""
     search_settings: Mapping[str, str] = field(default_factory=dict)
     """What a session sets so that a search by the HNSW index is as good as a careful application makes it."""
+
+    def operator_class(self, metric: str) -> str:
+        """The operator class of an HNSW index for a metric: cosine, euclidean or inner product."""
+        return f"{self.type}_{_CLASSES[metric]}_ops"
 
     @staticmethod
     def literal(vector: Sequence[float]) -> str:
@@ -44,7 +48,6 @@ class VectorDialect:
 PGVECTOR = VectorDialect(
     extension="vector",
     type="vector",
-    cosine_class="vector_cosine_ops",
     hnsw_options="WITH (m = 16, ef_construction = 64)",
     # A search looks at ef_search candidates, and drops those of other namespaces afterwards; iterative_scan
     # (pgvector 0.8) makes it go on until it has as many as were asked for.
@@ -54,18 +57,22 @@ PGVECTOR = VectorDialect(
 RUVECTOR = VectorDialect(
     extension="ruvector",
     type="ruvector",
-    cosine_class="ruvector_cosine_ops",
 )
-DIALECTS = (PGVECTOR, RUVECTOR)
+DIALECTS = {one.type: one for one in (PGVECTOR, RUVECTOR)}
+"""By the name of the type."""
+
+
+def installed_dialect(where: sql.Endpoint | sql.Session) -> VectorDialect | None:
+    """The dialect of the vector extension that is installed in that database; None if there is none."""
+    installed = {name for (name,) in sql.rows(where, "SELECT extname FROM pg_extension")}
+    return next((dialect for dialect in DIALECTS.values() if dialect.extension in installed), None)
 
 
 def dialect_of(where: sql.Endpoint | sql.Session) -> VectorDialect:
     """The dialect of the vector extension that is installed in that database. Raises NotAvailable if there is none."""
-    installed = {name for (name,) in sql.rows(where, "SELECT extname FROM pg_extension")}
-    for dialect in DIALECTS:
-        if dialect.extension in installed:
-            return dialect
-    names = " or ".join(dialect.extension for dialect in DIALECTS)
+    if dialect := installed_dialect(where):
+        return dialect
+    names = " or ".join(dialect.extension for dialect in DIALECTS.values())
     raise NotAvailable(
         f"no vector extension ({names}) is installed in the database; CREATE EXTENSION vector installs it"
     )

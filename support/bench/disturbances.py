@@ -46,7 +46,7 @@ def _await_write(site: Site, key: str) -> float:
         with sql.session(
             site.cluster.write, connect_timeout=_ANSWERS_WITHIN, statement_timeout=_ANSWERS_WITHIN
         ) as session:
-            EntryStore(session).add(entry)
+            EntryStore(session, site.cluster.profile).add(entry)
         return time.monotonic()
 
     refused = (ConnectFailed, sql.Error)

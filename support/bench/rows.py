@@ -48,10 +48,10 @@ def _query_alone(site: Site) -> Samples:
 
 
 def _reads_by_key(site: Site) -> Samples:
-    endpoint, entry = site.cluster.write, samples.entry(Random(2), site.namespace, "read")
-    EntryStore(endpoint).add(entry)
+    endpoint, entry = site.cluster.write, samples.entry(Random(2), site.namespace, site.cluster.profile, "read")
+    EntryStore(endpoint, site.cluster.profile).add(entry)
     while True:
-        figure = durations(read_repeatedly(endpoint, entry, _READS), READ).percentile(50)
+        figure = durations(read_repeatedly(endpoint, site.cluster.profile, entry, _READS), READ).percentile(50)
         yield beside(figure, lambda: _pgbench(site, [_NOTHING]))
 
 
@@ -61,12 +61,12 @@ def _search_alone(site: Site) -> Samples:
 
     def ours() -> float:
         with sql.session(site.cluster.write) as session:
-            search = Search(session)
+            search = Search(session, site.cluster.profile)
             chosen = cycle([search.statement(namespace, one, _NEAREST) for one in sought])
             return median_time(lambda: sql.rows(session, next(chosen)), _SEARCHES)
 
     with sql.session(site.cluster.write) as session:
-        search = Search(session)
+        search = Search(session, site.cluster.profile)
         statements = [search.statement(namespace, one, _NEAREST) for one in sought]
     while True:
         yield alternately(ours, lambda: _pgbench(site, statements, _SEARCHES, search.settings))
@@ -76,7 +76,7 @@ def _searches(site: Site) -> Samples:
     namespace = f"{site.namespace}-searched"
     sought = numpy.tile(_searched(site, namespace), (_SEARCHES // _SOUGHT, 1))
     while True:
-        found = search_repeatedly(site.cluster.write, namespace, sought, _NEAREST)
+        found = search_repeatedly(site.cluster.write, site.cluster.profile, namespace, sought, _NEAREST)
         figure = durations(found.history, SEARCH).percentile(50)
         yield beside(figure, lambda: _pgbench(site, [_NOTHING]))
 
@@ -99,7 +99,9 @@ def _cached_reads(site: Site) -> Samples:
         redis.set(key, _VALUE)
         client = _cache_client(site, cleanup)
         while True:
-            figure, _ = medians(interleaved_reads(client, site.cluster.write, site.namespace, _READS))
+            figure, _ = medians(
+                interleaved_reads(client, site.cluster.write, site.cluster.profile, site.namespace, _READS)
+            )
             yield beside(figure, lambda: tools.redis_benchmark(server, ["GET", key], _COMMANDS).median)
 
 
@@ -120,17 +122,17 @@ def _pgbench(site: Site, statements: Sequence[str], times: int | None = None, se
 
 def _read_of(site: Site, key: str) -> str:
     """The statement by which an entry, which is stored here, is read."""
-    entry, begun = samples.entry(Random(1), site.namespace, key), time.time()
-    EntryStore(site.cluster.write).add(entry)
-    EntryStore(site.cluster.write).find(entry.namespace, entry.key)
+    entry, begun = samples.entry(Random(1), site.namespace, site.cluster.profile, key), time.time()
+    EntryStore(site.cluster.write, site.cluster.profile).add(entry)
+    EntryStore(site.cluster.write, site.cluster.profile).find(entry.namespace, entry.key)
     return sent_since(begun)[-1].statement
 
 
 def _searched(site: Site, namespace: str) -> samples.Vectors:
     """Vectors to search for near entries that are stored here."""
     chance = Random(3)
-    entries = samples.entries(chance, namespace, _ENTRIES)
-    EntryStore(site.cluster.write).add_many(entries)
+    entries = samples.entries(chance, namespace, _ENTRIES, site.cluster.profile)
+    EntryStore(site.cluster.write, site.cluster.profile).add_many(entries)
     return samples.vectors_near(chance, samples.embeddings(entries), _SOUGHT)
 
 

@@ -5,14 +5,25 @@ action "read", whose value is the list of everything that was found.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from support.checkers.finding import Finding, listed
+from support.expectations import AcceptedLoss
 from support.history import History, Operation, Outcome
 
+NOTHING = AcceptedLoss()
 
-def no_acknowledged_write_lost(history: History, fault: tuple[float, float] | None = None) -> Finding:
-    """Every acknowledged append is in the final read.
+
+def no_acknowledged_write_lost(
+    history: History,
+    fault: tuple[float, float] | None = None,
+    accepted: AcceptedLoss = NOTHING,
+    size_of: Callable[[Operation], int] = lambda one: len(str(one.value)),
+) -> Finding:
+    """Every acknowledged append is in the final read; or what is not is within the loss that is accepted.
+
+    `size_of` tells the bytes of an append. What was acknowledged in the last `accepted.recent` seconds before the last
+    lost one does not count: who takes over cannot know of it. Unknown where nothing of before the fault is left.
 
     An append with an unknown outcome may be there ("recovered") or not. Unknown when the ledger was never read back
     after the last append began, or when nothing was acknowledged, or, where `fault` (its start and its end, in the
@@ -26,20 +37,41 @@ def no_acknowledged_write_lost(history: History, fault: tuple[float, float] | No
     gap = _no_evidence(acknowledged, fault)
     if gap:
         return Finding.unknown(gap)
-    lost = lost_writes(history)
+    lost = _lost(history)
     unknown = [one for one in appends if one.outcome is Outcome.UNKNOWN]
     there = set(found)
     recovered = sum(one.value in there for one in unknown)
     counted = f"of {len(acknowledged)} acknowledged writes"
-    if lost:
-        return Finding.false(f"{len(lost)} {counted} lost: {listed(lost)}")
-    return Finding.true(f"0 {counted} lost; {recovered} of {len(unknown)} unknown ones were there")
+    remark = f"{recovered} of {len(unknown)} unknown ones were there"
+    if not lost:
+        return Finding.true(f"0 {counted} lost; {remark}")
+    values = f"{len(lost)} {counted} lost: {listed([one.value for one in lost])}"
+    if not accepted:
+        return Finding.false(values)
+    if fault is not None and all(one in lost for one in acknowledged if one.ended < fault[0]):
+        return Finding.unknown(f"nothing that was acknowledged before the fault is there: {values}")
+    last = max(one.ended for one in lost)
+    counting = [one for one in lost if one.ended < last - accepted.recent] if accepted.recent else lost
+    size = sum(map(size_of, counting))
+    earlier = f", {size:,} bytes of them more than {accepted.recent:g} s before the last one" if accepted.recent else ""
+    told = f"{values}; {sum(map(size_of, lost)):,} bytes{earlier} ({accepted.why})"
+    return Finding.true(f"{told}; {remark}") if size <= accepted.bytes else Finding.false(told)
 
 
 def lost_writes(history: History) -> list[object]:
     """The acknowledged appends that are not in the final read; all of them where there is no such read."""
+    return [one.value for one in _lost(history)]
+
+
+def kept(history: History) -> History:
+    """The appends that the final read has, and those of which nobody knows: what each member must hold, too."""
+    lost = {id(one) for one in _lost(history)}
+    return History(one for one in history.of(action="append") if id(one) not in lost)
+
+
+def _lost(history: History) -> list[Operation]:
     there = set(_final_read(history, history.of(action="append")) or ())
-    return [one.value for one in history.of(action="append", outcome=Outcome.OK) if one.value not in there]
+    return [one for one in history.of(action="append", outcome=Outcome.OK) if one.value not in there]
 
 
 def each_write_once(history: History) -> Finding:

@@ -30,13 +30,13 @@ class Quorum(Protocol):
         """How many of the healthy could be lost; negative when there is no quorum."""
 
 
-def could_lose_one(now: Quorum) -> Finding:
-    """It would work on without any one of its members. Unknown where that hangs on those of which nothing is known."""
+def could_lose(now: Quorum, members: int) -> Finding:
+    """It would work on without any so many of its members. Unknown where that hangs on those nothing is known of."""
     words = f"{len(now.healthy)} of {now.voters} members of the DCS are healthy ({', '.join(sorted(now.healthy))})"
     if now.unhealthy:
         words += f"; not so: {', '.join(f'{name}: {why}' for name, why in now.unhealthy.items())}"
-    if now.spare >= 1:
+    if now.spare >= members:
         return Finding.true(words)
-    if now.spare + len(now.unjudged) >= 1:
+    if now.spare + len(now.unjudged) >= members:
         return Finding.unknown(f"{words}; nothing is known of {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
-    return Finding.false(f"{words}: {max(0, now.spare)} could be lost")
+    return Finding.false(f"{words}: {max(0, now.spare)} could be lost, and {members} should be")

@@ -113,13 +113,13 @@ def _note(
 
 def _site(order: Order, cleanup: ExitStack) -> Site:
     topology, name = _target(order, cleanup), new_id()
-    if not topology.embedded:
-        topology = tables.provided(topology, name, cleanup)
+    if order.settings.accept_own_schema and not topology.embedded:
+        topology = tables.of_our_own(topology, name, cleanup)
     site = Site(Cluster(topology), f"accept-bench-{name}", order.settings.accept_cache_repository)
     if order.cluster or order.settings.external:  # one of our own ends with all that is in it
         cleanup.callback(site.cluster.forget_cached, site.namespace)
         if "schema" not in site.cluster.topology.lacks:
-            cleanup.callback(tables.sweep, site.cluster.write, site.namespace)
+            cleanup.callback(tables.sweep, site.cluster.write, site.cluster.profile, site.namespace)
     return site
 
 

@@ -4,14 +4,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from support.application.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.cli.console import err
-from support.cluster.embedded import boot, citus_package, programs
+from support.cluster.embedded import boot, citus_package, programs, target_file
 from support.cluster.embedded.layout import Layout
-from support.cluster.embedded.plan import PUBLISHED
+from support.cluster.embedded.plan import published
+from support.cluster.embedded.programs import Missing
+from support.cluster.embedded.shape import Shape
+from support.cluster.embedded.shapes import OWN
+from support.cluster.embedded.swarm_shapes import shape_like
 from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
 from support.hosts import Stand, enter, probe, why_not_namespaces
+from support.hosts.probing import NAMESPACES
 from support.settings import Settings
+
+TARGET = "target.toml"
+"""The file in a cluster's folder that says how it is reached from outside, where it is met from there only."""
 
 WORKERS = 2
 """Groups of workers of an embedded cluster with Citus, unless said."""
@@ -28,19 +37,49 @@ class Progress:
         err.print(text, markup=False)
 
 
+def shape_of(settings: Settings) -> Shape:
+    """The shape that the settings ask for."""
+    return OWN if settings.accept_like is None else shape_like(settings.accept_like)
+
+
 def layout_of(settings: Settings, citus_missing: str) -> Layout:
-    """The size that the settings ask for. Raises UsageError for workers where Citus is missing, with that reason."""
-    workers = settings.accept_workers
+    """The size and shape that the settings ask for.
+
+    Raises UsageError for workers where Citus is missing, with that reason.
+    """
+    shape, said = shape_of(settings), settings.model_fields_set
+    workers = settings.accept_workers if settings.accept_workers is not None else shape.workers
     if workers is None:
         workers = 0 if citus_missing else WORKERS
     elif workers and citus_missing:
         raise UsageError(f"there can be no worker groups: {citus_missing}")
     return Layout(
-        members=settings.embedded_members,
+        members=settings.embedded_members if "accept_members" in said else shape.members,
         workers=workers,
-        worker_members=settings.accept_worker_members,
-        etcd=settings.accept_etcd,
+        worker_members=settings.accept_worker_members if "accept_worker_members" in said else shape.worker_members,
+        etcd=settings.accept_etcd if "accept_etcd" in said else shape.etcd,
+        shape=shape,
     )
+
+
+def dialect_of(settings: Settings, shape: Shape, missing: Missing) -> VectorDialect:
+    """The vector extension that is wanted. Raises UsageError where its PostgreSQL has none of it."""
+    wanted = settings.accept_vector or shape.vector
+    if wanted == "auto":
+        return PGVECTOR if missing.ruvector else RUVECTOR
+    why, dialect = (missing.ruvector, RUVECTOR) if wanted == "ruvector" else (missing.pgvector, PGVECTOR)
+    if why:
+        raise UsageError(f"{why}; --vector says which extension to use, --pg-bindir which PostgreSQL")
+    return dialect
+
+
+def with_ruvector(settings: Settings) -> Settings:
+    """The settings of an embedded cluster that has RuVector. Raises RequirementMissing where that cannot be."""
+    if settings.accept_vector == "pgvector":
+        raise RequirementMissing("ruvector is required, and --vector pgvector asks for another extension")
+    if missing := programs.missing_extensions(settings.accept_pg_bindir).ruvector:
+        raise RequirementMissing(f"ruvector is required and not there: {missing}")
+    return settings.model_copy(update={"accept_vector": "ruvector"})
 
 
 def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
@@ -64,16 +103,28 @@ def boot_cluster(settings: Settings, directory: Path, progress: Callable[[str], 
 
     `directory/bin` leads to the programs of its PostgreSQL.
 
+    A cluster that is met from outside only has a target file in `directory` besides.
+
     Returns in a new process, which lives inside the stand; the calling process waits for it outside, and ends with
     its exit status. Raises ClusterDidNotStart, or UsageError when a program is missing, saying what to do.
     """
-    found = programs.find(settings.accept_pg_bindir, progress)
-    layout = layout_of(settings, found.citus_missing)
+    shape = shape_of(settings)
+    found = programs.find(settings.accept_pg_bindir, progress, pooler=shape.pooler is not None)
+    layout, dialect = layout_of(settings, found.missing.citus), dialect_of(settings, shape, found.missing)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
-    if kind != "namespaces" and settings.accept_stand == "auto":
+    if shape.outside and kind != NAMESPACES:
+        why = why_not_namespaces() or f"--stand {kind}"
+        raise UsageError(f"--like {shape.name} takes hosts made of namespaces, which alone know its names: {why}")
+    if kind != NAMESPACES and settings.accept_stand == "auto":
         progress(f"hosts are loopback addresses: {why_not_namespaces()}")
     (directory / "bin").symlink_to(found.pg_bindir)
-    stand = enter(kind, directory / "stand", publish=PUBLISHED)
-    topology = boot.boot(stand, layout, found, progress)
+    wanted = shape.ports if settings.accept_ports == "usual" else {}
+    stand = enter(kind, directory / "stand", publish=published(layout), prefer=wanted)
+    for name, (_, port) in stand.published.items():
+        if port != wanted.get(name, port):
+            progress(f"port {wanted[name]} is taken: {name} is published at port {port}")
+    topology = boot.boot(stand, layout, found, progress, dialect)
+    if shape.outside:
+        target_file.write(directory / TARGET, layout, topology, stand.published)
     progress(f"ready, on a stand of {kind}")
     return stand, topology

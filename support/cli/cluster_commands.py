@@ -4,20 +4,26 @@ from typing import Annotated
 
 import typer
 
-from support.cli.options import ClusterName, Size, sized
+from support.cli.options import ClusterName, Like, Ports, Size, shaped, sized
 
 
 @sized
 def up(
     name: Annotated[str, typer.Option(help="How to call it.")] = "main",
+    like: Like = None,
+    ports: Ports = None,
     size: Size = {},  # noqa: B006
 ) -> None:
-    """Start a cluster to play with; it stays until `accept down`."""
+    """Start a cluster to play with; it stays until `accept down`.
+
+    With --like it has the shape of another installation: its names, ports, schema, timing. Then the variables that
+    its users have are printed, ready to be pasted into a shell, and are in .accept/clusters/NAME/target.toml.
+    """
     from support.cli import clusters, reaching, upkeep
     from support.settings import Settings
 
     cluster = clusters.kept(name)
-    status = upkeep.up(cluster, Settings.load(size))
+    status = upkeep.up(cluster, Settings.load({**size, **shaped(like, ports)}))
     if status == 0:
         reaching.show(cluster)
     raise typer.Exit(status)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from support.cli.booting import TARGET
 from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import Stand, attach, stale
@@ -18,6 +19,8 @@ NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""
 FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds after which a run that nothing tells of is taken to be over."""
+BESIDE = "beside"
+"""In the folder of a run: that of a cluster which it booted and meets from outside."""
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,29}$")
 
 
@@ -39,6 +42,11 @@ class Kept:
     def file(self) -> Path:
         """Its topology; written when it is ready."""
         return self.directory / "topology.json"
+
+    @property
+    def target(self) -> Path:
+        """The target file of a cluster that is met from outside only; other clusters have none."""
+        return self.directory / TARGET
 
     @property
     def log(self) -> Path:
@@ -101,7 +109,7 @@ def find(name: str | None) -> Kept:
 def sweep() -> None:
     """Remove what dead clusters and dead runs left on the disk: their data, and the passwords of it."""
     for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
-        if stale(folder / "stand") or _forgotten(folder):
+        if stale(folder / "stand") or stale(folder / BESIDE / "stand") or _forgotten(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

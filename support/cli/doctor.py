@@ -4,16 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
+from support.application.catalog import look_at
+from support.application.fitting import missing, not_unique, without_vector_index
+from support.application.proposing import proposal
 from support.cli.behaving import Planned
-from support.cli.booting import layout_of
+from support.cli.booting import dialect_of, layout_of
 from support.cli.clusters import Kept
 from support.cli.console import out
 from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES
+from support.cluster.cluster import Cluster
 from support.cluster.embedded import packages, programs
-from support.cluster.embedded.plan import lacks
+from support.cluster.embedded.plan import lacks, ruvector_missing
+from support.cluster.settled import settle
 from support.cluster.topology import MemberAddress, Topology
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
@@ -38,12 +44,14 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
     if cluster is not None:
         return Diagnosis(f"the cluster {cluster.name}, which is up", cluster.topology.lacks)
     if settings.external:
-        topology = external.describe(settings)
-        target = f"your cluster at {topology.write}, database {topology.database}"
-        return Diagnosis(target, topology.lacks, tuple(_found(topology)))
+        topology, limits = settle(external.describe(settings), settings.expectations)
+        where = f"your cluster at {topology.write}, database {topology.database}"
+        told = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
+        return Diagnosis(where, topology.lacks, told)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
-    missing = programs.citus_missing(settings.accept_pg_bindir)
-    lacking = lacks(layout_of(settings, missing), kind, missing)
+    missing = programs.missing_extensions(settings.accept_pg_bindir)
+    layout = layout_of(settings, missing.citus)
+    lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))
     return Diagnosis("an embedded cluster, booted by the run", lacking, tuple(_here(settings, kind)))
 
 
@@ -57,6 +65,22 @@ def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
     out.print(f"\n{len(scenarios) - len(unable)} of {len(scenarios)} scenarios can run", style="bold")
     for why, names in _by_reason(unable).items():
         out.print(f"  {len(names)} cannot, {why}: {', '.join(names)}", markup=False)
+
+
+def _tables(topology: Topology, settings: Settings) -> Iterator[str]:
+    """What was made of the application's tables, and what is amiss with them."""
+    profile, write = topology.profile, Cluster(topology).write
+    if "application_schema" in topology.lacks:
+        yield f"tables: {topology.lacks['application_schema']}"
+        if not settings.accept_own_schema and (proposed := proposal(write)):
+            yield "tables: this could be what the scenarios need; check it, and put it into the target's file:"
+            yield from (f"  {line}" for line in proposed.splitlines())
+        return
+    how = "declared in [schema]" if settings.accept_schema else "recognised by its tables"
+    yield f"tables: schema profile {profile.name}, {how}; entries are in {profile.entries.table}"
+    facts = look_at(write, profile.tables)
+    for amiss in (*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)):
+        yield f"tables: {amiss}; the run will say so"
 
 
 def _here(settings: Settings, kind: str) -> Iterator[str]:
@@ -100,7 +124,7 @@ def _capabilities(lacking: Mapping[str, str]) -> Table:
     table = Table("capability", "there", "what it is, or why it is not there", box=None, pad_edge=False)
     for name, meaning in CAPABILITIES.items():
         there = "[red]no" if name in lacking else "[green]yes"
-        table.add_row(name, there, lacking.get(name, meaning))
+        table.add_row(name, there, escape(lacking.get(name, meaning)))
     return table
 
 

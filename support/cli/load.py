@@ -22,7 +22,7 @@ from support.errors import ConnectFailed, NothingJudged, UsageError
 from support.history import History, Operation, Outcome, durations
 from support.load import judging
 from support.load.judging import Part
-from support.load.plan import CLIENTS_EACH, Plan
+from support.load.plan import CLIENTS_EACH, Plan, as_json
 from support.reporting.verdict import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
@@ -100,10 +100,17 @@ def _join(order: Order, topology: Topology) -> int:
 def _lead(order: Order, topology: Topology) -> int:
     run = begin_run(order.seed)
     with ExitStack() as cleanup:
-        topology = _with_tables(topology, run, cleanup)
+        topology = _with_tables(topology, order.settings, run, cleanup)
         where = Cluster(topology).write
-        cleanup.callback(tables.sweep, where, run.namespace)
-        plan = Plan(run.namespace, order.seconds or 10.0, run.seed, STATEMENT, topology.options.get("options", ""))
+        cleanup.callback(tables.sweep, where, topology.profile, run.namespace)
+        plan = Plan(
+            namespace=run.namespace,
+            seconds=order.seconds or 10.0,
+            seed=run.seed,
+            patience=STATEMENT,
+            schema=as_json(topology.profile),
+            session_options=topology.options.get("options", ""),
+        )
         plan.mark(where)
         _carry_out(order, plan, run, where)
         found = judging.parts(run.directory)
@@ -116,8 +123,8 @@ def _lead(order: Order, topology: Topology) -> int:
     return _conclude(judging.judged(merged, found), merged)
 
 
-def _with_tables(topology: Topology, run: Run, cleanup: ExitStack) -> Topology:
-    topology = topology if topology.embedded else tables.provided(topology, run.id, cleanup)
+def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: ExitStack) -> Topology:
+    topology = tables.of_our_own(topology, run.id, cleanup) if settings.accept_own_schema else topology
     if "schema" in topology.lacks:
         raise NothingJudged(topology.lacks["schema"])
     return topology
@@ -151,7 +158,7 @@ def _final_read(where: sql.Endpoint, plan: Plan) -> Operation:
     history = History()
     try:
         eventually(
-            lambda: ledger.read_back(where, plan.namespace, history),
+            lambda: ledger.read_back(where, plan.profile, plan.namespace, history),
             within=NOTICE,
             subject="the ledger can be read back",
             retry_on=(sql.Error, ConnectFailed),

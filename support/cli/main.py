@@ -12,14 +12,18 @@ from support.cli.boundary import guarded
 from support.cli.cluster_commands import down, logs, psql, shell, status, up
 from support.cli.options import (
     Folders,
+    Like,
     Metrics,
+    OwnSchema,
     Pipeline,
+    Ports,
     Pushgateway,
     Require,
     Size,
     Summary,
     Target,
     publishing,
+    shaped,
     sized,
 )
 
@@ -45,6 +49,7 @@ def run(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Scenarios whose title matches this.")] = None,
     target: Target = None,
+    own_schema: OwnSchema = False,
     require: Require = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Tell which lines of the suite itself ran.")] = False,
@@ -55,6 +60,8 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="What failed, once more: did its verdict change?")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    like: Like = None,
+    ports: Ports = None,
     size: Size = {},  # noqa: B006
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
@@ -70,7 +77,8 @@ def run(
 
     selection = suites.select(words or (), tags or (), name or ())
     overriding, cluster = targets.choose(target)
-    said = {**overriding, **size}
+    own = {"accept_own_schema": True} if own_schema else {}
+    said = {**overriding, **size, **shaped(like, ports), **own}
     settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
     from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 
@@ -146,6 +154,7 @@ app.command(context_settings=PASSING_ON)(psql)
 @sized
 def doctor(
     target: Target = None,
+    own_schema: OwnSchema = False,
     size: Size = {},  # noqa: B006
 ) -> None:
     """What the target has, which scenarios can run there, and why the others cannot."""
@@ -153,7 +162,7 @@ def doctor(
     from support.settings import Settings
 
     overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **size})
+    settings = Settings.load({**overriding, **size, **({"accept_own_schema": True} if own_schema else {})})
     doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
 
 

@@ -28,6 +28,25 @@ StandKind = Annotated[
     str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
 ]
 Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
+OwnSchema = Annotated[
+    bool,
+    typer.Option("--own-schema", help="On your cluster: work on tables of the suite's own, in a schema for the run."),
+]
+Vector = Annotated[
+    str | None,
+    typer.Option(help="The vector extension of an embedded cluster: pgvector, ruvector, auto (RuVector if there)."),
+]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHAPE",
+        help="An embedded cluster in the shape of another installation, met from outside by published ports as its "
+        "users meet it: swarm, swarm-unified, swarm-citus, swarm-ha, swarm-minimal (another name lists them).",
+    ),
+]
+Ports = Annotated[
+    str | None, typer.Option(help="Where --like publishes: usual (that installation's ports, where free), or free.")
+]
 Metrics = Annotated[
     Path | None, typer.Option(help="Write the run's metrics there, in OpenMetrics; for node_exporter a file *.prom.")
 ]
@@ -49,6 +68,7 @@ def embedded(
     etcd: Etcd = None,
     stand: StandKind = None,
     pg_bindir: Bindir = None,
+    vector: Vector = None,
 ) -> Size:
     """The settings of an embedded cluster that the command line gave."""
     given = {
@@ -58,7 +78,14 @@ def embedded(
         "accept_etcd": etcd,
         "accept_stand": stand,
         "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
+        "accept_vector": vector,
     }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def shaped(like: str | None, ports: str | None) -> Size:
+    """The settings of a cluster in the shape of another installation that the command line gave."""
+    given = {"accept_like": like, "accept_ports": ports}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -117,7 +117,7 @@ class Prover:
         cluster = Cluster(self.topology)
         try:
             await_all(cluster, RECOVERY)
-            schema.sweep(cluster.write, "accept")
+            schema.sweep(cluster.write, cluster.profile, "accept")
             cluster.forget_cached("accept")
         except Exception as error:
             return [f"not well after it: {describe(error)}"]

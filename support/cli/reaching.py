@@ -1,10 +1,12 @@
 """How a cluster that is up is reached: from this machine, and from inside its stand."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
+from support.cli import targets
 from support.cli.clusters import Kept
 from support.cli.console import out
 from support.cluster.cluster import Cluster
@@ -15,8 +17,26 @@ from support.sql import Endpoint
 
 def show(cluster: Kept) -> None:
     """The ways into a cluster from this machine, ready to be copied."""
-    for what, how in _ways(cluster):
-        out.print(f"{what:<16}{how}", markup=False)
+    if cluster.target.exists():
+        for name, value in targets.of_file(cluster.target).items():
+            out.print(f"export {name.upper()}={shlex.quote(str(value))}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"# the same as a file: --target {cluster.target}", markup=False, highlight=False, soft_wrap=True)
+    ways = _ways_inside(cluster) if cluster.target.exists() else _ways(cluster)
+    sign = "# " if cluster.target.exists() else ""
+    for what, how in ways:
+        out.print(f"{sign}{what:<16}{how}", markup=False)
+
+
+def _ways_inside(cluster: Kept) -> Iterator[tuple[str, str]]:
+    """What the suite's program can do with a cluster that is met from outside; its users have no such ways."""
+    topology = cluster.topology
+    endpoints = "|".join(["write", *(member.name for member in topology.members)])
+    yield "psql", f"./accept psql [{endpoints}] --name {cluster.name}"
+    if login := topology.administrator:
+        yield "superuser", f"{login.user}, password {login.password}"
+    yield "a host", f"./accept shell {topology.members[0].name} --name {cluster.name}"
+    yield "scenarios", f"./accept run --target {cluster.name}"
+    yield "to end it", f"./accept down {cluster.name}"
 
 
 def _ways(cluster: Kept) -> Iterator[tuple[str, str]]:
@@ -66,9 +86,9 @@ def endpoint(cluster: Kept, name: str) -> Endpoint:
         return seen.write
     if name == "read":
         return seen.read
-    if name in seen.members:
+    if name in seen.everyone:
         return seen.of_member(name)
-    raise UsageError(f"there is no endpoint {name!r}; there are write, read, {', '.join(seen.members)}")
+    raise UsageError(f"there is no endpoint {name!r}; there are write, read, {', '.join(seen.everyone)}")
 
 
 def replace_by(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> NoReturn:

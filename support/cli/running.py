@@ -1,8 +1,8 @@
 """`accept run`: a target, the selected scenarios on it, the report, the exit status."""
 
 import json
+import math
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,22 +10,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.cli import behaving, clusters, jobs, reaching, report
-from support.cli.booting import Progress, boot_cluster, provide_citus
+from support.cli import behaving, clusters, jobs, reaching, report, targets, upkeep
+from support.cli.booting import Progress, boot_cluster, provide_citus, with_ruvector
 from support.cli.clusters import Kept
 from support.cli.console import out, say
 from support.cli.suites import Selection
 from support.cluster.capabilities import CAPABILITIES, lacking
 from support.cluster.embedded import programs
+from support.cluster.embedded.swarm_shapes import shape_like
 from support.cluster.topology import Topology
 from support.errors import AcceptError, RequirementMissing, UsageError
+from support.expectations import Expectations
 from support.hosts import reentry_argv
 from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
 from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run
-from support.settings import Settings
+from support.settings import Settings, variable_of
+from support.waiting import NotYet, eventually
 
 _STOPPED = "stopped; this is what was done so far:"
 FORMATTER = "allure_behave.formatter:AllureFormatter"
@@ -57,8 +60,12 @@ class Order:
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):
             raise UsageError(f"--require {', '.join(unknown)}: there is only {', '.join(CAPABILITIES)}")
+        if self.settings.accept_own_schema and (self.cluster or not self.settings.external):
+            raise UsageError("--own-schema is for a cluster of yours; an embedded one has the example's tables")
         if self.keep and (self.cluster or self.settings.external):
             raise UsageError("--keep is for a cluster that the run itself boots")
+        if self.settings.accept_like and (self.cluster or self.settings.external):
+            raise UsageError("--like boots a cluster, and the target is another one: leave out one of them")
         asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "again": self.again}
         for one, other in (
             ("keep", "repeat"),
@@ -80,6 +87,8 @@ class Target:
     topology: Topology
     inside: Callable[[Sequence[str]], Sequence[str]] = list
     """Makes the command that runs a command where the cluster can be reached."""
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Settings that point at the cluster, where it is met from outside."""
     end: Callable[[], None] = lambda: None
     """Ends the cluster where it is the run's own; harmless when repeated."""
 
@@ -104,7 +113,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
         with _told_when_it_fails(publisher):
             target = _target(order, place)
             cleanup.callback(target.end)
-            _require(order.required, target.topology)
+            _require(order, target.topology)
         if order.repeat > 1:
             return _repeat(order, run, target, publisher)
         to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
@@ -112,7 +121,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
             say(_STOPPED)
         if order.keep and to_its_end:
             status = report.of_run(run, [target.topology], publisher)
-            _hold(place, target.topology)
+            _hold(place, target)
             return status
         with _meanwhile(target.end):
             return report.of_run(run, [target.topology], publisher)
@@ -123,6 +132,8 @@ def _spread(order: Order, run: Run, arguments: Sequence[str], publisher: Publish
     with _told_when_it_fails(publisher):
         if "citus" in order.required:
             provide_citus(order.settings, Progress())
+        if "ruvector" in order.required:
+            with_ruvector(order.settings)
         programs.find(order.settings.accept_pg_bindir, Progress())  # what is missing is installed once, not by each job
     if not jobs.carry_out(run, order.jobs, arguments):
         say(_STOPPED)
@@ -137,7 +148,7 @@ def _carry_out_share(order: Order, whole: Path) -> int:
         target = _target(order, Kept(run.directory))
         cleanup.callback(target.end)
         target.topology.save(whole / jobs.TOPOLOGY.replace("*", run.directory.name))
-        _require(order.required, target.topology)
+        _require(order, target.topology)
         return 0 if _run_scenarios(order, run, target) else INTERRUPTED
 
 
@@ -148,18 +159,44 @@ def _target(order: Order, place: Kept) -> Target:
         return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
     if order.settings.external:
         from support.cluster import external  # half a second of imports that other targets need not wait for
+        from support.cluster.settled import settle
 
-        return Target(external.describe(order.settings))
+        topology, _ = settle(external.describe(order.settings), order.settings.expectations)
+        return Target(topology)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress = Progress()
     if "citus" in order.required:
         provide_citus(order.settings, progress)
-    stand, topology = boot_cluster(order.settings, place.directory, progress)
+    settings = with_ruvector(order.settings) if "ruvector" in order.required else order.settings
+    if settings.accept_like:
+        return _met_from_outside(order, settings, place)
+    stand, topology = boot_cluster(settings, place.directory, progress)
     return Target(topology, end=stand.close)
 
 
-def _require(required: frozenset[str], topology: Topology) -> None:
-    if missing := lacking(topology, required):
+def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
+    """A cluster in the shape of another installation, booted in `place` and met as its users meet it."""
+    if not order.keep:
+        place = Kept(place.directory / clusters.BESIDE)  # the run's own files have the same names
+    from support.cluster import external
+
+    shape_like(str(settings.accept_like))  # who asks for one that is not there shall wait for no process
+    upkeep.up_meanwhile(place, settings)
+    try:
+        said = targets.of_file(place.target)
+        topology = external.describe(Settings.load({**order.said, **said}))
+    except BaseException:
+        place.stand.end()
+        raise
+    return Target(topology, said=said, end=place.stand.end)
+
+
+def _require(order: Order, topology: Topology) -> None:
+    if declared := order.settings.accept_expect:
+        from support.cluster.settled import require_parts
+
+        require_parts(topology, Expectations.parse(declared))
+    if missing := lacking(topology, order.required):
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 
 
@@ -212,7 +249,7 @@ def _run_scenarios(order: Order, run: Run, target: Target, chosen: Sequence[Scen
     what = places or order.selection.arguments
     behave = [*behaving.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
     try:
-        behaving.run(target.inside(behave), _as_variables(order.said))
+        behaving.run(target.inside(behave), _as_variables({**order.said, **target.said}))
     except KeyboardInterrupt:
         return False
     return True
@@ -232,14 +269,21 @@ def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
 def _as_variables(said: Mapping[str, Any]) -> dict[str, str]:
     """Settings as behave's process takes them: by its environment, for nobody else to see."""
     return {
-        name.upper(): str(value) if isinstance(value, str | Path) else json.dumps(value) for name, value in said.items()
+        variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
+        for name, value in said.items()
     }
 
 
-def _hold(place: Kept, topology: Topology) -> None:
+def _hold(place: Kept, target: Target) -> None:
     """Leave the cluster up until Ctrl-C, or `accept down`."""
-    topology.save(place.file)
+
+    def ended() -> None:
+        if place.lives:
+            raise NotYet("it lives")
+
+    if not place.file.exists():
+        target.topology.save(place.file)
     reaching.show(place)
     say("the cluster stays up until Ctrl-C")
     with suppress(KeyboardInterrupt):
-        signal.pause()
+        eventually(ended, within=math.inf, subject="the cluster has ended", pause=1.0)

@@ -17,7 +17,8 @@ WIDE = 140
 
 def show(cluster: Kept) -> None:
     """What is going on in a cluster; to be called inside its stand."""
-    views = [_view(group) for group in Cluster(cluster.topology).groups]
+    groups = Cluster(cluster.topology).groups if "patroni" not in cluster.topology.lacks else ()
+    views = [_view(group) for group in groups]
     members = {one.name: one for view in views for one in view.members}
     table = Table(box=None, pad_edge=False)
     for heading in ("host", "address", "programs", "role", "state", "timeline", "lag", "memory"):

@@ -18,25 +18,28 @@ def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
     """What `--target` says: settings that win over all others, or a cluster that is up. Without it neither.
 
     It is a file with the keys of accept.toml, the text of one, the address of a database, or the name of a cluster
-    that `accept up` started ("up": the newest one). Raises UsageError when it is none of them.
+    that `accept up` started ("up": the newest one); one in another installation's shape is met by its target file.
+    Raises UsageError when it is none of them.
     """
     if target is None:
         return {}, None
     if target.startswith(("postgresql://", "postgres://")):
         return _of_address(target), None
     if target.endswith(".toml"):
-        return _of_file(named_by_user(Path(target))), None
+        return of_file(named_by_user(Path(target))), None
     if "=" in target:
         return _of_text(target, "--target"), None
     try:
-        return {}, clusters.find(target)
+        cluster = clusters.find(target)
     except UsageError as error:
         raise UsageError(
             f"--target {target!r} is neither a .toml file nor a postgresql:// address nor a cluster that is up: {error}"
         ) from None
+    return (of_file(cluster.target), None) if cluster.target.exists() else ({}, cluster)
 
 
-def _of_file(path: Path) -> Mapping[str, Any]:
+def of_file(path: Path) -> Mapping[str, Any]:
+    """The settings in a target file. Raises UsageError when it cannot be read."""
     try:
         return _of_text(path.read_text(encoding="utf-8"), f"--target {path}")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from contextlib import suppress
 
 from support.cli import behaving, clusters
@@ -9,7 +10,7 @@ from support.cli.booting import Progress, boot_cluster
 from support.cli.boundary import guarded
 from support.cli.clusters import Kept
 from support.cli.console import err
-from support.errors import AcceptError, UsageError
+from support.errors import AcceptError, ClusterDidNotStart, RequirementMissing, UsageError
 from support.settings import Settings
 
 _READY = "ready"
@@ -25,13 +26,45 @@ def up(cluster: Kept, settings: Settings) -> int:
     clusters.sweep()
     cluster.remove()
     cluster.directory.mkdir(parents=True, mode=0o700)
+    status = _start_keeper(cluster, settings, hold=None)
+    if status:
+        err.print(_said_by_keeper(cluster), style="red", markup=False, end="")
+        cluster.remove()
+    return status
+
+
+def up_meanwhile(cluster: Kept, settings: Settings) -> None:
+    """Boot a cluster in a process of its own, and return when it is ready; it ends when this process does.
+
+    Raises what kept it from coming up: UsageError, RequirementMissing, ClusterDidNotStart.
+    """
+    cluster.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    hear, hold = os.pipe()
+    status = _start_keeper(cluster, settings, hold=(hear, hold))
+    os.close(hear)
+    if status:
+        os.close(hold)
+        said = _said_by_keeper(cluster).strip().removeprefix("accept: ")
+        kinds = {kind.exit_status: kind for kind in (ClusterDidNotStart, UsageError, RequirementMissing)}
+        raise kinds.get(status, ClusterDidNotStart)(said or f"the process that boots it ended with status {status}")
+
+
+def _start_keeper(cluster: Kept, settings: Settings, hold: tuple[int, int] | None) -> int:
+    """Fork the process that the cluster lives and dies with; returns when the cluster is ready, with the exit status.
+
+    `hold` are the ends of a pipe: the keeper goes on until nobody holds the second one any more.
+    """
     hear, tell = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
     if keeper := os.fork():
         os.close(tell)
         return _await_ready(hear, cluster, keeper)
     os.close(hear)
+    if hold:
+        os.close(hold[1])
     _leave_terminal(cluster)
-    os._exit(guarded(lambda: _keep(cluster, settings, tell)))
+    os._exit(guarded(lambda: _keep(cluster, settings, tell, hold[0] if hold else None)))
 
 
 def down(cluster: Kept) -> None:
@@ -50,15 +83,16 @@ def _await_ready(hear: int, cluster: Kept, keeper: int) -> int:
                 if line.rstrip() == _READY:
                     return 0
                 progress(line.rstrip())
-        status = os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
-        err.print(cluster.log.read_text(encoding="utf-8"), style="red", markup=False, end="")
+        return os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
     except KeyboardInterrupt:
         os.kill(keeper, signal.SIGTERM)
         os.waitpid(keeper, 0)
         cluster.remove()
         raise
-    cluster.remove()
-    return status
+
+
+def _said_by_keeper(cluster: Kept) -> str:
+    return cluster.log.read_text(encoding="utf-8") if cluster.log.exists() else ""
 
 
 def _leave_terminal(cluster: Kept) -> None:
@@ -70,7 +104,7 @@ def _leave_terminal(cluster: Kept) -> None:
         os.dup2(new, old)
 
 
-def _keep(cluster: Kept, settings: Settings, tell: int) -> int:
+def _keep(cluster: Kept, settings: Settings, tell: int, held: int | None) -> int:
     """Be the process that the cluster lives and dies with."""
 
     def told(line: str) -> None:
@@ -86,5 +120,8 @@ def _keep(cluster: Kept, settings: Settings, tell: int) -> int:
             told(_READY)
             os.close(tell)
             with suppress(KeyboardInterrupt):
-                signal.pause()
+                if held is None:
+                    signal.pause()
+                else:
+                    os.read(held, 1)  # returns when nobody holds the other end
     return 0

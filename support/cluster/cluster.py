@@ -7,6 +7,8 @@ import redis
 import requests
 
 from support import sql
+from support.application.known_profiles import EXAMPLE
+from support.application.profile import Profile
 from support.cluster.patroni import ClusterView, PatroniApi
 from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, Topology
@@ -49,9 +51,19 @@ class Cluster:
         return next((one for one in self.groups if member in one.members), self)
 
     def with_tables_of(self, schema: str) -> "Cluster":
-        """The same cluster, whose logins find the tables of that schema first."""
+        """The same cluster, whose logins find the tables of that schema first; they are those of the example."""
         options = {**self.topology.options, "options": f"-c search_path={schema},public"}
-        return Cluster(replace(self.topology, options=options), self.group)
+        example = EXAMPLE.with_vectors(self.profile.entries.vector)
+        return Cluster(replace(self.topology, options=options, profile=example), self.group)
+
+    def with_copies_in(self, schema: str) -> "Cluster":
+        """The same cluster, with copies of the application's tables in that schema in their place."""
+        return Cluster(replace(self.topology, profile=self.profile.in_schema(schema)), self.group)
+
+    @property
+    def profile(self) -> Profile:
+        """Which of the application's tables plays which part."""
+        return self.topology.profile
 
     # Endpoints
 

@@ -155,6 +155,29 @@ def _first_answer(topology: Topology, question: Mapping[str, Any]) -> dict[str, 
     raise NotYet(f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}")
 
 
+def leases(topology: Topology, group: int = 0) -> dict[str, int]:
+    """Patroni's keys of a group that are gone unless they are renewed -> for how many seconds each was granted.
+
+    Raises NotYet if no member of etcd can tell.
+    """
+    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
+    root = f"{topology.dcs_namespace}/{scope}/"
+    question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
+    refused = []
+    for address in topology.dcs:
+        try:
+            found = [one for one in _post(address, "/v3/kv/range", question).get("kvs", []) if "lease" in one]
+            return {
+                b64decode(one["key"]).decode().removeprefix(root): int(
+                    _post(address, "/v3/lease/timetolive", {"ID": one["lease"]}).get("grantedTTL", 0)
+                )
+                for one in found
+            }
+        except requests.RequestException as error:
+            refused.append(f"{address}: {type(error).__name__}")
+    raise NotYet(f"no member of etcd answered: {', '.join(refused)}")
+
+
 def _encoded(text: str) -> str:
     return b64encode(text.encode()).decode()
 

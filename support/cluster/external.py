@@ -14,6 +14,7 @@ from support.cluster.discovery.members import Group, Known
 from support.cluster.discovery.rest import Answer
 from support.cluster.redis_server import client_of
 from support.cluster.rollcall import SILENCE, Silent
+from support.cluster.tables import with_profile
 from support.cluster.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
 from support.settings import Settings
@@ -92,7 +93,7 @@ def describe(settings: Settings) -> Topology:
     findings.lacks |= lacking
     topology = _look_at_proxy(topology, settings, findings)
     _look_at_rest(topology, findings)
-    return replace(topology, lacks=findings.lacks)
+    return with_profile(replace(topology, lacks=findings.lacks), settings)
 
 
 def _proxy_host(settings: Settings) -> str | None:

@@ -18,6 +18,7 @@ SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_pa
 def facts_of(cluster: Cluster) -> dict[str, str]:
     """What the target is. What does not answer is named with the reason: a report is written all the same."""
     facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
+    facts["Schema profile"] = cluster.profile.name
     for look in (_stand, _database, _patroni, _redis, _etcd):
         try:
             facts.update(look(cluster))

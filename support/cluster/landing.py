@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from support import sql
+from support.application.profile import Profile
 from support.cluster import markers
 from support.cluster.cluster import Cluster
 from support.cluster.rollcall import Server, Silent, server
@@ -37,12 +38,12 @@ def _landed(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[str
     return [(known.get(one.started, STRANGER), one) for one in reached]
 
 
-def writes(sessions: Iterable[sql.Session], namespace: str) -> list[str]:
+def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) -> list[str]:
     """What came of a write on each session: "accepted", or the condition that refused it, or how it was lost."""
 
     def write(session: sql.Session, key: str) -> None:
         session.rollback()
-        markers.write(session, namespace, key)
+        markers.write(session, profile, namespace, key)
         session.commit()
 
     def outcome(session: sql.Session, key: str) -> str:

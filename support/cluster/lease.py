@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from support.cluster.cluster import Cluster
+from support.cluster.configured import configured
 
 
 @dataclass(frozen=True)
@@ -26,5 +27,5 @@ class Lease:
 
 def lease(cluster: Cluster) -> Lease:
     """The lease as it is configured now."""
-    configuration = cluster.patroni(cluster.leader()).configuration()
-    return Lease(float(configuration["ttl"]), float(configuration["loop_wait"]))
+    agreed = configured(cluster)
+    return Lease(agreed.ttl, agreed.loop_wait)

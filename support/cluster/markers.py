@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 
 from support import sql
+from support.application.profile import Profile
 from support.cluster.cluster import Cluster
 from support.errors import ConnectFailed, NothingProved
 from support.waiting import NotYet, eventually
@@ -12,23 +13,32 @@ from support.waiting import NotYet, eventually
 _LOOK_AGAIN_AFTER = 0.01  # seconds: what is measured is in milliseconds
 
 
-def write(where: sql.Endpoint | sql.Session, namespace: str, key: str) -> float:
+_WRITE = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+_FIND = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+
+
+def write(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> float:
     """Commit a marker; returns the time at which the commit was acknowledged (monotonic clock)."""
-    sql.execute(where, "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)", [namespace, key, key])
+    sql.execute(where, profile.sql(_WRITE), [namespace, key, key])
     return time.monotonic()
 
 
-def is_there(where: sql.Endpoint | sql.Session, namespace: str, key: str) -> bool:
+def is_there(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> bool:
     """Whether a marker is seen there now."""
-    found = sql.rows(where, "SELECT value FROM memory_entries WHERE namespace = %s AND key = %s", [namespace, key])
+    found = sql.rows(where, profile.sql(_FIND), [namespace, key])
     return found == [(key,)]
 
 
-def await_seen(places: Mapping[str, sql.Endpoint | sql.Session], namespace: str, key: str, within: float) -> None:
+def await_seen(
+    places: Mapping[str, sql.Endpoint | sql.Session], profile: Profile, namespace: str, key: str, within: float
+) -> None:
     """Wait until a marker is seen in all places; raises NotInTime, which names those where it is not."""
 
     def seen() -> None:
-        missing = [name for name, where in places.items() if not is_there(where, namespace, key)]
+        missing = [name for name, where in places.items() if not is_there(where, profile, namespace, key)]
         if missing:
             raise NotYet(f"not on {', '.join(missing)}")
 
@@ -54,7 +64,8 @@ def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[
         }
         if not readers:
             raise NothingProved("there is no replica to look for a marker on")
-        return [_delay(writer, readers, namespace, f"marker {number}", within) for number in range(count)]
+        profile = cluster.profile
+        return [_delay(writer, readers, profile, namespace, f"marker {number}", within) for number in range(count)]
 
 
 def _await_login(where: sql.Endpoint, within: float) -> sql.Session:
@@ -66,7 +77,14 @@ def _await_login(where: sql.Endpoint, within: float) -> sql.Session:
     )
 
 
-def _delay(writer: sql.Session, readers: Mapping[str, sql.Session], namespace: str, key: str, within: float) -> float:
-    committed = write(writer, namespace, key)
-    await_seen(readers, namespace, key, within)
+def _delay(
+    writer: sql.Session,
+    readers: Mapping[str, sql.Session],
+    profile: Profile,
+    namespace: str,
+    key: str,
+    within: float,
+) -> float:
+    committed = write(writer, profile, namespace, key)
+    await_seen(readers, profile, namespace, key, within)
     return time.monotonic() - committed

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from support import sql
+from support.application.profile import quoted
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address
 from support.waiting import NotYet
@@ -17,9 +18,7 @@ _NODES = """
      WHERE noderole = 'primary'
      ORDER BY groupid
 """
-_HOME = """
-    SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribution_column('memory_entries', %s)
-"""
+_HOME = "SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribution_column(%s, %s)"
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
 _LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%'"
 _LEFT_TO_CLEAN = "SELECT object_name FROM pg_dist_cleanup WHERE object_type = 1"
@@ -46,9 +45,9 @@ def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:
     )
 
 
-def home(where: sql.Endpoint | sql.Session, namespace: str) -> int:
-    """The group of workers on which the entries of a namespace lie."""
-    return int(sql.value(where, _HOME, [namespace]))
+def home(where: sql.Endpoint | sql.Session, table: str, namespace: str) -> int:
+    """The group of workers on which what a table has of a namespace lies."""
+    return int(sql.value(where, _HOME, [quoted(table), namespace]))
 
 
 def require_all(cluster: Cluster, leader: str) -> None:

@@ -74,6 +74,10 @@ class PatroniApi:
         """The dynamic configuration, the same for all members."""
         return self._json("/config")
 
+    def failsafe(self) -> dict[str, Any]:
+        """Member -> its REST API, of those whom a leader asks when the DCS is gone. Raises NotYet without that mode."""
+        return self._json("/failsafe")
+
     def cluster(self) -> ClusterView:
         """The cluster as this member sees it."""
         answer = self._json("/cluster")

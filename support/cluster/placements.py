@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from support.application.profile import relation
+
 NOWHERE = "no node"
 """Stands for the node of a shard that Citus has on none."""
 
@@ -25,7 +27,7 @@ class Placement:
     @property
     def name(self) -> str:
         """The table that it is on its node."""
-        return f"{self.table}_{self.shard}"
+        return f"{relation(self.table)}_{self.shard}"
 
     def __str__(self) -> str:
         return f"{self.name} on {self.node}"

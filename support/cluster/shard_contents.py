@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from support import sql
+from support.application.profile import Entries, Reference, columns_of, quoted, relation
 from support.cluster import nodes
 from support.cluster.cluster import Cluster
 
@@ -15,7 +16,7 @@ _UNHIDE = "SET citus.override_table_visibility = off"
 _SHARDS = """
     SELECT format('%%I.%%I', nspname, relname)
       FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     WHERE nspname = %s AND relname ~ ('^' || %s || '_[0-9]+$') AND relkind = 'r'
+     WHERE nspname = %s AND regexp_replace(relname, '_[0-9]+$', '') = %s AND relname ~ '_[0-9]+$' AND relkind = 'r'
 """
 
 
@@ -34,18 +35,30 @@ def name(group: int) -> str:
     return f"worker group {group}" if group else "the coordinator"
 
 
-def held(cluster: Cluster, table: str, columns: str, namespaces: Sequence[str]) -> dict[str, list[sql.Row]]:
-    """Node -> the rows of those namespaces that its own shards of a table hold, read on its leader."""
-    schema = str(sql.value(cluster.write, _SCHEMA, [table]))
-    return {node: _rows(where, schema, table, columns, namespaces) for node, where in leaders_of_nodes(cluster).items()}
+def held(
+    cluster: Cluster, part: Entries | Reference, columns: Sequence[str], namespaces: Sequence[str]
+) -> dict[str, list[sql.Row]]:
+    """Node -> those columns of the rows of those namespaces that its own shards of a table hold, read on its leader.
+
+    The columns are named by the fields of the part. Rows of a reference table are told by their keys.
+    """
+    schema = str(sql.value(cluster.write, _SCHEMA, [quoted(part.table)]))
+    return {node: _rows(where, schema, part, columns, namespaces) for node, where in leaders_of_nodes(cluster).items()}
 
 
-def _rows(where: sql.Endpoint, schema: str, table: str, columns: str, namespaces: Sequence[str]) -> list[sql.Row]:
+def _rows(
+    where: sql.Endpoint, schema: str, part: Entries | Reference, columns: Sequence[str], namespaces: Sequence[str]
+) -> list[sql.Row]:
     with sql.session(where) as session:
         sql.execute(session, _UNHIDE)
-        shards = [shard for (shard,) in sql.rows(session, _SHARDS, [schema, table])]
+        shards = [shard for (shard,) in sql.rows(session, _SHARDS, [schema, relation(part.table)])]
         if not shards:
             return []
-        of_shard = "SELECT {columns} FROM {shard} WHERE namespace = ANY (%(namespaces)s)"
-        statement = " UNION ALL ".join(of_shard.format(columns=columns, shard=shard) for shard in shards)
-        return sql.rows(session, statement, {"namespaces": list(namespaces)})
+        named = columns_of(part)
+        wanted = ", ".join(quoted(named[column]) for column in columns)
+        if isinstance(part, Entries):
+            own, values = f"{quoted(part.namespace)} = ANY (%s)", list(namespaces)
+        else:
+            own, values = f"split_part({quoted(part.key)}, '/', 1) = ANY (%s)", list(namespaces)
+        statement = " UNION ALL ".join(f"SELECT {wanted} FROM {shard} WHERE {own}" for shard in shards)
+        return sql.rows(session, statement, [values] * len(shards))

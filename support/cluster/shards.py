@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from support import sql
+from support.application.profile import quoted
 from support.cluster.cluster import Cluster
 from support.cluster.placements import NOWHERE, Placement
 from support.cluster.shard_contents import leaders_of_nodes, name
@@ -16,29 +17,30 @@ from support.errors import ConnectFailed
 _TABLES = """
     SELECT t, partmethod, repmodel, colocationid,
            CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
-      FROM unnest(%s) t LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(t)
+      FROM unnest(%s, %s) AS named (t, quoted) LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(quoted)
 """
 _PLACEMENTS = """
     SELECT t, shardid, groupid, coalesce(shardminvalue::bigint, 0), coalesce(shardmaxvalue::bigint, 0), colocationid,
            shardstate = 1
-      FROM unnest(%s) t
-      JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(t)
+      FROM unnest(%s, %s) AS named (t, quoted)
+      JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(quoted)
       JOIN pg_dist_shard USING (logicalrelid)
       LEFT JOIN pg_dist_placement USING (shardid)
      ORDER BY t, shardid, groupid
 """
 _UNHIDE = "SELECT set_config('citus.override_table_visibility', 'off', false)"
 _HELD = """
-    SELECT t || substring(shard.relname FROM '_[0-9]+$')
-      FROM unnest(%s) t
-      JOIN pg_class parent ON parent.oid = to_regclass(t)
-      JOIN pg_class shard ON shard.relnamespace = parent.relnamespace AND shard.relname ~ ('^' || t || '_[0-9]+$')
+    SELECT shard.relname, shard.relnamespace::regnamespace::text
+      FROM unnest(%s, %s) AS named (t, quoted)
+      JOIN pg_class parent ON parent.oid = to_regclass(quoted)
+      JOIN pg_class shard ON shard.relnamespace = parent.relnamespace
+       AND shard.relname ~ '_[0-9]+$' AND regexp_replace(shard.relname, '_[0-9]+$', '') = parent.relname
      WHERE shard.relkind = 'r'
 """
 _SIZES = """
     SELECT shardid, max(size)
       FROM pg_dist_shard LEFT JOIN citus_shard_sizes() ON shard_id = shardid
-     WHERE logicalrelid = ANY (SELECT to_regclass(t) FROM unnest(%s) t)
+     WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s, %s) AS named (t, quoted))
      GROUP BY shardid
 """
 _HASHES = "SELECT value, hashtext(value) FROM unnest(%s) value"
@@ -60,7 +62,7 @@ _LOCAL = Sharding("local")
 def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
     """How each of the tables is kept, as that server knows it."""
     found = {}
-    for table, method, model, family, column in sql.rows(where, _TABLES, [list(tables)]):
+    for table, method, model, family, column in sql.rows(where, _TABLES, _named(tables)):
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
         found[table] = _LOCAL if kind == "local" else Sharding(kind, column or "", family)
     return found
@@ -70,7 +72,7 @@ def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list
     """Every placement of the tables' shards; a shard that has none is on "no node"."""
     return [
         Placement(table, shard, NOWHERE if group is None else name(group), lowest, highest, family, bool(active))
-        for table, shard, group, lowest, highest, family, active in sql.rows(where, _PLACEMENTS, [list(tables)])
+        for table, shard, group, lowest, highest, family, active in sql.rows(where, _PLACEMENTS, _named(tables))
     ]
 
 
@@ -83,13 +85,18 @@ def held_on_nodes(cluster: Cluster, tables: Sequence[str]) -> dict[str, frozense
     for node, where in leaders_of_nodes(cluster).items():
         with suppress(ConnectFailed), sql.session(where) as session:
             sql.execute(session, _UNHIDE)
-            found[node] = frozenset(shard for (shard,) in sql.rows(session, _HELD, [list(tables)]))
+            found[node] = frozenset(shard for shard, _ in sql.rows(session, _HELD, _named(tables)))
     return found
+
+
+def _named(tables: Sequence[str]) -> list[list[str]]:
+    """Tables as they are called, and as SQL takes their names."""
+    return [list(tables), [quoted(table) for table in tables]]
 
 
 def sizes(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[int, int | None]:
     """Shard -> its size in bytes with its indexes; None where Citus cannot tell."""
-    return dict(sql.rows(where, _SIZES, [list(tables)]))
+    return dict(sql.rows(where, _SIZES, _named(tables)))
 
 
 def hashes(where: sql.Endpoint | sql.Session, values: Collection[str]) -> dict[str, int]:
@@ -97,14 +104,18 @@ def hashes(where: sql.Endpoint | sql.Session, values: Collection[str]) -> dict[s
     return dict(sql.rows(where, _HASHES, [list(values)]))
 
 
-def rows_by_shard(cluster: Cluster, table: str, namespaces: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Namespace -> node and shard of each row of it, read in every shard of the table that each node has itself."""
+def rows_by_shard(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Namespace -> node and shard of each entry of it, read in every shard of entries that each node has itself."""
+    entries = cluster.profile.entries
     found: dict[str, list[tuple[str, str]]] = {namespace: [] for namespace in namespaces}
     for node, where in leaders_of_nodes(cluster).items():
         with sql.session(where) as session:
             sql.execute(session, _UNHIDE)
-            shards = sorted(shard for (shard,) in sql.rows(session, _HELD, [[table]]))
-            every = " UNION ALL ".join(f"SELECT namespace, '{shard}' FROM {shard}" for shard in shards)
+            shards = sorted(sql.rows(session, _HELD, _named([entries.table])))
+            every = " UNION ALL ".join(
+                f"SELECT {quoted(entries.namespace)} AS namespace, '{shard}' FROM {schema}.{quoted(shard)}"
+                for shard, schema in shards
+            )
             statement = f"SELECT * FROM ({every}) AS held WHERE namespace = ANY (%s)"
             for namespace, shard in sql.rows(session, statement, [list(namespaces)]) if shards else ():
                 found[namespace].append((node, shard))

@@ -1,6 +1,6 @@
 """How each member stands, in its own words: Patroni's answer about the PostgreSQL beside it, never older than now."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,6 +54,30 @@ def makeup(cluster: Cluster) -> dict[str, dict[str, str]]:
         name: answer.row if isinstance(answer, Silent) else _row(answer, leading)
         for name, answer in standings(cluster).items()
     }
+
+
+def require_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where the members of all groups, by Patroni, are not those that [expect] declares."""
+    declared = cluster.topology.expectations.members
+    if declared is None:
+        return
+    known = sorted(name for group in cluster.groups for name in _known_members(group))
+    if isinstance(declared, int):
+        different = [] if len(known) == declared else [f"Patroni knows {len(known)}: {', '.join(known)}"]
+    else:
+        missing, further = sorted({*declared} - {*known}), sorted({*known} - {*declared})
+        different = [f"Patroni does not know {', '.join(missing)}"] if missing else []
+        different += [f"Patroni knows {', '.join(further)} as well"] if further else []
+    if different:
+        told = declared if isinstance(declared, int) else ", ".join(declared)
+        raise AssertionError(f"members were declared ([expect] members: {told}), and {'; '.join(different)}")
+
+
+def _known_members(group: Cluster) -> Collection[str]:
+    """Of a group of Citus nodes without a Patroni, its nodes."""
+    if all(group.address_of(name).rest is None for name in group.members):
+        return group.members
+    return [member.name for member in group.view().members]
 
 
 def roles(cluster: Cluster) -> dict[str, str]:

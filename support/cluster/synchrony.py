@@ -9,9 +9,9 @@ import requests
 from support import sql
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
-from support.cluster.rollcall import configuration
+from support.cluster.configured import configured
 from support.cluster.standing import standing
-from support.errors import ConnectFailed, NotAvailable
+from support.errors import ConnectFailed
 from support.waiting import NotYet, eventually
 
 THE_DCS, THE_SETTING, THE_STREAMS = "the DCS", "synchronous_standby_names", "the leader's streams"
@@ -19,14 +19,26 @@ THE_DCS, THE_SETTING, THE_STREAMS = "the DCS", "synchronous_standby_names", "the
 
 
 def standbys_asked_for(cluster: Cluster) -> int:
-    """For how many standbys Patroni's configuration wants a commit to wait, as far as there are so many.
+    """For how many standbys a commit is to wait: as Patroni is configured, as far as there are so many.
 
-    Raises NotAvailable for a cluster that is configured to replicate asynchronously: it promises nothing here.
+    Raises AssertionError where it is configured otherwise than [expect] declares.
     """
-    agreed = configuration(cluster)
-    if str(agreed.get("synchronous_mode", "off")).lower() in ("off", "false"):
-        raise NotAvailable("the cluster is configured to replicate asynchronously (synchronous_mode is off)")
-    return min(int(agreed.get("synchronous_node_count", 1)), len(cluster.members) - 1)
+    agreed, expected = configured(cluster), cluster.topology.expectations
+    wanted = expected.wants_synchronous
+    if wanted is not None and agreed.synchronous is not wanted:
+        kind, setting = ("synchronous", "off") if wanted else ("asynchronous", "on")
+        key = "synchronous_standbys" if expected.synchronous_standbys else "synchronous"
+        raise AssertionError(
+            f"{kind} replication was declared ([expect] {key} = {json.dumps(getattr(expected, key))}), and Patroni's "
+            f"synchronous_mode is {setting}"
+        )
+    if expected.synchronous_standbys and agreed.standbys < expected.synchronous_standbys:
+        raise AssertionError(
+            f"[expect] synchronous_standbys = {expected.synchronous_standbys} was declared, and Patroni's "
+            f"synchronous_node_count is {agreed.standbys}"
+        )
+    most = len(cluster.members) - 1
+    return (expected.synchronous_standbys or min(agreed.standbys, most)) if agreed.synchronous else 0
 
 
 def standbys_waited_for(cluster: Cluster) -> list[str]:

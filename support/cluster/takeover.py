@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from support.cluster.cluster import Cluster
+from support.cluster.configured import configured
 from support.cluster.patroni import MemberView
-from support.cluster.rollcall import Silent, ask_each, configuration
+from support.cluster.rollcall import Silent, ask_each
 from support.cluster.standing import Standing, standing
-
-_DEFAULT_ALLOWED_LAG = 1048576  # Patroni's, where maximum_lag_on_failover is not configured
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,34 @@ def obstacles(cluster: Cluster) -> dict[str, list[str]]:
 
 def terms(cluster: Cluster) -> Terms:
     """What Patroni's configuration, and how far the leader is, ask of a replica. Raises NotYet without a leader."""
-    agreed = configuration(cluster)
+    agreed = configured(cluster)
     now = standing(cluster, cluster.leader())
     return Terms(
         timeline=now.timeline,
         written=now.wal,
-        allowed_lag=int(agreed.get("maximum_lag_on_failover", _DEFAULT_ALLOWED_LAG)),
-        synchronous=str(agreed.get("synchronous_mode", "off")).lower() not in ("off", "false"),
+        allowed_lag=agreed.maximum_lag,
+        synchronous=agreed.synchronous,
     )
+
+
+def unprepared_for_failsafe(cluster: Cluster) -> dict[str, str]:
+    """Member -> why no leader could go on there if the DCS were out of reach; empty where each of them could.
+
+    Raises AssertionError where failsafe mode is not as [expect] declares.
+    """
+    on, wanted = configured(cluster).failsafe, cluster.topology.expectations.failsafe
+    if wanted is not None and on is not wanted:
+        raise AssertionError(
+            f"failsafe mode was declared {'on' if wanted else 'off'} ([expect] failsafe = {str(wanted).lower()}), and "
+            f"Patroni's failsafe_mode is {'on' if on else 'off'}"
+        )
+    known = ask_each(cluster.members, lambda name: set(cluster.patroni(name).failsafe()))
+    everyone = set(cluster.members)
+    return {
+        name: str(answer) if isinstance(answer, Silent) else f"it does not know {', '.join(sorted(everyone - answer))}"
+        for name, answer in known.items()
+        if isinstance(answer, Silent) or everyone - answer
+    }
 
 
 def never_leads(tags: Mapping[str, Any]) -> bool:

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from support.application.known_profiles import EXAMPLE
+from support.application.profile import Profile
+from support.cluster.timing import Timing
+from support.expectations import AcceptedLoss, Expectations
+
 
 @dataclass(frozen=True)
 class Login:
@@ -94,9 +99,17 @@ class Topology:
     """Further libpq parameters of every login, such as sslmode."""
     further_secrets: tuple[str, ...] = field(default=(), repr=False)
     """Passwords that no client uses (of replication, of rewinding): they must not appear anywhere either."""
+    profile: Profile = EXAMPLE
+    """Which of the application's tables plays which part."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """What it has not, by capability (see capabilities.py), each with the reason. Settled once, before anything is
     judged: what a cluster has and then loses is a broken promise, not a missing capability."""
+    expectations: Expectations = field(default_factory=Expectations)
+    """What the user declares it to be."""
+    timing: Timing = field(default_factory=Timing)
+    """How long it may take for what it does by itself."""
+    accepted_loss: AcceptedLoss = field(default_factory=AcceptedLoss)
+    """How much of what was acknowledged may be lost in a failover."""
     stand: Path | None = None
     """The directory of the stand that the cluster lives on, when it is the embedded one."""
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from support.errors import NothingProved, NotInTime
+from support.timeouts import EFFECT
 from support.waiting import eventually
-
-BITES_WITHIN = 10.0
-"""Seconds for a fault to show its effect; more would mean that it is none."""
 
 
 class Fault(Protocol):
@@ -44,7 +42,9 @@ class Injury:
 class Nemesis:
     """What a scenario breaks the cluster with. A context manager: leaving it heals everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, effect_within: float = EFFECT) -> None:
+        """`effect_within`: seconds that a fault has to show its effect."""
+        self._effect_within = effect_within
         self._cures = ExitStack()
         self.injuries: list[Injury] = []
 
@@ -55,7 +55,7 @@ class Nemesis:
         self._cures.callback(self._cure, fault, injury)
         fault.inject()
         try:
-            eventually(fault.require_bitten, within=BITES_WITHIN, subject=f"{fault}", pause=0.02)
+            eventually(fault.require_bitten, within=self._effect_within, subject=f"{fault}", pause=0.02)
         except NotInTime as error:
             raise NothingProved(f"the fault did not bite: {error}") from error
         injury.bitten = time.monotonic()

@@ -42,6 +42,11 @@ class HalfwaySwitchover:
         return f"{self._who} dies while {self.leader} hands over to {self.candidate}"
 
     @property
+    def planned(self) -> bool:
+        """Whether the leader itself lives on, and hands over in order."""
+        return self._kill is kill_client
+
+    @property
     def member(self) -> Process:
         """The leader's Patroni, with the PostgreSQL that it started."""
         return self.cluster.stand.hosts[self.leader].processes["patroni"]

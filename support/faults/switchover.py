@@ -8,6 +8,9 @@ from support.waiting import NotYet
 class Switchover:
     """The leader hands over to the candidate, or to whom Patroni likes best."""
 
+    planned = True
+    """It stops in order, and what it acknowledged is on its successor first."""
+
     def __init__(self, cluster: Cluster, candidate: str | None = None) -> None:
         self._cluster = cluster
         self.leader, self.candidate = cluster.leader(), candidate

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
+from support.cluster.takeover import never_leads
 from support.errors import NotAvailable, NothingProved
 from support.hosts import Host
 
@@ -22,10 +23,13 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     if of_workers := _OF_WORKERS.fullmatch(role):
         cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
     view = cluster.view()
+    synchronous = [one.name for one in view.replicas if one.role in SYNCHRONOUS]
+    able = [one.name for one in view.replicas if one.streams and not never_leads(one.tags)]
     having = {
         "the leader": [one.name for one in view.members if one.leads],
         "a replica": [one.name for one in view.replicas],
-        "the synchronous standby": [one.name for one in view.replicas if one.role in SYNCHRONOUS],
+        "a replica that may lead": synchronous or able,  # where commits wait for some, nobody else may
+        "the synchronous standby": synchronous,
         "an asynchronous replica": [one.name for one in view.replicas if one.role not in SYNCHRONOUS],
     }
     if role not in having:

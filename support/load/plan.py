@@ -2,10 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from support import sql
+from support.application.profile import Profile
+from support.cluster import markers
 
 # The messages. A worker greets, is told the plan (or why not), is ready, sends its history part by part, and says its
 # end; the master ends the load.
@@ -16,9 +20,7 @@ CLIENTS_EACH = 100_000
 GRACE = 1.0
 """Seconds that the server has, after its own timeout, to say so before a client hangs up."""
 MARK = "mark"
-
-_NOTE = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, '')"
-_SEEN = "SELECT count(*) FROM memory_entries WHERE namespace = %s AND key = %s"
+_PROFILE = TypeAdapter(Profile)
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,15 @@ class Plan:
     seed: int
     patience: float
     """The longest that one operation may take."""
+    schema: str
+    """The profile of the application's tables, as JSON."""
     session_options: str = ""
     """libpq's `options` of every session: where the tables are."""
+
+    @cached_property
+    def profile(self) -> Profile:
+        """Which of the application's tables plays which part."""
+        return _PROFILE.validate_json(self.schema)
 
     def of_target(self, endpoint: sql.Endpoint) -> sql.Endpoint:
         """A worker's own way to the database, to the tables that the master means."""
@@ -42,14 +51,19 @@ class Plan:
 
     def mark(self, where: sql.Endpoint) -> None:
         """Leave something by which workers know this database."""
-        sql.execute(where, _NOTE, [f"{self.namespace}-{MARK}", MARK])
+        markers.write(where, self.profile, f"{self.namespace}-{MARK}", MARK)
 
     def marked(self, where: sql.Endpoint) -> bool:
         """Whether this is the database that the master marked."""
         try:
-            return bool(sql.value(where, _SEEN, [f"{self.namespace}-{MARK}", MARK]))
+            return markers.is_there(where, self.profile, f"{self.namespace}-{MARK}", MARK)
         except sql.Error:
             return False
+
+
+def as_json(profile: Profile) -> str:
+    """A profile as a plan carries it."""
+    return _PROFILE.dump_json(profile).decode()
 
 
 def worker_of(client: int) -> int:

@@ -66,7 +66,11 @@ class Share:
         self.begun.set()
         number = self._first + next(self._numbers)
         client = Client(number, self.endpoint, self.history, self.plan.patience)
-        return client, ledger.appends(self.plan.namespace), random.Random(f"{self.plan.seed}/{number}")
+        return (
+            client,
+            ledger.appends(self.plan.profile, self.plan.namespace),
+            random.Random(f"{self.plan.seed}/{number}"),
+        )
 
 
 class Appender(User):

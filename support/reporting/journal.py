@@ -37,13 +37,17 @@ class Journal:
         facts: Mapping[str, str] | None = None,
         required: Sequence[str] = (),
         at: float | None = None,
+        known_limits: Sequence[str] = (),
     ) -> None:
         """The scenarios that shall get a verdict, what is tested, and the capabilities that the target must have.
+
+        `known_limits` are what the target is not configured to promise, a line each.
 
         `at`, here and below: seconds since the epoch; now unless said.
         """
         scenarios = _SCENARIOS.dump_python(tuple(selected), mode="json")
-        self._write("begin", at=_now(at), scenarios=scenarios, facts=dict(facts or {}), required=list(required))
+        told = {"facts": dict(facts or {}), "required": list(required), "known_limits": list(known_limits)}
+        self._write("begin", at=_now(at), scenarios=scenarios, **told)
 
     def started(self, scenario: Scenario, at: float | None = None) -> None:
         self._write("started", key=scenario.key, at=_now(at))
@@ -96,6 +100,8 @@ class RunRecord:
     """When each scenario that began did so, by its key; seconds since the epoch."""
     facts: Mapping[str, str] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
+    known_limits: tuple[str, ...] = ()
+    """What the target is not configured to promise."""
     troubles: tuple[Trouble, ...] = ()
     interrupted: bool = False
     """It was stopped by its user, or it ended without saying so: killed, or crashed."""
@@ -150,6 +156,7 @@ def read(path: Path) -> RunRecord:
         started={one["key"]: one["at"] for one in events if one["event"] == "started"},
         facts=begin["facts"] if begin else {},
         required=frozenset(begin["required"]) if begin else frozenset(),
+        known_limits=tuple(begin.get("known_limits", ())) if begin else (),
         troubles=tuple(Trouble(one["message"], one["trace"]) for one in events if one["event"] == "trouble"),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,

@@ -12,8 +12,8 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def markdown(record: RunRecord) -> str:
-    """The table of promises, then what failed and why, then what was unsteady or not proved, and why."""
-    return "\n".join([*_table(record), "", *_failed(record), *_unproved(record)]) + "\n"
+    """The table of promises, then what failed, was unsteady or was not proved, and why; last the known limits."""
+    return "\n".join([*_table(record), "", *_failed(record), *_unproved(record), *_limits(record)]) + "\n"
 
 
 def append(record: RunRecord, path: Path) -> None:
@@ -53,6 +53,11 @@ def _unproved(record: RunRecord) -> Iterator[str]:
         yield _entry("unsteady", title, f"proved when it was run once more; at first {first.verdict}: {first.reason}")
     for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items():
         yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
+
+
+def _limits(record: RunRecord) -> Iterator[str]:
+    for limit in record.known_limits:
+        yield _entry("known limit", "", limit)
 
 
 def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:

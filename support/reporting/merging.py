@@ -54,6 +54,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         started={key: at for record in records for key, at in record.started.items()},
         facts=_facts(parts),
         required=frozenset(one for record in records if record.required_and_missing for one in record.required),
+        known_limits=tuple(dict.fromkeys(one for record in records for one in record.known_limits)),
         troubles=tuple(trouble for part in parts for trouble in _troubles(part)),
         interrupted=any(record.interrupted for record in records),
         began=min((record.began for record in records if record.began), default=0.0),
@@ -65,7 +66,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
 def write(record: RunRecord, path: Path) -> None:
     """Write the journal that makes this record when it is read."""
     journal = Journal(path)
-    journal.begin(record.selected, record.facts, sorted(record.required), record.began)
+    journal.begin(record.selected, record.facts, sorted(record.required), record.began, record.known_limits)
     for scenario in record.selected:
         if at := record.started.get(scenario.key):
             journal.started(scenario, at)

@@ -73,6 +73,8 @@ def _set_run(gauges: _Gauges, record: RunRecord, status: int) -> None:
     gauges.set("accept_run_end_timestamp", "When the run ended.", ended, "seconds")
     gauges.set("accept_run_duration", "From its first scenario to its end.", ended - (record.began or ended), "seconds")
     gauges.set("accept_run_exit_status", "What it said to the shell.", status)
+    limits = len(record.known_limits)
+    gauges.set("accept_run_known_limits", "How much the target is not configured to promise.", limits)
     for end in _ENDS:
         count = len(record.without_verdict) if end is None else counts[end]
         gauges.set("accept_run_scenarios", "How many scenarios ended so.", count, verdict=end or NO_VERDICT)

@@ -26,9 +26,11 @@ class Recorder:
         facts: Mapping[str, str] | None = None,
         required: Iterable[str] = (),
         progress: Progress | None = None,
+        known_limits: Iterable[str] = (),
     ) -> None:
         """`selected` are the `behave.model.Scenario`s that shall run; `facts` are versions and settings of all that
-        is tested; `required` are the capabilities that the user declared."""
+        is tested; `required` are the capabilities that the user declared; `known_limits` what the target is not
+        configured to promise."""
         scenarios = [scenario_of(one) for one in selected]
         self._selected = {one.key for one in scenarios}
         self._journal = Journal(journal)
@@ -38,7 +40,8 @@ class Recorder:
         self._results: dict[str, ScenarioResult] = {}
         self._troubled = False
         masked = {name: self._redactor.mask(value) for name, value in (facts or {}).items()}
-        self._journal.begin(scenarios, masked, sorted(required))
+        limits = [self._redactor.mask(one) for one in known_limits]
+        self._journal.begin(scenarios, masked, sorted(required), known_limits=limits)
 
     def started(self, model: Any) -> None:
         """before_scenario, first of all."""

@@ -60,6 +60,7 @@ def write_facts(results: Path, record: RunRecord) -> None:
 def _properties(record: RunRecord) -> str:
     facts = {
         **record.facts,
+        **{f"Known limit {number}": limit for number, limit in enumerate(record.known_limits, 1)},
         "Began": time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.began)),
     }
     return "".join(f"{_escaped(name)} = {_one_line(value)}\n" for name, value in facts.items())

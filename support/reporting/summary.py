@@ -31,6 +31,7 @@ def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
         columns=[(title.capitalize(), _colour(ends[0]), ends) for title, ends in columns_of(suites)],
         counts=lambda ends: sum(suite.count(*ends) for suite in suites),
         facts=record.facts,
+        limits=record.known_limits,
         failures=list(_failures(record)),
         unsteady=[
             (one.scenario.promise, one.scenario.name, record.earlier[one.scenario.key]) for one in record.unsteady

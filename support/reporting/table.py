@@ -27,6 +27,8 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     yield from _figures(record)
     yield _table(record)
     yield from _not_proved(record)
+    if record.known_limits:
+        yield _entry("known limits of this cluster", _STOPPED, "", "\n".join(f"- {one}" for one in record.known_limits))
     if record.without_verdict:
         why = "the run was stopped" if record.interrupted else "no verdict came of them"
         yield _entry("not reached", _STOPPED, promises_of(record.without_verdict), why)

@@ -61,11 +61,17 @@ def commits_what_is_rolled_back() -> None:
 
 def forgets_the_namespace() -> None:
     """Reads and searches go over the entries of everybody."""
-    entries._SELECT = entries._SELECT.replace("WHERE namespace = %s", "WHERE %s <> ''")
+    opened = entries.EntryStore.__init__
+
+    def open_carelessly(self: entries.EntryStore, *given: Any) -> None:
+        opened(self, *given)
+        self._select = self._select.replace('"namespace" = %s', "%s <> ''")
+
+    entries.EntryStore.__init__ = open_carelessly  # type: ignore[method-assign, assignment]
     prepare = search.Search._prepare
 
     def careless(self: search.Search) -> None:
-        self._statement = self._statement.replace("namespace = %(namespace)s", "%(namespace)s <> ''")
+        self._statement = self._statement.replace('"namespace" = %(namespace)s', "%(namespace)s <> ''")
         prepare(self)
 
     search.Search._prepare = careless  # type: ignore[method-assign]

@@ -37,7 +37,8 @@ class _Eager(EntryTransaction):
     """Puts every change into the cache as soon as it is made."""
 
     def __init__(self, inner: EntryTransaction, repository: EntryRepository) -> None:
-        self._session, self._keys, self.effects = inner._session, inner._keys, inner.effects
+        super().__init__(inner._session, inner._keys, inner._profile)
+        self.effects = inner.effects
         self._leases = repository._leases
 
     def write(self, namespace: str, key: str, value: str) -> None:

@@ -3,9 +3,9 @@
 from support.application.cache.opening import opener
 from support.cluster.cluster import Cluster
 from support.faults.targets import cache_host
-from support.sabotages.damages import Damage, by_redis
+from support.sabotages.damages import Damage, by_redis, nothing
 from support.sabotages.programs import rewritten
-from support.sabotages.sabotage import Sabotage, notices
+from support.sabotages.sabotage import Sabotage, expecting, notices
 from support.settings import Settings
 from support.waiting import NotYet
 
@@ -72,6 +72,13 @@ SABOTAGES = (
         "Redis refuses what is new when it is full",
         notices({"RC-03 is set to evict": "noeviction", "RC-03 memory pressure": "writes that Redis refused"}),
         by_redis(maxmemory_policy="noeviction"),
+    ),
+    Sabotage(
+        "redis-evicts-otherwise-than-declared",
+        "Redis evicts by LRU, and LFU was declared",
+        notices({"RC-03 is set to evict": "allkeys-lfu"}),
+        nothing,
+        variables=expecting(redis_eviction="allkeys-lfu"),
     ),
     Sabotage(
         "redis-without-limit",

@@ -11,7 +11,7 @@ from support.faults.targets import cache_host, host_of, member_by_role, proxy_ho
 from support.hosts.network import SUITE
 from support.sabotages.damages import Damage, by_shared_configuration, together
 from support.sabotages.programs import process_of
-from support.sabotages.sabotage import Sabotage, notices
+from support.sabotages.sabotage import Sabotage, expecting, notices
 from support.waiting import NotYet
 
 PARTITIONS = frozenset({"partitions"})
@@ -151,5 +151,14 @@ SABOTAGES = (
         notices({"FO-02": "acknowledged writes lost"}),
         together(by_shared_configuration({"synchronous_mode": False}), _members_apart),
         PARTITIONS,
+        expecting(synchronous=True),
+    ),
+    Sabotage(
+        "asynchronous-beyond-what-is-accepted",
+        "commits wait for no standby, standbys are 0.15 s behind, and the loss of 100 bytes is accepted",
+        notices({"FO-02": r"acknowledged writes lost.* bytes \(\[expect\] accepted_loss accepts 100 bytes"}),
+        together(by_shared_configuration({"synchronous_mode": False}), _members_apart),
+        PARTITIONS,
+        expecting(accepted_loss=100),
     ),
 )

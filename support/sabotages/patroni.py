@@ -5,9 +5,9 @@ from support.faults.configuration import Tagged, paused
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash
 from support.faults.targets import leader_of_dcs
-from support.sabotages.damages import Making, by_shared_configuration, combined
+from support.sabotages.damages import Making, by_shared_configuration, combined, nothing
 from support.sabotages.programs import patroni_build
-from support.sabotages.sabotage import Notice, Sabotage, notices
+from support.sabotages.sabotage import Notice, Sabotage, expecting, notices
 
 
 def replicas_tagged(**tags: object) -> Making:
@@ -54,15 +54,51 @@ SABOTAGES = (
             }
         ),
         by_shared_configuration({"ttl": 90, "loop_wait": 30}),
+        variables={**expecting(recovery_time=30), "LIMITS": '{"FO-08": 10}'},
     ),
     Sabotage(
         "asynchronous",
         "commits wait for no standby",
         (
             Notice("FO-05", "writes were acknowledged"),
-            Notice("PH-06", "configured to replicate asynchronously", "as many standbys", not_proved=True),
+            Notice("PH-06", "synchronous replication was declared .*synchronous_mode is off", "as many standbys"),
         ),
         by_shared_configuration({"synchronous_mode": False}),
+        variables=expecting(synchronous=True),
+    ),
+    Sabotage(
+        "asynchronous-by-configuration",
+        "commits wait for no standby, and nobody declared that they should",
+        (Notice("PH-06", "synchronous_mode is off, .*can be lost in a failover", "as many standbys", not_proved=True),),
+        by_shared_configuration({"synchronous_mode": False}),
+    ),
+    Sabotage(
+        "fewer-standbys-than-declared",
+        "commits wait for one standby, and two were declared",
+        notices({"PH-06 as many standbys": "synchronous_standbys = 2 was declared, .*synchronous_node_count is 1"}),
+        nothing,
+        variables=expecting(synchronous_standbys=2),
+    ),
+    Sabotage(
+        "fewer-members-than-declared",
+        "there are fewer members than were declared",
+        notices({"PH-03": "members were declared .*Patroni knows 3"}),
+        nothing,
+        variables=expecting(members=4),
+    ),
+    Sabotage(
+        "other-members-than-declared",
+        "one of the members that were declared is not there, and another one is",
+        notices({"PH-03": "members were declared .*does not know pg9; Patroni knows pg3 as well"}),
+        nothing,
+        variables=expecting(members=["pg1", "pg2", "pg9"]),
+    ),
+    Sabotage(
+        "less-to-spare-than-declared",
+        "the DCS can lose one member, and two were declared",
+        notices({"PH-05 DCS could lose": "could be lost"}),
+        nothing,
+        variables=expecting(dcs_spare=2),
     ),
     Sabotage(
         "strictly-synchronous",
@@ -73,8 +109,14 @@ SABOTAGES = (
     Sabotage(
         "no-failsafe",
         "a leader does not go on without the DCS",
-        notices({"SB-03 With failsafe": r"at look \d+ of|interrupted for"}),
+        notices(
+            {
+                "SB-03 With failsafe": r"at look \d+ of|interrupted for",
+                "SB-03 could go on": "failsafe mode was declared on .*failsafe_mode is off",
+            }
+        ),
         by_shared_configuration({"failsafe_mode": False}),
+        variables=expecting(failsafe=True),
     ),
     Sabotage(
         "rewind-not-configured",

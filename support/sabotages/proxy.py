@@ -9,7 +9,7 @@ from support.faults.process import Kill
 from support.faults.targets import member_by_role, proxy_host
 from support.sabotages.damages import Damage, Making
 from support.sabotages.programs import rewritten, wrapped
-from support.sabotages.sabotage import Sabotage, notices
+from support.sabotages.sabotage import Sabotage, expecting, notices
 from support.waiting import NotYet
 
 _SOCKET = "haproxy.sock"
@@ -135,6 +135,7 @@ SABOTAGES = (
             }
         ),
         changed({"inter 1s fastinter 500ms downinter 500ms": "inter 30s fastinter 30s downinter 30s"}),
+        variables=expecting(proxy_detection=3),
     ),
     Sabotage(
         "lag-not-looked-at",

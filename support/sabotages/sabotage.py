@@ -1,5 +1,6 @@
 """What a sabotage is: a way to break the cluster, and who must notice it."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,11 @@ class Sabotage:
 def notices(says: Mapping[str, str]) -> tuple[Notice, ...]:
     """Notices from what each promise says: id -> regular expression; "FO-06 named replica" means that scenario."""
     return tuple(Notice(*_split(key, words)) for key, words in says.items())
+
+
+def expecting(**declared: object) -> Mapping[str, str]:
+    """The settings with which the cluster is declared to be so ([expect])."""
+    return {"ACCEPT_EXPECT": json.dumps(declared)}
 
 
 def of_sharded(

@@ -72,7 +72,8 @@ SABOTAGES = (
         "one update in ten changes nothing",
         notices({"TX-03 counter": "the counter grew by"}),
         triggered(
-            "BEFORE UPDATE", "BEGIN IF NEW.version % 10 = 7 AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END"
+            "BEFORE UPDATE",
+            "BEGIN IF NEW.value ~ '^[0-9]*7$' AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END",
         ),
     ),
     Sabotage(
@@ -130,6 +131,52 @@ SABOTAGES = (
             "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey",
             "DELETE FROM memory_entries;;ALTER TABLE memory_entries ADD PRIMARY KEY (namespace, key)",
             "SELECT count(*) = 0 FROM pg_constraint WHERE conrelid = 'memory_entries'::regclass AND contype = 'p'",
+        ),
+    ),
+    Sabotage(
+        "table-missing",
+        "a table of the application's schema is not there",
+        notices({"CL-01 every table": "table graph_edges is missing"}),
+        by_sql(
+            "ALTER TABLE graph_edges RENAME TO graph_edges_away",
+            "ALTER TABLE graph_edges_away RENAME TO graph_edges",
+            "SELECT to_regclass('graph_edges') IS NULL",
+        ),
+    ),
+    Sabotage(
+        "key-is-a-plain-index",
+        "the key of a table is an index that keeps nothing unique",
+        notices({"ER-02 relies on": "two rows of hyperbolic_embeddings can share namespace, id"}),
+        by_sql(
+            "ALTER TABLE hyperbolic_embeddings DROP CONSTRAINT hyperbolic_embeddings_pkey;;"
+            "CREATE INDEX plain ON hyperbolic_embeddings (namespace, id)",
+            "DROP INDEX IF EXISTS plain;;ALTER TABLE hyperbolic_embeddings ADD PRIMARY KEY (namespace, id)",
+            "SELECT to_regclass('plain') IS NOT NULL",
+        ),
+    ),
+    Sabotage(
+        "another-table-without-vector-index",
+        "the vector index of a table that no scenario searches is for Euclidean distance",
+        notices({"DA-03 Every vector column": "patterns.embedding has no HNSW index for cosine distance"}),
+        by_sql(
+            "DROP INDEX IF EXISTS patterns_embedding;;"
+            "CREATE INDEX patterns_embedding ON patterns USING hnsw (embedding vector_l2_ops)",
+            "DROP INDEX IF EXISTS patterns_embedding;;"
+            "CREATE INDEX patterns_embedding ON patterns USING hnsw (embedding vector_cosine_ops)",
+            "SELECT pg_get_indexdef('patterns_embedding'::regclass) LIKE '%vector_l2_ops%'",
+        ),
+    ),
+    Sabotage(
+        "index-lacks-rows",
+        "an index that the planner takes for whole has no entry for some rows",
+        notices({"DA-02 counted": "different counts of the same rows"}),
+        by_sql(
+            "INSERT INTO memory_entries (namespace, key, value) SELECT 'sabotage', n::text, '' "
+            "FROM generate_series(1, 50) n;;CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
+            "SET allow_system_table_mods = on;;"
+            "UPDATE pg_index SET indpred = NULL WHERE indexrelid = 'lacking'::regclass",
+            "DROP INDEX IF EXISTS lacking;;DELETE FROM memory_entries WHERE namespace = 'sabotage'",
+            "SELECT count(*) = 1 FROM pg_index WHERE indexrelid = to_regclass('lacking') AND indpred IS NULL",
         ),
     ),
     Sabotage(

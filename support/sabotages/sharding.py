@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from support import sql
 from support.cluster.cluster import Cluster
 from support.sabotages.application import PARTS
 from support.sabotages.damages import Damage, Making, by_parameters, by_shared_configuration, by_sql, in_group, nothing
-from support.sabotages.sabotage import of_sharded
+from support.sabotages.sabotage import expecting, of_sharded
 from support.waiting import NotYet
 
 
@@ -91,6 +92,15 @@ SABOTAGES = (
             f"SELECT NOT isactive FROM pg_dist_node {_OF_2}",
         ),
     ),
+    replace(
+        of_sharded(
+            "fewer-workers-than-declared",
+            "there are fewer worker groups than were declared",
+            {"CS-02 takes part": r"worker groups were declared \(\[expect\] workers = 5\), and Citus knows"},
+            nothing,
+        ),
+        variables=expecting(workers=5),
+    ),
     of_sharded(
         "table-not-co-located",
         "the patterns lie elsewhere than the entries that they are joined with",
@@ -119,7 +129,7 @@ SABOTAGES = (
         again_and_again(
             "rows of one namespace are added to each table of a scenario's own",
             "DO $do$ DECLARE own text; BEGIN FOR own IN "
-            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_shards_%%' LOOP "
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_%%_shards_%%' LOOP "
             "EXECUTE format('INSERT INTO %%I.memory_entries (namespace, key, value) SELECT ''heavy'', "
             "gen_random_uuid()::text, repeat(md5(number::text), 100) FROM generate_series(1, 3000) number', own); "
             "END LOOP; END $do$",

@@ -92,8 +92,8 @@ SABOTAGES = (
         triggered_on_worker(
             _TABLE,
             "BEFORE UPDATE",
-            "BEGIN IF NEW.version % 10 = 7 AND NEW.version > OLD.version THEN NEW.version := OLD.version; END IF; "
-            "RETURN NEW; END",
+            "BEGIN IF NEW.value ~ '^-?[0-9]*7$' AND OLD.value ~ '^-?[0-9]+$' AND NEW.value::bigint > OLD.value::bigint "
+            "THEN NEW.value := OLD.value; END IF; RETURN NEW; END",
         ),
     ),
     of_sharded(

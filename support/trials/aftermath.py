@@ -2,23 +2,27 @@
 
 import time
 from collections.abc import Collection
+from functools import partial
 
-from support.checkers.durability import each_write_once, lost_writes, no_acknowledged_write_lost
+from support.checkers.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.checkers.fencing import took_no_write
 from support.checkers.finding import Finding
 from support.checkers.lease import last_accepted
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
 from support.cluster import markers
+from support.cluster.reign import reigns
+from support.cluster.rollcall import SILENCE
 from support.cluster.succession import await_other_leader, await_streaming
 from support.cluster.synchrony import await_replaced
 from support.errors import NothingProved
+from support.expectations import AcceptedLoss
 from support.faults.nemesis import Fault
 from support.history import History, Outcome
 from support.ordeal import WAKING, Ordeal
 from support.run import new_id
 from support.sql import Endpoint
-from support.timeouts import RECOVERY, REJOIN
-from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back
+from support.waiting import eventually
+from support.workloads.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
 from support.workloads.runner import Workload
 from support.world import World
 
@@ -48,7 +52,7 @@ def require_other_leader(world: World, limit: float) -> None:
 def strike_until_replaced(world: World, fault: Fault, struck: str) -> None:
     """Let a fault hit a member, and heal it when another one leads."""
     ordeal_of(world).strike(fault, struck)
-    require_other_leader(world, RECOVERY)
+    require_other_leader(world, world.timing.recovery)
     ordeal_of(world).nemesis.heal()
 
 
@@ -97,22 +101,36 @@ def require_ledger_whole(world: World) -> None:
 def require_whole(world: World, workload: Workload, namespace: str, where: str = "") -> None:
     """The same for the ledger in one namespace among several; `where` is how the figures call it."""
     fault = ordeal_of(world).injury
-    history = close_ledger(workload, world.cluster.write, namespace, within=RECOVERY)
+    history = close_ledger(workload, world.cluster.write, world.profile, namespace, within=world.timing.recovery)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
-    world.measure(f"lost writes{where}", len(lost_writes(history)), "", 0)
-    finding = no_acknowledged_write_lost(history, (fault.begun, fault.bitten))
+    accepted = _accepted_loss(world)
+    world.measure(f"lost writes{where}", len(lost_writes(history)), "", None if accepted else 0)
+    size = partial(size_of, namespace)
+    finding = no_acknowledged_write_lost(history, (fault.begun, fault.bitten), accepted, size)
     world.evidence.attach("ledger", finding.words)
     finding.require()
     each_write_once(history).require()
 
 
+def _accepted_loss(world: World) -> AcceptedLoss:
+    """What this scenario may lose: nothing, unless an unplanned change of leaders came over its clients."""
+    cluster, accepted = world.cluster, world.cluster.topology.accepted_loss
+    if not accepted or ordeal_of(world).planned:
+        return AcceptedLoss()
+    within = world.timing.notice
+    now = eventually(lambda: reigns(cluster), within=within, subject="each group has a leader", retry_on=SILENCE)
+    replaced = any(before.followed_by_another(now[group]) for group, before in world.reigns.items())
+    return accepted if replaced else AcceptedLoss()
+
+
 def require_ledger_on(world: World, members: Collection[str]) -> None:
     """Each of these members, asked past the proxy, holds every acknowledged entry once it has replayed all there is."""
-    ledger = close_ledger(workload_of(world), world.cluster.write, world.namespace, within=RECOVERY)
+    require_whole(world, workload_of(world), world.namespace)
+    ledger = kept(workload_of(world).history)
     for member, where in levelled(world, members).items():
-        held = History(ledger.of(action=APPEND))
-        read_anywhere(where, world.namespace, held)
+        held = History(ledger)
+        read_anywhere(where, world.profile, world.namespace, held)
         finding = no_acknowledged_write_lost(held)
         world.evidence.attach(f"the ledger on {member}", finding.words)
         Finding(finding.holds, f"on {member}, {finding.words}").require()
@@ -125,8 +143,8 @@ def levelled(world: World, members: Collection[str]) -> dict[str, Endpoint]:
     """
     places = {name: world.cluster.of_member(name) for name in members}
     namespace, key = world.another_namespace("levelled"), f"mark {new_id()}"
-    markers.write(world.cluster.write, namespace, key)
-    markers.await_seen(places, namespace, key, within=REJOIN)
+    markers.write(world.cluster.write, world.profile, namespace, key)
+    markers.await_seen(places, world.profile, namespace, key, within=world.timing.rejoin)
     return places
 
 
@@ -139,7 +157,7 @@ def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> 
     knocking.stop()
     awake = last_accepted(ordeal.watch.samples, ordeal.struck, ordeal.healing_since)
     require_within(world, "the thawed member would have taken writes for", awake, WAKING)
-    read_back(world.cluster.write, namespace, knocking.history)
+    read_back(world.cluster.write, world.profile, namespace, knocking.history)
     for finding in (
         took_no_write(knocking.history, APPEND, ordeal.healing_since),
         no_acknowledged_write_lost(knocking.history),

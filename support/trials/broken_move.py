@@ -16,15 +16,15 @@ from support.faults.process import PostgresKilled
 from support.faults.session import SessionKilled
 from support.timeouts import STATEMENT
 from support.trials.aftermath import ordeal_of
-from support.trials.rebalancing import TABLES, own_tables, require_in_order
+from support.trials.rebalancing import OwnTables, own_tables, require_in_order
 from support.waiting import describe, eventually
 from support.world import World
 
 _FILL = """
-    INSERT INTO memory_entries (namespace, key, value)
-    SELECT %s, number::text, repeat(md5(number::text), 20) FROM generate_series(1, %s) number
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    SELECT %s, number::text, repeat(md5(number::text), 20){entries.filling} FROM generate_series(1, %s) number
 """
-_COUNT = "SELECT namespace, count(*), count(DISTINCT key) FROM memory_entries GROUP BY namespace"
+_COUNT = "SELECT {entries.namespace}, count(*), count(DISTINCT {entries.key}) FROM {entries} GROUP BY 1"
 _SCENE = "move"
 
 
@@ -43,13 +43,17 @@ def fill(world: World, entries: int) -> None:
     """So many entries in one shard, and a few in each of the others; that shard is the one that will be moved."""
     own = own_tables(world)
     for namespace in own.namespaces:
-        sql.execute(own.cluster.write, _FILL, [namespace, entries if namespace == own.namespaces[0] else 10])
+        sql.execute(
+            own.cluster.write,
+            own.cluster.profile.sql(_FILL),
+            [namespace, entries if namespace == own.namespaces[0] else 10],
+        )
     known = own.placements
     shard = min(one.shard for one in known)
     groups = {name(node.group): node.group for node in nodes.known_to(world.cluster.write) if node.group}
     source = next(groups[one.node] for one in known if one.shard == shard)
     target = next(group for group in groups.values() if group != source)
-    world.scene[_SCENE] = Move(shard, source, target, known, sorted(sql.rows(own.cluster.write, _COUNT)))
+    world.scene[_SCENE] = Move(shard, source, target, known, _rows(own))
 
 
 def break_half_way(world: World, victim: str) -> None:
@@ -77,7 +81,7 @@ def require_as_before(world: World, limit: float) -> None:
 
     def unharmed() -> None:
         checkers.as_before(planned.placements, own.placements).require()
-        held = shards.held_on_nodes(own.cluster, TABLES)
+        held = shards.held_on_nodes(own.cluster, own.tables)
         checkers.each_on_one_live_node(planned.placements, held).require()
         _require_rows(world)
         left = left_behind(own.cluster)
@@ -112,10 +116,14 @@ def _fault(world: World, victim: str, job: ShardJob) -> tuple[Fault, str]:
 
 
 def _require_rows(world: World) -> None:
-    found = sorted(sql.rows(own_tables(world).cluster.write, _COUNT))
+    found = _rows(own_tables(world))
     Finding(
         found == _planned(world).rows, f"there are {found} entries, and there were {_planned(world).rows}"
     ).require()
+
+
+def _rows(own: OwnTables) -> list[sql.Row]:
+    return sorted(sql.rows(own.cluster.write, own.cluster.profile.sql(_COUNT)))
 
 
 def _planned(world: World) -> Move:

@@ -14,7 +14,7 @@ from support.faults.cache import OUTAGES
 from support.faults.isolation import of_leader
 from support.faults.targets import cache_host
 from support.history import History
-from support.timeouts import NOTICE, RECOVERY, VISIBLE
+from support.timeouts import NOTICE, VISIBLE
 from support.trials.aftermath import ordeal_of, require_other_leader
 from support.waiting import NotYet, describe, eventually, pause
 from support.workloads.cache_clients import LONG
@@ -69,20 +69,20 @@ def require_caching_resumed(world: World, limit: float) -> None:
 def work_through_lost_write(world: World) -> None:
     """Clients read an entry through the cache all the time, while a leader that is cut off from all but its clients
     commits a change of it alone, and another member takes over."""
-    cluster, clients = world.cluster, world.cache_clients
+    clients = world.cache_clients
     clients[0].repository.write(world.namespace, KEY, KEPT)
 
     def failover(history: History) -> None:
         _commit_alone(world)
         clients[0].repository.invalidate(world.namespace, KEY)  # now the change is loaded, as by any miss
         _await_served(history, LOST, len(clients), since=0.0, within=VISIBLE)
-        require_other_leader(world, RECOVERY)
+        require_other_leader(world, world.timing.recovery)
         world.scene["led from"] = led_from = monotonic()
         with suppress(NotInTime):  # judged afterwards
             _await_served(history, KEPT, len(clients), since=led_from, within=LONG)
 
     world.history = read_through(clients, world.namespace, KEY, failover)
-    if EntryStore(cluster.write).find(world.namespace, KEY)[0].value != KEPT:
+    if world.entries.find(world.namespace, KEY)[0].value != KEPT:
         raise NothingProved("the new leader holds what the old one wrote alone: nothing was lost")
 
 
@@ -99,7 +99,7 @@ def _commit_alone(world: World) -> None:
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
         ordeal.strike(of_leader(world.cluster, "all but its clients"), leader)
-        refused = sql.error_of(lambda: EntryStore(session).update(world.namespace, KEY, LOST))
+        refused = sql.error_of(lambda: EntryStore(session, world.profile).update(world.namespace, KEY, LOST))
     if refused is not None:
         raise NothingProved(f"{leader}, cut off, took no change of its own: {describe(refused)}")
 

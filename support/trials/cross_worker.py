@@ -14,7 +14,7 @@ from support.trials.aftermath import require_within
 from support.trials.spreading import namespaces_over_workers
 from support.world import World
 
-_COLUMNS = "namespace, key, value"
+_COLUMNS = ("namespace", "key", "value")
 _BEFORE, _AFTER = "before", "after"
 _KEPT, _REMOVED, _NEW = "kept", "removed", "new"
 _NAMESPACES = 4
@@ -34,11 +34,11 @@ def write_over_workers(world: World) -> sql.Session:
     """
     names = namespaces_over_workers(world, _NAMESPACES)
     before = [Entry(name, key, _BEFORE) for name in names for key in (_KEPT, _REMOVED)]
-    EntryStore(world.cluster.write).add_many(before)
+    world.entries.add_many(before)
     world.scene["before"] = [(one.namespace, one.key, one.value) for one in before]
     session = sql.connect(world.cluster.write)
     world.sessions.append(session)
-    store = EntryStore(session)
+    store = EntryStore(session, world.profile)
     for name in names:
         store.add(Entry(name, _NEW, _AFTER))
         store.update(name, _KEPT, _AFTER)
@@ -59,7 +59,7 @@ def require_at_work(world: World, session: sql.Session) -> None:
 
 def require_as_before(world: World) -> None:
     """The workers hold what they held before the transaction, read on the leader of each."""
-    found = held(world.cluster, "memory_entries", _COLUMNS, world.namespaces)
+    found = held(world.cluster, world.profile.entries, _COLUMNS, world.namespaces)
     for node, rows in found.items():
         world.measure(f"entries on {node}", len(rows), "")
     on_several_nodes(found).require()
@@ -69,18 +69,20 @@ def require_as_before(world: World) -> None:
 def lock_crosswise(world: World) -> None:
     """Two sessions have each changed an entry, in namespaces of two workers, and not committed."""
     names = world.scene["names"] = namespaces_over_workers(world, 2)
-    EntryStore(world.cluster.write).add_many([Entry(name, _KEPT, _BEFORE) for name in names])
-    on_several_nodes(held(world.cluster, "memory_entries", _COLUMNS, names)).require()
+    world.entries.add_many([Entry(name, _KEPT, _BEFORE) for name in names])
+    on_several_nodes(held(world.cluster, world.profile.entries, _COLUMNS, names)).require()
     for number, name in enumerate(names):
         world.sessions.append(sql.connect(world.cluster.write, statement_timeout=_PATIENCE))
-        EntryStore(world.sessions[number]).update(name, _KEPT, f"session {number}")
+        EntryStore(world.sessions[number], world.profile).update(name, _KEPT, f"session {number}")
 
 
 def go_on_crosswise(world: World) -> None:
     """Each changes the other's entry and commits, both at the same time; what came of it is in the scene."""
 
     def go_on(number: int) -> None:
-        EntryStore(world.sessions[number]).update(world.scene["names"][1 - number], _KEPT, f"session {number}")
+        EntryStore(world.sessions[number], world.profile).update(
+            world.scene["names"][1 - number], _KEPT, f"session {number}"
+        )
         world.sessions[number].commit()
 
     with ThreadPoolExecutor(2) as pool:
@@ -98,4 +100,4 @@ def require_survivors_values(world: World) -> None:
     """Both entries are as the session that was not cancelled has committed them, read on the workers."""
     survivor = next(number for number, one in enumerate(world.scene["attempts"]) if one.error is None)
     expected = [(name, _KEPT, f"session {survivor}") for name in world.scene["names"]]
-    together_they_are(expected, held(world.cluster, "memory_entries", _COLUMNS, world.namespaces)).require()
+    together_they_are(expected, held(world.cluster, world.profile.entries, _COLUMNS, world.namespaces)).require()

@@ -21,8 +21,8 @@ def write_alone(world: World) -> None:
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
         ordeal.strike(Partition(stand, [leader], [host for host in stand.hosts if host != leader]), leader)
-        refused = sql.error_of(lambda: markers.write(session, namespace, LONE))
-        if refused is not None or not markers.is_there(session, namespace, LONE):
+        refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, LONE))
+        if refused is not None or not markers.is_there(session, world.profile, namespace, LONE):
             why = describe(refused) if refused else "it is not there"
             raise NothingProved(f"{leader}, cut off, took no entry of its own: {why}")
 
@@ -31,4 +31,4 @@ def holders_of_lone_entry(world: World) -> list[str]:
     """The members that hold the entry which the cut-off leader wrote, each asked past the proxy once it is level."""
     (namespace,) = [one for one in world.further_namespaces if one.endswith("-alone")]
     places = levelled(world, world.cluster.members)
-    return [name for name, where in places.items() if markers.is_there(where, namespace, LONE)]
+    return [name for name, where in places.items() if markers.is_there(where, world.profile, namespace, LONE)]

@@ -17,7 +17,6 @@ from support.checkers.writers import at_most_one_writer
 from support.cluster import etcd, markers
 from support.cluster.reign import affairs, routes
 from support.history import History, Outcome
-from support.timeouts import NOTICE, RECOVERY, VISIBLE
 from support.trials.aftermath import ordeal_of, workload_of
 from support.waiting import NotYet, eventually, throughout
 from support.workloads.ledger import APPEND
@@ -44,11 +43,11 @@ def require_stopped_within(world: World, limit: float) -> None:
 
     def judged() -> Finding:
         finding = stopped_in_time(ordeal.watch.samples, struck, since, limit)
-        if finding.holds is not True and time.monotonic() < since + limit + VISIBLE:
+        if finding.holds is not True and time.monotonic() < since + limit + world.timing.visible:
             raise NotYet(finding.words)
         return finding
 
-    finding = eventually(judged, within=limit + 2 * VISIBLE, subject=f"{struck} refuses writes")
+    finding = eventually(judged, within=limit + 2 * world.timing.visible, subject=f"{struck} refuses writes")
     samples = ordeal.watch.samples
     world.measure("the struck member accepted writes for", last_accepted(samples, struck, since), "s", limit)
     finding.require()
@@ -76,13 +75,14 @@ def require_lock_renewed(world: World) -> None:
         if _progress(world) == first:
             raise NotYet(f"the DCS holds what it held: {first}")
 
-    eventually(newer, within=NOTICE, subject="the leader renews its lock in the DCS")
+    eventually(newer, within=world.timing.notice, subject="the leader renews its lock in the DCS")
 
 
 def require_each_applied_once(world: World) -> None:
     """Each operation that a client repeated until it was acknowledged counts once."""
     workload = workload_of(world)
-    counted = close_count(workload, world.cluster.write, world.namespace, within=RECOVERY)
+    within = world.timing.recovery
+    counted = close_count(workload, world.cluster.write, world.profile, world.namespace, within=within)
     finding = each_applied_once(workload.history, counted)
     world.measure("operations", counted, "")
     world.evidence.attach("operations", finding.words)
@@ -98,18 +98,20 @@ def await_answers_lost(world: World) -> None:
         if not any(one.ended > since for one in unknown):
             raise NotYet("no client has lost an answer")
 
-    eventually(lost, within=NOTICE, subject="clients lose answers")
+    eventually(lost, within=world.timing.notice, subject="clients lose answers")
 
 
 def start_readers(world: World, clients: int, patience: float) -> Workload:
     """Readers of one entry, who work through the read endpoint until the scenario ends. Every member holds it first."""
     cluster, namespace = world.cluster, world.another_namespace("looked-up")
-    markers.write(cluster.write, namespace, ENTRY)
+    markers.write(cluster.write, world.profile, namespace, ENTRY)
     members = {name: cluster.of_member(name) for name in cluster.members}
-    markers.await_seen(members, namespace, ENTRY, within=VISIBLE)
-    readers = Workload(cluster.read, lookups(namespace), clients=clients, pace=_READING_PACE, patience=patience)
+    markers.await_seen(members, world.profile, namespace, ENTRY, within=world.timing.visible)
+    readers = Workload(
+        cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=patience
+    )
     world.cleanup.enter_context(readers)
-    readers.await_acknowledged(100, within=NOTICE)
+    readers.await_acknowledged(100, within=world.timing.notice)
     return readers
 
 
@@ -117,7 +119,7 @@ def require_each_reader_served(world: World, readers: Workload, limit: float) ->
     """No reader is without an answer for `limit` seconds from the fault on, each answer is right, and reads go on."""
     since, history = ordeal_of(world).injury.begun, readers.history
     _await_left_out(world)
-    _await_each_answered(readers)
+    _await_each_answered(readers, world.timing.notice)
     world.measure("a reader waited for", longest_gap_of_any(history, LOOKUP, since), "s", limit)
     each_client_interrupted_for_less_than(limit, history, LOOKUP, since).require()
     every_answer_is(ENTRY, History(history.of(action=LOOKUP, outcome=Outcome.OK)), LOOKUP).require()
@@ -132,7 +134,7 @@ def require_no_write_acknowledged(world: World) -> None:
         if not ended:
             raise NotYet("no client's write has come to an end")
 
-    eventually(tried, within=NOTICE, subject="clients try to write")
+    eventually(tried, within=world.timing.notice, subject="clients try to write")
     nothing_acknowledged(workload.history, APPEND, fault.bitten, time.monotonic()).require()
 
 
@@ -147,7 +149,7 @@ def require_accepted_again(world: World, mend: Callable[[], None], limit: float)
 def _progress(world: World) -> str | None:
     silent = (requests.RequestException,)
     ask = partial(etcd.key, world.cluster.topology, "status")
-    return eventually(ask, within=NOTICE, subject="the DCS answers", retry_on=silent)
+    return eventually(ask, within=world.timing.notice, subject="the DCS answers", retry_on=silent)
 
 
 def _await_left_out(world: World) -> None:
@@ -158,10 +160,15 @@ def _await_left_out(world: World) -> None:
         if ends := routes(world.cluster)[struck]:
             raise NotYet(f"{struck} gets sessions for {ends}")
 
-    eventually(left_out, within=NOTICE, subject=f"no endpoint leads to {struck}", retry_on=(requests.RequestException,))
+    eventually(
+        left_out,
+        within=world.timing.notice,
+        subject=f"no endpoint leads to {struck}",
+        retry_on=(requests.RequestException,),
+    )
 
 
-def _await_each_answered(readers: Workload) -> None:
+def _await_each_answered(readers: Workload, within: float) -> None:
     """Wait until every reader was answered to a question that it asks from now on."""
     since, clients = time.monotonic(), {one.client for one in readers.history}
 
@@ -170,4 +177,4 @@ def _await_each_answered(readers: Workload) -> None:
         if answered != clients:
             raise NotYet(f"{len(answered)} of {len(clients)} are")
 
-    eventually(each_answered, within=NOTICE, subject="each reader is answered again")
+    eventually(each_answered, within=within, subject="each reader is answered again")

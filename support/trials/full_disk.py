@@ -11,34 +11,36 @@ from support.faults.nemesis import Nemesis
 from support.faults.switchover import Switchover
 from support.faults.targets import host_of, member_by_role
 from support.history import Outcome
-from support.timeouts import NOTICE, REJOIN
 from support.trials.aftermath import ordeal_of, require_within, workload_of
 from support.waiting import NotYet, eventually, pause
 from support.workloads.ledger import APPEND
 from support.world import World
 
+_SUCCESSOR = "a replica that may lead"
 FULL_FOR = 3.0
 """Seconds that the disk stays full."""
 
 
 def lead_from_small_disk(world: World) -> None:
-    """The synchronous standby gets a small disk, which it has until the scenario ends, and is handed over to."""
-    cluster, host = world.cluster, host_of(world.cluster, "the synchronous standby")
+    """A replica that may lead gets a small disk, which it has until the scenario ends, and is handed over to."""
+    cluster, host = world.cluster, host_of(world.cluster, _SUCCESSOR)
     preparing = world.cleanup.enter_context(Nemesis())
     for other in set(cluster.followers()) - {host.name}:
         preparing.inject(Tagged(cluster, other, {"nosync": True}))  # so that it is the standby again afterwards
     preparing.inject(SmallDisk(host))
-    await_streaming(cluster, host.name, REJOIN)
+    await_streaming(cluster, host.name, world.timing.rejoin)
 
     def may_lead() -> None:
-        if (standby := member_by_role(cluster, "the synchronous standby")) != host.name:
+        if (standby := member_by_role(cluster, _SUCCESSOR)) != host.name:
             raise NotYet(f"that is {standby}")
 
-    subject = f"{host.name} is the synchronous standby"
-    eventually(may_lead, within=NOTICE, subject=subject, retry_on=(NothingProved,))  # for a moment nobody is
+    subject = f"{host.name} may lead"
+    eventually(
+        may_lead, within=world.timing.notice, subject=subject, retry_on=(NothingProved,)
+    )  # for a moment nobody is
     order = Switchover(cluster, host.name)
     preparing.inject(order)
-    await_other_leader(cluster, order.leader, NOTICE)
+    await_other_leader(cluster, order.leader, world.timing.notice)
     _checkpoint(world)  # one comes after each promotion; the next one is due in minutes
 
 

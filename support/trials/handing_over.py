@@ -52,9 +52,9 @@ def require_left_alone(world: World) -> None:
 
 
 def break_off(world: World, who: str) -> None:
-    """Let the leader hand over to the synchronous standby, and let something that drives it die; see DYING."""
+    """Let the leader hand over to a replica that may lead, and let something that drives it die; see DYING."""
     cluster = world.cluster
-    fault = HalfwaySwitchover(cluster, member_by_role(cluster, "the synchronous standby"), who)
+    fault = HalfwaySwitchover(cluster, member_by_role(cluster, "a replica that may lead"), who)
     ordeal_of(world).strike(fault, fault.leader)
 
 

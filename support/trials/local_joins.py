@@ -15,19 +15,22 @@ from support.waiting import describe
 from support.workloads.shard_queries import JOIN, OVER_ALL, Question, ask_repeatedly
 from support.world import World
 
-_PATTERN = "INSERT INTO patterns (namespace, id, name) VALUES (%s, %s, %s)"
+_PATTERN = (
+    "INSERT INTO {related} ({related.namespace}, {related.name}, {related.number}{related.also}) "
+    "VALUES (%s, %s, %s{related.filling})"
+)
 _JOINED = """
-    SELECT pattern.namespace, pattern.name, count(*), sum((entry.metadata->>'number')::bigint)
-      FROM memory_entries entry
-      JOIN patterns pattern ON pattern.namespace = entry.namespace AND pattern.id = entry.metadata->>'topic'
-     WHERE {condition}
-     GROUP BY 1, 2
+    SELECT pattern.{related.namespace}, pattern.{related.name}, count(*),
+           sum((entry.{entries.metadata}->>'number')::bigint)
+      FROM {entries} entry
+      JOIN {related} pattern ON pattern.{related.namespace} = entry.{entries.namespace}
+       AND pattern.{related.name} = entry.{entries.metadata}->>'topic'
 """
-_JOIN_OF_ALL = _JOINED.format(condition="starts_with(entry.namespace, %(own)s)")
-_JOIN_OF_ONE = _JOINED.format(condition="entry.namespace = %(own)s")
+_JOIN_OF_ALL = f"{_JOINED} WHERE starts_with(entry.{{entries.namespace}}, %(own)s) GROUP BY 1, 2"
+_JOIN_OF_ONE = f"{_JOINED} WHERE entry.{{entries.namespace}} = %(own)s GROUP BY 1, 2"
 _BY_TOPIC = """
-    SELECT metadata->>'topic', count(*), sum((metadata->>'number')::bigint)
-      FROM memory_entries WHERE starts_with(namespace, %(own)s) GROUP BY 1 ORDER BY 1
+    SELECT {entries.metadata}->>'topic', count(*), sum(({entries.metadata}->>'number')::bigint)
+      FROM {entries} WHERE starts_with({entries.namespace}, %(own)s) GROUP BY 1 ORDER BY 1
 """
 
 
@@ -36,7 +39,7 @@ def store_patterns(world: World) -> None:
     entries: list[Entry] = world.scene["entries"]
     with sql.session(world.cluster.write, autocommit=False) as session:
         for namespace, topic in sorted({(one.namespace, one.metadata["topic"]) for one in entries}):
-            sql.execute(session, _PATTERN, [namespace, topic, f"pattern of {topic}"])
+            sql.execute(session, world.profile.sql(_PATTERN), [namespace, topic, 1])
         session.commit()
 
 
@@ -44,7 +47,7 @@ def joined(entries: list[Entry]) -> list[tuple[str, str, int, int]]:
     """What the entries joined with their patterns should give, worked out here."""
     numbers: dict[tuple[str, str], list[int]] = {}
     for one in entries:
-        numbers.setdefault((one.namespace, f"pattern of {one.metadata['topic']}"), []).append(one.metadata["number"])
+        numbers.setdefault((one.namespace, one.metadata["topic"]), []).append(one.metadata["number"])
     return [(*names, len(found), sum(found)) for names, found in sorted(numbers.items())]
 
 
@@ -56,8 +59,8 @@ def join_all(world: World) -> None:
     with sql.session(world.cluster.write) as session:
         sql.execute(session, "SET citus.enable_repartition_joins = on")
         try:
-            world.scene["plan"] = plan_of(session, _JOIN_OF_ALL, {"own": world.namespace})
-            given = sql.rows(session, _JOIN_OF_ALL, {"own": world.namespace})
+            world.scene["plan"] = plan_of(session, world.profile.sql(_JOIN_OF_ALL), {"own": world.namespace})
+            given = sql.rows(session, world.profile.sql(_JOIN_OF_ALL), {"own": world.namespace})
         except sql.Error as error:
             raise AssertionError(
                 f"entries and patterns of one namespace cannot be joined: {describe(error)}"
@@ -69,8 +72,10 @@ def join_all(world: World) -> None:
 def require_joined_in_place(world: World) -> None:
     """One task for each pair of shards with the same hashes, on the node that has both; nothing is moved before."""
     plan: TaskPlan = world.scene["plan"]
-    known = shards.placements(world.cluster.write, ("memory_entries", "patterns"))
-    nothing_moves(plan.count, plan.moves, sum(one.table == "patterns" for one in known)).require()
+    entries, related = world.profile.entries, world.profile.related
+    assert related is not None
+    known = shards.placements(world.cluster.write, (entries.table, related.table))
+    nothing_moves(plan.count, plan.moves, sum(one.table == related.table for one in known)).require()
     in_place = joins_relatives(known, [task.tables for task in plan.tasks])
     world.evidence.attach("tasks of the join", in_place.words)
     in_place.require()
@@ -81,7 +86,9 @@ def join_in_one_namespace(world: World, times: int) -> None:
     """Join the entries of one namespace with its patterns, of another one each time; timed."""
     entries: list[Entry] = world.scene["entries"]
     by_name = {one.namespace: [other for other in entries if other.namespace == one.namespace] for one in entries}
-    questions = [Question(_JOIN_OF_ONE, {"own": own}, joined(ones)) for own, ones in sorted(by_name.items())]
+    questions = [
+        Question(world.profile.sql(_JOIN_OF_ONE), {"own": own}, joined(ones)) for own, ones in sorted(by_name.items())
+    ]
     world.history = ask_repeatedly(world.cluster.write, JOIN, questions, times)
 
 
@@ -92,9 +99,11 @@ def ask_all_shards(world: World, times: int) -> None:
     for one in world.scene["entries"]:
         topics.setdefault(one.metadata["topic"], []).append(one.metadata["number"])
     right = [(topic, len(found), sum(found)) for topic, found in topics.items()]
-    world.history = ask_repeatedly(world.cluster.write, OVER_ALL, [Question(_BY_TOPIC, own, right)], times)
+    world.history = ask_repeatedly(
+        world.cluster.write, OVER_ALL, [Question(world.profile.sql(_BY_TOPIC), own, right)], times
+    )
     with sql.session(world.cluster.write) as session:
-        world.scene["plan"] = plan_of(session, _BY_TOPIC, own)
+        world.scene["plan"] = plan_of(session, world.profile.sql(_BY_TOPIC), own)
 
 
 def require_right(world: World, action: str) -> None:
@@ -106,7 +115,7 @@ def require_right(world: World, action: str) -> None:
 def require_tasks_on_every_worker(world: World) -> None:
     """The plan has a task for each shard, and some on each worker."""
     plan: TaskPlan = world.scene["plan"]
-    count = len(shards.placements(world.cluster.write, ("memory_entries",)))
+    count = len(shards.placements(world.cluster.write, (world.profile.entries.table,)))
     nothing_moves(plan.count, plan.moves, count).require()
     tasks = _measure_tasks(world, plan)
     Finding(all(tasks.values()), f"tasks of a query over all shards: {tasks}").require()

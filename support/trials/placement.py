@@ -1,12 +1,12 @@
 """Where shards and entries are, and how queries find them."""
 
 from support import sql
-from support.application.entries import Entry, EntryStore
+from support.application.entries import Entry
 from support.application.sharded_copies import sharded_copies
-from support.application.sharding import DISTRIBUTED
 from support.checkers import placement as checkers
 from support.checkers.finding import Finding
 from support.cluster import nodes, shards
+from support.cluster.cluster import Cluster
 from support.cluster.placements import of_hash
 from support.cluster.shard_contents import name
 from support.cluster.task_plans import plan_of
@@ -19,17 +19,17 @@ from support.trials.spreading import namespaces_over_workers
 from support.waiting import eventually
 from support.world import World
 
-TABLES = tuple(DISTRIBUTED)
-_ONE_NAMESPACE = "SELECT count(*) FROM memory_entries WHERE namespace = %s"
+_ONE_NAMESPACE = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 _FILLING = """
-    INSERT INTO {schema}.memory_entries (namespace, key, value)
-    SELECT 'namespace ' || number %% %s, number::text, repeat(md5(number::text), 4) FROM generate_series(1, %s) number
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    SELECT 'namespace ' || number %% %s, number::text, repeat(md5(number::text), 4){entries.filling}
+      FROM generate_series(1, %s) number
 """
 
 
 def require_evenly_spread(world: World, count: int, share: float) -> None:
     """Each distributed table has `count` shards, shared out among all worker groups; the map of them is attached."""
-    found = shards.placements(world.cluster.write, TABLES)
+    found = shards.placements(world.cluster.write, world.profile.distributed())
     for worker in workers_of(world):
         world.measure(f"shards on {worker}", sum(one.node == worker for one in found), "")
     shard_map.attach(world.evidence, "shards of the application's tables", {"now": found})
@@ -44,7 +44,8 @@ def require_each_on_one_live_node(world: World) -> None:
 
     def settled() -> Finding:
         found = checkers.each_on_one_live_node(
-            shards.placements(world.cluster.write, TABLES), shards.held_on_nodes(world.cluster, TABLES)
+            shards.placements(world.cluster.write, world.profile.distributed()),
+            shards.held_on_nodes(world.cluster, world.profile.distributed()),
         )
         found.require()
         return found
@@ -57,7 +58,7 @@ def store_one_each(world: World, count: int) -> None:
     """An entry in each of so many namespaces, of all workers in turn."""
     names = namespaces_over_workers(world, count)
     world.scene["entries"] = [Entry(namespace, "entry", f"of {namespace}") for namespace in names]
-    EntryStore(world.cluster.write).add_many(world.scene["entries"])
+    world.entries.add_many(world.scene["entries"])
 
 
 def require_where_it_hashes(world: World) -> None:
@@ -68,10 +69,10 @@ def require_where_it_hashes(world: World) -> None:
     expected = _by_hash(world)
     names = list(expected)
     with sql.session(world.cluster.write) as session:
-        homes = {one: name(nodes.home(session, one)) for one in names}
+        homes = {one: name(nodes.home(session, world.profile.entries.table, one)) for one in names}
     astray = [one for one in names if [node for node, _ in expected[one]] != [homes[one]]]
     Finding(not astray, f"the coordinator would look for {astray} elsewhere than where they hash to").require()
-    finding = checkers.each_where_it_hashes(expected, shards.rows_by_shard(world.cluster, "memory_entries", names))
+    finding = checkers.each_where_it_hashes(expected, shards.rows_by_shard(world.cluster, names))
     world.evidence.attach("entries looked for in every shard of each node", finding.words)
     finding.require()
 
@@ -81,7 +82,7 @@ def require_one_task_each(world: World) -> None:
     expected = _by_hash(world)
     node_at = {str(node.address): name(node.group) for node in nodes.known_to(world.cluster.write)}
     with sql.session(world.cluster.write) as session:
-        plans = {one: plan_of(session, _ONE_NAMESPACE, [one]) for one in expected}
+        plans = {one: plan_of(session, world.profile.sql(_ONE_NAMESPACE), [one]) for one in expected}
     asked = {
         one: [(node_at[task.node], shard) for task in plan.tasks for shard in task.tables]
         for one, plan in plans.items()
@@ -95,21 +96,27 @@ def require_one_task_each(world: World) -> None:
 def _by_hash(world: World) -> dict[str, list[tuple[str, str]]]:
     """Namespace -> node and shard in which its entries should be."""
     names = [one.namespace for one in world.scene["entries"]]
-    known, hashed = shards.placements(world.cluster.write, TABLES), shards.hashes(world.cluster.write, names)
-    return {one: [(at.node, at.name) for at in of_hash(known, "memory_entries", hashed[one])] for one in names}
+    known, hashed = (
+        shards.placements(world.cluster.write, world.profile.distributed()),
+        shards.hashes(world.cluster.write, names),
+    )
+    return {
+        one: [(at.node, at.name) for at in of_hash(known, world.profile.entries.table, hashed[one])] for one in names
+    }
 
 
 def fill_own_tables(world: World, entries: int, namespaces: int) -> None:
     """A table of the scenario's own, sharded as the application's entries are, with so many of them."""
-    schema = world.scene["own schema"] = own_schema()
-    count = len({one.shard for one in shards.placements(world.cluster.write, ("memory_entries",))})
-    world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, ("memory_entries",), count))
-    sql.execute(world.cluster.write, _FILLING.format(schema=schema), [namespaces, entries])
+    own, schema = world.profile.entries, own_schema(world)
+    count = len({one.shard for one in shards.placements(world.cluster.write, (own.table,))})
+    world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, (own,), count))
+    copies = world.scene["own tables"] = world.cluster.with_copies_in(schema)
+    sql.execute(copies.write, copies.profile.sql(_FILLING), [namespaces, entries])
 
 
 def require_sizes_known(world: World) -> None:
     """Citus tells the size of every shard of the application's tables."""
-    found = shards.sizes(world.cluster.write, TABLES)
+    found = shards.sizes(world.cluster.write, world.profile.distributed())
     unknown = [shard for shard, size in found.items() if not size]
     if not found:
         raise NothingProved("no shard is known")
@@ -118,13 +125,14 @@ def require_sizes_known(world: World) -> None:
 
 def require_sizes_even(world: World, times: float) -> None:
     """Of the table of the scenario's own, no shard is more than so many times as large as the mean."""
-    found = shards.sizes(world.cluster.with_tables_of(world.scene["own schema"]).write, ("memory_entries",))
+    copies: Cluster = world.scene["own tables"]
+    found = shards.sizes(copies.write, (copies.profile.entries.table,))
     known = [size for size in found.values() if size]
     if known:
         world.measure("the largest shard, of the mean", max(known) * len(found) / sum(known), "times", times)
     checkers.none_too_large(found, times).require()
 
 
-def own_schema() -> str:
-    """The name of a schema that nobody has yet."""
-    return f"accept_shards_{new_id()}"
+def own_schema(world: World) -> str:
+    """The name of a schema that nobody has yet, and that is known as the run's."""
+    return f"accept_{world.run.id}_shards_{new_id()}"

@@ -8,20 +8,22 @@ from decimal import ROUND_HALF_UP, Decimal
 from support import sql
 from support.application import schema
 from support.application.entries import Entry
+from support.application.profile import Profile
 from support.application.samples_of_tables import related_rows, store_rows
 from support.checkers.agreement import Compared, all_agree
 from support.cluster import tables
+from support.cluster.cluster import Cluster
 from support.run import new_id
 from support.trials.spreading import namespaces_over_workers
 from support.waiting import describe
 from support.workloads.random_queries import Query, RandomQueries
 from support.world import World
 
-_NUMBER = "(metadata->>'number')::bigint"
+_NUMBER = "({entries.metadata}->>'number')::bigint"
 _BY_TOPIC = f"""
-    SELECT metadata->>'topic', count(*), count(DISTINCT namespace), sum({_NUMBER}), min(key), max(value),
-           round(avg({_NUMBER}), 4)
-      FROM memory_entries WHERE starts_with(namespace, %s) GROUP BY 1
+    SELECT {{entries.metadata}}->>'topic', count(*), count(DISTINCT {{entries.namespace}}), sum({_NUMBER}),
+           min({{entries.key}}), max({{entries.value}}), round(avg({_NUMBER}), 4)
+      FROM {{entries}} WHERE starts_with({{entries.namespace}}, %s) GROUP BY 1
 """
 _ROWS, _NAMESPACES = 120, 12
 """Of each table, and over how many namespaces: small enough to be asked a lot of."""
@@ -29,7 +31,7 @@ _ROWS, _NAMESPACES = 120, 12
 
 def summarize(world: World) -> None:
     """Ask for the scenario's entries by topic: how many, in how many namespaces, totals, extremes, means."""
-    given = sql.rows(world.cluster.write, _BY_TOPIC, [world.namespace])
+    given = sql.rows(world.cluster.write, world.profile.sql(_BY_TOPIC), [world.namespace])
     world.scene["answers"] = [Compared("entries by topic", _by_topic(world.scene["entries"]), given)]
 
 
@@ -59,30 +61,35 @@ def _mean(numbers: Sequence[int]) -> Decimal:
 def store_in_both(world: World) -> None:
     """The same rows in the sharded tables, over several workers, and in tables that are not sharded."""
     plain = tables.local(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
-    rows = related_rows(world.random, namespaces_over_workers(world, _NAMESPACES), _ROWS)
-    world.cleanup.callback(schema.remove, plain.write, world.namespaces)
-    for where in (world.cluster.write, plain.write):
-        store_rows(where, rows)
-    world.scene["plain"] = plain.write
+    rows = related_rows(world.random, world.namespace, namespaces_over_workers(world, _NAMESPACES), _ROWS)
+    world.cleanup.callback(schema.remove, plain.write, plain.profile, world.namespaces)
+    for cluster in (world.cluster, plain):
+        store_rows(cluster.write, cluster.profile, rows)
+    world.scene["plain"] = plain
 
 
 def ask_both(world: World, count: int) -> None:
     """So many seeded random queries, each put to the sharded tables and to those that are not."""
     queries = RandomQueries(world.random, world.namespaces[1:])
     begun = time.monotonic()
-    with sql.session(world.cluster.write) as sharded, sql.session(world.scene["plain"]) as plain:
-        world.scene["answers"] = [_compared(queries.query(), sharded, plain) for _ in range(count)]
+    plain: Cluster = world.scene["plain"]
+    with sql.session(world.cluster.write) as sharded, sql.session(plain.write) as local:
+        world.scene["answers"] = [
+            _compared(one, (sharded, world.profile), (local, plain.profile)) for one in queries.some(count)
+        ]
     world.measure(f"{count} queries, asked twice", time.monotonic() - begun, "s")
     world.evidence.attach("the queries", "\n".join(one.question for one in world.scene["answers"]))
 
 
-def _compared(query: Query, sharded: sql.Session, plain: sql.Session) -> Compared:
-    right = sql.rows(plain, query.text)
+def _compared(query: Query, sharded: tuple[sql.Session, Profile], plain: tuple[sql.Session, Profile]) -> Compared:
+    """A query over the sharded tables, beside the same over those that are not; each has names of its own."""
+    (there, profile), (here, own) = sharded, plain
+    right = sql.rows(here, own.sql(query.text))
     try:
-        given: list[sql.Row] | str = sql.rows(sharded, query.text)
+        given: list[sql.Row] | str = sql.rows(there, profile.sql(query.text))
     except sql.Error as error:
         given = f"refused: {describe(error)}"
-    return Compared(query.text, right, given, query.ordered)
+    return Compared(profile.sql(query.text), right, given, query.ordered)
 
 
 def require_answers_right(world: World) -> None:

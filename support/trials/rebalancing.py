@@ -6,9 +6,10 @@ shards are touched.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from support import sql
+from support.application.profile import quoted
 from support.application.sharded_copies import sharded_copies
 from support.checkers import placement as checkers
 from support.checkers.durability import each_write_once, no_acknowledged_write_lost
@@ -33,7 +34,6 @@ from support.workloads.ledger import APPEND, READ, appends, read_back
 from support.workloads.runner import Turn, Workload
 from support.world import World
 
-TABLES = ("memory_entries", "patterns")
 _PACE, _PATIENCE = 0.02, 10.0
 _SCENE = "own tables"
 
@@ -48,22 +48,29 @@ class OwnTables:
     """One in each of their shards."""
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """What they are called; the entries first."""
+        profile = self.cluster.profile
+        return tuple(part.table for part in (profile.entries, profile.related) if part)
+
+    @property
     def placements(self) -> list[Placement]:
         """Where their shards are now."""
-        return shards.placements(self.cluster.write, TABLES)
+        return shards.placements(self.cluster.write, self.tables)
 
 
 def make_tables(world: World, count: int) -> None:
     """Two tables of `count` shards each, which lie together, on at least two worker groups."""
     if len(workers_of(world)) < 2:
         raise NotAvailable("there is one worker group: shards can be moved nowhere")
-    schema = own_schema()
-    world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, TABLES, count))
-    own = world.cluster.with_tables_of(schema)
-    known = shards.placements(own.write, TABLES)
-    hashed = shards.hashes(own.write, [f"namespace {number}" for number in range(50 * count)])
-    at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, TABLES[0], code)}
-    world.scene[_SCENE] = OwnTables(own, [at[shard] for shard in sorted(at)])
+    schema = own_schema(world)
+    parts = [part for part in (world.profile.entries, world.profile.related) if part]
+    world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, parts, count))
+    own = OwnTables(world.cluster.with_copies_in(schema), [])
+    known = own.placements
+    hashed = shards.hashes(own.cluster.write, [f"namespace {number}" for number in range(50 * count)])
+    at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, own.tables[0], code)}
+    world.scene[_SCENE] = replace(own, namespaces=[at[shard] for shard in sorted(at)])
     checkers.evenly_spread(known, count, workers_of(world)).require()
 
 
@@ -75,7 +82,7 @@ def own_tables(world: World) -> OwnTables:
 def start_clients(world: World) -> None:
     """One client for each shard appends to a ledger there until the scenario ends."""
     own = own_tables(world)
-    ledgers = [appends(namespace) for namespace in own.namespaces]
+    ledgers = [appends(own.cluster.profile, namespace) for namespace in own.namespaces]
 
     def script(turn: Turn) -> Task | None:
         return ledgers[turn.client](turn)
@@ -91,14 +98,18 @@ def drain(world: World) -> None:
     world.scene["map"] = {"before": own_tables(world).placements}
     world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
     let_take_shards(world.cluster.administration, group, False)
-    _perform(world, rebalance(own_tables(world).cluster.write, TABLES[0], drain_only=True), "draining")
+    _perform(
+        world,
+        rebalance(own_tables(world).cluster.write, quoted(own_tables(world).tables[0]), drain_only=True),
+        "draining",
+    )
 
 
 def rebalance_again(world: World) -> None:
     """Let that worker group take shards again, and share them out."""
     world.scene["map"] = {"before": own_tables(world).placements}
     let_take_shards(world.cluster.administration, _newcomer(world), True)
-    _perform(world, rebalance(own_tables(world).cluster.write, TABLES[0]), "the rebalance")
+    _perform(world, rebalance(own_tables(world).cluster.write, quoted(own_tables(world).tables[0])), "the rebalance")
 
 
 def require_empty(world: World) -> None:
@@ -107,7 +118,7 @@ def require_empty(world: World) -> None:
 
     def emptied() -> None:
         meant = [str(one) for one in own.placements if one.node == worker]
-        held = shards.held_on_nodes(own.cluster, TABLES)[worker]
+        held = shards.held_on_nodes(own.cluster, own.tables)[worker]
         Finding(not meant and not held, f"{worker} should have {meant}, and has {sorted(held)}").require()
 
     eventually(emptied, within=REJOIN, subject=f"{worker} is empty")
@@ -131,7 +142,7 @@ def require_in_order(own: OwnTables) -> None:
     checkers.relatives_together(own.placements).require()
 
     def settled() -> None:
-        held = shards.held_on_nodes(own.cluster, TABLES)
+        held = shards.held_on_nodes(own.cluster, own.tables)
         checkers.each_on_one_live_node(own.placements, held).require()
 
     eventually(
@@ -162,7 +173,7 @@ def require_nothing_moves(world: World) -> None:
     """A further rebalance leaves every shard where it is."""
     own = own_tables(world)
     before = own.placements
-    with rebalance(own.cluster.write, TABLES[0]) as job:
+    with rebalance(own.cluster.write, quoted(own.tables[0])) as job:
         job.require_done()
     checkers.as_before(before, own.placements).require()
 
@@ -186,6 +197,6 @@ def _read_back(own: OwnTables, history: History) -> None:
     """Record all that the ledgers hold as one read."""
     found, begun = History(), time.monotonic()
     for namespace in own.namespaces:
-        read_back(own.cluster.write, namespace, found)
+        read_back(own.cluster.write, own.cluster.profile, namespace, found)
     values = [value for one in found for value in one.value]
     history.append(Operation(-1, READ, "all ledgers", values, Outcome.OK, begun, time.monotonic()))

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from support import sql
+from support.application.profile import Profile, columns_of, quoted
 from support.checkers.agreement import Compared
 from support.checkers.task_plans import nothing_moves
 from support.checkers.whereabouts import each_holds
@@ -11,33 +12,55 @@ from support.cluster.task_plans import plan_of
 from support.world import World
 
 _ROWS = 20
-_INSERT = "INSERT INTO pattern_history (namespace, pattern_id, version, change) VALUES (%s, %s, %s, '{}')"
-_CHANGE = "UPDATE pattern_history SET change = '{\"changed\": true}' WHERE namespace = %s AND version %% 5 = 1"
-_REMOVE = "DELETE FROM pattern_history WHERE namespace = %s AND version %% 5 = 2"
-_SHARDS = "SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = to_regclass('memory_entries')"
+_CHANGED = "changed"
+_INSERT = "INSERT INTO {reference} ({names}{reference.also}) VALUES ({places}{reference.filling})"
+_CHANGE = "UPDATE {reference} SET {reference.note} = %s WHERE {reference.key} = ANY (%s)"
+_REMOVE = "DELETE FROM {reference} WHERE {reference.key} = ANY (%s)"
+_SHARDS = "SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = to_regclass(%s)"
 _JOIN = """
-    SELECT entry.namespace, topic.pattern_id, count(*), sum((entry.metadata->>'number')::bigint * topic.version)
-      FROM memory_entries entry
-      JOIN pattern_history topic ON topic.pattern_id = entry.metadata->>'topic' AND topic.namespace = %(own)s
-     WHERE starts_with(entry.namespace, %(own)s)
+    SELECT entry.{entries.namespace}, topic.{reference.key}, count(*),
+           sum((entry.{entries.metadata}->>'number')::bigint * topic.{reference.number})
+      FROM {entries} entry
+      JOIN {reference} topic ON topic.{reference.key} = %(own)s || '/' || (entry.{entries.metadata}->>'topic')
+     WHERE starts_with(entry.{entries.namespace}, %(own)s)
      GROUP BY 1, 2
 """
 
 
+def store_row(session: sql.Session, profile: Profile, namespace: str, name: str, number: int, note: str) -> None:
+    """Store a row of the reference table, under a key that begins with the namespace."""
+    given = {"namespace": namespace, "key": reference_key(namespace, name), "number": number, "note": note}
+    reference = profile.reference
+    assert reference is not None
+    named = columns_of(reference)
+    names = ", ".join(f"{{reference.{one}}}" for one in named)
+    places = ", ".join(f"%({one})s" for one in named)
+    statement = _INSERT.replace("{names}", names).replace("{places}", places)
+    sql.execute(session, profile.sql(statement), given)
+
+
+def reference_key(namespace: str, name: str) -> str:
+    """The key of a row of ours: by its beginning it is recognised, and removed."""
+    return f"{namespace}/{name}"
+
+
 def store_change_remove(world: World) -> None:
     """Rows of a reference table, of which some are changed and some removed; what should be left is in the scene."""
+    keys = [reference_key(world.namespace, str(number)) for number in range(_ROWS)]
     with sql.session(world.cluster.write) as session:
-        for version in range(_ROWS):
-            sql.execute(session, _INSERT, [world.namespace, "pattern", version])
-        for statement in (_CHANGE, _REMOVE):
-            sql.execute(session, statement, [world.namespace])
-    left = (version for version in range(_ROWS) if version % 5 != 2)
-    world.scene["left"] = [(version, "true" if version % 5 == 1 else None) for version in left]
+        for number in range(_ROWS):
+            store_row(session, world.profile, world.namespace, str(number), number, "new")
+        sql.execute(session, world.profile.sql(_CHANGE), [_CHANGED, keys[1::5]])
+        sql.execute(session, world.profile.sql(_REMOVE), [keys[2::5]])
+    left = (number for number in range(_ROWS) if number % 5 != 2)
+    world.scene["left"] = [(keys[number], number, _CHANGED if number % 5 == 1 else "new") for number in left]
 
 
 def require_on_each_node(world: World) -> None:
     """The copy of each node is what the table should be, now."""
-    found = held(world.cluster, "pattern_history", "version, change->>'changed'", [world.namespace])
+    reference = world.profile.reference
+    assert reference is not None
+    found = held(world.cluster, reference, ("key", "number", "note"), [world.namespace])
     for node, rows in found.items():
         world.measure(f"rows on {node}", len(rows), "")
     each_holds(world.scene["left"], found).require()
@@ -49,7 +72,7 @@ def store_topics(world: World) -> None:
     world.scene["topics"] = {topic: number for number, topic in enumerate(topics, 2)}
     with sql.session(world.cluster.write) as session:
         for topic, number in world.scene["topics"].items():
-            sql.execute(session, _INSERT, [world.namespace, topic, number])
+            store_row(session, world.profile, world.namespace, topic, number, "topic")
 
 
 def join(world: World) -> None:
@@ -57,18 +80,24 @@ def join(world: World) -> None:
     sums: dict[tuple[str, str], list[int]] = defaultdict(list)
     for one in world.scene["entries"]:
         topic = one.metadata["topic"]
-        sums[one.namespace, topic].append(one.metadata["number"] * world.scene["topics"][topic])
+        key = reference_key(world.namespace, topic)
+        sums[one.namespace, key].append(one.metadata["number"] * world.scene["topics"][topic])
     right = [(*names, len(numbers), sum(numbers)) for names, numbers in sums.items()]
+    statement = world.profile.sql(_JOIN)
     with sql.session(world.cluster.write) as session:
-        given = sql.rows(session, _JOIN, {"own": world.namespace})
+        given = sql.rows(session, statement, {"own": world.namespace})
         world.scene["answers"] = [Compared("entries joined with their topics", right, given)]
-        world.scene["plan"] = plan_of(session, _JOIN, {"own": world.namespace})
+        world.scene["plan"] = plan_of(session, statement, {"own": world.namespace})
 
 
 def require_nothing_moved(world: World) -> None:
     """One task for each shard, on more than one node, and nothing to be done before."""
-    plan, shards = world.scene["plan"], int(sql.value(world.cluster.write, _SHARDS))
+    plan, shards = world.scene["plan"], _shards(world)
     world.measure("tasks of the join", plan.count, "", shards)
     found = nothing_moves(plan.count, plan.moves, shards)
     world.evidence.attach("plan of the join", f"{found.words}; on {', '.join(sorted({t.node for t in plan.tasks}))}")
     found.require()
+
+
+def _shards(world: World) -> int:
+    return int(sql.value(world.cluster.write, _SHARDS, [quoted(world.profile.entries.table)]))

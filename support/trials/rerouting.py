@@ -13,7 +13,6 @@ from support.cluster.takeover import terms
 from support.errors import ConnectFailed, NothingProved
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
-from support.timeouts import NOTICE
 from support.trials.aftermath import ordeal_of, require_within
 from support.waiting import NotYet, eventually
 from support.world import World
@@ -71,7 +70,7 @@ def hold_sessions(world: World, count: int) -> None:
 def require_hung_up(world: World, limit: float) -> None:
     """Each session that was held is ended by the other side within `limit` seconds of the fault."""
     begun = ordeal_of(world).injury.begun
-    ended = _ends(world.sessions, until=begun + limit + NOTICE)
+    ended = _ends(world.sessions, until=begun + limit + world.timing.notice)
     if ended:
         world.measure("the last session was cut after", max(ended) - begun, "s", limit)
     all_hung_up(len(world.sessions), [when - begun for when in ended], limit).require()

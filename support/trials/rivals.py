@@ -9,7 +9,6 @@ from support.cluster.standing import standing
 from support.errors import NothingProved, NotInTime
 from support.faults.configuration import Tagged
 from support.faults.network import OneWayCut
-from support.timeouts import VISIBLE
 from support.trials.aftermath import ordeal_of
 from support.waiting import NotYet, eventually
 from support.world import World
@@ -56,10 +55,10 @@ def _hold_back(world: World, behind: Collection[str], ahead: Collection[str]) ->
     for name in behind:
         ordeal_of(world).nemesis.inject(OneWayCut(cluster.stand, cluster.leader(), name))
     for number in range(_WRITES):
-        markers.write(cluster.write, namespace, f"write {number}")
+        markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
     subject = f"{' and '.join(behind)} lack what the leader has written"
     try:
-        eventually(partial(_require_lacking, world, behind, ahead), within=VISIBLE, subject=subject)
+        eventually(partial(_require_lacking, world, behind, ahead), within=world.timing.visible, subject=subject)
     except NotInTime as error:
         raise NothingProved(str(error)) from error
 

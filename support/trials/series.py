@@ -13,7 +13,6 @@ from support.faults.nemesis import Fault
 from support.faults.process import Freeze, HostCrash
 from support.faults.targets import host_of
 from support.hosts import Host
-from support.timeouts import REJOIN
 from support.trials.aftermath import require_rejoined, strike_until_replaced
 from support.waiting import eventually
 from support.world import World
@@ -33,10 +32,15 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     """
     for loss in losses:
         may_go_on = partial(_require_successor, world.cluster)
-        eventually(may_go_on, within=REJOIN, subject="a replica may take over", retry_on=(requests.RequestException,))
+        eventually(
+            may_go_on,
+            within=world.timing.rejoin,
+            subject="a replica may take over",
+            retry_on=(requests.RequestException,),
+        )
         host = host_of(world.cluster, "the leader")
         strike_until_replaced(world, LOSSES[loss](host), host.name)
-        require_rejoined(world, REJOIN)
+        require_rejoined(world, world.timing.rejoin)
 
 
 def _require_successor(cluster: Cluster) -> None:

@@ -1,6 +1,6 @@
 """How a sharded cluster is set up: versions, workers, and which table is kept how."""
 
-from support.application.sharding import REFERENCE
+from support.application.profile import Profile
 from support.checkers.finding import Finding
 from support.checkers.table import Table, alike, as_tabled
 from support.checkers.whereabouts import each_holds
@@ -31,7 +31,7 @@ def require_same_version(world: World) -> None:
 
 
 def require_workers_ready(world: World) -> None:
-    """Each worker group has a node that is active, takes shards, and knows the metadata."""
+    """Each worker group has a node that is active, takes shards, and knows the metadata; all that are declared."""
     found = {
         name(node.group): dict(
             zip(_READY, map(_word, (node.active, node.takes_shards, node.knows_metadata)), strict=True)
@@ -40,6 +40,9 @@ def require_workers_ready(world: World) -> None:
         if node.group
     }
     world.evidence.attach_json("worker groups", found)
+    if (declared := world.cluster.topology.expectations.workers) is not None:
+        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(found)}"
+        Finding(len(found) == declared, f"{told}: {', '.join(found) or 'none'}").require()
     as_tabled(alike(workers_of(world), _READY), found).require()
 
 
@@ -50,11 +53,38 @@ def require_all_reachable(world: World) -> None:
     as_tabled(alike(everyone, dict.fromkeys(everyone, "reached")), found).require()
 
 
-def require_kept_as(world: World, wanted: Table) -> None:
-    """Each node knows these tables as they are wanted; a column that the scenario's table has not is not asked for.
+def require_distributed_as_declared(world: World) -> None:
+    """Each node knows every table that is to be sharded as such, by the right column, next to its relatives.
 
     "lies with" names the first of those tables whose shards lie where this one's do.
     """
+    _require_kept(world, _distributed(world.profile))
+
+
+def require_references_as_declared(world: World) -> None:
+    """Each node knows every table that is to be a reference table as one."""
+    _require_kept(world, {table: {"kind": "reference"} for table in world.profile.references()})
+
+
+def _distributed(profile: Profile) -> Table:
+    """How the tables that Citus is to shard are to be kept; those that lie together are named by the first."""
+    first: dict[str, str] = {}
+    wanted = {}
+    for table in profile.distributed():
+        expected = profile.tables[table]
+        family = expected.colocated_with or table
+        wanted[table] = {
+            "kind": "distributed",
+            "distributed by": str(expected.distributed_by),
+            "lies with": first.setdefault(family, table),
+        }
+    return wanted
+
+
+def _require_kept(world: World, wanted: Table) -> None:
+    if not wanted:
+        raise NotAvailable(f"schema profile {world.profile.name} has no such table")
+    world.evidence.attach_json("how each table is to be kept", wanted)
     leaders = leaders_of_nodes(world.cluster)
     found = ask_each(leaders, lambda node: _described(shards.sharding_of(leaders[node], list(wanted)), wanted))
     for node, described in found.items():
@@ -66,10 +96,11 @@ def require_kept_as(world: World, wanted: Table) -> None:
 
 def require_copy_on_each_node(world: World) -> None:
     """Each node has its own copy of every reference table."""
-    known = shards.placements(world.cluster.write, REFERENCE)
+    tables = world.profile.references()
+    known = shards.placements(world.cluster.write, tables)
     copies = sorted({one.name for one in known})
-    found = shards.held_on_nodes(world.cluster, REFERENCE)
-    Finding(len(copies) == len(REFERENCE), f"{len(copies)} of {len(REFERENCE)} tables are known to Citus").require()
+    found = shards.held_on_nodes(world.cluster, tables)
+    Finding(len(copies) == len(tables), f"{len(copies)} of {len(tables)} tables are known to Citus").require()
     each_holds(
         copies, {node: sorted(found.get(node, ())) for node in ("the coordinator", *workers_of(world))}
     ).require()

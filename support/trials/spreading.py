@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from support import sql
 from support.application import samples
-from support.application.entries import Entry, EntryStore
+from support.application.entries import Entry
+from support.application.profile import quoted
 from support.checkers.whereabouts import on_several_nodes, together_they_are
 from support.cluster.shard_contents import held
 from support.world import World
@@ -15,7 +16,7 @@ _CHOICE = 8  # names to choose from for each that is wanted: so many that some l
 _HOMES = """
     SELECT name, shardid, groupid
       FROM unnest(%s) name
-      JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column('memory_entries', %s || name)
+      JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, %s || name)
 """
 
 
@@ -27,7 +28,7 @@ def namespaces_over_workers(world: World, count: int) -> list[str]:
     candidates = [str(number) for number in range(_CHOICE * max(count, 5))]
     on_shard: Counter[int] = Counter()
     on_worker: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for name, shard, worker in sql.rows(world.cluster.write, _HOMES, [candidates, f"{world.namespace}-"]):
+    for name, shard, worker in sql.rows(world.cluster.write, _HOMES, _homes(world, candidates)):
         on_worker[worker].append((on_shard[shard], name))
         on_shard[shard] += 1
     in_turn = sorted(
@@ -36,22 +37,26 @@ def namespaces_over_workers(world: World, count: int) -> list[str]:
     return [world.another_namespace(name) for _, _, name in in_turn[:count]]
 
 
+def _homes(world: World, candidates: list[str]) -> list[object]:
+    return [candidates, quoted(world.profile.entries.table), f"{world.namespace}-"]
+
+
 def entries_over_workers(world: World, count: int, namespaces: int) -> list[Entry]:
     """Entries with an embedding each, over so many namespaces on several workers; no two have the same key."""
     names = namespaces_over_workers(world, namespaces)
-    made = samples.entries(world.random, world.namespace, count)
+    made = samples.entries(world.random, world.namespace, count, world.profile)
     return [replace(one, namespace=names[number % namespaces]) for number, one in enumerate(made)]
 
 
 def store_over_workers(world: World, count: int, namespaces: int) -> None:
     """Store them, in one transaction through the write endpoint."""
     world.scene["entries"] = entries_over_workers(world, count, namespaces)
-    EntryStore(world.cluster.write).add_many(world.scene["entries"])
+    world.entries.add_many(world.scene["entries"])
 
 
 def require_on_several_workers(world: World) -> None:
     """What is stored lies on more than one worker, read on each."""
-    found = held(world.cluster, "memory_entries", "namespace, key", world.namespaces)
+    found = held(world.cluster, world.profile.entries, ("namespace", "key"), world.namespaces)
     for node, rows in found.items():
         world.measure(f"entries on {node}", len(rows), "")
     on_several_nodes(found).require()
@@ -60,5 +65,5 @@ def require_on_several_workers(world: World) -> None:
 def require_whole_together(world: World) -> None:
     """The workers hold together what was stored: all of it, each entry once, unchanged."""
     stored: Sequence[Entry] = world.scene["entries"]
-    found = held(world.cluster, "memory_entries", "namespace, key, value", world.namespaces)
+    found = held(world.cluster, world.profile.entries, ("namespace", "key", "value"), world.namespaces)
     together_they_are([(one.namespace, one.key, one.value) for one in stored], found).require()

@@ -46,10 +46,12 @@ class Transaction:
 def begin(world: World) -> None:
     """Store entries on two workers in one transaction, and leave it open."""
     names = namespaces_over_workers(world, 2)
-    groups = {one: nodes.home(world.cluster.write, one) for one in names}
+    groups = {one: nodes.home(world.cluster.write, world.profile.entries.table, one) for one in names}
     session = sql.connect(world.cluster.write)
     world.sessions.append(session)
-    EntryStore(session).add_many([Entry(one, f"entry {number}", "new") for one in names for number in range(_EACH)])
+    EntryStore(session, world.profile).add_many(
+        [Entry(one, f"entry {number}", "new") for one in names for number in range(_EACH)]
+    )
     require_at_work(world, session)
     world.scene["transaction"] = Transaction(session, groups)
 
@@ -120,7 +122,7 @@ def require_whole_or_nowhere(world: World) -> None:
     """What the transaction wrote is on both workers or on none, as its client was told; read on the leader of each."""
     groups: Mapping[str, int] = world.scene["transaction"].groups
     rows = eventually(
-        lambda: held(world.cluster, "memory_entries", "namespace, key", list(groups)),
+        lambda: held(world.cluster, world.profile.entries, ("namespace", "key"), list(groups)),
         within=RECOVERY,
         subject="every node tells what it holds",
         retry_on=SILENCE,

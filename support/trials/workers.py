@@ -13,7 +13,6 @@ from support.cluster.embedded.readiness import SILENT
 from support.errors import ConnectFailed, NothingProved
 from support.faults.process import PostgresKilled
 from support.faults.targets import host_of
-from support.timeouts import RECOVERY
 from support.trials.aftermath import ordeal_of, require_served, require_whole
 from support.waiting import describe, eventually
 from support.workloads import transfers
@@ -22,6 +21,7 @@ from support.workloads.runner import Workload
 from support.world import World
 
 _LEDGERS = "ledgers"
+_COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 _COORDINATOR_CRASHES = "it was already committed"
 """Of a PANIC of Citus 13.2: a coordinator that loses a worker right after its own commit may crash and start again.
 
@@ -44,7 +44,11 @@ def namespace_on(world: World, group: int) -> str:
     world.cluster.of_group(group)
     with sql.session(world.cluster.write) as session:
         names = (f"{world.namespace}-on-{group}-{number}" for number in count())
-        namespace = next(one for one in names if one not in world.namespaces and nodes.home(session, one) == group)
+        namespace = next(
+            one
+            for one in names
+            if one not in world.namespaces and nodes.home(session, world.profile.entries.table, one) == group
+        )
     world.further_namespaces.append(namespace)
     return namespace
 
@@ -52,7 +56,7 @@ def namespace_on(world: World, group: int) -> str:
 def start_ledger(world: World, group: int, clients: int) -> None:
     """Let clients append to a ledger on one group of workers until the scenario ends; a good many are acknowledged."""
     namespace = namespace_on(world, group)
-    workload = Workload(world.cluster.write, appends(namespace), clients=clients, patience=_PATIENCE)
+    workload = Workload(world.cluster.write, appends(world.profile, namespace), clients=clients, patience=_PATIENCE)
     world.start(workload, acknowledged=300)
     world.scene.setdefault(_LEDGERS, {})[group] = Ledger(namespace, workload)
 
@@ -72,7 +76,7 @@ def require_readable(world: World, group: int, limit: float) -> None:
     """What lies on one group of workers is read now, in a new session, in less than `limit` seconds."""
     begun, namespace = time.monotonic(), _ledger_on(world, group).namespace
     try:
-        found = sql.value(world.cluster.write, "SELECT count(*) FROM memory_entries WHERE namespace = %s", [namespace])
+        found = sql.value(world.cluster.write, world.profile.sql(_COUNT), [namespace])
     except (sql.Error, ConnectFailed) as error:
         raise AssertionError(f"what lies on worker group {group} cannot be read: {describe(error)}") from error
     took = time.monotonic() - begun
@@ -87,7 +91,7 @@ def require_refused(world: World, group: int, limit: float) -> None:
     """
     (node,) = [one.address for one in nodes.known_to(world.cluster.write) if one.group == group]
     begun, ledger = time.monotonic(), _ledger_on(world, group)
-    error = sql.error_of(partial(markers.write, world.cluster.write, ledger.namespace, "refused"))
+    error = sql.error_of(partial(markers.write, world.cluster.write, world.profile, ledger.namespace, "refused"))
     took = time.monotonic() - begun
     if error is None:
         raise NothingProved(f"worker group {group} took a write while it should have been down")
@@ -120,8 +124,10 @@ def start_transfers(world: World, clients: int) -> None:
     if len(groups) < 2:
         raise NothingProved("there is one group of workers: no transfer would leave it")
     accounts = [[namespace_on(world, group) for _ in range(4)] for group in groups]
-    transfers.open_accounts(world.cluster.write, chain(*accounts))
-    workload = Workload(world.cluster.write, transfers.script(accounts), clients=clients, patience=_PATIENCE)
+    transfers.open_accounts(world.cluster.write, world.profile, chain(*accounts))
+    workload = Workload(
+        world.cluster.write, transfers.script(world.profile, accounts), clients=clients, patience=_PATIENCE
+    )
     world.start(workload, acknowledged=100)
     world.scene["accounts"] = list(chain(*accounts))
     ordeal_of(world).foreseen.append(_COORDINATOR_CRASHES)
@@ -134,7 +140,7 @@ def kill_in_turn(world: World, roles: list[str]) -> None:
     for role in roles:
         host = host_of(world.cluster, role)
         ordeal_of(world).strike(PostgresKilled(host), host.name)
-        world.workload.await_acknowledged(50, within=RECOVERY)
+        world.workload.await_acknowledged(50, within=world.timing.recovery)
 
 
 def require_transfers_whole(world: World, limit: float) -> None:
@@ -148,7 +154,7 @@ def require_transfers_whole(world: World, limit: float) -> None:
     world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
     crashes = [line for line in ordeal_of(world).alarms if _COORDINATOR_CRASHES in line]
     world.measure("times that the coordinator crashed by itself", len(crashes), "")
-    kept = transfers.read_accounts(world.cluster.write, world.scene["accounts"])
+    kept = transfers.read_accounts(world.cluster.write, world.profile, world.scene["accounts"])
     finding = all_or_nothing(world.workload.history, kept, transfers.OPENED_WITH)
     world.evidence.attach("transfers", finding.words)
     finding.require()

@@ -6,6 +6,7 @@ from typing import Any
 
 from support.application.cache import CacheRepository, Means
 from support.application.cache.opening import opener
+from support.application.profile import relation
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address
 from support.errors import NotAvailable
@@ -45,13 +46,14 @@ class CacheClients:
         server = self.cluster.topology.redis
         if server is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
-        sessions = WatchedSessions(self.cluster.write)
+        sessions = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
         self.cleanup.callback(sessions.close)
         means = Means(
             redis_host=(redis or server.address).host,
             redis_port=(redis or server.address).port,
             redis_password=server.password,
             connect=sessions.connect,
+            profile=self.cluster.profile,
             prefix=self.prefix,
             time_to_live=time_to_live,
             staleness_bound=staleness_bound,

@@ -9,6 +9,7 @@ from functools import partial
 
 from support import sql
 from support.application.entries import Entry, EntryStore
+from support.application.profile import Profile
 from support.history import History, Operation
 from support.timeouts import VISIBLE
 from support.waiting import pause
@@ -55,7 +56,14 @@ def crowd(clients: Sequence[CacheClient], namespace: str, *, readers: int, delay
 
 
 def replaced_while_read(
-    clients: Sequence[CacheClient], where: sql.Endpoint, namespace: str, *, changes: int, pace: float, afterwards: float
+    clients: Sequence[CacheClient],
+    where: sql.Endpoint,
+    profile: Profile,
+    namespace: str,
+    *,
+    changes: int,
+    pace: float,
+    afterwards: float,
 ) -> History:
     """Every client reads the entry all the time, while it is changed through the cache and past it, in turn.
 
@@ -68,7 +76,7 @@ def replaced_while_read(
 
     def change() -> None:
         with sql.session(where) as session:
-            past = partial(_past_the_cache, writer, session, namespace)
+            past = partial(_past_the_cache, writer, EntryStore(session, profile), namespace)
             for number in range(1, changes + 1):
                 (writer.update if (changes - number) % 2 else past)(KEY, str(number))
                 pause(pace)
@@ -80,9 +88,9 @@ def replaced_while_read(
     return history
 
 
-def _past_the_cache(recorder: Recorder, session: sql.Session, namespace: str, key: str, value: str) -> Operation:
+def _past_the_cache(recorder: Recorder, store: EntryStore, namespace: str, key: str, value: str) -> Operation:
     """Another application, which knows nothing of the cache, changes the entry."""
-    return recorder.perform("write", key, value, partial(EntryStore(session).update, namespace, key, value))
+    return recorder.perform("write", key, value, partial(store.update, namespace, key, value))
 
 
 def rolled_back_while_read(clients: Sequence[CacheClient], namespace: str, rounds: int) -> History:
@@ -115,13 +123,14 @@ def _roll_back(history: History, client: CacheClient, namespace: str, draft: str
         recorder.note("rollback", key, value, begun)
 
 
-def expiry(client: CacheClient, where: sql.Endpoint, namespace: str, seconds: float) -> History:
+def expiry(client: CacheClient, where: sql.Endpoint, profile: Profile, namespace: str, seconds: float) -> History:
     """An entry is filled in, changed behind the cache's back, and read for so long."""
     history = History()
     recorder = Recorder(history, 0, client, namespace)
-    EntryStore(where).add(Entry(namespace, KEY, "old"))
+    store = EntryStore(where, profile)
+    store.add(Entry(namespace, KEY, "old"))
     recorder.read(KEY)
-    recorder.perform("change", KEY, "new", partial(EntryStore(where).update, namespace, KEY, "new"))
+    recorder.perform("change", KEY, "new", partial(store.update, namespace, KEY, "new"))
     over = time.monotonic() + seconds
     while time.monotonic() < over:
         recorder.read(KEY)

@@ -19,7 +19,7 @@ class WatchedSessions:
     between threads.
     """
 
-    def __init__(self, endpoint: sql.Endpoint, table: str = "memory_entries") -> None:
+    def __init__(self, endpoint: sql.Endpoint, table: str) -> None:
         self.delay = 0.0
         """Seconds by which each answer to a load is late."""
         self.loads = 0

@@ -9,6 +9,7 @@ from support import sql
 from support.application.cache import Question, Read, Source
 from support.application.entries import EntryStore
 from support.application.pool import SessionPool
+from support.application.profile import Profile
 from support.errors import NothingProved
 from support.history import History, Operation, Outcome, durations
 from support.workloads.cache_clients import CacheClient
@@ -23,7 +24,9 @@ Operations = Callable[[int], object]
 """Performs the operation of that number."""
 
 
-def interleaved_reads(client: CacheClient, where: sql.Endpoint, namespace: str, times: int) -> History:
+def interleaved_reads(
+    client: CacheClient, where: sql.Endpoint, profile: Profile, namespace: str, times: int
+) -> History:
     """An entry is read from the cache and from the database in turn, so many times each.
 
     Either the way that the application does it: through the repository, or through its pool of sessions. Raises
@@ -36,7 +39,7 @@ def interleaved_reads(client: CacheClient, where: sql.Endpoint, namespace: str, 
 
     with SessionPool(where) as pool:
         cached = partial(client.repository.read, namespace, _KEY)
-        direct = partial(pool.use, lambda session: EntryStore(session).find(namespace, _KEY))
+        direct = partial(pool.use, lambda session: EntryStore(session, profile).find(namespace, _KEY))
         _read_in_turn(fill, cached, direct, _WARM_UP)
         return _read_in_turn(fill, cached, direct, times)
 

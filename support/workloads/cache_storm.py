@@ -8,6 +8,7 @@ from random import Random
 from support import sql
 from support.application.cache import Source
 from support.application.entries import EntryStore
+from support.application.profile import Profile
 from support.history import History
 from support.workloads.cache_clients import CacheClient
 from support.workloads.cache_operations import Recorder, TakenBack, together
@@ -72,8 +73,8 @@ def served(clients: Sequence[CacheClient], namespace: str, keys: Sequence[str]) 
 
 
 def held(
-    where: sql.Endpoint, clients: Sequence[CacheClient], namespace: str, keys: Sequence[str]
+    where: sql.Endpoint, profile: Profile, clients: Sequence[CacheClient], namespace: str, keys: Sequence[str]
 ) -> dict[str, str | None]:
     """What the database holds, under the names that `served` gives."""
-    values = {entry.key: entry.value for entry in EntryStore(where).all(namespace)}
+    values = {entry.key: entry.value for entry in EntryStore(where, profile).all(namespace)}
     return {f"client {number}, {key}": values.get(key) for number in range(1, len(clients) + 1) for key in keys}

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from support.application.cache import Question, Read
-from support.application.entries import DIMENSIONS
 from support.workloads.cache_clients import CacheClient
 
 VALUES: dict[str, Callable[[], Any]] = {
@@ -39,8 +38,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "a UUID": lambda: uuid.UUID("12345678-9abc-def0-1234-56789abcdef0"),
     "a list": lambda: [1, "1", 1.0, True, None, [], [[]]],
     "a nested document": lambda: {"name": "Ada", "tags": ["x", {"deep": [None, {"er": 1.5}]}], "": {}},
-    "a vector as a list": lambda: [math.sin(n) for n in range(DIMENSIONS)],
-    "a vector as an array": lambda: np.sin(np.arange(DIMENSIONS)).astype(np.float32),
+    "a vector as a list": lambda: [math.sin(n) for n in range(384)],
+    "a vector as an array": lambda: np.sin(np.arange(384)).astype(np.float32),
 }
 """What the report calls it -> makes one."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from support import sql
+from support.application.profile import Profile
 from support.errors import NotInTime
 from support.history import History, Outcome
 from support.waiting import NotYet, eventually
@@ -15,49 +16,63 @@ from support.workloads.client import Task
 from support.workloads.runner import Script, Turn, Workload
 
 _KEY = "marker"
-_PLACE = "INSERT INTO memory_entries (namespace, key, value, version) VALUES (%s, %s, '', 0)"
-_MARK = "UPDATE memory_entries SET version = %s WHERE namespace = %s AND key = %s"
-_LOOK = "SELECT coalesce(max(version), 0) FROM memory_entries WHERE namespace = %s AND key = %s"
+_PLACE = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+_MARK = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
+_LOOK = (
+    "SELECT coalesce(max({entries.value}::bigint), 0) FROM {entries} "
+    "WHERE {entries.namespace} = %s AND {entries.key} = %s"
+)
 _MARK_EVERY = 0.1  # seconds
 _LOOK_EVERY = 0.02  # seconds: what is measured is in tens of milliseconds
 
 
 def write_markers_and_watch(
-    write: sql.Endpoint, replicas: Sequence[sql.Endpoint], namespace: str, count: int, patience: float, history: History
+    write: sql.Endpoint,
+    replicas: Sequence[sql.Endpoint],
+    profile: Profile,
+    namespace: str,
+    count: int,
+    patience: float,
+    history: History,
 ) -> list[str]:
     """Write `count` markers, and look at every replica until it has shown the last, for `patience` seconds at most.
 
     Returns the names of the replicas that were looked at, or to be looked at.
     """
     names = [replica.name for replica in replicas]
-    sql.execute(write, _PLACE, [namespace, _KEY])
+    sql.execute(write, profile.sql(_PLACE), [namespace, _KEY, "0"])
     with ExitStack() as watching:
         for replica in replicas:
-            watcher = Workload(replica, _looks(namespace, replica.name), clients=1, pace=_LOOK_EVERY, history=history)
+            watcher = Workload(
+                replica, _looks(profile, namespace, replica.name), clients=1, pace=_LOOK_EVERY, history=history
+            )
             watching.enter_context(watcher)
-        with Workload(write, _marks(namespace, count), clients=1, pace=_MARK_EVERY, history=history) as writer:
+        with Workload(write, _marks(profile, namespace, count), clients=1, pace=_MARK_EVERY, history=history) as writer:
             writer.await_end(within=count * (_MARK_EVERY + patience))
         _await_last_look(history, set(names), count, patience)
     return names
 
 
-def _marks(namespace: str, count: int) -> Script:
+def _marks(profile: Profile, namespace: str, count: int) -> Script:
     def script(turn: Turn) -> Task | None:
         number = turn.number + 1
         if number > count:
             return None
-        return Task("mark", _KEY, number, lambda session: _set(session, namespace, number))
+        return Task("mark", _KEY, number, lambda session: _set(session, profile, namespace, number))
 
     return script
 
 
-def _set(session: sql.Session, namespace: str, number: int) -> None:
-    sql.execute(session, _MARK, [number, namespace, _KEY])
+def _set(session: sql.Session, profile: Profile, namespace: str, number: int) -> None:
+    sql.execute(session, profile.sql(_MARK), [str(number), namespace, _KEY])
 
 
-def _looks(namespace: str, replica: str) -> Script:
+def _looks(profile: Profile, namespace: str, replica: str) -> Script:
     def look(session: sql.Session) -> int:
-        return int(sql.value(session, _LOOK, [namespace, _KEY]))
+        return int(sql.value(session, profile.sql(_LOOK), [namespace, _KEY]))
 
     return lambda turn: Task("look", replica, None, look)
 

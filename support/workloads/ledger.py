@@ -3,6 +3,7 @@
 import time
 
 from support import sql
+from support.application.profile import Profile
 from support.errors import ConnectFailed
 from support.history import History, Operation, Outcome
 from support.waiting import eventually
@@ -10,39 +11,47 @@ from support.workloads.client import Task
 from support.workloads.runner import Script, Turn, Workload
 
 APPEND, READ = "append", "read"
-_APPEND = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, %s, %s)"
-_READ_ANYWHERE = "SELECT value FROM memory_entries WHERE namespace = %s ORDER BY key"
+_APPEND = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+_READ_ANYWHERE = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s ORDER BY {entries.key}"
 # FOR UPDATE, so that no server that has stopped to lead can answer.
 _READ = f"{_READ_ANYWHERE} FOR UPDATE"
 
 
-def appends(namespace: str, times: int | None = None) -> Script:
+def appends(profile: Profile, namespace: str, times: int | None = None) -> Script:
     """Each client appends entries of its own, `times` of them or until it is stopped; no two have the same value."""
 
     def script(turn: Turn) -> Task | None:
         if turn.number == times:
             return None
         entry = f"{turn.client}-{turn.number}"
-        return Task(APPEND, entry, entry, lambda session: _append(session, namespace, entry))
+        return Task(APPEND, entry, entry, lambda session: _append(session, profile, namespace, entry))
 
     return script
 
 
-def _append(session: sql.Session, namespace: str, entry: str) -> None:
-    sql.execute(session, _APPEND, [namespace, entry, entry])
+def size_of(namespace: str, entry: Operation) -> int:
+    """Bytes of an entry of the ledger: its namespace, its key and its value."""
+    return len(f"{namespace}{entry.value}{entry.value}".encode())
 
 
-def read_back(where: sql.Endpoint | sql.Session, namespace: str, history: History) -> None:
+def _append(session: sql.Session, profile: Profile, namespace: str, entry: str) -> None:
+    sql.execute(session, profile.sql(_APPEND), [namespace, entry, entry])
+
+
+def read_back(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, history: History) -> None:
     """Record all that the ledger holds, as one operation whose value is the list of it."""
-    _record(where, _READ, namespace, history)
+    _record(where, profile.sql(_READ), namespace, history)
 
 
-def read_anywhere(where: sql.Endpoint, namespace: str, history: History) -> None:
+def read_anywhere(where: sql.Endpoint, profile: Profile, namespace: str, history: History) -> None:
     """The same by a server that may be a replica: what it holds, whatever the leader may hold."""
-    _record(where, _READ_ANYWHERE, namespace, history)
+    _record(where, profile.sql(_READ_ANYWHERE), namespace, history)
 
 
-def close_ledger(workload: Workload, where: sql.Endpoint, namespace: str, within: float) -> History:
+def close_ledger(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> History:
     """Wait until clients get through again, let them end, and read back all that the ledger holds.
 
     Raises NotInTime when no client gets through within that many seconds: what is lost cannot be told then.
@@ -51,7 +60,7 @@ def close_ledger(workload: Workload, where: sql.Endpoint, namespace: str, within
         workload.await_acknowledged(10, within)
     workload.stop()
     eventually(
-        lambda: read_back(where, namespace, workload.history),
+        lambda: read_back(where, profile, namespace, workload.history),
         within=within,
         subject="the ledger can be read back",
         retry_on=(sql.Error, ConnectFailed),

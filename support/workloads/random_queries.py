@@ -10,50 +10,72 @@ class Query:
     """One question. `ordered` when the order of its rows is part of the answer."""
 
     text: str
+    """In the words of a schema profile."""
     ordered: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a query is about: tables, joined where there are several, and what can be asked of them."""
+    """What a query is about: tables, joined where there are several, and what can be asked of them.
+
+    All is written in the words of a schema profile, and rendered by `Profile.sql`.
+    """
 
     tables: str
-    first: str
-    """The alias whose namespace counts."""
+    namespace: str
+    """The namespace that counts."""
     words: tuple[str, ...]
     """Expressions that are text."""
     numbers: tuple[str, ...]
     """Expressions that are whole numbers: sums of them are exact, in whatever order they are added."""
 
 
-ENTRIES = Source("memory_entries e", "e", ("e.namespace", "e.key", "e.value", "e.metadata->>'pattern'"), ("e.version",))
-PATTERNS = Source("patterns p", "p", ("p.namespace", "p.id", "p.name"), ("p.usage_count",))
-NODES = Source("graph_nodes n", "n", ("n.namespace", "n.id", "n.kind"), ("length(n.id)",))
+_PATTERN = "e.{entries.metadata}->>'pattern'"
+_NUMBER = "(e.{entries.metadata}->>'number')::bigint"
+_ON_PATTERN = "p.{related.namespace} = e.{entries.namespace} AND p.{related.name} = " + _PATTERN
+ENTRIES = Source(
+    "{entries} e",
+    "e.{entries.namespace}",
+    ("e.{entries.namespace}", "e.{entries.key}", "e.{entries.value}", _PATTERN),
+    (_NUMBER,),
+)
+PATTERNS = Source(
+    "{related} p",
+    "p.{related.namespace}",
+    ("p.{related.namespace}", "p.{related.name}"),
+    ("p.{related.number}", "length(p.{related.name})"),
+)
+NODES = Source(
+    "{nodes} n",
+    "n.{nodes.namespace}",
+    ("n.{nodes.namespace}", "n.{nodes.name}", "n.{nodes.kind}"),
+    ("length(n.{nodes.name})",),
+)
 ENTRIES_OF_PATTERNS = Source(
-    "memory_entries e JOIN patterns p ON p.namespace = e.namespace AND p.id = e.metadata->>'pattern'",
-    "e",
-    ("e.namespace", "e.value", "p.name"),
-    ("e.version", "p.usage_count"),
+    "{entries} e JOIN {related} p ON " + _ON_PATTERN,
+    "e.{entries.namespace}",
+    ("e.{entries.namespace}", "e.{entries.value}", "p.{related.name}"),
+    (_NUMBER, "p.{related.number}"),
 )
 PATTERNS_WITH_OR_WITHOUT = Source(
-    "patterns p LEFT JOIN memory_entries e ON p.namespace = e.namespace AND p.id = e.metadata->>'pattern'",
-    "p",
-    ("p.namespace", "p.id", "e.value"),
-    ("p.usage_count", "e.version"),
+    "{related} p LEFT JOIN {entries} e ON " + _ON_PATTERN,
+    "p.{related.namespace}",
+    ("p.{related.namespace}", "p.{related.name}", "e.{entries.value}"),
+    ("p.{related.number}", _NUMBER),
 )
 EDGES = Source(
-    "graph_edges g JOIN graph_nodes n ON n.namespace = g.namespace AND n.id = g.source",
-    "g",
-    ("g.namespace", "n.kind", "g.target"),
-    ("g.weight::bigint", "length(n.id)"),
+    "{edges} g JOIN {nodes} n ON n.{nodes.namespace} = g.{edges.namespace} AND n.{nodes.name} = g.{edges.source}",
+    "g.{edges.namespace}",
+    ("g.{edges.namespace}", "n.{nodes.kind}", "g.{edges.target}"),
+    ("g.{edges.weight}::bigint", "length(n.{nodes.name})"),
 )
-ENTRIES_AND_HISTORY = Source(
-    "memory_entries e JOIN pattern_history h ON h.pattern_id = e.metadata->>'pattern'",
-    "e",
-    ("e.namespace", "e.value", "h.pattern_id"),
-    ("e.version", "h.version"),
+ENTRIES_AND_REFERENCES = Source(
+    "{entries} e JOIN {reference} h ON h.{reference.key} = " + _PATTERN,
+    "e.{entries.namespace}",
+    ("e.{entries.namespace}", "e.{entries.value}", "h.{reference.key}"),
+    (_NUMBER, "h.{reference.number}"),
 )
-SOURCES = (ENTRIES, PATTERNS, NODES, ENTRIES_OF_PATTERNS, PATTERNS_WITH_OR_WITHOUT, EDGES, ENTRIES_AND_HISTORY)
+SOURCES = (ENTRIES, PATTERNS, NODES, ENTRIES_OF_PATTERNS, PATTERNS_WITH_OR_WITHOUT, EDGES, ENTRIES_AND_REFERENCES)
 
 
 class RandomQueries:
@@ -71,6 +93,10 @@ class RandomQueries:
             self._from_common_table,
             self._windowed,
         )
+
+    def some(self, count: int) -> list[Query]:
+        """The next ones."""
+        return [self.query() for _ in range(count)]
 
     def query(self) -> Query:
         """The next one."""
@@ -102,16 +128,14 @@ class RandomQueries:
     def _chosen_by_subquery(self, source: Source) -> Query:
         other = self._chance.choice((ENTRIES, PATTERNS, NODES))
         word = self._chance.choice(("IN", "NOT IN"))
-        chosen = f"SELECT {other.first}.namespace {self._from(other)}"
-        return Query(
-            f"SELECT {self._aggregates(source)} {self._from(source)} AND {source.first}.namespace {word} ({chosen})"
-        )
+        chosen = f"SELECT {other.namespace} {self._from(other)}"
+        return Query(f"SELECT {self._aggregates(source)} {self._from(source)} AND {source.namespace} {word} ({chosen})")
 
     def _from_common_table(self, source: Source) -> Query:
         number = self._chance.choice(source.numbers)
         return Query(
-            f"WITH sums AS (SELECT {source.first}.namespace, sum({number}) AS total {self._from(source)} GROUP BY 1) "
-            "SELECT p.id, sums.total FROM sums JOIN patterns p USING (namespace) "
+            f"WITH sums AS (SELECT {source.namespace} AS own, sum({number}) AS total {self._from(source)} GROUP BY 1) "
+            "SELECT p.{related.name}, sums.total FROM sums JOIN {related} p ON p.{related.namespace} = sums.own "
             f"WHERE sums.total > {self._chance.randrange(50)}"
         )
 
@@ -119,15 +143,15 @@ class RandomQueries:
         place = self._chance.choice(("rank()", f"sum({self._chance.choice(source.numbers)})", "count(*)"))
         word = self._chance.choice(source.words[1:])
         return Query(
-            f"SELECT {source.first}.namespace, {word}, "
-            f"{place} OVER (PARTITION BY {source.first}.namespace ORDER BY {word}) {self._from(source)}"
+            f"SELECT {source.namespace}, {word}, "
+            f"{place} OVER (PARTITION BY {source.namespace} ORDER BY {word}) {self._from(source)}"
         )
 
     # Parts
 
     def _from(self, source: Source) -> str:
         """From where; the condition keeps it to the scenario's own rows, whatever else is in the tables."""
-        return f"FROM {source.tables} WHERE {source.first}.namespace {self._own()}{self._condition(source)}"
+        return f"FROM {source.tables} WHERE {source.namespace} {self._own()}{self._condition(source)}"
 
     def _own(self) -> str:
         chosen = self._namespaces
@@ -168,5 +192,5 @@ class RandomQueries:
 
 
 def _literal(text: str) -> str:
-    escaped = text.replace("'", "''")
+    escaped = text.replace("'", "''").replace("{", "{{").replace("}", "}}")
     return f"'{escaped}'"

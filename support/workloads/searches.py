@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from support import sql
+from support.application.profile import Profile
 from support.application.samples import Vectors
 from support.application.search import Search
 from support.application.vectors import VectorDialect
@@ -58,21 +59,23 @@ class Searches:
         }
 
 
-def search_again(endpoint: sql.Endpoint, namespace: str, before: Searches) -> Searches:
+def search_again(endpoint: sql.Endpoint, profile: Profile, namespace: str, before: Searches) -> Searches:
     """The same searches as before, once the endpoint leads somewhere again."""
     return eventually(
-        lambda: search_repeatedly(endpoint, namespace, before.sought, before.count),
+        lambda: search_repeatedly(endpoint, profile, namespace, before.sought, before.count),
         within=NOTICE,
         subject=f"{endpoint.name} answers searches",
         retry_on=(ConnectFailed, sql.Error),
     )
 
 
-def search_repeatedly(endpoint: sql.Endpoint, namespace: str, sought: Vectors, count: int) -> Searches:
+def search_repeatedly(
+    endpoint: sql.Endpoint, profile: Profile, namespace: str, sought: Vectors, count: int
+) -> Searches:
     """Search for the `count` nearest of each vector, over one session."""
     history = History()
     with sql.session(endpoint) as session:
-        search = Search(session)
+        search = Search(session, profile)
         wanted = [vector.tolist() for vector in sought]
         for vector in wanted[:_WARM_UP]:
             search.nearest(namespace, vector, count)

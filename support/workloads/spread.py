@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from support import sql
+from support.application.profile import Profile, quoted, relation
 from support.application.samples import Vectors
 from support.application.search import Search
 from support.cluster.task_plans import parsed
@@ -13,9 +14,7 @@ from support.workloads.recording import record
 from support.workloads.searches import SEARCH
 
 _WARM_UP = 10  # searches that are not counted: the first ones open a connection to each shard, and read the indexes
-_SHARDS = """
-    SELECT 'memory_entries_' || shardid FROM pg_dist_shard WHERE logicalrelid = to_regclass('memory_entries')
-"""
+_SHARDS = "SELECT %s || '_' || shardid FROM pg_dist_shard WHERE logicalrelid = to_regclass(%s)"
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,13 @@ class WideSearches:
         ]
 
 
-def search_every_shard(endpoint: sql.Endpoint, beginning: str, sought: Vectors, count: int) -> WideSearches:
+def search_every_shard(
+    endpoint: sql.Endpoint, profile: Profile, beginning: str, sought: Vectors, count: int
+) -> WideSearches:
     """Search for the `count` nearest of each vector among the entries whose namespaces begin so."""
-    history = History()
+    history, table = History(), profile.entries.table
     with sql.session(endpoint) as session:
-        search = Search(session, every_shard=True)
+        search = Search(session, profile, every_shard=True)
         wanted = [vector.tolist() for vector in sought]
         for vector in wanted[:_WARM_UP]:
             search.nearest(beginning, vector, count)
@@ -64,7 +65,7 @@ def search_every_shard(endpoint: sql.Endpoint, beginning: str, sought: Vectors, 
             count,
             {shard: task.indexes for task in tasks for shard in task.tables},
             frozenset(task.node for task in tasks),
-            frozenset(shard for (shard,) in sql.rows(session, _SHARDS)),
+            frozenset(shard for (shard,) in sql.rows(session, _SHARDS, [relation(table), quoted(table)])),
             frozenset(search.cosine_indexes()),
             search.plan(beginning, wanted[0], count),
         )

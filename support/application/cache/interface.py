@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from support.application.profile import Profile
 from support.sql import Session
 
 
@@ -52,6 +53,8 @@ class Means:
     connect: Callable[[], Session]
     """Opens one more session with the database, in autocommit, as the application. All loads and writes are to go
     through such sessions: that is how a scenario sees them (SQLAlchemy takes it as `creator`)."""
+    profile: Profile
+    """Which table has the entries, and by which columns; `profile.sql` puts the names into a statement."""
     prefix: str
     """Every key in Redis is to begin with it; what does is removed after the scenario."""
     time_to_live: float
@@ -71,7 +74,7 @@ class Transaction(Protocol):
 
 
 class CacheRepository(Protocol):
-    """The application's way to its entries (table `memory_entries`: namespace, key, value) and to answers of queries.
+    """The application's way to its entries (a table with namespace, key, value) and to answers of queries.
 
     An outage of Redis reaches no caller: then the answer comes from the database, in bounded time. What is wrong with
     the database is raised as it is.

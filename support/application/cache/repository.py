@@ -1,4 +1,4 @@
-"""Our cache repository: entries of `memory_entries` and answers of queries, cache-aside and write-through."""
+"""Our cache repository: the application's entries and answers of queries, cache-aside and write-through."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from support.application.cache.keys import Keys
 from support.application.cache.leases import Leases, Unavailable
 from support.application.entries import EntryStore
 from support.application.pool import SessionPool
+from support.application.profile import Profile
 
 ANSWER = 0.5
 """Seconds that Redis has for an answer; the database is asked instead of a Redis that takes longer."""
@@ -28,40 +29,42 @@ LEASE = 3.0
 SESSIONS = 16
 """Sessions with the database at the same time."""
 
-_SELECT = "SELECT key, value FROM memory_entries WHERE namespace = %s AND key = ANY(%s)"
+_SELECT = (
+    "SELECT {entries.key}, {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = ANY(%s)"
+)
 _UPSERT = """
-    INSERT INTO memory_entries AS entry (namespace, key, value) VALUES (%s, %s, %s)
-    ON CONFLICT (namespace, key)
-    DO UPDATE SET value = excluded.value, version = entry.version + 1, updated_at = excluded.updated_at
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    VALUES (%s, %s, %s{entries.filling})
+    ON CONFLICT ({entries.namespace}, {entries.key}) DO UPDATE SET {entries.value} = excluded.{entries.value}
 """
 
 
 class EntryTransaction:
     """Changes that are made on one session, and what each means for the cache once they are committed."""
 
-    def __init__(self, session: sql.Session, keys: Keys) -> None:
-        self._session, self._keys = session, keys
+    def __init__(self, session: sql.Session, keys: Keys, profile: Profile) -> None:
+        self._session, self._keys, self._profile = session, keys, profile
         self.effects: dict[str, bytes | None] = {}
         """Key in the cache -> the value to put there; None to drop what is there."""
 
     def write(self, namespace: str, key: str, value: str) -> None:
-        sql.execute(self._session, _UPSERT, [namespace, key, value])
+        sql.execute(self._session, self._profile.sql(_UPSERT), [namespace, key, value])
         self.effects[self._keys.entry(namespace, key)] = encode(value)
 
     def update(self, namespace: str, key: str, value: str) -> bool:
         self.effects[self._keys.entry(namespace, key)] = None
-        return EntryStore(self._session).update(namespace, key, value) > 0
+        return EntryStore(self._session, self._profile).update(namespace, key, value) > 0
 
     def delete(self, namespace: str, key: str) -> bool:
         self.effects[self._keys.entry(namespace, key)] = None
-        return EntryStore(self._session).delete(namespace, key) > 0
+        return EntryStore(self._session, self._profile).delete(namespace, key) > 0
 
 
 class EntryRepository:
     """The default CacheRepository (see `interface`)."""
 
-    def __init__(self, leases: Leases, pool: SessionPool, keys: Keys) -> None:
-        self._leases, self._pool, self._keys = leases, pool, keys
+    def __init__(self, leases: Leases, pool: SessionPool, keys: Keys, profile: Profile) -> None:
+        self._leases, self._pool, self._keys, self._profile = leases, pool, keys, profile
         self._aside = CacheAside(leases, patience=LEASE)
 
     def read(self, namespace: str, key: str) -> Read:
@@ -72,7 +75,7 @@ class EntryRepository:
 
         def load(missing: list[str]) -> Mapping[str, Any]:
             with self._pool.session() as session:
-                rows = sql.rows(session, _SELECT, [namespace, [cached[one] for one in missing]])
+                rows = sql.rows(session, self._profile.sql(_SELECT), [namespace, [cached[one] for one in missing]])
             found: dict[str, str] = dict(rows)
             return {one: found.get(cached[one]) for one in missing}
 
@@ -98,7 +101,7 @@ class EntryRepository:
     def transaction(self) -> Iterator[EntryTransaction]:
         with self._pool.session() as session:
             session.autocommit = False
-            transaction = EntryTransaction(session, self._keys)
+            transaction = EntryTransaction(session, self._keys, self._profile)
             try:
                 yield transaction
             except BaseException:
@@ -158,4 +161,4 @@ def open_repository(
         lease=LEASE,
         staleness_bound=means.staleness_bound,
     )
-    return repository(kept, SessionPool(means.connect, SESSIONS), keys(means.prefix))
+    return repository(kept, SessionPool(means.connect, SESSIONS), keys(means.prefix), means.profile)

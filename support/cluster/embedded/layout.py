@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from string import ascii_lowercase
 
+from support.cluster.embedded.shape import Shape
+from support.cluster.embedded.shapes import OWN
 from support.errors import UsageError
 
-HAPROXY, REDIS = 2, 3
+HAPROXY, REDIS, POOLER = 2, 3, 4
 FIRST_ETCD, MOST_ETCD = 11, 9
 FIRST_MEMBER, MOST_MEMBERS = 21, 9  # of group 0; each further group takes the next ten numbers
 MOST_WORKERS = 20
@@ -19,6 +21,7 @@ class Role(StrEnum):
     MEMBER = "member"
     HAPROXY = "haproxy"
     REDIS = "redis"
+    POOLER = "pooler"
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,17 @@ class PlannedHost:
 
 @dataclass(frozen=True)
 class Layout:
-    """How large a cluster is wanted, and how it replicates. Raises UsageError for a size that cannot be."""
+    """How large a cluster is wanted, and of which shape. Raises UsageError for a size that cannot be."""
 
     members: int = 3
-    """Patroni + PostgreSQL pairs that clients reach; with workers, the coordinator's group."""
+    """PostgreSQL servers that clients reach; with workers, the coordinator's group."""
     workers: int = 0
     """Citus worker groups; without one nothing is sharded."""
     worker_members: int = 2
-    """Patroni + PostgreSQL pairs of each worker group."""
+    """PostgreSQL servers of each worker group."""
     etcd: int = 3
-    synchronous: bool = True
-    """A commit waits for a standby, as long as there is one."""
-    scope: str = "accept"
-    """Patroni's name of the cluster."""
+    """Not counted where there is no Patroni, which alone needs it."""
+    shape: Shape = OWN
 
     def __post_init__(self) -> None:
         for what, count, least, most in (
@@ -56,6 +57,8 @@ class Layout:
         ):
             if not least <= count <= most:
                 raise UsageError(f"an embedded cluster can have {least} to {most} {what}, not {count}")
+        if not self.shape.patroni and (self.members > 1 or (self.workers and self.worker_members > 1)):
+            raise UsageError(f"a cluster like {self.shape.name} has no replicas: each of its servers is alone")
 
     def hosts(self, role: Role | None = None) -> tuple[PlannedHost, ...]:
         """Every host, or those of one role, in the order in which they are started."""
@@ -68,17 +71,19 @@ class Layout:
 
     def members_of(self, group: int) -> tuple[PlannedHost, ...]:
         """The members of one group: pg1, pg2, ... of the first, worker1a, worker1b, ... of a group of workers."""
-        names = (
-            [f"worker{group}{ascii_lowercase[n]}" for n in range(self.worker_members)]
-            if group
-            else [f"pg{n + 1}" for n in range(self.members)]
-        )
+        pattern, count = (self.shape.worker, self.worker_members) if group else (self.shape.member, self.members)
+        names = [pattern.format(group=group, number=n + 1, letter=ascii_lowercase[n]) for n in range(count)]
         first = FIRST_MEMBER + 10 * group
         return tuple(PlannedHost(name, first + n, Role.MEMBER, group) for n, name in enumerate(names))
 
     def _all(self) -> tuple[PlannedHost, ...]:
-        etcd = (PlannedHost(f"etcd{n + 1}", FIRST_ETCD + n, Role.ETCD) for n in range(self.etcd))
+        shape = self.shape
+        etcd = (
+            PlannedHost(shape.etcd_node.format(number=n + 1), FIRST_ETCD + n, Role.ETCD)
+            for n in range(self.etcd if shape.patroni else 0)
+        )
         members = (host for group in self.groups for host in self.members_of(group))
-        haproxy = PlannedHost("haproxy", HAPROXY, Role.HAPROXY)
+        haproxy = (PlannedHost("haproxy", HAPROXY, Role.HAPROXY),) if shape.proxy else ()
         redis = PlannedHost("redis", REDIS, Role.REDIS)
-        return (*etcd, *members, haproxy, redis)
+        pooler = (PlannedHost("pgbouncer", POOLER, Role.POOLER),) if shape.pooler else ()
+        return (*etcd, *members, *haproxy, redis, *pooler)

@@ -7,12 +7,31 @@ from psycopg2.extensions import encrypt_password
 
 from support import sql
 from support.application import schema, sharding
-from support.application.vectors import PGVECTOR, dialect_of
 from support.cluster.cluster import Cluster
+from support.cluster.embedded import plain, swarm_tables
+from support.cluster.embedded.plan import Plan
 
 
-def prepare(cluster: Cluster, leader: str) -> None:
+def prepare(cluster: Cluster, leader: str, plan: Plan) -> None:
     """Make the application's role, database and schema, through the leader."""
+    if not plan.layout.shape.patroni:
+        plain.make_databases(cluster)
+        plain.join_workers(cluster, plan)
+    else:
+        _make_role_and_database(cluster, leader)
+    sql.execute(cluster.administration_of(leader), f"CREATE EXTENSION {plan.dialect.extension}")
+    application_here, sharded = cluster.of_member(leader), len(cluster.topology.groups) > 1
+    if plan.layout.shape.tables == "swarm":
+        swarm_tables.create(application_here, plan.dialect, sharded)
+        return
+    schema.create(application_here, plan.dialect)
+    if sharded:
+        schema.create_local(application_here, plan.dialect)
+        sharding.distribute(application_here)
+
+
+def _make_role_and_database(cluster: Cluster, leader: str) -> None:
+    """Make an ordinary role, and a database of its own."""
     administration = cluster.administration_of(leader)
     sharded = len(cluster.topology.groups) > 1
     maintenance = administration if sharded else replace(administration, database="postgres")
@@ -29,10 +48,3 @@ def prepare(cluster: Cluster, leader: str) -> None:
         # Where it is sharded, Patroni made the database, on every group.
         makes = "ALTER DATABASE {} OWNER TO {}" if sharded else "CREATE DATABASE {} OWNER {}"
         cursor.execute(compose.SQL(makes).format(compose.Identifier(database), role))
-    sql.execute(administration, f"CREATE EXTENSION {PGVECTOR.extension}")
-    application_here = cluster.of_member(leader)
-    dialect = dialect_of(application_here)
-    schema.create(application_here, dialect)
-    if sharded:
-        schema.create_local(application_here, dialect)
-        sharding.distribute(application_here)

@@ -21,6 +21,15 @@ ANSWER_WITHIN = 10.0  # seconds for a program to tell its version
 
 
 @dataclass(frozen=True)
+class Missing:
+    """Why a PostgreSQL has not an extension; empty where it has."""
+
+    citus: str = ""
+    pgvector: str = ""
+    ruvector: str = ""
+
+
+@dataclass(frozen=True)
 class Programs:
     """Where everything is that an embedded cluster runs."""
 
@@ -30,8 +39,10 @@ class Programs:
     haproxy: Path
     redis: Path
     patroni: Path
-    citus_missing: str = ""
-    """Why that PostgreSQL has no Citus; empty where it has."""
+    missing: Missing
+    """Of that PostgreSQL; it has one vector extension at least."""
+    pgbouncer: Path | None = None
+    """None where it is not needed."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +61,19 @@ HAPROXY = SystemProgram("haproxy", "haproxy", "haproxy", (2, 2), "-v")
 REDIS = SystemProgram("redis-server", "redis-server", "redis-server", (7, 0))
 
 
-def find(pg_bindir: Path | None, on_progress: Callable[[str], None]) -> Programs:
+PGBOUNCER = SystemProgram("pgbouncer", "pgbouncer", "pgbouncer", (1, 17))
+
+
+def find(pg_bindir: Path | None, on_progress: Callable[[str], None], pooler: bool = False) -> Programs:
     """Find all programs, and install what is missing where that can be done without a question.
+
+    With `pooler` PgBouncer is among them.
 
     PostgreSQL is the one in `pg_bindir`; without that one of the system that has the vector extension, rather one with
     Citus, rather a newer one; else the one from the wheel. Raises UsageError, which says what to do.
     """
     postgres = _postgres(pg_bindir)
-    if missing := absent():
+    if missing := absent(pooler):
         packages.install([one.package for one in missing], [one.service for one in missing], on_progress)
     return Programs(
         pg_bindir=postgres,
@@ -65,13 +81,15 @@ def find(pg_bindir: Path | None, on_progress: Callable[[str], None]) -> Programs
         haproxy=_required(HAPROXY),
         redis=_required(REDIS),
         patroni=Path(sys.executable).with_name("patroni"),
-        citus_missing=_citus_missing(postgres),
+        missing=_missing(postgres),
+        pgbouncer=_required(PGBOUNCER) if pooler else None,
     )
 
 
-def absent() -> tuple[SystemProgram, ...]:
+def absent(pooler: bool = False) -> tuple[SystemProgram, ...]:
     """The programs of the system that are not there; `find` installs them."""
-    return tuple(one for one in (ETCD, HAPROXY, REDIS) if _path(one) is None)
+    wanted = (ETCD, HAPROXY, REDIS, *((PGBOUNCER,) if pooler else ()))
+    return tuple(one for one in wanted if _path(one) is None)
 
 
 def _path(program: SystemProgram) -> Path | None:
@@ -124,8 +142,9 @@ def _unfitness(bindir: Path) -> str | None:
     major = _version(bindir / "postgres")[0]
     if major < OLDEST_POSTGRES:
         return f"that is PostgreSQL {major}, and {OLDEST_POSTGRES} or newer is needed"
-    extension = _sharedir(bindir) / "extension" / "vector.control"
-    if not extension.exists():
+    missing = _missing(bindir)
+    if missing.pgvector and missing.ruvector:
+        extension = _sharedir(bindir) / "extension" / "vector.control"
         return f"that PostgreSQL has no vector extension ({extension} is not there); install pgvector for it"
     return None
 
@@ -135,11 +154,28 @@ def citus_missing(pg_bindir: Path | None) -> str:
     return _citus_missing(_postgres(pg_bindir))
 
 
+def missing_extensions(pg_bindir: Path | None) -> Missing:
+    """What the PostgreSQL that `find` would take has not."""
+    return _missing(_postgres(pg_bindir))
+
+
+def _missing(bindir: Path) -> Missing:
+    return Missing(
+        citus=_citus_missing(bindir),
+        pgvector=_extension_missing(bindir, "vector", "pgvector"),
+        ruvector=_extension_missing(bindir, "ruvector", "RuVector"),
+    )
+
+
 def _citus_missing(bindir: Path) -> str:
+    return _extension_missing(bindir, "citus", "Citus")
+
+
+def _extension_missing(bindir: Path, extension: str, product: str) -> str:
     extensions = _sharedir(bindir) / "extension"
-    if (extensions / "citus.control").exists():
+    if (extensions / f"{extension}.control").exists():
         return ""
-    return f"Citus is not installed for PostgreSQL {_version(bindir / 'postgres')[0]} (looked in {extensions})"
+    return f"{product} is not installed for PostgreSQL {_version(bindir / 'postgres')[0]} (looked in {extensions})"
 
 
 def _sharedir(bindir: Path) -> Path:

@@ -1,15 +1,20 @@
 """When is an embedded cluster ready? Each question here returns once it is so, and raises NotYet before."""
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import redis
 import requests
 
+from support import sql
 from support.cluster import etcd, haproxy, nodes
 from support.cluster.cluster import Cluster
+from support.cluster.configured import configured
 from support.cluster.redis_server import client_of
-from support.waiting import NotYet, eventually
+from support.cluster.topology import Address
+from support.errors import ConnectFailed
+from support.waiting import NotYet, describe, eventually
 
 _READS = {"write": "down", "read": "up"}
 SILENT = (requests.RequestException, redis.RedisError)
@@ -53,6 +58,23 @@ def require_routing(cluster: Cluster, leader: str) -> None:
         raise NotYet(f"it says {found}")
 
 
+def require_pool(cluster: Cluster, pooler: Address) -> None:
+    """PgBouncer leads the application to its database."""
+    try:
+        sql.value(replace(cluster.write, name="PgBouncer", host=pooler.host, port=pooler.port), "SELECT 1")
+    except ConnectFailed as error:
+        raise NotYet(describe(error)) from None
+
+
+def require_leases(cluster: Cluster, ttl: int) -> None:
+    """Every Patroni has adopted a time to live: its lease at etcd was granted for so many seconds."""
+    granted = etcd.leases(cluster.topology, cluster.group)
+    if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
+        raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")
+    if others := {name: seconds for name, seconds in granted.items() if seconds != ttl}:
+        raise NotYet(f"the leases were granted for {others} seconds")
+
+
 def require_cache(cluster: Cluster) -> None:
     """Redis answers to its password."""
     server = cluster.topology.redis
@@ -82,7 +104,7 @@ def require_group(cluster: Cluster) -> str:
     timelines = {member.name: member.timeline for member in view.members}
     if len(set(timelines.values())) > 1:
         raise NotYet(f"the timelines are {timelines}")
-    if cluster.patroni(leader).configuration().get("synchronous_mode") and len(cluster.members) > 1:
+    if configured(cluster).synchronous and len(cluster.members) > 1:
         require_synchronous_standby(cluster)
     return leader
 

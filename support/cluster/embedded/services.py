@@ -9,17 +9,14 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from support.cluster.embedded import patroni_file
+from support.cluster.embedded import patroni_file, plain
 from support.cluster.embedded.layout import PlannedHost, Role
 from support.cluster.embedded.plan import (
     ETCD_CLIENTS,
     ETCD_PEERS,
     PATRONI_API,
     POSTGRES,
-    READ,
     REDIS,
-    STATISTICS,
-    WRITE,
     Plan,
 )
 from support.hosts import Host, Process
@@ -40,7 +37,7 @@ class Service:
 
 def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
     """Write the host's configuration, and declare its program."""
-    service = SERVICES[planned.role]
+    service = service_of(plan, planned.role)
     file = host.directory / service.file
     _write(file, service.contents(plan, planned, host.directory))
     command = service.command(plan, str(file))
@@ -63,19 +60,29 @@ def _patroni(plan: Plan, host: PlannedHost, directory: Path) -> str:
     return _yaml(patroni_file.configuration(plan, host, directory))
 
 
+def _postgres(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    return _TEMPLATES.get_template("postgres.sh.j2").render(
+        bindir=plan.programs.pg_bindir,
+        directory=directory,
+        superuser=plan.credentials.administrator,
+        host_access=plan.layout.shape.host_access,
+        settings=plain.settings(plan, host),
+    )
+
+
 def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
-    peers = {one.name: f"http://{plan.address(one.name, ETCD_PEERS)}" for one in plan.layout.hosts(Role.ETCD)}
-    clients = f"http://{plan.address(host.name, ETCD_CLIENTS)}"
+    nodes = [one.name for one in plan.layout.hosts(Role.ETCD)]
+    peers = {name: f"http://{plan.advertised(name, ETCD_PEERS)}" for name in nodes}
     return _yaml(
         {
             "name": host.name,
             "data-dir": str(directory / "data"),
-            "listen-peer-urls": peers[host.name],
+            "listen-peer-urls": f"http://{plan.address(host.name, ETCD_PEERS)}",
             "initial-advertise-peer-urls": peers[host.name],
-            "listen-client-urls": clients,
-            "advertise-client-urls": clients,
+            "listen-client-urls": f"http://{plan.address(host.name, ETCD_CLIENTS)}",
+            "advertise-client-urls": f"http://{plan.advertised(host.name, ETCD_CLIENTS)}",
             "initial-cluster": ",".join(f"{name}={url}" for name, url in peers.items()),
-            "initial-cluster-token": plan.layout.scope,
+            "initial-cluster-token": plan.layout.shape.scope,
             "enable-grpc-gateway": True,  # by which Patroni speaks; off by default only where there is a file
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "10m",
@@ -86,34 +93,65 @@ def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
 
 
 def _haproxy(plan: Plan, host: PlannedHost, directory: Path) -> str:
-    members = plan.layout.members_of(0)
-    return _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        write=plan.address(host.name, WRITE),
-        read=plan.address(host.name, READ),
-        statistics=plan.address(host.name, STATISTICS),
+    proxy = plan.layout.shape.proxy
+    assert proxy is not None
+    return _TEMPLATES.get_template(proxy.template).render(
+        routes=[(route, plan.address(host.name, route.port)) for route in proxy.routes],
+        statistics=plan.address(host.name, proxy.statistics),
         login=plan.credentials.statistics,
-        members=[(member.name, plan.address(member.name, POSTGRES)) for member in members],
+        members=[(one.name, plan.advertised(one.name, POSTGRES)) for one in plan.layout.members_of(0)],
         patroni_api=PATRONI_API,
-        maximum_lag=patroni_file.MAXIMUM_LAG,
+        maximum_lag=plan.layout.shape.maximum_lag,
     )
 
 
 def _redis(plan: Plan, host: PlannedHost, directory: Path) -> str:
     address = plan.address(host.name, REDIS)
     return _TEMPLATES.get_template("redis.conf.j2").render(
-        host=address.host, port=address.port, password=plan.credentials.redis, directory=str(directory)
+        host=address.host,
+        port=address.port,
+        password=plan.credentials.redis,
+        directory=str(directory),
+        cache=plan.layout.shape.cache,
     )
 
 
-SERVICES = {
-    Role.MEMBER: Service("patroni", "patroni.yml", _patroni, lambda plan, file: [str(plan.programs.patroni), file]),
+def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    shape = plan.layout.shape
+    assert shape.pooler is not None
+    assert shape.proxy is not None
+    _write(
+        directory / "users.txt", f'"{plan.credentials.application.user}" "{plan.credentials.application.password}"\n'
+    )
+    return _TEMPLATES.get_template("pgbouncer.ini.j2").render(
+        address=plan.address(host.name, shape.pooler.port),
+        behind=plan.address("haproxy", shape.proxy.routes[0].port),
+        database=shape.database,
+        mode=shape.pooler.mode,
+        users=directory / "users.txt",
+    )
+
+
+PATRONI = Service("patroni", "patroni.yml", _patroni, lambda plan, file: [str(plan.programs.patroni), file])
+POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
+OTHERS = {
     Role.ETCD: Service("etcd", "etcd.yml", _etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]),
     Role.HAPROXY: Service(
         "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-db", "-f", file]
     ),
     Role.REDIS: Service("redis", "redis.conf", _redis, lambda plan, file: [str(plan.programs.redis), file]),
+    Role.POOLER: Service(
+        "pgbouncer", "pgbouncer.ini", _pgbouncer, lambda plan, file: [str(plan.programs.pgbouncer), file]
+    ),
 }
-"""What runs on a host, by its role. The program's name is that of the host's process."""
+
+
+def service_of(plan: Plan, role: Role) -> Service:
+    """What runs on the hosts of a role. The program's name is that of the host's process."""
+    if role is Role.MEMBER:
+        return PATRONI if plan.layout.shape.patroni else POSTGRES_ALONE
+    return OTHERS[role]
+
 
 _TEMPLATES = Environment(
     loader=PackageLoader("support.cluster.embedded"),

@@ -1,0 +1,217 @@
+"""Schema profiles: which of the application's tables plays which part in the scenarios, and by which columns.
+
+A scenario needs a table of entries with a namespace, a key and a value; some also need an embedding, JSON, tables to
+be joined, a small reference table. A profile says which tables those are. It is data: `known_profiles` has ours and
+those that are recognised, and users write their own as `[schema]` in TOML (docs/schema.md).
+
+Statements are written in the words of the parts, and rendered by `Profile.sql`:
+
+    profile.sql("SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s")
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import Any, Protocol
+
+METRICS = ("cosine", "euclidean", "inner product")
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL takes it; a dot separates a schema from a table."""
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in name.split("."))
+
+
+def relation(table: str) -> str:
+    """A table's own name, without the schema that it is in."""
+    return table.rpartition(".")[2]
+
+
+class Part(Protocol):
+    """A table in the part that scenarios give it. Each of its fields but `table` and `fill` names a column."""
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def fill(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The table of entries: what the application keeps, by namespace and key."""
+
+    table: str
+    namespace: str = "namespace"
+    key: str = "key"
+    value: str = "value"
+    embedding: str | None = None
+    metadata: str | None = None
+    """A column of JSON."""
+    metric: str = "cosine"
+    """The metric by which embeddings are searched; one of METRICS."""
+    dimensions: int = 384
+    """Of an embedding; read from the column where it says so."""
+    vector: str = "vector"
+    """The type of the embeddings, without dimensions; read from the column."""
+    fill: Mapping[str, str] = field(default_factory=dict)
+    """Further columns that a row must have -> the SQL expression to fill them with."""
+
+
+@dataclass(frozen=True)
+class Related:
+    """A table whose rows belong to entries of the same namespace, by a name: patterns, categories, products."""
+
+    table: str
+    namespace: str = "namespace"
+    name: str = "name"
+    number: str = "number"
+    fill: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes of a graph."""
+
+    table: str
+    namespace: str = "namespace"
+    name: str = "name"
+    kind: str = "kind"
+    fill: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The edges of that graph, each from a node to a node of the same namespace."""
+
+    table: str
+    namespace: str = "namespace"
+    source: str = "source"
+    target: str = "target"
+    kind: str = "kind"
+    weight: str = "weight"
+    fill: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A small table that everything is joined with; on Citus a copy of it is on every node."""
+
+    table: str
+    namespace: str | None = None
+    key: str = "key"
+    """Unique, by itself or within the namespace. Keys of ours begin with the namespace that they belong to."""
+    number: str = "number"
+    note: str = "note"
+    fill: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one table of the application is expected to have."""
+
+    unique: tuple[tuple[str, ...], ...] = ()
+    """Sets of columns, each of which no two rows may share."""
+    vectors: Mapping[str, str] = field(default_factory=dict)
+    """Vector column -> the metric for which it has an HNSW index; one of METRICS."""
+    distributed_by: str | None = None
+    """On Citus: its distribution column."""
+    colocated_with: str | None = None
+    """On Citus: the table next to whose shards its own lie, if not by itself."""
+    reference: bool = False
+    """On Citus: a copy of it is on every node."""
+    optional: bool = False
+    """Some installations do without."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The application's schema, as far as scenarios need to know it. Tables are named as the search path finds them."""
+
+    name: str
+    entries: Entries
+    related: Related | None = None
+    nodes: Nodes | None = None
+    edges: Edges | None = None
+    reference: Reference | None = None
+    tables: Mapping[str, Expected] = field(default_factory=dict)
+    """Every table that the application has, and what is expected of it."""
+
+    def sql(self, statement: str) -> str:
+        """A statement with `{entries}`, `{related.name}`, ... replaced by the names of tables and columns, quoted.
+
+        A brace that is meant as one is doubled. Raises LookupError for a part or a column that the profile lacks.
+        """
+        return _rendered(self, statement)
+
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        """The parts that it has, by name."""
+        for name in PARTS:
+            part: Part | None = getattr(self, name)
+            if part is not None:
+                yield name, part
+
+    def mark(self, part: Part) -> str:
+        """The column by which rows of ours are recognised: the namespace, else the key, which begins with it."""
+        column = getattr(part, "namespace", None) or getattr(part, "key", None)
+        assert isinstance(column, str)
+        return column
+
+    def with_vectors(self, type_: str) -> "Profile":
+        """The same, with embeddings of that type."""
+        return replace(self, entries=replace(self.entries, vector=type_))
+
+    def in_schema(self, schema: str) -> "Profile":
+        """The same for copies of these tables, under the same names, in another schema."""
+        moved = {name: replace(part, table=f"{schema}.{relation(part.table)}") for name, part in self.parts()}  # type: ignore[type-var]
+        return replace(self, **moved)  # type: ignore[arg-type]
+
+    def distributed(self) -> tuple[str, ...]:
+        """The tables that Citus is to shard."""
+        return tuple(name for name, one in self.tables.items() if one.distributed_by)
+
+    def references(self) -> tuple[str, ...]:
+        """The tables of which Citus is to keep a copy on every node."""
+        return tuple(name for name, one in self.tables.items() if one.reference)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.entries.table))
+
+
+PARTS = ("entries", "related", "nodes", "edges", "reference")
+"""The parts that a table can play, as `[schema]` names them. Rows of one are stored in this order."""
+_NOT_COLUMNS = frozenset({"table", "fill", "metric", "dimensions", "vector"})
+
+
+def columns_of(part: Part) -> dict[str, str]:
+    """Field -> column, of the columns that the part has; those to be filled are not among them."""
+    named = ((one.name, getattr(part, one.name)) for one in fields(part))  # type: ignore[arg-type]
+    return {name: column for name, column in named if column is not None and name not in _NOT_COLUMNS}
+
+
+class _Words:
+    """A part as `str.format` reads it: the table by itself, a column as an attribute."""
+
+    def __init__(self, name: str, part: Part) -> None:
+        self._name, self._part, self._columns = name, part, columns_of(part)
+
+    def __str__(self) -> str:
+        return quoted(self._part.table)
+
+    def __getattr__(self, column: str) -> Any:
+        if column == "also":  # the columns that must be filled, to stand behind others
+            return "".join(f", {quoted(one)}" for one in self._part.fill)
+        if column == "filling":  # and what with
+            return "".join(f", {expression}" for expression in self._part.fill.values()).replace("%", "%%")
+        if column not in self._columns:
+            raise LookupError(f"the schema's {self._name} ({self._part.table}) have no column for the {column}")
+        return quoted(self._columns[column])
+
+
+@cache
+def _rendered(profile: Profile, statement: str) -> str:
+    words = {name: _Words(name, part) for name, part in profile.parts()}
+    try:
+        return statement.format(**words)
+    except KeyError as error:
+        raise LookupError(f"schema profile {profile.name} has no part {error}") from None

@@ -1,0 +1,172 @@
+"""What the user declares a cluster to be: the table [expect] of accept.toml, or of a target file.
+
+What is declared and is not so is a broken promise. What is not declared is read from the cluster's own configuration,
+and what that does not promise is told as a known limit.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from support.errors import UsageError
+
+_SIZE = re.compile(r"(\d+)\s*(B|kB|MB|GB)?")
+_BYTES = {None: 1, "B": 1, "kB": 2**10, "MB": 2**20, "GB": 2**30}
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What is declared; None is "as configured"."""
+
+    members: int | tuple[str, ...] | None = None
+    """How many members there are, those of worker groups included, or their names."""
+    workers: int | None = None
+    """How many worker groups Citus has."""
+    synchronous: bool | None = None
+    """Whether a commit waits for a standby."""
+    synchronous_standbys: int | None = None
+    """For how many a commit waits."""
+    accepted_loss: int | None = None
+    """Bytes of acknowledged writes (their namespaces, keys and values) whose loss in a failover is accepted."""
+    failsafe: bool | None = None
+    """Whether a leader goes on without the DCS as long as all members answer it."""
+    dcs_spare: int | None = None
+    """How many members of the DCS can be lost without its quorum."""
+    recovery_time: float | None = None
+    """Seconds within which clients write again after the leader was lost."""
+    proxy_detection: float | None = None
+    """Seconds within which HAProxy notices that a server is down, or up again: fall x inter, and one inter more."""
+    redis_mode: str | None = None
+    """standalone, cluster or sentinel."""
+    redis_eviction: str | None = None
+    """The eviction policy, such as allkeys-lru."""
+
+    @classmethod
+    def parse(cls, declared: Mapping[str, Any]) -> "Expectations":
+        """From the table as it was written. Raises UsageError with a line for each key that is wrong."""
+        complaints, found = [], dict[str, Any]()
+        for key, value in declared.items():
+            if key not in _READERS:
+                complaints.append(_unknown(key))
+                continue
+            try:
+                found[key] = _READERS[key](value)
+            except ValueError as error:
+                complaints.append(f"[expect] {key} = {value!r}: {error}")
+        complaints += _contradictions(found)
+        if complaints:
+            raise UsageError("\n".join(complaints))
+        return cls(**found)
+
+    @property
+    def wants_synchronous(self) -> bool | None:
+        """Whether synchronous replication is declared, in whichever way; None where nothing is."""
+        return True if self.synchronous_standbys else self.synchronous
+
+    @property
+    def member_count(self) -> int | None:
+        """How many members are declared."""
+        return len(self.members) if isinstance(self.members, tuple) else self.members
+
+
+@dataclass(frozen=True)
+class AcceptedLoss:
+    """How much of what was acknowledged may be lost in a failover, and why; nothing, unless said."""
+
+    bytes: int = 0
+    """Of acknowledged writes: their namespaces, keys and values."""
+    recent: float = 0.0
+    """Seconds: what was written so shortly before the leader was lost comes on top. Patroni measures how far a replica
+    is behind by what the leader published last, once in loop_wait."""
+    why: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.bytes or self.recent)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it should be true or false")
+    return value
+
+
+def _count(least: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"it should be a whole number, {least} or more")
+        return value
+
+    return read
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError("it should be a number of seconds, more than 0")
+    return float(value)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match[1]) * _BYTES[match[2]]
+    raise ValueError('it should be a number of bytes, or a size such as "64kB" or "1MB"')
+
+
+def _members(value: object) -> int | tuple[str, ...]:
+    if isinstance(value, list | tuple) and value and all(isinstance(one, str) and one.strip() for one in value):
+        if twice := sorted({one for one in value if value.count(one) > 1}):
+            raise ValueError(f"{', '.join(twice)} is there more than once")
+        return tuple(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ValueError('it should be a whole number, 1 or more, or a list of names such as ["pg1", "pg2"]')
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"it should be one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+_POLICIES = ("lru", "lfu", "random")
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "members": _members,
+    "workers": _count(0),
+    "synchronous": _flag,
+    "synchronous_standbys": _count(1),
+    "accepted_loss": _size,
+    "failsafe": _flag,
+    "dcs_spare": _count(0),
+    "recovery_time": _seconds,
+    "proxy_detection": _seconds,
+    "redis_mode": _one_of("standalone", "cluster", "sentinel"),
+    "redis_eviction": _one_of(
+        "noeviction", "volatile-ttl", *(f"{which}-{how}" for which in ("allkeys", "volatile") for how in _POLICIES)
+    ),
+}
+KEYS = tuple(one.name for one in fields(Expectations))
+
+
+def _unknown(key: str) -> str:
+    near = difflib.get_close_matches(key, KEYS, n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"[expect] {key} is not known{meant}; there are {', '.join(KEYS)}"
+
+
+def _contradictions(found: Mapping[str, Any]) -> list[str]:
+    synchronous = True if found.get("synchronous_standbys") else found.get("synchronous")
+    complaints = []
+    if found.get("synchronous") is False and found.get("synchronous_standbys"):
+        complaints.append("[expect] synchronous = false and synchronous_standbys contradict each other: leave one out")
+    elif synchronous and found.get("accepted_loss"):
+        complaints.append(
+            "[expect] accepted_loss is for asynchronous replication: with synchronous replication no acknowledged "
+            "write may be lost; leave one out"
+        )
+    return complaints

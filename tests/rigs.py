@@ -1,0 +1,111 @@
+"""Clusters in the shape of another installation, for the tests: booted by the program, met from outside."""
+
+import csv
+import io
+import socket
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import requests
+from program import Program, copy
+
+from support.cluster.topology import Topology
+from support.hosts import state, why_not_namespaces
+
+NAME = "rig"
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One that is up."""
+
+    program: Program
+    said: str
+    """What `accept up` printed."""
+    seconds: float
+    target: Mapping[str, Any]
+    """Its target file."""
+
+    @property
+    def folder(self) -> Path:
+        return self.program.project / ".accept/clusters" / NAME
+
+    @property
+    def topology(self) -> Topology:
+        """What its users do not have: the cluster as it is seen from inside, with its superuser."""
+        return Topology.load(self.folder / "topology.json")
+
+    @property
+    def published(self) -> Mapping[str, int]:
+        """Published name -> port of 127.0.0.1."""
+        return {name: port for name, (_, port) in state.read(self.folder / "stand").published.items()}
+
+    def rows(
+        self, port: int, statement: str, superuser: bool = False, host: str = "localhost"
+    ) -> list[tuple[Any, ...]]:
+        """What a query gives at a port of this machine, asked by a plain client as the application."""
+        login = self.topology.administrator if superuser else self.topology.application
+        assert login is not None
+        session = psycopg2.connect(
+            host=host, port=port, dbname=self.target["ruvector_db"], user=login.user, password=login.password
+        )
+        try:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            session.close()
+
+    def value(self, port: int, statement: str, superuser: bool = False) -> Any:
+        """The one value that a query gives."""
+        return self.rows(port, statement, superuser)[0][0]
+
+    def get(self, name: str, path: str) -> Any:
+        """What a published HTTP server answers, from JSON."""
+        answer = requests.get(f"http://localhost:{self.published[name]}{path}", timeout=5)
+        answer.raise_for_status()
+        return answer.json()
+
+    def statistics(self) -> dict[tuple[str, str], str]:
+        """(proxy, server) -> status, of HAProxy's page."""
+        user = self.target.get("haproxy_stats_user")
+        auth = (user, self.target["haproxy_stats_password"]) if user else None
+        page = requests.get(f"{self.target['haproxy_stats_url']}/;csv", auth=auth, timeout=5)
+        page.raise_for_status()
+        rows = csv.DictReader(io.StringIO(page.text.removeprefix("# ")))
+        return {(row["pxname"], row["svname"]): row["status"] for row in rows}
+
+
+@contextmanager
+def rig(project: Path, shape: str, *arguments: str) -> Iterator[Rig]:
+    """Boot one on free ports, and end it."""
+    if why := why_not_namespaces():
+        pytest.skip(why)
+    program = copy(project)
+    begun = time.monotonic()
+    ended = program.run("up", "--name", NAME, "--like", shape, "--ports", "free", *arguments, timeout=150)
+    seconds = time.monotonic() - begun
+    try:
+        assert ended.status == 0, ended
+        folder = project / ".accept/clusters" / NAME
+        yield Rig(program, ended.out, seconds, tomllib.loads((folder / "target.toml").read_text()))
+    finally:
+        program.run("down", NAME)
+        assert not state.alive(project / ".accept/clusters" / NAME / "stand")
+
+
+def resolves(name: str) -> bool:
+    """Whether this machine knows a host of that name."""
+    try:
+        socket.gethostbyname(name)
+    except OSError:
+        return False
+    return True

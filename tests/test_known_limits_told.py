@@ -1,0 +1,69 @@
+"""Where known limits are told: in the journal and in all that is made of it."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from support.reporting import merging
+from support.reporting.journal import Journal, RunRecord, read
+from support.reporting.markdown import markdown
+from support.reporting.metrics import exposition
+from support.reporting.report_facts import write_facts
+from support.reporting.scenario import Scenario
+from support.reporting.summary import summary
+from support.reporting.table import show
+from support.reporting.verdict import ScenarioResult, Verdict
+
+LOSS, ALONE = "1,024 bytes *can* be lost", "there is a single member"
+ONE = ScenarioResult(Scenario("features/failover/a.feature", "A", "A"), Verdict.PROVED)
+
+
+def left(folder: Path, *limits: str) -> RunRecord:
+    folder.mkdir()
+    journal = Journal(folder / "journal.jsonl")
+    journal.begin([ONE.scenario], known_limits=limits)
+    journal.record(ONE)
+    journal.end()
+    return read(journal.path)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    return left(tmp_path / "one", LOSS, ALONE)
+
+
+def test_in_the_journal(record: RunRecord, tmp_path: Path) -> None:
+    assert record.known_limits == (LOSS, ALONE)
+    assert left(tmp_path / "without").known_limits == ()
+
+
+def test_in_that_of_several_runs_each_once(record: RunRecord, tmp_path: Path) -> None:
+    left(tmp_path / "two", LOSS, "another")
+    merged = merging.merged([merging.part_in(tmp_path / name, name) for name in ("one", "two")])
+    merging.write(merged, tmp_path / "both.jsonl")
+    assert read(tmp_path / "both.jsonl").known_limits == (LOSS, ALONE, "another")
+
+
+def test_on_the_terminal(record: RunRecord) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    show(record, console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"known limits of this cluster: \n    - {LOSS}" in told
+    assert f"- {ALONE}" in told
+
+
+def test_in_markdown(record: RunRecord) -> None:
+    assert "- **known limit**: 1,024 bytes \\*can\\* be lost\n- **known limit**: there is" in markdown(record)
+
+
+def test_on_the_dashboard_and_among_allures_facts(record: RunRecord, tmp_path: Path) -> None:
+    assert f'Known limits of this cluster</h2>\n  <div class="why">{LOSS}' in summary(record, "n", "t")
+    write_facts(tmp_path, record)
+    assert f"Known\\ limit\\ 2 = {ALONE}\n" in (tmp_path / "environment.properties").read_text()
+
+
+def test_among_the_metrics(record: RunRecord) -> None:
+    assert b"accept_run_known_limits{" in (text := exposition(record, 0, "nightly"))
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith(b"accept_run_known_limits{")] == [b"2.0"]

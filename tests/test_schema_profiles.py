@@ -1,0 +1,313 @@
+"""Schema profiles: what they say, how they fit the tables that are there, what is told where something is amiss."""
+
+import dataclasses
+import random
+import tomllib
+
+import pytest
+
+from support import sql
+from support.application import samples, schema
+from support.application.catalog import look_at
+from support.application.counting import Count, all_see_all, counts
+from support.application.entries import EntryStore
+from support.application.fitting import Fit, fit, missing, not_unique, recognised, without_vector_index
+from support.application.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
+from support.application.profile import Entries, Profile
+from support.application.proposing import proposal
+from support.application.samples_of_tables import related_rows, store_rows
+from support.application.vectors import PGVECTOR
+from support.errors import UsageError
+from support.workloads import counter, ledger, lookups, retries, transfers
+from support.workloads.runner import Turn, Workload
+
+# The tables of the swarm's services: serial keys, limits, timestamps without a zone.
+SWARM_TABLES = """
+    CREATE TABLE memory_entries (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, key varchar(255) NOT NULL,
+        value text NOT NULL, embedding vector(384), metadata jsonb DEFAULT '{}', tags text[], created_at timestamp
+        DEFAULT now(), updated_at timestamp DEFAULT now(), expires_at timestamp, UNIQUE (namespace, key));
+    CREATE TABLE patterns (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, pattern_type varchar(100) NOT NULL,
+        pattern_data jsonb NOT NULL, embedding vector(384), confidence float DEFAULT 0, success_count integer DEFAULT 0,
+        failure_count integer DEFAULT 0, created_at timestamp DEFAULT now(), updated_at timestamp DEFAULT now());
+    CREATE TABLE pattern_history (id serial PRIMARY KEY, pattern_id integer REFERENCES patterns ON DELETE CASCADE,
+        action varchar(50) NOT NULL, result varchar(50) NOT NULL, metadata jsonb, created_at timestamp DEFAULT now());
+    CREATE TABLE trajectories (id serial PRIMARY KEY, task_description text NOT NULL, steps jsonb NOT NULL, verdict
+        varchar(50), quality_score float, embedding vector(384), created_at timestamp DEFAULT now());
+    CREATE TABLE graph_nodes (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, node_id varchar(255) NOT NULL,
+        node_type varchar(100) NOT NULL, properties jsonb, embedding vector(384), created_at timestamp DEFAULT now(),
+        UNIQUE (namespace, node_id));
+    CREATE TABLE graph_edges (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, from_node varchar(255) NOT NULL,
+        to_node varchar(255) NOT NULL, edge_type varchar(100) NOT NULL, properties jsonb, weight float DEFAULT 1);
+    CREATE TABLE hyperbolic_embeddings (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, entity_id varchar(255)
+        NOT NULL, embedding vector(384), radius float, metadata jsonb, UNIQUE (namespace, entity_id));
+    CREATE TABLE vector_indexes (id serial PRIMARY KEY, namespace varchar(255) NOT NULL, index_name varchar(255)
+        NOT NULL, index_type varchar(50), dimensions integer, metric varchar(50), parameters jsonb,
+        UNIQUE (namespace, index_name));
+    CREATE TABLE sessions (id serial PRIMARY KEY, session_id varchar(255) UNIQUE NOT NULL, data jsonb);
+    CREATE TABLE metadata (key varchar(255) PRIMARY KEY, value text, updated_at timestamp DEFAULT now());
+"""
+WITH_VECTORS = ("memory_entries", "patterns", "trajectories", "graph_nodes", "hyperbolic_embeddings")
+INDEXES = ";".join(f"CREATE INDEX ON {table} USING hnsw (embedding vector_cosine_ops)" for table in WITH_VECTORS)
+NUMBERS = iter(range(1000))
+
+
+@pytest.fixture
+def empty(postgres: sql.Endpoint) -> sql.Endpoint:
+    """A database of its own, with the vector extension and nothing else."""
+    name = f"profiles_{next(NUMBERS)}"
+    sql.execute(postgres, f"CREATE DATABASE {name}")
+    there = dataclasses.replace(postgres, database=name)
+    sql.execute(there, "CREATE EXTENSION vector")
+    return there
+
+
+@pytest.fixture
+def swarm(empty: sql.Endpoint) -> sql.Endpoint:
+    """A database with the swarm's tables."""
+    sql.execute(empty, f"{SWARM_TABLES}{INDEXES}")
+    return empty
+
+
+def fitting(there: sql.Endpoint, profile: Profile) -> Fit:
+    return fit(profile, look_at(there, profile.tables))
+
+
+def recognised_there(there: sql.Endpoint) -> Profile | None:
+    return recognised(look_at(there, {table for one in KNOWN.values() for table in one.tables}))
+
+
+def amiss(there: sql.Endpoint, profile: Profile) -> list[str]:
+    facts = look_at(there, profile.tables)
+    return [*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)]
+
+
+def test_each_known_schema_is_recognised_and_serves_all_scenarios(empty: sql.Endpoint, postgres: sql.Endpoint) -> None:
+    sql.execute(empty, f"{SWARM_TABLES}{INDEXES}")
+    assert recognised_there(empty) == SWARM
+    assert fitting(empty, SWARM).lacks == {}
+    assert amiss(empty, SWARM) == []
+    sql.execute(postgres, "CREATE DATABASE profiles_example")
+    example = dataclasses.replace(postgres, database="profiles_example")
+    sql.execute(example, "CREATE EXTENSION vector")
+    schema.create(example, PGVECTOR)
+    assert recognised_there(example) == EXAMPLE
+    assert fitting(example, EXAMPLE).lacks == {}
+    assert amiss(example, EXAMPLE) == []
+
+
+def test_nothing_is_recognised_where_nothing_is_there(empty: sql.Endpoint) -> None:
+    assert recognised_there(empty) is None
+
+
+def test_another_application_with_a_table_of_the_same_name_misses_nothing(empty: sql.Endpoint) -> None:
+    sql.execute(empty, "CREATE TABLE memory_entries (namespace text, key text, value text, UNIQUE (namespace, key))")
+    found = recognised_there(empty)
+    assert found is not None
+    assert amiss(empty, found) == []
+    fitted = fit(found, look_at(empty, ["memory_entries"]))
+    assert {"vector", "json", "related", "graph", "reference", "declared_vectors"} <= fitted.lacks.keys()
+    assert "schema" not in fitted.lacks
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("DROP TABLE graph_edges", "table graph_edges is missing"),
+        ("DROP TABLE memory_entries", "table memory_entries is missing"),
+        ("DROP INDEX memory_entries_embedding_idx", "memory_entries.embedding has no HNSW index for cosine distance"),
+        (
+            "DROP INDEX patterns_embedding_idx; CREATE INDEX other ON patterns USING hnsw (embedding vector_l2_ops)",
+            "it has other (hnsw, vector_l2_ops)",
+        ),
+        (
+            "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_namespace_key_key; "
+            "CREATE INDEX plain ON memory_entries (namespace, key)",
+            "two rows of memory_entries can share namespace, key",
+        ),
+        (
+            "ALTER TABLE graph_nodes DROP CONSTRAINT graph_nodes_namespace_node_id_key; "
+            "CREATE UNIQUE INDEX ON graph_nodes (namespace, node_id) WHERE node_type = 'agent'",
+            "two rows of graph_nodes can share namespace, node_id",
+        ),
+        ("ALTER TABLE graph_nodes DROP COLUMN node_type", "table graph_nodes has no column node_type"),
+        ("ALTER TABLE memory_entries DROP COLUMN embedding", "memory_entries has no vector column embedding"),
+    ],
+)
+def test_what_is_amiss_is_told(swarm: sql.Endpoint, damage: str, told: str) -> None:
+    sql.execute(swarm, damage)
+    assert recognised_there(swarm) == SWARM
+    assert any(told in one for one in amiss(swarm, SWARM)), amiss(swarm, SWARM)
+
+
+def test_a_table_that_some_installations_lack_is_not_missed(swarm: sql.Endpoint) -> None:
+    sql.execute(swarm, "DROP TABLE pattern_history")
+    assert amiss(swarm, SWARM) == []
+
+
+def test_entries_and_workloads_use_the_tables_that_the_profile_names(swarm: sql.Endpoint) -> None:
+    profile, chance = fitting(swarm, SWARM).profile, random.Random(7)
+    store = EntryStore(swarm, profile)
+    stored = samples.entries(chance, "run-x", 5, profile)
+    store.add_many(stored)
+    assert store.all("run-x") == stored
+    with Workload(swarm, ledger.appends(profile, "run-l", times=5), clients=2) as workload:
+        workload.await_end(within=20)
+    ledger.read_back(swarm, profile, "run-l", workload.history)
+    assert len(list(workload.history)[-1].value) == 10
+    counter.create(swarm, profile, "run-c")
+    with sql.session(swarm) as session:
+        for _ in range(2):  # the second time it is known already
+            operation = retries.operations(profile, "run-c")
+            task = operation(Turn(0, 0, random.Random(0)))
+            assert task is not None
+            task.perform(session)
+    assert counter.reading(swarm, profile, "run-c") == 1
+    transfers.open_accounts(swarm, profile, ["run-t1", "run-t2"])
+    assert transfers.read_accounts(swarm, profile, ["run-t1"])["run-t1"].balance == transfers.OPENED_WITH
+    assert lookups.lookups(profile, "run-x") is not None
+    store_rows(swarm, profile, related_rows(chance, "run", ["run-1", "run-2"], 20))
+    assert sql.value(swarm, "SELECT count(*) FROM vector_indexes WHERE index_name LIKE 'run/%%'") > 0
+
+
+def test_rows_of_ours_are_removed_from_every_table_and_no_others(swarm: sql.Endpoint) -> None:
+    counts = " UNION ALL ".join(f"SELECT '{one}' t, count(*) FROM {one}" for one in sorted(SWARM.tables))
+    sql.execute(swarm, "INSERT INTO vector_indexes (namespace, index_name) VALUES ('theirs', 'run_1/not ours')")
+    sql.execute(swarm, "INSERT INTO memory_entries (namespace, key, value) VALUES ('runner', 'k', 'v')")
+    before = sql.rows(swarm, counts)
+    store_rows(swarm, SWARM, related_rows(random.Random(1), "run", ["run-1", "run-2"], 20))
+    assert sql.rows(swarm, counts) != before
+    assert schema.remove(swarm, SWARM, ["run-1"]) > 0
+    assert schema.sweep(swarm, SWARM, "run") > 0
+    assert sql.rows(swarm, counts) == before
+
+
+def test_rows_without_a_namespace_are_told_by_their_keys(empty: sql.Endpoint) -> None:
+    sql.execute(empty, "CREATE TABLE entries (namespace text, key text, value text)")
+    sql.execute(empty, "CREATE TABLE small (name text PRIMARY KEY, n integer, note text)")
+    profile = declared_profile(
+        {
+            "entries": {"table": "entries"},
+            "reference": {"table": "small", "key": "name", "number": "n"},
+        }
+    )
+    sql.execute(empty, "INSERT INTO small VALUES ('run_1/x', 1, ''), ('run-1/x', 2, ''), ('runner/x', 3, '')")
+    assert schema.remove(empty, profile, ["run_1"]) == 1
+    assert schema.remove(empty, profile, ["run-1"]) == 1
+    assert sql.rows(empty, "SELECT name FROM small") == [("runner/x",)]
+
+
+OWN = {"entries": {"table": "app.Notes", "namespace": "tenant", "key": "slug", "value": "body"}}
+NOTES = """
+    CREATE SCHEMA app;
+    CREATE TABLE app."Notes" (tenant varchar(100), slug text, body text, owner uuid NOT NULL, kind text NOT NULL,
+        size integer NOT NULL, labels text[] NOT NULL, made timestamp NOT NULL, serial bigint GENERATED ALWAYS AS
+        IDENTITY, upper text GENERATED ALWAYS AS (upper(slug)) STORED, UNIQUE (tenant, slug))
+"""
+
+
+def test_further_columns_that_must_be_given_are_filled(empty: sql.Endpoint) -> None:
+    sql.execute(empty, NOTES)
+    fitted = fitting(empty, declared_profile(OWN))
+    assert "schema" not in fitted.lacks
+    store = EntryStore(empty, fitted.profile)
+    entry = samples.entry(random.Random(1), "run-1", fitted.profile)
+    assert (entry.embedding, entry.metadata) == (None, {})
+    store.add(entry)
+    assert store.find("run-1", entry.key) == [entry]
+    assert schema.remove(empty, fitted.profile, ["run-1"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ('ALTER TABLE app."Notes" ALTER tenant TYPE integer USING 1', "tenant is of type integer, and text is needed"),
+        ('ALTER TABLE app."Notes" DROP upper, ALTER slug TYPE varchar(8)', "takes 8 characters, and 64 are needed"),
+        ('ALTER TABLE app."Notes" RENAME slug TO name', "has no column slug"),
+        (
+            'CREATE TABLE app.tenants (id varchar PRIMARY KEY); ALTER TABLE app."Notes" ADD FOREIGN KEY (tenant) '
+            "REFERENCES app.tenants",
+            "refers to app.tenants, and no scenario stores rows there",
+        ),
+        ('ALTER TABLE app."Notes" ADD place point NOT NULL', "place (point) must be given: say with what, in fill"),
+        ('DROP TABLE app."Notes"', "table app.Notes is not there"),
+    ],
+)
+def test_a_table_that_cannot_play_its_part_says_why(empty: sql.Endpoint, change: str, why: str) -> None:
+    sql.execute(empty, NOTES)
+    sql.execute(empty, change)
+    assert why in fitting(empty, declared_profile(OWN)).lacks["schema"]
+
+
+def test_a_role_that_may_not_write_is_told(empty: sql.Endpoint) -> None:
+    sql.execute(empty, f"{NOTES}; CREATE ROLE reader LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA app TO reader")
+    sql.execute(empty, 'GRANT SELECT ON app."Notes" TO reader')
+    found = fitting(empty.as_user("reader", "x"), declared_profile(OWN))
+    assert found.lacks["schema"] == "the application's role may not INSERT, UPDATE, DELETE on app.Notes"
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ({"like": "swarn"}, "did you mean swarm"),
+        ({"name": "x"}, "names neither a known schema"),
+        ({"entires": {}}, "[schema] entires: not known; did you mean entries"),
+        ({"entries": {"namespace": "n"}}, "[schema.entries] names no table"),
+        ({"entries": {"table": "t", "valeu": "v"}}, "[schema.entries] valeu: not known; did you mean value"),
+        ({"entries": {"table": "t", "key": 3}}, "key = 3 is not a name"),
+        ({"entries": {"table": "t", "metric": "cosin"}}, "did you mean cosine"),
+        ({"entries": {"table": "t"}, "tables": {"t": {"uniqe": []}}}, "[schema.tables.t] uniqe"),
+        ({"entries": {"table": "t"}, "tables": {"t": {"unique": "a"}}}, "[schema.tables.t] unique"),
+        ({"entries": "t"}, "[schema.entries] is 't', and is to be a table"),
+    ],
+)
+def test_a_wrong_profile_is_told_with_what_could_be_meant(said: dict[str, object], complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        declared_profile(said)
+    assert complaint in str(caught.value)
+
+
+def test_a_known_profile_can_be_changed_in_part() -> None:
+    profile = declared_profile(
+        {"like": "swarm", "entries": {"value": "body"}, "tables": {"extra": {"reference": True}}}
+    )
+    assert (profile.entries.value, profile.entries.table) == ("body", "memory_entries")
+    assert profile.references()[-1] == "extra"
+    assert profile.nodes == SWARM.nodes
+
+
+def test_statements_are_in_the_words_of_the_profile() -> None:
+    profile = declared_profile({"entries": {"table": "app.t", "key": 'k"ey', "fill": {"a": "100 % 3"}}})
+    rendered = profile.sql("INSERT INTO {entries} ({entries.key}{entries.also}) VALUES (%s{entries.filling}) -- {{}}")
+    assert rendered == 'INSERT INTO "app"."t" ("k""ey", "a") VALUES (%s, 100 %% 3) -- {}'
+    with pytest.raises(LookupError, match="no part 'related'"):
+        profile.sql("SELECT FROM {related}")
+    with pytest.raises(LookupError, match="no column for the embedding"):
+        profile.sql("SELECT {entries.embedding}")
+
+
+def test_a_profile_is_proposed_for_tables_that_nobody_described(empty: sql.Endpoint) -> None:
+    assert proposal(empty) == ""
+    sql.execute(
+        empty,
+        "CREATE TABLE settings (area text, name text, data text, UNIQUE (area, name)); CREATE SCHEMA docs; "
+        "CREATE TABLE docs.pages (id bigserial PRIMARY KEY, tenant varchar(64), slug text, body text, extra jsonb, "
+        "vec vector(16), UNIQUE (tenant, slug)); CREATE INDEX ON docs.pages USING hnsw (vec vector_l2_ops)",
+    )
+    proposed = declared_profile(tomllib.loads(proposal(empty))["schema"])
+    assert proposed.entries == Entries("docs.pages", "tenant", "slug", "body", "vec", "extra", "euclidean")
+    assert "schema" not in fitting(empty, proposed).lacks
+
+
+def test_counts_agree_or_are_told(swarm: sql.Endpoint) -> None:
+    sql.execute(
+        swarm,
+        "INSERT INTO memory_entries (namespace, key, value) SELECT 'n', g::text, '' FROM "
+        "generate_series(1, 2000) g; ANALYZE memory_entries",
+    )
+    found = counts(swarm, "memory_entries")
+    assert {one.rows for one in found.values()} == {2000}
+    assert all_see_all(found, ["memory_entries_embedding_idx"]) == []
+    wrong = {**found, "as the planner likes": Count(7, "Index Only Scan using memory_entries_embedding_idx on t")}
+    differ, by_index = all_see_all(wrong, ["memory_entries_embedding_idx"])
+    assert "'as the planner likes': 7" in differ
+    assert by_index.startswith("as the planner likes the count goes by memory_entries_embedding_idx")

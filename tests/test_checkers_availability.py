@@ -1,5 +1,6 @@
 """Checkers of availability and security against what is right, what is wrong, and what is no evidence."""
 
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from support.checkers.disclosure import Search, decoy_found, nothing_told
 from support.checkers.election import one_leader
+from support.checkers.quorum import could_lose_one
 from support.checkers.refusals import all_refused
-from support.checkers.routing import all_among, shared
+from support.checkers.routing import all_among, each_serves
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
 from support.checkers.takeover import someone_may_lead
 from support.errors import NothingProved
@@ -128,18 +130,81 @@ class TestRouting:
 
     def test_no_session_no_evidence(self) -> None:
         assert all_among([], ["m1"]).holds is None
-        assert shared([], ["m1"], 0.5).holds is None
-        assert shared(["m1"], [], 0.5).holds is None
 
-    def test_even_shares(self) -> None:
-        assert shared(["m2", "m3"] * 25, ["m2", "m3"], 0.5).holds is True
 
-    def test_a_small_share(self) -> None:
-        assert shared(["m2"] * 38 + ["m3"] * 12, ["m2", "m3"], 0.5).holds is False
-        assert shared(["m2"] * 37 + ["m3"] * 13, ["m2", "m3"], 0.5).holds is True
+@dataclass(frozen=True)
+class Held:
+    """How a proxy holds a server."""
 
-    def test_who_got_nothing_counts(self) -> None:
-        assert shared(["m2"] * 50, ["m2", "m3"], 0.1).holds is False
+    position: str = "up"
+    served: int = 0
+    algorithm: str = ""
+
+
+class TestEachServes:
+    def test_no_session_no_evidence(self) -> None:
+        assert each_serves([], ["m1"], {}).holds is None
+        assert each_serves(["m1"], [], {}).holds is None
+
+    def test_some_of_the_sessions_are_enough(self) -> None:
+        assert each_serves(["m2"] * 49 + ["m3"], ["m2", "m3"], {}).holds is True
+
+    def test_who_is_busy_with_others_need_not_serve_ours(self) -> None:
+        finding = each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held(served=100, algorithm="leastconn")})
+        assert finding.holds is True
+        assert "m3 is up, and the proxy has sent it 100 sessions" in finding.words
+
+    def test_who_is_kept_out_does_not_serve(self) -> None:
+        finding = each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held("maint", served=100)})
+        assert finding.holds is False
+        assert "the proxy holds m3 maint" in finding.words
+
+    @pytest.mark.parametrize("algorithm", ["roundrobin", "leastconn"])
+    def test_who_never_served_is_left_out(self, algorithm: str) -> None:
+        assert each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held(algorithm=algorithm)}).holds is False
+
+    def test_who_is_but_a_reserve_is_left_out(self) -> None:
+        assert each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held(served=9, algorithm="first")}).holds is False
+
+    def test_one_client_on_one_server_shows_nothing(self) -> None:
+        assert each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held()}).holds is None
+        assert each_serves(["m2"] * 50, ["m2", "m3"], {}).holds is None
+
+    def test_one_client_on_several_servers_but_not_on_all(self) -> None:
+        assert each_serves(["m2", "m4"] * 25, ["m2", "m3", "m4"], {"m3": Held()}).holds is False
+
+
+@dataclass(frozen=True)
+class Voters:
+    """What is known of a DCS."""
+
+    voters: int
+    healthy: frozenset[str]
+    unhealthy: dict[str, str] = field(default_factory=dict)
+    unjudged: frozenset[str] = frozenset()
+
+    @property
+    def spare(self) -> int:
+        return len(self.healthy) - (self.voters // 2 + 1)
+
+
+class TestQuorum:
+    def test_one_to_spare(self) -> None:
+        assert could_lose_one(Voters(3, frozenset("abc"))).holds is True
+
+    def test_none_to_spare(self) -> None:
+        finding = could_lose_one(Voters(3, frozenset("ab"), {"c": "it is down"}))
+        assert finding.holds is False
+        assert finding.words.endswith("not so: c: it is down: 0 could be lost")
+
+    def test_what_is_not_known_is_not_held_against_it(self) -> None:
+        finding = could_lose_one(Voters(3, frozenset("a"), unjudged=frozenset("bc")))
+        assert finding.holds is None
+        assert "nothing is known of b, c: add to ETCD_HOSTS" in finding.words
+
+    def test_enough_is_known(self) -> None:
+        assert could_lose_one(Voters(5, frozenset("abcd"), unjudged=frozenset("e"))).holds is True
+        assert could_lose_one(Voters(5, frozenset("a"), {"b": "down", "c": "down"}, frozenset("de"))).holds is False
 
 
 class TestRefusals:

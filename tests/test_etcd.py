@@ -4,7 +4,8 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,40 +13,75 @@ import requests
 from conftest import free_port
 
 from support.cluster import etcd
-from support.cluster.topology import Address, Login, Topology
+from support.cluster.discovery import dcs
+from support.cluster.topology import Address, Login, MemberAddress, Topology
+from support.errors import RequirementMissing
 from support.waiting import NotYet, eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
 
 
+@dataclass
+class Ensemble:
+    """Some etcds of one cluster, and where clients reach each."""
+
+    clients: list[Address]
+    servers: list["subprocess.Popen[bytes]"]
+
+    def topology(self, *given: int) -> Topology:
+        """A cluster of which there is nothing but those of the etcds that are given."""
+        addresses = tuple(self.clients[number] for number in given)
+        return Topology("app", Login("app", ""), Address("127.0.0.1", 5432), dcs=addresses, scope="accept")
+
+
+@contextmanager
+def ensemble(directory: Path, count: int, advertised: str = "http://{}") -> Iterator[Ensemble]:
+    """So many etcds, gone at the end. `advertised` is the URL to which each sends its clients."""
+    clients = [Address("127.0.0.1", free_port()) for _ in range(count)]
+    peers = {f"etcd-{number}": f"http://127.0.0.1:{free_port()}" for number in range(count)}
+    started = Ensemble(clients, [])
+    try:
+        for (name, peer), client in zip(peers.items(), clients, strict=True):
+            options = {
+                "name": name,
+                "data-dir": str(directory / name),
+                "listen-client-urls": f"http://{client}",
+                "advertise-client-urls": advertised.format(client),
+                "listen-peer-urls": peer,
+                "initial-advertise-peer-urls": peer,
+                "initial-cluster": ",".join(f"{one}={url}" for one, url in peers.items()),
+                "heartbeat-interval": "50",
+                "election-timeout": "500",
+            }
+            arguments = [f"--{name}={value}" for name, value in options.items()]
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            started.servers.append(subprocess.Popen(["etcd", *arguments], **quiet))
+        everyone = started.topology(*range(count))
+        eventually(lambda: _require_healthy(everyone), within=20, subject="etcd answers")
+        yield started
+    finally:
+        for server in started.servers:
+            server.kill()
+            server.wait()
+
+
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """A cluster of which there is nothing but one etcd."""
-    directory: Path = tmp_path_factory.mktemp("etcd")
-    clients, peers = Address("127.0.0.1", free_port()), f"http://127.0.0.1:{free_port()}"
-    options = {
-        "name": "one",
-        "data-dir": str(directory),
-        "listen-client-urls": f"http://{clients}",
-        "advertise-client-urls": f"http://{clients}",
-        "listen-peer-urls": peers,
-        "initial-advertise-peer-urls": peers,
-        "initial-cluster": f"one={peers}",
-    }
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    server = subprocess.Popen(["etcd", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = Topology("app", Login("app", ""), Address("127.0.0.1", 5432), dcs=(clients,), scope="accept")
-    try:
-        eventually(lambda: _require_healthy(found), within=15, subject="etcd answers")
+    with ensemble(tmp_path_factory.mktemp("etcd"), 1) as alone:
+        yield alone.topology(0)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """Three etcds that send clients to addresses which are not reached from here, as containers do."""
+    with ensemble(tmp_path_factory.mktemp("three"), 3, "http://etcd.invalid:2379") as found:
         yield found
-    finally:
-        server.kill()
-        server.wait()
 
 
 def _require_healthy(topology: Topology) -> None:
-    if not etcd.quorum(topology).healthy:
-        raise NotYet("it is not healthy")
+    if len(etcd.quorum(topology).healthy) < len(topology.dcs):
+        raise NotYet("not every one is healthy")
 
 
 def put(topology: Topology, path: str, value: str) -> None:
@@ -78,6 +114,77 @@ def test_keys(topology: Topology) -> None:
     put(topology, "/service/accept/leader", "m1")
     put(topology, "/service/another/leader", "m2")
     assert etcd.key(topology, "leader") == "m1"
+
+
+def test_keys_of_a_group(topology: Topology) -> None:
+    put(topology, "/service/sharded/0/leader", "c1")
+    put(topology, "/service/sharded/1/leader", "w1")
+    alone = replace(topology, scope="sharded")
+    assert etcd.key(alone, "leader") == "c1"
+    members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
+    assert etcd.key(replace(alone, members=members), "leader", 1) == "w1"
+
+
+def test_the_namespace_is_found(topology: Topology) -> None:
+    for namespace, identifier in (("/db", "4711"), ("/team/a", "4712")):
+        put(topology, f"{namespace}/shop/initialize", identifier)
+        put(topology, f"{namespace}/shop/leader", f"the leader of {identifier}")
+    put(topology, "/citus/sharded_shop/0/initialize", "4713")
+    assert etcd.namespaces(replace(topology, scope="shop")) == {"/db": "4711", "/team/a": "4712"}
+    found, lacks = dcs.look(replace(topology, scope="shop"), "4712")
+    assert (found.dcs_namespace, lacks) == ("/team/a", {})
+    assert etcd.key(found, "leader") == "the leader of 4712"
+    assert dcs.look(replace(topology, scope="sharded_shop"), "4713")[0].dcs_namespace == "/citus"
+
+
+def test_keys_that_are_not_there_are_lacking(topology: Topology) -> None:
+    _, lacks = dcs.look(replace(topology, scope="nobody"), "1")
+    assert "no keys of Patroni's cluster nobody" in lacks["dcs_keys"]
+    assert "dcs" not in lacks
+    _, lacks = dcs.look(replace(topology, scope="shop"), "another")
+    assert lacks["dcs_keys"] == "clusters called shop are in /db and /team/a"
+
+
+def test_an_etcd_that_is_declared_and_not_there() -> None:
+    nowhere = Topology("app", Login("app", ""), Address("db", 1), dcs=(Address("127.0.0.1", free_port()),), scope="x")
+    with pytest.raises(RequirementMissing, match="ETCD_HOSTS declares what is not there"):
+        dcs.look(nowhere, "")
+
+
+def test_what_was_not_given_is_told_by_the_others(three: Ensemble) -> None:
+    now = eventually(lambda: _whole(three.topology(0)), within=10, subject="one of etcd sees the others")
+    assert now.healthy == {str(three.clients[0]), "etcd-1", "etcd-2"}
+    assert now.spare == 1
+
+
+def test_all_given_are_asked_themselves(three: Ensemble) -> None:
+    now = etcd.quorum(three.topology(0, 1, 2))
+    assert now.healthy == frozenset(map(str, three.clients))
+    twice = replace(three.topology(0), dcs=(three.clients[0], Address("localhost", three.clients[0].port)))
+    assert etcd.quorum(twice).spare == 1
+
+
+def test_one_that_is_lost_is_missed_by_the_others(tmp_path: Path) -> None:
+    with ensemble(tmp_path, 3, "http://etcd.invalid:2379") as found:
+        found.servers[2].kill()
+
+        def missed() -> None:
+            now = etcd.quorum(found.topology(0, 1))  # which may be electing a leader
+            assert (now.spare, dict(now.unhealthy), now.unjudged) == (
+                0,
+                {"etcd-2": "the others have lost it"},
+                frozenset(),
+            )
+
+        eventually(missed, within=20, subject="the others have lost it")
+        silent = etcd.quorum(found.topology(0, 1, 2))
+        assert (silent.spare, set(silent.unhealthy)) == (0, {str(found.clients[2])})
+
+
+def _whole(topology: Topology) -> etcd.Quorum:
+    now = etcd.quorum(topology)
+    assert len(now.healthy) == now.voters
+    return now
 
 
 @pytest.mark.parametrize(

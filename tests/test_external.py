@@ -1,8 +1,11 @@
 """A user's own cluster: what is found by looking, and what a wrong setting is answered with."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+from conftest import free_port
+from redis_servers import running as running_redis
 
 from support import sql
 from support.application import schema
@@ -12,6 +15,9 @@ from support.application.known_profiles import EXAMPLE
 from support.application.vectors import PGVECTOR
 from support.cluster import external
 from support.cluster.capabilities import CAPABILITIES, capabilities_of, lacking
+from support.cluster.cluster import Cluster
+from support.cluster.facts import facts_of
+from support.cluster.topology import Address
 from support.errors import AcceptError, RequirementMissing, TargetUnreachable, UsageError
 from support.settings import Settings
 
@@ -51,6 +57,10 @@ def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
         ({"enable_patroni": True, "patroni_port": 1}, RequirementMissing, ["127.0.0.1:1", "PATRONI_HOSTS"]),
         ({"patroni_hosts": "127.0.0.1:1"}, RequirementMissing, ["127.0.0.1:1", "PATRONI_HOSTS"]),
         ({"enable_citus": True}, RequirementMissing, ["citus", "ENABLE_CITUS"]),
+        ({"haproxy_stats_url": "http://127.0.0.1:1"}, RequirementMissing, ["127.0.0.1", "HAPROXY_STATS_URL"]),
+        ({"etcd_hosts": "127.0.0.1:1"}, RequirementMissing, ["127.0.0.1:1", "ETCD_HOSTS"]),
+        ({"etcd_hosts": "https://etcd:2379"}, UsageError, ["https://etcd:2379", "plain HTTP"]),
+        ({"members": {"pg1": "somewhere:x"}}, UsageError, ["[members]: pg1 = 'somewhere:x'"]),
         ({"haproxy_replica_port": 1}, RequirementMissing, ["127.0.0.1:1", "HAPROXY_REPLICA_PORT"]),
     ],
 )
@@ -62,6 +72,36 @@ def test_a_wrong_setting_is_named(
     for word in words:
         assert word in str(refused.value)
     assert postgres.password not in str(refused.value)
+
+
+def test_a_redis_that_nobody_named_is_not_touched(
+    postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_redis(tmp_path, free_port()) as there:
+        monkeypatch.setattr(Settings.model_fields["redis_port"], "default", there.port)
+        unnamed = external.describe(settings(postgres))
+        assert unnamed.redis is None
+        assert unnamed.lacks["redis"] == "no Redis was named (REDIS_HOST)"
+        with there.client() as client:
+            assert client.info("stats")["total_connections_received"] <= 2  # this one, and the one that awaited it
+        named = external.describe(settings(postgres, redis_port=there.port))
+        assert named.redis is not None
+        assert named.redis.address == Address(postgres.host, there.port)
+
+
+def test_a_redis_that_tells_nothing_ends_no_run(postgres: sql.Endpoint, tmp_path: Path) -> None:
+    with running_redis(tmp_path, free_port(), ["--rename-command", "INFO", ""]) as there:
+        topology = external.describe(settings(postgres, redis_port=there.port))
+        assert facts_of(Cluster(topology))["Redis"].startswith("does not answer: unknown command")
+
+
+def test_haproxy_may_be_on_another_host(postgres: sql.Endpoint) -> None:
+    apart = {"ruvector_host": "database.invalid", "haproxy_host": postgres.host}
+    ports = {"haproxy_primary_port": postgres.port, "haproxy_replica_port": postgres.port}
+    topology = external.describe(settings(postgres, **apart, **ports))
+    assert topology.write == topology.read == Address(postgres.host, postgres.port)
+    with pytest.raises(UsageError, match=r"HAPROXY_HOST says on which host.*HAPROXY_PRIMARY_PORT"):
+        external.describe(settings(postgres, **apart))
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1"])

@@ -74,9 +74,31 @@ def test_what_a_check_came_to(page: StatisticsPage) -> None:
     assert checks == {"m1": "L4OK", "m2": "L4CON", "m3": ""}
 
 
-def test_servers_that_are_not_named_as_the_members_cannot_be_told(page: StatisticsPage) -> None:
-    with pytest.raises(NotAvailable, match=r"write and read \(m1, m2, m3\).*pg1, pg2"):
-        haproxy.positions(page, ["pg1", "pg2"])
+def test_a_server_that_is_no_member_is_told_where_it_is_up(page: StatisticsPage) -> None:
+    assert haproxy.positions(page, ["pg1", "pg2"]) == {"m1": {"write": "up"}}
+
+
+def test_names_of_servers_can_be_mapped(page: StatisticsPage) -> None:
+    mapped = replace(page, servers={"m1": "pg1", "m2": "pg2"})
+    assert haproxy.positions(mapped, ["pg1", "pg2"]) == {
+        "pg1": {"write": "up", "read": "no check"},
+        "pg2": {"write": "down"},
+    }
+
+
+def test_a_server_of_no_known_name_is_taken_for_a_member_in_its_position(page: StatisticsPage) -> None:
+    expected = {"pg1": {"write": "up", "read": "no check"}, "pg2": {"write": "down"}}
+    assert haproxy.positions(page, ["pg1", "pg2"], expected) == expected
+
+
+def test_a_backend_that_is_not_there(page: StatisticsPage) -> None:
+    with pytest.raises(NotYet, match="shows no servers of primary"):
+        haproxy.positions(replace(page, write_backends=("primary",)), ["m1"])
+
+
+def test_several_backends_behind_one_endpoint(page: StatisticsPage) -> None:
+    both = replace(page, read_backends=("write", "read"))
+    assert haproxy.positions(both, ["m1"])["m1"]["read"] == "up in write, no check in read"
 
 
 def test_receptions(page: StatisticsPage) -> None:

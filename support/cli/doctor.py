@@ -20,7 +20,7 @@ from support.cluster.cluster import Cluster
 from support.cluster.embedded import packages, programs
 from support.cluster.embedded.plan import lacks, ruvector_missing
 from support.cluster.settled import settle
-from support.cluster.topology import Topology
+from support.cluster.topology import MemberAddress, Topology
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
 
@@ -46,7 +46,7 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
     if settings.external:
         topology, limits = settle(external.describe(settings), settings.expectations)
         where = f"your cluster at {topology.write}, database {topology.database}"
-        told = (*_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
+        told = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
         return Diagnosis(where, topology.lacks, told)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
     missing = programs.missing_extensions(settings.accept_pg_bindir)
@@ -93,6 +93,31 @@ def _here(settings: Settings, kind: str) -> Iterator[str]:
     found = programs.find(settings.accept_pg_bindir, lambda text: None)
     yield f"PostgreSQL: {found.pg_bindir}"
     yield f"etcd, HAProxy, Redis, Patroni: {found.etcd}, {found.haproxy}, {found.redis}, {found.patroni}"
+
+
+def _found(topology: Topology) -> Iterator[str]:
+    """What was found of a user's cluster, and where."""
+    for member in topology.members:
+        group = f" of worker group {member.group}" if member.group else ""
+        yield f"member {member.name}{group}: PostgreSQL {member.unreached or member.postgres}, {_rest(member)}"
+    for member in topology.absent:
+        yield f"member {member.name}: declared, and gives no sign of life ({_rest(member)})"
+    for node, address in topology.nodes.items():
+        yield f"node {node}: reached at {address}"
+    if (page := topology.statistics) is not None:
+        ends = {"write": (topology.write, page.write_backends)}
+        if topology.read is not None:
+            ends["read"] = (topology.read, page.read_backends)
+        for end, (address, backends) in ends.items():
+            yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'cannot be told'}"
+        for server, name in sorted(page.servers.items()):
+            yield f"HAProxy's server {server}: member {name}"
+    if topology.dcs and "dcs_keys" not in topology.lacks:
+        yield f"Patroni's keys in etcd: {topology.dcs_namespace}/{topology.scope}"
+
+
+def _rest(member: MemberAddress) -> str:
+    return f"Patroni {member.rest}" if member.rest else "no Patroni"
 
 
 def _capabilities(lacking: Mapping[str, str]) -> Table:

@@ -165,8 +165,10 @@ class Cluster:
         raise LookupError(f"no member {name!r}; there are {', '.join(self.everyone) or 'none'}")
 
     def patroni(self, name: str) -> PatroniApi:
-        """The REST API of one member."""
+        """The REST API of one member. Raises NotYet where only others of its group have one that is known."""
         member = self.address_of(name)
+        if member.rest is None and self.group_with(name).has_patroni:
+            raise NotYet("the address of its Patroni is not known ([members])")
         if member.rest is None:
             raise NotAvailable(f"no Patroni REST API is known for member {name}")
         return PatroniApi(member.rest)

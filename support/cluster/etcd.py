@@ -182,6 +182,13 @@ def _encoded(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
+def answers(topology: Topology) -> bool:
+    """Whether an etcd of any release answers at any of the addresses."""
+    addresses = {str(address): address for address in topology.dcs}
+    found = ask_each(addresses, lambda one: "etcdserver" in requests.get(f"http://{one}/version", timeout=REST).json())
+    return any(answer is True for answer in found.values())
+
+
 def leader(topology: Topology) -> Address:
     """The address of the member that leads etcd now. Raises NotYet while none says that it does."""
     addresses = {str(address): address for address in topology.dcs}

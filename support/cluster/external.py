@@ -159,9 +159,7 @@ def _look_at_members(topology: Topology, settings: Settings, host: str, findings
         findings.lacks["patroni"] = "ENABLE_PATRONI=false"
     else:
         silent, others = _look_at_patroni(known, settings, host, findings)
-    if "citus" in findings.lacks:
-        findings.lacks["nodes"] = findings.lacks["citus"]
-    else:
+    if "citus" not in findings.lacks:
         _look_at_nodes(known, settings, others, silent, findings)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
@@ -186,6 +184,11 @@ def _look_at_patroni(
         findings.lacks["patroni"] = f"no Patroni REST API answers at {asked}: check PATRONI_HOSTS and PATRONI_PORT"
         _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
         return {}, []
+    if not _of_this_database(heard, findings.behind):
+        asked = ", ".join(str(answer.address) for answer in heard)
+        findings.lacks["patroni"] = f"the Patroni at {asked} keeps another database system than the one tested"
+        _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
+        return {}, []
     ours = next((answer for answer in heard if findings.behind and answer.server == findings.behind), heard[0])
     own = [one for one in heard if one.scope == ours.scope and one.known & ours.known]
     further = [one for one in heard if one.scope == ours.scope and one not in own]
@@ -196,6 +199,12 @@ def _look_at_patroni(
     if "citus" in findings.lacks:
         strange |= {one.address: f"{one.address} (of another cluster {one.scope})" for one in further}
     return silent | strange, further
+
+
+def _of_this_database(heard: list[Answer], behind: servers.Server | None) -> bool:
+    """Whether any of them may be of the cluster that is tested: what is beside the database may be anybody's."""
+    systems = {answer.server.system for answer in heard if answer.server}
+    return behind is None or not behind.system or not systems or behind.system in systems
 
 
 def _look_at_nodes(

@@ -37,7 +37,12 @@ class Reach(Enum):
 
 
 def parsed(text: str, port: int) -> Address:
-    """`host`, `host:port` or `http://host:port`; an IPv6 address with a port stands in brackets."""
+    """`host`, `host:port` or `http://host:port`; an IPv6 address with a port stands in brackets.
+
+    Raises UsageError for https, which is not spoken with Patroni and etcd here.
+    """
+    if text.startswith("https://"):
+        raise UsageError(f"{text}: Patroni and etcd are asked by plain HTTP here; TLS is not spoken with them")
     text = text.removeprefix("http://").rstrip("/")
     host, colon, given = text.rpartition(":")
     if colon and given.isdigit() and (":" not in host or host.startswith("[")):

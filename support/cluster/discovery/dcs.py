@@ -22,7 +22,10 @@ def look(topology: Topology, system: str) -> tuple[Topology, dict[str, str]]:
     try:
         etcd.quorum(topology)
     except NotYet as error:
-        raise RequirementMissing(f"ETCD_HOSTS declares what is not there: {error}") from None
+        if not etcd.answers(topology):
+            raise RequirementMissing(f"ETCD_HOSTS declares what is not there: {error}") from None
+        why = f"etcd answers, but not by the JSON gateway of its API v3 (etcd 3.4 and newer): {error}"
+        return topology, {"dcs": why, "dcs_keys": why}
     try:
         found = etcd.namespaces(topology)
     except (NotYet, requests.RequestException) as error:

@@ -13,7 +13,7 @@ from support.cluster.rollcall import Silent, ask_each
 from support.cluster.topology import Address, MemberAddress
 from support.errors import UsageError
 
-_LOCAL_GROUP = "SELECT groupid FROM pg_dist_local_group"
+_LOCAL_GROUP = "SELECT groupid FROM pg_dist_local_group WHERE NOT pg_is_in_recovery()"
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,13 @@ def _mapped(mapped: Mapping[str, Address], node: Address) -> Address | None:
 
 
 def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address, int]:
-    """Address -> the group of the node that answers there, by its own word; without those that say nothing."""
+    """Address -> the group of the node that answers there, by its own word; without replicas, which are no nodes."""
     by_name = {str(at): at for at in addresses}
 
     def group(name: str) -> int:
         where = replace(base, name=f"the node at {name}", host=by_name[name].host, port=by_name[name].port)
-        return int(sql.value(where, _LOCAL_GROUP))
+        found = sql.rows(where, _LOCAL_GROUP)
+        return int(found[0][0]) if found else 0
 
     answers = ask_each(by_name, group)
     return {by_name[name]: answer for name, answer in answers.items() if not isinstance(answer, Silent) and answer}

@@ -13,19 +13,27 @@ from support.cluster.topology import Address
 from support.errors import NotAvailable
 from support.timeouts import REST
 
-_WHO = """
-    SELECT pg_postmaster_start_time(), (SELECT system_identifier FROM pg_control_system())::text
-"""
+_STARTED = "SELECT pg_postmaster_start_time()"
+_SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 _LOOKS = 3  # a proxy that shares sessions among servers leads elsewhere in one of so many
 _NEIGHBOURS = range(POSTGRES, POSTGRES + 18)  # where several servers of one machine are published, by custom
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Server:
-    """One PostgreSQL, as long as it runs; no two have the same."""
+    """One PostgreSQL, as long as it runs."""
 
     started: datetime
     system: str
+    """Its system identifier; empty where the application may not read it, and then it tells nothing."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Server) or self.started != other.started:
+            return False
+        return self.system == other.system or not (self.system and other.system)
+
+    def __hash__(self) -> int:
+        return hash(self.started)
 
 
 def look(where: sql.Endpoint) -> Server:
@@ -36,7 +44,11 @@ def look(where: sql.Endpoint) -> Server:
 
 def identity(session: sql.Session) -> Server:
     """Who answers on a session."""
-    return Server(*sql.rows(session, _WHO)[0])
+    started = sql.value(session, _STARTED)
+    try:
+        return Server(started, str(sql.value(session, _SYSTEM)))
+    except sql.Error:
+        return Server(started, "")
 
 
 def look_at_each(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address, Server | Silent]:

@@ -1,0 +1,279 @@
+"""Where members are reached from here, told by what answers: real PostgreSQLs under addresses that lead nowhere."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from patronis import Member, patroni
+from servers import postgres as throw_away_postgres
+
+from support import sql
+from support.cluster import external, health
+from support.cluster.cluster import Cluster
+from support.cluster.discovery import addresses, servers
+from support.cluster.discovery.addresses import Place, Reach
+from support.cluster.login import salt
+from support.cluster.topology import Address, Topology
+from support.errors import RequirementMissing, UsageError
+from support.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sql.Endpoint, sql.Endpoint]]:
+    """Two PostgreSQLs on one host, at ports of their own."""
+    with ExitStack() as both:
+        found = [
+            both.enter_context(throw_away_postgres(tmp_path_factory.mktemp(name), free_port())) for name in ("a", "b")
+        ]
+        yield found[0], found[1]
+
+
+@pytest.fixture
+def cluster(pair: tuple[sql.Endpoint, sql.Endpoint]) -> list[Member]:
+    """A leader and a replica, by Patroni's word, which call themselves by names that are known nowhere here."""
+    a, b = pair
+    return [
+        Member("a", "leader", f"a.invalid:{a.port}", "a.invalid:8008", a),
+        Member("b", "replica", f"b.invalid:{b.port}", "b.invalid:8008", b),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither accept.toml nor a variable of the developer's."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def apis() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+def published(apis: ExitStack, cluster: list[Member], known: list[Member] | None = None) -> list[str]:
+    """Where the REST APIs of those members are reached."""
+    return [f"localhost:{apis.enter_context(patroni(one, known or cluster))}" for one in cluster]
+
+
+def look(pair: tuple[sql.Endpoint, sql.Endpoint], hosts: list[str], **said: object) -> Topology:
+    """What is found of the cluster. The write endpoint is the leader, by another name of this host."""
+    a = pair[0]
+    target = {
+        "ruvector_host": "127.0.0.2" if said.pop("apart", False) else a.host,
+        "ruvector_port": a.port,
+        "ruvector_password": a.password,
+        "patroni_hosts": ",".join(hosts),
+    }
+    return external.describe(Settings.load(target | said))
+
+
+def reached(topology: Topology) -> dict[str, tuple[str, str]]:
+    return {one.name: ("" if one.unreached else str(one.postgres), str(one.rest)) for one in topology.members}
+
+
+def places(pair: tuple[sql.Endpoint, sql.Endpoint]) -> dict[str, str]:
+    return {"a": f"localhost:{pair[0].port}", "b": f"localhost:{pair[1].port}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("localhost:5435", Place(Address("localhost", 5435))),
+        ("db1", Place(Address("db1", 5432))),
+        ("localhost:5435/8009", Place(Address("localhost", 5435), Address("localhost", 8009))),
+        ("db1/8008", Place(Address("db1", 5432), Address("db1", 8008))),
+        ("db1:5433/api1:8009", Place(Address("db1", 5433), Address("api1", 8009))),
+        ("[::1]:5435/8009", Place(Address("::1", 5435), Address("::1", 8009))),
+    ],
+)
+def test_a_place(text: str, place: Place) -> None:
+    assert addresses.places("[members]", {"m": text}) == {"m": place}
+
+
+@pytest.mark.parametrize("text", ["", "localhost:abc", "a:1:2", "localhost:5435/", "db1:70000", "http://db1", "/8008"])
+def test_what_is_no_place(text: str) -> None:
+    with pytest.raises(UsageError, match=r"\[members\]: m = .*host:port/port"):
+        addresses.places("[members]", {"m": text})
+
+
+def test_what_comes_of_a_connection(postgres: sql.Endpoint) -> None:
+    at = Address(postgres.host, postgres.port)
+    nobody, unknown = Address("127.0.0.1", free_port()), Address("nowhere.invalid", 5432)
+    assert addresses.reach_each([at, nobody, unknown]) == {
+        at: Reach.OPEN,
+        nobody: Reach.REFUSED,
+        unknown: Reach.UNKNOWN,
+    }
+
+
+def test_servers_are_told_by_how_they_salt(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
+    a, b = (one.as_user("made_up", "") for one in pair)
+    assert salt(a) == salt(replace(a, database="another")) != ""
+    assert salt(a) != salt(b)
+
+
+def test_published_members_are_found_by_what_they_say(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    hosts = published(apis, cluster)
+    assert reached(look(pair, hosts[::-1], members={"a": places(pair)["a"]})) == {
+        "a": (places(pair)["a"], hosts[0]),
+        "b": (places(pair)["b"], hosts[1]),
+    }
+
+
+def test_an_endpoint_is_no_members_own_address(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    topology = look(pair, published(apis, cluster))
+    assert reached(topology)["a"][0] == ""
+    assert "a.invalid" in topology.lacks["members"]
+    assert "say in [members] where a is" in topology.lacks["members"]
+    assert "patroni" not in topology.lacks
+
+
+def test_names_are_told_where_patroni_does_not_say_them(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    silent = [replace(one, tells_name=False) for one in cluster]
+    hosts = published(apis, silent)
+    assert {name: at for name, (_, at) in reached(look(pair, hosts[::-1])).items()} == {"a": hosts[0], "b": hosts[1]}
+
+
+def test_what_is_said_of_a_member_is_held_against_what_is_there(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    hosts, at = published(apis, cluster), places(pair)
+    with pytest.raises(UsageError, match=r"\[members\] says that b is at .*, but that is a"):
+        look(pair, hosts, members={"b": at["a"]})
+    with pytest.raises(UsageError, match=r"names c, which Patroni does not: it knows a, b; at .* is b"):
+        look(pair, hosts, members={"c": at["b"]})
+    with pytest.raises(UsageError, match=r"the Patroni of a is at .*, but that is b's"):
+        look(pair, hosts, members={"a": f"{at['a']}/{hosts[1].partition(':')[2]}"})
+
+
+def test_a_declared_member_that_is_dead_is_expected(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    dead = f"localhost:{free_port()}"
+    topology = look(pair, [*published(apis, cluster), dead], members=places(pair))
+    assert [one.name for one in topology.absent] == [dead]
+    assert not topology.lacks.keys() & {"members", "replicas", "patroni"}
+    seen = Cluster(topology)
+    assert seen.members == ("a", "b")
+    assert seen.as_declared.members == ("a", "b", dead)
+
+
+def test_a_dead_member_may_be_known_by_its_database_alone(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    dead = f"localhost:{free_port()}"
+    seen = Cluster(look(pair, published(apis, cluster), members={**places(pair), "c": dead})).as_declared
+    signs = health.vital_signs(seen)
+    assert signs["a"] == {"PostgreSQL": "answers", "Patroni": "without a heartbeat"}  # /liveness is not said here
+    assert "Connection refused" in signs["c"]["PostgreSQL"]
+    assert signs["c"]["Patroni"] == "no answer (the address of its Patroni is not known ([members]))"
+
+
+def test_a_server_that_does_not_tell_its_system(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    known = servers.look(pair[0])
+    assert servers.Server(known.started, "") == known
+    assert servers.Server(known.started, "another") != known
+    for one in pair:
+        sql.execute(one, "REVOKE EXECUTE ON FUNCTION pg_control_system FROM PUBLIC")
+        sql.execute(one, "CREATE ROLE app LOGIN PASSWORD 'secret'")
+    try:
+        app = {"ruvector_user": "app", "ruvector_password": "secret", "ruvector_db": "postgres"}
+        assert servers.look(pair[0].as_user("app", "secret")).system == ""
+        topology = look(pair, published(apis, cluster), members=places(pair), **app)
+        assert reached(topology)["b"][0] == places(pair)["b"]
+    finally:
+        for one in pair:
+            sql.execute(one, "DROP ROLE app")
+            sql.execute(one, "GRANT EXECUTE ON FUNCTION pg_control_system TO PUBLIC")
+
+
+def test_a_dead_member_has_the_name_that_is_said_or_known(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    dead, at = free_port(), places(pair)
+    gone = Member("c", "replica", "c.invalid:5432", "c.invalid:8008", None)
+    said = look(pair, published(apis, cluster), members={**at, "c": f"localhost:{free_port()}/{dead}"})
+    assert [one.name for one in said.absent] == ["c"]
+    listed = published(apis, cluster, [*cluster, gone])
+    known = look(pair, [*listed, f"localhost:{dead}"], members=at)
+    assert [(one.name, str(one.rest)) for one in known.absent] == [("c", f"localhost:{dead}")]
+    assert set(known.lacks).isdisjoint({"members", "patroni"})
+
+
+def test_members_whose_patroni_was_not_given_are_told(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    topology = look(pair, published(apis, cluster)[:1], members=places(pair))
+    assert topology.lacks["patroni"].endswith(
+        "b: b.invalid:8008 is not reached from here: add where it is to PATRONI_HOSTS, or to [members]"
+    )
+
+
+def test_a_patroni_of_another_cluster_is_no_member(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    other = Member("x", "leader", "x.invalid:5432", "x.invalid:8008", pair[1], scope="another")
+    hosts = [*published(apis, [other]), *published(apis, cluster)]
+    topology = look(pair, hosts, members=places(pair))
+    assert topology.scope == "test"
+    assert set(reached(topology)) == {"a", "b"}
+    assert [one.name for one in topology.absent] == [f"{hosts[0]} (of cluster another)"]
+
+
+def test_a_member_that_refuses_the_application_is_evidence(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    hosts = published(apis, cluster)
+    a, b = pair
+    for one in pair:
+        sql.execute(one, "CREATE ROLE app LOGIN PASSWORD 'secret'")
+    sql.execute(b, "ALTER ROLE app CONNECTION LIMIT 0")
+    try:
+        app = {"ruvector_user": "app", "ruvector_password": "secret", "ruvector_db": "postgres"}
+        topology = look(pair, hosts, members=places(pair), **app)
+        assert "members" not in topology.lacks
+        assert topology.absent == ()
+        sql.execute(a, "ALTER ROLE app CONNECTION LIMIT 0")
+        with pytest.raises(Exception, match="too many connections"):
+            look(pair, hosts, members=places(pair), **app)
+    finally:
+        for one in pair:
+            sql.execute(one, "DROP ROLE app")
+
+
+def test_where_patroni_is_declared_and_silent_nothing_is_skipped(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
+    with pytest.raises(RequirementMissing, match="PATRONI_HOSTS"):
+        look(pair, [f"localhost:{free_port()}"])
+
+
+def test_the_patroni_of_another_database_is_not_ours(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    hosts = published(apis, [replace(one, beside=pair[1]) for one in cluster])
+    with pytest.raises(RequirementMissing, match="another database system than the one tested"):
+        look(pair, hosts)
+    port = hosts[0].partition(":")[2]
+    assert "another database system" in look(pair, [], patroni_port=port).lacks["patroni"]
+
+
+def test_where_several_addresses_lead_to_a_member_none_is_taken(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
+    a, b = (servers.look(one) for one in pair)
+    assert a != b
+    found, in_doubt = servers.published(
+        pair[0], {"a": a, "b": b}, {"localhost": 1, "127.0.0.1": 1}, [pair[0].port, pair[1].port], ()
+    )
+    assert found == {}
+    assert set(in_doubt) == {"a", "b"}

@@ -1,0 +1,234 @@
+"""Which of HAProxy's backends are behind the endpoints: pages as HAProxy wrote them, and one that runs."""
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from patronis import Member, patroni
+from servers import postgres as throw_away_postgres
+
+from support import sql
+from support.cluster import haproxy
+from support.cluster.discovery import proxy, servers
+from support.cluster.discovery.proxy import Before, Said
+from support.cluster.topology import Address, Login, StatisticsPage
+from support.errors import UsageError
+from support.waiting import NotYet, eventually, pause
+
+PAGES = Path(__file__).parent / "haproxy_pages"
+APART = """
+defaults
+    mode tcp
+    timeout connect 1s
+    timeout client 10s
+    timeout server 10s
+    default-server inter 200ms fall 1 rise 1
+listen stats
+    bind 127.0.0.1:{page}
+    mode http
+    stats enable
+    stats uri /
+    {legends}
+frontend to_the_primary
+    bind 127.0.0.1:{write}
+    default_backend postgres_primary_backend
+frontend to_replicas
+    bind 127.0.0.1:{read}
+    default_backend postgres_replica_backend
+backend postgres_primary_backend
+    option httpchk GET /leader
+    server one 127.0.0.1:{a} check port {api_a}
+    server two 127.0.0.1:{b} check port {api_b}
+backend postgres_replica_backend
+    balance {balance}
+    option httpchk GET {reads}
+    server one 127.0.0.1:{a} check port {api_a}
+    server two 127.0.0.1:{b} check port {api_b}
+backend all_nodes
+    option httpchk GET /health
+    server one 127.0.0.1:{a} check port {api_a}
+    server two 127.0.0.1:{b} check port {api_b}
+"""
+
+
+def shown(name: str) -> haproxy.Statistics:
+    return haproxy.parsed((PAGES / f"{name}.csv").read_text())
+
+
+@pytest.mark.parametrize(
+    ("page", "names", "writes", "reads"),
+    [
+        ("listen", "patroni", ["primary"], ["replicas"]),
+        ("apart_leastconn_legends", "coordinator", ["postgres_primary_backend"], ["postgres_replica_backend"]),
+        ("leader_serves_reads", "coordinator", ["postgres_primary_backend"], []),
+        ("source", "coordinator", ["postgres_primary_backend"], ["postgres_replica_backend"]),
+    ],
+)
+def test_what_the_state_of_servers_tells(page: str, names: str, writes: list[str], reads: list[str]) -> None:
+    known = {f"{names}-{number}": f"pg{number}" for number in (1, 2, 3)}
+    assert proxy.by_state(shown(page).servers, known, "pg2") == (writes, reads)
+
+
+def test_the_algorithm_is_shown_with_legends_only() -> None:
+    assert shown("apart_leastconn_legends").algorithms["postgres_replica_backend"] == "leastconn"
+    assert shown("listen").algorithms == {}
+
+
+def test_servers_are_told_by_their_address() -> None:
+    ports = {"pg1": 5435, "pg2": 5433, "pg3": 5434}
+    places = {name: {Address("127.0.0.1", port), Address(name, 5432)} for name, port in ports.items()}
+    found = proxy.named(shown("apart_leastconn_legends").servers, places)
+    assert found == {"coordinator-1": "pg1", "coordinator-2": "pg2", "coordinator-3": "pg3"}
+    assert proxy.named(shown("source").servers, places) == {}
+
+
+def test_servers_are_told_by_a_name_that_holds_one_members_name() -> None:
+    rows = [haproxy.ServerRow("read", name, "UP", "", 0) for name in ("db_patroni-1", "patroni2.local", "x", "pg-10")]
+    members = ("patroni_1", "patroni-2", "pg1", "pg10")
+    assert proxy.named(rows, dict.fromkeys(members, ())) == {"db_patroni-1": "patroni_1", "patroni2.local": "patroni-2"}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A HAProxy that runs, before two PostgreSQLs of which one leads."""
+
+    page: StatisticsPage
+    known: Before
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sql.Endpoint, sql.Endpoint]]:
+    with ExitStack() as both:
+        found = [
+            both.enter_context(throw_away_postgres(tmp_path_factory.mktemp(name), free_port())) for name in ("a", "b")
+        ]
+        yield found[0], found[1]
+
+
+@contextmanager
+def running(
+    pair: tuple[sql.Endpoint, sql.Endpoint], directory: Path, *, balance: str = "roundrobin", **said: str
+) -> Iterator[Running]:
+    if shutil.which("haproxy") is None:
+        pytest.skip("HAProxy is not installed")
+    a, b = pair
+    members = [Member("a", "leader", "a.invalid:5432", "", a), Member("b", "replica", "b.invalid:5432", "", b)]
+    with ExitStack() as opened:
+        apis = [opened.enter_context(patroni(member, members)) for member in members]
+        ports = {name: free_port() for name in ("page", "write", "read")}
+        file = directory / "haproxy.cfg"
+        texts = {"reads": "/replica", "legends": "", "balance": balance, **said}
+        file.write_text(APART.format(a=a.port, b=b.port, api_a=apis[0], api_b=apis[1], **ports, **texts))
+        process = opened.enter_context(subprocess.Popen(["haproxy", "-db", "-f", file], stderr=subprocess.DEVNULL))
+        opened.callback(process.kill)
+        page = StatisticsPage(f"http://127.0.0.1:{ports['page']}")
+
+        def checked() -> None:
+            if any(not row.check.startswith("L7") for row in haproxy.servers(page)):
+                raise NotYet("not every server was checked")
+
+        eventually(checked, within=10, subject="HAProxy has checked", retry_on=(OSError,))
+        yield Running(
+            page,
+            Before(
+                write=replace(a, name="the write endpoint", port=ports["write"]),
+                read=replace(a, name="the read endpoint", port=ports["read"]),
+                members={servers.look(a): "a", servers.look(b): "b"},
+                places={"a": (), "b": ()},
+                leader="a",
+            ),
+        )
+
+
+def test_backends_and_servers_are_told_by_where_sessions_go(
+    pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
+) -> None:
+    with running(pair, tmp_path) as there:
+        page, lacks = proxy.identify(there.page, Said(), there.known)
+        assert (page.write_backends, page.read_backends) == (
+            ("postgres_primary_backend",),
+            ("postgres_replica_backend",),
+        )
+        assert page.servers == {"one": "a", "two": "b"}
+        assert lacks == {}
+        assert haproxy.positions(page, ["a", "b"]) == {
+            "a": {"write": "up", "read": "down"},
+            "b": {"write": "down", "read": "up"},
+        }
+
+
+def test_reads_that_the_leader_serves_show(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
+    with running(pair, tmp_path, reads="/health") as there:
+        page, lacks = proxy.identify(there.page, Said(), there.known)
+        assert page.read_backends == ("postgres_replica_backend",)
+        assert lacks == {}
+        expected = {"a": {"write": "up", "read": "down"}, "b": {"write": "down", "read": "up"}}
+        assert haproxy.positions(page, ["a", "b"], expected)["a"]["read"] == "up"
+
+
+def test_others_come_and_go_meanwhile(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
+    with running(pair, tmp_path, reads="/health") as there, ThreadPoolExecutor() as others:
+        over = threading.Event()
+
+        def come_and_go() -> None:
+            while not over.is_set():
+                servers.look(there.known.write)
+                pause(0.05)
+
+        done = others.submit(come_and_go)
+        try:
+            traffic = proxy.follow(there.page, there.known.read or there.known.write, there.known.members)
+        finally:
+            over.set()
+        done.result()
+        assert traffic.backends == ("postgres_replica_backend",)
+
+
+def test_one_replica_for_each_client_cannot_be_told_from_one_replica_for_all(
+    pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
+) -> None:
+    with running(pair, tmp_path, reads="/health", balance="source") as there:
+        _, lacks = proxy.identify(there.page, Said(), there.known)
+        assert "HAPROXY_BALANCE" in lacks["spread"]
+        _, lacks = proxy.identify(there.page, Said(balance="source"), there.known)
+        assert lacks["spread"].startswith("HAProxy balances reads by source")
+        _, lacks = proxy.identify(there.page, Said(balance="first"), there.known)
+        assert "spread" not in lacks
+    with running(pair, tmp_path, reads="/health", balance="first", legends="stats show-legends") as there:
+        _, lacks = proxy.identify(there.page, Said(), there.known)
+        assert "spread" not in lacks
+
+
+def test_what_the_settings_say_counts(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
+    with running(pair, tmp_path) as there:
+        said = Said(("all_nodes",), ("postgres_replica_backend", "all_nodes"), {"one": "b"})
+        page, _ = proxy.identify(there.page, said, there.known)
+        assert (page.write_backends, page.read_backends) == (said.write, said.read)
+        assert page.servers["one"] == "b"
+        for wrong, words in (
+            (Said(write=("primary",)), "HAPROXY_WRITE_BACKEND names primary"),
+            (Said(read=("primary",)), "HAPROXY_READ_BACKEND names primary"),
+            (Said(servers={"three": "a"}), "HAPROXY_SERVERS names three"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                proxy.identify(there.page, wrong, there.known)
+
+
+def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
+    with running(pair, tmp_path, reads="/health") as there:
+        past = replace(there.known, write=pair[0], read=pair[1], leader="b")
+        _, lacks = proxy.identify(there.page, Said(), past)
+        assert "HAPROXY_READ_BACKEND" in lacks["pools"] or "HAPROXY_WRITE_BACKEND" in lacks["pools"]
+
+
+def test_what_is_no_statistics_page(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
+    member = Member("a", "leader", "a.invalid:5432", "", pair[0])
+    with patroni(member, [member]) as port, pytest.raises(NotYet, match=r"no statistics of HAProxy|answered 503"):
+        haproxy.servers(StatisticsPage(f"http://127.0.0.1:{port}", Login("owner", "")))

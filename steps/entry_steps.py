@@ -4,6 +4,8 @@ from behave import given, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, less_than, none
 
 from support.application import samples
+from support.application.catalog import VECTOR_METHODS, look_at
+from support.application.counting import all_see_all, counts
 from support.application.entries import contents
 from support.application.sessions import attempt
 from support.checkers.answers import every_answer_is
@@ -105,6 +107,21 @@ def step_reads_all_back(context, count):
     world = context.world
     found = world.entries.all(world.namespace)
     contents_match(contents(world.scene["entries"]), contents(found)).require()
+
+
+@then("a count of all entries is the same by every plan")
+def step_counted_right(context):
+    """All that is in the table, in one snapshot: as the planner likes, through the table itself, through an index.
+
+    Of a table that is too large to be counted, by the plans alone: none may go by a vector index.
+    """
+    world = context.world
+    table = world.profile.entries.table
+    found, facts = counts(world.cluster.write, table), look_at(world.cluster.write, [table])[table]
+    told = [f"{way}: {'not counted' if one.rows is None else one.rows}\n{one.plan}" for way, one in found.items()]
+    world.evidence.attach("counts and their plans", "\n\n".join(told))
+    by_vector = [index.name for index in facts.indexes if index.method in VECTOR_METHODS]
+    assert_that(all_see_all(found, by_vector), empty(), "what is wrong with the counts")
 
 
 @when("it is read {times:d} times by its key")

@@ -153,6 +153,12 @@ def test_what_cannot_be_is_refused(program: Program, arguments: list[str], words
     assert all(word in ended.err for word in words), ended
 
 
+def test_what_works_inside_takes_no_such_cluster(program: Program) -> None:
+    ended = program.run("bench", "PF-01 alone", ACCEPT_LIKE="swarm-minimal")
+    assert ended.status == 2, ended
+    assert "./accept up and ./accept run alone" in ended.err, ended
+
+
 def test_a_port_that_is_taken_is_told_and_another_one_used(program: Program) -> None:
     with socket.socket() as taken:
         try:

@@ -9,6 +9,7 @@ import pytest
 from support import sql
 from support.application import samples, schema
 from support.application.catalog import look_at
+from support.application.counting import Count, all_see_all, counts
 from support.application.entries import EntryStore
 from support.application.fitting import Fit, fit, missing, not_unique, recognised, without_vector_index
 from support.application.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
@@ -295,3 +296,18 @@ def test_a_profile_is_proposed_for_tables_that_nobody_described(empty: sql.Endpo
     proposed = declared_profile(tomllib.loads(proposal(empty))["schema"])
     assert proposed.entries == Entries("docs.pages", "tenant", "slug", "body", "vec", "extra", "euclidean")
     assert "schema" not in fitting(empty, proposed).lacks
+
+
+def test_counts_agree_or_are_told(swarm: sql.Endpoint) -> None:
+    sql.execute(
+        swarm,
+        "INSERT INTO memory_entries (namespace, key, value) SELECT 'n', g::text, '' FROM "
+        "generate_series(1, 2000) g; ANALYZE memory_entries",
+    )
+    found = counts(swarm, "memory_entries")
+    assert {one.rows for one in found.values()} == {2000}
+    assert all_see_all(found, ["memory_entries_embedding_idx"]) == []
+    wrong = {**found, "as the planner likes": Count(7, "Index Only Scan using memory_entries_embedding_idx on t")}
+    differ, by_index = all_see_all(wrong, ["memory_entries_embedding_idx"])
+    assert "'as the planner likes': 7" in differ
+    assert by_index.startswith("as the planner likes the count goes by memory_entries_embedding_idx")

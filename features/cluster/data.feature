@@ -40,7 +40,12 @@ Feature: What was stored is found, unchanged
     Then it took less than 10 seconds
     And another session reads all 1000 back unchanged
 
-  @id.DA-03 @vector
+  @id.DA-02
+  Scenario: All entries are counted, whichever index the planner chooses
+    When 1000 entries are stored at once
+    Then a count of all entries is the same by every plan
+
+  @id.DA-03 @vector @application_schema
   Scenario: A search returns the true nearest entries through the HNSW index
     Given 1000 entries with distinct embeddings
     When the nearest 10 entries are searched for, 100 times

@@ -33,7 +33,7 @@ Feature: The right member takes over, time after time
     Then every replica streams on the timeline of the leader within 60 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-10 @vector @critical
+  @id.FO-10 @vector @application_schema @critical
   Scenario: A vector search answers after a failover as it did before, by the index
     Given a healthy cluster
     And 500 entries with distinct embeddings

@@ -43,6 +43,8 @@ _PRIVILEGES = """
     SELECT oid, privilege FROM unnest(%s::oid[]) oid, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) privilege
      WHERE NOT has_table_privilege(oid, privilege)
 """
+VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
+"""Index methods for searches by distance: they need not have an entry for each row."""
 _LENGTH = re.compile(r"character varying\((\d+)\)")
 _DIMENSIONS = re.compile(r"\w+\((\d+)\)")
 _TEXT = ("text", "character varying", "citext")

@@ -98,17 +98,22 @@ def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
         raise RequirementMissing(f"citus is required and not there: {missing}")
 
 
-def boot_cluster(settings: Settings, directory: Path, progress: Callable[[str], None]) -> tuple[Stand, Topology]:
+def boot_cluster(
+    settings: Settings, directory: Path, progress: Callable[[str], None], met_from_outside: bool = False
+) -> tuple[Stand, Topology]:
     """Boot a cluster on a stand in `directory/stand`, of the size and kind that the settings ask for.
 
     `directory/bin` leads to the programs of its PostgreSQL.
 
-    A cluster that is met from outside only has a target file in `directory` besides.
+    A cluster in the shape of another installation has a target file in `directory` besides; it is for callers that
+    stay outside and meet it by that.
 
     Returns in a new process, which lives inside the stand; the calling process waits for it outside, and ends with
     its exit status. Raises ClusterDidNotStart, or UsageError when a program is missing, saying what to do.
     """
     shape = shape_of(settings)
+    if shape.outside and not met_from_outside:
+        raise UsageError(f"a cluster like {shape.name} is for ./accept up and ./accept run alone (ACCEPT_LIKE)")
     found = programs.find(settings.accept_pg_bindir, progress, pooler=shape.pooler is not None)
     layout, dialect = layout_of(settings, found.missing.citus), dialect_of(settings, shape, found.missing)
     kind = probe() if settings.accept_stand == "auto" else settings.accept_stand

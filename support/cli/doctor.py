@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 from support.application.catalog import look_at
@@ -98,7 +99,7 @@ def _capabilities(lacking: Mapping[str, str]) -> Table:
     table = Table("capability", "there", "what it is, or why it is not there", box=None, pad_edge=False)
     for name, meaning in CAPABILITIES.items():
         there = "[red]no" if name in lacking else "[green]yes"
-        table.add_row(name, there, lacking.get(name, meaning))
+        table.add_row(name, there, escape(lacking.get(name, meaning)))
     return table
 
 

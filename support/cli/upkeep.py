@@ -114,7 +114,7 @@ def _keep(cluster: Kept, settings: Settings, tell: int, held: int | None) -> int
             raise KeyboardInterrupt from None  # nobody waits for it any more
 
     with behaving.interruptible():
-        stand, topology = boot_cluster(settings, cluster.directory, told)
+        stand, topology = boot_cluster(settings, cluster.directory, told, met_from_outside=True)
         with stand:
             topology.save(cluster.file)
             told(_READY)

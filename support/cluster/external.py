@@ -7,7 +7,7 @@ import redis
 from pydantic import SecretStr
 
 from support import sql
-from support.application.vectors import dialect_of
+from support.application.vectors import RUVECTOR, dialect_of
 from support.cluster.discovery import addresses, dcs, members, nodes, proxy, rest, servers
 from support.cluster.discovery.addresses import Reach
 from support.cluster.discovery.members import Group, Known
@@ -112,9 +112,10 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
             installed = {name for (name,) in sql.rows(session, "SELECT extname FROM pg_extension")}
             findings.behind = servers.identity(session)
             try:
-                dialect_of(session)
+                if (dialect := dialect_of(session)) is not RUVECTOR:
+                    findings.lacks["ruvector"] = f"the vectors are of the extension {dialect.extension}"
             except NotAvailable as error:
-                findings.lacks["vector"] = str(error)
+                findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
     if settings.enable_citus is False:

@@ -167,6 +167,19 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        "index-lacks-rows",
+        "an index that the planner takes for whole has no entry for some rows",
+        notices({"DA-02 counted": "different counts of the same rows"}),
+        by_sql(
+            "INSERT INTO memory_entries (namespace, key, value) SELECT 'sabotage', n::text, '' "
+            "FROM generate_series(1, 50) n;;CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
+            "SET allow_system_table_mods = on;;"
+            "UPDATE pg_index SET indpred = NULL WHERE indexrelid = 'lacking'::regclass",
+            "DROP INDEX IF EXISTS lacking;;DELETE FROM memory_entries WHERE namespace = 'sabotage'",
+            "SELECT count(*) = 1 FROM pg_index WHERE indexrelid = to_regclass('lacking') AND indpred IS NULL",
+        ),
+    ),
+    Sabotage(
         "last-writer-wins",
         "a second entry under the same key takes the place of the first",
         notices({"ER-02": "no error: it was stored"}),

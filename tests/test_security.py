@@ -175,12 +175,12 @@ class TestExposure:
         run.journal.write_text("a line")
         planted = exposure.have_in_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
         search = self.search(cluster)
-        search.look_into(exposure.report(run, tmp_path / "run" / "stand"))
+        search.look_into(exposure.report(run))
         assert (planted, search.places) == (1, 2)
         assert decoy_found(search).holds is True
         assert nothing_told(search).holds is True
         run.journal.write_text(cluster.topology.application.password)
-        search.look_into(exposure.report(run, tmp_path / "run" / "stand"))
+        search.look_into(exposure.report(run))
         assert nothing_told(search).holds is False
 
     def test_a_run_without_a_report(self, tmp_path: Path) -> None:

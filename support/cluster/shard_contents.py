@@ -11,6 +11,7 @@ from support.application.profile import Entries, Reference, columns_of, quoted, 
 from support.cluster import nodes
 from support.cluster.cluster import Cluster
 
+COORDINATOR = "the coordinator"
 _SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)"
 _UNHIDE = "SET citus.override_table_visibility = off"
 _SHARDS = """
@@ -32,7 +33,7 @@ def leaders_of_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
 
 def name(group: int) -> str:
     """How a group is spoken of."""
-    return f"worker group {group}" if group else "the coordinator"
+    return f"worker group {group}" if group else COORDINATOR
 
 
 def held(

@@ -28,8 +28,9 @@ _PURPOSES = {"for a session": False, "for a copy of the database": True}
 
 def doors(cluster: Cluster, where: str) -> list[sql.Endpoint]:
     """Every "endpoint" or every "member", as the application."""
-    endpoints = [cluster.write, *([cluster.read] if cluster.topology.read else [])]
-    return {"endpoint": endpoints, "member": [cluster.of_member(name) for name in cluster.everyone]}[where]
+    if where == "endpoint":
+        return [cluster.write, *([cluster.read] if cluster.topology.read else [])]
+    return [cluster.of_member(member.name) for member in cluster.topology.members if not member.unreached]
 
 
 def require_open_to_owner(cluster: Cluster, where: str) -> None:

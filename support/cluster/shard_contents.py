@@ -23,9 +23,10 @@ _SHARDS = """
 def leaders_of_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
     """The leader of each group, past every proxy: "the coordinator", "worker group 1", ...
 
-    By Patroni's word where the group has one, else at the address that Citus has for it.
+    By Patroni's word where the group has one, else at the address that Citus has for it. A coordinator need not be
+    among its own nodes: it is behind the write endpoint.
     """
-    found = {node.group: cluster.at_node(node.address) for node in nodes.known_to(cluster.write)}
+    found = {0: cluster.write} | {node.group: cluster.at_node(node.address) for node in nodes.known_to(cluster.write)}
     found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.has_patroni}
     return {name(group): replace(found[group], name=name(group)) for group in sorted(found)}
 

@@ -48,7 +48,7 @@ def require_workers_ready(world: World) -> None:
 
 def require_all_reachable(world: World) -> None:
     """Each node has just reached each node, itself too."""
-    everyone = ["the coordinator", *workers_of(world)]
+    everyone = _registered(world)
     found = node_health.reaching(world.cluster)
     as_tabled(alike(everyone, dict.fromkeys(everyone, "reached")), found).require()
 
@@ -101,9 +101,13 @@ def require_copy_on_each_node(world: World) -> None:
     copies = sorted({one.name for one in known})
     found = shards.held_on_nodes(world.cluster, tables)
     Finding(len(copies) == len(tables), f"{len(copies)} of {len(tables)} tables are known to Citus").require()
-    each_holds(
-        copies, {node: sorted(found.get(node, ())) for node in ("the coordinator", *workers_of(world))}
-    ).require()
+    each_holds(copies, {node: sorted(found.get(node, ())) for node in _registered(world)}).require()
+
+
+def _registered(world: World) -> list[str]:
+    """The workers, and the coordinator where it is among the nodes: it need not be, and has no copies then."""
+    known = {node.group for node in nodes.known_to(world.cluster.write)}
+    return [*(["the coordinator"] if 0 in known else []), *workers_of(world)]
 
 
 def _described(found: dict[str, shards.Sharding], wanted: Table) -> Table:

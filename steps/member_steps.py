@@ -105,6 +105,8 @@ def step_failsafe_is_ready(context):
 
     Where [expect] declares the mode, it is as declared.
     """
+    for group in context.world.cluster.groups:
+        takeover.require_failsafe_as_declared(group)
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(takeover.unprepared_for_failsafe(group), empty(), "members that could not go on"),
@@ -137,6 +139,8 @@ def step_rewind_is_configured(context):
 @then("the leader waits for as many standbys as the configuration asks for")
 def step_standbys_are_waited_for(context):
     """By the states of the leader's streams. Where [expect] declares synchronous replication, it is configured so."""
+    for group in context.world.cluster.groups:
+        synchrony.require_as_declared(group)
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(

@@ -40,20 +40,20 @@ Feature: The application reaches its database
       | every member | cosine    | [1, 0]    | [-2, 0]   | 2        |
       | every member | Euclidean | [1, 2, 3] | [3, 5, 9] | 7        |
 
-  @id.CL-03
+  @id.CL-03 @backends
   Scenario: 40 sessions are open at once
     When 40 sessions are held open through the write endpoint
     Then all 40 are open
     And each of the 40 answers from a backend of its own
 
-  @id.CL-04
+  @id.CL-04 @backends
   Scenario: A session goes on after a statement times out
     Given a session whose statements may take 0.5 seconds
     When it executes a statement that takes 10 seconds
     Then the statement is cancelled
     And the same session answers the next one
 
-  @id.CL-04
+  @id.CL-04 @backends
   Scenario: A pooled session that the server killed is replaced without an error
     Given a pool of sessions, with one that lies idle
     When the server kills the idle session

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from support import sql
@@ -43,6 +43,16 @@ def open_idle(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> 
 def backend(session: sql.Session) -> int:
     """The process id of the server's end of a session."""
     return int(sql.value(session, "SELECT pg_backend_pid()"))
+
+
+def share_a_backend(endpoint: sql.Endpoint, tries: int = 5) -> bool:
+    """Whether open sessions that do nothing are served by one backend: a pooler behind which transactions are pooled.
+
+    Such a pooler gives the next statement the backend that was idle last; a server gives each session its own.
+    """
+    with ExitStack() as opened:
+        first, second = (opened.enter_context(sql.session(endpoint)) for _ in range(2))
+        return any(backend(first) == backend(second) for _ in range(tries))
 
 
 def backends(sessions: Iterable[sql.Session]) -> set[int]:

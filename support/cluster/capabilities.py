@@ -29,6 +29,7 @@ CAPABILITIES = {
     "vector": "a vector extension with an HNSW index",
     "ruvector": "RuVector as that extension",
     "citus": "shards on worker groups",
+    "backends": "a backend of its own for each session",
     "nodes": "direct logins to every node of Citus",
     "dcs": "the client addresses of etcd",
     "spare_dcs": "a DCS of three members or more, one to spare",

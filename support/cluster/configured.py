@@ -11,6 +11,7 @@ from typing import Any
 from support.cluster.cluster import Cluster
 from support.cluster.rollcall import SILENCE, configuration
 from support.errors import AcceptError
+from support.waiting import eventually
 
 MAXIMUM_LAG = 1048576
 """Bytes: Patroni's maximum_lag_on_failover, unless it is configured otherwise."""
@@ -73,6 +74,13 @@ def parsed(answer: Mapping[str, Any]) -> Configured:
 def configured(cluster: Cluster) -> Configured:
     """That of one group now, from any member that answers. Raises NotYet if none does."""
     return parsed(configuration(cluster))
+
+
+def await_configured(cluster: Cluster) -> Configured:
+    """The same, once a member answers."""
+    within = cluster.topology.timing.visible
+    subject = "a member tells Patroni's configuration"
+    return eventually(lambda: configured(cluster), within=within, subject=subject, retry_on=SILENCE)
 
 
 def of_each_group(cluster: Cluster) -> dict[int, Configured]:

@@ -1,12 +1,14 @@
 """The user's own cluster: what the settings say of it, and what is found by looking."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import redis
 from pydantic import SecretStr
 
 from support import sql
+from support.application.sessions import share_a_backend
 from support.application.vectors import RUVECTOR, dialect_of
 from support.cluster.discovery import addresses, dcs, members, nodes, proxy, rest, servers
 from support.cluster.discovery.addresses import Reach
@@ -118,6 +120,9 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
                 findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
+    with suppress(sql.Error, ConnectFailed):
+        if share_a_backend(endpoint):
+            findings.lacks["backends"] = "a pooler before the database gives transactions, not sessions, their backends"
     if settings.enable_citus is False:
         findings.lacks["citus"] = "ENABLE_CITUS=false"
     elif "citus" not in installed:

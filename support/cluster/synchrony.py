@@ -9,7 +9,7 @@ import requests
 from support import sql
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
-from support.cluster.configured import configured
+from support.cluster.configured import await_configured, configured
 from support.cluster.standing import standing
 from support.errors import ConnectFailed
 from support.waiting import NotYet, eventually
@@ -18,12 +18,9 @@ THE_DCS, THE_SETTING, THE_STREAMS = "the DCS", "synchronous_standby_names", "the
 """Who can tell for whom a commit waits."""
 
 
-def standbys_asked_for(cluster: Cluster) -> int:
-    """For how many standbys a commit is to wait: as Patroni is configured, as far as there are so many.
-
-    Raises AssertionError where it is configured otherwise than [expect] declares.
-    """
-    agreed, expected = configured(cluster), cluster.topology.expectations
+def require_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where Patroni is configured otherwise than [expect] declares."""
+    agreed, expected = await_configured(cluster), cluster.topology.expectations
     wanted = expected.wants_synchronous
     if wanted is not None and agreed.synchronous is not wanted:
         kind, setting = ("synchronous", "off") if wanted else ("asynchronous", "on")
@@ -37,8 +34,12 @@ def standbys_asked_for(cluster: Cluster) -> int:
             f"[expect] synchronous_standbys = {expected.synchronous_standbys} was declared, and Patroni's "
             f"synchronous_node_count is {agreed.standbys}"
         )
-    most = len(cluster.members) - 1
-    return (expected.synchronous_standbys or min(agreed.standbys, most)) if agreed.synchronous else 0
+
+
+def standbys_asked_for(cluster: Cluster) -> int:
+    """For how many standbys a commit is to wait: as is declared, or configured as far as there are so many."""
+    agreed, declared = configured(cluster), cluster.topology.expectations.synchronous_standbys
+    return (declared or min(agreed.standbys, len(cluster.members) - 1)) if agreed.synchronous else 0
 
 
 def standbys_waited_for(cluster: Cluster) -> list[str]:

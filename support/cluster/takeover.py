@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from support.cluster.cluster import Cluster
-from support.cluster.configured import configured
+from support.cluster.configured import await_configured, configured
 from support.cluster.patroni import MemberView
 from support.cluster.rollcall import Silent, ask_each
 from support.cluster.standing import Standing, standing
@@ -63,17 +63,18 @@ def terms(cluster: Cluster) -> Terms:
     )
 
 
-def unprepared_for_failsafe(cluster: Cluster) -> dict[str, str]:
-    """Member -> why no leader could go on there if the DCS were out of reach; empty where each of them could.
-
-    Raises AssertionError where failsafe mode is not as [expect] declares.
-    """
-    on, wanted = configured(cluster).failsafe, cluster.topology.expectations.failsafe
+def require_failsafe_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where failsafe mode is not as [expect] declares."""
+    on, wanted = await_configured(cluster).failsafe, cluster.topology.expectations.failsafe
     if wanted is not None and on is not wanted:
         raise AssertionError(
             f"failsafe mode was declared {'on' if wanted else 'off'} ([expect] failsafe = {str(wanted).lower()}), and "
             f"Patroni's failsafe_mode is {'on' if on else 'off'}"
         )
+
+
+def unprepared_for_failsafe(cluster: Cluster) -> dict[str, str]:
+    """Member -> why no leader could go on there if the DCS were out of reach; empty where each of them could."""
     known = ask_each(cluster.members, lambda name: set(cluster.patroni(name).failsafe()))
     everyone = set(cluster.members)
     return {

@@ -155,10 +155,10 @@ SABOTAGES = (
     ),
     Sabotage(
         "asynchronous-beyond-what-is-accepted",
-        "commits wait for no standby, standbys are 0.15 s behind, and the loss of 100 bytes is accepted",
-        notices({"FO-02": r"acknowledged writes lost.* bytes \(\[expect\] accepted_loss accepts 100 bytes"}),
+        "commits wait for no standby, standbys are 0.15 s behind, and the loss of 1 byte is accepted",
+        notices({"FO-02": r"acknowledged writes lost.* bytes \(\[expect\] accepted_loss accepts 1 bytes"}),
         together(by_shared_configuration({"synchronous_mode": False}), _members_apart),
         PARTITIONS,
-        expecting(accepted_loss=100),
+        expecting(accepted_loss=1),
     ),
 )

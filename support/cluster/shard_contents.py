@@ -44,7 +44,13 @@ def held(
     The columns are named by the fields of the part. Rows of a reference table are told by their keys.
     """
     schema = str(sql.value(cluster.write, _SCHEMA, [quoted(part.table)]))
-    return {node: _rows(where, schema, part, columns, namespaces) for node, where in leaders_of_nodes(cluster).items()}
+    return {node: _rows(where, schema, part, columns, namespaces) for node, where in _data_nodes(cluster).items()}
+
+
+def _data_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
+    """The leaders of the nodes that Citus keeps data on; a coordinator that is not among its own nodes gets none."""
+    registered = {name(node.group) for node in nodes.known_to(cluster.write)}
+    return {node: where for node, where in leaders_of_nodes(cluster).items() if node in registered}
 
 
 def _rows(

@@ -21,7 +21,7 @@ _REACHES = """
 
 def versions(cluster: Cluster) -> dict[str, str | Silent]:
     """Node -> the version of Citus in its database and of the library that it runs, read on its leader."""
-    leaders = {COORDINATOR: cluster.write, **leaders_of_nodes(cluster)}
+    leaders = leaders_of_nodes(cluster)
 
     def version(node: str) -> str:
         found = sql.rows(leaders[node], _VERSION)

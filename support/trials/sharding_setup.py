@@ -85,7 +85,7 @@ def _require_kept(world: World, wanted: Table) -> None:
     if not wanted:
         raise NotAvailable(f"schema profile {world.profile.name} has no such table")
     world.evidence.attach_json("how each table is to be kept", wanted)
-    leaders = {COORDINATOR: world.cluster.write, **leaders_of_nodes(world.cluster)}
+    leaders = leaders_of_nodes(world.cluster)
     found = ask_each(leaders, lambda node: _described(shards.sharding_of(leaders[node], list(wanted)), wanted))
     for node, described in found.items():
         known = {node: described.row} if isinstance(described, Silent) else described

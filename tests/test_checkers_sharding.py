@@ -6,9 +6,12 @@ import pytest
 
 from support.checkers.agreement import Compared, all_agree
 from support.checkers.deadlock import one_victim
+from support.checkers.table import as_tabled
 from support.checkers.task_plans import each_shard_by_index, nothing_moves
 from support.checkers.whereabouts import each_holds, on_several_nodes, together_they_are
+from support.cluster.shards import Sharding
 from support.cluster.task_plans import Task, parsed
+from support.trials import sharding_setup
 from support.workloads.random_queries import RandomQueries
 
 ONE, TWO, COORDINATOR = "worker group 1", "worker group 2", "the coordinator"
@@ -152,3 +155,16 @@ def test_random_queries_are_the_same_for_the_same_seed() -> None:
     asked = [one.query() for _ in range(50)]
     assert asked == [same.query() for _ in range(50)] != [other.query() for _ in range(50)]
     assert len({query.text for query in asked}) > 40
+
+
+def test_a_table_that_is_missing_is_told_as_that() -> None:
+    """It is neither local nor distributed by nothing."""
+    row = {"kind": "distributed", "distributed by": "namespace", "lies with": "entries"}
+    wanted = {"entries": row, "gone": row, "left_local": row}
+    found = {
+        "entries": Sharding("distributed", "namespace", 1),
+        "gone": Sharding("missing"),
+        "left_local": Sharding("local"),
+    }
+    told = as_tabled(wanted, sharding_setup.described(found, wanted)).words
+    assert told.startswith("gone: there is no such table; left_local, kind: expected distributed, observed local; ")

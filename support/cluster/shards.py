@@ -15,7 +15,7 @@ from support.cluster.shard_contents import leaders_of_nodes, name
 from support.errors import ConnectFailed
 
 _TABLES = """
-    SELECT t, partmethod, repmodel, colocationid,
+    SELECT t, to_regclass(quoted) IS NOT NULL, partmethod, repmodel, colocationid,
            CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
       FROM unnest(%s, %s) AS named (t, quoted) LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(quoted)
 """
@@ -51,20 +51,20 @@ class Sharding:
     """How one table is kept, as one node knows it."""
 
     kind: str
-    """"distributed", "reference" or "local"."""
+    """"distributed", "reference", "local", or "missing" where there is no such table."""
     column: str = ""
     family: int = 0
 
 
-_LOCAL = Sharding("local")
+_LOCAL, _MISSING = Sharding("local"), Sharding("missing")
 
 
 def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
     """How each of the tables is kept, as that server knows it."""
     found = {}
-    for table, method, model, family, column in sql.rows(where, _TABLES, _named(tables)):
+    for table, there, method, model, family, column in sql.rows(where, _TABLES, _named(tables)):
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
-        found[table] = _LOCAL if kind == "local" else Sharding(kind, column or "", family)
+        found[table] = Sharding(kind, column or "", family) if kind != "local" else _LOCAL if there else _MISSING
     return found
 
 

@@ -86,9 +86,9 @@ def _require_kept(world: World, wanted: Table) -> None:
         raise NotAvailable(f"schema profile {world.profile.name} has no such table")
     world.evidence.attach_json("how each table is to be kept", wanted)
     leaders = leaders_of_nodes(world.cluster)
-    found = ask_each(leaders, lambda node: _described(shards.sharding_of(leaders[node], list(wanted)), wanted))
-    for node, described in found.items():
-        known = {node: described.row} if isinstance(described, Silent) else described
+    found = ask_each(leaders, lambda node: described(shards.sharding_of(leaders[node], list(wanted)), wanted))
+    for node, answer in found.items():
+        known = {node: answer.row} if isinstance(answer, Silent) else answer
         finding = as_tabled(wanted, known)
         Finding(finding.holds, f"as {node} knows them: {finding.words}").require()
     world.evidence.attach("asked on", ", ".join(found))
@@ -106,13 +106,19 @@ def require_copy_on_each_node(world: World) -> None:
     ).require()
 
 
-def _described(found: dict[str, shards.Sharding], wanted: Table) -> Table:
+def described(found: dict[str, shards.Sharding], wanted: Table) -> Table:
+    """How the tables are kept, in the columns that are wanted of each; of one that is missing, that it is."""
     first = {one.family: table for table, one in reversed(found.items())}
     rows = {
         table: {"kind": one.kind, "distributed by": one.column, "lies with": first[one.family]}
         for table, one in found.items()
     }
-    return {table: {column: rows[table][column] for column in wanted[table]} for table in wanted}
+    return {
+        table: {column: rows[table][column] for column in wanted[table]}
+        if found[table].kind != "missing"
+        else {"answer": "there is no such table"}
+        for table in wanted
+    }
 
 
 def _word(true: bool) -> str:

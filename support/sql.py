@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import errorcodes
 
@@ -38,6 +39,8 @@ class Session(psycopg2.extensions.connection):
 
 Error = psycopg2.Error
 """Any error of a statement; a login that fails is a ConnectFailed."""
+CORRUPTED = (psycopg2.errors.DataCorrupted, psycopg2.errors.IndexCorrupted)
+"""What a server raises that finds its own data or an index damaged: an answer about the database, no failure to ask."""
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any] | None
 """Parameters of a statement, by position or by name."""

@@ -42,7 +42,14 @@ def require_open_to_owner(cluster: Cluster, where: str) -> None:
 
 def proofs_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
     """Door -> "asks for" -> what it wants as proof of the application's login: "SCRAM", "nothing", ..."""
-    return {name: {"asks for": answer.asked_for} for name, answer in _own_logins(cluster, where).items()}
+    return {name: {"asks for": _proof_asked_for(answer)} for name, answer in _own_logins(cluster, where).items()}
+
+
+def _proof_asked_for(answer: Answer) -> str:
+    """A login that is refused before any proof says nothing about the proof that would be asked for."""
+    if answer.refusal and not answer.believed and answer.asked_for == "nothing":
+        return f"nothing: the login is refused ({answer.words})"
+    return answer.asked_for
 
 
 def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:

@@ -5,14 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from support.reporting.journal import RunRecord
-from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally
+from support.reporting.scenario import Scenario
+from support.reporting.tally import by_reason, columns_of, failures, promises_of, sentences_of, tally
 from support.reporting.verdict import ScenarioResult, Verdict
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def markdown(record: RunRecord) -> str:
-    """The table of promises, then what failed, was unsteady or was not proved, and why; last the known limits."""
+    """The table of promises, then what failed, was unsteady or was not proved, why, and what was promised.
+
+    Last the known limits.
+    """
     return "\n".join([*_table(record), "", *_failed(record), *_unproved(record), *_limits(record)]) + "\n"
 
 
@@ -41,9 +45,11 @@ def _failed(record: RunRecord) -> Iterator[str]:
         yield _entry("the run", "", trouble.message)
     for one in failures(record):
         yield _entry(one.verdict, " ".join([*one.scenario.ids, one.scenario.name]), one.reason)
+        yield from _promised(one.scenario)
     if record.without_verdict:
         why = "the run was stopped" if record.interrupted else "no verdict came of them"
         yield _entry("not reached", promises_of(record.without_verdict), why)
+        yield from _promised(*record.without_verdict)
 
 
 def _unproved(record: RunRecord) -> Iterator[str]:
@@ -51,8 +57,10 @@ def _unproved(record: RunRecord) -> Iterator[str]:
         first = record.earlier[one.scenario.key]
         title = " ".join([*one.scenario.ids, one.scenario.name])
         yield _entry("unsteady", title, f"proved when it was run once more; at first {first.verdict}: {first.reason}")
+        yield from _promised(one.scenario)
     for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items():
         yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
+        yield from _promised(*(one.scenario for one in results))
 
 
 def _limits(record: RunRecord) -> Iterator[str]:
@@ -66,6 +74,12 @@ def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:
 
 def _entry(word: str, title: str, reason: str) -> str:
     return f"- **{word}**: {_plain(title)}{' – ' if title else ''}{_plain(reason)}"
+
+
+def _promised(*scenarios: Scenario) -> Iterator[str]:
+    """What their promises say, below an entry."""
+    for id, sentence in sentences_of(scenarios):
+        yield f"  - {_plain(id)} promises: {_plain(sentence)}"
 
 
 def _row(cells: "Iterator[str] | Sequence[str]") -> str:

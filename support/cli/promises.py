@@ -14,12 +14,12 @@ from support.cli.gherkin_rules import Finding, Outline
 from support.cli.places import FEATURES
 from support.cluster.capabilities import CAPABILITIES
 from support.errors import UsageError
+from support.reporting.markdown import plain
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS, SEVERITIES
 from support.sabotages.catalogue import SABOTAGES
 
 _WORD = re.compile(r"\w+")
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
 HEAD = """\
 # The promises
@@ -160,8 +160,8 @@ def _section(capability: str, promises: Sequence[Listed]) -> Iterator[str]:
     yield _row(*["---"] * 5)
     for one in promises:
         if one.promise.capability == capability:
-            titles = [_plain(scenario.name) for scenario in one.scenarios]
-            sentence = f"{_plain(one.promise.sentence)} *({one.promise.severity})*"
+            titles = [plain(scenario.name) for scenario in one.scenarios]
+            sentence = f"{plain(one.promise.sentence)} *({one.promise.severity})*"
             yield _row(one.promise.id, sentence, _cell(titles), _cell(_needs(one.scenarios)), _cell(_sabotages(one)))
     yield ""
 
@@ -170,8 +170,8 @@ def _needs(scenarios: Sequence[Outline]) -> list[str]:
     """The capabilities that all of the scenarios need, then those that only some of them do."""
     each = [need for scenario in scenarios for need in _needs_of(scenario)] or [frozenset[str]()]
     everywhere, somewhere = frozenset[str].intersection(*each), frozenset[str].union(*each)
-    words = [_plain(meaning) for name, meaning in CAPABILITIES.items() if name in everywhere]
-    more = [_plain(meaning) for name, meaning in CAPABILITIES.items() if name in somewhere - everywhere]
+    words = [plain(meaning) for name, meaning in CAPABILITIES.items() if name in everywhere]
+    more = [plain(meaning) for name, meaning in CAPABILITIES.items() if name in somewhere - everywhere]
     return [*(words or ["a database and a login"]), *(f"in part: {one}" for one in more)]
 
 
@@ -186,7 +186,7 @@ def _needs_of(scenario: Outline) -> Iterator[frozenset[str]]:
 def _sabotages(one: Listed) -> list[str]:
     id = one.promise.id
     return [
-        f"`{sabotage.name}`: {_plain(sabotage.words)}"
+        f"`{sabotage.name}`: {plain(sabotage.words)}"
         for sabotage in SABOTAGES.values()
         if any(notice.id == id and not notice.not_proved for notice in sabotage.noticed_by)
     ] or ["none"]
@@ -198,8 +198,3 @@ def _row(*cells: str) -> str:
 
 def _cell(lines: Sequence[str]) -> str:
     return "<br>".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -34,7 +34,7 @@ def _table(record: RunRecord) -> Iterator[str]:
     yield _row(["---", *("---:" for _ in headings[1:])])
     for suite in suites:
         counts = [str(suite.count(*ends)) for _, ends in columns]
-        yield _row([_plain(suite.name), str(suite.promised), *counts, f"{suite.seconds:.1f}"])
+        yield _row([plain(suite.name), str(suite.promised), *counts, f"{suite.seconds:.1f}"])
     sums = [str(sum(suite.count(*ends) for suite in suites)) for _, ends in columns]
     promised, seconds = sum(suite.promised for suite in suites), sum(suite.seconds for suite in suites)
     yield _row(f"**{cell}**" for cell in ["all", str(promised), *sums, f"{seconds:.1f}"])
@@ -73,19 +73,19 @@ def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:
 
 
 def _entry(word: str, title: str, reason: str) -> str:
-    return f"- **{word}**: {_plain(title)}{' – ' if title else ''}{_plain(reason)}"
+    return f"- **{word}**: {plain(title)}{' – ' if title else ''}{plain(reason)}"
 
 
 def _promised(*scenarios: Scenario) -> Iterator[str]:
     """What their promises say, below an entry."""
     for id, sentence in sentences_of(scenarios):
-        yield f"  - {_plain(id)} promises: {_plain(sentence)}"
+        yield f"  - {plain(id)} promises: {plain(sentence)}"
 
 
 def _row(cells: "Iterator[str] | Sequence[str]") -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

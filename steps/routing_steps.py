@@ -4,7 +4,7 @@ from behave import then, when
 from hamcrest import assert_that, is_, none
 
 from support import sql
-from support.application.sessions import open_side_by_side
+from support.application.sessions import open_idle
 from support.checkers.routing import all_among, each_serves
 from support.checkers.table import as_tabled, of_each, rows_of
 from support.cluster import haproxy, health, landing, markers
@@ -14,9 +14,12 @@ from support.waiting import eventually
 
 @when("{count:d} sessions are opened through the {endpoint} endpoint")
 def step_open_sessions(context, count, endpoint):
-    """That many logins as the application, all held open at once. `endpoint` is write or read."""
+    """That many logins as the application, all held open at once; none is in a transaction, so that a pooler bears it.
+
+    `endpoint` is write or read.
+    """
     world, where = context.world, getattr(context.world.cluster, endpoint)
-    refused = sql.error_of(lambda: open_side_by_side(where, count, world.sessions))
+    refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
     assert_that(refused, none(), f"what was said against one of {count} logins at {where.name}")
 
 

@@ -121,7 +121,7 @@ def step_search_arguments(context):
 def step_search_report(context):
     """Results and attachments of this run so far, before anything is masked in them, its journal and histories."""
     world = context.world
-    world.scene["search"].look_into(exposure.report(world.run, world.cluster.topology.stand))
+    world.scene["search"].look_into(exposure.report(world.run))
 
 
 @when("logins and requests fail in every known way, and what is said about it is searched for every password")

@@ -13,7 +13,8 @@
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or ended wrongly
 
-An assertion is a product failure, any other exception is an infrastructure failure; the report keeps them apart.
+An assertion is a product failure, and so is a server's word that its data are corrupted (`sql.CORRUPTED`); any other
+exception is an infrastructure failure. The report keeps them apart.
 """
 
 

@@ -60,6 +60,7 @@ STEPS = """
 import os, signal, threading
 from behave import given, then
 from hamcrest import assert_that, equal_to
+from psycopg2.errors import DataCorrupted
 from support.errors import NotAvailable, NothingProved
 
 @given("all is well")
@@ -78,6 +79,10 @@ def no_evidence(context):
 @then("the surroundings break")
 def breaks(context):
     raise OSError("the disk is full; the password was correct-horse-battery")
+
+@then("the database is corrupted")
+def corrupted(context):
+    raise DataCorrupted('could not read block 8 in file "base/1/2"')
 
 @then("the target cannot do that")
 def cannot(context):

@@ -60,6 +60,17 @@ def test_a_write_of_unknown_outcome_may_be_served_but_replaces_nothing() -> None
     assert served_within(2, history(*writes, ("hit", "a", 30, 31))).holds is False
 
 
+def test_where_every_write_failed_nothing_can_be_told() -> None:
+    refused: Sequence[Fact] = [(*write, Outcome.FAIL) for write in WRITES]
+    nothing: Sequence[Fact] = [("miss", None, 5, 6), ("miss", None, 14, 15)]
+    found = served_within(2, history(*refused, *nothing))
+    assert (found.holds, "2 of 2 writes failed, the first: why" in found.words) == (None, True)
+    # The later one was acknowledged: then there was something to be read.
+    assert served_within(2, history(refused[0], *WRITES, *nothing)).holds is False
+    fresh = every_read_is_a_fresh_hit(history(refused[0], ("miss", None, 5, 6)))
+    assert (fresh.holds, fresh.words) == (None, "1 of 1 writes failed, the first: why")
+
+
 def test_one_key_is_no_evidence_for_another() -> None:
     mixed = History([*history(*WRITES), *history(("write", "x", 0, 1), ("hit", "x", 20, 21), key="other")])
     assert served_within(2, mixed).holds is None

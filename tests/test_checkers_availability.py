@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.checkers.disclosure import Search, decoy_found, nothing_told
 from support.checkers.election import one_leader
-from support.checkers.quorum import could_lose_one
+from support.checkers.quorum import could_lose
 from support.checkers.refusals import all_refused
 from support.checkers.routing import all_among, each_serves
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
@@ -190,21 +190,21 @@ class Voters:
 
 class TestQuorum:
     def test_one_to_spare(self) -> None:
-        assert could_lose_one(Voters(3, frozenset("abc"))).holds is True
+        assert could_lose(Voters(3, frozenset("abc")), 1).holds is True
 
     def test_none_to_spare(self) -> None:
-        finding = could_lose_one(Voters(3, frozenset("ab"), {"c": "it is down"}))
+        finding = could_lose(Voters(3, frozenset("ab"), {"c": "it is down"}), 1)
         assert finding.holds is False
-        assert finding.words.endswith("not so: c: it is down: 0 could be lost")
+        assert finding.words.endswith("not so: c: it is down: 0 could be lost, and 1 should be")
 
     def test_what_is_not_known_is_not_held_against_it(self) -> None:
-        finding = could_lose_one(Voters(3, frozenset("a"), unjudged=frozenset("bc")))
+        finding = could_lose(Voters(3, frozenset("a"), unjudged=frozenset("bc")), 1)
         assert finding.holds is None
         assert "nothing is known of b, c: add to ETCD_HOSTS" in finding.words
 
     def test_enough_is_known(self) -> None:
-        assert could_lose_one(Voters(5, frozenset("abcd"), unjudged=frozenset("e"))).holds is True
-        assert could_lose_one(Voters(5, frozenset("a"), {"b": "down", "c": "down"}, frozenset("de"))).holds is False
+        assert could_lose(Voters(5, frozenset("abcd"), unjudged=frozenset("e")), 1).holds is True
+        assert could_lose(Voters(5, frozenset("a"), {"b": "down", "c": "down"}, frozenset("de")), 1).holds is False
 
 
 class TestRefusals:

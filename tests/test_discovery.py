@@ -213,6 +213,23 @@ def test_a_dead_member_has_the_name_that_is_said_or_known(
     assert set(known.lacks).isdisjoint({"members", "patroni"})
 
 
+def test_a_dead_member_is_one_where_its_database_and_its_patroni_are_said_apart(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    """Patroni has forgotten it: [members] has the name and the database, PATRONI_HOSTS the REST API."""
+    database, rest = f"localhost:{free_port()}", f"localhost:{free_port()}"
+    topology = look(pair, [*published(apis, cluster), rest], members={**places(pair), "c": database})
+    assert [(one.name, str(one.postgres), str(one.rest)) for one in topology.absent] == [("c", database, rest)]
+
+
+def test_two_dead_members_of_which_one_has_a_name_stay_apart(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    database, rests = f"localhost:{free_port()}", [f"localhost:{free_port()}", f"localhost:{free_port()}"]
+    topology = look(pair, [*published(apis, cluster), *rests], members={**places(pair), "c": database})
+    assert [(one.name, one.rest is None) for one in topology.absent] == [("c", True), *((one, False) for one in rests)]
+
+
 def test_members_whose_patroni_was_not_given_are_told(
     pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
 ) -> None:

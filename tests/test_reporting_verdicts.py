@@ -25,6 +25,12 @@ Feature: Answers
         ("Then it is 7", Verdict.BROKEN, "failed", "the answer\nExpected: <42>\n     but: was <7>"),
         ("Then there was no evidence", Verdict.NOTHING_PROVED, "failed", "nothing was proved: nobody wrote"),
         ("Then the surroundings break", Verdict.ERROR, "broken", "OSError: the disk is full; the password was ••••••"),
+        (
+            "Then the database is corrupted",
+            Verdict.BROKEN,
+            "failed",
+            'the database reports corruption: could not read block 8 in file "base/1/2"',
+        ),
         ("Then the target cannot do that", Verdict.NOT_PROVED, "skipped", "this stand has no network to cut"),
         ("Then nobody wrote this step", Verdict.ERROR, "broken", "no step is defined for: Then nobody wrote this step"),
         ("", Verdict.NOTHING_PROVED, "failed", "nothing was proved: the scenario has no step"),

@@ -16,9 +16,11 @@ from support.checkers.refusals import all_refused
 from support.checkers.table import alike
 from support.cluster import exposure, mishaps, powers, strangers
 from support.cluster.cluster import Cluster
+from support.cluster.login import log_in
 from support.cluster.topology import Address, Login, MemberAddress, Topology
-from support.errors import NotAvailable, NothingProved
+from support.errors import ConnectFailed, NotAvailable, NothingProved
 from support.run import Run
+from support.waiting import NotYet, eventually
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,11 @@ class TestPowers:
         assert "no" not in stored
 
 
+def _require_refused(endpoint: sql.Endpoint) -> None:
+    if not log_in(endpoint).refusal:
+        raise NotYet("it is let in")
+
+
 class TestStrangers:
     @pytest.mark.parametrize("where", ["endpoint", "member"])
     @pytest.mark.parametrize("wrong", strangers.WRONG)
@@ -103,6 +110,27 @@ class TestStrangers:
     def test_a_door_asks_for_scram(self, cluster: Cluster) -> None:
         strangers.require_open_to_owner(cluster, "member")
         assert [*strangers.proofs_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
+
+    def test_a_door_that_refuses_before_any_proof_says_so(
+        self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster
+    ) -> None:
+        access = Path(sql.value(postgres, "SHOW hba_file"))
+        before = access.read_text()
+        access.write_text(f"host all {application.user} all reject\n{before}")
+        try:
+            sql.value(postgres, "SELECT pg_reload_conf()")
+            eventually(lambda: _require_refused(application), within=5, subject="pg_hba.conf is read")
+            (asked,) = strangers.proofs_asked_for(cluster, "member").values()
+        finally:
+            access.write_text(before)
+            sql.value(postgres, "SELECT pg_reload_conf()")
+            eventually(
+                lambda: sql.value(application, "SELECT 1"),
+                within=5,
+                subject="it is let in again",
+                retry_on=(ConnectFailed,),
+            )
+        assert asked["asks for"].startswith("nothing: the login is refused (pg_hba.conf rejects connection")
 
     def test_a_door_that_is_shut_to_its_owner_proves_nothing(self, cluster: Cluster) -> None:
         shut = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
@@ -175,12 +203,12 @@ class TestExposure:
         run.journal.write_text("a line")
         planted = exposure.have_in_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
         search = self.search(cluster)
-        search.look_into(exposure.report(run, tmp_path / "run" / "stand"))
+        search.look_into(exposure.report(run))
         assert (planted, search.places) == (1, 2)
         assert decoy_found(search).holds is True
         assert nothing_told(search).holds is True
         run.journal.write_text(cluster.topology.application.password)
-        search.look_into(exposure.report(run, tmp_path / "run" / "stand"))
+        search.look_into(exposure.report(run))
         assert nothing_told(search).holds is False
 
     def test_a_run_without_a_report(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-@citus @nodes @schema @members
+@citus @nodes @schema
 Feature: Every shard and every row is where it should be
   Shards that sit on one machine make a cluster of one machine. A row that is in another shard than its namespace
   hashes to is there and is never found.

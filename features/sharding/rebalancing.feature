@@ -1,4 +1,4 @@
-@citus @nodes @schema @members @destructive @slow
+@citus @nodes @schema @destructive @slow
 Feature: Shards move while the cluster works
   A cluster grows by a worker that takes its part of the shards. That is done while people work; whoever has to stop
   for it puts it off until it is too late.

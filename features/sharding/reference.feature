@@ -1,4 +1,4 @@
-@citus @nodes @schema @members @critical
+@citus @nodes @schema @critical
 Feature: Reference tables are at hand on every node
   What is small and joined with everything is kept on every node. A node whose copy is behind gives another answer
   than the others, to the very same question.

@@ -1,4 +1,4 @@
-@citus @nodes @schema @members
+@citus @nodes @schema
 Feature: The sharded cluster is set up as designed
   Whatever a cluster promises about its shards rests on how it was set up. A table that was forgotten works as any
   other, on one machine alone; nobody sees it until that machine is full.

@@ -1,4 +1,4 @@
-@citus @nodes @schema @members @normal
+@citus @nodes @schema @normal
 Feature: Answers come in time from many shards
   One namespace is one machine's work, whatever the size of the cluster. A query over everything is done by all
   machines at once, and waits for the slowest.

@@ -1,4 +1,4 @@
-@citus @nodes @schema @members @critical
+@citus @nodes @schema @critical
 Feature: A transaction over several workers is one transaction
   Its statements are carried out by servers that know nothing of one another. To its client it must be as if there
   were one: all of it is taken back when it is taken back, and whoever blocks another for ever is told so.

@@ -34,6 +34,12 @@ def open_side_by_side(endpoint: sql.Endpoint, count: int, opened: list[sql.Sessi
         backend(opened[-1])
 
 
+def open_idle(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> None:
+    """Add `count` open sessions to `opened`, none in a transaction. Raises ConnectFailed at the first refusal."""
+    for _ in range(count):
+        opened.append(sql.connect(endpoint, autocommit=True))
+
+
 def backend(session: sql.Session) -> int:
     """The process id of the server's end of a session."""
     return int(sql.value(session, "SELECT pg_backend_pid()"))

@@ -24,8 +24,11 @@ def served_within(bound: float, history: History) -> Finding:
         return refused
     replacements = [(key, when) for (key, _), when in replaced.items() if when < float("inf")]
     if not any(read.key == key and read.begun > when + bound for read in reads for key, when in replacements):
-        return Finding.unknown(f"nothing was read later than {bound:g} s after a value was replaced")
+        words = f"nothing was read later than {bound:g} s after a value was replaced"
+        return Finding.unknown(_because_of_writes(history, words))
     strange = [read for read in reads if (read.key, read.value) not in replaced]
+    if (why := failed_writes(history)) and all(_nothing_was_written(history, read) for read in strange) and strange:
+        return Finding.unknown(f"nothing was there to be read: {why}")
     if strange:
         return Finding.false(f"{len(strange)} of {len(reads)} reads served what nobody wrote: {strange[0].value!r}")
     late = [read for read in reads if read.begun - replaced[read.key, read.value] > bound]
@@ -84,6 +87,23 @@ def errors(reads: list[Operation]) -> Finding | None:
     return Finding.false(f"{len(failed)} of {len(reads)} reads failed, the first: {failed[0].error}")
 
 
+def failed_writes(history: History) -> str:
+    """How many writes were not acknowledged, and what was said against the first; empty when all were."""
+    writes = history.of(action="write")
+    failed = [one for one in writes if one.outcome is not Outcome.OK]
+    return f"{len(failed)} of {len(writes)} writes failed, the first: {failed[0].error}" if failed else ""
+
+
+def _nothing_was_written(history: History, read: Operation) -> bool:
+    """It served nothing, and no write of its key had been acknowledged when it ended."""
+    done = (one for one in history.of(action="write") if one.key == read.key and one.outcome is Outcome.OK)
+    return read.value is None and all(one.begun > read.ended for one in done)
+
+
+def _because_of_writes(history: History, words: str) -> str:
+    return f"{words}; {why}" if (why := failed_writes(history)) else words
+
+
 def _replaced(history: History) -> dict[tuple[str, Any], float]:
     """(Key, value) of each write -> when the next write of that key was acknowledged; infinity where none was."""
     replaced: dict[tuple[str, Any], float] = {}
@@ -96,13 +116,16 @@ def _replaced(history: History) -> dict[tuple[str, Any], float]:
 
 
 def every_read_is_a_fresh_hit(history: History) -> Finding:
-    """Every read came out of the cache, and served what had been acknowledged last. Unknown when none followed a write.
+    """Every read came out of the cache, and served what had been acknowledged last. Unknown when none followed a write,
+    and when a write failed.
 
     For histories in which nothing overlaps.
     """
     reads = reads_of(history)
     if refused := errors(reads):
         return refused
+    if why := failed_writes(history):
+        return Finding.unknown(why)
     written: dict[str, Any] = {}
     wrong = []
     for one in history:

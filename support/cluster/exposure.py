@@ -53,14 +53,13 @@ def arguments(cluster: Cluster) -> Places:
         yield host.name, b"\n".join(content for _, content in files(_PROC / str(pid) / "cmdline" for pid in pids))
 
 
-def report(run: Run, stand: Path | None) -> Places:
+def report(run: Run) -> Places:
     """What the run has gathered for its report, a place a file.
 
-    Not what configures it, which holds the passwords, nor what is on the stand, should that be in the run's folder.
+    Not what configures it, which holds the passwords, nor the folders of a cluster that was booted for the run.
     """
-    gathered = {path for root in (run.results, run.directory) for path in root.rglob("*")}
-    configuration = {run.topology, run.file}
-    yield from files(path for path in gathered - configuration if stand is None or stand not in path.parents)
+    gathered = {*run.results.rglob("*"), *run.directory.glob("*")}
+    yield from files(gathered - {run.topology, run.file})
 
 
 def files(paths: Iterable[Path]) -> Places:

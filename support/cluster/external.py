@@ -231,14 +231,17 @@ def _look_at_nodes(
 
 def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     """What a member has against the application is evidence; only where nobody lets it in, nothing can be looked at."""
-    if not topology.members:
+    if not any(member.group == 0 for member in (*topology.members, *topology.absent)):
         findings.lacks.setdefault("members", "not known without Patroni")
         findings.lacks.setdefault("replicas", "not known without Patroni")
-        findings.lacks.setdefault("admin", _no_administrator(topology))
-        return
+        if not topology.members:
+            findings.lacks.setdefault("admin", _no_administrator(topology))
+            return
     first = [one.name for one in (*topology.members, *topology.absent) if one.group == 0]
     if len(first) < 2:
-        findings.lacks["replicas"] = f"the only member is {first[0]}" if first else "not known without Patroni"
+        findings.lacks.setdefault(
+            "replicas", f"the only member is {first[0]}" if first else "not known without Patroni"
+        )
     reached = [member for member in topology.members if not member.unreached]
     refused = _logins_refused(topology, topology.application, reached)
     if len(refused) == len(reached):

@@ -7,7 +7,7 @@ from support import sql
 from support.cluster import nodes
 from support.cluster.cluster import Cluster
 from support.cluster.rollcall import Silent, ask_each
-from support.cluster.shard_contents import leaders_of_nodes, name
+from support.cluster.shard_contents import COORDINATOR, leaders_of_nodes, name
 from support.cluster.topology import Address
 
 _VERSION = """
@@ -28,6 +28,16 @@ def versions(cluster: Cluster) -> dict[str, str | Silent]:
         return "{}, library {}".format(*found[0]) if found else "none"
 
     return ask_each(leaders, version)
+
+
+def expected_nodes(cluster: Cluster) -> list[str]:
+    """The coordinator, where it is a node too, and the worker groups that should be there.
+
+    Patroni makes a node of the coordinator. Elsewhere a cluster may do without: then it has no shard, no copy of a
+    reference table, and nobody queries the cluster through another node.
+    """
+    is_node = cluster.of_group(0).has_patroni or any(node.group == 0 for node in nodes.known_to(cluster.write))
+    return [*([COORDINATOR] if is_node else []), *expected_workers(cluster)]
 
 
 def expected_workers(cluster: Cluster) -> list[str]:

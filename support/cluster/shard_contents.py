@@ -11,6 +11,7 @@ from support.application.profile import Entries, Reference, columns_of, quoted, 
 from support.cluster import nodes
 from support.cluster.cluster import Cluster
 
+COORDINATOR = "the coordinator"
 _SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)"
 _UNHIDE = "SET citus.override_table_visibility = off"
 _SHARDS = """
@@ -23,16 +24,17 @@ _SHARDS = """
 def leaders_of_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
     """The leader of each group, past every proxy: "the coordinator", "worker group 1", ...
 
-    By Patroni's word where the group has one, else at the address that Citus has for it.
+    By Patroni's word where the group has one, else at the address that Citus has for it. A coordinator need not be
+    among its own nodes: it is behind the write endpoint.
     """
-    found = {node.group: cluster.at_node(node.address) for node in nodes.known_to(cluster.write)}
+    found = {0: cluster.write} | {node.group: cluster.at_node(node.address) for node in nodes.known_to(cluster.write)}
     found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.has_patroni}
     return {name(group): replace(found[group], name=name(group)) for group in sorted(found)}
 
 
 def name(group: int) -> str:
     """How a group is spoken of."""
-    return f"worker group {group}" if group else "the coordinator"
+    return f"worker group {group}" if group else COORDINATOR
 
 
 def held(
@@ -43,7 +45,13 @@ def held(
     The columns are named by the fields of the part. Rows of a reference table are told by their keys.
     """
     schema = str(sql.value(cluster.write, _SCHEMA, [quoted(part.table)]))
-    return {node: _rows(where, schema, part, columns, namespaces) for node, where in leaders_of_nodes(cluster).items()}
+    return {node: _rows(where, schema, part, columns, namespaces) for node, where in _data_nodes(cluster).items()}
+
+
+def _data_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
+    """The leaders of the nodes that Citus keeps data on; a coordinator that is not among its own nodes gets none."""
+    registered = {name(node.group) for node in nodes.known_to(cluster.write)}
+    return {node: where for node, where in leaders_of_nodes(cluster).items() if node in registered}
 
 
 def _rows(

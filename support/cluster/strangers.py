@@ -28,8 +28,9 @@ _PURPOSES = {"for a session": False, "for a copy of the database": True}
 
 def doors(cluster: Cluster, where: str) -> list[sql.Endpoint]:
     """Every "endpoint" or every "member", as the application."""
-    endpoints = [cluster.write, *([cluster.read] if cluster.topology.read else [])]
-    return {"endpoint": endpoints, "member": [cluster.of_member(name) for name in cluster.everyone]}[where]
+    if where == "endpoint":
+        return [cluster.write, *([cluster.read] if cluster.topology.read else [])]
+    return [cluster.of_member(member.name) for member in cluster.topology.members if not member.unreached]
 
 
 def require_open_to_owner(cluster: Cluster, where: str) -> None:
@@ -41,7 +42,14 @@ def require_open_to_owner(cluster: Cluster, where: str) -> None:
 
 def proofs_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
     """Door -> "asks for" -> what it wants as proof of the application's login: "SCRAM", "nothing", ..."""
-    return {name: {"asks for": answer.asked_for} for name, answer in _own_logins(cluster, where).items()}
+    return {name: {"asks for": _proof_asked_for(answer)} for name, answer in _own_logins(cluster, where).items()}
+
+
+def _proof_asked_for(answer: Answer) -> str:
+    """A login that is refused before any proof says nothing about the proof that would be asked for."""
+    if answer.refusal and not answer.believed and answer.asked_for == "nothing":
+        return f"nothing: the login is refused ({answer.words})"
+    return answer.asked_for
 
 
 def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from support import sql
 from support.reporting.verdict import Verdict, verdict_of
 from support.waiting import describe
 
@@ -90,6 +91,8 @@ def _step_failed(step: Any) -> Judgement | None:
     verdict = verdict_of(step.exception)
     if verdict is Verdict.ERROR:
         reason = f"{type(step.exception).__name__}: {reason}"
+    if isinstance(step.exception, sql.CORRUPTED):
+        reason = f"the database reports corruption: {reason}"
     return Judgement(verdict, reason, trace_of(step.exception))
 
 

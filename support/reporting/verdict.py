@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from support import sql
 from support.errors import NotAvailable, NothingProved
 from support.reporting.scenario import Scenario
 
@@ -13,7 +14,7 @@ class Verdict(enum.StrEnum):
     PROVED = "proved"
     """The promise was seen to hold."""
     BROKEN = "broken"
-    """The promise was seen not to hold: an assertion failed."""
+    """The promise was seen not to hold: an assertion failed, or the database told that its data are corrupted."""
     NOTHING_PROVED = "nothing proved"
     """The scenario ran and saw no evidence either way. Counts as a failure."""
     ERROR = "error"
@@ -27,8 +28,8 @@ class Verdict(enum.StrEnum):
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """What an exception out of a step says of the promise."""
-    if isinstance(error, AssertionError):
+    """What an exception out of a step says of the promise. That the database is corrupted breaks any."""
+    if isinstance(error, (AssertionError, *sql.CORRUPTED)):
         return Verdict.BROKEN
     if isinstance(error, NothingProved):
         return Verdict.NOTHING_PROVED

@@ -6,7 +6,7 @@ from support.checkers.table import Table, alike, as_tabled
 from support.checkers.whereabouts import each_holds
 from support.cluster import node_health, nodes, shards
 from support.cluster.rollcall import Silent, ask_each
-from support.cluster.shard_contents import leaders_of_nodes, name
+from support.cluster.shard_contents import COORDINATOR, leaders_of_nodes, name
 from support.errors import NotAvailable
 from support.world import World
 
@@ -24,7 +24,7 @@ def require_same_version(world: World) -> None:
     """The coordinator and every worker run one version of Citus, and their databases are of that version."""
     found = node_health.versions(world.cluster)
     world.evidence.attach_json("versions of Citus", {node: str(version) for node, version in found.items()})
-    wanted = alike(["the coordinator", *workers_of(world)], {"Citus": str(found["the coordinator"])})
+    wanted = alike([COORDINATOR, *workers_of(world)], {"Citus": str(found[COORDINATOR])})
     silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, Silent)]
     Finding(not silent, "; ".join(silent) or "every node answers").require()
     as_tabled(wanted, {node: {"Citus": str(version)} for node, version in found.items()}).require()
@@ -48,7 +48,7 @@ def require_workers_ready(world: World) -> None:
 
 def require_all_reachable(world: World) -> None:
     """Each node has just reached each node, itself too."""
-    everyone = ["the coordinator", *workers_of(world)]
+    everyone = node_health.expected_nodes(world.cluster)
     found = node_health.reaching(world.cluster)
     as_tabled(alike(everyone, dict.fromkeys(everyone, "reached")), found).require()
 
@@ -102,7 +102,7 @@ def require_copy_on_each_node(world: World) -> None:
     found = shards.held_on_nodes(world.cluster, tables)
     Finding(len(copies) == len(tables), f"{len(copies)} of {len(tables)} tables are known to Citus").require()
     each_holds(
-        copies, {node: sorted(found.get(node, ())) for node in ("the coordinator", *workers_of(world))}
+        copies, {node: sorted(found.get(node, ())) for node in node_health.expected_nodes(world.cluster)}
     ).require()
 
 

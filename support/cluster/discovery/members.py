@@ -127,8 +127,13 @@ def unlisted(known: Known, groups: Sequence[Group], silent: Mapping[Address, str
                 f"[members] names {name}, which Patroni does not: it knows {', '.join(sorted(listed))}; at "
                 f"{place.postgres} is {by_server[other]}"
             )
-    found = [MemberAddress(name, place.postgres, place.rest) for name, place in further.items()]
-    taken = {place.rest for place in further.values()}
+    rests = {name: place.rest for name, place in further.items()}
+    nameless = [at for at, called in silent.items() if called == str(at) and at not in rests.values()]
+    without_rest = [name for name, at in rests.items() if at is None]
+    if len(without_rest) == len(nameless):  # each of them is one of these
+        rests.update(zip(without_rest, nameless, strict=True))
+    found = [MemberAddress(name, place.postgres, rests[name]) for name, place in further.items()]
+    taken = set(rests.values())
     why = "the address of its PostgreSQL is not known ([members])"
     return [*found, *(MemberAddress(called, at, at, 0, why) for at, called in silent.items() if at not in taken)]
 

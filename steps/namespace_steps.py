@@ -1,11 +1,12 @@
 """Namespaces: what one of them does, seen from it and from another."""
 
 from behave import given, then, when
-from hamcrest import assert_that, empty, equal_to, only_contains
+from hamcrest import assert_that, empty, equal_to
 
 from support.application import samples
 from support.application.entries import contents
 from support.checkers.contents import contents_match
+from support.checkers.recall import each_finds_its_own
 from support.workloads.searches import search_repeatedly
 
 ENTRIES = 20
@@ -47,11 +48,7 @@ def step_search_for_others(context, count):
 def step_found_own(context, count):
     """So many, although the nearest of all had to be passed over."""
     world = context.world
-    assert_that(
-        world.scene["searches"].origins,
-        only_contains(equal_to({world.namespace: count})),
-        "the namespaces of what each search found",
-    )
+    each_finds_its_own(world.scene["searches"].origins, world.namespace, count).require()
 
 
 @when("the first namespace updates every key")

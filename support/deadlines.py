@@ -66,13 +66,17 @@ def answer_within(session: psycopg2.extensions.connection, seconds: float) -> It
 
     Raises psycopg2.OperationalError without a code then, as a lost connection does: what became of it is unknown.
     """
+    backend = session.info.backend_pid
     wait = _Wait(session, time.monotonic() + seconds)
     _WATCH.begin(wait)
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         if wait.hung_up:
-            raise psycopg2.OperationalError(f"the server gave no answer within {seconds:g} s; hung up") from error
+            raise psycopg2.OperationalError(
+                f"the server gave no answer within {seconds:g} s; hung up "
+                f"(pg_stat_activity tells what its backend {backend} waits for, if it still does)"
+            ) from error
         raise
     finally:
         _WATCH.end(wait)

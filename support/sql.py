@@ -170,31 +170,28 @@ def execute(where: Endpoint | Session, statement: str, values: Values = None) ->
         return int(cursor.rowcount)
 
 
-_ANSWER_LOST = {
-    errorcodes.ADMIN_SHUTDOWN,
-    errorcodes.CRASH_SHUTDOWN,
-    errorcodes.CONNECTION_FAILURE,
-    errorcodes.CONNECTION_EXCEPTION,
-    errorcodes.CONNECTION_DOES_NOT_EXIST,
-    errorcodes.TRANSACTION_RESOLUTION_UNKNOWN,
-    # Its commit on a worker may have been done: it was waited for, or Citus lost sight of it ("could not commit").
-    errorcodes.QUERY_CANCELED,
-    errorcodes.INTERNAL_ERROR,
-}
+_ABORTS = frozenset("0A 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 72 HV P0".split())
+"""Classes of SQLSTATE that a server reports of a transaction that it has rolled back.
+
+Not among them: 08, which poolers use for a server connection that died under a client (PgBouncer: 08P01); 57, which
+ends statements from without, a commit that waits for a standby included; 58 and XX, errors of the system and internal
+ones, with which Citus tells that it lost sight of a worker's commit.
+Source: https://www.postgresql.org/docs/16/errcodes-appendix.html
+"""
 
 
 def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
     """What an error means for a transaction that was under way.
 
     Before its commit was sent, any error means that the transaction certainly did not happen. Once the commit
-    (or an autocommitted statement) was sent, an error that the server reported means "fail"; a lost connection, or
-    a shutdown or a timeout in its course, means "unknown": the answer was lost, not necessarily the write.
+    (or an autocommitted statement) was sent, an error that is known to be an abort means "fail". All else means
+    "unknown": the answer was lost, not necessarily the write.
     """
     if isinstance(error, ConnectFailed) or not committing:
         return Outcome.FAIL
-    if isinstance(error, psycopg2.Error) and error.pgcode and error.pgcode not in _ANSWER_LOST:
-        return Outcome.FAIL
-    return Outcome.UNKNOWN
+    code = (error.pgcode if isinstance(error, psycopg2.Error) else None) or ""
+    aborted = code[:2] in _ABORTS and code != errorcodes.STATEMENT_COMPLETION_UNKNOWN
+    return Outcome.FAIL if aborted else Outcome.UNKNOWN
 
 
 def error_of(action: Callable[[], object]) -> Exception | None:

@@ -16,6 +16,7 @@ import pytest
 import requests
 from program import Program, copy
 
+from support.cluster.embedded import programs
 from support.cluster.topology import Topology
 from support.hosts import state, why_not_namespaces
 
@@ -88,6 +89,8 @@ class Rig:
 def rig(project: Path, shape: str, *arguments: str) -> Iterator[Rig]:
     """Boot one on free ports, and end it."""
     if why := why_not_namespaces():
+        pytest.skip(why)
+    if shape == "swarm-citus" and (why := programs.citus_missing(None)):
         pytest.skip(why)
     program = copy(project)
     begun = time.monotonic()

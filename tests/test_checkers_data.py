@@ -10,7 +10,7 @@ from support.checkers.contents import contents_match
 from support.checkers.lag import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
 from support.checkers.percentiles import percentile_is_under
 from support.checkers.plans import went_by_index
-from support.checkers.recall import CosineSpace, answers_are_in_order, recall
+from support.checkers.recall import CosineSpace, answers_are_in_order, each_finds_its_own, recall
 from support.checkers.successes import every_client_succeeded
 from support.history import Durations, History, Operation, Outcome, durations
 
@@ -225,6 +225,28 @@ class TestRecall:
         finding = answers_are_in_order(self.STORED, [(self.SOUGHT, answer(self))], 3, 1e-5)
         assert finding.holds is False
         assert words in finding.words
+
+
+class TestOwnNamespace:
+    def test_its_own(self) -> None:
+        assert each_finds_its_own([{"mine": 3}, {"mine": 3}], "mine", 3).holds
+        assert each_finds_its_own([], "mine", 3).holds is None
+
+    @pytest.mark.parametrize(
+        ("origins", "words"),
+        [
+            ([{"mine": 3}, {"mine": 2}, {}], "of 3 searches 2 did not find 3 entries of their own namespace, but 2, 0"),
+            ([{"mine": 3, "theirs": 1}], "of 1 searches 1 found entries of another namespace"),
+            (
+                [{"theirs": 3}],
+                "of 1 searches 1 found entries of another namespace and 1 did not find 3 entries of their own "
+                "namespace, but 0",
+            ),
+        ],
+    )
+    def test_too_few_or_strangers(self, origins: list[dict[str, int]], words: str) -> None:
+        finding = each_finds_its_own(origins, "mine", 3)
+        assert (finding.holds, finding.words) == (False, words)
 
 
 class TestSuccesses:

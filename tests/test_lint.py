@@ -91,9 +91,14 @@ def test_sql_may_stand_in_a_docstring(tmp_path: Path) -> None:
 def test_the_command_finds_steps_without_a_meaning_and_ambiguous_ones(tmp_path: Path) -> None:
     program = copy(tmp_path)
     good = "@minor\nFeature: Sums\n  @id.DA-01\n  Scenario: x\n    Given a sum\n    Then one and one are 2\n"
-    program.write_features({"cluster/a.feature": good})
+    listed = '[DA-01]\ncapability = "cluster"\npromise = "Sums are right."\nseverity = "minor"\n'
+    program.write_features({"cluster/a.feature": good, "promises.toml": listed})
     assert program.run("lint").status == 0
-    program.write_features({"cluster/a.feature": good.replace("a sum", "unheard of")})
+    program.write_features({"cluster/a.feature": good.replace("DA-01", "DA-02"), "promises.toml": listed})
+    unlisted = program.run("lint")
+    assert unlisted.status == 1
+    assert "features/cluster/a.feature:4: @id.DA-02 is not listed in features/promises.toml" in unlisted.out
+    program.write_features({"cluster/a.feature": good.replace("a sum", "unheard of"), "promises.toml": listed})
     undefined = program.run("lint")
     assert undefined.status == 1
     assert "features/cluster/a.feature:5: no step is worded 'Given unheard of'" in undefined.out

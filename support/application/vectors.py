@@ -53,10 +53,12 @@ PGVECTOR = VectorDialect(
     # (pgvector 0.8) makes it go on until it has as many as were asked for.
     search_settings={"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"},
 )
-# RuVector ignores WITH options.
+# RuVector ignores WITH options. A search looks at hnsw_ef_search candidates at most (100 unless it is set higher) and
+# drops those of other namespaces afterwards; it does not go on when too few are left. 1000 is the most that it takes.
 RUVECTOR = VectorDialect(
     extension="ruvector",
     type="ruvector",
+    search_settings={"ruvector.hnsw_ef_search": "1000"},
 )
 DIALECTS = {one.type: one for one in (PGVECTOR, RUVECTOR)}
 """By the name of the type."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy
 from numpy.typing import NDArray
 
-from support.checkers.finding import Finding
+from support.checkers.finding import Finding, listed
 
 Vector = Sequence[float]
 Answer = Sequence[tuple[str, float]]
@@ -52,6 +52,22 @@ def recall(stored: Mapping[str, Vector], searches: Sequence[Searched], count: in
         len(set(space.nearest(sought, count)) & {key for key, _ in answer[:count]}) for sought, answer in searches
     )
     return found / (count * len(searches))
+
+
+def each_finds_its_own(origins: Sequence[Mapping[str, int]], namespace: str, count: int) -> Finding:
+    """Every search found `count` entries, all of that namespace; for each search, how many it found of which one.
+
+    Unknown when there was no search.
+    """
+    if not origins:
+        return Finding.unknown("nothing was searched for")
+    strangers = sum(any(name != namespace for name in found) for found in origins)
+    few = [found.get(namespace, 0) for found in origins if found.get(namespace, 0) != count]
+    wrong = [f"{strangers} found entries of another namespace"] if strangers else []
+    wrong += [f"{len(few)} did not find {count} entries of their own namespace, but {listed(few)}"] if few else []
+    if wrong:
+        return Finding.false(f"of {len(origins)} searches {' and '.join(wrong)}")
+    return Finding.true(f"{len(origins)} searches found {count} entries each, all of their own namespace")
 
 
 def answers_are_in_order(

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ class Outline:
     tags: tuple[str, ...]
     """Its own and the inherited ones, without the @."""
     steps: tuple[Line, ...]
+    examples: tuple[tuple[str, ...], ...] = ()
+    """Of an outline, the tags of each of its tables of examples."""
+
+    @property
+    def id(self) -> str:
+        """The promise that it names; empty where it names none."""
+        return next((tag.removeprefix("id.") for tag in self.tags if tag.startswith("id.")), "")
+
+    @property
+    def severity(self) -> str:
+        """The nearest one of its tags; empty where there is none."""
+        return next((tag for tag in reversed(self.tags) if tag in SEVERITIES), "")
 
     def finding(self, text: str, line: int | None = None) -> Finding:
         return Finding(self.file, line or self.line, text)
@@ -100,10 +113,10 @@ def _outlines(file: Path, feature: str, parent: Any, inherited: tuple[str, ...])
             yield from _outlines(file, feature, child["rule"], tags)
         elif "scenario" in child:
             scenario = child["scenario"]
-            examples = (tag for table in scenario["examples"] for tag in _tags(table))
-            own = (*tags, *_tags(scenario), *examples)
+            examples = tuple(_tags(table) for table in scenario["examples"])
+            own = (*tags, *_tags(scenario), *chain.from_iterable(examples))
             line = scenario["location"]["line"]
-            yield Outline(file, line, feature, scenario["name"], own, tuple(_lines(scenario["steps"])))
+            yield Outline(file, line, feature, scenario["name"], own, tuple(_lines(scenario["steps"])), examples)
 
 
 def _tags(node: Any) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
-"""`accept lint`: how the scenarios are written, and whether every step of theirs means exactly one thing."""
+"""`accept lint`: how the scenarios are written, which promises they prove, and whether each step means one thing."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.cli import behaving, gherkin_rules
+from support.cli import behaving, gherkin_rules, promises
 from support.cli.console import out, say
 from support.cli.gherkin_rules import Finding
 from support.cli.places import FEATURES
@@ -15,7 +15,8 @@ def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
     files = sorted(folder.rglob("*.feature"))
     outlines, findings = gherkin_rules.read(files)
     if not findings:
-        findings = (*gherkin_rules.check(outlines), *_steps_without_meaning(folder))
+        found = (*gherkin_rules.check(outlines), *promises.findings(folder, outlines))
+        findings = (*found, *_steps_without_meaning(folder))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 

@@ -177,8 +177,22 @@ def steps(words: Annotated[list[str] | None, typer.Argument(help="Steps that spe
 
 
 @app.command()
+def promises(
+    words: Annotated[list[str] | None, typer.Argument(help="Promises that speak of all of these.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="All of them as docs/promises.md.")] = False,
+) -> None:
+    """What the cluster promises: each promise with its id, its capability and its scenarios, searched by words.
+
+    `./accept promises split brain` finds what speaks of both words; `./accept promises cache` a whole capability.
+    """
+    from support.cli import promises
+
+    raise typer.Exit(promises.carry_out(" ".join(words or ()), markdown))
+
+
+@app.command()
 def lint() -> None:
-    """Are the scenarios written as they should be, and does every step mean exactly one thing?"""
+    """Are the scenarios written as they should be and their promises listed, and does every step mean one thing?"""
     from support.cli import lint
 
     raise typer.Exit(lint.show(lint.lint()))

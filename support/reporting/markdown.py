@@ -5,14 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from support.reporting.journal import RunRecord
-from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally
+from support.reporting.scenario import Scenario
+from support.reporting.tally import by_reason, columns_of, failures, promises_of, sentences_of, tally
 from support.reporting.verdict import ScenarioResult, Verdict
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def markdown(record: RunRecord) -> str:
-    """The table of promises, then what failed, was unsteady or was not proved, and why; last the known limits."""
+    """The table of promises, then what failed, was unsteady or was not proved, why, and what was promised.
+
+    Last the known limits.
+    """
     return "\n".join([*_table(record), "", *_failed(record), *_unproved(record), *_limits(record)]) + "\n"
 
 
@@ -30,7 +34,7 @@ def _table(record: RunRecord) -> Iterator[str]:
     yield _row(["---", *("---:" for _ in headings[1:])])
     for suite in suites:
         counts = [str(suite.count(*ends)) for _, ends in columns]
-        yield _row([_plain(suite.name), str(suite.promised), *counts, f"{suite.seconds:.1f}"])
+        yield _row([plain(suite.name), str(suite.promised), *counts, f"{suite.seconds:.1f}"])
     sums = [str(sum(suite.count(*ends) for suite in suites)) for _, ends in columns]
     promised, seconds = sum(suite.promised for suite in suites), sum(suite.seconds for suite in suites)
     yield _row(f"**{cell}**" for cell in ["all", str(promised), *sums, f"{seconds:.1f}"])
@@ -41,9 +45,11 @@ def _failed(record: RunRecord) -> Iterator[str]:
         yield _entry("the run", "", trouble.message)
     for one in failures(record):
         yield _entry(one.verdict, " ".join([*one.scenario.ids, one.scenario.name]), one.reason)
+        yield from _promised(one.scenario)
     if record.without_verdict:
         why = "the run was stopped" if record.interrupted else "no verdict came of them"
         yield _entry("not reached", promises_of(record.without_verdict), why)
+        yield from _promised(*record.without_verdict)
 
 
 def _unproved(record: RunRecord) -> Iterator[str]:
@@ -51,8 +57,10 @@ def _unproved(record: RunRecord) -> Iterator[str]:
         first = record.earlier[one.scenario.key]
         title = " ".join([*one.scenario.ids, one.scenario.name])
         yield _entry("unsteady", title, f"proved when it was run once more; at first {first.verdict}: {first.reason}")
+        yield from _promised(one.scenario)
     for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items():
         yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
+        yield from _promised(*(one.scenario for one in results))
 
 
 def _limits(record: RunRecord) -> Iterator[str]:
@@ -65,13 +73,19 @@ def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:
 
 
 def _entry(word: str, title: str, reason: str) -> str:
-    return f"- **{word}**: {_plain(title)}{' – ' if title else ''}{_plain(reason)}"
+    return f"- **{word}**: {plain(title)}{' – ' if title else ''}{plain(reason)}"
+
+
+def _promised(*scenarios: Scenario) -> Iterator[str]:
+    """What their promises say, below an entry."""
+    for id, sentence in sentences_of(scenarios):
+        yield f"  - {plain(id)} promises: {plain(sentence)}"
 
 
 def _row(cells: "Iterator[str] | Sequence[str]") -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from support.reporting.journal import Journal
 from support.reporting.judging import Judgement, judge, trace_of
 from support.reporting.progress import Progress
+from support.reporting.promises import sentence_of
 from support.reporting.redaction import Redactor
 from support.reporting.scenario import Scenario, scenario_of
 from support.reporting.verdict import Measure, ScenarioResult, Verdict
@@ -31,7 +33,7 @@ class Recorder:
         """`selected` are the `behave.model.Scenario`s that shall run; `facts` are versions and settings of all that
         is tested; `required` are the capabilities that the user declared; `known_limits` what the target is not
         configured to promise."""
-        scenarios = [scenario_of(one) for one in selected]
+        scenarios = [_scenario(one) for one in selected]
         self._selected = {one.key for one in scenarios}
         self._journal = Journal(journal)
         self._redactor = redactor or Redactor()
@@ -45,7 +47,7 @@ class Recorder:
 
     def started(self, model: Any) -> None:
         """before_scenario, first of all."""
-        scenario = scenario_of(model)
+        scenario = _scenario(model)
         self._began[scenario.key] = time.time()
         self._journal.started(scenario)
         self._progress.started(scenario)
@@ -62,7 +64,7 @@ class Recorder:
             return  # stopped half-way: no verdict is the truth
         if error is not None:
             judgement = judgement.and_then(error, "cleaning up after the scenario")
-        self._record(scenario_of(model), judgement, tuple(measures))
+        self._record(_scenario(model), judgement, tuple(measures))
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
         """behave's `context.on_cleanup_error`: a clean-up that was left to behave failed, after the last hook."""
@@ -70,7 +72,7 @@ class Recorder:
         if model is None:
             self.trouble(error)
             return
-        scenario = scenario_of(model)
+        scenario = _scenario(model)
         known = self._results.get(scenario.key)
         before = Judgement(known.verdict, known.reason, known.trace) if known else Judgement(Verdict.PROVED)
         self._record(scenario, before.and_then(error, "cleaning up after the scenario"))
@@ -78,7 +80,7 @@ class Recorder:
     def feature_ended(self, model: Any) -> None:
         """after_feature: what behave knows of its scenarios and no hook saw, such as a hook that failed itself."""
         for one in model.walk_scenarios():
-            scenario = scenario_of(one)
+            scenario = _scenario(one)
             if scenario.key in self._selected:
                 self._look_again(scenario, one, model)
 
@@ -121,3 +123,9 @@ class Recorder:
             self._progress.ended(result)
         else:
             self._progress.corrected(result)
+
+
+def _scenario(model: Any) -> Scenario:
+    """The facts of a `behave.model.Scenario`, with what its promise says."""
+    scenario = scenario_of(model)
+    return replace(scenario, sentence=sentence_of(scenario.promise, Path(model.filename)))

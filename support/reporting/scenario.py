@@ -35,6 +35,8 @@ class Scenario:
     """Its description, or its feature's: why the promise exists."""
     line: int = 0
     """Where it begins in the feature file; of an outline, its row."""
+    sentence: str = ""
+    """The promise it belongs to, in one sentence; empty where the list of promises does not know it."""
 
     @cached_property
     def ids(self) -> tuple[str, ...]:

@@ -108,9 +108,10 @@ def _details(result: Result, ended: ScenarioResult | None, began: bool) -> dict[
 
 
 def _description(scenario: Scenario, ended: ScenarioResult | None) -> str:
-    """The promise's why, and the figures with the limits in force; Markdown."""
+    """What is promised, why, and the figures with the limits in force; Markdown."""
+    promised = f"**{scenario.promise}**: {scenario.sentence}" if scenario.sentence else ""
     measured = [f"- measured {measure}" for measure in ended.measures] if ended else []
-    return "\n\n".join(filter(None, (scenario.prose, "\n".join(measured))))
+    return "\n\n".join(filter(None, (promised, scenario.prose, "\n".join(measured))))
 
 
 def _labels(scenario: Scenario, ended: ScenarioResult | None) -> list[dict[str, str]]:

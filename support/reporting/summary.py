@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from support.reporting.journal import RunRecord
 from support.reporting.settling import STATUSES
-from support.reporting.tally import End, SuiteTally, by_reason, columns_of, failures, promises_of, tally
+from support.reporting.tally import End, SuiteTally, by_reason, columns_of, failures, promises_of, sentences_of, tally
 from support.reporting.verdict import Measure, Verdict
 
 _TEMPLATES = Environment(
@@ -33,12 +33,14 @@ def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
         facts=record.facts,
         limits=record.known_limits,
         failures=list(_failures(record)),
-        unsteady=[
-            (one.scenario.promise, one.scenario.name, record.earlier[one.scenario.key]) for one in record.unsteady
-        ],
+        unsteady=[(one.scenario, record.earlier[one.scenario.key]) for one in record.unsteady],
         figures=list(_figures(record)),
         unproved=[
-            (reason, promises_of(result.scenario for result in results))
+            (
+                reason,
+                promises_of(result.scenario for result in results),
+                sentences_of(result.scenario for result in results),
+            )
             for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items()
         ],
     )
@@ -57,12 +59,13 @@ def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str
     return sentence, "unknown" if record.without_verdict or not proved else "passed"
 
 
-def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str]]:
+def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str, str]]:
     for trouble in record.troubles:
-        yield "broken", "error", "The run as a whole", "blocker", trouble.message
+        yield "broken", "error", "The run as a whole", "blocker", "", trouble.message
     for one in failures(record):
         title = " ".join([*one.scenario.ids, one.scenario.name])
-        yield _colour(one.verdict), one.verdict, title, one.scenario.severity, one.reason_in_a_line
+        scenario = one.scenario
+        yield _colour(one.verdict), one.verdict, title, scenario.severity, scenario.sentence, one.reason_in_a_line
 
 
 def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure]]:

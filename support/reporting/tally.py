@@ -100,6 +100,11 @@ def promises_of(scenarios: Iterable[Scenario]) -> str:
     return ", ".join(dict.fromkeys(scenario.promise for scenario in scenarios))
 
 
+def sentences_of(scenarios: Iterable[Scenario]) -> list[tuple[str, str]]:
+    """What the promises say that these scenarios belong to, each once: id and sentence; without those not listed."""
+    return list({one.promise: (one.promise, one.sentence) for one in scenarios if one.sentence}.values())
+
+
 def _place(scenario: Scenario) -> tuple[int, str]:
     known = list(EPICS)
     return known.index(scenario.suite) if scenario.suite in known else len(known), scenario.suite

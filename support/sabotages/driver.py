@@ -32,6 +32,6 @@ SABOTAGES = (
     broken(
         "forgets_the_namespace",
         "reads and searches go over everybody's entries",
-        {"DA-04 key leads": "never stored", "DA-04 search": "the namespaces of what each search found"},
+        {"DA-04 key leads": "never stored", "DA-04 search": "found entries of another namespace"},
     ),
 )

@@ -1,0 +1,123 @@
+"""The list of promises, `features/promises.toml`: what each id means, in a sentence that users can read."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from support.errors import UsageError
+from support.reporting.scenario import EPICS, SEVERITIES
+
+FILE = "promises.toml"
+"""Its name in the folder of the features."""
+_ID = re.compile(r"[A-Z]{2}-\d{2}")
+_TABLE = re.compile(r"""^\s*\[\s*["']?([^\]"']+?)["']?\s*\]""")
+_KEYS = ("capability", "promise", "severity")
+_MEANT_FOR = {"capability": tuple(EPICS), "severity": SEVERITIES}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One promise of the cluster."""
+
+    id: str
+    capability: str
+    """The folder of its scenarios: cluster, sharding, failover, cache, security."""
+    sentence: str
+    """What is promised, for management."""
+    severity: str
+    """How bad it is when it is broken; no scenario of the promise is above it."""
+    line: int = 0
+    """Where it is in the file."""
+
+
+def load(path: Path) -> Mapping[str, Promise]:
+    """The promises by id, in the order of the file.
+
+    Raises UsageError with a line for each thing that is wrong: no file, no TOML, a duplicate id, an unknown or missing
+    key, a value that is not one of those that are known.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: it is not there; it lists the promises that the scenarios prove") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: it is not UTF-8: {error}") from None
+    lines, complaints = _lines(text)
+    if complaints:
+        raise UsageError("\n".join(f"{path}:{one}" for one in complaints))
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: it is not TOML: {error}") from None
+    complaints = [
+        f"{path}:{lines.get(id, 1)}: {what}" for id, table in tables.items() for what in _complaints(id, table)
+    ]
+    if complaints:
+        raise UsageError("\n".join(complaints))
+    return {
+        id: Promise(id, table["capability"], table["promise"].strip(), table["severity"], lines.get(id, 0))
+        for id, table in tables.items()
+    }
+
+
+def sentence_of(id: str, feature: Path) -> str:
+    """What that promise says in the list that belongs to a feature file; empty where the list does not say.
+
+    A list that cannot be read costs a run its sentences and no more: `accept lint` says what is wrong with it.
+    """
+    for folder in feature.parents:
+        if folder.name == "features":
+            return _sentences(folder / FILE).get(id, "")
+    return ""
+
+
+@cache
+def _sentences(path: Path) -> Mapping[str, str]:
+    try:
+        return {id: promise.sentence for id, promise in load(path).items()}
+    except UsageError:
+        return {}
+
+
+def _lines(text: str) -> tuple[dict[str, int], list[str]]:
+    """Where each table begins, and the ids that are there twice; the TOML parser names neither line."""
+    lines: dict[str, int] = {}
+    twice = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := _TABLE.match(line):
+            first = lines.setdefault(found[1], number)
+            if first != number:
+                twice.append(f"{number}: {found[1]} is already in line {first}; each id is listed once")
+    return lines, twice
+
+
+def _complaints(id: str, table: Any) -> Iterator[str]:
+    if not isinstance(table, dict):
+        yield f"{id!r} belongs to no promise; put it below a table such as [FO-01]"
+        return
+    if not _ID.fullmatch(id):
+        yield f"[{id}] is no id of the form AB-12"
+    for key in table:
+        if key not in _KEYS:
+            yield f"{id}: there is no key {key!r}{_meant(key, _KEYS)}; the keys are {', '.join(_KEYS)}"
+    for key in _KEYS:
+        value = table.get(key)
+        if value is None:
+            yield f"{id}: {key!r} is missing"
+        elif not isinstance(value, str) or not value.strip():
+            yield f"{id}: {key} = {value!r}: it has to be a text, and not an empty one"
+        elif key in _MEANT_FOR and value not in _MEANT_FOR[key]:
+            known = _MEANT_FOR[key]
+            yield f"{id}: {key} = {value!r}: it has to be one of {', '.join(known)}{_meant(value, known)}"
+        elif "\n" in value.strip():
+            yield f"{id}: {key}: it has to be in one line"
+
+
+def _meant(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -5,7 +5,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
 from support import sql
@@ -17,7 +17,7 @@ from support.cluster.facts import secrets_of
 from support.cluster.leftovers import Leftovers
 from support.cluster.settled import settle
 from support.cluster.topology import Topology
-from support.errors import UsageError
+from support.errors import ConnectFailed, UsageError
 from support.hosts import reentry_argv
 from support.ordeal import Ordeal
 from support.reporting import timeline
@@ -140,7 +140,7 @@ class Suite:
         """Undo what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
             if "schema" not in self.topology.lacks:
-                last.callback(schema.remove, world.cluster.write, world.cluster.profile, world.namespaces)
+                last.callback(self._remove_rows, world)
             last.callback(_close_all, world.sessions)
             if world.ordeal is not None:
                 last.callback(measure_time_spent, world, world.ordeal)
@@ -148,8 +148,16 @@ class Suite:
                 last.callback(world.ordeal.conclude)
             last.push(world.cleanup.pop_all())
 
+    def _remove_rows(self, world: World) -> None:
+        """Remove what a scenario stored. What cannot be removed now is left for the end of the run, which tells of it.
+
+        A cluster of which a part is down is the business of the scenarios about it, not of each that cleans up there.
+        """
+        with suppress(sql.Error, ConnectFailed):
+            schema.remove(world.cluster.write, world.profile, world.namespaces)
+
     def close(self) -> None:
-        """Remove what is left of the run's data."""
+        """Remove what is left of the run's data. Raises what stands in the way: then rows of ours are left there."""
         with self._cleanup as last:
             last.callback(self.cluster.forget_cached, self.run.namespace)
             if "schema" not in self.topology.lacks:

@@ -264,4 +264,25 @@ def test_nothing_is_left_after_kill_9_and_the_next_run(swarm: Rig) -> None:
     assert counts(swarm) == before
     facts = (swarm.program.project / "allure-results/environment.properties").read_text()
     assert re.search(r"what run [0-9a-f]{12} left .* ago was removed \(\d+ rows\)", facts)
-    assert list((swarm.program.project / RUNS).glob("*/topology.json")), "the killed run's folder tells that it is over"
+    assert not list((swarm.program.project / RUNS).glob("*/topology.json")), "the killed run's folder holds passwords"
+
+
+def test_a_declared_worker_that_is_dead(tmp_path: Path) -> None:
+    with rig(tmp_path, "swarm-citus", "--vector", "pgvector") as there:
+        worker = attach(there.folder / "stand").hosts["citus-worker-2"].processes["postgres"]
+        worker.kill()
+        found = judge(there, "--tags", "@id.CS-02 or @id.DA-01 or @id.CL-05")
+        assert "worker group 2, worker group 2: expected reached, observed not reached" in found.told("CS-02"), found
+        assert "connection to the remote node dpg_cluster@citus-worker-2:5432 failed" in found.told("DA-01"), found
+        assert found.others == {}
+        assert any(name.startswith("CL-05") for name in found.passed)
+        worker.start()
+        port = there.target["ruvector_port"]
+        eventually(
+            lambda: there.rows(port, "SELECT count(*) FROM memory_entries WHERE namespace <> ''"),
+            within=30,
+            subject="the worker answers again",
+            retry_on=(psycopg2.Error,),
+        )
+        assert judge(there, "--tags", "@id.CL-05").others == {}
+        assert set(counts(there).values()) <= {0, 1}, "what could not be removed was removed by the next run"

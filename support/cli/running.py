@@ -26,7 +26,7 @@ from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
 from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
-from support.run import Run, begin_run
+from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of
 from support.waiting import NotYet, eventually
 
@@ -106,7 +106,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
     run = begin_run(order.seed, order.required, order.shuffled, order.jobs)
     say(f"{len(planned)} scenarios; seed {run.seed} (with --seed {run.seed} the random choices are the same again)")
     with Publisher(order.settings) as publisher, ExitStack() as cleanup, behaving.interruptible():
-        cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
+        cleanup.callback(_forget, run)
         if order.jobs > 1:
             return _spread(order, run, arguments, publisher)
         place = clusters.kept(f"run-{run.id}") if order.keep else Kept(run.directory)
@@ -125,6 +125,14 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
             return status
         with _meanwhile(target.end):
             return report.of_run(run, [target.topology], publisher)
+
+
+def _forget(run: Run) -> None:
+    """Remove the run's folder. Where rows may be left in the target, what stays tells the next run that it is over."""
+    rows_left = bool(read(run.journal).troubles)
+    shutil.rmtree(run.directory, ignore_errors=True)
+    if rows_left:
+        note_over(run)
 
 
 def _spread(order: Order, run: Run, arguments: Sequence[str], publisher: Publisher) -> int:

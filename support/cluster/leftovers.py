@@ -5,6 +5,7 @@ of this machine leaves a folder that tells whether it lives; of one elsewhere no
 """
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from support.application import schema
 from support.application.profile import quoted
 from support.cluster.cluster import Cluster
 from support.errors import ConnectFailed
-from support.run import Life, begun_at, life_of
+from support.run import RUNS, Life, begun_at, life_of
 from support.waiting import describe
 
 TOO_OLD = 24 * 3600.0
@@ -61,6 +62,7 @@ def remove(cluster: Cluster, own: str) -> Leftovers:
             continue
         try:
             rows = _remove(cluster, run)
+            shutil.rmtree(RUNS / run, ignore_errors=True)
             removed.append(f"what run {run} left {ago} ago was removed ({rows} rows)")
         except (sql.Error, ConnectFailed) as error:
             kept.append(f"what run {run} left {ago} ago cannot be removed: {describe(error)}")

@@ -57,6 +57,7 @@ def find(known: Known, said: Said, others: list[Answer], silent: dict[Address, s
     found |= {group: at for group, node in there.items() if (at := _mapped(said.mapped, node))}
     found.setdefault(0, Address(known.base.host, known.base.port))
     way_is_open = any(found.get(group) == at for group, at in own.items())
+    mute = [one for one, at in declared.items() if at not in by_word]
     groups = []
     for group, node in workers.items():
         if heard := _patronis_of(node, found.get(group), others, said.rest_port):
@@ -66,7 +67,8 @@ def find(known: Known, said: Said, others: list[Answer], silent: dict[Address, s
             continue
         why = ""
         if group not in found and not way_is_open:
-            why = f"the node's own address is not reached from here ({reached[node].value}): say in [nodes] where it is"
+            advice = f"{', '.join(mute)} (CITUS_WORKERS) does not answer" if mute else "say in [nodes] where it is"
+            why = f"the node's own address is not reached from here ({reached[node].value}): {advice}"
         groups.append(_alone(node, found.get(group, node), group, why))
     if 0 in there and not coordinator:
         groups.insert(0, _alone(there[0], found[0], 0))

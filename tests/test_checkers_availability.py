@@ -210,6 +210,7 @@ class TestQuorum:
 class TestRefusals:
     def test_refused(self) -> None:
         assert all_refused({"a door": "28P01", "another": "28000"}).holds is True
+        assert all_refused({"a pooler": "08P01"}).holds is True
         assert all_refused({"an order": "401", "another": "403", "a command": "NOAUTH"}).holds is True
         assert all_refused({"an order": "401", "another": ""}).holds is False
         assert all_refused({"an order": "401", "another": "500"}).holds is None

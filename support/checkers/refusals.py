@@ -6,8 +6,12 @@ from support.checkers.finding import Finding
 
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
-_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed"})
-"""HTTP's statuses for it, Redis's word, and that of a client which does not believe the server."""
+_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed", "08P01"})
+"""HTTP's statuses for it, Redis's word, that of a client which does not believe the server, and PgBouncer's SQLSTATE.
+
+PgBouncer refuses every login by 08P01, a wrong password and one for replication alike. PostgreSQL has that code for
+messages that it does not understand; the right login, which is tried before, is made of the same messages.
+"""
 
 
 def all_refused(attempts: Mapping[str, str]) -> Finding:

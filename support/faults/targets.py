@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
+from support.cluster.configured import configured
 from support.cluster.takeover import never_leads
 from support.errors import NotAvailable, NothingProved
 from support.hosts import Host
@@ -28,10 +29,12 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     having = {
         "the leader": [one.name for one in view.members if one.leads],
         "a replica": [one.name for one in view.replicas],
-        "a replica that may lead": synchronous or able,  # where commits wait for some, nobody else may
+        "a replica that may lead": synchronous or able,
         "the synchronous standby": synchronous,
         "an asynchronous replica": [one.name for one in view.replicas if one.role not in SYNCHRONOUS],
     }
+    if role == "a replica that may lead" and not synchronous and configured(cluster).synchronous:
+        having[role] = []  # where commits wait for standbys nobody else may lead, also while none is chosen yet
     if role not in having:
         raise LookupError(f"no role is called {role!r}; there are {', '.join(having)}")
     if not having[role]:

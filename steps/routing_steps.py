@@ -81,7 +81,7 @@ def step_haproxy_view(context):
 
     eventually(
         as_patroni_sees_them,
-        within=context.world.timing.notice,
+        within=context.world.timing.visible,
         subject="HAProxy sees every member as Patroni does",
         retry_on=SILENCE,
     )

@@ -18,6 +18,8 @@ Places = Iterator[tuple[str, bytes]]
 """Names of places, and what is written there."""
 
 _PROC = Path("/proc")
+_BOOTED = ("stand", "beside")
+"""The folders, in a run's own, of a cluster that was booted for it: on its hosts, or beside the run."""
 _DECOY_LIVES = 60  # seconds; longer than any search
 
 
@@ -58,8 +60,10 @@ def report(run: Run) -> Places:
 
     Not what configures it, which holds the passwords, nor the folders of a cluster that was booted for the run.
     """
-    gathered = {*run.results.rglob("*"), *run.directory.glob("*")}
-    yield from files(gathered - {run.topology, run.file})
+    gathered = {path for root in (run.results, run.directory) for path in root.rglob("*")}
+    booted = [run.directory / name for name in _BOOTED]
+    kept = (path for path in gathered - {run.topology, run.file} if not any(one in path.parents for one in booted))
+    yield from files(kept)
 
 
 def files(paths: Iterable[Path]) -> Places:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.cli.booting import layout_of
+from support.cli.boot import layout_of
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.layout import Layout, PlannedHost, Role
 from support.cluster.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
@@ -199,7 +199,7 @@ def test_there_are_workers_where_there_is_citus(workers: int | None, missing: st
 
 
 def test_workers_without_citus_are_refused() -> None:
-    with pytest.raises(UsageError, match="there can be no worker groups: Citus is not there"):
+    with pytest.raises(UsageError, match="worker groups need Citus: Citus is not there"):
         layout_of(Settings(accept_workers=1), "Citus is not there")
 
 

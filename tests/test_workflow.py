@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 import yaml
-from program import ROOT, Ended, Program, copy, target
+from program import LONG, ROOT, Ended, Program, copy, target
 from small_suites import Ran, run_feature
-from test_program_runs import LONG
 
 from support import sql
 from support.reporting.journal import read

@@ -1,14 +1,16 @@
-"""`accept run --jobs`: one run on several clusters side by side."""
+"""`accept run --jobs`: one run on several clusters side by side. `accept run --coverage`: figures of every process."""
 
 import os
 import re
 import signal
 from pathlib import Path
+from xml.etree import ElementTree
 
 import psutil
 import pytest
-from program import Program, copy
+from program import FALSE, LONG, TRUE, Program, copy, target
 
+from support import sql
 from support.claims import Claims
 from support.reporting.journal import RunRecord, read
 from support.waiting import NotYet, eventually
@@ -124,6 +126,39 @@ def test_each_name_is_claimed_once(tmp_path: Path) -> None:
 
 def test_one_of_three_is_the_last(tmp_path: Path) -> None:
     assert [Claims(tmp_path).last(3) for _ in range(3)] == [False, False, True]
+
+
+def reached(program: Program) -> dict[str, float]:
+    """The share of the lines that ran, by file."""
+    tree = ElementTree.parse(program.project / "coverage-report" / "coverage.xml")
+    return {one.attrib["filename"]: float(one.attrib["line-rate"]) for one in tree.iter("class")}
+
+
+def test_lines_of_the_program_of_behave_and_of_steps_are_counted(program: Program, postgres: sql.Endpoint) -> None:
+    program.variables = target(postgres)
+    program.write_features({"cluster/a.feature": TRUE, "cluster/b.feature": FALSE})
+    ended = program.run("cluster", "--coverage")
+    assert ended.status == 1, str(ended)
+    assert "1 passed, 1 failed, 0 skipped" in ended.out
+    assert ended.last_line == "coverage: coverage-report/index.html"
+    found = {Path(name).name: rate for name, rate in reached(program).items()}
+    assert found["up.py"] < 1, "it is imported, and not called"
+    assert found["run.py"] > 0.4, "the program ran it"
+    assert found["recorder.py"] > 0.5, "behave's process ran it"
+    assert 0.5 < found["probe_steps.py"] < 1, "one of its steps is in no scenario"
+    assert (program.project / "coverage-report" / "index.html").exists()
+
+
+def test_ctrl_c_leaves_the_report_and_the_figures(program: Program, postgres: sql.Endpoint) -> None:
+    program.variables = target(postgres)
+    program.write_features({"cluster/a.feature": LONG})
+    with program.started("run", "--coverage") as running:
+        assert any("A claim that takes long" in line for line in running.stdout)
+        os.killpg(running.pid, signal.SIGINT)
+        told, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert "0 passed, 1 failed, 0 skipped" in told
+    assert any(reached(program).values())
 
 
 def _behaves(program: Program, wanted: int) -> list[int]:

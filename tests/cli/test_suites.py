@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from program import ROOT
 
-from support.cli import behaving, suites, targets
-from support.cli.behaving import Plan, Planned, Undefined
+from support.cli import suites, targets
+from support.cli.behave_process import DryRun, Planned, Undefined, dry_run, selected
 from support.errors import NothingJudged, UsageError
 
 SCENARIO = "  {tag}\n  Scenario: {name}\n    Given a\n"
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*words: str, **filters: list[str]) -> list[str]:
-    return [one.name for one in behaving.plan_selection(suites.select(words, **filters))]
+    return [one.name for one in selected(suites.select(words, **filters))]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
 def test_from_the_first_unknown_option_on_all_words_are_behaves(project: Path) -> None:
     selection = suites.select(["cluster", "--stop", "-D", "x=fast"])
     assert selection.rest == ("--stop", "-D", "x=fast")
-    assert [one.name for one in behaving.plan_selection(selection)] == ["plain", "slow"]
+    assert [one.name for one in selected(selection)] == ["plain", "slow"]
 
 
 @pytest.mark.parametrize("words", [["security"], ["sharding", "fast"]])
@@ -82,7 +82,7 @@ def test_a_suite_without_a_scenario_is_nothing_judged(project: Path, words: list
 def test_a_plan_knows_tags_of_features_and_steps_without_meaning(project: Path) -> None:
     file = project / "features/cluster/a.feature"
     file.write_text("@one\nFeature: A\n  @two\n  Scenario: c\n    Given unheard of\n    Given a\n")
-    assert behaving.plan(["features/cluster"]) == Plan(
+    assert dry_run(["features/cluster"]) == DryRun(
         (Planned("A", "c", "features/cluster/a.feature:4", frozenset({"one", "two"})),),
         (Undefined("Given unheard of", "features/cluster/a.feature:5"),),
     )
@@ -91,7 +91,7 @@ def test_a_plan_knows_tags_of_features_and_steps_without_meaning(project: Path) 
 def test_what_behave_cannot_read_is_told_in_a_line(project: Path) -> None:
     (project / "features/cluster/a.feature").write_text("Feature: A\n  Scenario: c\n    Given a\n    nonsense\n")
     with pytest.raises(UsageError, match=r"a\.feature.*line 4") as caught:
-        behaving.plan(["features/cluster"])
+        dry_run(["features/cluster"])
     assert "\n" not in str(caught.value)
 
 
@@ -137,9 +137,9 @@ def test_the_text_of_a_file_is_settings() -> None:
 
 def test_every_scenario_of_ours_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    plan = behaving.plan(["features"])
+    plan = dry_run(["features"])
     assert plan.scenarios
-    assert any("id.PF-01" in one.tags for one in behaving.plan_selection(suites.select(["performance"])))
+    assert any("id.PF-01" in one.tags for one in selected(suites.select(["performance"])))
     for scenario in plan.scenarios:
         assert re.match(rf"features/({'|'.join(suites.FOLDERS)})/", scenario.location), scenario
     assert plan.undefined == ()

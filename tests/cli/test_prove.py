@@ -70,7 +70,7 @@ def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> N
     assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
     assert "does-nothing, PH-06: proved: it was proved all the same" in said, str(ended)
     assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
-    assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, str(ended)
+    assert "misunderstood, PH-06: broken: its message does not match 'the weather'" in said, str(ended)
 
 
 def test_the_sabotages_are_listed_with_who_must_notice(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from program import ROOT, copy
 
-from support.cli import catalogue
+from support.cli import steps as catalogue
 
 SOURCE = '''
 from behave import given, step, then, when

@@ -13,11 +13,9 @@ from servers import BINDIR
 from support import sql
 from support.application import schema
 from support.application.vectors import PGVECTOR
-from support.bench import row as one_row
 from support.bench import rows, tools
-from support.bench.redis_line import RedisLine
-from support.bench.row import Row, Site, median_time
-from support.bench.rows import QUIET
+from support.bench.rows import QUIET, Row, Site, median_time
+from support.bench.tools import RedisLine
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
@@ -52,9 +50,8 @@ def site(cluster: Cluster, request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_READS": 200, "_COMMANDS": 1000, "_SECONDS": 0.2}.items():
+    for name, value in {"_READS": 200, "_COMMANDS": 1000, "_SECONDS": 0.2, "_SLICES": 2}.items():
         monkeypatch.setattr(rows, name, value)
-    monkeypatch.setattr(one_row, "_SLICES", 2)
 
 
 @pytest.mark.parametrize("row", QUIET, ids=lambda row: row.name)

@@ -9,7 +9,8 @@ from journals import READS, WRITES, record_of
 from program import ROOT, copy
 from small_suites import run_suite, write_suite
 
-from support.cli import gherkin_rules, promises
+from support.cli import promises
+from support.cli.lint import check_promises, read
 from support.errors import UsageError
 from support.reporting.markdown import markdown
 from support.reporting.promises import Promise, load, sentence_of
@@ -61,16 +62,16 @@ def changed(folder: Path, file: str, old: str, new: str) -> None:
 
 
 def findings(folder: Path) -> list[str]:
-    outlines, unreadable = gherkin_rules.read(sorted(folder.rglob("*.feature")))
+    outlines, unreadable = read(sorted(folder.rglob("*.feature")))
     assert not unreadable
-    return [str(one).replace(f"{folder}/", "") for one in promises.findings(folder, outlines)]
+    return [str(one).replace(f"{folder}/", "") for one in check_promises(folder, outlines)]
 
 
 def test_a_good_list_is_read(folder: Path) -> None:
-    read = load(folder / "promises.toml")
-    assert list(read) == ["FO-02", "CO-01"]
+    listed = load(folder / "promises.toml")
+    assert list(listed) == ["FO-02", "CO-01"]
     sentence = "No acknowledged write is lost in a failover."
-    assert read["FO-02"] == Promise("FO-02", "failover", sentence, "critical", line=2)
+    assert listed["FO-02"] == Promise("FO-02", "failover", sentence, "critical", line=2)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,13 @@ def test_a_list_and_scenarios_that_agree_are_good(folder: Path) -> None:
     [
         ("cache/values.feature", "@id.CO-01", "@id.FO-02", "promises.toml:7: CO-01 has no scenario"),
         ("cache/values.feature", "@id.CO-01", "@id.CO-02", "values.feature:4: @id.CO-02 is not listed in"),
-        ("cache/values.feature", "@minor", "@normal", "@normal is above the severity of CO-01 in promises.toml, minor"),
-        ("failover/crash.feature", "@normal", "@blocker", "crash.feature:8: @blocker is above the severity of FO-02"),
+        (
+            "cache/values.feature",
+            "@minor",
+            "@normal",
+            "@normal is more severe than CO-01 in promises.toml, which is minor",
+        ),
+        ("failover/crash.feature", "@normal", "@blocker", "crash.feature:8: @blocker is more severe than FO-02"),
         ("promises.toml", '"cache"', '"cluster"', "values.feature:4: CO-01 belongs to 'cluster' in promises.toml"),
     ],
 )
@@ -192,7 +198,7 @@ def test_it_is_searched_from_the_command_line(tmp_path: Path) -> None:
     misspelt = program.run("promises", "quroum")
     assert misspelt.status == 1
     assert misspelt.complaints == [
-        "accept: no promise speaks of 'quroum' (did you mean 'quorum'?); ./accept promises lists all of them"
+        "accept: no promise contains 'quroum' (did you mean 'quorum'?); ./accept promises lists them all"
     ]
     assert program.run("promises", "--markdown").out == (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     assert program.run("promises", "--markdown", "cache").status == 2

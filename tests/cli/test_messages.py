@@ -23,10 +23,11 @@ def require(ended: Ended, status: int, *words: str) -> None:
     ("arguments", "words"),
     [
         (["nonsense"], ["'nonsense'", "sharding", "destructive"]),
+        (["cahce"], ["'cahce'", "did you mean 'cache'?"]),
         (["cache", "@slow"], ["--tags '@slow'"]),
         (["--tags", "@slow,@cache"], ["old style", "'@slow or @cache'"]),
         (["--tags", "~@slow"], ["old style", "'not @slow'"]),
-        (["--tags", "@slow and"], ["no tag expression"]),
+        (["--tags", "@slow and"], ["not a valid tag expression"]),
         (["--require", "sharks"], ["--require sharks", "citus", "redis"]),
         (["--target", "nowhere"], ["'nowhere'", "postgresql://"]),
         (["--target", "missing.toml"], ["missing.toml", "No such file"]),

@@ -26,7 +26,7 @@ Feature: {title}
 """
 PROBES = """
 from behave import given, then, when
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.waiting import pause
 
 @given("a sum")
@@ -42,7 +42,7 @@ def one_and_one(context, number):
 
 @then("nobody knows")
 def nobody_knows(context):
-    raise NothingProved("nobody looked")
+    raise Inconclusive("nobody looked")
 """
 
 

@@ -22,13 +22,13 @@ _WORD = re.compile(r"\w+")
 HEAD = """\
 # The promises
 
-The promises of the cluster, by capability. The scenarios listed with a promise prove it, on a target that has what they
+The promises of the cluster, by capability. The scenarios listed with a promise judge it, on a target that has what they
 need. The last column shows that they can fail: `./accept prove` breaks the cluster with each of these sabotages, and
 the scenarios must notice. "none" means that no sabotage breaks the promise yet.
 
-Limits are the defaults. If the target lacks something that a scenario needs, the scenario gets no verdict: it ends as
-"not proved", and the report says what is missing. `./accept promises failover` searches this list,
-`./accept run --tags @id.FO-01` proves one promise, and `./accept prove FO-01` shows that it can fail.
+Limits are the defaults. If the target lacks something that a scenario needs, the scenario is skipped and the promise is
+"not judged"; the report says what is missing. `./accept promises failover` searches this list,
+`./accept run --tags @id.FO-01` judges one promise, and `./accept prove FO-01` shows that it can fail.
 
 Do not edit this page. It is generated from `features/promises.toml`, the feature files and the sabotages:
 `./accept promises --markdown > docs/promises.md`.
@@ -142,7 +142,7 @@ def _sabotages(one: Listed) -> list[str]:
     return [
         f"`{sabotage.name}`: {plain(sabotage.words)}"
         for sabotage in SABOTAGES.values()
-        if any(notice.id == id and not notice.not_proved for notice in sabotage.noticed_by)
+        if any(notice.id == id and not notice.skipped for notice in sabotage.noticed_by)
     ] or ["none"]
 
 

@@ -54,8 +54,8 @@ def test_nothing_is_found_against_a_good_feature(tmp_path: Path) -> None:
         ("@critical", "", "a scenario or its feature needs a severity"),
         ("@redis", "@redsi", "unknown tag @redsi; did you mean @redis?"),
         ("@redis", "@xyzzy", "unknown tag @xyzzy; a tag is a capability"),
-        ("Then it is read back", "When it is read back", "a.feature:13: a second When"),
-        ("Then it is read back", "And it is read back", "no Then: it claims nothing"),
+        ("Then it is read back", "When it is read back", "a.feature:13: a second When; describe"),
+        ("Then it is read back", "And it is read back", "no Then; the scenario claims nothing"),
         (
             "Given an entry\n",
             "Given an entry\n" + "    And another\n" * MOST_STEPS,

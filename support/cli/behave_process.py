@@ -110,7 +110,8 @@ def _complaint(ended: "subprocess.CompletedProcess[str]") -> str:
         frames = lines.index("Traceback (most recent call last):") + 1
         lines = list(dropwhile(lambda line: line.startswith(" "), lines[frames:]))
     message = " ".join(line.strip() for line in lines if not line.startswith(("USING RUNNER", "usage:")))
-    return message.strip() or f"it ended with status {ended.returncode} and printed nothing"
+    message = message.strip().removeprefix("__main__.py: error: ")
+    return message or f"it ended with status {ended.returncode} and printed nothing"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`accept doctor`: what the target offers, which scenarios can run there, and why the others cannot."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.markup import escape
@@ -129,11 +129,7 @@ def _capabilities(lacking: Mapping[str, str]) -> Table:
 
 
 def _by_reason(unable: Mapping[Planned, str]) -> Mapping[str, Sequence[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, set[str]] = defaultdict(set)
     for scenario, why in unable.items():
-        found[why].extend(_ids(scenario.tags))
-    return {why: sorted(set(ids)) for why, ids in found.items()}
-
-
-def _ids(tags: Iterable[str]) -> Iterator[str]:
-    return (tag.removeprefix("id.") for tag in tags if tag.startswith("id."))
+        found[why] |= scenario.ids
+    return {why: sorted(ids) for why, ids in found.items()}

@@ -48,18 +48,20 @@ class Prover:
         record, failed, unhealthy = RunRecord(), list[str](), list[str]()
         for batch in _batches(self._concerned(sabotage)):
             try:
-                record = _joined(record, self._sabotaged(sabotage, batch))
+                found = self._sabotaged(sabotage, batch)
+                record = replace(found, results=(*record.results, *found.results))
             except Exception as error:
                 failed.append(f"{type(error).__name__}: {describe(error)}")
             if unhealthy := self._still_unhealthy():
                 break
+        failing = {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
             sabotage.words,
             tuple(heard(notice, record) for notice in sabotage.noticed_by),
             "; ".join(failed + unhealthy),
-            tuple(sorted(_failing_ids(record) - set(sabotage.ids))),
+            tuple(sorted(failing - set(sabotage.ids))),
             time.monotonic() - begun,
             recovered=not unhealthy,
         )
@@ -151,10 +153,6 @@ def _batches(scenarios: Sequence[Planned]) -> list[list[Planned]]:
     return [fast, *alone] if fast or not alone else alone
 
 
-def _joined(one: RunRecord, other: RunRecord) -> RunRecord:
-    return replace(other, results=(*one.results, *other.results))
-
-
 def _inject(damage: Fault) -> None:
     damage.inject()
     eventually(damage.require_bitten, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
@@ -172,10 +170,6 @@ def _require_undone(damage: Fault) -> None:
 
     if not getattr(damage, "leaves_its_sign", False):
         eventually(gone, within=EFFECT_WITHIN, subject=f"it is undone: {damage}")
-
-
-def _failing_ids(record: RunRecord) -> set[str]:
-    return {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
 
 
 def _line(location: str) -> tuple[str, int]:

@@ -48,7 +48,7 @@ class Selection:
 
     def __str__(self) -> str:
         filters = [*(f"--tags {tag!r}" for tag in self.tags), *(f"--name {name!r}" for name in self.names), *self.rest]
-        return " ".join([*(self.words or ("all",)), *filters])
+        return " ".join([*self.words, *filters]) or "all"
 
 
 def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = ()) -> Selection:

@@ -63,12 +63,12 @@ def judge(there: Rig, *arguments: str, **further: str) -> Judged:
     named = {one: f"{' '.join(one.scenario.ids)} {one.scenario.name}" for one in record.results}
     assert record.results, ended
     return Judged(
-        frozenset(named[one] for one in record.results if one.verdict is Verdict.PROVED),
+        frozenset(named[one] for one in record.results if one.verdict is Verdict.PASSED),
         {named[one]: one.reason_in_a_line for one in record.results if one.verdict is Verdict.BROKEN},
         {
             named[one]: one.reason_in_a_line
             for one in record.results
-            if one.verdict not in (Verdict.PROVED, Verdict.BROKEN, Verdict.NOT_PROVED)
+            if one.verdict not in (Verdict.PASSED, Verdict.BROKEN, Verdict.SKIPPED)
         },
         " ".join(ended.out.split()),
     )
@@ -95,7 +95,7 @@ SHAPES: Mapping[str, Callable[[str], bool]] = {
 }
 """Deployment -> which scenarios are rightly broken there."""
 LEAST = {"swarm": 85, "swarm-unified": 60, "swarm-ha": 65, "swarm-citus": 70, "swarm-minimal": 60}
-"""So many scenarios are proved there at the least: a run that skips everything raises no alarm either."""
+"""So many scenarios pass there at the least: a run that skips everything raises no alarm either."""
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -144,8 +144,8 @@ def _topology(options: BenchOptions, cleanup: ExitStack) -> Topology:
     place = RUNS.absolute() / f"bench-{new_id()}"
     place.mkdir(parents=True, mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
-    stand, topology = boot_cluster(options.settings, place, Progress())
-    cleanup.callback(stand.close)
+    sandbox, topology = boot_cluster(options.settings, place, Progress())
+    cleanup.callback(sandbox.close)
     return topology
 
 

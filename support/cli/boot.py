@@ -14,7 +14,7 @@ from support.cluster.embedded.shapes import OWN
 from support.cluster.embedded.swarm_shapes import shape_like
 from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
-from support.hosts import Stand, enter, probe, why_not_namespaces
+from support.hosts import Sandbox, enter, probe, why_not_namespaces
 from support.hosts.probing import NAMESPACES
 from support.settings import Settings
 
@@ -86,8 +86,8 @@ def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
 
 def boot_cluster(
     settings: Settings, directory: Path, progress: Callable[[str], None], from_outside: bool = False
-) -> tuple[Stand, Topology]:
-    """Boot a cluster, of the size and kind that the settings ask for, in a sandbox in `directory/stand`.
+) -> tuple[Sandbox, Topology]:
+    """Boot a cluster, of the size and kind that the settings ask for, in a sandbox in `directory/sandbox`.
 
     `directory/bin` links to the programs of its PostgreSQL. A cluster shaped like another installation also gets a
     target file in `directory`; it is only for callers that stay outside and use that file (`from_outside`).
@@ -100,20 +100,20 @@ def boot_cluster(
         raise UsageError(f"only ./accept up and ./accept run can boot a cluster like {shape.name} (ACCEPT_LIKE)")
     found = programs.find(settings.accept_pg_bindir, progress, pooler=shape.pooler is not None)
     layout, dialect = layout_of(settings, found.missing.citus), dialect_of(settings, shape, found.missing)
-    kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
+    kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     if shape.outside and kind != NAMESPACES:
-        why = why_not_namespaces() or f"--stand {kind}"
+        why = why_not_namespaces() or f"--sandbox {kind}"
         raise UsageError(f"--like {shape.name} needs hosts made of namespaces, to resolve its host names: {why}")
-    if kind != NAMESPACES and settings.accept_stand == "auto":
+    if kind != NAMESPACES and settings.accept_sandbox == "auto":
         progress(f"hosts are loopback addresses: {why_not_namespaces()}")
     (directory / "bin").symlink_to(found.pg_bindir)
     wanted = shape.ports if settings.accept_ports == "usual" else {}
-    stand = enter(kind, directory / "stand", publish=published(layout), prefer=wanted)
-    for name, (_, port) in stand.published.items():
+    sandbox = enter(kind, directory / "sandbox", publish=published(layout), prefer=wanted)
+    for name, (_, port) in sandbox.published.items():
         if port != wanted.get(name, port):
             progress(f"port {wanted[name]} is taken; {name} is published on port {port} instead")
-    topology = boot.boot(stand, layout, found, progress, dialect)
+    topology = boot.boot(sandbox, layout, found, progress, dialect)
     if shape.outside:
-        target_file.write(directory / TARGET_FILE, layout, topology, stand.published)
+        target_file.write(directory / TARGET_FILE, layout, topology, sandbox.published)
     progress(f"ready, in a sandbox of {kind}")
-    return stand, topology
+    return sandbox, topology

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.cluster.topology import Topology
 from support.errors import UsageError
-from support.hosts import Stand, attach, reentry_argv, stale
+from support.hosts import Sandbox, attach, reentry_argv, stale
 from support.hosts.state import alive
 from support.run import CLUSTERS, RUNS
 
@@ -39,8 +39,8 @@ class KeptCluster:
         return self.directory.name
 
     @property
-    def stand_directory(self) -> Path:
-        return self.directory / "stand"
+    def sandbox_directory(self) -> Path:
+        return self.directory / "sandbox"
 
     @property
     def file(self) -> Path:
@@ -65,15 +65,15 @@ class KeptCluster:
 
     @property
     def is_up(self) -> bool:
-        return alive(self.stand_directory)
+        return alive(self.sandbox_directory)
 
     @cached_property
     def topology(self) -> Topology:
         return Topology.load(self.file)
 
     @cached_property
-    def stand(self) -> Stand:
-        return attach(self.stand_directory)
+    def sandbox(self) -> Sandbox:
+        return attach(self.sandbox_directory)
 
     def remove(self) -> None:
         """Remove the cluster's folder."""
@@ -115,7 +115,7 @@ def find(name: str | None) -> KeptCluster:
 def sweep() -> None:
     """Remove the folders of dead clusters and dead runs, with their data and passwords."""
     for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
-        if stale(folder / "stand") or stale(folder / BESIDE / "stand") or _is_forgotten(folder):
+        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _is_forgotten(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -123,7 +123,7 @@ def _is_forgotten(folder: Path) -> bool:
     """Whether it is the folder of an old run without a sandbox of its own. Only its age tells that it is over."""
     with suppress(FileNotFoundError):
         age = time.time() - folder.stat().st_mtime
-        return folder.parent == RUNS and not (folder / "stand").exists() and age > FORGOTTEN_AFTER
+        return folder.parent == RUNS and not (folder / "sandbox").exists() and age > FORGOTTEN_AFTER
     return False
 
 
@@ -135,6 +135,6 @@ def accept_argv(arguments: Sequence[str]) -> list[str]:
 def continue_inside(cluster: KeptCluster, arguments: Sequence[str]) -> None:
     """Replace this process by the same program inside the cluster's sandbox. Returns only if it is there already."""
     program = accept_argv(arguments)
-    argv = reentry_argv(cluster.stand_directory, program)
+    argv = reentry_argv(cluster.sandbox_directory, program)
     if argv != program:
         os.execvp(argv[0], argv)

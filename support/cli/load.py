@@ -215,7 +215,7 @@ def _run_inside(cluster: KeptCluster, arguments: Sequence[str]) -> int | None:
     It is a child, and we send it Ctrl-C: nsenter, which stands in between, would end at once and leave it alone.
     """
     program = dies_with_us(clusters.accept_argv(arguments))
-    argv = reentry_argv(cluster.stand_directory, program)
+    argv = reentry_argv(cluster.sandbox_directory, program)
     if argv == program:
         return None
     with sigterm_interrupts():

@@ -28,8 +28,8 @@ Workers = Annotated[
 ]
 WorkerMembers = Annotated[int | None, typer.Option(help="Members of each worker group (default: 2).")]
 Etcd = Annotated[int | None, typer.Option(help="etcd nodes of an embedded cluster (default: 3).")]
-StandKind = Annotated[
-    str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
+SandboxKind = Annotated[
+    str | None, typer.Option("--sandbox", help="What its hosts are made of: auto, namespaces, loopback.")
 ]
 Bindir = Annotated[
     Path | None,
@@ -82,7 +82,7 @@ def size_settings(
     workers: Workers = None,
     worker_members: WorkerMembers = None,
     etcd: Etcd = None,
-    stand: StandKind = None,
+    sandbox: SandboxKind = None,
     pg_bindir: Bindir = None,
     vector: Vector = None,
 ) -> Size:
@@ -92,7 +92,7 @@ def size_settings(
         accept_workers=workers,
         accept_worker_members=worker_members,
         accept_etcd=etcd,
-        accept_stand=stand,
+        accept_sandbox=sandbox,
         accept_pg_bindir=paths.from_command_line(pg_bindir) if pg_bindir else None,
         accept_vector=vector,
     )

@@ -188,8 +188,8 @@ def _target(options: ProveOptions, folder: Path, sharded: bool, cleanup: ExitSta
     place.mkdir(mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
     settings = options.settings if sharded else options.settings.model_copy(update={"accept_workers": 0})
-    stand, topology = boot_cluster(settings, place, Progress())
-    cleanup.callback(stand.close)
+    sandbox, topology = boot_cluster(settings, place, Progress())
+    cleanup.callback(sandbox.close)
     return topology
 
 

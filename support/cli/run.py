@@ -173,7 +173,7 @@ def _target(options: RunOptions, place: KeptCluster) -> TargetCluster:
     if options.cluster is not None:
         place = options.cluster
         return TargetCluster(
-            place.topology, lambda argv: reentry_argv(place.stand_directory, behave_process.dies_with_us(argv))
+            place.topology, lambda argv: reentry_argv(place.sandbox_directory, behave_process.dies_with_us(argv))
         )
     if options.settings.external:
         from support.cluster import external  # importing it takes half a second, which other targets need not spend
@@ -188,8 +188,8 @@ def _target(options: RunOptions, place: KeptCluster) -> TargetCluster:
     settings = with_ruvector(options.settings) if "ruvector" in options.required else options.settings
     if settings.accept_like:
         return _target_from_outside(options, settings, place)
-    stand, topology = boot_cluster(settings, place.directory, progress)
-    return TargetCluster(topology, end=stand.close)
+    sandbox, topology = boot_cluster(settings, place.directory, progress)
+    return TargetCluster(topology, end=sandbox.close)
 
 
 def _target_from_outside(options: RunOptions, settings: Settings, place: KeptCluster) -> TargetCluster:
@@ -204,9 +204,9 @@ def _target_from_outside(options: RunOptions, settings: Settings, place: KeptClu
         given = targets.of_file(place.target)
         topology = external.describe(Settings.load({**options.given, **given}))
     except BaseException:
-        place.stand.end()
+        place.sandbox.end()
         raise
-    return TargetCluster(topology, given=given, end=place.stand.end)
+    return TargetCluster(topology, given=given, end=place.sandbox.end)
 
 
 def _require(options: RunOptions, topology: Topology) -> None:

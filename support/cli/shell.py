@@ -15,7 +15,7 @@ from support.hosts import Host, reentry_argv
 def psql(cluster: KeptCluster, endpoint: str, arguments: Sequence[str]) -> NoReturn:
     """Become psql, logged in as the application. `endpoint` is "write", "read" or a member; else UsageError."""
     login = sql.login_variables(_endpoint(cluster, endpoint), "accept psql")
-    _become(reentry_argv(cluster.stand_directory, [str(cluster.psql), *arguments]), login)
+    _become(reentry_argv(cluster.sandbox_directory, [str(cluster.psql), *arguments]), login)
 
 
 def shell(cluster: KeptCluster, host: str) -> NoReturn:
@@ -34,7 +34,7 @@ def logs(cluster: KeptCluster, host: str, lines: int, follow: bool) -> NoReturn:
 
 
 def _host(cluster: KeptCluster, name: str) -> Host:
-    hosts = cluster.stand.hosts
+    hosts = cluster.sandbox.hosts
     if name not in hosts:
         raise UsageError(f"there is no host {name!r}; the hosts of {cluster.name} are {', '.join(hosts)}")
     return hosts[name]

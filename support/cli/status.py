@@ -27,7 +27,7 @@ def show(cluster: KeptCluster) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("host", "address", "programs", "role", "state", "timeline", "lag", "memory"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "memory" else "left")
-    hosts = cluster.stand.hosts.values()
+    hosts = cluster.sandbox.hosts.values()
     memory = {host.name: used_on(host) for host in hosts}
     for host in hosts:
         role = _role(members.get(host.name))
@@ -75,7 +75,7 @@ def show_connections(cluster: KeptCluster) -> None:
 
 
 def _endpoints(cluster: KeptCluster) -> Iterator[tuple[str, str]]:
-    topology, published = cluster.topology, cluster.stand.published
+    topology, published = cluster.topology, cluster.sandbox.published
     login = topology.application
     for name in ("write", "read"):
         host, port = published[name]

@@ -75,7 +75,7 @@ def _start_keeper(cluster: KeptCluster, settings: Settings, hold: tuple[int, int
 def down(cluster: KeptCluster) -> None:
     """Stop a cluster and remove its folder. Harmless if it has ended already."""
     with suppress(AcceptError):
-        cluster.stand.end()
+        cluster.sandbox.end()
     cluster.remove()
 
 
@@ -119,8 +119,8 @@ def _keep(cluster: KeptCluster, settings: Settings, tell: int, held: int | None)
             raise KeyboardInterrupt from None  # the process that waited for the cluster is gone
 
     with behave_process.sigterm_interrupts():
-        stand, topology = boot_cluster(settings, cluster.directory, report, from_outside=True)
-        with stand:
+        sandbox, topology = boot_cluster(settings, cluster.directory, report, from_outside=True)
+        with sandbox:
             topology.save(cluster.file)
             report(_READY)
             os.close(tell)

@@ -29,7 +29,7 @@ Workers = Annotated[
 WorkerMembers = Annotated[int | None, typer.Option(help="Members of each worker group (default: 2).")]
 Etcd = Annotated[int | None, typer.Option(help="etcd nodes of an embedded cluster (default: 3).")]
 SandboxKind = Annotated[
-    str | None, typer.Option("--sandbox", help="What its hosts are made of: auto, namespaces, loopback.")
+    str | None, typer.Option("--sandbox", help="How its hosts are isolated: auto, namespaces or loopback.")
 ]
 Bindir = Annotated[
     Path | None,

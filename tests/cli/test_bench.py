@@ -16,7 +16,7 @@ FIVE = (1.00, 1.02, 1.04, 1.06, 1.08)
 PEER = Row("peer", "the same, twice", "ms", "the other", None, peer=True)
 
 FAST = Bench({"Machine": "another"}, {"empty suite": Measured("s", (Sample(0.001, 1.0),) * 100)})
-"""A baseline that nothing reaches; so many runs that one run beside them is enough."""
+"""A baseline that no run can reach; it has so many runs that one run is enough to compare."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return copy(tmp_path_factory.mktemp("project"))
 
 
-def test_what_can_be_measured_is_kept_and_the_rest_says_why(program: Program, postgres: Endpoint) -> None:
+def test_measured_rows_are_saved_and_the_others_have_a_reason(program: Program, postgres: Endpoint) -> None:
     words = ("start", "empty suite", "PF-01", "FO-01")
     ended = program.run("bench", *words, "--runs", "1", "--save", "kept.json", **target(postgres))
     assert ended.status == 0, ended
@@ -36,7 +36,7 @@ def test_what_can_be_measured_is_kept_and_the_rest_says_why(program: Program, po
         assert said in ended.out, ended
 
 
-def test_what_got_worse_since_the_kept_baseline_fails_the_bench(program: Program, postgres: Endpoint) -> None:
+def test_a_row_worse_than_the_baseline_fails_the_bench(program: Program, postgres: Endpoint) -> None:
     (program.project / ".accept").mkdir(exist_ok=True)
     FAST.save(program.project / ".accept" / "bench.json")
     ended = program.run("bench", "empty suite", "--runs", "1", **target(postgres))
@@ -54,13 +54,13 @@ def test_what_got_worse_since_the_kept_baseline_fails_the_bench(program: Program
         (["--save", "nowhere/b.json"], "there is no folder"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_measured(program: Program, arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_refused_before_anything_is_measured(program: Program, arguments: list[str], words: str) -> None:
     ended = program.run("bench", *arguments, timeout=20)
     assert (ended.status, len(ended.complaints)) == (2, 1), ended
     assert words in ended.complaints[0]
 
 
-def test_no_runs_are_refused(program: Program) -> None:
+def test_zero_runs_are_refused(program: Program) -> None:
     ended = program.run("bench", "--runs", "0", timeout=20)
     assert ended.status == 2
     assert "Traceback" not in ended.err
@@ -83,7 +83,7 @@ def test_rows_are_chosen_by_name_or_its_first_word() -> None:
     assert chosen([]) == list(ROWS)
 
 
-def test_an_unknown_row_is_refused_with_those_there_are() -> None:
+def test_the_error_for_an_unknown_row_lists_the_rows() -> None:
     with pytest.raises(UsageError, match=r"no row PF-99, speed; the rows are start, .*switchover"):
         chosen(["PF-01", "PF-99", "speed"])
 
@@ -101,17 +101,17 @@ def test_the_table_says_what_got_worse_and_by_how_much() -> None:
 
 
 @pytest.mark.parametrize(("factor", "words"), [(1.1, "agree: +14%"), (1.2, "DO NOT agree: +25%"), (0.5, "DO NOT")])
-def test_those_who_measure_the_same_must_agree(factor: float, words: str) -> None:
+def test_figure_and_floor_of_a_peer_must_agree(factor: float, words: str) -> None:
     assert words in shown(results(factor))
 
 
-def test_what_has_no_floor_or_no_figure_says_why() -> None:
+def test_a_missing_floor_or_figure_has_a_reason() -> None:
     bare = Bench({}, {"bare": Measured("ms", (Sample(1.0, None, "pgbench is not installed"),))})
     said = shown(bare, missing={"PF-05": "the target has no Redis"})
     assert "bare: no floor (the other): pgbench is not installed" in said
     assert "PF-05: not measured: the target has no Redis" in said
 
 
-def test_the_baseline_to_look_at_has_every_row() -> None:
+def test_the_documented_baseline_has_every_row() -> None:
     kept = Bench.load(ROOT / "docs" / "bench.json")
     assert list(kept.rows) == [row.name for row in ROWS]

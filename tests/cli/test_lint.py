@@ -1,4 +1,4 @@
-"""How scenarios are written: each rule finds what it is there for, and nothing in a good feature."""
+"""The rules of `accept lint`: each finds its mistake, and a good feature has no findings."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def findings(tmp_path: Path, **features: str) -> list[str]:
     return [str(one).removeprefix(f"{tmp_path}/") for one in (*unreadable, *check(outlines))]
 
 
-def test_nothing_is_found_against_a_good_feature(tmp_path: Path) -> None:
+def test_a_good_feature_has_no_findings(tmp_path: Path) -> None:
     assert findings(tmp_path, good=GOOD) == []
 
 
@@ -69,26 +69,26 @@ def test_nothing_is_found_against_a_good_feature(tmp_path: Path) -> None:
         ("Feature: Readers", "Feature Readers", "a.feature:3: expected"),
     ],
 )
-def test_what_is_wrong_is_found_where_it_is(tmp_path: Path, good: str, bad: str, found: str) -> None:
+def test_each_mistake_is_found_at_its_line(tmp_path: Path, good: str, bad: str, found: str) -> None:
     assert good in GOOD
     all_found = findings(tmp_path, a=GOOD.replace(good, bad, 1))
     assert any(found in one for one in all_found), all_found
 
 
-def test_names_of_features_are_unique(tmp_path: Path) -> None:
+def test_feature_names_are_unique(tmp_path: Path) -> None:
     other = "@minor\nFeature: Readers find what writers stored\n  @id.DA-09\n  Scenario: x\n    Then y\n"
     (found,) = findings(tmp_path, a=GOOD, b=other)
     assert found.startswith("b.feature:1: the feature name 'Readers find what writers stored' is already used in")
 
 
-def test_sql_may_stand_in_a_docstring(tmp_path: Path) -> None:
+def test_sql_is_allowed_in_a_docstring(tmp_path: Path) -> None:
     text = GOOD.replace(
         "When it is stored", 'When this runs\n      """\n      INSERT INTO entries VALUES (1)\n      """'
     )
     assert findings(tmp_path, a=text) == []
 
 
-def test_the_command_finds_steps_without_a_meaning_and_ambiguous_ones(tmp_path: Path) -> None:
+def test_the_command_finds_undefined_and_ambiguous_steps(tmp_path: Path) -> None:
     program = copy(tmp_path)
     good = "@minor\nFeature: Sums\n  @id.DA-01\n  Scenario: x\n    Given a sum\n    Then one and one are 2\n"
     listed = '[DA-01]\ncapability = "cluster"\npromise = "Sums are right."\nseverity = "minor"\n'
@@ -111,7 +111,7 @@ def test_the_command_finds_steps_without_a_meaning_and_ambiguous_ones(tmp_path: 
     assert "AmbiguousStep" in ambiguous.out, ambiguous
 
 
-def test_our_own_scenarios_are_well_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_scenarios_have_no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     outlines, unreadable = read(sorted(Path("features").rglob("*.feature")))
     assert outlines

@@ -1,4 +1,4 @@
-"""Load by a master and workers: real processes against a real PostgreSQL, and what is said when something is amiss."""
+"""`accept load`: real processes against a real PostgreSQL, and the messages when something goes wrong."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.fixture(scope="module")
 def database(postgres: sql.Endpoint) -> sql.Endpoint:
-    """A database of the tests' own, with the application's tables."""
+    """A database for these tests, with the application's tables."""
     sql.execute(postgres, "CREATE DATABASE loaded")
     loaded = sql.Endpoint("the loaded one", postgres.host, postgres.port, "loaded", postgres.user, postgres.password)
     sql.execute(loaded, "CREATE EXTENSION vector")
@@ -59,7 +59,7 @@ def database(postgres: sql.Endpoint) -> sql.Endpoint:
 
 @pytest.fixture
 def empty(database: sql.Endpoint) -> Iterator[sql.Endpoint]:
-    """The same, and nothing of a load is left in it afterwards."""
+    """The same database. Checks that a load leaves no rows behind."""
     yield database
     assert sql.value(database, _ROWS) == 0
 
@@ -76,7 +76,7 @@ def final_read(*each: History) -> Operation:
     return Operation(-1, "read", "ns", found, Outcome.OK, 5.0, 5.5)
 
 
-def test_what_a_worker_did_not_report_is_neither_strange_nor_acknowledged() -> None:
+def test_unreported_entries_of_an_incomplete_worker_are_no_violation() -> None:
     whole, known, unknown = history(0, 0, 1), history(1, 0), history(1, 1, 2)
     parts = [WorkerHistory(0, "here", 2, 2, ended=True), WorkerHistory(1, "there", 1, 3, ended=True)]
     merged = histories.merged([whole, known], final_read(whole, known, unknown), frozenset({1}))
@@ -86,7 +86,7 @@ def test_what_a_worker_did_not_report_is_neither_strange_nor_acknowledged() -> N
     assert "0 of 3 acknowledged writes lost" in finding.words
 
 
-def test_an_entry_of_nobody_is_found_also_when_a_worker_is_not_heard() -> None:
+def test_an_entry_that_nobody_wrote_is_found_despite_an_incomplete_worker() -> None:
     whole = history(0, 0, 1)
     merged = histories.merged([whole], final_read(whole, history(2, 0)), frozenset({1}))
     finding = histories.judge(merged, [WorkerHistory(0, "here", 2, 2, ended=True), WorkerHistory(1, "there")])
@@ -94,7 +94,7 @@ def test_an_entry_of_nobody_is_found_also_when_a_worker_is_not_heard() -> None:
     assert "1 entries are there that no client wrote" in finding.words
 
 
-def test_the_final_read_is_after_all_whatever_the_clocks_of_the_machines_say() -> None:
+def test_the_final_read_comes_last_whatever_the_clocks_say() -> None:
     early, late = history(0, 0), history(1, 0)
     merged = histories.merged([early, late], final_read(early))
     assert (
@@ -105,7 +105,7 @@ def test_the_final_read_is_after_all_whatever_the_clocks_of_the_machines_say() -
     )
 
 
-def test_clients_wait_side_by_side_and_no_longer_than_their_patience(postgres: sql.Endpoint) -> None:
+def test_clients_wait_concurrently_and_no_longer_than_their_patience(postgres: sql.Endpoint) -> None:
     where = [postgres.host, str(postgres.port), postgres.database, postgres.user, postgres.password]
     begun = time.monotonic()
     said = subprocess.run(
@@ -151,7 +151,7 @@ def test_two_workers_write_one_ledger_and_every_acknowledged_write_is_accounted_
     assert sum(len(path.read_text().splitlines()) for path in folder.glob("worker-*.jsonl")) >= every
 
 
-def test_what_a_killed_worker_wrote_is_not_judge(program: Program, empty: sql.Endpoint) -> None:
+def test_the_history_of_a_killed_worker_is_incomplete(program: Program, empty: sql.Endpoint) -> None:
     with program.started("load", "--target", address(empty), "--workers", "2", "--seconds", "2") as running:
         await_writes(empty)
         workers_of(running)[0].kill()
@@ -162,7 +162,7 @@ def test_what_a_killed_worker_wrote_is_not_judge(program: Program, empty: sql.En
     assert "acknowledged writes lost" in said
 
 
-def test_a_write_that_is_gone_is_found(program: Program, empty: sql.Endpoint) -> None:
+def test_a_lost_write_is_found(program: Program, empty: sql.Endpoint) -> None:
     with program.started("load", "--target", address(empty), "--workers", "2", "--seconds", "2") as running:
         await_writes(empty)
         lost = sql.execute(empty, _LOSE)
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_all_workers_and_leaves_no_data(program: Program, empty: sql
     assert not any(one.is_running() for one in workers)
 
 
-def test_what_was_written_is_removed_when_the_database_takes_writes_again(
+def test_the_data_are_removed_once_the_database_accepts_writes_again(
     program: Program, empty: sql.Endpoint, postgres: sql.Endpoint
 ) -> None:
     with program.started("load", "--target", address(empty), "--seconds", "300") as running:
@@ -201,7 +201,7 @@ def test_what_was_written_is_removed_when_the_database_takes_writes_again(
     assert running.returncode == 130, said
 
 
-def test_workers_that_join_from_elsewhere_and_those_that_cannot(
+def test_workers_from_elsewhere_can_join_unless_target_or_version_differ(
     program: Program, empty: sql.Endpoint, postgres: sql.Endpoint, tmp_path: Path
 ) -> None:
     newer = copy(tmp_path)
@@ -239,7 +239,7 @@ def await_mark(where: sql.Endpoint) -> None:
         (["--workers", "0"], 2, "a load needs a worker"),
     ],
 )
-def test_bad_orders_are_told_in_a_line(
+def test_wrong_usage_is_one_line(
     program: Program, database: sql.Endpoint, arguments: list[str], status: int, complaint: str
 ) -> None:
     ended = program.run("load", "--target", address(database), *arguments)
@@ -247,7 +247,7 @@ def test_bad_orders_are_told_in_a_line(
     assert complaint in ended.err
 
 
-def test_no_target_is_told_in_a_line(program: Program) -> None:
+def test_a_missing_target_is_one_line(program: Program) -> None:
     ended = program.run("load")
     assert ended.status == 2, ended
     assert ended.complaints == ["accept: no cluster is up; ./accept up starts one"]

@@ -50,7 +50,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.fixture
 def program(project: Program, postgres: sql.Endpoint) -> Program:
-    """The program, pointed at a database that is not ours."""
+    """The program, pointed at a user's database."""
     project.variables = target(postgres)
     return project
 
@@ -71,7 +71,7 @@ def test_all_passed_or_skipped_with_a_reason(program: Program, postgres: sql.End
     assert not [path for path in everything if postgres.password.encode() in path.read_bytes()]
 
 
-def test_a_broken_promise_and_the_lack_of_evidence_fail_the_run(program: Program) -> None:
+def test_a_broken_and_an_inconclusive_scenario_fail_the_run(program: Program) -> None:
     program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": FALSE, "cache/c.feature": VAIN})
     ended = program.run()
     assert (ended.status, ended.last_line) == (1, "1 passed, 2 failed, 0 skipped"), str(ended)
@@ -84,19 +84,19 @@ def test_a_broken_promise_and_the_lack_of_evidence_fail_the_run(program: Program
     assert dashboard.exists()
 
 
-def test_nothing_judged_is_no_success(program: Program) -> None:
+def test_a_run_without_a_verdict_is_not_a_success(program: Program) -> None:
     program.write_features({"cluster/a.feature": SHARDED})
     ended = program.run()
     assert (ended.status, ended.last_line) == (3, "0 passed, 0 failed, 1 skipped"), str(ended)
 
 
-def test_destructive_scenarios_run_elsewhere_when_told_by_name(program: Program) -> None:
+def test_destructive_scenarios_run_on_a_named_cluster_of_the_user(program: Program) -> None:
     program.write_features({"cluster/a.feature": DISTURBING})
     ended = program.run("destructive", ACCEPT_DESTRUCTIVE="postgres")
     assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
 
 
-def test_a_target_in_a_file_and_words_for_behave(project: Program, postgres: sql.Endpoint) -> None:
+def test_a_target_file_and_options_for_behave(project: Program, postgres: sql.Endpoint) -> None:
     project.variables = {}
     project.write_features({"cluster/a.feature": FALSE, "cluster/b.feature": TRUE})
     lines = [f"{name.lower()} = {json.dumps(value)}" for name, value in target(postgres).items()]
@@ -129,7 +129,7 @@ def test_nothing_survives_a_killed_program(program: Program) -> None:
         _require_gone(family)
 
 
-def test_a_killed_behave_is_no_success(program: Program) -> None:
+def test_a_killed_behave_is_not_a_success(program: Program) -> None:
     program.write_features({"cluster/b.feature": LONG})
     with program.started("run") as running:
         for process in _await_scenario(running, "A claim that takes long")[1:]:
@@ -156,7 +156,7 @@ def pairs(last_claim: str) -> dict[str, str]:
 
 
 def orders(out: str) -> list[list[str]]:
-    """The scenarios of each run, in the order in which they began."""
+    """The scenarios of each run, in the order of their start."""
     begun = re.findall(r"^\[(\d+)/6\] (ZZ-\d\d)", out, re.MULTILINE)
     runs: list[list[str]] = []
     for number, id in begun:
@@ -166,7 +166,7 @@ def orders(out: str) -> list[list[str]]:
     return runs
 
 
-def test_runs_that_agree_in_an_order_that_the_seed_decides(fresh: Program) -> None:
+def test_runs_agree_and_the_seed_decides_their_order(fresh: Program) -> None:
     fresh.write_features(pairs("one and one are 2"))
     ended = fresh.run("--repeat", "3", "--shuffle", "--seed", "7")
     assert ended.status == 0, str(ended)
@@ -178,7 +178,7 @@ def test_runs_that_agree_in_an_order_that_the_seed_decides(fresh: Program) -> No
     assert orders(fresh.run("--shuffle", "--seed", "8").out) == [found[1]], "and can be had again"
 
 
-def test_a_verdict_that_changes_is_told_and_fails_the_command(fresh: Program) -> None:
+def test_a_changed_verdict_is_reported_and_fails_the_command(fresh: Program) -> None:
     fresh.write_features(pairs("it is the first time"))
     (fresh.project / "steps" / "fickle_steps.py").write_text(FICKLE)
     ended = fresh.run("--repeat", "2")
@@ -190,7 +190,7 @@ def test_a_verdict_that_changes_is_told_and_fails_the_command(fresh: Program) ->
     assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
 
 
-def test_what_failed_once_is_told_as_unsteady(fresh: Program) -> None:
+def test_a_scenario_that_passes_on_the_rerun_is_flaky(fresh: Program) -> None:
     fresh.write_features(pairs("it is the first time"))
     (fresh.project / "steps" / "fickle_steps.py").write_text(FICKLE.replace("assert not known", "assert known"))
     ended = fresh.run("--rerun")
@@ -207,7 +207,7 @@ def test_what_failed_once_is_told_as_unsteady(fresh: Program) -> None:
     assert "Flaky" in summary
 
 
-def test_what_fails_again_stays_broken(fresh: Program) -> None:
+def test_a_scenario_that_fails_again_stays_broken(fresh: Program) -> None:
     fresh.write_features(pairs("one and one are 3"))
     ended = fresh.run("--rerun")
     assert ended.status == 1, str(ended)
@@ -224,7 +224,7 @@ def _files(program: Program, name: str) -> Iterator[Path]:
 
 
 def _await_scenario(running: "psutil.Popen", title: str) -> list[psutil.Process]:
-    """Read what is told until a scenario runs; the program's processes then, itself first."""
+    """Read the output until a scenario runs. Returns the program's processes, the program first."""
     for line in running.stdout:
         if title in line:
             first = psutil.Process(running.pid)

@@ -56,7 +56,7 @@ def test_a_search_finds_all_words_in_any_order(steps: tuple[catalogue.Step, ...]
     assert [step.wording for step in catalogue.search(words, steps)] == found
 
 
-def test_it_knows_every_step_that_behave_knows() -> None:
+def test_the_catalogue_has_every_step_of_behave() -> None:
     known = subprocess.run(
         [sys.executable, "-m", "behave", "--dry-run", "--no-summary", "-f", "steps.doc"],
         cwd=ROOT,
@@ -71,12 +71,12 @@ def test_it_knows_every_step_that_behave_knows() -> None:
     assert len(catalogue.steps(ROOT / "steps")) == known.stdout.count("Location: steps/")
 
 
-def test_every_step_of_ours_says_what_it_does() -> None:
+def test_each_of_our_steps_has_a_docstring() -> None:
     silent = [f"{step.file.name}:{step.line}" for step in catalogue.steps(ROOT / "steps") if not step.meaning]
     assert silent == []
 
 
-def test_it_is_searched_from_the_command_line(tmp_path: Path) -> None:
+def test_the_command_line_searches_it(tmp_path: Path) -> None:
     program = copy(tmp_path)
     found = program.run("steps", "ledger", "acknowledged")
     assert found.status == 0, str(found)

@@ -1,4 +1,4 @@
-"""What a command line selects, and which target it names."""
+"""The scenarios that a command line selects, and the target that it names."""
 
 import re
 from pathlib import Path
@@ -67,19 +67,19 @@ def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
     assert names(tags=["@slow", "@destructive"]) == ["both"], "several expressions must all hold"
 
 
-def test_from_the_first_unknown_option_on_all_words_are_behaves(project: Path) -> None:
+def test_words_after_an_unknown_option_go_to_behave(project: Path) -> None:
     selection = suites.select(["cluster", "--stop", "-D", "x=fast"])
     assert selection.rest == ("--stop", "-D", "x=fast")
     assert [one.name for one in selected(selection)] == ["plain", "slow"]
 
 
 @pytest.mark.parametrize("words", [["security"], ["sharding", "fast"]])
-def test_a_suite_without_a_scenario_is_nothing_judged(project: Path, words: list[str]) -> None:
+def test_a_suite_without_scenarios_is_an_error(project: Path, words: list[str]) -> None:
     with pytest.raises(NothingJudged, match=words[0]):
         names(*words)
 
 
-def test_a_plan_knows_tags_of_features_and_steps_without_meaning(project: Path) -> None:
+def test_a_dry_run_knows_feature_tags_and_undefined_steps(project: Path) -> None:
     file = project / "features/cluster/a.feature"
     file.write_text("@one\nFeature: A\n  @two\n  Scenario: c\n    Given unheard of\n    Given a\n")
     assert dry_run(["features/cluster"]) == DryRun(
@@ -88,14 +88,14 @@ def test_a_plan_knows_tags_of_features_and_steps_without_meaning(project: Path) 
     )
 
 
-def test_what_behave_cannot_read_is_told_in_a_line(project: Path) -> None:
+def test_a_syntax_error_is_one_line(project: Path) -> None:
     (project / "features/cluster/a.feature").write_text("Feature: A\n  Scenario: c\n    Given a\n    nonsense\n")
     with pytest.raises(UsageError, match=r"a\.feature.*line 4") as caught:
         dry_run(["features/cluster"])
     assert "\n" not in str(caught.value)
 
 
-def test_all_suites_are_those_of_the_catalogue_of_promises() -> None:
+def test_the_suites_are_those_of_the_features() -> None:
     assert suites.SUITES == (
         "all",
         "cluster",
@@ -112,7 +112,7 @@ def test_all_suites_are_those_of_the_catalogue_of_promises() -> None:
     assert folders <= set(suites.FOLDERS)
 
 
-def test_an_address_of_a_database_is_settings() -> None:
+def test_a_database_address_becomes_settings() -> None:
     said, cluster = targets.choose("postgresql://jo%40x:p%2Fw@db.example:5433/claims?sslmode=verify-full")
     assert cluster is None
     assert said == {
@@ -127,7 +127,7 @@ def test_an_address_of_a_database_is_settings() -> None:
     assert targets.choose(None) == ({}, None)
 
 
-def test_the_text_of_a_file_is_settings() -> None:
+def test_the_text_of_a_target_file_becomes_settings() -> None:
     said, _ = targets.choose('ruvector_host = "db.example"\nruvector_password = "secret"\n')
     assert said == {"ruvector_host": "db.example", "ruvector_password": "secret"}
     with pytest.raises(UsageError, match="--target is not TOML") as caught:
@@ -135,7 +135,7 @@ def test_the_text_of_a_file_is_settings() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_every_scenario_of_ours_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_our_scenarios_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     plan = dry_run(["features"])
     assert plan.scenarios

@@ -15,29 +15,28 @@ from random import Random
 import numpy
 
 from support import sql
-from support.application import samples
-from support.application.entries import Entry, EntryStore
-from support.application.search import Search
 from support.bench import tools
 from support.bench.figures import RATE, Sample
 from support.bench.tools import WARM_UP, RedisLine
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.readiness import await_all
-from support.cluster.lease import Lease, lease
-from support.cluster.topology import RedisAddress
+from support.cache.clients import CacheClient, CacheClients
+from support.cache.speed import Operations, interleaved_reads, medians, reads, throughput, writes
+from support.cluster.workloads import READ, read_repeatedly, search_repeatedly
+from support.embedded.readiness import await_all
+from support.engine.history import durations
 from support.errors import ConnectFailed, NotAvailable
+from support.example_app import samples
+from support.example_app.entries import Entry, EntryStore
+from support.example_app.search import SEARCH, Search
 from support.faults.nemesis import Fault, Nemesis
+from support.faults.patroni import Switchover
 from support.faults.process import HostCrash, PostgresKilled
-from support.faults.switchover import Switchover
-from support.faults.targets import host_of
-from support.history import durations
-from support.recent_sql import sent_since
+from support.faults.roles import host_of
+from support.sql import sent_since
+from support.target.cluster import Cluster
+from support.target.leadership import Lease, lease
+from support.target.topology import RedisAddress
 from support.timeouts import RECOVERY
 from support.waiting import eventually
-from support.workloads.cache_clients import CacheClient, CacheClients
-from support.workloads.cache_speed import Operations, interleaved_reads, medians, reads, throughput, writes
-from support.workloads.reads import READ, read_repeatedly
-from support.workloads.searches import SEARCH, search_repeatedly
 
 _SLICES = 5
 _READS = 1000  # per run, by the suite and by pgbench
@@ -229,8 +228,8 @@ def _write_gap(fault: Callable[[Cluster], Fault], floor: Callable[[Lease], float
         await_all(site.cluster, RECOVERY)
         terms = lease(site.cluster)
         with Nemesis() as nemesis:
-            injury = nemesis.inject(fault(site.cluster))
-            figure = _await_write(site, str(number)) - injury.begun
+            injected_fault = nemesis.inject(fault(site.cluster))
+            figure = _await_write(site, str(number)) - injected_fault.begun
         await_all(site.cluster, RECOVERY)
         yield Sample(figure, floor(terms))
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.cluster.topology import RedisAddress
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
+from support.target.cluster import Cluster
+from support.target.topology import RedisAddress
 from support.timeouts import CONNECT
 
 WARM_UP = 20

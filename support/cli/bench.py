@@ -22,14 +22,14 @@ from support.cli.boot import boot_cluster
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.paths import STATE
-from support.cluster import tables
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import programs
-from support.cluster.facts import facts_of
-from support.cluster.topology import Topology
+from support.embedded import programs
 from support.errors import ClusterDidNotStart, UsageError
 from support.run import RUNS, begin_run, new_id
 from support.settings import Settings
+from support.target import tables
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Topology
 from support.waiting import describe
 
 BASELINE = STATE / "bench.json"
@@ -138,7 +138,7 @@ def _topology(options: BenchOptions, cleanup: ExitStack) -> Topology:
     if options.cluster is not None:
         return options.cluster.topology
     if options.settings.external:
-        from support.cluster import external  # importing it takes half a second, which other targets need not spend
+        from support.target import external  # importing it takes half a second, which other targets need not spend
 
         return external.describe(options.settings)
     place = RUNS.absolute() / f"bench-{new_id()}"

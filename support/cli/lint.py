@@ -18,10 +18,10 @@ from gherkin.parser import Parser
 from support.cli.behave_process import dry_run
 from support.cli.console import out, say
 from support.cli.paths import FEATURES
-from support.cluster.capabilities import CAPABILITIES
 from support.errors import UsageError
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS, SEVERITIES
+from support.target.capabilities import CAPABILITIES
 
 COSTS = frozenset({"slow", "destructive"})
 KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])

@@ -17,16 +17,14 @@ import psutil
 from rich.table import Table
 
 from support import sql
-from support.checkers.finding import Finding
 from support.cli import clusters
 from support.cli.behave_process import dies_with_us, sigterm_interrupts
 from support.cli.clusters import KeptCluster
 from support.cli.console import out, say
-from support.cluster import tables
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Topology
+from support.engine import ledger
+from support.engine.finding import Finding
+from support.engine.history import History, Operation, Outcome, durations
 from support.errors import ConnectFailed, NothingJudged, UsageError
-from support.history import History, Operation, Outcome, durations
 from support.hosts import reentry_argv
 from support.load import histories
 from support.load.histories import WorkerHistory
@@ -34,9 +32,11 @@ from support.load.plan import CLIENTS_EACH, LoadPlan, as_json
 from support.reporting.verdict import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
+from support.target import tables
+from support.target.cluster import Cluster
+from support.target.topology import Topology
 from support.timeouts import CONNECT, NOTICE, STATEMENT
 from support.waiting import NotYet, eventually
-from support.workloads import ledger
 
 PORT = 5557
 _COLUMNS = ("acknowledged", "failed", "unknown", "per second", "p50 ms", "p95 ms", "p99 ms")
@@ -93,7 +93,7 @@ def load(options: LoadOptions, arguments: Sequence[str]) -> int:
 def _topology(settings: Settings, cluster: KeptCluster | None) -> Topology:
     if cluster is not None:
         return cluster.topology
-    from support.cluster import external  # importing it takes half a second, which other targets need not spend
+    from support.target import external  # importing it takes half a second, which other targets need not spend
 
     return external.describe(settings)
 

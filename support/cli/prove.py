@@ -15,7 +15,6 @@ from pathlib import Path
 
 from rich.table import Column, Table
 
-from support.claims import Claims
 from support.cli import clusters
 from support.cli.behave_process import Planned, dies_with_us, dry_run, sigterm_interrupts
 from support.cli.boot import boot_cluster, provide_citus
@@ -24,19 +23,19 @@ from support.cli.console import Progress, err, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
 from support.cli.prover import Prover, is_destructive
 from support.cli.report import JOURNAL
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import programs
-from support.cluster.facts import facts_of
-from support.cluster.topology import Topology
+from support.embedded import programs
 from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, note, read
 from support.reporting.trust_page import write_page
-from support.run import new_id
-from support.sabotages import catalogue
-from support.sabotages.sabotage import Sabotage
+from support.run import Claims, new_id
+from support.sabotage import catalogue
+from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Topology
 
 TRUST = STATE / "trust.jsonl"
 """The results of the last `accept prove`."""

@@ -16,10 +16,8 @@ from support.cli.boot import boot_cluster, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.suites import Selection
-from support.cluster.capabilities import CAPABILITIES, lacking
-from support.cluster.embedded import programs
-from support.cluster.embedded.swarm_shapes import shape_like
-from support.cluster.topology import Topology
+from support.embedded import programs
+from support.embedded.swarm_shapes import shape_like
 from support.errors import AcceptError, RequirementMissing, UsageError
 from support.expectations import Expectations
 from support.hosts import reentry_argv
@@ -29,6 +27,8 @@ from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of
+from support.target.capabilities import CAPABILITIES, lacking
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 _STOPPED = "stopped; this is what was done so far:"
@@ -176,8 +176,8 @@ def _target(options: RunOptions, place: KeptCluster) -> TargetCluster:
             place.topology, lambda argv: reentry_argv(place.sandbox_directory, behave_process.dies_with_us(argv))
         )
     if options.settings.external:
-        from support.cluster import external  # importing it takes half a second, which other targets need not spend
-        from support.cluster.settled import settle
+        from support.target import external  # importing it takes half a second, which other targets need not spend
+        from support.target.settled import settle
 
         topology, _ = settle(external.describe(options.settings), options.settings.expectations)
         return TargetCluster(topology)
@@ -196,7 +196,7 @@ def _target_from_outside(options: RunOptions, settings: Settings, place: KeptClu
     """Boot a cluster shaped like another installation in `place`, and reach it from outside, as its users do."""
     if not options.keep:
         place = KeptCluster(place.directory / clusters.BESIDE)  # the run's own files have the same names
-    from support.cluster import external
+    from support.target import external
 
     shape_like(str(settings.accept_like))  # refuse an unknown shape before starting a process
     up.up_for_this_process(place, settings)
@@ -211,7 +211,7 @@ def _target_from_outside(options: RunOptions, settings: Settings, place: KeptClu
 
 def _require(options: RunOptions, topology: Topology) -> None:
     if declared := options.settings.accept_expect:
-        from support.cluster.settled import require_parts
+        from support.target.settled import require_parts
 
         require_parts(topology, Expectations.parse(declared))
     if missing := lacking(topology, options.required):

@@ -16,10 +16,10 @@ from pathlib import Path
 from support.cli.behave_process import dies_with_us
 from support.cli.clusters import accept_argv
 from support.cli.console import out
-from support.cluster.topology import Topology
 from support.reporting.following import Follower
 from support.reporting.journal import Journal
 from support.run import Run
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 STOP_TIMEOUT = 3.5  # seconds that a job has after Ctrl-C, for its behave and its cluster; the whole program has 5

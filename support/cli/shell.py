@@ -7,9 +7,9 @@ from typing import NoReturn
 from support import sql
 from support.cli.clusters import KeptCluster
 from support.cli.console import out
-from support.cluster.cluster import Cluster
 from support.errors import UsageError
 from support.hosts import Host, reentry_argv
+from support.target.cluster import Cluster
 
 
 def psql(cluster: KeptCluster, endpoint: str, arguments: Sequence[str]) -> NoReturn:

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from support import sql
-from support.application.profile import Profile
-from support.cluster import markers
+from support.engine import markers
+from support.example_app.profile import Profile
 
 # The messages. A worker says hello and gets the plan or a refusal. It says that it is ready, sends its history in
 # parts, and reports its end. The master halts the load.

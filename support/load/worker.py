@@ -22,15 +22,14 @@ from locust.runners import WorkerRunner
 from psycopg2.extensions import POLL_OK, POLL_READ, set_wait_callback
 
 from support import sql
+from support.engine import ledger
+from support.engine.history import History, Outcome
+from support.engine.workload import Client, Script, Turn
 from support.errors import AcceptError
-from support.history import History, Outcome
 from support.load import plan as agreed
 from support.load.plan import LoadPlan
 from support.timeouts import STATEMENT
 from support.waiting import describe
-from support.workloads import ledger
-from support.workloads.client import Client
-from support.workloads.runner import Script, Turn
 
 _SEND = 0.5  # seconds between two parts of the history
 _ANSWERS = 20.0  # seconds that the master has to answer

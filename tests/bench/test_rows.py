@@ -11,15 +11,15 @@ from conftest import free_port
 from servers import BINDIR
 
 from support import sql
-from support.application import schema
-from support.application.vectors import PGVECTOR
 from support.bench import rows, tools
 from support.bench.rows import QUIET, Row, Site, median_time
 from support.bench.tools import RedisLine
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
+from support.example_app import schema
+from support.example_app.vectors import PGVECTOR
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, RedisAddress, Topology
 
 PASSWORD, PGBENCH = "known to few", str(BINDIR / "pgbench")
 

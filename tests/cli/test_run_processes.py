@@ -11,8 +11,8 @@ import pytest
 from program import FALSE, LONG, TRUE, Program, copy, target
 
 from support import sql
-from support.claims import Claims
 from support.reporting.journal import RunRecord, read
+from support.run import Claims
 from support.waiting import NotYet, eventually
 
 SMALL = ("--members", "1", "--etcd", "1", "--workers", "0")

@@ -62,7 +62,7 @@ def test_sabotages_are_noticed(program: Program) -> None:
 
 def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
     """So does one that takes no effect, and one that is noticed for the wrong reason."""
-    control = program.project / "support" / "sabotages" / "driver.py"
+    control = program.project / "support" / "sabotage" / "driver.py"
     control.write_text(f"{control.read_text()}\n{CONTROLS}")
     ended = prove(program, "does-nothing", "in-vain", "misunderstood")
     said = " ".join(ended.out.split())

@@ -11,7 +11,7 @@ import pytest
 from program import Program, copy
 
 from support.cluster.topology import Topology
-from support.hosts.state import alive
+from support.hosts import alive
 from support.waiting import NotYet, eventually
 
 TRUE = """

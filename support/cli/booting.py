@@ -6,17 +6,14 @@ from pathlib import Path
 
 from support.application.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.cli.console import err
-from support.cluster.embedded import boot, citus_package, programs, target_file
-from support.cluster.embedded.layout import Layout
-from support.cluster.embedded.plan import published
+from support.cluster.embedded import boot, programs, target_file
+from support.cluster.embedded.plan import Layout, published
 from support.cluster.embedded.programs import Missing
-from support.cluster.embedded.shape import Shape
-from support.cluster.embedded.shapes import OWN
+from support.cluster.embedded.shape import OWN, Shape
 from support.cluster.embedded.swarm_shapes import shape_like
 from support.cluster.topology import Topology
 from support.errors import RequirementMissing, UsageError
-from support.hosts import Sandbox, enter, probe, why_not_namespaces
-from support.hosts.probing import NAMESPACES
+from support.hosts import NAMESPACES, Sandbox, enter, probe, why_not_namespaces
 from support.settings import Settings
 
 TARGET = "target.toml"
@@ -90,10 +87,10 @@ def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
     if settings.accept_workers == 0:
         raise RequirementMissing("citus is required, and no worker groups are wanted (--workers 0)")
     missing = programs.citus_missing(settings.accept_pg_bindir)
-    if missing and settings.accept_pg_bindir is None and citus_package.obtain(progress):
+    if missing and settings.accept_pg_bindir is None and programs.install_citus(progress):
         missing = programs.citus_missing(None)
     elif missing:
-        missing = f"{missing}; {citus_package.NO_PACKAGE}"
+        missing = f"{missing}; {programs.NO_CITUS_PACKAGE}"
     if missing:
         raise RequirementMissing(f"citus is required and not there: {missing}")
 

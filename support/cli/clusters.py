@@ -11,8 +11,7 @@ from pathlib import Path
 from support.cli.booting import TARGET
 from support.cluster.topology import Topology
 from support.errors import UsageError
-from support.hosts import Sandbox, attach, stale
-from support.hosts.state import alive
+from support.hosts import Sandbox, alive, attach, stale
 from support.run import CLUSTERS, RUNS
 
 NEWEST = "up"

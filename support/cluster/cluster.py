@@ -13,8 +13,7 @@ from support.cluster.patroni import ClusterView, PatroniApi
 from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, Topology
 from support.errors import NotAvailable
-from support.hosts import attach
-from support.hosts.sandbox import Sandbox
+from support.hosts import Sandbox, attach
 from support.sql import Endpoint
 from support.timeouts import REST
 from support.waiting import NotYet

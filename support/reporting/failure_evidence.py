@@ -15,7 +15,7 @@ from support import sql
 from support.cluster import haproxy, nodes
 from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
-from support.hosts.sandbox import Host
+from support.hosts import Host
 from support.recent_sql import sent_since
 from support.reporting.evidence import Evidence
 from support.reporting.log_window import written_since

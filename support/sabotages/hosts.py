@@ -8,7 +8,7 @@ from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
 from support.faults.process import Freeze, HostCrash
 from support.faults.targets import cache_host, host_of, member_by_role, proxy_host
-from support.hosts.network import SUITE
+from support.hosts import SUITE
 from support.sabotages.damages import Damage, by_shared_configuration, together
 from support.sabotages.programs import process_of
 from support.sabotages.sabotage import Sabotage, expecting, notices

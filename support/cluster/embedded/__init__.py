@@ -1,1 +1,1 @@
-"""The cluster that the suite boots by itself: its layout, its configuration files, its start and its end."""
+"""The cluster that the suite boots by itself: its plan, its configuration files, and its boot."""

@@ -2,14 +2,14 @@
 
     AssertionError                what the product promised is not so           a broken promise
     └── NotInTime                 it did not become so within its named time    a broken promise
-    NothingProved                 no evidence either way                        the scenario fails, saying so
+    Inconclusive                 no evidence either way                        the scenario fails, saying so
     AcceptError                   the suite could not do its work
     ├── UsageError                wrong usage or configuration                  exit status 2
     ├── NothingJudged             no verdict was possible                       exit status 3
     │   ├── TargetUnreachable     the cluster to test does not answer
     │   ├── ClusterDidNotStart    the embedded cluster did not become ready
     │   └── RequirementMissing    the user required what the target lacks       exit status 1
-    ├── NotAvailable              this target or sandbox cannot do that           the scenario ends "not proved"
+    ├── NotAvailable              this target or sandbox cannot do that         the scenario ends "skipped"
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or ended wrongly
 
@@ -60,11 +60,11 @@ class ProcessFailed(AcceptError):
     """A program could not be started, or ended with a status that means failure."""
 
 
-class NothingProved(Exception):
+class Inconclusive(Exception):
     """The scenario ran, but what it saw is no evidence either way; it counts as failed."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"nothing was proved: {why}")
+        super().__init__(f"inconclusive: {why}")
 
 
 class NotInTime(AssertionError):

@@ -12,7 +12,7 @@ from support.checkers.finding import Finding, listed
 from support.checkers.writers import Nap, at_most_one_writer, awake
 from support.cluster.cluster import Cluster
 from support.cluster.embedded.readiness import await_all
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault, Injury, Nemesis
 from support.faults.process import Freeze
 from support.workloads.watch import Watch
@@ -60,16 +60,16 @@ class Ordeal:
 
     @property
     def injury(self) -> Injury:
-        """The last fault. Raises NothingProved when there was none."""
+        """The last fault. Raises Inconclusive when there was none."""
         if not self.nemesis.injuries:
-            raise NothingProved("no fault was injected")
+            raise Inconclusive("no fault was injected")
         return self.nemesis.injuries[-1]
 
     @property
     def healing_since(self) -> float:
-        """When the cure of the last fault began. Raises NothingProved while it lasts."""
+        """When the cure of the last fault began. Raises Inconclusive while it lasts."""
         if self.injury.healing is None:
-            raise NothingProved(f"{self.injury.words}: it was not healed")
+            raise Inconclusive(f"{self.injury.words}: it was not healed")
         return self.injury.healing
 
     def conclude(self) -> None:

@@ -4,7 +4,7 @@ import socket
 import threading
 from types import TracebackType
 
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.sql import Endpoint
 
 
@@ -32,9 +32,9 @@ class SilentHost:
         return Endpoint("a silent host", self._host, self._port, "postgres", "nobody", "")
 
     def require_caller(self) -> None:
-        """Raises NothingProved unless it has accepted a connection."""
+        """Raises Inconclusive unless it has accepted a connection."""
         if not self._callers:
-            raise NothingProved(f"{self.name} never accepted a connection")
+            raise Inconclusive(f"{self.name} never accepted a connection")
 
     def __enter__(self) -> "SilentHost":
         self._acceptor.start()

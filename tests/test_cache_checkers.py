@@ -100,7 +100,7 @@ def test_nothing_rolled_back_served(reads: list[Fact], holds: bool | None) -> No
     assert nothing_rolled_back_served(history(UNDONE, *reads)).holds is holds
 
 
-def test_without_a_rollback_nothing_is_proved() -> None:
+def test_without_a_rollback_it_is_inconclusive() -> None:
     assert nothing_rolled_back_served(history(("hit", "kept", 1, 2))).holds is None
 
 

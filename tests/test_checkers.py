@@ -9,7 +9,7 @@ from support.checkers.durability import each_write_once, kept, lost_writes, no_a
 from support.checkers.finding import Finding
 from support.checkers.unavailability import interrupted_for_less_than, longest_gap
 from support.checkers.writers import at_most_one_writer
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.expectations import AcceptedLoss
 from support.history import History, Operation, Outcome, WriterSample
 
@@ -33,7 +33,7 @@ def test_a_finding_is_required() -> None:
     Finding.true("well").require()
     with pytest.raises(AssertionError, match="broken"):
         Finding.false("broken").require()
-    with pytest.raises(NothingProved, match="nothing was proved: empty"):
+    with pytest.raises(Inconclusive, match="inconclusive: empty"):
         Finding.unknown("empty").require()
 
 

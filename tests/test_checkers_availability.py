@@ -14,7 +14,7 @@ from support.checkers.refusals import all_refused
 from support.checkers.routing import all_among, each_serves
 from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
 from support.checkers.takeover import someone_may_lead
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 NAMES = st.sampled_from(["m1", "m2", "m3"])
 
@@ -102,7 +102,7 @@ class TestTable:
         assert of_each({"m1": "a", "m2": "a"}, ROWS) == alike(["m1", "m2"], ROWS["a"])
 
     def test_a_kind_without_a_row_proves_nothing(self) -> None:
-        with pytest.raises(NothingProved, match="m1 is a witness"):
+        with pytest.raises(Inconclusive, match="m1 is a witness"):
             of_each({"m1": "a witness"}, ROWS)
 
 

@@ -134,7 +134,7 @@ def test_each_task_reads_two_shards_that_lie_together() -> None:
     says(joins_relatives(BOTH, []), None)
 
 
-def test_each_client_worked_meanwhile_or_nothing_is_proved() -> None:
+def test_each_client_worked_meanwhile_or_it_is_inconclusive() -> None:
     history = History(Operation(client, "append", "k", "v", Outcome.OK, 4.0, 5.0) for client in (0, 1))
     says(every_client_worked(history, "append", 2, (1.0, 9.0)), True, "2 operations")
     says(every_client_worked(history, "append", 3, (1.0, 9.0)), None, "the clients 2")

@@ -15,7 +15,7 @@ from support.application.known_profiles import EXAMPLE
 from support.application.search import Search, distance
 from support.application.sightings import sightings, write_uncommitted
 from support.application.vectors import PGVECTOR
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 
 @pytest.fixture(scope="module")
@@ -179,5 +179,5 @@ def test_a_write_that_its_own_session_does_not_see_proves_nothing(database: sql.
         "CREATE TRIGGER swallow BEFORE INSERT ON memory_entries FOR EACH ROW "
         "WHEN (NEW.key = 'swallowed') EXECUTE FUNCTION swallow()",
     )
-    with sql.session(database, autocommit=False) as session, pytest.raises(NothingProved):
+    with sql.session(database, autocommit=False) as session, pytest.raises(Inconclusive):
         write_uncommitted(session, EXAMPLE, Entry(namespace, "swallowed", ""))

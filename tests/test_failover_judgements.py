@@ -8,7 +8,7 @@ from support.checkers.fencing import took_no_write
 from support.checkers.writers import Nap, awake
 from support.cluster.orders import Reply
 from support.cluster.reign import Reign
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.history import History, Operation, Outcome, WriterSample
 from support.trials.handing_over import require_refused_for
 
@@ -90,7 +90,7 @@ class TestRefusedSwitchovers:
 
     @pytest.mark.parametrize("replies", [{}, {"somebody else": Reply(400, "the same")}])
     def test_no_evidence(self, replies: dict[str, Reply]) -> None:
-        with pytest.raises(NothingProved):
+        with pytest.raises(Inconclusive):
             require_refused_for(replies, {"the leader itself": "the same"})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.waiting import NotYet
 
@@ -66,7 +66,7 @@ def test_a_fault_that_half_happened_is_cured() -> None:
 
 def test_a_fault_that_does_not_bite_proves_nothing() -> None:
     fault = Noted("one", bites=False)
-    with pytest.raises(NothingProved, match=r"did not bite: one: .*all is well"), Nemesis(0.05) as nemesis:
+    with pytest.raises(Inconclusive, match=r"did not bite: one: .*all is well"), Nemesis(0.05) as nemesis:
         nemesis.inject(fault)
     assert fault.notes[-1] == "cure one"
 

@@ -8,7 +8,7 @@ import pytest
 from support import sql
 from support.application.pool import SessionPool
 from support.application.sessions import attempt, backend, backends, kill_backend, open_side_by_side
-from support.errors import ConnectFailed, NothingProved
+from support.errors import ConnectFailed, Inconclusive
 from support.silence import SilentHost
 
 
@@ -92,7 +92,7 @@ def test_sessions_side_by_side_have_backends_of_their_own(postgres: sql.Endpoint
 
 
 def test_a_backend_that_is_not_there_cannot_be_killed(postgres: sql.Endpoint) -> None:
-    with pytest.raises(NothingProved, match="could not be killed"):
+    with pytest.raises(Inconclusive, match="could not be killed"):
         kill_backend(postgres, 1)
 
 
@@ -114,5 +114,5 @@ def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
 
 
 def test_a_silent_host_that_nobody_called_proves_nothing() -> None:
-    with SilentHost(patience=1) as host, pytest.raises(NothingProved, match="never accepted"):
+    with SilentHost(patience=1) as host, pytest.raises(Inconclusive, match="never accepted"):
         host.require_caller()

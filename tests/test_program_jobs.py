@@ -102,8 +102,8 @@ def test_ctrl_c_ends_all_jobs_with_a_report_of_what_was_done(program: Program) -
     [
         (("--jobs", "2", "--keep"), "--jobs and --keep do not go together"),
         (("--jobs", "2", "--repeat", "2"), "--jobs and --repeat do not go together"),
-        (("--jobs", "2", "--again"), "--jobs and --again do not go together"),
-        (("--again", "--repeat", "2"), "--repeat and --again do not go together"),
+        (("--jobs", "2", "--rerun"), "--jobs and --rerun do not go together"),
+        (("--rerun", "--repeat", "2"), "--repeat and --rerun do not go together"),
         (("--jobs", "2", "--target", "postgresql://u:p@127.0.0.1:1/d"), "--jobs is for clusters that the run itself"),
     ],
 )

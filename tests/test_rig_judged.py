@@ -63,12 +63,12 @@ def judge(there: Rig, *arguments: str, **further: str) -> Judged:
     named = {one: f"{' '.join(one.scenario.ids)} {one.scenario.name}" for one in record.results}
     assert record.results, ended
     return Judged(
-        frozenset(named[one] for one in record.results if one.verdict is Verdict.PROVED),
+        frozenset(named[one] for one in record.results if one.verdict is Verdict.PASSED),
         {named[one]: one.reason_in_a_line for one in record.results if one.verdict is Verdict.BROKEN},
         {
             named[one]: one.reason_in_a_line
             for one in record.results
-            if one.verdict not in (Verdict.PROVED, Verdict.BROKEN, Verdict.NOT_PROVED)
+            if one.verdict not in (Verdict.PASSED, Verdict.BROKEN, Verdict.SKIPPED)
         },
         " ".join(ended.out.split()),
     )

@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from support import sql
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,6 @@ def backends(sessions: Iterable[sql.Session]) -> set[int]:
 
 
 def kill_backend(endpoint: sql.Endpoint, pid: int) -> None:
-    """Have the server end another session of the same role. Raises NothingProved when it is not gone in 5 s."""
+    """Have the server end another session of the same role. Raises Inconclusive when it is not gone in 5 s."""
     if not sql.value(endpoint, "SELECT pg_terminate_backend(%s, 5000)", [pid]):
-        raise NothingProved(f"the session of backend {pid} could not be killed")
+        raise Inconclusive(f"the session of backend {pid} could not be killed")

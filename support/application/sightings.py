@@ -3,15 +3,15 @@
 from support import sql
 from support.application.entries import Entry, EntryStore
 from support.application.profile import Profile
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 
 def write_uncommitted(session: sql.Session, profile: Profile, entry: Entry) -> None:
-    """Write an entry and leave its transaction open. Raises NothingProved unless the session itself sees it."""
+    """Write an entry and leave its transaction open. Raises Inconclusive unless the session itself sees it."""
     store = EntryStore(session, profile)
     store.add(entry)
     if store.find(entry.namespace, entry.key) != [entry]:
-        raise NothingProved("the session that wrote the entry does not see it")
+        raise Inconclusive("the session that wrote the entry does not see it")
 
 
 def sightings(endpoint: sql.Endpoint, profile: Profile, entry: Entry, sessions: int) -> tuple[Entry, ...]:

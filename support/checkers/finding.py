@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Finding:
     words: str
 
     def require(self) -> None:
-        """Raises AssertionError when it does not hold, NothingProved when nobody can tell."""
+        """Raises AssertionError when it does not hold, Inconclusive when nobody can tell."""
         if self.holds is None:
-            raise NothingProved(self.words)
+            raise Inconclusive(self.words)
         if not self.holds:
             raise AssertionError(self.words)
 

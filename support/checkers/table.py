@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from support.checkers.finding import Finding
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 Table = Mapping[str, Mapping[str, str]]
 """Row -> column -> value."""
@@ -35,10 +35,10 @@ def alike(names: Iterable[str], row: Mapping[str, str]) -> dict[str, Mapping[str
 
 
 def of_each(kinds: Mapping[str, str], rows: Table) -> dict[str, Mapping[str, str]]:
-    """What a table by kind says of each one; `kinds` is name -> kind. Raises NothingProved for a kind without a row."""
+    """What a table by kind says of each one; `kinds` is name -> kind. Raises Inconclusive for a kind without a row."""
     unnamed = [f"{name} is {kind}" for name, kind in kinds.items() if kind not in rows]
     if unnamed:
-        raise NothingProved(f"the table says nothing of it: {', '.join(unnamed)}")
+        raise Inconclusive(f"the table says nothing of it: {', '.join(unnamed)}")
     return {name: rows[kind] for name, kind in kinds.items()}
 
 

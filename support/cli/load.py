@@ -187,8 +187,8 @@ def _figures(history: History) -> list[str]:
 
 
 def _conclude(finding: Finding, merged: History) -> int:
-    """Say what was proved; the exit status."""
-    verdict = {True: Verdict.PROVED, False: Verdict.BROKEN, None: Verdict.NOTHING_PROVED}[finding.holds]
+    """Print the verdict; returns the exit status."""
+    verdict = {True: Verdict.PASSED, False: Verdict.BROKEN, None: Verdict.INCONCLUSIVE}[finding.holds]
     out.print(f"{verdict}: {finding.words}", markup=False)
     if verdict.failed and not merged.of(action=ledger.APPEND, outcome=Outcome.OK):
         return NothingJudged.exit_status

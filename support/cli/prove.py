@@ -35,7 +35,7 @@ TRUST = STATE / "trust.jsonl"
 LOG = STATE / "prove.log"
 """What its runs of behave printed."""
 CITUS = "citus"
-"""What needs it is proved on a sharded cluster, all else on one that is not: there every row lies on its members."""
+"""Sabotages that need it run on a sharded cluster, all others on one that is not, where members hold every row."""
 CHEAP, DEAR = 8.0, 75.0
 """Seconds that a sabotage is thought to take before any was seen: with fast scenarios, with destructive ones."""
 MORE = 4
@@ -161,10 +161,10 @@ def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[
 
 
 def _unfit(order: Order, sharded: bool) -> str:
-    """Why nothing can be proved on a cluster that is (or is not) sharded; empty where it can."""
+    """Why no sabotage can be tried on a cluster that is (or is not) sharded; empty where it can."""
     if order.cluster is not None:
         lacking = order.cluster.topology.lacks.get(CITUS, "")
-        return lacking if sharded else "" if lacking else "proved on a cluster that is not sharded (--workers 0)"
+        return lacking if sharded else "" if lacking else "tried on a cluster that is not sharded (--workers 0)"
     if not sharded:
         return ""
     if order.settings.accept_workers == 0:

@@ -77,7 +77,7 @@ class Prover:
         return record
 
     def healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
-        """Run those scenarios while nothing is broken: whatever is not proved is a false alarm."""
+        """Run those scenarios while nothing is broken: a scenario that does not pass is a false alarm."""
         begun = time.monotonic()
         record = self._run(scenarios)
         alarms = [
@@ -127,7 +127,7 @@ class Prover:
 def heard(notice: Notice, record: RunRecord) -> Heard:
     """What the scenarios that a notice means said, in that run."""
     ended = [one for one in record.results if notice.meant(one.scenario.ids, one.scenario.name)]
-    wanted = Verdict.NOT_PROVED if notice.not_proved else Verdict.BROKEN
+    wanted = Verdict.SKIPPED if notice.skipped else Verdict.BROKEN
     for one in ended:
         if one.verdict is wanted and notice.understands(one.reason_in_a_line):
             return Heard(notice.id, True, one.verdict, one.scenario.name, one.reason_in_a_line)
@@ -138,8 +138,8 @@ def heard(notice: Notice, record: RunRecord) -> Heard:
 
 
 def _why_not(result: ScenarioResult, notice: Notice) -> str:
-    if result.verdict is Verdict.PROVED:
-        return "it was proved all the same"
+    if result.verdict is Verdict.PASSED:
+        return "it passed all the same"
     if result.verdict is Verdict.BROKEN:
         return f"it says nothing of {notice.says!r}: {result.reason_in_a_line}"
     return result.reason_in_a_line

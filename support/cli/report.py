@@ -59,7 +59,7 @@ def once_more(folders: Sequence[Path], settings: Settings, summary: Path | None 
 def _of_last_run(publisher: Publisher) -> int:
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; ./accept run makes one")
-    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True, publisher=publisher)
+    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher)
 
 
 def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:

@@ -52,7 +52,7 @@ class Order:
     shuffled: bool = False
     jobs: int = 1
     """So many clusters, and the features spread over them."""
-    again: bool = False
+    rerun: bool = False
     """What failed is run once more."""
     share_of: Path | None = None
     """The folder of the run that is spread; None in the process that the user started."""
@@ -66,13 +66,13 @@ class Order:
             raise UsageError("--keep is for a cluster that the run itself boots")
         if self.settings.accept_like and (self.cluster or self.settings.external):
             raise UsageError("--like boots a cluster, and the target is another one: leave out one of them")
-        asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "again": self.again}
+        asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "rerun": self.rerun}
         for one, other in (
             ("keep", "repeat"),
             ("jobs", "keep"),
             ("jobs", "repeat"),
-            ("jobs", "again"),
-            ("repeat", "again"),
+            ("jobs", "rerun"),
+            ("repeat", "rerun"),
         ):
             if asked[one] and asked[other]:
                 raise UsageError(f"--{one} and --{other} do not go together")
@@ -116,7 +116,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
             _require(order, target.topology)
         if order.repeat > 1:
             return _repeat(order, run, target, publisher)
-        to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
+        to_its_end = _run_scenarios(order, run, target) and (not order.rerun or _rerun(order, run, target))
         if not to_its_end:
             say(_STOPPED)
         if order.keep and to_its_end:
@@ -238,13 +238,13 @@ def _repeat(order: Order, first: Run, target: Target, publisher: Publisher) -> i
     return max(statuses) if steady else max(1, *statuses)
 
 
-def _run_again(order: Order, run: Run, target: Target) -> bool:
+def _rerun(order: Order, run: Run, target: Target) -> bool:
     """Run what failed once more; whether to its end, and not to a Ctrl-C."""
     failing = read(run.journal).failing
     if not failing:
         return True
     say(f"{len(failing)} failed; now once more")
-    Journal(run.journal).again(failing)
+    Journal(run.journal).rerun(failing)
     return _run_scenarios(order, run, target, [one.scenario for one in failing])
 
 

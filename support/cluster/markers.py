@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from support import sql
 from support.application.profile import Profile
 from support.cluster.cluster import Cluster
-from support.errors import ConnectFailed, NothingProved
+from support.errors import ConnectFailed, Inconclusive
 from support.waiting import NotYet, eventually
 
 _LOOK_AGAIN_AFTER = 0.01  # seconds: what is measured is in milliseconds
@@ -54,7 +54,7 @@ def await_seen(
 def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[float]:
     """Write markers, one after another; for each, the seconds from its commit until it was seen on all replicas.
 
-    Raises NotInTime when one takes longer than `within` seconds, NothingProved when there is no replica.
+    Raises NotInTime when one takes longer than `within` seconds, Inconclusive when there is no replica.
     """
     with ExitStack() as opened:
         writer = opened.enter_context(sql.session(cluster.write))
@@ -63,7 +63,7 @@ def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[
             for name in cluster.followers()
         }
         if not readers:
-            raise NothingProved("there is no replica to look for a marker on")
+            raise Inconclusive("there is no replica to look for a marker on")
         profile = cluster.profile
         return [_delay(writer, readers, profile, namespace, f"marker {number}", within) for number in range(count)]
 

@@ -8,7 +8,7 @@ from support import sql
 from support.cluster import haproxy
 from support.cluster.cluster import Cluster
 from support.cluster.redis_server import client_of
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 _NOBODY_LISTENS = 1
 """A port."""
@@ -17,7 +17,7 @@ _NOBODY_LISTENS = 1
 def messages(cluster: Cluster, stranger: str) -> Iterator[tuple[str, bytes]]:
     """Each mishap and all that is said about it, down to the first cause; then how the cluster describes itself.
 
-    `stranger` is a name that no role has. Raises NothingProved if one of them does not fail.
+    `stranger` is a name that no role has. Raises Inconclusive if one of them does not fail.
     """
     for name, mishap in mishaps(cluster, stranger).items():
         try:
@@ -25,7 +25,7 @@ def messages(cluster: Cluster, stranger: str) -> Iterator[tuple[str, bytes]]:
         except Exception as error:
             yield name, "".join(traceback.format_exception(error)).encode()
         else:
-            raise NothingProved(f"{name} did not fail")
+            raise Inconclusive(f"{name} did not fail")
     yield "the description of the cluster", repr(cluster.topology).encode()
 
 

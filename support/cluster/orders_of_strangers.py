@@ -16,7 +16,7 @@ from support.cluster.cluster import Cluster
 from support.cluster.redis_server import client_of
 from support.cluster.rollcall import ask_each
 from support.cluster.topology import Login, RedisAddress
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.timeouts import REST
 
 ORDERS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
@@ -66,20 +66,20 @@ def commands(cluster: Cluster, stranger: str, wanted: Iterable[str], key: str) -
 
 
 def require_patroni_open_to_owner(cluster: Cluster) -> None:
-    """Raises NothingProved unless every Patroni takes an order with the right login: a refusal means little then."""
+    """Raises Inconclusive unless every Patroni takes an order with the right login: a refusal means little then."""
     login = _patroni_login(cluster)
     answers = ask_each(cluster.everyone, lambda name: _order(cluster, name, "change the configuration", login))
     if wrong := {name: str(answer) for name, answer in answers.items() if answer != ""}:
-        raise NothingProved(f"the right login is of no use: {wrong}")
+        raise Inconclusive(f"the right login is of no use: {wrong}")
 
 
 def require_redis_open_to_owner(cluster: Cluster) -> None:
-    """Raises NothingProved unless Redis takes a command with the right login."""
+    """Raises Inconclusive unless Redis takes a command with the right login."""
     try:
         with client_of(_named_login(cluster)) as client:
             client.ping()
     except redis.RedisError as error:
-        raise NothingProved(f"the right login is of no use to Redis: {error}") from None
+        raise Inconclusive(f"the right login is of no use to Redis: {error}") from None
 
 
 def _named_login(cluster: Cluster) -> RedisAddress:

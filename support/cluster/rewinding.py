@@ -2,7 +2,7 @@
 
 from support.cluster.cluster import Cluster
 from support.cluster.rollcall import configuration, settings
-from support.errors import NothingProved
+from support.errors import Inconclusive
 
 _NEEDED = ("wal_log_hints", "data_checksums")
 _ON = frozenset({"on", "true", "yes", "1"})
@@ -16,8 +16,8 @@ def unprepared(cluster: Cluster) -> list[str]:
 
 
 def configured(cluster: Cluster) -> bool:
-    """Whether Patroni rewinds. Raises NothingProved where the configuration in the DCS does not say so."""
+    """Whether Patroni rewinds. Raises Inconclusive where the configuration in the DCS does not say so."""
     patroni = configuration(cluster).get("postgresql", {})
     if "use_pg_rewind" not in patroni:
-        raise NothingProved("use_pg_rewind is not in the configuration that the DCS holds (patronictl edit-config)")
+        raise Inconclusive("use_pg_rewind is not in the configuration that the DCS holds (patronictl edit-config)")
     return str(patroni["use_pg_rewind"]).lower() in _ON

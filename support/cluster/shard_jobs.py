@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from support import sql
 from support.cluster.cluster import Cluster
 from support.cluster.shard_contents import leaders_of_nodes
-from support.errors import ConnectFailed, NothingProved
+from support.errors import ConnectFailed, Inconclusive
 from support.waiting import NotYet, describe, eventually
 
 COPIED = "Catching Up"
@@ -87,11 +87,11 @@ class ShardJob:
         return self._thread.is_alive()
 
     def await_phase(self, phase: str, within: float) -> None:
-        """Wait until every shard that it moves now is in that phase. Raises NothingProved when it ends before."""
+        """Wait until every shard that it moves now is in that phase. Raises Inconclusive when it ends before."""
 
         def reached() -> None:
             if not self.runs:
-                raise NothingProved(f"the job ended before it was seen in the phase {phase!r}: {self.error or 'done'}")
+                raise Inconclusive(f"the job ended before it was seen in the phase {phase!r}: {self.error or 'done'}")
             if {step.phase for step in self._look()} != {phase}:
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 

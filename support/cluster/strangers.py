@@ -10,7 +10,7 @@ from support.cluster.cluster import Cluster
 from support.cluster.login import Answer, log_in
 from support.cluster.rollcall import Silent, ask_each
 from support.cluster.topology import Login
-from support.errors import ConnectFailed, NothingProved
+from support.errors import ConnectFailed, Inconclusive
 
 WRONG: Mapping[str, Callable[[Login], Login]] = {
     "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
@@ -34,10 +34,10 @@ def doors(cluster: Cluster, where: str) -> list[sql.Endpoint]:
 
 
 def require_open_to_owner(cluster: Cluster, where: str) -> None:
-    """Raises NothingProved unless each door lets the application in by its right login: a refusal means little then."""
+    """Raises Inconclusive unless each door lets the application in by its right login: a refusal means little then."""
     shut = {name: answer.words for name, answer in _own_logins(cluster, where).items() if answer.refusal}
     if shut:
-        raise NothingProved(f"the application's right login is refused: {shut}")
+        raise Inconclusive(f"the application's right login is refused: {shut}")
 
 
 def proofs_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
@@ -111,5 +111,5 @@ def _own_logins(cluster: Cluster, where: str) -> dict[str, Answer]:
     answers = ask_each(by_name, lambda name: log_in(by_name[name]))
     silent = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Silent)}
     if silent or not answers:
-        raise NothingProved(f"not every {where} answers: {silent or 'there is none'}")
+        raise Inconclusive(f"not every {where} answers: {silent or 'there is none'}")
     return {name: answer for name, answer in answers.items() if not isinstance(answer, Silent)}

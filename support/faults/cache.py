@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import redis
 
 from support.cluster.cluster import Cluster
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.faults.process import Freeze, Kill
 from support.faults.restart import Restart
@@ -38,7 +38,7 @@ class Emptied:
             except redis.ConnectionError as error:
                 raise NotYet(f"Redis does not answer: {error}") from error
         if kept:
-            raise NothingProved("Redis, started again, holds what it held before")
+            raise Inconclusive("Redis, started again, holds what it held before")
 
     def cure(self) -> None:
         self._restart.cure()

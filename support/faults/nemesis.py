@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from support.errors import NothingProved, NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.timeouts import EFFECT
 from support.waiting import eventually
 
@@ -49,7 +49,7 @@ class Nemesis:
         self.injuries: list[Injury] = []
 
     def inject(self, fault: Fault) -> Injury:
-        """Inject a fault whose cure is known first. Raises NothingProved when it does not bite."""
+        """Inject a fault whose cure is known first. Raises Inconclusive when it does not bite."""
         begun = time.monotonic()
         injury = Injury(str(fault), begun, begun)
         self._cures.callback(self._cure, fault, injury)
@@ -57,7 +57,7 @@ class Nemesis:
         try:
             eventually(fault.require_bitten, within=self._effect_within, subject=f"{fault}", pause=0.02)
         except NotInTime as error:
-            raise NothingProved(f"the fault did not bite: {error}") from error
+            raise Inconclusive(f"the fault did not bite: {error}") from error
         injury.bitten = time.monotonic()
         self.injuries.append(injury)
         return injury

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.hosts import Process
 from support.timeouts import VISIBLE
 from support.waiting import NotYet, eventually
@@ -64,7 +64,7 @@ class HalfwaySwitchover:
 
     def require_bitten(self) -> None:
         if not self._led_still:
-            raise NothingProved(f"{self.leader} had handed over before {self._who} died")
+            raise Inconclusive(f"{self.leader} had handed over before {self._who} died")
 
     def cure(self) -> None:
         """The member comes back; the order is Patroni's to carry out, or to forget."""

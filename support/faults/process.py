@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.hosts import Host, Process
 from support.waiting import NotYet
 
@@ -91,7 +91,7 @@ class PostgresKilled:
 
     def require_bitten(self) -> None:
         if not self._killed:
-            raise NothingProved(f"no PostgreSQL ran on {self.host.name}")
+            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
         if alive := [one.pid for one in self._killed if _lives(one)]:
             raise NotYet(f"still there: {alive}")
 

@@ -4,7 +4,7 @@ import psutil
 
 from support import sql
 from support.cluster.cluster import Cluster
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.server_processes import resume, server_processes
 from support.waiting import NotYet
 
@@ -37,7 +37,7 @@ class ReplayStuck:
 
     def require_bitten(self) -> None:
         if not self._stuck:
-            raise NothingProved(f"no process replays on {self._replica}")
+            raise Inconclusive(f"no process replays on {self._replica}")
         behind = int(sql.value(self._cluster.of_member(self._replica), _BEHIND))
         if behind < self._behind:
             raise NotYet(f"{self._replica} is {behind} bytes behind")

@@ -7,7 +7,7 @@ from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.cluster.configured import configured
 from support.cluster.takeover import never_leads
-from support.errors import NotAvailable, NothingProved
+from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
@@ -19,7 +19,7 @@ _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 def member_by_role(cluster: Cluster, role: str) -> str:
     """The member that has the role now: one of those below, or "the leader of worker group 1" and the like.
 
-    Raises NothingProved when nobody has it, LookupError when there is no such role or group.
+    Raises Inconclusive when nobody has it, LookupError when there is no such role or group.
     """
     if of_workers := _OF_WORKERS.fullmatch(role):
         cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
@@ -38,7 +38,7 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     if role not in having:
         raise LookupError(f"no role is called {role!r}; there are {', '.join(having)}")
     if not having[role]:
-        raise NothingProved(f"no member is {role} now")
+        raise Inconclusive(f"no member is {role} now")
     return having[role][0]
 
 

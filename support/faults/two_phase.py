@@ -8,7 +8,7 @@ import psutil
 
 from support.cluster.cluster import Cluster
 from support.cluster.synchrony import standbys_waited_for
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.server_processes import resume, server_processes
 from support.waiting import NotYet
 
@@ -34,7 +34,7 @@ class CommitHeld:
 
     def require_bitten(self) -> None:
         if not self._held:
-            raise NothingProved("commits on the coordinator wait for no standby")
+            raise Inconclusive("commits on the coordinator wait for no standby")
         if awake := [one.pid for one in self._held if one.status() != psutil.STATUS_STOPPED]:
             raise NotYet(f"they still receive: {awake}")
 

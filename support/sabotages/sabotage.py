@@ -18,8 +18,8 @@ class Notice:
     """A regular expression that is found in the message: it names what was promised and what was observed."""
     scenario: str = ""
     """A part of the title of the scenario that must notice; one of the promise's scenarios, unless said."""
-    not_proved: bool = False
-    """The honest answer is "not proved": the sabotaged cluster no longer claims what is promised."""
+    skipped: bool = False
+    """The honest answer is "skipped": the sabotaged cluster no longer claims what is promised."""
 
     def meant(self, ids: tuple[str, ...] | frozenset[str], title: str) -> bool:
         """Whether it means a scenario with those ids and that title."""

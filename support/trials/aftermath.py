@@ -14,7 +14,7 @@ from support.cluster.reign import reigns
 from support.cluster.rollcall import SILENCE
 from support.cluster.succession import await_other_leader, await_streaming
 from support.cluster.synchrony import await_replaced
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.expectations import AcceptedLoss
 from support.faults.nemesis import Fault
 from support.history import History, Outcome
@@ -28,16 +28,16 @@ from support.world import World
 
 
 def ordeal_of(world: World) -> Ordeal:
-    """The scenario's ordeal. Raises NothingProved where it never began with a healthy cluster."""
+    """The scenario's ordeal. Raises Inconclusive where it never began with a healthy cluster."""
     if world.ordeal is None:
-        raise NothingProved("the cluster was not seen to be healthy before")
+        raise Inconclusive("the cluster was not seen to be healthy before")
     return world.ordeal
 
 
 def workload_of(world: World) -> Workload:
-    """The clients that work in the scenario. Raises NothingProved where there are none."""
+    """The clients that work in the scenario. Raises Inconclusive where there are none."""
     if world.workload is None:
-        raise NothingProved("no client worked meanwhile")
+        raise Inconclusive("no client worked meanwhile")
     return world.workload
 
 

@@ -10,7 +10,7 @@ from support.cluster.placements import Placement
 from support.cluster.rollcall import SILENCE
 from support.cluster.shard_contents import name
 from support.cluster.shard_jobs import COPIED, ShardJob, left_behind, move
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.faults.process import PostgresKilled
 from support.faults.session import SessionKilled
@@ -68,10 +68,10 @@ def break_half_way(world: World, victim: str) -> None:
 
 
 def require_failed(world: World) -> None:
-    """The move ended with an error. Raises NothingProved when it was done before it could be broken."""
+    """The move ended with an error. Raises Inconclusive when it was done before it could be broken."""
     job: ShardJob = world.scene["job"]
     if job.error is None:
-        raise NothingProved("the move was done before it was broken")
+        raise Inconclusive("the move was done before it was broken")
     world.evidence.attach("what was said of the move", describe(job.error))
 
 

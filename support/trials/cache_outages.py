@@ -9,7 +9,7 @@ from support.checkers.finding import Finding
 from support.checkers.lost_write import forgotten_within, last_served
 from support.checkers.outage import cached_again, nothing_reached_callers, own_writes_seen, slowest
 from support.checkers.staleness import reads_of
-from support.errors import NothingProved, NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.faults.cache import OUTAGES
 from support.faults.isolation import of_leader
 from support.faults.targets import cache_host
@@ -83,7 +83,7 @@ def work_through_lost_write(world: World) -> None:
 
     world.history = read_through(clients, world.namespace, KEY, failover)
     if world.entries.find(world.namespace, KEY)[0].value != KEPT:
-        raise NothingProved("the new leader holds what the old one wrote alone: nothing was lost")
+        raise Inconclusive("the new leader holds what the old one wrote alone: nothing was lost")
 
 
 def require_lost_write_forgotten(world: World, bound: float) -> None:
@@ -94,14 +94,14 @@ def require_lost_write_forgotten(world: World, bound: float) -> None:
 
 
 def _commit_alone(world: World) -> None:
-    """Raises NothingProved when the leader, cut off, takes no change of its own."""
+    """Raises Inconclusive when the leader, cut off, takes no change of its own."""
     ordeal, leader = ordeal_of(world), world.cluster.leader()
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
         ordeal.strike(of_leader(world.cluster, "all but its clients"), leader)
         refused = sql.error_of(lambda: EntryStore(session, world.profile).update(world.namespace, KEY, LOST))
     if refused is not None:
-        raise NothingProved(f"{leader}, cut off, took no change of its own: {describe(refused)}")
+        raise Inconclusive(f"{leader}, cut off, took no change of its own: {describe(refused)}")
 
 
 def _await_served(history: History, value: str, clients: int, since: float, within: float) -> None:
@@ -119,10 +119,10 @@ def _require_caching(history: History, clients: int) -> None:
     try:
         await_hits(history, clients, monotonic(), within=VISIBLE)
     except NotInTime as error:
-        raise NothingProved(f"the cache did not cache before the outage: {error}") from error
+        raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
 
 
 def _history(world: World) -> History:
     if world.history is None:
-        raise NothingProved("nobody used the cache")
+        raise Inconclusive("nobody used the cache")
     return world.history

@@ -9,7 +9,7 @@ from support.application.sessions import Attempt, attempt
 from support.checkers.deadlock import one_victim
 from support.checkers.whereabouts import on_several_nodes, together_they_are
 from support.cluster.shard_contents import held, leaders_of_nodes
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.trials.aftermath import require_within
 from support.trials.spreading import namespaces_over_workers
 from support.world import World
@@ -30,7 +30,7 @@ _WORKS_FOR = """
 def write_over_workers(world: World) -> sql.Session:
     """A session that has stored, changed and removed entries in namespaces of several workers, and not committed.
 
-    Raises NothingProved unless it is at work on more than one of them.
+    Raises Inconclusive unless it is at work on more than one of them.
     """
     names = namespaces_over_workers(world, _NAMESPACES)
     before = [Entry(name, key, _BEFORE) for name in names for key in (_KEPT, _REMOVED)]
@@ -48,12 +48,12 @@ def write_over_workers(world: World) -> sql.Session:
 
 
 def require_at_work(world: World, session: sql.Session) -> None:
-    """The session has transactions open on more than one node, seen there. Raises NothingProved when it has not."""
+    """The session has transactions open on more than one node, seen there. Raises Inconclusive when it has not."""
     number = sql.value(session, _NUMBER)
     found = {node: sql.value(where, _WORKS_FOR, [number]) for node, where in leaders_of_nodes(world.cluster).items()}
     at_work = [node for node, transactions in found.items() if transactions]
     if len(at_work) < 2:
-        raise NothingProved(f"the transaction is at work on {' and '.join(at_work) or 'no node'} alone")
+        raise Inconclusive(f"the transaction is at work on {' and '.join(at_work) or 'no node'} alone")
     world.evidence.attach("the transaction is at work on", " and ".join(at_work))
 
 

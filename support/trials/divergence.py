@@ -2,7 +2,7 @@
 
 from support import sql
 from support.cluster import markers
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.network import Partition
 from support.trials.aftermath import levelled, ordeal_of
 from support.waiting import describe
@@ -14,7 +14,7 @@ LONE = "the lone entry"
 def write_alone(world: World) -> None:
     """Cut the leader off from all other hosts, and commit an entry on it alone. Clients of the suite still reach it.
 
-    Raises NothingProved when it did not take the entry: there would be nothing that it has to lose.
+    Raises Inconclusive when it did not take the entry: there would be nothing that it has to lose.
     """
     ordeal, leader = ordeal_of(world), world.cluster.leader()
     sandbox, namespace = world.cluster.sandbox, world.another_namespace("alone")
@@ -24,7 +24,7 @@ def write_alone(world: World) -> None:
         refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, LONE))
         if refused is not None or not markers.is_there(session, world.profile, namespace, LONE):
             why = describe(refused) if refused else "it is not there"
-            raise NothingProved(f"{leader}, cut off, took no entry of its own: {why}")
+            raise Inconclusive(f"{leader}, cut off, took no entry of its own: {why}")
 
 
 def holders_of_lone_entry(world: World) -> list[str]:

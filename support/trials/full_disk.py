@@ -4,7 +4,7 @@ from support import sql
 from support.checkers.room import NO_ROOM, refused_for_want_of_room
 from support.checkers.unavailability import longest_gap
 from support.cluster.succession import await_other_leader, await_streaming
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.configuration import Tagged
 from support.faults.disk import DiskFull, SmallDisk
 from support.faults.nemesis import Nemesis
@@ -36,7 +36,7 @@ def lead_from_small_disk(world: World) -> None:
 
     subject = f"{host.name} may lead"
     eventually(
-        may_lead, within=world.timing.notice, subject=subject, retry_on=(NothingProved,)
+        may_lead, within=world.timing.notice, subject=subject, retry_on=(Inconclusive,)
     )  # for a moment nobody is
     order = Switchover(cluster, host.name)
     preparing.inject(order)
@@ -56,7 +56,7 @@ def fill_disk_until_checkpoint(world: World) -> None:
     ordeal_of(world).foreseen += NO_ROOM
     died = sql.error_of(lambda: _checkpoint(world))
     if died is None:
-        raise NothingProved("a checkpoint was done on a full disk")
+        raise Inconclusive("a checkpoint was done on a full disk")
     pause(FULL_FOR)
 
 

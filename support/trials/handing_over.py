@@ -6,7 +6,7 @@ from support.checkers.finding import Finding
 from support.cluster import etcd
 from support.cluster.cluster import Cluster
 from support.cluster.orders import Reply, switch_over
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.orchestrator import DONE, HalfwaySwitchover
 from support.faults.targets import member_by_role
 from support.trials.aftermath import ordeal_of
@@ -19,7 +19,7 @@ THE_DOWN, THE_ABSENT, THE_LEADER = "the member that is down", "a member that is 
 
 
 def candidate(cluster: Cluster, whom: str) -> str | None:
-    """The member that has the role now; None for "any replica". Raises NothingProved when nobody has it."""
+    """The member that has the role now; None for "any replica". Raises Inconclusive when nobody has it."""
     return None if whom == ANY else member_by_role(cluster, whom)
 
 
@@ -33,9 +33,9 @@ def ask_each_of(world: World, whom: Iterable[str]) -> dict[str, Reply]:
 
 
 def require_refused_for(replies: Mapping[str, Reply], reasons: Mapping[str, str]) -> None:
-    """Each reply is a refusal whose words hold the reason. Raises NothingProved where nobody was asked for."""
+    """Each reply is a refusal whose words hold the reason. Raises Inconclusive where nobody was asked for."""
     if not reasons or replies.keys() != reasons.keys():
-        raise NothingProved(f"asked for were {', '.join(replies) or 'none'}, expected {', '.join(reasons) or 'none'}")
+        raise Inconclusive(f"asked for were {', '.join(replies) or 'none'}, expected {', '.join(reasons) or 'none'}")
     astray = [
         f"{who}: {'carried out' if reply.done else 'refused without that reason'}: {reply}"
         for who, reply in replies.items()

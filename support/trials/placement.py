@@ -10,7 +10,7 @@ from support.cluster.cluster import Cluster
 from support.cluster.placements import of_hash
 from support.cluster.shard_contents import name
 from support.cluster.task_plans import plan_of
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.reporting import shard_map
 from support.run import new_id
 from support.timeouts import VISIBLE
@@ -119,7 +119,7 @@ def require_sizes_known(world: World) -> None:
     found = shards.sizes(world.cluster.write, world.profile.distributed())
     unknown = [shard for shard, size in found.items() if not size]
     if not found:
-        raise NothingProved("no shard is known")
+        raise Inconclusive("no shard is known")
     Finding(not unknown, f"the sizes of {len(unknown)} of {len(found)} shards are not known: {unknown[:5]}").require()
 
 

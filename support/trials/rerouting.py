@@ -10,7 +10,7 @@ from support import sql
 from support.checkers.hangups import all_hung_up
 from support.cluster import landing
 from support.cluster.takeover import terms
-from support.errors import ConnectFailed, NothingProved
+from support.errors import ConnectFailed, Inconclusive
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
 from support.trials.aftermath import ordeal_of, require_within
@@ -58,13 +58,13 @@ def require_back_in_reads(world: World, limit: float) -> None:
 
 
 def hold_sessions(world: World, count: int) -> None:
-    """Open so many sessions through the write endpoint, which nobody uses. Raises NothingProved unless all are on the
+    """Open so many sessions through the write endpoint, which nobody uses. Raises Inconclusive unless all are on the
     leader."""
     for _ in range(count):
         world.sessions.append(sql.connect(world.cluster.write, autocommit=True))
     leader = landing.place(world.cluster.leader(), in_recovery=False)
     if elsewhere := set(landing.places(world.cluster, world.sessions)) - {leader}:
-        raise NothingProved(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
+        raise Inconclusive(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
 
 
 def require_hung_up(world: World, limit: float) -> None:

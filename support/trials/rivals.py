@@ -6,7 +6,7 @@ from functools import partial
 
 from support.cluster import markers
 from support.cluster.standing import standing
-from support.errors import NothingProved, NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.faults.configuration import Tagged
 from support.faults.network import OneWayCut
 from support.trials.aftermath import ordeal_of
@@ -28,19 +28,19 @@ class Rivals:
 def part(world: World) -> Rivals:
     """Keep what the leader writes from one replica, by chance, until it lacks some of it.
 
-    Raises NothingProved where it is the only replica, or where the others do not get ahead of it.
+    Raises Inconclusive where it is the only replica, or where the others do not get ahead of it.
     """
     followers = sorted(world.cluster.followers())
     behind = world.random.choice(followers)
     rivals = Rivals(tuple(name for name in followers if name != behind), behind)
     if not rivals.ahead:
-        raise NothingProved(f"{behind} is the only replica")
+        raise Inconclusive(f"{behind} is the only replica")
     _hold_back(world, [behind], rivals.ahead)
     return rivals
 
 
 def outrun(world: World) -> None:
-    """Keep what the leader writes from every replica. Raises NothingProved where they receive it all the same."""
+    """Keep what the leader writes from every replica. Raises Inconclusive where they receive it all the same."""
     _hold_back(world, world.cluster.followers(), ())
 
 
@@ -60,7 +60,7 @@ def _hold_back(world: World, behind: Collection[str], ahead: Collection[str]) ->
     try:
         eventually(partial(_require_lacking, world, behind, ahead), within=world.timing.visible, subject=subject)
     except NotInTime as error:
-        raise NothingProved(str(error)) from error
+        raise Inconclusive(str(error)) from error
 
 
 def _require_lacking(world: World, behind: Collection[str], ahead: Collection[str]) -> None:

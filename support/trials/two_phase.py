@@ -14,7 +14,7 @@ from support.cluster import nodes
 from support.cluster.in_doubt import await_prepared, await_resolved
 from support.cluster.rollcall import SILENCE
 from support.cluster.shard_contents import held, name
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.process import HostCrash, PostgresKilled
 from support.faults.two_phase import CommitHeld
@@ -82,7 +82,7 @@ def _between(world: World, session: sql.Session, death: Fault, struck: str) -> O
         await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)
         ordeal_of(world).strike(death, struck)
         if told.done():
-            raise NothingProved("the commit was over before the worker died")
+            raise Inconclusive("the commit was over before the worker died")
     return eventually(partial(_answer, told), within=_TOLD, subject="the client is told what became of its commit")
 
 

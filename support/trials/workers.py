@@ -10,7 +10,7 @@ from support.checkers.finding import Finding
 from support.checkers.transfers import all_or_nothing
 from support.cluster import markers, nodes
 from support.cluster.embedded.readiness import SILENT
-from support.errors import ConnectFailed, NothingProved
+from support.errors import ConnectFailed, Inconclusive
 from support.faults.process import PostgresKilled
 from support.faults.targets import host_of
 from support.trials.aftermath import ordeal_of, require_served, require_whole
@@ -87,14 +87,14 @@ def require_readable(world: World, group: int, limit: float) -> None:
 def require_refused(world: World, group: int, limit: float) -> None:
     """A write to one group of workers fails in less than `limit` seconds; the error names the node.
 
-    Raises NothingProved when it is taken: then the group is not down.
+    Raises Inconclusive when it is taken: then the group is not down.
     """
     (node,) = [one.address for one in nodes.known_to(world.cluster.write) if one.group == group]
     begun, ledger = time.monotonic(), _ledger_on(world, group)
     error = sql.error_of(partial(markers.write, world.cluster.write, world.profile, ledger.namespace, "refused"))
     took = time.monotonic() - begun
     if error is None:
-        raise NothingProved(f"worker group {group} took a write while it should have been down")
+        raise Inconclusive(f"worker group {group} took a write while it should have been down")
     said = " ".join(str(error).split())
     world.evidence.attach("what the client was told", said)
     world.measure(f"a write to worker group {group} was refused after", took, "s", limit)
@@ -122,7 +122,7 @@ def start_transfers(world: World, clients: int) -> None:
     """Let clients move amounts between accounts on different groups of workers until the scenario ends."""
     groups = [group.group for group in world.cluster.groups if group.group]
     if len(groups) < 2:
-        raise NothingProved("there is one group of workers: no transfer would leave it")
+        raise Inconclusive("there is one group of workers: no transfer would leave it")
     accounts = [[namespace_on(world, group) for _ in range(4)] for group in groups]
     transfers.open_accounts(world.cluster.write, world.profile, chain(*accounts))
     workload = Workload(
@@ -136,7 +136,7 @@ def start_transfers(world: World, clients: int) -> None:
 def kill_in_turn(world: World, roles: list[str]) -> None:
     """Kill PostgreSQL alone on each of these roles, one after the other, each once clients get through again."""
     if not roles or world.workload is None:
-        raise NothingProved("nobody works, or nobody was to be killed")
+        raise Inconclusive("nobody works, or nobody was to be killed")
     for role in roles:
         host = host_of(world.cluster, role)
         ordeal_of(world).strike(PostgresKilled(host), host.name)
@@ -161,14 +161,14 @@ def require_transfers_whole(world: World, limit: float) -> None:
 
 
 def ledgers(world: World) -> dict[int, Ledger]:
-    """Group -> the scenario's ledger there. Raises NothingProved when there is none."""
+    """Group -> the scenario's ledger there. Raises Inconclusive when there is none."""
     found: dict[int, Ledger] = world.scene.get(_LEDGERS, {})
     if not found:
-        raise NothingProved("no client writes to a ledger on a worker group")
+        raise Inconclusive("no client writes to a ledger on a worker group")
     return found
 
 
 def _ledger_on(world: World, group: int) -> Ledger:
     if group not in ledgers(world):
-        raise NothingProved(f"no client writes to worker group {group}")
+        raise Inconclusive(f"no client writes to worker group {group}")
     return ledgers(world)[group]

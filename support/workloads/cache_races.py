@@ -27,7 +27,7 @@ ENTRIES = ("written", "updated", "deleted")
 def late_fill(clients: Sequence[CacheClient], namespace: str, change: Callable[[Recorder], object]) -> History:
     """One client misses, and the database answers with the old value; before that arrives, another changes the entry.
 
-    Then everyone reads it again. Raises NothingProved when the first client never asked the database.
+    Then everyone reads it again. Raises Inconclusive when the first client never asked the database.
     """
     history = History()
     recorders = [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]

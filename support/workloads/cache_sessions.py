@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg2.extensions
 
 from support import sql
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.timeouts import STATEMENT
 from support.waiting import pause
 
@@ -49,9 +49,9 @@ class WatchedSessions:
             self._gate.set()
 
     def await_held_answer(self, within: float) -> None:
-        """Wait until the database has answered a load. Raises NothingProved when none comes."""
+        """Wait until the database has answered a load. Raises Inconclusive when none comes."""
         if not self._answered.wait(within):
-            raise NothingProved("the cache repository loaded nothing through the sessions that it was given")
+            raise Inconclusive("the cache repository loaded nothing through the sessions that it was given")
 
     def close(self) -> None:
         """Close every session that was opened, also those that the repository forgot."""

@@ -10,7 +10,7 @@ from support.application.cache import Question, Read, Source
 from support.application.entries import EntryStore
 from support.application.pool import SessionPool
 from support.application.profile import Profile
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.history import History, Operation, Outcome, durations
 from support.workloads.cache_clients import CacheClient
 
@@ -30,7 +30,7 @@ def interleaved_reads(
     """An entry is read from the cache and from the database in turn, so many times each.
 
     Either the way that the application does it: through the repository, or through its pool of sessions. Raises
-    NothingProved when what is to be a cached read is none.
+    Inconclusive when what is to be a cached read is none.
     """
 
     def fill() -> None:
@@ -100,4 +100,4 @@ def _read_in_turn(
 
 def _require_hit(read: Read) -> None:
     if read.source is not Source.CACHE:
-        raise NothingProved("what was to be measured is a cached read, and the database answered")
+        raise Inconclusive("what was to be measured is a cached read, and the database answered")

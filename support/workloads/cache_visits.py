@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from support.application.cache import Question, Read, Source
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.history import History
 from support.workloads.cache_clients import CacheClient
 from support.workloads.cache_operations import Recorder
@@ -32,10 +32,10 @@ def writes_and_reads(clients: Sequence[CacheClient], namespace: str, times: int)
 
 
 def loads(clients: Sequence[CacheClient]) -> int:
-    """How often the database was asked for an entry. Raises NothingProved when that cannot be seen."""
+    """How often the database was asked for an entry. Raises Inconclusive when that cannot be seen."""
     seen = sum(client.sessions.loads for client in clients)
     if seen == 0:
-        raise NothingProved("the cache repository loaded nothing through the sessions that it was given")
+        raise Inconclusive("the cache repository loaded nothing through the sessions that it was given")
     return seen
 
 

@@ -9,7 +9,7 @@ import redis
 
 from support.application.cache import Source
 from support.cluster.redis_facts import RedisFacts, facts_of
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.waiting import describe
 from support.workloads.cache_clients import CacheClient
 
@@ -41,11 +41,11 @@ class Pressure:
 def full(client: redis.Redis, prefix: str) -> Iterator[Pressure]:
     """Store half as much again as the memory limit allows, and delete it at the end.
 
-    Raises NothingProved where there is no limit to reach.
+    Raises Inconclusive where there is no limit to reach.
     """
     before = facts_of(client)
     if not 0 < before.memory_limit <= _MOST:
-        raise NothingProved(f"the memory limit ({before}) is none that can be reached within {_MOST / 2**20:.0f} MB")
+        raise Inconclusive(f"the memory limit ({before}) is none that can be reached within {_MOST / 2**20:.0f} MB")
     keys = [f"{prefix}-pressure-{number}" for number in range(before.memory_limit * 3 // 2 // _VALUE)]
     try:
         refusals = _store(client, keys)

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.cluster.embedded import packages
-from support.cluster.embedded.packages import QUIETLY
-from support.cluster.embedded.programs import citus_packages
+from support.embedded import packages
+from support.embedded.packages import QUIETLY
+from support.embedded.programs import citus_packages
 from support.errors import UsageError
 from support.waiting import eventually
 

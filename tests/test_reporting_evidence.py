@@ -10,12 +10,12 @@ import allure_commons
 import pytest
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.reporting.evidence import Evidence
 from support.reporting.failure_evidence import collect
 from support.reporting.log_window import LONGEST, written_since
 from support.reporting.redaction import Redactor
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 
 
 class Attachments:

@@ -10,10 +10,10 @@ import pytest
 from program import Program, copy
 
 from support.cli.booting import dialect_of, layout_of, shape_of, with_ruvector
-from support.cluster.embedded.plan import Role, published
-from support.cluster.embedded.programs import Missing
-from support.cluster.embedded.shape import OWN
-from support.cluster.embedded.swarm_shapes import LIKE, SWARM
+from support.embedded.plan import Role, published
+from support.embedded.programs import Missing
+from support.embedded.shape import OWN
+from support.embedded.swarm_shapes import LIKE, SWARM
 from support.errors import RequirementMissing, UsageError
 from support.hosts import state, why_not_namespaces
 from support.settings import Settings

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from support.cli.booting import TARGET
-from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import Sandbox, alive, attach, stale
 from support.run import CLUSTERS, RUNS
+from support.target.topology import Topology
 
 NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""

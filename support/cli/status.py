@@ -4,9 +4,9 @@ from rich.table import Table
 
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.cluster.cluster import Cluster
-from support.cluster.patroni import ClusterView, MemberView
 from support.hosts import Host
+from support.target.cluster import Cluster
+from support.target.patroni import ClusterView, MemberView
 from support.waiting import NotYet
 
 MEGABYTE = 10**6

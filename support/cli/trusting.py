@@ -14,7 +14,7 @@ from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, read
 from support.reporting.trust_page import write_page
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
 
 
 def conclude(noted: Path, seconds: float) -> int:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from support import sql
-from support.cluster import haproxy, nodes
-from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
 from support.hosts import Host
-from support.recent_sql import sent_since
 from support.reporting.evidence import Evidence
 from support.reporting.log_window import written_since
+from support.sql import sent_since
+from support.target import citus, haproxy
+from support.target.cluster import Cluster
 from support.timeouts import CONNECT
 from support.waiting import describe
 
@@ -87,7 +87,7 @@ def _own_view(cluster: Cluster, name: str) -> str:
 
 def _nodes(cluster: Cluster) -> str:
     """The nodes that the coordinator knows."""
-    return "\n".join(map(str, nodes.known_to(cluster.write)))
+    return "\n".join(map(str, citus.known_to(cluster.write)))
 
 
 def _haproxy(cluster: Cluster) -> str:

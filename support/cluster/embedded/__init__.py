@@ -1,1 +1,0 @@
-"""The cluster that the suite boots by itself: its plan, its configuration files, and its boot."""

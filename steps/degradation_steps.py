@@ -52,14 +52,14 @@ def step_counting(context, clients):
 def step_replicas_crash(context):
     """All at once, as by a power cut."""
     cluster, followers = context.world.cluster, context.world.cluster.followers()
-    context.world.ordeal.strike(EveryHostCrashes([cluster.stand.hosts[name] for name in followers]), followers[0])
+    context.world.ordeal.strike(EveryHostCrashes([cluster.sandbox.hosts[name] for name in followers]), followers[0])
 
 
 @when("the answers of the leader are lost on their way")
 def step_answers_lost(context):
     """Requests get to the leader and are carried out; nothing of what it says gets back to the proxy."""
     world, leader = context.world, context.world.cluster.leader()
-    world.ordeal.strike(OneWayCut(world.cluster.stand, leader, proxy_host(world.cluster).name), leader)
+    world.ordeal.strike(OneWayCut(world.cluster.sandbox, leader, proxy_host(world.cluster).name), leader)
     await_answers_lost(world)
 
 
@@ -93,5 +93,5 @@ def step_each_applied_once(context):
 def step_accepted_with_a_replica(context, seconds):
     """One of the crashed hosts is switched on; clients get through in that time from then on."""
     world = context.world
-    replica = world.cluster.stand.hosts[world.ordeal.struck]
+    replica = world.cluster.sandbox.hosts[world.ordeal.struck]
     require_accepted_again(world, replica.power_on, world.limit(seconds, Span.RETURN))

@@ -52,4 +52,4 @@ def step_data_destroyed(context, role):
 def step_every_host_crashes(context):
     """Members, DCS, proxy and cache, as in a power cut of the whole room."""
     cluster = context.world.cluster
-    context.world.ordeal.strike(EveryHostCrashes(cluster.stand.hosts.values()), cluster.leader())
+    context.world.ordeal.strike(EveryHostCrashes(cluster.sandbox.hosts.values()), cluster.leader())

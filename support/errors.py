@@ -9,7 +9,7 @@
     │   ├── TargetUnreachable     the cluster to test does not answer
     │   ├── ClusterDidNotStart    the embedded cluster did not become ready
     │   └── RequirementMissing    the user required what the target lacks       exit status 1
-    ├── NotAvailable              this target or stand cannot do that           the scenario ends "skipped"
+    ├── NotAvailable              this target or sandbox cannot do that         the scenario ends "skipped"
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or ended wrongly
 
@@ -49,7 +49,7 @@ class RequirementMissing(NothingJudged):
 
 
 class NotAvailable(AcceptError):
-    """This target or this stand cannot do what was asked."""
+    """This target or this sandbox cannot do what was asked."""
 
 
 class ConnectFailed(AcceptError):

@@ -112,7 +112,7 @@ def _logs(cluster: Cluster) -> list[Path]:
     """What the programs of every host write."""
     return [
         process.log
-        for host in cluster.stand.hosts.values()
+        for host in cluster.sandbox.hosts.values()
         for process in host.processes.values()
         if process.log.exists()
     ]

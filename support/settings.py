@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     accept_admin_password: SecretStr | None = None
 
     # The embedded cluster
-    accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
+    accept_sandbox: Literal["auto", "namespaces", "loopback"] = "auto"
     accept_members: Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)] = 3
     """How many members an embedded cluster has; or [members], of the user's cluster: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None

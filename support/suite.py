@@ -58,7 +58,7 @@ class Suite:
         """Open the run that `-D accept_run=` names.
 
         Without it (plain behave) the target is the user's cluster where the settings name one, else the newest that
-        `accept up` started: then this process is replaced by one on that cluster's stand. Raises UsageError if there
+        `accept up` started: then this process is replaced by one in that cluster's sandbox. Raises UsageError if there
         is neither.
         """
         settings = Settings.load(said)
@@ -69,7 +69,7 @@ class Suite:
         topology = external.describe(settings) if settings.external else newest_cluster()
         topology.save(run.topology)
         if topology.embedded:
-            enter_stand(topology, run)
+            enter_sandbox(topology, run)
         return cls(run, topology, settings)
 
     def shuffle(self, features: list[Any]) -> None:
@@ -198,10 +198,10 @@ def newest_cluster() -> Topology:
     return Topology.load(found[-1])
 
 
-def enter_stand(topology: Topology, run: Run) -> NoReturn:
-    """Replace this behave by the same one on the stand of an embedded cluster, and tell it the run."""
-    if topology.stand is None:
+def enter_sandbox(topology: Topology, run: Run) -> NoReturn:
+    """Replace this behave by the same one in the sandbox of an embedded cluster, and tell it the run."""
+    if topology.sandbox is None:
         raise UsageError("that cluster is not one of ours, it has no hosts to enter")
     behave = [sys.executable, "-m", "behave", "-D", f"accept_run={run.file}", *sys.argv[1:]]
-    argv = reentry_argv(topology.stand, behave)
+    argv = reentry_argv(topology.sandbox, behave)
     os.execvp(argv[0], argv)

@@ -86,7 +86,7 @@ def corrupted(context):
 
 @then("the target cannot do that")
 def cannot(context):
-    raise NotAvailable("this stand has no network to cut")
+    raise NotAvailable("this sandbox has no network to cut")
 
 @then("it takes {value:d} ms")
 def takes(context, value):

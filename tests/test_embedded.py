@@ -88,7 +88,7 @@ def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) ->
 
 
 def test_no_two_clusters_share_a_password_and_none_uses_one_twice(programs: Programs) -> None:
-    one, other = (plan_of(Layout(), programs).topology(Path("/stand"), "namespaces") for _ in range(2))
+    one, other = (plan_of(Layout(), programs).topology(Path("/sandbox"), "namespaces") for _ in range(2))
     secrets = [secret for topology in (one, other) for secret in secrets_of(Cluster(topology))]
     assert len(set(secrets)) == len(secrets) == 14
     assert all(len(secret) >= 32 for secret in secrets)

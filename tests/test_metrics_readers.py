@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 import requests
-import stands
+import sandboxes
 from conftest import free_port
 from journals import LAG, READS, WRITES, record_of
 from monitoring import program, running
@@ -129,20 +129,20 @@ def test_a_run_takes_the_place_of_its_pipelines_last_one(tmp_path: Path, gateway
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_a_run_that_lives_on_a_stand_reaches_the_gateway(tmp_path: Path, gateway: str, kind: str) -> None:
-    stands.require(kind)
+def test_a_run_that_lives_in_a_sandbox_reaches_the_gateway(tmp_path: Path, gateway: str, kind: str) -> None:
+    sandboxes.require(kind)
 
     def run() -> None:
         said = {"accept_pushgateway": f"http://{gateway}", "accept_pipeline": kind}
-        with Publisher(Settings.load(said)) as publisher, enter(kind, tmp_path) as stand:
+        with Publisher(Settings.load(said)) as publisher, enter(kind, tmp_path) as sandbox:
             if kind == "namespaces":
                 with pytest.raises(requests.ConnectionError):
                     requests.get(f"http://{gateway}", timeout=2)
             assert publisher.publish(RunRecord(), 3) == [f"metrics: http://{gateway}"]
-            stand.close()
+            sandbox.close()
             assert publisher.publish(RunRecord(), 3) == [f"metrics: http://{gateway}"]
 
-    assert stands.in_a_process(run) == 0
+    assert sandboxes.in_a_process(run) == 0
     assert kind in {one["pipeline"] for one in held(gateway, "accept_run_exit_status")}
 
 

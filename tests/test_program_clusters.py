@@ -40,7 +40,7 @@ def up(program: Program):
         yield ended
     finally:
         program.run("down", "tried")
-        assert not alive(program.project / ".accept/clusters/tried/stand")
+        assert not alive(program.project / ".accept/clusters/tried/sandbox")
 
 
 def test_up_returns_when_the_cluster_is_ready_and_says_how_to_reach_it(program: Program, up) -> None:

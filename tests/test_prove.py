@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from program import Ended, Program, copy
-from stands import require
+from sandboxes import require
 
 from support.sabotages.catalogue import SABOTAGES
 

@@ -95,8 +95,8 @@ def test_what_cannot_be_had_is_said(attached: dict[str, str], tmp_path: Path) ->
     assert not [name for name in attached if name.startswith("log")]
 
 
-def test_a_stand_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
-    collect(Cluster(replace(cluster.topology, stand=tmp_path)), Evidence(), time.time())
+def test_a_sandbox_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
+    collect(Cluster(replace(cluster.topology, sandbox=tmp_path)), Evidence(), time.time())
     assert attached["logs"].startswith("could not be had: ")
 
 

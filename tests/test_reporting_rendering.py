@@ -153,7 +153,7 @@ def test_a_scenario_shows_its_reason_severity_figures_and_history(rendered: Rend
     assert quick["groupedLabels"]["promise"] == ["PF-01"]
     assert "measured p95: 12 ms (limit in force: 100 ms)" in quick["descriptionHtml"]
     assert len(quick["history"]) == 1
-    assert skipped["error"]["message"] == "this stand has no network to cut"
+    assert skipped["error"]["message"] == "this sandbox has no network to cut"
 
 
 def test_what_was_tested_is_shown(rendered: Rendered) -> None:
@@ -176,7 +176,7 @@ def test_the_dashboard_tells_management_the_outcome(rendered: Rendered) -> None:
         "1 of 5 promises kept, 1 broken, 3 not judged (2 errors, 1 skipped)",
         "DA-01 The answer is right",
         "but: was &lt;7&gt;",
-        "this stand has no network to cut",
+        "this sandbox has no network to cut",
         'href="index.html"',
         "100 ms",
     ):

@@ -31,7 +31,7 @@ Feature: Answers
             "failed",
             'the database reports corruption: could not read block 8 in file "base/1/2"',
         ),
-        ("Then the target cannot do that", Verdict.SKIPPED, "skipped", "this stand has no network to cut"),
+        ("Then the target cannot do that", Verdict.SKIPPED, "skipped", "this sandbox has no network to cut"),
         ("Then nobody wrote this step", Verdict.ERROR, "broken", "no step is defined for: Then nobody wrote this step"),
         ("", Verdict.INCONCLUSIVE, "failed", "inconclusive: the scenario has no step"),
     ],

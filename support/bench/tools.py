@@ -33,7 +33,7 @@ class Benchmarked:
 
 def find_pgbench(cluster: Cluster) -> str:
     """The pgbench of the cluster's own PostgreSQL, else the system's. Raises NotAvailable without one."""
-    own = cluster.topology.stand and cluster.topology.stand.parent / "bin" / "pgbench"
+    own = cluster.topology.sandbox and cluster.topology.sandbox.parent / "bin" / "pgbench"
     return str(own) if own and own.exists() else _find("pgbench", "postgresql-contrib")
 
 

@@ -69,7 +69,7 @@ def carry_out(order: Order) -> int:
 
 
 def _arguments(order: Order, cluster: Kept) -> Iterator[str]:
-    """The command line for the same inside the cluster's stand, where relative paths may mean others."""
+    """The command line for the same inside the cluster's sandbox, where relative paths may mean others."""
     yield from order.words
     yield from ("--runs", str(order.runs), "--target", cluster.name)
     for option, path in (("--save", order.save), ("--against", order.against)):
@@ -133,8 +133,8 @@ def _target(order: Order, cleanup: ExitStack) -> Topology:
     place = RUNS.absolute() / f"bench-{new_id()}"
     place.mkdir(parents=True, mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
-    stand, topology = boot_cluster(order.settings, place, Progress())
-    cleanup.callback(stand.close)
+    sandbox, topology = boot_cluster(order.settings, place, Progress())
+    cleanup.callback(sandbox.close)
     return topology
 
 

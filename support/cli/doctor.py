@@ -48,7 +48,7 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
         where = f"your cluster at {topology.write}, database {topology.database}"
         told = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
         return Diagnosis(where, topology.lacks, told)
-    kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
+    kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     missing = programs.missing_extensions(settings.accept_pg_bindir)
     layout = layout_of(settings, missing.citus)
     lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))

@@ -182,8 +182,8 @@ def _target(order: Order, sharded: bool, cleanup: ExitStack) -> Topology:
     place.mkdir(mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
     settings = order.settings if sharded else order.settings.model_copy(update={"accept_workers": 0})
-    stand, topology = boot_cluster(settings, place, Progress())
-    cleanup.callback(stand.close)
+    sandbox, topology = boot_cluster(settings, place, Progress())
+    cleanup.callback(sandbox.close)
     return topology
 
 

@@ -33,7 +33,7 @@ APPLICATION = "support.sabotages.application"
 
 @dataclass(frozen=True)
 class Prover:
-    """Sabotages one embedded cluster, from a process on its stand."""
+    """Sabotages one embedded cluster, from a process in its sandbox."""
 
     topology: Topology
     scenarios: Sequence[Planned]

@@ -94,7 +94,7 @@ class Target:
 
 
 def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
-    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand.
+    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens in its sandbox.
 
     `arguments` are the command line, for processes of ours.
     """
@@ -164,7 +164,7 @@ def _target(order: Order, place: Kept) -> Target:
     """The cluster that was ordered. One of our own is booted in `place`."""
     if order.cluster is not None:
         place = order.cluster
-        return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
+        return Target(place.topology, lambda argv: reentry_argv(place.sandbox_directory, behaving.mortal(argv)))
     if order.settings.external:
         from support.cluster import external  # half a second of imports that other targets need not wait for
         from support.cluster.settled import settle
@@ -178,8 +178,8 @@ def _target(order: Order, place: Kept) -> Target:
     settings = with_ruvector(order.settings) if "ruvector" in order.required else order.settings
     if settings.accept_like:
         return _met_from_outside(order, settings, place)
-    stand, topology = boot_cluster(settings, place.directory, progress)
-    return Target(topology, end=stand.close)
+    sandbox, topology = boot_cluster(settings, place.directory, progress)
+    return Target(topology, end=sandbox.close)
 
 
 def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
@@ -194,9 +194,9 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
         said = targets.of_file(place.target)
         topology = external.describe(Settings.load({**order.said, **said}))
     except BaseException:
-        place.stand.end()
+        place.sandbox.end()
         raise
-    return Target(topology, said=said, end=place.stand.end)
+    return Target(topology, said=said, end=place.sandbox.end)
 
 
 def _require(order: Order, topology: Topology) -> None:

@@ -14,7 +14,7 @@ from support.cluster.redis_server import client_of
 from support.cluster.topology import Address, Login, MemberAddress, Topology
 from support.errors import NotAvailable
 from support.hosts import attach
-from support.hosts.stand import Stand
+from support.hosts.sandbox import Sandbox
 from support.sql import Endpoint
 from support.timeouts import REST
 from support.waiting import NotYet
@@ -26,7 +26,7 @@ class Cluster:
     """One group of members that replicate from one leader, and what leads to it.
 
     Where nothing is sharded that is the whole cluster. Of a Citus cluster it is the coordinator's group, unless
-    another is meant; `groups` has one of these for each. Reads only, but for `stand`, through which faults reach the
+    another is meant; `groups` has one of these for each. Reads only, but for `sandbox`, through which faults reach the
     hosts of an embedded cluster.
     """
 
@@ -223,8 +223,8 @@ class Cluster:
     # The machines below
 
     @cached_property
-    def stand(self) -> Stand:
-        """The stand of an embedded cluster. Raises NotAvailable for a cluster that we did not boot."""
-        if self.topology.stand is None:
+    def sandbox(self) -> Sandbox:
+        """The sandbox of an embedded cluster. Raises NotAvailable for a cluster that we did not boot."""
+        if self.topology.sandbox is None:
             raise NotAvailable("the target is not a cluster of ours: its hosts are out of reach")
-        return attach(self.topology.stand)
+        return attach(self.topology.sandbox)

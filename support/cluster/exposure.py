@@ -18,7 +18,7 @@ Places = Iterator[tuple[str, bytes]]
 """Names of places, and what is written there."""
 
 _PROC = Path("/proc")
-_BOOTED = ("stand", "beside")
+_BOOTED = ("sandbox", "beside")
 """The folders, in a run's own, of a cluster that was booted for it: on its hosts, or beside the run."""
 _DECOY_LIVES = 60  # seconds; longer than any search
 
@@ -44,13 +44,13 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
 
 def logs(cluster: Cluster) -> Places:
     """Everything that the programs on all hosts have logged, a place a file."""
-    for host in cluster.stand.hosts.values():
+    for host in cluster.sandbox.hosts.values():
         yield from files({*host.directory.rglob("*.log"), *(process.log for process in host.processes.values())})
 
 
 def arguments(cluster: Cluster) -> Places:
     """The arguments of every process on all hosts, as anybody there can list them; a place a host."""
-    for host in cluster.stand.hosts.values():
+    for host in cluster.sandbox.hosts.values():
         pids = [pid for process in host.processes.values() for pid in process.pids]
         yield host.name, b"\n".join(content for _, content in files(_PROC / str(pid) / "cmdline" for pid in pids))
 
@@ -83,7 +83,7 @@ def have_logged(cluster: Cluster, decoy: str) -> int:
 
 def have_as_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:
     """Run a program with that word as an argument on every host; returns on how many."""
-    hosts = cluster.stand.hosts.values()
+    hosts = cluster.sandbox.hosts.values()
     for host in hosts:
         process = host.add("decoy", ["sh", "-c", f"sleep {_DECOY_LIVES}", decoy])
         until.callback(process.kill)

@@ -19,7 +19,7 @@ def facts_of(cluster: Cluster) -> dict[str, str]:
     """What the target is. What does not answer is named with the reason: a report is written all the same."""
     facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
     facts["Schema profile"] = cluster.profile.name
-    for look in (_stand, _database, _patroni, _redis, _etcd):
+    for look in (_sandbox, _database, _patroni, _redis, _etcd):
         try:
             facts.update(look(cluster))
         except (AcceptError, OSError, NotYet, psycopg2.Error, redis.RedisError, ValueError) as error:
@@ -41,9 +41,9 @@ def secrets_of(cluster: Cluster) -> list[str]:
     return [password for password in passwords if password not in names]
 
 
-def _stand(cluster: Cluster) -> Iterator[tuple[str, str]]:
+def _sandbox(cluster: Cluster) -> Iterator[tuple[str, str]]:
     if cluster.topology.embedded:
-        yield "Stand", cluster.stand.kind
+        yield "Sandbox", cluster.sandbox.kind
 
 
 def _database(cluster: Cluster) -> Iterator[tuple[str, str]]:

@@ -104,7 +104,7 @@ def _proxy(cluster: Cluster, expected: Expectations) -> tuple[float, str]:
         return expected.proxy_detection, "proxy ([expect] proxy_detection)"
     if cluster.topology.embedded:
         with suppress(AcceptError, OSError):
-            for host in cluster.stand.hosts.values():
+            for host in cluster.sandbox.hosts.values():
                 file = host.directory / "haproxy.cfg"
                 if file.exists() and (found := proxy_detection(file.read_text())) is not None:
                     return found, "proxy"

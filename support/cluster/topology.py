@@ -110,12 +110,12 @@ class Topology:
     """How long it may take for what it does by itself."""
     accepted_loss: AcceptedLoss = field(default_factory=AcceptedLoss)
     """How much of what was acknowledged may be lost in a failover."""
-    stand: Path | None = None
-    """The directory of the stand that the cluster lives on, when it is the embedded one."""
+    sandbox: Path | None = None
+    """The directory of the sandbox that the cluster lives on, when it is the embedded one."""
 
     @property
     def embedded(self) -> bool:
-        return self.stand is not None
+        return self.sandbox is not None
 
     @property
     def groups(self) -> tuple[int, ...]:

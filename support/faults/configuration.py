@@ -73,7 +73,7 @@ class Tagged:
 
     def __init__(self, cluster: Cluster, member: str, tags: Mapping[str, Any]) -> None:
         self._cluster, self._member, self._tags = cluster, member, tags
-        self._file: Path = cluster.stand.hosts[member].directory / "patroni.yml"
+        self._file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
         self._before = ""
 
     def __str__(self) -> str:

@@ -13,24 +13,24 @@ from support.hosts import Host
 T = TypeVar("T")
 
 _FROM: Mapping[str, Callable[[Cluster], Collection[str]]] = {
-    "every other host": lambda cluster: cluster.stand.hosts,
+    "every other host": lambda cluster: cluster.sandbox.hosts,
     "the DCS": dcs_hosts,
-    "all but its clients": lambda cluster: cluster.stand.hosts.keys() - {proxy_host(cluster).name},
+    "all but its clients": lambda cluster: cluster.sandbox.hosts.keys() - {proxy_host(cluster).name},
 }
 _OF_DCS: Mapping[str, Callable[[Cluster], list[Host]]] = {
     "the leading member": lambda cluster: [leader_of_dcs(cluster)],
     "a majority": lambda cluster: _majority(cluster),
 }
 _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
-    "gets 100 ms slower": lambda cluster: PoorLinks(cluster.stand, tuple(cluster.stand.hosts), latency=0.1),
-    "loses one packet in ten": lambda cluster: PoorLinks(cluster.stand, tuple(cluster.stand.hosts), loss=0.1),
+    "gets 100 ms slower": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), latency=0.1),
+    "loses one packet in ten": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), loss=0.1),
 }
 
 
 def of_leader(cluster: Cluster, others: str) -> Partition:
     """The leader's host cut off from others, named as above."""
     leader = cluster.leader()
-    return Partition(cluster.stand, [leader], sorted({*_named(_FROM, others)(cluster)} - {leader}))
+    return Partition(cluster.sandbox, [leader], sorted({*_named(_FROM, others)(cluster)} - {leader}))
 
 
 def crash_in_dcs(cluster: Cluster, part: str) -> Fault:
@@ -50,5 +50,5 @@ def _named(choices: Mapping[str, T], name: str) -> T:
 
 
 def _majority(cluster: Cluster) -> list[Host]:
-    hosts = [cluster.stand.hosts[name] for name in dcs_hosts(cluster)]
+    hosts = [cluster.sandbox.hosts[name] for name in dcs_hosts(cluster)]
     return hosts[: len(hosts) // 2 + 1]

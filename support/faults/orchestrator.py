@@ -49,7 +49,7 @@ class HalfwaySwitchover:
     @property
     def member(self) -> Process:
         """The leader's Patroni, with the PostgreSQL that it started."""
-        return self.cluster.stand.hosts[self.leader].processes["patroni"]
+        return self.cluster.sandbox.hosts[self.leader].processes["patroni"]
 
     def inject(self) -> None:
         order = [sys.executable, "-S", "-c", _ORDER]

@@ -3,7 +3,7 @@
 import sys
 
 from support.errors import ProcessFailed
-from support.hosts import Stand
+from support.hosts import Sandbox
 from support.waiting import NotYet
 
 CLOSED_PORT = 9  # nobody listens there: who gets through is refused at once
@@ -22,9 +22,9 @@ print(time.monotonic() - begun)
 """
 
 
-def round_trip(stand: Stand, source: str, target: str, patience: float = PATIENCE) -> float | None:
+def round_trip(sandbox: Sandbox, source: str, target: str, patience: float = PATIENCE) -> float | None:
     """Seconds that a packet takes there and back; None when nothing comes back."""
-    hosts = stand.hosts
+    hosts = sandbox.hosts
     probe = [sys.executable, "-S", "-c", _PROBE, hosts[target].address, str(patience)]
     try:
         return float(hosts[source].run(probe).stdout)
@@ -34,8 +34,8 @@ def round_trip(stand: Stand, source: str, target: str, patience: float = PATIENC
         raise
 
 
-def require_unreachable(stand: Stand, source: str, target: str) -> None:
+def require_unreachable(sandbox: Sandbox, source: str, target: str) -> None:
     """Raises NotYet while packets get from the one to the other and back."""
-    took = round_trip(stand, source, target)
+    took = round_trip(sandbox, source, target)
     if took is not None:
         raise NotYet(f"{source} reaches {target} in {took * 1000:.1f} ms")

@@ -28,7 +28,7 @@ class ReplayStuck:
         return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 
     def inject(self) -> None:
-        self._stuck = server_processes(self._cluster.stand.hosts[self._replica], "startup")
+        self._stuck = server_processes(self._cluster.sandbox.hosts[self._replica], "startup")
         for process in self._stuck:
             process.suspend()
         with sql.session(self._cluster.of_member(self._cluster.leader())) as session:

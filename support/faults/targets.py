@@ -44,7 +44,7 @@ def member_by_role(cluster: Cluster, role: str) -> str:
 
 def host_of(cluster: Cluster, role: str) -> Host:
     """The host of the member that has the role now."""
-    return cluster.stand.hosts[member_by_role(cluster, role)]
+    return cluster.sandbox.hosts[member_by_role(cluster, role)]
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
@@ -54,23 +54,23 @@ def dcs_hosts(cluster: Cluster) -> list[str]:
 
 def leader_of_dcs(cluster: Cluster) -> Host:
     """The host of the member that leads the DCS now."""
-    return cluster.stand.hosts[_hosts_at(cluster, [etcd.leader(cluster.topology).host])[0]]
+    return cluster.sandbox.hosts[_hosts_at(cluster, [etcd.leader(cluster.topology).host])[0]]
 
 
 def proxy_host(cluster: Cluster) -> Host:
     """The host of the proxy through which clients reach the members."""
-    return cluster.stand.hosts[_hosts_at(cluster, [cluster.topology.write.host])[0]]
+    return cluster.sandbox.hosts[_hosts_at(cluster, [cluster.topology.write.host])[0]]
 
 
 def cache_host(cluster: Cluster) -> Host:
     """The host of the cache."""
     if cluster.topology.redis is None:
         raise NotAvailable("the target has no Redis (REDIS_HOST)")
-    return cluster.stand.hosts[_hosts_at(cluster, [cluster.topology.redis.address.host])[0]]
+    return cluster.sandbox.hosts[_hosts_at(cluster, [cluster.topology.redis.address.host])[0]]
 
 
 def _hosts_at(cluster: Cluster, addresses: Collection[str]) -> list[str]:
-    found = [name for name, host in cluster.stand.hosts.items() if host.address in addresses]
+    found = [name for name, host in cluster.sandbox.hosts.items() if host.address in addresses]
     if not found:
-        raise LookupError(f"no host of the stand has one of the addresses {', '.join(addresses) or '(none given)'}")
+        raise LookupError(f"no host of the sandbox has one of the addresses {', '.join(addresses) or '(none given)'}")
     return found

@@ -27,7 +27,7 @@ class CommitHeld:
         return "commits on the coordinator wait"
 
     def inject(self) -> None:
-        hosts = [self._cluster.stand.hosts[name] for name in standbys_waited_for(self._cluster)]
+        hosts = [self._cluster.sandbox.hosts[name] for name in standbys_waited_for(self._cluster)]
         self._held = [process for host in hosts for process in server_processes(host, "walreceiver")]
         for process in self._held:
             process.suspend()

@@ -15,7 +15,7 @@ from support import sql
 from support.cluster import haproxy, nodes
 from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
-from support.hosts.stand import Host
+from support.hosts.sandbox import Host
 from support.recent_sql import sent_since
 from support.reporting.evidence import Evidence
 from support.reporting.log_window import written_since
@@ -35,7 +35,7 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if not cluster.topology.embedded:
         return  # its logs are its owner's
     try:
-        hosts: Mapping[str, Host] = cluster.stand.hosts
+        hosts: Mapping[str, Host] = cluster.sandbox.hosts
     except Exception as unreachable:
         evidence.attach("logs", f"could not be had: {describe(unreachable)}")
         return

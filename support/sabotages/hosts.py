@@ -40,7 +40,7 @@ def _patroni_frozen(cluster: Cluster) -> Damage:
 
 def _stream_cut(cluster: Cluster) -> Damage:
     replica, leader = member_by_role(cluster, "a replica"), cluster.leader()
-    cut = Partition(cluster.stand, [replica], [leader])
+    cut = Partition(cluster.sandbox, [replica], [leader])
     question = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s"
 
     def seen() -> None:
@@ -67,16 +67,16 @@ def _second_primary(cluster: Cluster) -> Damage:
 
 
 def _far_members(cluster: Cluster) -> Fault:
-    return PoorLinks(cluster.stand, (proxy_host(cluster).name, *cluster.members), latency=0.055)
+    return PoorLinks(cluster.sandbox, (proxy_host(cluster).name, *cluster.members), latency=0.055)
 
 
 def _members_apart(cluster: Cluster) -> Fault:
-    return PoorLinks(cluster.stand, cluster.members, latency=0.15)
+    return PoorLinks(cluster.sandbox, cluster.members, latency=0.15)
 
 
 def _far_cache(cluster: Cluster) -> Damage:
     """For the suite alone, which is the application here."""
-    network, cache = cluster.stand.network, cache_host(cluster).name
+    network, cache = cluster.sandbox.network, cache_host(cluster).name
 
     def shape(latency: float) -> None:
         network.shape(SUITE, cache, latency=latency)

@@ -20,7 +20,7 @@ def _dcs_member_lost(cluster: Cluster) -> Fault:
     """One that does not lead, so that a scenario finds the leading one."""
     leading = leader_of_dcs(cluster)
     addresses = {address.host for address in cluster.topology.dcs}
-    others = [one for one in cluster.stand.hosts.values() if one.address in addresses and one != leading]
+    others = [one for one in cluster.sandbox.hosts.values() if one.address in addresses and one != leading]
     return HostCrash(others[0])
 
 

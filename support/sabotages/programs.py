@@ -70,7 +70,7 @@ def patroni_build(build: str) -> Making:
     """Every member runs a Patroni that does something else; its PostgreSQL runs on meanwhile."""
 
     def making(cluster: Cluster) -> Damage:
-        hosts = [cluster.stand.hosts[name] for name in cluster.members]
+        hosts = [cluster.sandbox.hosts[name] for name in cluster.members]
         usual = {host.name: process_of(host.processes["patroni"]).cmdline() for host in hosts}
         needed = {host.name: _environment(host.processes["patroni"]) for host in hosts}
 

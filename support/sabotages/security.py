@@ -80,7 +80,7 @@ _ATTRIBUTE = "SELECT {} FROM pg_roles WHERE rolname = '$app'"
 
 
 def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
-    files = {name: cluster.stand.hosts[name].directory / "patroni.yml" for name in cluster.members}
+    files = {name: cluster.sandbox.hosts[name].directory / "patroni.yml" for name in cluster.members}
     before = {name: file.read_text() for name, file in files.items()}
 
     def without_login(contents: str) -> str:

@@ -125,7 +125,7 @@ def _without_extension(cluster: Cluster) -> Damage:
 
 def _programs(cluster: Cluster) -> Path:
     """Where PostgreSQL's own programs are."""
-    settings = (cluster.stand.hosts[cluster.leader()].directory / "patroni.yml").read_text()
+    settings = (cluster.sandbox.hosts[cluster.leader()].directory / "patroni.yml").read_text()
     return Path(yaml.safe_load(settings)["postgresql"]["bin_dir"])
 
 

@@ -112,7 +112,7 @@ def _fault(world: World, victim: str, job: ShardJob) -> tuple[Fault, str]:
         return SessionKilled(own_tables(world).cluster.write, job.backend, victim), cluster.leader()
     group = {"PostgreSQL where it comes from": planned.source, "PostgreSQL where it goes to": planned.target}[victim]
     leader = cluster.of_group(group).leader()
-    return PostgresKilled(cluster.stand.hosts[leader]), leader
+    return PostgresKilled(cluster.sandbox.hosts[leader]), leader
 
 
 def _require_rows(world: World) -> None:

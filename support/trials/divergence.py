@@ -17,10 +17,10 @@ def write_alone(world: World) -> None:
     Raises Inconclusive when it did not take the entry: there would be nothing that it has to lose.
     """
     ordeal, leader = ordeal_of(world), world.cluster.leader()
-    stand, namespace = world.cluster.stand, world.another_namespace("alone")
+    sandbox, namespace = world.cluster.sandbox, world.another_namespace("alone")
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
-        ordeal.strike(Partition(stand, [leader], [host for host in stand.hosts if host != leader]), leader)
+        ordeal.strike(Partition(sandbox, [leader], [host for host in sandbox.hosts if host != leader]), leader)
         refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, LONE))
         if refused is not None or not markers.is_there(session, world.profile, namespace, LONE):
             why = describe(refused) if refused else "it is not there"

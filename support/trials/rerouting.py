@@ -30,8 +30,8 @@ def let_fall_behind(world: World, replica: str) -> None:
 
 def cut_stream(world: World, replica: str) -> None:
     """Nothing gets from the replica to the leader, nor back; both reach everybody else."""
-    stand, leader = world.cluster.stand, world.cluster.leader()
-    ordeal_of(world).strike(Partition(stand, [replica], [leader]), replica)
+    sandbox, leader = world.cluster.sandbox, world.cluster.leader()
+    ordeal_of(world).strike(Partition(sandbox, [replica], [leader]), replica)
 
 
 def require_out_of_reads(world: World, limit: float) -> None:

@@ -53,7 +53,7 @@ def bar(world: World, rivals: Rivals) -> None:
 def _hold_back(world: World, behind: Collection[str], ahead: Collection[str]) -> None:
     cluster, namespace = world.cluster, world.another_namespace("rivals")
     for name in behind:
-        ordeal_of(world).nemesis.inject(OneWayCut(cluster.stand, cluster.leader(), name))
+        ordeal_of(world).nemesis.inject(OneWayCut(cluster.sandbox, cluster.leader(), name))
     for number in range(_WRITES):
         markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
     subject = f"{' and '.join(behind)} lack what the leader has written"

@@ -60,7 +60,7 @@ def die(world: World, what: str, moment: str) -> None:
     """Let PostgreSQL or the host of one of the two workers die at that moment, and see what the client is told."""
     transaction: Transaction = world.scene["transaction"]
     group = world.cluster.of_group(next(iter(transaction.groups.values())))
-    host = world.cluster.stand.hosts[group.leader()]
+    host = world.cluster.sandbox.hosts[group.leader()]
     world.evidence.attach("what dies", f"{what} of {host.name}, which leads {name(group.group)}, {moment}")
     begun = time.monotonic()
     world.scene["told"] = _MOMENTS[moment](world, transaction.session, DEATHS[what](host), host.name)

@@ -1,4 +1,4 @@
-"""Boots an embedded cluster on a stand: from no host at all to a cluster that is ready to be tested."""
+"""Boots an embedded cluster in a sandbox: from no host at all to a cluster that is ready to be tested."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from support.cluster.embedded.programs import Programs
 from support.cluster.embedded.services import declare
 from support.cluster.topology import Topology
 from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, ProcessFailed
-from support.hosts import Process, Stand
+from support.hosts import Process, Sandbox
 from support.hosts.probing import LOOPBACK
 from support.timeouts import REST, START
 from support.waiting import describe, eventually
@@ -36,7 +36,7 @@ OFTEN = 0.1  # seconds between two looks at something that is about to happen
 
 
 def boot(
-    stand: Stand,
+    sandbox: Sandbox,
     layout: Layout,
     programs: Programs,
     on_progress: Callable[[str], None],
@@ -49,17 +49,17 @@ def boot(
     """
     planned = layout.hosts()
     on_progress(f"making {len(planned)} hosts")
-    hosts = {host.name: stand.add_host(host.name, host.number) for host in planned}
+    hosts = {host.name: sandbox.add_host(host.name, host.number) for host in planned}
     addresses = {name: host.address for name, host in hosts.items()}
     credentials = Credentials.fresh(layout.shape)
-    plan = Plan(layout, programs, addresses, credentials, stand.kind == LOOPBACK, dialect)
+    plan = Plan(layout, programs, addresses, credentials, sandbox.kind == LOOPBACK, dialect)
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
-    topology = plan.topology(stand.directory, stand.kind)
+    topology = plan.topology(sandbox.directory, sandbox.kind)
     try:
         _Boot(plan, Cluster(topology), processes, on_progress).run()
     except (sql.Error, ConnectFailed, ProcessFailed) as error:
         raise ClusterDidNotStart(f"the embedded cluster did not start: {describe(error)}") from error
-    stand.publish(plan.targets())
+    sandbox.publish(plan.targets())
     return topology
 
 

@@ -8,7 +8,7 @@ from support.hosts import Host
 def used_on(host: Host) -> int:
     """The memory of all programs on a host, in bytes; what processes share is counted once (PSS).
 
-    To be asked from inside the stand.
+    To be asked from inside the sandbox.
     """
     return sum(_proportional(pid) for process in host.processes.values() for pid in process.pids)
 

@@ -15,7 +15,7 @@ from support.hosts.probing import LOOPBACK
 
 POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379
 PUBLISHED = ("write", "read", "statistics", "redis")
-"""What can be reached from outside the stand, by the names under which the stand publishes it."""
+"""What can be reached from outside the sandbox, by the names under which the sandbox publishes it."""
 ALL, POOLER = "all", "pooler"
 """What else is published of a cluster that is met from outside only, beside each member and each node of etcd."""
 
@@ -91,8 +91,8 @@ class Plan:
         """Where each name that `published` lists leads to."""
         return {name: (self.addresses[host], port) for name, (host, port) in _services(self.layout).items()}
 
-    def topology(self, stand: Path, kind: str) -> Topology:
-        """The cluster as its clients see it, on the stand of that kind that lives in that directory."""
+    def topology(self, sandbox: Path, kind: str) -> Topology:
+        """The cluster as its clients see it, in the sandbox of that kind that lives in that directory."""
         logins, shape = self.credentials, self.layout.shape
         proxy, dcs = shape.proxy, self.addresses_of(Role.ETCD, ETCD_CLIENTS)
         members = tuple(self._member(host) for host in self.layout.hosts(Role.MEMBER))
@@ -110,7 +110,7 @@ class Plan:
             profile=KNOWN[shape.tables].with_vectors(self.dialect.type),
             further_secrets=further,
             lacks=lacks(self.layout, kind, self.programs.missing.citus, ruvector_missing(self.dialect)),
-            stand=stand,
+            sandbox=sandbox,
         )
         if proxy is None:
             return topology
@@ -129,7 +129,7 @@ class Plan:
 
 
 def published(layout: Layout) -> tuple[str, ...]:
-    """The names of all that can be reached from outside the stand."""
+    """The names of all that can be reached from outside the sandbox."""
     return tuple(_services(layout))
 
 
@@ -163,7 +163,7 @@ def ruvector_missing(dialect: VectorDialect) -> str:
 
 
 def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) -> dict[str, str]:
-    """What such a cluster has not on a stand of that kind, by capability, each with the reason.
+    """What such a cluster has not in a sandbox of that kind, by capability, each with the reason.
 
     `citus_missing` says why its PostgreSQL has no Citus; it is empty where it has. So does `ruvector_missing`.
     """
@@ -179,7 +179,7 @@ def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) 
     if layout.etcd < 3:
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
-        found["partitions"] = "not available on a loopback stand: its hosts share one network"
+        found["partitions"] = "not available in a loopback sandbox: its hosts share one network"
     shape = layout.shape
     absent = {
         "patroni": shape.patroni,

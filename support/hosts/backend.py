@@ -1,4 +1,4 @@
-"""What the steward knows of its hosts, and what the two kinds of stand must be able to do with them."""
+"""What the supervisor knows of its hosts, and what the two kinds of sandbox must be able to do with them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Program:
 
 @dataclass
 class Machine:
-    """A host as the steward knows it."""
+    """A host as the supervisor knows it."""
 
     name: str
     number: int
@@ -36,8 +36,8 @@ class Machine:
     """The first process of its pid namespace; while there is one, something of the host is left."""
 
 
-class Ground(Protocol):
-    """What hosts are made of. All of it is called in the steward."""
+class Backend(Protocol):
+    """What hosts are made of. All of it is called in the supervisor."""
 
     def address(self, number: int) -> str:
         """The address of the host with that number."""
@@ -58,7 +58,7 @@ class Ground(Protocol):
         """
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
-        """Kill all whose brand matches at once; returns them. Called again until there are none."""
+        """Kill all whose tag matches at once; returns them. Called again until there are none."""
 
     def prefix(self, machine: Machine) -> list[str]:
         """What to put before a command so that it runs there, as the programs' user."""

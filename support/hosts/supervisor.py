@@ -1,7 +1,7 @@
-"""The steward: the parent of everything on a stand, and the one place that knows what runs there.
+"""The supervisor: the parent of everything in a sandbox, and the one place that knows what runs there.
 
 It is single-threaded and does one thing at a time, each in milliseconds; who waits for something asks again. It
-ends when the worker ends or when the process outside is gone, and all of the stand ends with it.
+ends when the worker ends or when the process outside is gone, and all of the sandbox ends with it.
 """
 
 import os
@@ -13,21 +13,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from support.hosts.calls import serve_one
-from support.hosts.machines import Ground
+from support.hosts.backend import Backend
+from support.hosts.links import Links
 from support.hosts.registry import Registry
 from support.hosts.relay import Relay
-from support.hosts.wires import Wires
+from support.hosts.rpc import serve_one
 
 OUTER_GONE = 128 + signal.SIGHUP  # the exit status when the process outside went first
 
 
-class Steward:
+class Supervisor:
     """Answers calls, starts what it is asked to, and reaps what ends."""
 
-    def __init__(self, directory: Path, stand: int, ground: Ground, relay: Relay) -> None:
-        self._registry = Registry(directory, stand, ground)
-        self._wires = Wires(self._registry, ground)
+    def __init__(self, directory: Path, sandbox: int, backend: Backend, relay: Relay) -> None:
+        self._registry = Registry(directory, sandbox, backend)
+        self._links = Links(self._registry, backend)
         self._relay = relay
         self._worker = 0
         self._status: int | None = None
@@ -44,7 +44,7 @@ class Steward:
         os.write(wake, b"!")  # the worker may have ended before anybody listened
         own: dict[str, Callable[..., object]]
         own = {"publish": self.publish, "close": self.close, "end": self.end}
-        calls = {**own, **self._registry.calls(), **self._wires.calls()}
+        calls = {**own, **self._registry.calls(), **self._links.calls()}
         with selectors.DefaultSelector() as selector:
             for source in (woken, line, lifeline):
                 selector.register(source, selectors.EVENT_READ)
@@ -82,5 +82,5 @@ class Steward:
                 if pid == self._worker:
                     code = os.waitstatus_to_exitcode(status)
                     self._status = code if code >= 0 else 128 - code
-                for keeper in (self._registry, self._wires, self._relay):
+                for keeper in (self._registry, self._links, self._relay):
                     keeper.note_end(pid)

@@ -1,4 +1,4 @@
-"""The network of a stand: what is published, who meets whom, and what can be cut and slowed down."""
+"""The network of a sandbox: what is published, who meets whom, and what can be cut and slowed down."""
 
 import subprocess
 import sys
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from echoing import echo, require_ready
-from stands import living_stand
+from sandboxes import living_sandbox
 
 from support.errors import NotAvailable, UsageError
-from support.hosts import Host, Stand, reentry_argv
+from support.hosts import Host, Sandbox, reentry_argv
 from support.hosts.network import SUITE
 from support.waiting import eventually
 
@@ -47,85 +47,85 @@ PATIENCE = "0.4"  # seconds; an answer takes a millisecond
 
 
 @pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
-    with living_stand("namespaces", tmp_path / "stand") as living:
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    with living_sandbox("namespaces", tmp_path / "sandbox") as living:
         yield living
 
 
 @pytest.fixture
-def hosts(stand: Stand) -> list[Host]:
+def hosts(sandbox: Sandbox) -> list[Host]:
     """Two hosts that echo on two ports, and a third."""
-    hosts = [stand.add_host(name, number) for name, number in (("one", 11), ("two", 12), ("three", 13))]
+    hosts = [sandbox.add_host(name, number) for name, number in (("one", 11), ("two", 12), ("three", 13))]
     for host in hosts:
         echo(host, PORT, OTHER_PORT)
     return hosts
 
 
-def test_hosts_reach_one_another_by_name_and_the_suite_reaches_all(stand: Stand, hosts: list[Host]) -> None:
+def test_hosts_reach_one_another_by_name_and_the_suite_reaches_all(sandbox: Sandbox, hosts: list[Host]) -> None:
     assert _reaches(hosts[0], "two")
     assert _reaches(hosts[1], "one")
-    assert _suite_reaches(stand, hosts[2])
+    assert _suite_reaches(sandbox, hosts[2])
 
 
-def test_a_cut_is_one_way_and_is_mended(stand: Stand, hosts: list[Host]) -> None:
+def test_a_cut_is_one_way_and_is_mended(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
-    stand.network.cut("one", "two")
-    stand.network.cut("one", "two")
+    sandbox.network.cut("one", "two")
+    sandbox.network.cut("one", "two")
     assert not _reaches(one, "two")
     assert not _reaches(two, "one"), "answers of one do not arrive"
     assert (_heard(two, one), _heard(one, two)) == (3, 0), "single packets pass one way"
     assert _reaches(one, "three")
-    stand.network.mend("one", "two")
-    stand.network.mend("one", "two")
+    sandbox.network.mend("one", "two")
+    sandbox.network.mend("one", "two")
     assert _reaches(one, "two")
 
 
-def test_one_port_is_cut(stand: Stand, hosts: list[Host]) -> None:
+def test_one_port_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
-    stand.network.cut("one", "two", PORT)
+    sandbox.network.cut("one", "two", PORT)
     assert not _reaches(one, "two", PORT)
     assert _reaches(one, "two", OTHER_PORT)
     assert _reaches(two, "one", PORT)
 
 
-def test_the_suite_can_be_cut_off_alone(stand: Stand, hosts: list[Host]) -> None:
-    stand.network.cut(SUITE, "one")
-    assert not _suite_reaches(stand, hosts[0])
-    assert _suite_reaches(stand, hosts[1])
+def test_the_suite_can_be_cut_off_alone(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.cut(SUITE, "one")
+    assert not _suite_reaches(sandbox, hosts[0])
+    assert _suite_reaches(sandbox, hosts[1])
     assert _reaches(hosts[1], "one")
 
 
-def test_a_host_is_cut_off_until_that_is_mended_also_over_a_power_cycle(stand: Stand, hosts: list[Host]) -> None:
+def test_a_host_is_cut_off_until_that_is_mended_also_over_a_power_cycle(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     for other in ("two", SUITE):
-        stand.network.cut(other, "one")
+        sandbox.network.cut(other, "one")
     for _ in range(2):
         assert not _reaches(one, "two")
         assert not _reaches(two, "one")
-        assert not _suite_reaches(stand, one)
+        assert not _suite_reaches(sandbox, one)
         assert _reaches(two, "three")
         one.power_off()
         one.power_on()
         eventually(lambda: require_ready(one, 2), within=5, subject="it echoes again")
     for other in ("two", SUITE):
-        stand.network.mend(other, "one")
+        sandbox.network.mend(other, "one")
     assert _reaches(one, "two")
-    assert _suite_reaches(stand, one)
+    assert _suite_reaches(sandbox, one)
 
 
-def test_another_process_mends_what_is_cut(stand: Stand, hosts: list[Host]) -> None:
-    stand.network.cut("one", "two")
-    stand.network.shape("two", "one", latency=5)
+def test_another_process_mends_what_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.cut("one", "two")
+    sandbox.network.shape("two", "one", latency=5)
     script = (
         "import sys, pathlib, support.hosts as h; network = h.attach(pathlib.Path(sys.argv[1])).network; "
         "network.mend('one', 'two'); network.shape('two', 'one')"
     )
-    command = [sys.executable, "-c", script, str(stand.directory)]
-    subprocess.run(reentry_argv(stand.directory, command), check=True)
+    command = [sys.executable, "-c", script, str(sandbox.directory)]
+    subprocess.run(reentry_argv(sandbox.directory, command), check=True)
     assert _reaches(hosts[0], "two")
 
 
-def test_a_host_without_power_says_no_goodbye(stand: Stand, hosts: list[Host]) -> None:
+def test_a_host_without_power_says_no_goodbye(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     talk = subprocess.Popen(
         one.argv([sys.executable, "-c", TALK, "two", str(PORT), "1", "1000000"]),
@@ -143,53 +143,53 @@ def test_a_host_without_power_says_no_goodbye(stand: Stand, hosts: list[Host]) -
     assert _reaches(one, "two")
 
 
-def test_latency_is_added_one_way_and_taken_away(stand: Stand, hosts: list[Host]) -> None:
-    stand.network.shape("one", "two", latency=0.1)
+def test_latency_is_added_one_way_and_taken_away(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.shape("one", "two", latency=0.1)
     assert 0.1 <= min(_round_trips(hosts[0], "two", 5)) < 0.12
     assert 0.1 <= min(_round_trips(hosts[1], "one", 5)) < 0.12
     assert min(_round_trips(hosts[0], "three", 5)) < 0.02
-    stand.network.shape("two", "one", latency=0.05)
+    sandbox.network.shape("two", "one", latency=0.05)
     assert 0.15 <= min(_round_trips(hosts[0], "two", 5)) < 0.18
-    stand.network.shape("one", "two")
-    stand.network.shape("two", "one")
+    sandbox.network.shape("one", "two")
+    sandbox.network.shape("two", "one")
     assert min(_round_trips(hosts[0], "two", 5)) < 0.02
 
 
-def test_latency_is_added_for_the_suite(stand: Stand, hosts: list[Host]) -> None:
-    stand.network.shape(SUITE, "one", latency=0.03)
-    stand.network.shape("one", SUITE, latency=0.03)
+def test_latency_is_added_for_the_suite(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.shape(SUITE, "one", latency=0.03)
+    sandbox.network.shape("one", SUITE, latency=0.03)
     command = [sys.executable, "-c", TALK, hosts[0].address, str(PORT), "2", "5"]
-    talk = subprocess.run(reentry_argv(stand.directory, command), capture_output=True, text=True, check=True)
+    talk = subprocess.run(reentry_argv(sandbox.directory, command), capture_output=True, text=True, check=True)
     assert 0.06 <= min(map(float, talk.stdout.split())) < 0.08
 
 
-def test_loss_loses_its_share(stand: Stand, hosts: list[Host]) -> None:
-    stand.network.shape("one", "two", loss=0.5)
+def test_loss_loses_its_share(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.shape("one", "two", loss=0.5)
     assert 120 < _heard(hosts[0], hosts[1], times=400) < 280
 
 
-def test_what_is_no_host_or_no_shape_is_refused(stand: Stand, hosts: list[Host]) -> None:
+def test_what_is_no_host_or_no_shape_is_refused(sandbox: Sandbox, hosts: list[Host]) -> None:
     with pytest.raises(UsageError, match="no host named four"):
-        stand.network.cut("one", "four")
+        sandbox.network.cut("one", "four")
     with pytest.raises(UsageError, match="loss 2"):
-        stand.network.shape("one", "two", loss=2)
+        sandbox.network.shape("one", "two", loss=2)
 
 
-def test_a_loopback_stand_says_that_it_cannot(tmp_path: Path) -> None:
-    with living_stand("loopback", tmp_path) as stand:
-        stand.add_host("one", 11)
+def test_a_loopback_sandbox_says_that_it_cannot(tmp_path: Path) -> None:
+    with living_sandbox("loopback", tmp_path) as sandbox:
+        sandbox.add_host("one", 11)
         for attempt in (
-            lambda: stand.network.cut("one", SUITE),
-            lambda: stand.network.shape("one", SUITE, loss=0.1),
-            lambda: stand.network.mend("one", SUITE),
+            lambda: sandbox.network.cut("one", SUITE),
+            lambda: sandbox.network.shape("one", SUITE, loss=0.1),
+            lambda: sandbox.network.mend("one", SUITE),
         ):
-            with pytest.raises(NotAvailable, match="a loopback stand cannot"):
+            with pytest.raises(NotAvailable, match="a loopback sandbox cannot"):
                 attempt()
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_two_stands_do_not_meet(kind: str, tmp_path: Path) -> None:
-    with living_stand(kind, tmp_path / "a") as one, living_stand(kind, tmp_path / "b") as other:
+def test_two_sandboxes_do_not_meet(kind: str, tmp_path: Path) -> None:
+    with living_sandbox(kind, tmp_path / "a") as one, living_sandbox(kind, tmp_path / "b") as other:
         ours, theirs = one.add_host("ours", 11), other.add_host("theirs", 12)
         echo(theirs, PORT)
         echo(ours, OTHER_PORT)
@@ -205,9 +205,9 @@ def _reaches(host: Host, target: str, port: int = PORT) -> bool:
     return bool(_talk(host.argv([sys.executable, "-c", TALK, target, str(port), PATIENCE, "1"])))
 
 
-def _suite_reaches(stand: Stand, host: Host) -> bool:
+def _suite_reaches(sandbox: Sandbox, host: Host) -> bool:
     command = [sys.executable, "-c", TALK, host.address, str(PORT), PATIENCE, "1"]
-    return bool(_talk(reentry_argv(stand.directory, command)))
+    return bool(_talk(reentry_argv(sandbox.directory, command)))
 
 
 def _round_trips(host: Host, target: str, times: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Whatever is killed, nothing of a stand is left: no process, no namespace, no mount, no shared memory."""
+"""Whatever is killed, nothing of a sandbox is left: no process, no namespace, no mount, no shared memory."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stands import NOBODY, await_death, begin, directory_of, reach, require
+from sandboxes import NOBODY, await_death, begin, directory_of, reach, require
 
-from support.hosts import Stand
+from support.hosts import Sandbox
 from support.waiting import eventually
 
 WITHIN = 1.0  # seconds from the kill to the last trace
 SPACES = ("user", "net", "mnt", "ipc", "uts", "pid")
-MARK = "left-by-a-stand"
+MARK = "left-by-a-sandbox"
 # Like PostgreSQL: it leaves its parent, session and group, and shared memory behind, and does not listen.
 UNRULY = """
 import ctypes, os, signal, time
@@ -33,7 +33,7 @@ time.sleep(1000)
 
 @dataclass(frozen=True)
 class Traces:
-    """What a stand has on the machine."""
+    """What a sandbox has on the machine."""
 
     processes: list[psutil.Process]
     namespaces: set[str]
@@ -45,7 +45,7 @@ class Traces:
 
 
 def traces_of(caller: int) -> Traces:
-    """All of the stand that `caller` has entered."""
+    """All of the sandbox that `caller` has entered."""
     processes = [psutil.Process(caller), *psutil.Process(caller).children(recursive=True)]
     spaces = {space for process in processes for space in _namespaces(process.pid)}
     return Traces(processes, spaces - _namespaces(os.getpid()))
@@ -55,8 +55,8 @@ def traces_of(caller: int) -> Traces:
 @pytest.mark.parametrize(
     ("kind", "victim"),
     [
-        *(("namespaces", victim) for victim in ("caller", "wrapper", "steward", "worker")),
-        *(("loopback", victim) for victim in ("caller", "steward", "worker")),
+        *(("namespaces", victim) for victim in ("caller", "wrapper", "supervisor", "worker")),
+        *(("loopback", victim) for victim in ("caller", "supervisor", "worker")),
     ],
 )
 def test_nothing_outlives_a_killed_process_of_ours(kind: str, victim: str, user: int | None) -> None:
@@ -66,7 +66,7 @@ def test_nothing_outlives_a_killed_process_of_ours(kind: str, victim: str, user:
     mounts = _mounts()
     with directory_of(os.geteuid() if user is None else user) as directory:
         caller = begin(kind, directory, _work, publish=("web",), user=user)
-        eventually(lambda: _require((directory / "busy").exists()), within=10, subject="the stand is busy")
+        eventually(lambda: _require((directory / "busy").exists()), within=10, subject="the sandbox is busy")
         traces = traces_of(caller)
         assert len(traces.processes) >= 8
         assert len(traces.namespaces) >= (len(SPACES) if kind == "namespaces" else 0)
@@ -83,7 +83,7 @@ def test_nothing_outlives_a_killed_process_of_ours(kind: str, victim: str, user:
 def test_nothing_is_left_when_the_worker_ends_without_a_word(kind: str, tmp_path: Path) -> None:
     require(kind)
     caller = begin(kind, tmp_path, _work_and_leave, publish=("web",))
-    eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the stand is busy")
+    eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
     traces = traces_of(caller)
     (tmp_path / "leave").touch()
     assert os.waitpid(caller, 0)[1] == 0
@@ -92,11 +92,11 @@ def test_nothing_is_left_when_the_worker_ends_without_a_word(kind: str, tmp_path
 
 
 def test_shared_memory_files_die_with_the_host(tmp_path: Path) -> None:
-    """PostgreSQL keeps such files; on a loopback stand it is told to keep them with its data."""
+    """PostgreSQL keeps such files; in a loopback sandbox it is told to keep them with its data."""
     require("namespaces")
 
-    def leave_a_file(stand: Stand) -> None:
-        host = stand.add_host("member-1", 11)
+    def leave_a_file(sandbox: Sandbox) -> None:
+        host = sandbox.add_host("member-1", 11)
         host.run(["touch", f"/dev/shm/{MARK}"])
         host.power_off()
         host.power_on()
@@ -109,16 +109,16 @@ def test_shared_memory_files_die_with_the_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_a_stand_survives_its_relay_which_is_replaced(kind: str, tmp_path: Path) -> None:
+def test_a_sandbox_survives_its_relay_which_is_replaced(kind: str, tmp_path: Path) -> None:
     require(kind)
     caller = begin(kind, tmp_path, _work, publish=("web",))
     try:
-        stand = reach(tmp_path, hosts=2)
-        eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the stand is busy")
+        sandbox = reach(tmp_path, hosts=2)
+        eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
         relay = _find("relay", caller, kind)
         os.kill(relay, signal.SIGKILL)
         eventually(lambda: _require(_find("relay", caller, kind) not in (0, relay)), within=5, subject="a new relay")
-        assert stand.hosts["member-1"].processes["unruly"].pid is not None
+        assert sandbox.hosts["member-1"].processes["unruly"].pid is not None
     finally:
         os.kill(caller, signal.SIGKILL)
         os.waitpid(caller, 0)
@@ -130,7 +130,7 @@ def test_a_killed_host_is_off_and_can_be_switched_on(tmp_path: Path) -> None:
     caller = begin("namespaces", tmp_path, _work, publish=("web",))
     try:
         host = reach(tmp_path, hosts=2).hosts["member-1"]
-        eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the stand is busy")
+        eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
         (init,) = [p for p in traces_of(caller).processes if p.cmdline()[:1] == ["host:member-1"]]
         init.kill()
         eventually(lambda: _require(not host.powered), within=5, subject="the host is off", pause=0.01)
@@ -143,40 +143,40 @@ def test_a_killed_host_is_off_and_can_be_switched_on(tmp_path: Path) -> None:
         await_death(tmp_path)
 
 
-def _work(stand: Stand) -> None:
+def _work(sandbox: Sandbox) -> None:
     """Be a worker with a child of its own and with hosts on which something unruly runs, for ever."""
-    _be_busy(stand)
+    _be_busy(sandbox)
     signal.pause()
 
 
-def _work_and_leave(stand: Stand) -> None:
+def _work_and_leave(sandbox: Sandbox) -> None:
     """The same, but end when told to."""
-    _be_busy(stand)
-    eventually(lambda: _require((stand.directory / "leave").exists()), within=10, subject="told to leave")
+    _be_busy(sandbox)
+    eventually(lambda: _require((sandbox.directory / "leave").exists()), within=10, subject="told to leave")
 
 
-def _be_busy(stand: Stand) -> None:
+def _be_busy(sandbox: Sandbox) -> None:
     python = sys.executable if os.access(sys.executable, os.X_OK) else "python3"
     for name, number in (("member-1", 11), ("member-2", 12)):
-        host = stand.add_host(name, number)
+        host = sandbox.add_host(name, number)
         host.add("unruly", [python, "-c", UNRULY]).start()
         ready = host.directory / "ready"
         eventually(lambda ready=ready: _require(ready.exists()), within=10, subject="it is unruly")
-        stand.publish({"web": (host.address, 80)})
+        sandbox.publish({"web": (host.address, 80)})
     if os.fork() == 0:  # as behave is
         os.setsid()
         signal.pause()
-    (stand.directory / "busy").touch()
+    (sandbox.directory / "busy").touch()
 
 
 def _find(role: str, caller: int, kind: str) -> int:
     """The pid of a process of ours, 0 when there is none at the moment."""
-    steward = psutil.Process(caller).children()[0]
-    found = {"caller": caller, "wrapper": steward.pid}
+    supervisor = psutil.Process(caller).children()[0]
+    found = {"caller": caller, "wrapper": supervisor.pid}
     if kind == "namespaces":
-        steward = steward.children()[0]
-    found["steward"] = steward.pid
-    for child in steward.children():
+        supervisor = supervisor.children()[0]
+    found["supervisor"] = supervisor.pid
+    for child in supervisor.children():
         if child.name() == "accept-relay":
             found["relay"] = child.pid
         elif os.getpgid(child.pid) == os.getpgid(caller):  # all others have a session of their own

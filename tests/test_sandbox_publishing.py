@@ -1,4 +1,4 @@
-"""What a stand publishes: ways from 127.0.0.1 to a host."""
+"""What a sandbox publishes: ways from 127.0.0.1 to a host."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from echoing import echo
-from stands import living_stand
+from sandboxes import living_sandbox
 
 from support.errors import UsageError
 from support.hosts import relay
@@ -26,11 +26,11 @@ class TestPublished:
 
     @pytest.fixture
     def address(self, kind: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
-        with living_stand(kind, tmp_path / "stand", publish=("echo", "nothing")) as stand:
-            host = stand.add_host("one", 11)
+        with living_sandbox(kind, tmp_path / "sandbox", publish=("echo", "nothing")) as sandbox:
+            host = sandbox.add_host("one", 11)
             echo(host, PORT)
-            stand.publish({"echo": (host.address, PORT), "nothing": (host.address, 9)})
-            yield stand.published["echo"]
+            sandbox.publish({"echo": (host.address, PORT), "nothing": (host.address, 9)})
+            yield sandbox.published["echo"]
 
     def test_bytes_come_back_and_the_end_is_passed_on(self, address: tuple[str, int]) -> None:
         sent = os.urandom(5_000_000)
@@ -82,19 +82,19 @@ class TestPublished:
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
 def test_publishing_can_be_led_elsewhere_and_ended(kind: str, tmp_path: Path) -> None:
-    with living_stand(kind, tmp_path, publish=("web",)) as stand:
-        host = stand.add_host("one", 11)
+    with living_sandbox(kind, tmp_path, publish=("web",)) as sandbox:
+        host = sandbox.add_host("one", 11)
         with pytest.raises(UsageError, match="cannot publish other"):
-            stand.publish({"other": (host.address, PORT)})
-        stand.publish({"web": (host.address, PORT)})
-        with socket.create_connection(stand.published["web"], timeout=5) as refused:
+            sandbox.publish({"other": (host.address, PORT)})
+        sandbox.publish({"web": (host.address, PORT)})
+        with socket.create_connection(sandbox.published["web"], timeout=5) as refused:
             assert refused.recv(1) == b"", "nobody listens there"
         echo(host, OTHER_PORT)
-        stand.publish({"web": (host.address, OTHER_PORT)})
-        with socket.create_connection(stand.published["web"], timeout=5) as answered:
+        sandbox.publish({"web": (host.address, OTHER_PORT)})
+        with socket.create_connection(sandbox.published["web"], timeout=5) as answered:
             answered.sendall(b"x")
             assert answered.recv(1) == b"x"
-            stand.publish({})
+            sandbox.publish({})
             assert answered.recv(1) == b""
 
 

@@ -1,4 +1,4 @@
-"""Stands for the tests: made by a process of their own, as `enter` never returns to the one that calls it."""
+"""Sandboxes for the tests: made by a process of their own, as `enter` never returns to the one that calls it."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.errors import NotAvailable
-from support.hosts import Stand, attach, enter, why_not_namespaces
+from support.hosts import Sandbox, attach, enter, why_not_namespaces
 from support.hosts.state import alive
 from support.waiting import eventually
 
@@ -23,16 +23,16 @@ SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 
 
 def require(kind: str) -> None:
-    """Skip the test where this kind of stand is forbidden, and say why."""
+    """Skip the test where this kind of sandbox is forbidden, and say why."""
     if kind == "namespaces" and (reason := why_not_namespaces()):
         pytest.skip(reason)
 
 
 @contextmanager
-def living_stand(kind: str, directory: Path, publish: tuple[str, ...] = ()) -> Iterator[Stand]:
-    """A stand whose worker only waits, controlled from outside it."""
+def living_sandbox(kind: str, directory: Path, publish: tuple[str, ...] = ()) -> Iterator[Sandbox]:
+    """A sandbox whose worker only waits, controlled from outside it."""
     require(kind)
-    runner = begin(kind, directory, lambda stand: signal.pause(), publish)
+    runner = begin(kind, directory, lambda sandbox: signal.pause(), publish)
     try:
         yield reach(directory)
     finally:
@@ -41,28 +41,28 @@ def living_stand(kind: str, directory: Path, publish: tuple[str, ...] = ()) -> I
         await_death(directory)
 
 
-def reach(directory: Path, hosts: int = 0) -> Stand:
-    """Wait until the stand in `directory` answers."""
+def reach(directory: Path, hosts: int = 0) -> Sandbox:
+    """Wait until the sandbox in `directory` answers."""
 
-    def reached() -> Stand:
-        stand = attach(directory)
-        assert len(stand.hosts) >= hosts
-        return stand
+    def reached() -> Sandbox:
+        sandbox = attach(directory)
+        assert len(sandbox.hosts) >= hosts
+        return sandbox
 
-    return eventually(reached, within=5, subject="the stand answers", retry_on=(NotAvailable,), pause=0.01)
+    return eventually(reached, within=5, subject="the sandbox answers", retry_on=(NotAvailable,), pause=0.01)
 
 
 def await_death(directory: Path, within: float = 5.0) -> None:
-    """Wait until the steward is gone, and with it the stand."""
+    """Wait until the supervisor is gone, and with it the sandbox."""
 
     def dead() -> None:
         assert not alive(directory)
 
-    eventually(dead, within=within, subject="the stand is dead", pause=0.01)
+    eventually(dead, within=within, subject="the sandbox is dead", pause=0.01)
 
 
-def on_a_stand(kind: str, directory: Path, act: Callable[[Stand], object], user: int | None = None) -> int:
-    """Make a stand, `act` in its worker, and return the exit status of the process that entered it."""
+def in_a_sandbox(kind: str, directory: Path, act: Callable[[Sandbox], object], user: int | None = None) -> int:
+    """Make a sandbox, `act` in its worker, and return the exit status of the process that entered it."""
     require(kind)
     status = os.waitpid(begin(kind, directory, act, user=user), 0)[1]
     return os.waitstatus_to_exitcode(status)
@@ -71,11 +71,11 @@ def on_a_stand(kind: str, directory: Path, act: Callable[[Stand], object], user:
 def begin(
     kind: str,
     directory: Path,
-    act: Callable[[Stand], object],
+    act: Callable[[Sandbox], object],
     publish: tuple[str, ...] = (),
     user: int | None = None,
 ) -> int:
-    """Fork a process that enters a stand and does `act` in its worker; returns its pid."""
+    """Fork a process that enters a sandbox and does `act` in its worker; returns its pid."""
     return _fork(lambda: act(enter(kind, directory, publish)), user)
 
 
@@ -118,7 +118,7 @@ def become(user: int) -> None:
 @contextmanager
 def directory_of(user: int) -> Iterator[Path]:
     """A temporary directory that belongs to `user` and that it can reach."""
-    directory = Path(tempfile.mkdtemp(prefix="stand-"))
+    directory = Path(tempfile.mkdtemp(prefix="sandbox-"))
     os.chown(directory, user, -1)
     try:
         yield directory

@@ -1,4 +1,4 @@
-"""How handles speak with the steward: one JSON line each way, over a socket in the stand's directory."""
+"""How handles speak with the supervisor: one JSON line each way, over a socket in the sandbox's directory."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from support.hosts.state import SOCKET
 from support.waiting import describe
 
 ANSWER_WITHIN = 60.0  # seconds; answers take milliseconds, starting a host on a busy machine takes longer
-REQUEST_WITHIN = 2.0  # seconds that the steward waits for one who called and then says nothing
+REQUEST_WITHIN = 2.0  # seconds that the supervisor waits for one who called and then says nothing
 
 
 def listen(directory: Path) -> socket.socket:
-    """The steward's end. Only this user's processes can connect."""
+    """The supervisor's end. Only this user's processes can connect."""
     path = directory / SOCKET
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX)
@@ -30,9 +30,9 @@ def listen(directory: Path) -> socket.socket:
 
 
 def call(directory: Path, verb: str, **arguments: object) -> Any:
-    """Ask the steward of the stand in `directory`; returns its answer, or raises the AcceptError that it raised.
+    """Ask the supervisor of the sandbox in `directory`; returns its answer, or raises the AcceptError that it raised.
 
-    Raises NotAvailable when there is no living steward.
+    Raises NotAvailable when there is no living supervisor.
     """
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_WITHIN)
@@ -41,7 +41,7 @@ def call(directory: Path, verb: str, **arguments: object) -> Any:
             line.sendall(json.dumps([verb, arguments]).encode() + b"\n")
             answer = json.loads(line.makefile("rb").readline())
         except (OSError, ValueError) as broken:
-            raise errors.NotAvailable(f"the stand in {directory} is gone ({describe(broken)})") from broken
+            raise errors.NotAvailable(f"the sandbox in {directory} is gone ({describe(broken)})") from broken
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"])
     return answer["value"]
@@ -64,7 +64,7 @@ def _answer(verb: Callable[..., object], arguments: Mapping[str, object]) -> Map
         return {"value": verb(**arguments)}
     except errors.AcceptError as error:
         return {"error": type(error).__name__, "message": str(error)}
-    except Exception as error:  # the steward must outlive any call, for the stand dies with it
+    except Exception as error:  # the supervisor must outlive any call, for the sandbox dies with it
         return {"error": "ProcessFailed", "message": f"{type(error).__name__}: {describe(error)}"}
 
 

@@ -1,4 +1,4 @@
-"""Stands with real processes: what hosts and programs do, and what several processes see of them."""
+"""Sandboxes with real processes: what hosts and programs do, and what several processes see of them."""
 
 import subprocess
 import sys
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stands import living_stand, require
+from sandboxes import living_sandbox, require
 
 from support.errors import ProcessFailed, UsageError
-from support.hosts import Host, Process, Stand, probe, reentry_argv, why_not_namespaces
+from support.hosts import Host, Process, Sandbox, probe, reentry_argv, why_not_namespaces
 from support.waiting import eventually, throughout
 
 TICKER = ["sh", "-c", "while echo tick; do sleep 0.02; done"]
@@ -18,14 +18,14 @@ DOUBLE_FORKED = ["sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' & exec slee
 
 
 @pytest.fixture(params=["namespaces", "loopback"])
-def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
-    with living_stand(request.param, tmp_path / "stand") as living:
+def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]:
+    with living_sandbox(request.param, tmp_path / "sandbox") as living:
         yield living
 
 
 @pytest.fixture
-def host(stand: Stand) -> Host:
-    return stand.add_host("member-1", 11)
+def host(sandbox: Sandbox) -> Host:
+    return sandbox.add_host("member-1", 11)
 
 
 def test_the_probe_gives_a_reason_exactly_when_it_chooses_loopback() -> None:
@@ -151,28 +151,28 @@ def test_a_power_cycle_keeps_the_disk_and_restarts_what_ran(host: Host) -> None:
     assert host.powered
 
 
-def test_a_second_process_controls_the_same_programs(stand: Stand, host: Host) -> None:
+def test_a_second_process_controls_the_same_programs(sandbox: Sandbox, host: Host) -> None:
     program = host.add("sleep", ["sleep", "1000"])
     program.start()
     script = f"""
 from pathlib import Path
 from support.hosts import attach
-host = attach(Path({str(stand.directory)!r})).hosts["member-1"]
+host = attach(Path({str(sandbox.directory)!r})).hosts["member-1"]
 assert host.processes["sleep"].pid == {program.pid}
 host.processes["sleep"].kill()
 host.add("left", ["sleep", "1000"]).start()
 """
-    subprocess.run(reentry_argv(stand.directory, [sys.executable, "-c", script]), check=True, timeout=20)
+    subprocess.run(reentry_argv(sandbox.directory, [sys.executable, "-c", script]), check=True, timeout=20)
     assert program.pid is None
     assert host.processes["left"].pid is not None, "it died with the process that started it"
 
 
-def test_a_host_is_declared_once_and_sensibly(stand: Stand, host: Host) -> None:
+def test_a_host_is_declared_once_and_sensibly(sandbox: Sandbox, host: Host) -> None:
     for name, number in (("member-1", 12), ("other", 11), ("other", 1), ("a/b", 13)):
         with pytest.raises(UsageError):
-            stand.add_host(name, number)
-    assert list(stand.hosts) == ["member-1"]
-    assert stand.hosts["member-1"] == host
+            sandbox.add_host(name, number)
+    assert list(sandbox.hosts) == ["member-1"]
+    assert sandbox.hosts["member-1"] == host
 
 
 def _require(fact: bool) -> None:

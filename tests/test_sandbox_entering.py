@@ -1,4 +1,4 @@
-"""Who enters a stand, who ends it, and what its caller is told."""
+"""Who enters a sandbox, who ends it, and what its caller is told."""
 
 import os
 import signal
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stands import NOBODY, as_user, await_death, begin, directory_of, living_stand, on_a_stand, reach
+from sandboxes import NOBODY, as_user, await_death, begin, directory_of, in_a_sandbox, living_sandbox, reach
 
 from support.errors import NotAvailable, UsageError
-from support.hosts import Stand, attach, enter, reentry_argv, stale
+from support.hosts import Sandbox, attach, enter, reentry_argv, stale
 from support.waiting import eventually, pause
 
 READY = "ready"
@@ -21,9 +21,11 @@ DOUBLE_FORKED = ["sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' & exec slee
 
 @KINDS
 def test_a_command_that_enters_is_inside_where_it_was(kind: str, tmp_path: Path) -> None:
-    with living_stand(kind, tmp_path) as stand:
+    with living_sandbox(kind, tmp_path) as sandbox:
         entered = subprocess.run(
-            reentry_argv(stand.directory, ["sh", "-c", "pwd; readlink /proc/self/ns/net; readlink /proc/self/ns/pid"]),
+            reentry_argv(
+                sandbox.directory, ["sh", "-c", "pwd; readlink /proc/self/ns/net; readlink /proc/self/ns/pid"]
+            ),
             capture_output=True,
             text=True,
             check=True,
@@ -31,41 +33,41 @@ def test_a_command_that_enters_is_inside_where_it_was(kind: str, tmp_path: Path)
         directory, network, processes = entered.stdout.split()
         assert directory == os.getcwd()
         outside = [os.readlink(f"/proc/self/ns/{space}") for space in ("net", "pid")]
-        assert ([network, processes] == outside) == (stand.kind == "loopback")
+        assert ([network, processes] == outside) == (sandbox.kind == "loopback")
 
 
 @KINDS
-def test_a_dead_stand_is_known_as_such(kind: str, tmp_path: Path) -> None:
+def test_a_dead_sandbox_is_known_as_such(kind: str, tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match="never made"):
         attach(tmp_path)
-    with living_stand(kind, tmp_path):
+    with living_sandbox(kind, tmp_path):
         assert not stale(tmp_path)
-        with pytest.raises(UsageError, match="a stand lives in"):
+        with pytest.raises(UsageError, match="a sandbox lives in"):
             enter(kind, tmp_path)
     assert stale(tmp_path)
     for use in (attach, lambda directory: reentry_argv(directory, ["true"])):
         with pytest.raises(NotAvailable, match="is gone"):
             use(tmp_path)
-    with living_stand(kind, tmp_path):
-        assert not stale(tmp_path), "a dead stand's directory can be used again"
+    with living_sandbox(kind, tmp_path):
+        assert not stale(tmp_path), "a dead sandbox's directory can be used again"
 
 
 @KINDS
 @pytest.mark.parametrize("status", [0, 7])
 def test_the_worker_s_exit_status_is_the_caller_s(kind: str, status: int, tmp_path: Path) -> None:
-    assert on_a_stand(kind, tmp_path, lambda stand: sys.exit(status)) == status
+    assert in_a_sandbox(kind, tmp_path, lambda sandbox: sys.exit(status)) == status
     assert stale(tmp_path)
 
 
 @KINDS
 def test_the_worker_s_death_is_the_caller_s_exit_status(kind: str, tmp_path: Path) -> None:
-    status = on_a_stand(kind, tmp_path, lambda stand: os.kill(os.getpid(), signal.SIGKILL))
+    status = in_a_sandbox(kind, tmp_path, lambda sandbox: os.kill(os.getpid(), signal.SIGKILL))
     assert status == 128 + signal.SIGKILL
 
 
 @KINDS
 def test_sigterm_to_the_caller_is_passed_on_to_the_worker(kind: str, tmp_path: Path) -> None:
-    def act(stand: Stand) -> None:
+    def act(sandbox: Sandbox) -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(9))
         (tmp_path / READY).touch()
         pause(10)
@@ -75,8 +77,8 @@ def test_sigterm_to_the_caller_is_passed_on_to_the_worker(kind: str, tmp_path: P
 
 @KINDS
 def test_ctrl_c_reaches_the_worker_and_no_program(kind: str, tmp_path: Path) -> None:
-    def act(stand: Stand) -> None:
-        program = stand.add_host("member-1", 11).add("sleep", ["sleep", "1000"])
+    def act(sandbox: Sandbox) -> None:
+        program = sandbox.add_host("member-1", 11).add("sleep", ["sleep", "1000"])
         program.start()
         (tmp_path / READY).touch()
         try:
@@ -88,8 +90,8 @@ def test_ctrl_c_reaches_the_worker_and_no_program(kind: str, tmp_path: Path) -> 
 
 
 @KINDS
-def test_a_stand_can_be_ended_from_outside(kind: str, tmp_path: Path) -> None:
-    caller = begin(kind, tmp_path, lambda stand: signal.pause())
+def test_a_sandbox_can_be_ended_from_outside(kind: str, tmp_path: Path) -> None:
+    caller = begin(kind, tmp_path, lambda sandbox: signal.pause())
     outside = reach(tmp_path)
     outside.end()
     assert os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1]) == 128 + signal.SIGTERM
@@ -104,9 +106,9 @@ class TestOrdinaryUser:
     """All of it works without being root."""
 
     def test_in_the_worker(self, kind: str) -> None:
-        def act(stand: Stand) -> None:
-            with stand:
-                host = stand.add_host("member-1", 11)
+        def act(sandbox: Sandbox) -> None:
+            with sandbox:
+                host = sandbox.add_host("member-1", 11)
                 program = host.add("sleep", DOUBLE_FORKED)
                 program.start()
                 assert int(host.run(["id", "-u"]).stdout) > 0
@@ -117,13 +119,13 @@ class TestOrdinaryUser:
                 assert program.pid is None
 
         with directory_of(NOBODY) as directory:
-            assert on_a_stand(kind, directory, act, user=NOBODY) == 0
+            assert in_a_sandbox(kind, directory, act, user=NOBODY) == 0
 
     def test_from_outside(self, kind: str) -> None:
         def act() -> None:
             os.chdir("/")
-            with living_stand(kind, directory) as stand:
-                host = stand.add_host("member-1", 11)
+            with living_sandbox(kind, directory) as sandbox:
+                host = sandbox.add_host("member-1", 11)
                 assert int(host.run(["id", "-u"]).stdout) > 0
                 subprocess.run(reentry_argv(directory, ["true"]), check=True)
 
@@ -131,8 +133,8 @@ class TestOrdinaryUser:
             assert as_user(NOBODY, act) == 0
 
 
-def _told(kind: str, directory: Path, act: Callable[[Stand], None], tell: Callable[[int], None]) -> int:
-    """The exit status of the caller of a stand, which is told something once its worker has made the file READY."""
+def _told(kind: str, directory: Path, act: Callable[[Sandbox], None], tell: Callable[[int], None]) -> int:
+    """The exit status of the caller of a sandbox, which is told something once its worker has made the file READY."""
     caller = begin(kind, directory, act)
     eventually(lambda: _require((directory / READY).exists()), within=5, subject="the worker is ready")
     tell(caller)

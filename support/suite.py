@@ -21,8 +21,7 @@ from support.errors import AcceptError, ConnectFailed, UsageError
 from support.hosts import reentry_argv
 from support.ordeal import Ordeal
 from support.reporting import timeline
-from support.reporting.evidence import Evidence
-from support.reporting.redaction import Redactor
+from support.reporting.evidence import Evidence, Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.trials.spent import measure_time_spent

@@ -17,10 +17,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
 from support.reporting.journal import Journal, RunRecord, exit_status, read
-from support.reporting.metrics import exposition
-from support.reporting.publishing import Publisher
-from support.reporting.scenario import Scenario
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
+from support.reporting.metrics import Publisher, exposition
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +151,7 @@ def test_the_file_is_replaced_at_once_for_everyone_to_read(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert published(RunRecord(), accept_metrics=pipe) == [f"no metrics in {pipe}: it is there, and is no file"]
+    assert published(RunRecord(), accept_metrics=pipe) == [f"no metrics in {pipe}: it exists and is not a file"]
     gone = tmp_path / "gone" / "accept.prom"
     assert published(RunRecord(), accept_metrics=gone) == [f"no metrics in {gone}: No such file or directory"]
 
@@ -166,7 +164,7 @@ def test_a_gateway_that_cannot_be_reached_is_told_in_a_line_without_its_password
 
 def test_nothing_is_left_of_a_program_that_was_killed() -> None:
     made = "Publisher(Settings.load({'accept_pushgateway': 'http://gateway'}))"
-    imports = "from support.reporting.publishing import Publisher; from support.settings import Settings"
+    imports = "from support.reporting.metrics import Publisher; from support.settings import Settings"
     code = f"{imports}; made = {made}; print(flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as program:

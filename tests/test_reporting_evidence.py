@@ -12,10 +12,7 @@ import pytest
 from support import sql
 from support.cluster.cluster import Cluster
 from support.cluster.topology import Address, Login, MemberAddress, StatisticsPage, Topology
-from support.reporting.evidence import Evidence
-from support.reporting.failure_evidence import collect
-from support.reporting.log_window import LONGEST, written_since
-from support.reporting.redaction import Redactor
+from support.reporting.evidence import LONGEST, Evidence, Redactor, collect, written_since
 
 
 class Attachments:
@@ -90,14 +87,14 @@ def test_what_cannot_be_had_is_said(attached: dict[str, str], tmp_path: Path) ->
     )
     error = sql.error_of(lambda: sql.rows(Cluster(topology).write, "SELECT 1"))
     collect(Cluster(topology), Evidence(Redactor(["a-password"])), time.time(), error)
-    assert attached["Patroni's view"].startswith("could not be had: NotYet: no member's Patroni answered")
-    assert attached["HAProxy's view"].startswith("could not be had: ConnectionError")
+    assert attached["Patroni's view"].startswith("could not be read: NotYet: no member's Patroni answered")
+    assert attached["HAProxy's view"].startswith("could not be read: ConnectionError")
     assert not [name for name in attached if name.startswith("log")]
 
 
 def test_a_sandbox_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
     collect(Cluster(replace(cluster.topology, sandbox=tmp_path)), Evidence(), time.time())
-    assert attached["logs"].startswith("could not be had: ")
+    assert attached["logs"].startswith("could not be read: ")
 
 
 def stamp(moment: float) -> str:
@@ -140,7 +137,7 @@ def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, mon
 def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text(f"{stamp(1000)} LOG: long ago\n")
-    assert written_since(log, time.time()) == "(nothing was written in the time of the scenario)"
+    assert written_since(log, time.time()) == "(nothing was written during the scenario)"
 
 
 def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.reporting.redaction import MASK, SHORTEST, Redactor
+from support.reporting.evidence import MASK, SHORTEST, Redactor
 
 ODD = "pä ss/w\"o'r\\d&="
 

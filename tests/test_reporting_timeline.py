@@ -12,8 +12,7 @@ from PIL import Image
 from support.faults.nemesis import Injury
 from support.history import History, Operation, Outcome, WriterSample
 from support.reporting import timeline
-from support.reporting.evidence import Evidence
-from support.reporting.redaction import Redactor
+from support.reporting.evidence import Evidence, Redactor
 from support.reporting.timeline import Period, periods, picture
 
 FAULT = Injury("the host pg1 crashes", begun=110.0, bitten=110.2, healing=125.0, healed=126.0)

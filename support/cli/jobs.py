@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from support.cli import behaving
 from support.cluster.topology import Topology
-from support.reporting.following import Follower
 from support.reporting.journal import Journal
+from support.reporting.terminal import Follower
 from support.run import Run
 from support.waiting import NotYet, eventually
 

@@ -23,7 +23,7 @@ from support.history import History, Operation, Outcome, durations
 from support.load import judging
 from support.load.judging import Part
 from support.load.plan import CLIENTS_EACH, Plan, as_json
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
 from support.timeouts import NOTICE, STATEMENT

@@ -14,9 +14,9 @@ from support.cli.gherkin_rules import Finding, Outline
 from support.cli.places import FEATURES
 from support.cluster.capabilities import CAPABILITIES
 from support.errors import UsageError
-from support.reporting.markdown import plain
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS, SEVERITIES
+from support.reporting.summary import plain
 from support.sabotages.catalogue import SABOTAGES
 
 _WORD = re.compile(r"\w+")

@@ -17,8 +17,8 @@ from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.faults.nemesis import Fault
 from support.reporting.journal import RunRecord, read
+from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof
-from support.reporting.verdict import ScenarioResult, Verdict
 from support.run import begin_run
 from support.sabotages.catalogue import PART_OF
 from support.sabotages.damages import SILENCE

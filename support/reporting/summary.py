@@ -1,13 +1,15 @@
-"""The head of the dashboard, for management: what was promised, what is not so, and the figures; plain HTML."""
+"""How a run ended, in short: the head of the dashboard (HTML), and Markdown for a CI server, a chat or a ticket."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
+from support.reporting.allure_results import STATUSES
 from support.reporting.journal import RunRecord
-from support.reporting.settling import STATUSES
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import (
     NOT_JUDGED,
     SuiteTally,
@@ -17,19 +19,20 @@ from support.reporting.tally import (
     promises_of,
     sentences_of,
     tally,
+    unfinished,
+    why_unfinished,
 )
-from support.reporting.verdict import Measure, Verdict
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 
 
-def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
-    """The fragment of HTML. `name` is the report's, `tree` the page with every scenario, `trust` the trust matrix."""
+def dashboard_head(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
+    """HTML above the charts. `name` is the report's, `tree` the page with every scenario, `trust` the trust matrix."""
     suites = tally(record)
     sentence, colour = _sentence(record, suites)
-    return _TEMPLATES.get_template("summary.html.j2").render(
+    return TEMPLATES.get_template("summary.html.j2").render(
         name=name,
         tree=tree,
         trust=trust,
@@ -83,3 +86,81 @@ def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure]]:
     for result in record.results:
         for one in result.measures:
             yield result.scenario.promise, result.scenario.name, one
+
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def markdown(record: RunRecord) -> str:
+    """The table of promises, then what failed, was flaky or was skipped, with reason and promise; then known limits."""
+    return "\n".join([*_table(record), "", *_failed(record), *_flaky_and_skipped(record), *_limits(record)]) + "\n"
+
+
+def append_markdown(record: RunRecord, path: Path) -> None:
+    """Append it to a file. Raises OSError."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(markdown(record))
+
+
+def _table(record: RunRecord) -> Iterator[str]:
+    suites = tally(record)
+    columns = columns_of(suites)
+    headings = ["capability", "promises", *(title for title, _ in columns), "seconds"]
+    yield _row(headings)
+    yield _row(["---", *("---:" for _ in headings[1:])])
+    for suite in suites:
+        counts = [str(suite.count(*ends)) for _, ends in columns]
+        yield _row([plain(suite.name), str(suite.promised), *counts, f"{suite.seconds:.1f}"])
+    sums = [str(sum(suite.count(*ends) for suite in suites)) for _, ends in columns]
+    promised, seconds = sum(suite.promised for suite in suites), sum(suite.seconds for suite in suites)
+    yield _row(f"**{cell}**" for cell in ["all", str(promised), *sums, f"{seconds:.1f}"])
+
+
+def _failed(record: RunRecord) -> Iterator[str]:
+    for trouble in record.troubles:
+        yield _entry("the run", "", trouble.message)
+    for one in failures(record):
+        yield _entry(one.verdict, " ".join([*one.scenario.ids, one.scenario.name]), one.reason)
+        yield from _promised(one.scenario)
+    for verdict, scenarios in unfinished(record).items():
+        yield _entry(verdict, promises_of(scenarios), why_unfinished(record))
+        yield from _promised(*scenarios)
+
+
+def _flaky_and_skipped(record: RunRecord) -> Iterator[str]:
+    for one in record.flaky:
+        first = record.earlier[one.scenario.key]
+        title = " ".join([*one.scenario.ids, one.scenario.name])
+        yield _entry("flaky", title, f"passed on the rerun; {first.verdict} at first: {first.reason}")
+        yield from _promised(one.scenario)
+    for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
+        yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
+        yield from _promised(*(one.scenario for one in results))
+
+
+def _limits(record: RunRecord) -> Iterator[str]:
+    for limit in record.known_limits:
+        yield _entry("known limit", "", limit)
+
+
+def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:
+    return "required but missing" if any(one in record.required_and_missing for one in results) else "skipped"
+
+
+def _entry(word: str, title: str, reason: str) -> str:
+    return f"- **{word}**: {plain(title)}{' – ' if title else ''}{plain(reason)}"
+
+
+def _promised(*scenarios: Scenario) -> Iterator[str]:
+    """The promises of the scenarios in the entry above."""
+    for id, sentence in sentences_of(scenarios):
+        yield f"  - {plain(id)} promises: {plain(sentence)}"
+
+
+def _row(cells: "Iterator[str] | Sequence[str]") -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def plain(text: str) -> str:
+    """The text in one line, escaped for Markdown."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

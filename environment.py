@@ -2,10 +2,10 @@
 
 import time
 
-from support.cluster.facts import facts_of
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, mend_allure, raised_in, tested_from
 from support.suite import Suite
+from support.target.facts import facts_of
 
 mend_allure()  # here, because this file is loaded before the formatters are
 

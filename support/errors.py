@@ -10,6 +10,7 @@
     │   ├── ClusterDidNotStart    the embedded cluster did not become ready
     │   └── RequirementMissing    the target lacks what the user requires       exit status 1
     ├── NotAvailable              this target or sandbox cannot do that         skipped
+    ├── MissingStep               a step needs what no earlier one provides     error
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or failed
 
@@ -50,6 +51,10 @@ class RequirementMissing(NothingJudged):
 
 class NotAvailable(AcceptError):
     """This target or this sandbox cannot do what was asked."""
+
+
+class MissingStep(AcceptError):
+    """A step needs what no earlier step of the scenario provides."""
 
 
 class ConnectFailed(AcceptError):

@@ -9,24 +9,25 @@ from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
 from support import sql
-from support.application import schema
-from support.cluster import external, leftovers, tables
-from support.cluster.capabilities import lacking
-from support.cluster.cluster import Cluster
-from support.cluster.facts import secrets_of
-from support.cluster.leftovers import Leftovers
-from support.cluster.settled import settle
-from support.cluster.topology import Topology
+from support.engine.experiment import Experiment
+from support.engine.time_spent import measure_time_spent
+from support.engine.world import World
 from support.errors import AcceptError, ConnectFailed, UsageError
+from support.example_app import schema
+from support.failover import timeline
 from support.hosts import reentry_argv
-from support.ordeal import Ordeal
-from support.reporting import timeline
 from support.reporting.evidence import Evidence, Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.trials.spent import measure_time_spent
+from support.target import external, tables
+from support.target import tables as leftovers
+from support.target.capabilities import lacking
+from support.target.cluster import Cluster
+from support.target.facts import secrets_of
+from support.target.settled import settle
+from support.target.tables import Leftovers
+from support.target.topology import Topology
 from support.waiting import describe
-from support.world import World
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
 """A scenario that needs any of these looks at the members of one group: the rows by which it does must live there."""
@@ -142,10 +143,10 @@ class Suite:
             if "schema" not in self.topology.lacks:
                 last.callback(self._remove_rows, world)
             last.callback(_close_all, world.sessions)
-            if world.ordeal is not None:
-                last.callback(measure_time_spent, world, world.ordeal)
-                last.callback(_picture, world, world.ordeal)
-                last.callback(world.ordeal.conclude)
+            if world.fault_run is not None:
+                last.callback(measure_time_spent, world, world.fault_run)
+                last.callback(_picture, world, world.fault_run)
+                last.callback(world.fault_run.conclude)
             last.push(world.cleanup.pop_all())
 
     def _remove_rows(self, world: World) -> None:
@@ -174,10 +175,10 @@ class Suite:
             ) from error
 
 
-def _picture(world: World, ordeal: Ordeal) -> None:
+def _picture(world: World, experiment: Experiment) -> None:
     """Show what happened, however it ended."""
-    injuries = ordeal.nemesis.injuries
-    timeline.attach(world.evidence, ", ".join(world.ids), ordeal.watch.samples, world.history, injuries)
+    injected_faults = experiment.nemesis.injected_faults
+    timeline.attach(world.evidence, ", ".join(world.ids), experiment.watch.samples, world.recorded, injected_faults)
 
 
 def _close_all(sessions: list[sql.Session]) -> None:

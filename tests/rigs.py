@@ -16,9 +16,9 @@ import pytest
 import requests
 from program import Program, copy
 
-from support.cluster.embedded import programs
-from support.cluster.topology import Topology
+from support.embedded import programs
 from support.hosts import state, why_not_namespaces
+from support.target.topology import Topology
 
 NAME = "rig"
 

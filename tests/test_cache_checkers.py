@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.checkers.expiry import every_key_ends, lived_for
-from support.checkers.sameness import same, unchanged
-from support.checkers.staleness import (
+from support.cache.checks import (
+    every_key_ends,
     every_read_is_a_fresh_hit,
     every_read_served,
+    lived_for,
     nothing_rolled_back_served,
     oldest_served,
     served_within,
+    storm_raged,
 )
-from support.checkers.storm import storm_raged
-from support.history import History, Operation, Outcome
+from support.engine.checks.answers import same, unchanged
+from support.engine.history import History, Operation, Outcome
 
 Fact = tuple[str, Any, float, float] | tuple[str, Any, float, float, Outcome]
 

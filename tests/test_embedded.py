@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from support.cli.booting import layout_of
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.layout import Layout, PlannedHost, Role
-from support.cluster.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
-from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
-from support.cluster.embedded.services import service_of
-from support.cluster.embedded.shapes import OWN
-from support.cluster.facts import secrets_of
+from support.embedded.layout import Layout, PlannedHost, Role
+from support.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
+from support.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
+from support.embedded.services import service_of
+from support.embedded.shapes import OWN
 from support.errors import UsageError
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import secrets_of
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,18 @@ import requests
 from sandboxes import await_death, begin, in_a_sandbox, require
 
 from support import sql
-from support.application.catalog import look_at
-from support.application.fitting import missing
-from support.application.known_profiles import EXAMPLE
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import memory
-from support.cluster.embedded.boot import PUBLISHED, boot
-from support.cluster.embedded.layout import Layout
-from support.cluster.embedded.programs import find
-from support.cluster.redis_server import client_of
-from support.cluster.topology import Address, RedisAddress, Topology
+from support.embedded import memory
+from support.embedded.boot import PUBLISHED, boot
+from support.embedded.layout import Layout
+from support.embedded.programs import find
 from support.errors import ClusterDidNotStart, ConnectFailed
+from support.example_app.catalog import look_at
+from support.example_app.fitting import missing
+from support.example_app.known_profiles import EXAMPLE
 from support.hosts import Sandbox, attach, probe
+from support.target.cluster import Cluster
+from support.target.redis import client_of
+from support.target.topology import Address, RedisAddress, Topology
 from support.timeouts import START
 from support.waiting import describe, eventually
 

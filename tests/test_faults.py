@@ -1,4 +1,4 @@
-"""Faults on real hosts: each bites, each is cured, and curing twice is harmless. They act from inside the sandbox."""
+"""Faults on real hosts: each takes effect, each is healed, and healing twice is harmless.."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +7,9 @@ import psutil
 import pytest
 from sandboxes import in_a_sandbox
 
-from support.faults.disaster import EveryHostCrashes
 from support.faults.nemesis import Fault, Nemesis
-from support.faults.network import OneWayCut, Partition, PoorLinks
-from support.faults.process import Freeze, HostCrash, Kill, running
-from support.faults.reaching import round_trip
+from support.faults.network import OneWayCut, Partition, PoorLinks, round_trip
+from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, running
 from support.hosts import Sandbox
 
 PROCESS_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {
@@ -39,7 +37,7 @@ def test_a_process_fault_bites_and_is_cured(kind: str, sandbox_of: str, tmp_path
             nemesis.inject(fault)
             assert (sleeper.pid is not None) == (kind == "freeze")
             assert sandbox.hosts["two"].processes["sleeper"].pid is not None
-        fault.cure()
+        fault.heal()
         assert sleeper.pid is not None
         assert (sleeper.pid == before) == (kind == "freeze")
         assert all(one.status() != psutil.STATUS_STOPPED for one in running(sandbox.hosts["one"]))
@@ -63,7 +61,7 @@ def test_a_network_fault_bites_and_is_cured(kind: str, tmp_path: Path) -> None:
             nemesis.inject(fault)
             assert round_trip(sandbox, "two", "one") is None
             assert round_trip(sandbox, "two", "three") is not None
-        fault.cure()
+        fault.heal()
         assert round_trip(sandbox, "one", "two") is not None
 
     assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0

@@ -15,9 +15,9 @@ from conftest import free_port
 from program import Program, copy
 
 from support import sql
-from support.application import schema
-from support.application.vectors import dialect_of
-from support.history import History, Operation, Outcome
+from support.engine.history import History, Operation, Outcome
+from support.example_app import schema
+from support.example_app.vectors import dialect_of
 from support.load import judging
 from support.load.judging import Part
 from support.load.plan import CLIENTS_EACH
@@ -33,7 +33,7 @@ def ask():
     try:
         sql.execute(where, "SELECT pg_sleep(30)")
     except sql.Error as error:
-        return sql.outcome_of(error, committing=True), str(error)
+        return outcome_of(error, committing=True), str(error)
 
 cooperate(1.0)
 where = sql.Endpoint("a slow server", *sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:])

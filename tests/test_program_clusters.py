@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from program import Program, copy
 
-from support.cluster.topology import Topology
 from support.hosts.state import alive
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 TRUE = """

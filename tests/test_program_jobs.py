@@ -9,8 +9,8 @@ import psutil
 import pytest
 from program import Program, copy
 
-from support.claims import Claims
 from support.reporting.journal import RunRecord, read
+from support.run import Claims
 from support.waiting import NotYet, eventually
 
 SMALL = ("--members", "1", "--etcd", "1", "--workers", "0")

@@ -7,7 +7,7 @@ import pytest
 from program import Ended, Program, copy
 from sandboxes import require
 
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
 
 FAST = (
     "fsync-off",
@@ -19,8 +19,8 @@ FAST = (
 )
 """Of six parts, a few seconds each."""
 CONTROLS = """
-from support.sabotages.damages import Damage
-from support.sabotages.postgres import SABOTAGES as OF_POSTGRES
+from support.sabotage.damages import Damage
+from support.sabotage.postgres import SABOTAGES as OF_POSTGRES
 from support.waiting import NotYet
 
 (FSYNC_OFF,) = [one for one in OF_POSTGRES if one.name == "fsync-off"]

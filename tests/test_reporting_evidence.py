@@ -10,9 +10,9 @@ import allure_commons
 import pytest
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.reporting.evidence import LONGEST, Evidence, Redactor, collect, written_since
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 
 
 class Attachments:

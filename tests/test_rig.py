@@ -10,11 +10,11 @@ import pytest
 from program import Program, copy
 
 from support.cli.booting import dialect_of, layout_of, shape_of, with_ruvector
-from support.cluster.embedded.layout import Role
-from support.cluster.embedded.plan import published
-from support.cluster.embedded.programs import Missing
-from support.cluster.embedded.shapes import OWN
-from support.cluster.embedded.swarm_shapes import LIKE, SWARM
+from support.embedded.layout import Role
+from support.embedded.plan import published
+from support.embedded.programs import Missing
+from support.embedded.shapes import OWN
+from support.embedded.swarm_shapes import LIKE, SWARM
 from support.errors import RequirementMissing, UsageError
 from support.hosts import state, why_not_namespaces
 from support.settings import Settings

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from rigs import Rig, rig
 
-from support.cluster.embedded.plan import api_of
+from support.embedded.plan import api_of
 from support.hosts import Process, attach
 from support.reporting.journal import read
 from support.reporting.scenario import Verdict

@@ -12,9 +12,9 @@ from support.errors import UsageError
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, page_of, read
-from support.sabotages import broken_caches
-from support.sabotages.catalogue import PARTS, SABOTAGES, chosen
-from support.sabotages.sabotage import Notice
+from support.sabotage import broken_caches
+from support.sabotage.catalogue import PARTS, SABOTAGES, chosen
+from support.sabotage.sabotage import Notice
 
 NOTICE = Notice("FO-01", r"leads: not so after \d+")
 HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: not so after 30 s")

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.cluster.topology import RedisAddress
 from support.errors import NotAvailable, ProcessFailed
+from support.target.cluster import Cluster
+from support.target.topology import RedisAddress
 
 _WARM_UP = 20  # transactions of pgbench that are not counted, as of our own reads
 _TAKES = 300.0  # seconds at the most

@@ -18,13 +18,13 @@ from support.cli.booting import Progress, boot_cluster
 from support.cli.clusters import Kept
 from support.cli.console import say
 from support.cli.places import STATE
-from support.cluster import tables
-from support.cluster.cluster import Cluster
-from support.cluster.facts import facts_of
-from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.run import RUNS, new_id
 from support.settings import Settings
+from support.target import tables
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Topology
 from support.waiting import describe
 
 KEPT = STATE / "bench.json"
@@ -127,7 +127,7 @@ def _target(order: Order, cleanup: ExitStack) -> Topology:
     if order.cluster is not None:
         return order.cluster.topology
     if order.settings.external:
-        from support.cluster import external  # half a second of imports that other targets need not wait for
+        from support.target import external  # half a second of imports that other targets need not wait for
 
         return external.describe(order.settings)
     place = RUNS.absolute() / f"bench-{new_id()}"

@@ -4,20 +4,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from support.application.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.cli.console import err
-from support.cluster.embedded import boot, citus_package, programs, target_file
-from support.cluster.embedded.layout import Layout
-from support.cluster.embedded.plan import published
-from support.cluster.embedded.programs import Missing
-from support.cluster.embedded.shape import Shape
-from support.cluster.embedded.shapes import OWN
-from support.cluster.embedded.swarm_shapes import shape_like
-from support.cluster.topology import Topology
+from support.embedded import boot, citus_package, programs, target_file
+from support.embedded.layout import Layout
+from support.embedded.plan import published
+from support.embedded.programs import Missing
+from support.embedded.shape import Shape
+from support.embedded.shapes import OWN
+from support.embedded.swarm_shapes import shape_like
 from support.errors import RequirementMissing, UsageError
+from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.hosts import Sandbox, enter, probe, why_not_namespaces
 from support.hosts.probing import NAMESPACES
 from support.settings import Settings
+from support.target.topology import Topology
 
 TARGET = "target.toml"
 """The file in a cluster's folder that says how it is reached from outside, where it is met from there only."""

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from support.cli.booting import TARGET
-from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.hosts import Sandbox, attach, stale
 from support.hosts.state import alive
 from support.run import CLUSTERS, RUNS
+from support.target.topology import Topology
 
 NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""

@@ -12,12 +12,12 @@ from support.cli import gherkin_rules
 from support.cli.console import complain, out, say
 from support.cli.gherkin_rules import Finding, Outline
 from support.cli.places import FEATURES
-from support.cluster.capabilities import CAPABILITIES
 from support.errors import UsageError
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS, SEVERITIES
 from support.reporting.summary import plain
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
+from support.target.capabilities import CAPABILITIES
 
 _WORD = re.compile(r"\w+")
 

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.claims import Claims
 from support.cli import behaving, clusters, reaching
 from support.cli.behaving import Planned
 from support.cli.booting import Progress, boot_cluster, provide_citus
@@ -19,16 +18,16 @@ from support.cli.console import err, say
 from support.cli.places import FEATURES, STATE
 from support.cli.proving import Prover, destructive, ids_of
 from support.cli.trusting import conclude
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import programs
-from support.cluster.facts import facts_of
-from support.cluster.topology import Topology
+from support.embedded import programs
 from support.errors import UsageError
 from support.reporting.trust import Trust, note
-from support.run import new_id
-from support.sabotages import catalogue
-from support.sabotages.sabotage import Sabotage
+from support.run import Claims, new_id
+from support.sabotage import catalogue
+from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Topology
 
 TRUST = STATE / "trust.jsonl"
 """What the last `accept prove` found."""

@@ -7,28 +7,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.application import schema
 from support.cli import behaving
 from support.cli.behaving import Planned
 from support.cli.running import FORMATTER
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.readiness import await_all
-from support.cluster.topology import Topology
+from support.embedded.readiness import await_all
 from support.errors import UsageError
+from support.example_app import schema
 from support.faults.nemesis import Fault
 from support.reporting.journal import RunRecord, read
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof
 from support.run import begin_run
-from support.sabotages.catalogue import PART_OF
-from support.sabotages.damages import SILENCE
-from support.sabotages.sabotage import Notice, Sabotage
+from support.sabotage.catalogue import PART_OF
+from support.sabotage.damages import SILENCE
+from support.sabotage.sabotage import Notice, Sabotage
+from support.target.cluster import Cluster
+from support.target.topology import Topology
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, describe, eventually
 
 EFFECT_WITHIN = 30.0
 """Seconds for a sabotage to take effect."""
-APPLICATION = "support.sabotages.application"
+APPLICATION = "support.sabotage.application"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Prover:
             _inject(damage)
             record = self._run(scenarios, sabotage)
         finally:
-            damage.cure()
+            damage.heal()
         _require_undone(damage)
         return record
 
@@ -163,7 +163,7 @@ def _joined(one: RunRecord, other: RunRecord) -> RunRecord:
 
 def _inject(damage: Fault) -> None:
     damage.inject()
-    eventually(damage.require_bitten, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
+    eventually(damage.require_in_effect, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
 
 
 def _require_undone(damage: Fault) -> None:
@@ -171,7 +171,7 @@ def _require_undone(damage: Fault) -> None:
 
     def gone() -> None:
         try:
-            damage.require_bitten()
+            damage.require_in_effect()
         except Exception:
             return
         raise NotYet("it is so still")

@@ -9,10 +9,10 @@ from typing import NoReturn
 from support.cli import targets
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.cluster.cluster import Cluster
 from support.errors import UsageError
 from support.hosts import Host, reentry_argv
 from support.sql import Endpoint
+from support.target.cluster import Cluster
 
 
 def show(cluster: Kept) -> None:

@@ -8,9 +8,6 @@ from pathlib import Path
 
 from support.cli.console import complain, out, say
 from support.cli.places import REPORT, RESULTS, STATE, named_by_user
-from support.cluster.cluster import Cluster
-from support.cluster.facts import secrets_of
-from support.cluster.topology import Topology
 from support.errors import AcceptError, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
@@ -19,6 +16,9 @@ from support.reporting.rendering import conclude, install_renderer
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import secrets_of
+from support.target.topology import Topology
 
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last run that came to a report, among its results: all that another machine needs of it."""

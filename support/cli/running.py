@@ -15,10 +15,8 @@ from support.cli.booting import Progress, boot_cluster, provide_citus, with_ruve
 from support.cli.clusters import Kept
 from support.cli.console import out, say
 from support.cli.suites import Selection
-from support.cluster.capabilities import CAPABILITIES, lacking
-from support.cluster.embedded import programs
-from support.cluster.embedded.swarm_shapes import shape_like
-from support.cluster.topology import Topology
+from support.embedded import programs
+from support.embedded.swarm_shapes import shape_like
 from support.errors import AcceptError, RequirementMissing, UsageError
 from support.expectations import Expectations
 from support.hosts import reentry_argv
@@ -28,6 +26,8 @@ from support.reporting.metrics import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of
+from support.target.capabilities import CAPABILITIES, lacking
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 _STOPPED = "stopped; this is what was done so far:"
@@ -166,8 +166,8 @@ def _target(order: Order, place: Kept) -> Target:
         place = order.cluster
         return Target(place.topology, lambda argv: reentry_argv(place.sandbox_directory, behaving.mortal(argv)))
     if order.settings.external:
-        from support.cluster import external  # half a second of imports that other targets need not wait for
-        from support.cluster.settled import settle
+        from support.target import external  # half a second of imports that other targets need not wait for
+        from support.target.settled import settle
 
         topology, _ = settle(external.describe(order.settings), order.settings.expectations)
         return Target(topology)
@@ -186,7 +186,7 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
     """A cluster in the shape of another installation, booted in `place` and met as its users meet it."""
     if not order.keep:
         place = Kept(place.directory / clusters.BESIDE)  # the run's own files have the same names
-    from support.cluster import external
+    from support.target import external
 
     shape_like(str(settings.accept_like))  # who asks for one that is not there shall wait for no process
     upkeep.up_meanwhile(place, settings)
@@ -201,7 +201,7 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
 
 def _require(order: Order, topology: Topology) -> None:
     if declared := order.settings.accept_expect:
-        from support.cluster.settled import require_parts
+        from support.target.settled import require_parts
 
         require_parts(topology, Expectations.parse(declared))
     if missing := lacking(topology, order.required):

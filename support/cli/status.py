@@ -4,10 +4,10 @@ from rich.table import Table
 
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.memory import used_on
-from support.cluster.patroni import ClusterView, MemberView
+from support.embedded.memory import used_on
 from support.hosts import Host
+from support.target.cluster import Cluster
+from support.target.patroni import ClusterView, MemberView
 from support.waiting import NotYet
 
 MEGABYTE = 10**6

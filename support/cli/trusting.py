@@ -13,7 +13,7 @@ from support.errors import AcceptError
 from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, read, write_page
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
 
 
 def conclude(noted: Path, seconds: float) -> int:

@@ -17,12 +17,12 @@ from urllib.parse import quote, quote_plus
 import allure
 
 from support import sql
-from support.cluster import haproxy, nodes
-from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
 from support.hosts.sandbox import Host
-from support.recent_sql import sent_since
 from support.reporting.scenario import Measure
+from support.sql import sent_since
+from support.target import citus, haproxy
+from support.target.cluster import Cluster
 from support.timeouts import CONNECT
 from support.waiting import describe
 
@@ -158,7 +158,7 @@ def _status(cluster: Cluster, name: str) -> str:
 
 
 def _nodes(cluster: Cluster) -> str:
-    return "\n".join(map(str, nodes.known_to(cluster.write)))
+    return "\n".join(map(str, citus.known_to(cluster.write)))
 
 
 def _haproxy(cluster: Cluster) -> str:

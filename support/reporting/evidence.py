@@ -26,6 +26,13 @@ from support.target.cluster import Cluster
 from support.timeouts import CONNECT
 from support.waiting import describe
 
+LONGEST = 400
+"""Lines. The end of a log is worth more than its beginning."""
+_READ = 512 * 1024  # bytes at the end of the file
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
+_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
+_BEGINNING = 60  # characters of a line in which its date stands
+_EARLIER = 1.0  # seconds; the stamps are whole seconds
 MASK = "••••••"
 
 SHORTEST = 4
@@ -210,15 +217,6 @@ def _plan(cluster: Cluster, statement: str) -> str:
             return plan
     except Exception as refused:
         return f"no plan: {describe(refused)}"
-
-
-LONGEST = 400
-"""Lines. The end of a log is worth more than its beginning."""
-_READ = 512 * 1024  # bytes at the end of the file
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
-_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
-_BEGINNING = 60  # characters of a line in which its date stands
-_EARLIER = 1.0  # seconds; the stamps are whole seconds
 
 
 def written_since(log: Path, moment: float) -> str:

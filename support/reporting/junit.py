@@ -53,7 +53,7 @@ def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult 
         suite,
         "testcase",
         classname=_clean(f"{scenario.suite}.{scenario.feature}"),
-        name=_clean(" ".join([*scenario.ids, scenario.name])),
+        name=_clean(scenario.title),
         time=f"{ended.seconds if ended else 0:.3f}",
     )
     if ended is None:

@@ -32,6 +32,13 @@ from support.settings import Settings
 from support.timeouts import REST
 from support.waiting import describe
 
+READABLE = 0o644
+"""For everyone: node_exporter runs as another user."""
+JOB = "accept"
+ANSWERED = 10 * REST
+"""Seconds to look up the name, try each of its addresses, and get the answer."""
+
+_Login = tuple[str, str] | None
 UNITS = {"s": ("seconds", 1.0), "ms": ("seconds", 0.001), "/s": ("per_second", 1.0)}
 """Unit of a measure -> the unit in the name of its metric, and the factor that converts its value."""
 
@@ -123,10 +130,6 @@ def _distinct(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
         yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), thing
 
 
-READABLE = 0o644
-"""For everyone: node_exporter runs as another user."""
-
-
 class Publisher:
     """Publishes runs where the settings say. Create it before a sandbox is entered, see `Pushgateway`."""
 
@@ -176,13 +179,6 @@ def _published(where: str, send: Callable[[], None]) -> str:
     except (OSError, EOFError) as error:
         return f"no metrics in {where}: {getattr(error, 'strerror', None) or describe(error)}"
     return f"metrics: {where}"
-
-
-JOB = "accept"
-ANSWERED = 10 * REST
-"""Seconds to look up the name, try each of its addresses, and get the answer."""
-
-_Login = tuple[str, str] | None
 
 
 class Pushgateway:

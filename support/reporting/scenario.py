@@ -54,6 +54,11 @@ class Scenario:
         """The id of its promise, or the scenario's own name where it has none."""
         return self.ids[0] if self.ids else self.name
 
+    @property
+    def title(self) -> str:
+        """Its ids and its name."""
+        return " ".join([*self.ids, self.name])
+
     @cached_property
     def suite(self) -> str:
         """The folder of the feature file: cluster, sharding, failover, cache, security."""

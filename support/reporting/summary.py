@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from support.reporting.tally import (
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
+_SPECIAL_IN_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def dashboard_head(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
@@ -48,26 +50,23 @@ def dashboard_head(record: RunRecord, name: str, tree: str, trust: str = "") -> 
         flaky=[(one.scenario, record.earlier[one.scenario.key]) for one in record.flaky],
         figures=list(_figures(record)),
         skipped=[
-            (
-                reason,
-                promises_of(result.scenario for result in results),
-                sentences_of(result.scenario for result in results),
-            )
+            (reason, promises_of(scenarios), sentences_of(scenarios))
             for reason, results in by_reason(record.of(Verdict.SKIPPED)).items()
+            if (scenarios := [result.scenario for result in results])
         ],
     )
 
 
 def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str]:
     """The run in one sentence, and its colour."""
-    promised = sum(suite.promised for suite in suites)
-    kept, broken = (sum(suite.count(verdict) for suite in suites) for verdict in (Verdict.PASSED, Verdict.BROKEN))
-    why = [(title, sum(suite.count(*verdicts) for suite in suites)) for title, verdicts in NOT_JUDGED]
-    sentence = f"{kept} of {promised} promises kept" + (f", {broken} broken" if broken else "")
+    verdicts = Counter(verdict for suite in suites for verdict in suite.promises.values())
+    kept, broken = verdicts[Verdict.PASSED], verdicts[Verdict.BROKEN]
+    why = [(title, sum(verdicts[one] for one in those)) for title, those in NOT_JUDGED]
+    sentence = f"{kept} of {verdicts.total()} promises kept" + (f", {broken} broken" if broken else "")
     if not_judged := sum(count for _, count in why):
         sentence += f", {not_judged} not judged ({', '.join(f'{count} {title}' for title, count in why if count)})"
     if record.flaky:
-        sentence += f"; scenarios that are flaky: {len(record.flaky)}"
+        sentence += f"; flaky scenarios: {len(record.flaky)}"
     if record.failing or record.troubles or record.required_and_missing:
         return sentence, "failed"
     return sentence, "unknown" if record.without_verdict or not kept else "passed"
@@ -77,18 +76,14 @@ def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str, str]
     for trouble in record.troubles:
         yield "broken", "error", "The run as a whole", "blocker", "", trouble.message
     for one in failures(record):
-        title = " ".join([*one.scenario.ids, one.scenario.name])
-        scenario = one.scenario
-        yield STATUSES[one.verdict], one.verdict, title, scenario.severity, scenario.sentence, one.reason_in_a_line
+        about = one.scenario
+        yield STATUSES[one.verdict], one.verdict, about.title, about.severity, about.sentence, one.reason_in_a_line
 
 
 def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure]]:
     for result in record.results:
         for one in result.measures:
             yield result.scenario.promise, result.scenario.name, one
-
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def markdown(record: RunRecord) -> str:
@@ -120,7 +115,7 @@ def _failed(record: RunRecord) -> Iterator[str]:
     for trouble in record.troubles:
         yield _entry("the run", "", trouble.message)
     for one in failures(record):
-        yield _entry(one.verdict, " ".join([*one.scenario.ids, one.scenario.name]), one.reason)
+        yield _entry(one.verdict, one.scenario.title, one.reason)
         yield from _promised(one.scenario)
     for verdict, scenarios in unfinished(record).items():
         yield _entry(verdict, promises_of(scenarios), why_unfinished(record))
@@ -130,8 +125,7 @@ def _failed(record: RunRecord) -> Iterator[str]:
 def _flaky_and_skipped(record: RunRecord) -> Iterator[str]:
     for one in record.flaky:
         first = record.earlier[one.scenario.key]
-        title = " ".join([*one.scenario.ids, one.scenario.name])
-        yield _entry("flaky", title, f"passed on the rerun; {first.verdict} at first: {first.reason}")
+        yield _entry("flaky", one.scenario.title, f"passed on the rerun; {first.verdict} at first: {first.reason}")
         yield from _promised(one.scenario)
     for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
         yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
@@ -163,4 +157,4 @@ def _row(cells: "Iterator[str] | Sequence[str]") -> str:
 
 def plain(text: str) -> str:
     """The text in one line, escaped for Markdown."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL_IN_MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -33,6 +33,7 @@ STYLES = {
     Verdict.INTERRUPTED: "yellow",
     Verdict.NOT_REACHED: "yellow",
 }
+_WARNING, _MISSING = "yellow", "bold red"
 
 
 def real_stdout() -> Console:
@@ -68,11 +69,11 @@ class Progress:
             self._live.start()
             self._live.refresh()
         else:
-            line = f"[{self._started}/{self._total}] {_title(scenario)} ..."
+            line = f"[{self._started}/{self._total}] {scenario.title} ..."
             self._console.print(line, markup=False, soft_wrap=True)
 
     def _line(self) -> Spinner:
-        title = _title(self._running) if self._running else ""
+        title = self._running.title if self._running else ""
         failed = f", {self._failed} failed" if self._failed else ""
         text = f"{self._started} of {self._total}{failed} · {time.monotonic() - self._since:.0f} s · {title}"
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
@@ -85,9 +86,9 @@ class Progress:
         left = f"{self._total - self._ended} left"
         style = STYLES[result.verdict]
         if self._console.is_terminal:
-            line = f"[{style}]{result.verdict:<14}[/] {escape(_title(result.scenario))} [dim]{result.seconds:.1f} s[/]"
+            line = f"[{style}]{result.verdict:<14}[/] {escape(result.scenario.title)} [dim]{result.seconds:.1f} s[/]"
         else:
-            unseen = "" if result.scenario == self._running else f" {escape(_title(result.scenario))}"
+            unseen = "" if result.scenario == self._running else f" {escape(result.scenario.title)}"
             line = f"    [{style}]{result.verdict}[/]{unseen} in {result.seconds:.1f} s, {left}"
         self._console.print(line, soft_wrap=True)
         self._reason(result)
@@ -96,7 +97,7 @@ class Progress:
         """The verdict on a scenario that ended before has changed."""
         self._failed += 1
         style = STYLES[result.verdict]
-        self._console.print(f"[{style}]{result.verdict} after all[/] {escape(_title(result.scenario))}", soft_wrap=True)
+        self._console.print(f"[{style}]{result.verdict} after all[/] {escape(result.scenario.title)}", soft_wrap=True)
         self._reason(result)
 
     def close(self) -> None:
@@ -106,10 +107,6 @@ class Progress:
     def _reason(self, result: ScenarioResult) -> None:
         if result.reason:
             self._console.print(f"    {result.reason_in_a_line}", style="dim", markup=False, soft_wrap=True)
-
-
-def _title(scenario: Scenario) -> str:
-    return " ".join([*scenario.ids, scenario.name])
 
 
 _SCENARIOS, _RESULT = TypeAdapter(tuple[Scenario, ...]), TypeAdapter(ScenarioResult)
@@ -157,12 +154,8 @@ class Follower:
             tell(result)
 
 
-_MISSING = "bold red"
-_STOPPED = "yellow"
-
-
 def show(record: RunRecord, console: Console) -> None:
-    """Print all of it; 80 columns are enough."""
+    """Print the end of a run; 80 columns are enough."""
     console.print(Group(*_parts(record)), soft_wrap=False)
 
 
@@ -171,23 +164,17 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     yield _table(record)
     yield from _skipped(record)
     if record.known_limits:
-        yield _entry("known limits of this cluster", _STOPPED, "", "\n".join(f"- {one}" for one in record.known_limits))
+        yield _entry("known limits of this cluster", _WARNING, "", "\n".join(f"- {one}" for one in record.known_limits))
     for verdict, scenarios in unfinished(record).items():
         yield _entry(verdict, STYLES[verdict], promises_of(scenarios), why_unfinished(record))
     for result in record.flaky:
         earlier = record.earlier[result.scenario.key]
-        title = " ".join([*result.scenario.ids, result.scenario.name])
-        yield _entry(
-            "flaky",
-            _STOPPED,
-            title,
-            f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}",
-        )
+        why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
+        yield _entry("flaky", _WARNING, result.scenario.title, why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
     for result in failures(record):
-        title = " ".join([*result.scenario.ids, result.scenario.name])
-        yield _entry(result.verdict, STYLES[result.verdict], title, result.reason_in_a_line)
+        yield _entry(result.verdict, STYLES[result.verdict], result.scenario.title, result.reason_in_a_line)
 
 
 def _table(record: RunRecord) -> Table:

@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 
 from support.reporting.summary import TEMPLATES
 
+PAGE = "trust.html"
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -163,9 +165,6 @@ def _together(plans: Sequence[Trust]) -> Trust:
 
 def _place(planned: Sequence[str], name: str) -> int:
     return planned.index(name) if name in planned else len(planned)
-
-
-PAGE = "trust.html"
 
 
 def write_page(trust: Trust, report: Path) -> Path:

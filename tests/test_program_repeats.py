@@ -83,7 +83,7 @@ def test_a_verdict_that_changes_is_told_and_fails_the_command(program: Program) 
     assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
 
 
-def test_what_failed_once_is_told_as_unsteady(program: Program) -> None:
+def test_what_failed_once_is_reported_as_flaky(program: Program) -> None:
     program.write_features(features("it is the first time"))
     (program.project / "steps" / "fickle_steps.py").write_text(FICKLE.replace("assert not known", "assert known"))
     ended = program.run("--rerun")

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from support.cli import behaving
-from support.reporting.following import Follower
 from support.reporting.journal import Journal
+from support.reporting.terminal import Follower
 from support.run import Run
 from support.target.topology import Topology
 from support.waiting import NotYet, eventually

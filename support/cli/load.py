@@ -21,7 +21,7 @@ from support.errors import ConnectFailed, NothingJudged, UsageError
 from support.load import judging
 from support.load.judging import Part
 from support.load.plan import CLIENTS_EACH, Plan, as_json
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
 from support.target import tables

@@ -13,9 +13,9 @@ from support.cli.console import complain, out, say
 from support.cli.gherkin_rules import Finding, Outline
 from support.cli.places import FEATURES
 from support.errors import UsageError
-from support.reporting.markdown import plain
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS, SEVERITIES
+from support.reporting.summary import plain
 from support.sabotage.catalogue import SABOTAGES
 from support.target.capabilities import CAPABILITIES
 

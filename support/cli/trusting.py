@@ -12,8 +12,7 @@ from support.cli.report import JOURNAL
 from support.errors import AcceptError
 from support.reporting import journal
 from support.reporting.rendering import render
-from support.reporting.trust import Proof, Trust, read
-from support.reporting.trust_page import write_page
+from support.reporting.trust import Proof, Trust, read, write_page
 from support.sabotage.catalogue import SABOTAGES
 
 

@@ -5,11 +5,9 @@ import io
 from rich.console import Console
 
 from support.reporting.journal import RunRecord, Trouble
-from support.reporting.progress import Progress
-from support.reporting.scenario import Scenario
-from support.reporting.table import show
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import UNFINISHED, tally
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
+from support.reporting.terminal import Progress, show
 
 
 def scenario(suite: str, name: str, *tags: str) -> Scenario:
@@ -81,7 +79,7 @@ def test_an_unfinished_run_has_a_column_for_it() -> None:
 
 def test_what_was_required_and_is_missing_stands_out() -> None:
     missing = ScenarioResult(scenario("cache", "The cache answers", "id.RC-01", "redis"), Verdict.SKIPPED, "no redis")
-    assert "required, not there: RC-01" in shown(record(FAST, missing, required=frozenset({"redis"})))
+    assert "required but missing: RC-01" in shown(record(FAST, missing, required=frozenset({"redis"})))
 
 
 def test_the_troubles_of_the_run_are_shown() -> None:

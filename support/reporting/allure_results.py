@@ -1,23 +1,22 @@
 """Allure's results, reconciled with the journal: one result for each selected scenario, and it says what we know.
 
-What Allure lost (an error before the first step, a feature that never began, a kill) is added; what it shows green by
-mistake (an error in a hook or in a clean-up) is put right; what was not selected is taken out. Steps, attachments and
-times are Allure's own.
-"""
+What Allure lost (an error before the first step, a feature that never began, a kill) is added; what it wrongly shows as
+passed (an error in a hook or in a clean-up) is corrected; what was not selected is removed. Steps, attachments and
+times are Allure's own. Beside the results, Allure reads what was tested, the figures, and the troubles of the run."""
 
 import json
 import os
+import platform
+import time
 import uuid
 from collections.abc import Collection, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from support.reporting.evidence import Redactor
 from support.reporting.journal import RunRecord
-from support.reporting.redaction import Redactor
-from support.reporting.report_facts import write_facts
-from support.reporting.scenario import SEVERITIES, Scenario
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import SEVERITIES, Measure, Scenario, ScenarioResult, Verdict
 
 STATUSES = {
     Verdict.PASSED: "passed",
@@ -29,21 +28,38 @@ STATUSES = {
     Verdict.NOT_REACHED: "unknown",
 }
 
-OUTPUT = ("*-result.json", "*-container.json", "*-globals.json", "*-attachment*", "*.tmp")
-"""What runs write among the results, as name patterns."""
+CATEGORIES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Broken: a promise does not hold",
+        "matchers": [{"labels": {"verdict": f"^{Verdict.BROKEN}$"}}],
+        "expand": True,
+    },
+    {
+        "name": "Inconclusive: no evidence either way",
+        "matchers": [{"labels": {"verdict": f"^{Verdict.INCONCLUSIVE}$"}}],
+        "expand": True,
+    },
+    {
+        "name": "Errors: the suite or its environment failed",
+        "matchers": [{"labels": {"verdict": f"^{Verdict.ERROR}$"}}],
+    },
+    {
+        "name": "Skipped: the target lacks what the scenario needs",
+        "matchers": [{"labels": {"verdict": f"^{Verdict.SKIPPED}$"}}],
+    },
+    {
+        "name": "Interrupted or not reached: the run was stopped",
+        "matchers": [{"statuses": ["unknown"]}],
+    },
+)
+"""Why a scenario did not pass, the gravest first; a scenario is in the first one that it matches."""
+TROUBLES = "run-globals.json"
 
 Result = dict[str, Any]
 
 
-def clear(results: Path) -> None:
-    """Remove what earlier runs left; call it before behave starts."""
-    for pattern in OUTPUT:
-        for left in results.glob(pattern):
-            left.unlink(missing_ok=True)
-
-
 def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
-    """Make Allure's results say what the journal says. Settling twice changes nothing more."""
+    """Make Allure's results agree with the journal. Settling twice changes nothing more."""
     results.mkdir(parents=True, exist_ok=True)
     found = _by_key(results.glob("*-result.json"), kept=record.earlier.keys())
     for scenario in record.selected:
@@ -60,7 +76,7 @@ def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
 def _by_key(paths: Iterable[Path], kept: Collection[str]) -> dict[str, list[tuple[Path, Result]]]:
     """The newest result of each scenario, by its key; older ones are removed.
 
-    Of the keys in `kept` the oldest is there as well, before the newest: Allure takes it for an earlier try.
+    For the keys in `kept` the oldest comes before the newest: Allure shows it as an earlier try.
     """
     found: dict[str, list[tuple[Path, Result]]] = {}
     results = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
@@ -108,7 +124,7 @@ def _details(result: Result, ended: ScenarioResult | None, began: bool) -> dict[
 
 
 def _description(scenario: Scenario, ended: ScenarioResult | None) -> str:
-    """What is promised, why, and the figures with the limits in force; Markdown."""
+    """What is promised, why, and the figures with their limits; Markdown."""
     promised = f"**{scenario.promise}**: {scenario.sentence}" if scenario.sentence else ""
     measured = [f"- measured {measure}" for measure in ended.measures] if ended else []
     return "\n\n".join(filter(None, (promised, scenario.prose, "\n".join(measured))))
@@ -131,7 +147,7 @@ def _labels(scenario: Scenario, verdict: Verdict) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in labels]
 
 
-def _write(path: Path, facts: Result) -> None:
+def _write(path: Path, facts: Any) -> None:
     written = path.with_suffix(".tmp")
     written.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
     os.replace(written, path)
@@ -144,3 +160,50 @@ def _mask(results: Path, redactor: Redactor) -> None:
             masked = redactor.mask_bytes(content)
             if masked != content:
                 path.write_bytes(masked)
+
+
+def write_facts(results: Path, record: RunRecord) -> None:
+    """Write the files that Allure reads beside the results."""
+    (results / "environment.properties").write_text(_properties(record), encoding="utf-8")
+    _write(results / "executor.json", {"name": platform.node(), "type": "local", "buildOrder": int(record.began)})
+    _write(results / "performance.json", [_metric(end, one) for end in record.results for one in end.measures])
+    (results / TROUBLES).unlink(missing_ok=True)
+    if record.troubles:
+        at = int(record.began * 1000)
+        errors = [{"message": one.message, "trace": one.trace, "timestamp": at} for one in record.troubles]
+        _write(results / TROUBLES, {"attachments": [], "errors": errors})
+
+
+def _properties(record: RunRecord) -> str:
+    facts = {
+        **record.facts,
+        **{f"Known limit {number}": limit for number, limit in enumerate(record.known_limits, 1)},
+        "Began": time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.began)),
+    }
+    return "".join(f"{_escaped(name)} = {_one_line(value)}\n" for name, value in facts.items())
+
+
+def _escaped(name: str) -> str:
+    """A name in a .properties file ends at the first blank or colon that is not escaped."""
+    return "".join(f"\\{character}" if character in " :=#!\\" else character for character in name)
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split()).replace("\\", "\\\\")
+
+
+def _metric(end: ScenarioResult, measure: Measure) -> dict[str, Any]:
+    """A figure for the page of metrics, which plots it run by run."""
+    limit = f", limit {measure.allowed}" if measure.allowed else ""
+    began = int(end.began * 1000)
+    return {
+        "id": f"{end.scenario.key}/{measure.name}",
+        "key": f"{end.scenario.promise}/{measure.name}",
+        "title": f"{end.scenario.promise} {measure.name}{limit}",
+        "unit": measure.unit,
+        "group": end.scenario.suite,
+        "groupTitle": end.scenario.epic,
+        "value": measure.value,
+        "start": began,
+        "stop": began + int(end.seconds * 1000),
+    }

@@ -1,4 +1,4 @@
-"""behave as a process of its own: what it would run, and running it so that nothing outlives us."""
+"""behave in a process of its own: its dry run, and commands that never outlive this program."""
 
 import json
 import os
@@ -18,37 +18,53 @@ from support.errors import NothingJudged, UsageError
 from support.waiting import NotYet, eventually
 
 BEHAVE = (sys.executable, "-m", "behave")
-STOPS_WITHIN = 2.0  # seconds to behave after Ctrl-C; the whole program has 5
+FORMATTER = "allure_behave.formatter:AllureFormatter"
+STOP_TIMEOUT = 2.0  # seconds that a command has after Ctrl-C; the whole program has 5
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One scenario that would run; `location` is file:line."""
+    """A scenario that would run; `location` is file:line."""
 
     feature: str
     name: str
     location: str
     tags: frozenset[str]
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The promises that the scenario proves."""
+        return frozenset(tag.removeprefix("id.") for tag in self.tags if tag.startswith("id."))
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether the scenario itself disturbs the cluster."""
+        return "destructive" in self.tags
+
+    @property
+    def is_blocker(self) -> bool:
+        """Whether its severity is blocker. Its own severity takes precedence over the feature's; behave gives both."""
+        return "blocker" in self.tags and not self.tags & {"critical", "normal", "minor"}
+
 
 @dataclass(frozen=True)
 class Undefined:
-    """A step that no step function implements; `location` is file:line."""
+    """A step without a step function; `location` is file:line."""
 
     step: str
     location: str
 
 
 @dataclass(frozen=True)
-class Plan:
+class DryRun:
     """What behave would do."""
 
     scenarios: tuple[Planned, ...]
     undefined: tuple[Undefined, ...] = ()
 
 
-def plan(arguments: Sequence[str]) -> Plan:
-    """What behave would do when told that, by its own dry run. Raises UsageError with its complaint."""
+def dry_run(arguments: Sequence[str]) -> DryRun:
+    """What behave would do with these arguments. Raises UsageError with behave's message if it refuses them."""
     with tempfile.TemporaryDirectory(prefix="accept-") as folder:
         scenarios, usage = Path(folder, "scenarios.json"), Path(folder, "usage")
         formats = ["-f", "json", "-o", str(scenarios), "-f", "steps.usage", "-o", str(usage)]
@@ -56,17 +72,17 @@ def plan(arguments: Sequence[str]) -> Plan:
         ended = subprocess.run(dry, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         try:
             planned = tuple(_planned(json.loads(scenarios.read_text(encoding="utf-8"))))
-            return Plan(planned, tuple(_undefined(usage.read_text(encoding="utf-8"))))
+            return DryRun(planned, tuple(_undefined(usage.read_text(encoding="utf-8"))))
         except (FileNotFoundError, ValueError):
-            raise UsageError(f"behave cannot run that: {_complaint(ended)}") from None
+            raise UsageError(f"behave cannot run this: {_complaint(ended)}") from None
 
 
-def plan_selection(selection: Selection) -> tuple[Planned, ...]:
-    """The scenarios of a selection. Raises NothingJudged when there are none; behave would call that a success."""
+def selected(selection: Selection) -> tuple[Planned, ...]:
+    """The scenarios of a selection. Raises NothingJudged if there are none, which behave would call a success."""
     there = [path for path in selection.paths if Path(path.partition(":")[0]).exists()]
-    planned = plan(selection.arguments).scenarios if there else ()
+    planned = dry_run(selection.arguments).scenarios if there else ()
     if not planned:
-        raise NothingJudged(f"no scenario is selected by: {selection}; nothing was judged")
+        raise NothingJudged(f"no scenario is selected by: {selection}")
     return planned
 
 
@@ -79,7 +95,7 @@ def _planned(features: Any) -> Iterator[Planned]:
 
 
 def _undefined(usage: str) -> Iterator[Undefined]:
-    """behave's JSON gives a step the match of another one when a step before has none; its list of uses does not."""
+    """Read the steps.usage format, since the JSON gives steps after an undefined one wrong matches."""
     _, _, listed = usage.partition("UNDEFINED STEPS")
     for line in listed.splitlines()[1:]:
         step, mark, location = line.rpartition("  # ")
@@ -88,18 +104,19 @@ def _undefined(usage: str) -> Iterator[Undefined]:
 
 
 def _complaint(ended: "subprocess.CompletedProcess[str]") -> str:
-    """What behave said against its task, in one line; of a traceback the error at its end."""
+    """Behave's error message in one line; of a traceback only the error at its end."""
     lines = (ended.stderr if ended.stderr.strip() else ended.stdout).splitlines()
     if "Traceback (most recent call last):" in lines:
         frames = lines.index("Traceback (most recent call last):") + 1
         lines = list(dropwhile(lambda line: line.startswith(" "), lines[frames:]))
-    said = " ".join(line.strip() for line in lines if not line.startswith(("USING RUNNER", "usage:")))
-    return said.strip() or f"it ended with status {ended.returncode} and said nothing"
+    message = " ".join(line.strip() for line in lines if not line.startswith(("USING RUNNER", "usage:")))
+    message = message.strip().removeprefix("__main__.py: error: ")
+    return message or f"it ended with status {ended.returncode} and printed nothing"
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Within it SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt."""
+def sigterm_interrupts() -> Iterator[None]:
+    """Inside this context SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -108,16 +125,16 @@ def interruptible() -> Iterator[None]:
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> int:
-    """Run a command to its end, with further environment variables; its exit status. With `log` it prints there.
+    """Run a command with further environment variables, and return its exit status. With `log` it prints there.
 
-    Ctrl-C is passed on to it, and to all that it started, as one SIGINT; it is killed when it does not heed it in
-    time. Raises KeyboardInterrupt once it is gone.
+    On Ctrl-C the command and its children get one SIGINT; if they do not end in time, they are killed. Then
+    KeyboardInterrupt is raised.
     """
-    # A process group of its own: the terminal's Ctrl-C would reach it a second time.
+    # A process group of its own, or the terminal's Ctrl-C would reach it a second time.
     variables = {**os.environ, **environment}
     with log.open("a") if log else nullcontext() as output:
         child = subprocess.Popen(
-            mortal(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, env=variables
+            dies_with_us(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, env=variables
         )
     try:
         return child.wait()
@@ -126,8 +143,8 @@ def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = 
         raise
 
 
-def mortal(argv: Sequence[str]) -> list[str]:
-    """The command that runs a command which the kernel kills when the process that started it is gone."""
+def dies_with_us(argv: Sequence[str]) -> list[str]:
+    """Wrap a command so that the kernel kills it when the process that started it is gone."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
@@ -138,10 +155,10 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
 
         def gone() -> None:
             if child.poll() is None:
-                raise NotYet("it runs")
+                raise NotYet("it is still running")
 
         try:
-            eventually(gone, within=STOPS_WITHIN, subject="behave has stopped")
+            eventually(gone, within=STOP_TIMEOUT, subject="behave has stopped")
         except AssertionError:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()

@@ -1,4 +1,4 @@
-"""What a command line selects, and which target it names."""
+"""The scenarios that a command line selects, and the target that it names."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from program import ROOT
 
-from support.cli import behaving, suites, targets
-from support.cli.behaving import Plan, Planned, Undefined
+from support.cli import suites, targets
+from support.cli.behave_process import DryRun, Planned, Undefined, dry_run, selected
 from support.errors import NothingJudged, UsageError
 
 SCENARIO = "  {tag}\n  Scenario: {name}\n    Given a\n"
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*words: str, **filters: list[str]) -> list[str]:
-    return [one.name for one in behaving.plan_selection(suites.select(words, **filters))]
+    return [one.name for one in selected(suites.select(words, **filters))]
 
 
 @pytest.mark.parametrize(
@@ -67,35 +67,35 @@ def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
     assert names(tags=["@slow", "@destructive"]) == ["both"], "several expressions must all hold"
 
 
-def test_from_the_first_unknown_option_on_all_words_are_behaves(project: Path) -> None:
+def test_words_after_an_unknown_option_go_to_behave(project: Path) -> None:
     selection = suites.select(["cluster", "--stop", "-D", "x=fast"])
     assert selection.rest == ("--stop", "-D", "x=fast")
-    assert [one.name for one in behaving.plan_selection(selection)] == ["plain", "slow"]
+    assert [one.name for one in selected(selection)] == ["plain", "slow"]
 
 
 @pytest.mark.parametrize("words", [["security"], ["sharding", "fast"]])
-def test_a_suite_without_a_scenario_is_nothing_judged(project: Path, words: list[str]) -> None:
+def test_a_suite_without_scenarios_is_an_error(project: Path, words: list[str]) -> None:
     with pytest.raises(NothingJudged, match=words[0]):
         names(*words)
 
 
-def test_a_plan_knows_tags_of_features_and_steps_without_meaning(project: Path) -> None:
+def test_a_dry_run_knows_feature_tags_and_undefined_steps(project: Path) -> None:
     file = project / "features/cluster/a.feature"
     file.write_text("@one\nFeature: A\n  @two\n  Scenario: c\n    Given unheard of\n    Given a\n")
-    assert behaving.plan(["features/cluster"]) == Plan(
+    assert dry_run(["features/cluster"]) == DryRun(
         (Planned("A", "c", "features/cluster/a.feature:4", frozenset({"one", "two"})),),
         (Undefined("Given unheard of", "features/cluster/a.feature:5"),),
     )
 
 
-def test_what_behave_cannot_read_is_told_in_a_line(project: Path) -> None:
+def test_a_syntax_error_is_one_line(project: Path) -> None:
     (project / "features/cluster/a.feature").write_text("Feature: A\n  Scenario: c\n    Given a\n    nonsense\n")
     with pytest.raises(UsageError, match=r"a\.feature.*line 4") as caught:
-        behaving.plan(["features/cluster"])
+        dry_run(["features/cluster"])
     assert "\n" not in str(caught.value)
 
 
-def test_all_suites_are_those_of_the_catalogue_of_promises() -> None:
+def test_the_suites_are_those_of_the_features() -> None:
     assert suites.SUITES == (
         "all",
         "cluster",
@@ -112,7 +112,7 @@ def test_all_suites_are_those_of_the_catalogue_of_promises() -> None:
     assert folders <= set(suites.FOLDERS)
 
 
-def test_an_address_of_a_database_is_settings() -> None:
+def test_a_database_address_becomes_settings() -> None:
     said, cluster = targets.choose("postgresql://jo%40x:p%2Fw@db.example:5433/claims?sslmode=verify-full")
     assert cluster is None
     assert said == {
@@ -127,7 +127,7 @@ def test_an_address_of_a_database_is_settings() -> None:
     assert targets.choose(None) == ({}, None)
 
 
-def test_the_text_of_a_file_is_settings() -> None:
+def test_the_text_of_a_target_file_becomes_settings() -> None:
     said, _ = targets.choose('ruvector_host = "db.example"\nruvector_password = "secret"\n')
     assert said == {"ruvector_host": "db.example", "ruvector_password": "secret"}
     with pytest.raises(UsageError, match="--target is not TOML") as caught:
@@ -135,11 +135,11 @@ def test_the_text_of_a_file_is_settings() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_every_scenario_of_ours_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_our_scenarios_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    plan = behaving.plan(["features"])
+    plan = dry_run(["features"])
     assert plan.scenarios
-    assert any("id.PF-01" in one.tags for one in behaving.plan_selection(suites.select(["performance"])))
+    assert any("id.PF-01" in one.tags for one in selected(suites.select(["performance"])))
     for scenario in plan.scenarios:
         assert re.match(rf"features/({'|'.join(suites.FOLDERS)})/", scenario.location), scenario
     assert plan.undefined == ()

@@ -1,4 +1,4 @@
-"""`accept steps`: the step catalogue, read from the sources of the steps without running them."""
+"""`accept steps`: the step catalogue, read from the sources of the steps without importing them."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -13,34 +13,34 @@ KEYWORDS = ("given", "when", "then", "step")
 
 @dataclass(frozen=True)
 class Step:
-    """One wording, and what it does."""
+    """One wording of a step, and what it does."""
 
     keyword: str
-    """given, when, then; step for any of them."""
+    """given, when or then; "step" stands for any of them."""
     wording: str
     meaning: str
-    """The docstring; empty where there is none."""
+    """The docstring of its function; empty if there is none."""
     file: Path
     line: int
 
     @property
-    def words(self) -> str:
-        """All that a search looks at."""
+    def text(self) -> str:
+        """What a search looks at."""
         return f"{self.keyword} {self.wording} {self.meaning} {self.file.stem}".lower()
 
 
 def steps(folder: Path = STEPS) -> tuple[Step, ...]:
-    """Every step there is, by file and line."""
+    """Every step, by file and line."""
     return tuple(step for file in sorted(folder.rglob("*.py")) for step in _steps_of(file))
 
 
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Those steps that speak of all of the words, in any order."""
-    return tuple(step for step in among if all(word in step.words for word in words.lower().split()))
+    """The steps that contain all of the words, in any order."""
+    return tuple(step for step in among if all(word in step.text for word in words.lower().split()))
 
 
 def show(found: Sequence[Step]) -> None:
-    """Print steps, each with its meaning and its place."""
+    """Print steps, each with its docstring and where it is."""
     for step in found:
         out.print(f"{step.keyword.capitalize()} {step.wording}", style="bold", markup=False)
         for line in step.meaning.splitlines():

@@ -1,4 +1,4 @@
-"""The rows of a bench against a real PostgreSQL and a real Redis, beside pgbench and redis-benchmark."""
+"""The rows of a bench against a real PostgreSQL and a real Redis, compared with pgbench and redis-benchmark."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,11 +11,9 @@ from conftest import free_port
 from servers import BINDIR
 
 from support import sql
-from support.bench import row as one_row
 from support.bench import rows, tools
-from support.bench.redis_line import RedisLine
-from support.bench.row import Row, Site, median_time
-from support.bench.rows import QUIET
+from support.bench.rows import QUIET, Row, Site, median_time
+from support.bench.tools import RedisLine
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
 from support.example_app import schema
 from support.example_app.vectors import PGVECTOR
@@ -52,14 +50,13 @@ def site(cluster: Cluster, request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_READS": 200, "_COMMANDS": 1000, "_SECONDS": 0.2}.items():
+    for name, value in {"_READS": 200, "_COMMANDS": 1000, "_SECONDS": 0.2, "_SLICES": 2}.items():
         monkeypatch.setattr(rows, name, value)
-    monkeypatch.setattr(one_row, "_SLICES", 2)
 
 
 @pytest.mark.parametrize("row", QUIET, ids=lambda row: row.name)
 @pytest.mark.usefixtures("short")
-def test_figure_and_floor_are_of_one_kind(site: Site, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure_and_floor_have_the_same_unit(site: Site, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "find_pgbench", lambda _: PGBENCH)
     assert row.measure is not None
     with closing(row.measure(site)) as samples:
@@ -69,7 +66,7 @@ def test_figure_and_floor_are_of_one_kind(site: Site, row: Row, monkeypatch: pyt
         assert 0.01 < sample.figure / sample.floor < 100, sample  # in the same unit: the next is 1000 times another
 
 
-def test_pgbench_and_we_find_what_a_statement_takes(postgres: sql.Endpoint) -> None:
+def test_pgbench_and_our_code_measure_the_same_time(postgres: sql.Endpoint) -> None:
     asleep = "SELECT pg_sleep(0.02)"
     with sql.session(postgres) as session:
         ours = median_time(lambda: sql.rows(session, asleep), 5)
@@ -77,7 +74,7 @@ def test_pgbench_and_we_find_what_a_statement_takes(postgres: sql.Endpoint) -> N
     assert tools.pgbench(PGBENCH, postgres, [asleep], 5) == pytest.approx(ours, rel=0.2)
 
 
-def test_pgbench_asks_under_the_settings_of_the_search(postgres: sql.Endpoint) -> None:
+def test_pgbench_uses_the_settings_of_the_search(postgres: sql.Endpoint) -> None:
     sought = "SELECT 1 / (current_setting('enable_sort') = 'off')::int"
     tools.pgbench(PGBENCH, postgres, [sought], 1, ["enable_sort = off"])
     with pytest.raises(ProcessFailed, match="division by zero"):
@@ -93,7 +90,7 @@ def test_redis_benchmark_logs_in(server: RedisAddress) -> None:
     assert "wrong" not in str(failure.value)
 
 
-def test_a_bare_connection_asks_and_is_answered(server: RedisAddress) -> None:
+def test_a_bare_connection_sends_commands_and_reads_answers(server: RedisAddress) -> None:
     long = "x" * 20_000
     with RedisLine(server) as line:
         assert line.ask("GET", "nothing") == b"$-1\r\n"
@@ -105,9 +102,7 @@ def test_a_bare_connection_asks_and_is_answered(server: RedisAddress) -> None:
         RedisLine(replace(server, password="wrong")).__enter__()
 
 
-def test_a_program_that_is_missing_is_a_floor_that_is_missing(
-    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_its_tool_there_is_no_floor(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotAvailable, match="redis-tools"):
         tools.redis_benchmark(RedisAddress(Address("127.0.0.1", 1)), ["GET", "nothing"], 1)
@@ -120,5 +115,5 @@ def test_a_program_that_is_missing_is_a_floor_that_is_missing(
     assert "pgbench is not installed (Debian: postgresql-contrib)" in sample.why
 
 
-def test_initdb_alone_takes_its_time() -> None:
+def test_initdb_is_measured() -> None:
     assert 0.05 < tools.initdb(BINDIR) < 60

@@ -1,4 +1,4 @@
-"""One cluster, sabotaged again and again: each time the scenarios that must notice are run, and heard."""
+"""Sabotages one cluster, and runs the scenarios that must notice."""
 
 import shutil
 import sys
@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.cli import behaving
-from support.cli.behaving import Planned
-from support.cli.running import FORMATTER
+from support.cli import behave_process
+from support.cli.behave_process import FORMATTER, Planned
 from support.embedded.readiness import await_all
 from support.errors import UsageError
 from support.example_app import schema
@@ -27,46 +26,48 @@ from support.timeouts import RECOVERY
 from support.waiting import NotYet, describe, eventually
 
 EFFECT_WITHIN = 30.0
-"""Seconds for a sabotage to take effect."""
+"""Seconds that a sabotage has to take effect."""
 APPLICATION = "support.sabotage.application"
 
 
 @dataclass(frozen=True)
 class Prover:
-    """Sabotages one embedded cluster, from a process in its sandbox."""
+    """Sabotages an embedded cluster. Runs inside its sandbox."""
 
     topology: Topology
     scenarios: Sequence[Planned]
-    """All that there are."""
+    """All scenarios that fit the cluster."""
     log: Path
-    """What the runs of behave print."""
-    wide: bool = False
-    """Run every fast scenario each time, to see who else notices."""
+    """File for the output of behave."""
+    all_fast: bool = False
+    """Run every fast scenario each time, to see which others notice."""
 
     def prove(self, sabotage: Sabotage) -> Proof:
-        """Do it, see that it took effect, run the scenarios that must notice, undo it, see that all is well again."""
+        """Sabotage, run the scenarios that must notice, undo, and check that the cluster is healthy again."""
         begun = time.monotonic()
-        record, failed, unwell = RunRecord(), list[str](), list[str]()
+        record, failed, unhealthy = RunRecord(), list[str](), list[str]()
         for batch in _batches(self._concerned(sabotage)):
             try:
-                record = _joined(record, self._sabotaged(sabotage, batch))
+                found = self._sabotaged(sabotage, batch)
+                record = replace(found, results=(*record.results, *found.results))
             except Exception as error:
                 failed.append(f"{type(error).__name__}: {describe(error)}")
-            if unwell := self._not_well():
+            if unhealthy := self._still_unhealthy():
                 break
+        failing = {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
             sabotage.words,
             tuple(heard(notice, record) for notice in sabotage.noticed_by),
-            "; ".join(failed + unwell),
-            tuple(sorted(_failing_ids(record) - set(sabotage.ids))),
+            "; ".join(failed + unhealthy),
+            tuple(sorted(failing - set(sabotage.ids))),
             time.monotonic() - begun,
-            recovered=not unwell,
+            recovered=not unhealthy,
         )
 
     def _sabotaged(self, sabotage: Sabotage, scenarios: Sequence[Planned]) -> RunRecord:
-        """What the scenarios say while it lasts."""
+        """Run scenarios while the sabotage is in effect."""
         damage = sabotage.damage(Cluster(self.topology))
         try:
             _inject(damage)
@@ -76,15 +77,15 @@ class Prover:
         _require_undone(damage)
         return record
 
-    def healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
-        """Run those scenarios while nothing is broken: a scenario that does not pass is a false alarm."""
+    def run_healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
+        """Run scenarios while nothing is broken. Each that does not pass is a false alarm."""
         begun = time.monotonic()
         record = self._run(scenarios)
         alarms = [
             f"{', '.join(one.scenario.ids)} {one.scenario.name}: {one.verdict}: {one.reason_in_a_line}"
             for one in record.failing
         ]
-        alarms += [f"{one.name}: it did not end" for one in record.without_verdict]
+        alarms += [f"{one.name}: it did not finish" for one in record.without_verdict]
         alarms += [f"the run: {one.message}" for one in record.troubles]
         return HealthyRun(len(record.results), tuple(alarms), time.monotonic() - begun)
 
@@ -92,14 +93,14 @@ class Prover:
         return [
             one
             for one in self.scenarios
-            if (self.wide and "destructive" not in one.tags)
-            or any(notice.meant(ids_of(one), one.name) for notice in sabotage.noticed_by)
+            if (self.all_fast and not one.is_destructive)
+            or any(notice.meant(one.ids, one.name) for notice in sabotage.noticed_by)
         ]
 
     def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
-        """What behave's journal says of a run, as `accept run --target` makes one."""
+        """Run scenarios as `accept run --target` does, and return the record."""
         if not scenarios:
-            raise UsageError("no scenario is concerned")  # behave would run all there are
+            raise UsageError("no scenario has to notice this sabotage")  # behave would run all scenarios
         run = begin_run()
         try:
             self.topology.save(run.topology)
@@ -107,32 +108,32 @@ class Prover:
             places = sorted((one.location for one in scenarios), key=_line)
             options = ["-D", f"accept_run={run.file}", "--format", FORMATTER, "--outfile", str(run.results)]
             behave = [sys.executable, "-m", *module, *options, "--no-summary", *places]
-            behaving.run(behave, sabotage.variables if sabotage else {}, self.log)
+            behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
             return read(run.journal)
         finally:
             shutil.rmtree(run.directory, ignore_errors=True)
 
-    def _not_well(self) -> list[str]:
-        """What is amiss when a sabotage should be undone; what its scenarios could not remove is removed."""
+    def _still_unhealthy(self) -> list[str]:
+        """Why the cluster is not healthy after a sabotage. Removes data that the scenarios could not remove."""
         cluster = Cluster(self.topology)
         try:
             await_all(cluster, RECOVERY)
             schema.sweep(cluster.write, cluster.profile, "accept")
             cluster.forget_cached("accept")
         except Exception as error:
-            return [f"not well after it: {describe(error)}"]
+            return [f"not healthy afterwards: {describe(error)}"]
         return []
 
 
 def heard(notice: Notice, record: RunRecord) -> Heard:
-    """What the scenarios that a notice means said, in that run."""
+    """Whether the scenarios that a notice stands for noticed, and what they reported."""
     ended = [one for one in record.results if notice.meant(one.scenario.ids, one.scenario.name)]
     wanted = Verdict.SKIPPED if notice.skipped else Verdict.BROKEN
     for one in ended:
         if one.verdict is wanted and notice.understands(one.reason_in_a_line):
             return Heard(notice.id, True, one.verdict, one.scenario.name, one.reason_in_a_line)
     if not ended:
-        return Heard(notice.id, False, "no verdict", notice.scenario, "no scenario that must notice came to its end")
+        return Heard(notice.id, False, "no verdict", notice.scenario, "no scenario that must notice finished")
     worst = next((one for one in ended if one.verdict.failed), ended[0])
     return Heard(notice.id, False, worst.verdict, worst.scenario.name, _why_not(worst, notice))
 
@@ -141,24 +142,15 @@ def _why_not(result: ScenarioResult, notice: Notice) -> str:
     if result.verdict is Verdict.PASSED:
         return "it passed all the same"
     if result.verdict is Verdict.BROKEN:
-        return f"it says nothing of {notice.says!r}: {result.reason_in_a_line}"
+        return f"its message does not match {notice.says!r}: {result.reason_in_a_line}"
     return result.reason_in_a_line
 
 
-def ids_of(scenario: Planned) -> frozenset[str]:
-    """The promises that a scenario is about."""
-    return frozenset(tag.removeprefix("id.") for tag in scenario.tags if tag.startswith("id."))
-
-
 def _batches(scenarios: Sequence[Planned]) -> list[list[Planned]]:
-    """What may run one after the other: all but destructive ones, after which a sabotaged cluster may not recover."""
-    fast = [one for one in scenarios if "destructive" not in one.tags]
-    alone = [[one] for one in scenarios if "destructive" in one.tags]
+    """Scenarios that can share one sabotage. A destructive one runs alone: the cluster may not recover from it."""
+    fast = [one for one in scenarios if not one.is_destructive]
+    alone = [[one] for one in scenarios if one.is_destructive]
     return [fast, *alone] if fast or not alone else alone
-
-
-def _joined(one: RunRecord, other: RunRecord) -> RunRecord:
-    return replace(other, results=(*one.results, *other.results))
 
 
 def _inject(damage: Fault) -> None:
@@ -167,33 +159,27 @@ def _inject(damage: Fault) -> None:
 
 
 def _require_undone(damage: Fault) -> None:
-    """Its sign is gone."""
+    """The damage no longer shows."""
 
     def gone() -> None:
         try:
             damage.require_in_effect()
         except Exception:
             return
-        raise NotYet("it is so still")
+        raise NotYet("it is still in effect")
 
     if not getattr(damage, "leaves_its_sign", False):
         eventually(gone, within=EFFECT_WITHIN, subject=f"it is undone: {damage}")
 
 
-def _failing_ids(record: RunRecord) -> set[str]:
-    return {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
-
-
 def _line(location: str) -> tuple[str, int]:
-    """behave takes the lines of a file only when they come together."""
+    """A sort key for locations: behave accepts several lines of a file only if they come one after another."""
     path, _, line = location.rpartition(":")
     return path, int(line)
 
 
-def destructive(sabotage: Sabotage, scenarios: Iterable[Planned]) -> bool:
-    """Whether a scenario that must notice disturbs the cluster itself: such take a minute, others a few seconds."""
+def is_destructive(sabotage: Sabotage, scenarios: Iterable[Planned]) -> bool:
+    """Whether a destructive scenario must notice the sabotage. That takes a minute, others a few seconds."""
     return any(
-        "destructive" in one.tags and notice.meant(ids_of(one), one.name)
-        for one in scenarios
-        for notice in sabotage.noticed_by
+        one.is_destructive and notice.meant(one.ids, one.name) for one in scenarios for notice in sabotage.noticed_by
     )

@@ -1,4 +1,4 @@
-"""What the program answers to wrong usage and to targets that are not there: a status, and clear lines."""
+"""Wrong usage and missing targets: the exit status and a clear message."""
 
 import pytest
 from program import Ended, Program, copy, target
@@ -23,10 +23,11 @@ def require(ended: Ended, status: int, *words: str) -> None:
     ("arguments", "words"),
     [
         (["nonsense"], ["'nonsense'", "sharding", "destructive"]),
+        (["cahce"], ["'cahce'", "did you mean 'cache'?"]),
         (["cache", "@slow"], ["--tags '@slow'"]),
         (["--tags", "@slow,@cache"], ["old style", "'@slow or @cache'"]),
         (["--tags", "~@slow"], ["old style", "'not @slow'"]),
-        (["--tags", "@slow and"], ["no tag expression"]),
+        (["--tags", "@slow and"], ["not a valid tag expression"]),
         (["--require", "sharks"], ["--require sharks", "citus", "redis"]),
         (["--target", "nowhere"], ["'nowhere'", "postgresql://"]),
         (["--target", "missing.toml"], ["missing.toml", "No such file"]),
@@ -50,7 +51,7 @@ def test_wrong_usage(program: Program, arguments: list[str], words: list[str]) -
         ({"ENABLE_PATRONI": "perhaps"}, ["ENABLE_PATRONI", "'perhaps'"]),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(program: Program, variables: dict[str, str], words: list[str]) -> None:
+def test_an_invalid_setting_is_named(program: Program, variables: dict[str, str], words: list[str]) -> None:
     require(program.run("cluster", **variables), 2, *words)
 
 
@@ -74,12 +75,12 @@ def test_a_target_that_is_not_as_declared(
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_what_is_required_and_not_there_fails_the_run(program: Program, postgres: Endpoint) -> None:
+def test_a_missing_requirement_fails_the_run(program: Program, postgres: Endpoint) -> None:
     ended = program.run("cluster", "--require", "citus", **target(postgres))
     require(ended, 1, "citus is required", "not installed")
 
 
-def test_a_plan_names_the_scenarios_and_runs_nothing(program: Program) -> None:
+def test_a_plan_lists_the_scenarios_and_runs_nothing(program: Program) -> None:
     ended = program.run("cache", "performance", "--plan")
     assert ended.status == 0, str(ended)
     assert "features/cache/speed.feature:" in ended.out
@@ -88,23 +89,23 @@ def test_a_plan_names_the_scenarios_and_runs_nothing(program: Program) -> None:
     assert not (program.project / "allure-results").exists()
 
 
-def test_a_target_may_stand_in_the_environment(program: Program) -> None:
+def test_the_environment_can_name_the_target(program: Program) -> None:
     require(program.run("cluster", "--plan", ACCEPT_TARGET="nowhere"), 2, "'nowhere'", "postgresql://")
 
 
 @pytest.mark.parametrize("arguments", [["--tags", "@no-such-tag"], ["--name", "no such title"]])
-def test_a_selection_of_nothing_is_no_success(program: Program, arguments: list[str]) -> None:
+def test_an_empty_selection_is_not_a_success(program: Program, arguments: list[str]) -> None:
     ended = program.run(*arguments)
     require(ended, 3, "no scenario is selected", arguments[-1])
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["down"], ["psql"], ["shell", "pg1"], ["logs", "pg1"]])
-def test_without_a_cluster_that_is_up(program: Program, arguments: list[str]) -> None:
+def test_commands_that_need_a_running_cluster_say_so(program: Program, arguments: list[str]) -> None:
     require(program.run(*arguments), 2, "no cluster is up", "./accept up")
 
 
 @pytest.mark.parametrize("name", ["Bad Name", "../elsewhere", "up", ""])
-def test_a_cluster_has_a_plain_name(program: Program, name: str) -> None:
+def test_invalid_cluster_names_are_refused(program: Program, name: str) -> None:
     require(program.run("up", "--name", name), 2, "cannot be named")
 
 

@@ -1,14 +1,16 @@
-"""`accept run --jobs`: one run on several clusters side by side."""
+"""`accept run --jobs`: one run on several clusters side by side. `accept run --coverage`: figures of every process."""
 
 import os
 import re
 import signal
 from pathlib import Path
+from xml.etree import ElementTree
 
 import psutil
 import pytest
-from program import Program, copy
+from program import FALSE, LONG, TRUE, Program, copy, target
 
+from support import sql
 from support.reporting.journal import RunRecord, read
 from support.run import Claims
 from support.waiting import NotYet, eventually
@@ -63,7 +65,7 @@ def test_two_jobs_make_one_run(program: Program) -> None:
     assert not list((program.project / ".accept" / "runs").glob("*")), "nothing is left of the run"
 
 
-def test_speed_is_measured_when_all_else_is_over(program: Program) -> None:
+def test_performance_scenarios_run_last(program: Program) -> None:
     of_speed = FEATURE.format(name="P", number=9, sum=2, seconds=1).replace("@id.ZZ-9", "@id.PF-9")
     program.write_features({**features(seconds=2), "cluster/P.feature": of_speed})
     ended = program.run("--jobs", "3", *SMALL)
@@ -74,7 +76,7 @@ def test_speed_is_measured_when_all_else_is_over(program: Program) -> None:
     assert all(one.began + one.seconds <= last[0].began for one in run.results if one not in last)
 
 
-def test_what_a_killed_job_had_begun_is_not_hidden(program: Program) -> None:
+def test_scenarios_of_a_killed_job_are_reported(program: Program) -> None:
     program.write_features(features(seconds=3))
     with program.started("--jobs", "2", *SMALL) as running:
         shares = eventually(lambda: _behaves(program, 2), within=60, subject="both jobs run their scenarios")
@@ -107,7 +109,7 @@ def test_ctrl_c_ends_all_jobs_with_a_report_of_what_was_done(program: Program) -
         (("--jobs", "2", "--target", "postgresql://u:p@127.0.0.1:1/d"), "--jobs is for clusters that the run itself"),
     ],
 )
-def test_what_does_not_go_together_is_said(program: Program, arguments: tuple[str, ...], words: str) -> None:
+def test_incompatible_options_are_refused(program: Program, arguments: tuple[str, ...], words: str) -> None:
     ended = program.run(*arguments)
     assert ended.status == 2, str(ended)
     assert words in ended.err
@@ -122,12 +124,45 @@ def test_each_name_is_claimed_once(tmp_path: Path) -> None:
     assert other.take("features/b.feature")
 
 
-def test_one_of_three_is_the_last(tmp_path: Path) -> None:
+def test_one_process_of_three_is_the_last(tmp_path: Path) -> None:
     assert [Claims(tmp_path).last(3) for _ in range(3)] == [False, False, True]
 
 
+def reached(program: Program) -> dict[str, float]:
+    """The share of lines that ran, by file."""
+    tree = ElementTree.parse(program.project / "coverage-report" / "coverage.xml")
+    return {one.attrib["filename"]: float(one.attrib["line-rate"]) for one in tree.iter("class")}
+
+
+def test_coverage_includes_the_program_behave_and_the_steps(program: Program, postgres: sql.Endpoint) -> None:
+    program.variables = target(postgres)
+    program.write_features({"cluster/a.feature": TRUE, "cluster/b.feature": FALSE})
+    ended = program.run("cluster", "--coverage")
+    assert ended.status == 1, str(ended)
+    assert "1 passed, 1 failed, 0 skipped" in ended.out
+    assert ended.last_line == "coverage: coverage-report/index.html"
+    found = {Path(name).name: rate for name, rate in reached(program).items()}
+    assert found["up.py"] < 1, "it is imported, and not called"
+    assert found["run.py"] > 0.4, "the program ran it"
+    assert found["recorder.py"] > 0.5, "behave's process ran it"
+    assert 0.5 < found["probe_steps.py"] < 1, "one of its steps is in no scenario"
+    assert (program.project / "coverage-report" / "index.html").exists()
+
+
+def test_ctrl_c_leaves_the_report_and_the_figures(program: Program, postgres: sql.Endpoint) -> None:
+    program.variables = target(postgres)
+    program.write_features({"cluster/a.feature": LONG})
+    with program.started("run", "--coverage") as running:
+        assert any("A claim that takes long" in line for line in running.stdout)
+        os.killpg(running.pid, signal.SIGINT)
+        told, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert "0 passed, 1 failed, 0 skipped" in told
+    assert any(reached(program).values())
+
+
 def _behaves(program: Program, wanted: int) -> list[int]:
-    """The behave of each job, once so many scenarios have begun."""
+    """The pids of the jobs' behave processes. Raises NotYet until that many scenarios have begun."""
     journals = (program.project / ".accept" / "runs").glob("*/journal.jsonl")
     begun = sum(journal.read_text().count('"event": "started"') for journal in journals)
     if begun < wanted:

@@ -1,4 +1,4 @@
-"""A cluster to play with, from `accept up` to `accept down`: real, on this machine."""
+"""A real cluster from `accept up` to `accept down`, and the commands that use it."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.fixture(scope="module")
 def up(program: Program):
-    """What `accept up` said; a single member is enough here."""
+    """The output of `accept up`, with a single member."""
     ended = program.run("up", "--name", "tried", "--members", "1", "--etcd", "1")
     try:
         yield ended
@@ -43,7 +43,7 @@ def up(program: Program):
         assert not alive(program.project / ".accept/clusters/tried/sandbox")
 
 
-def test_up_returns_when_the_cluster_is_ready_and_says_how_to_reach_it(program: Program, up) -> None:
+def test_up_returns_when_the_cluster_is_ready_and_prints_how_to_connect(program: Program, up) -> None:
     assert up.status == 0, up
     assert "ready" in up.err
     command = next(line for line in up.out.splitlines() if line.startswith("write endpoint")).split(maxsplit=2)[2]
@@ -56,17 +56,17 @@ def test_up_returns_when_the_cluster_is_ready_and_says_how_to_reach_it(program: 
     assert answer.stdout.strip() == "accept_app", answer
 
 
-def test_what_needs_a_second_one_says_that_it_is_up(program: Program, up) -> None:
+def test_up_refuses_the_name_of_a_running_cluster(program: Program, up) -> None:
     again = program.run("up", "--name", "tried")
     assert again.status == 2
-    assert "up already" in again.err
+    assert "already up" in again.err
 
 
-def test_status_tells_members_and_memory(program: Program, up) -> None:
+def test_status_shows_members_and_memory(program: Program, up) -> None:
     ended = program.run("status")
     assert ended.status == 0, str(ended)
     assert re.search(r"pg1 +10\S+ +patroni +leader +running +1 .* MB", ended.out), str(ended)
-    assert re.search(r"^[1-9]\d* MB in all", ended.out, re.M), str(ended)
+    assert re.search(r"^[1-9]\d* MB in total", ended.out, re.M), str(ended)
 
 
 @pytest.mark.parametrize("where", ["write", "pg1"])
@@ -75,19 +75,19 @@ def test_psql_logs_in_as_the_application(program: Program, up, where: str) -> No
     assert ended.out.strip() == "accept_app of accept", str(ended)
 
 
-def test_psql_shows_no_password_among_its_arguments(program: Program, up) -> None:
+def test_psql_has_no_password_in_its_arguments(program: Program, up) -> None:
     shown = program.run("psql", "write", "-c", r"\! tr '\0' ' ' </proc/$PPID/cmdline")
     assert "psql" in shown.out, shown
     assert _password(program) not in shown.out
 
 
-def test_psql_knows_no_other_endpoints(program: Program, up) -> None:
+def test_psql_refuses_unknown_endpoints(program: Program, up) -> None:
     ended = program.run("psql", "pg7")
     assert ended.status == 2
     assert "write, read, pg1" in ended.err
 
 
-def test_a_shell_is_on_its_host(program: Program, up) -> None:
+def test_the_shell_runs_on_its_host(program: Program, up) -> None:
     shell = subprocess.run(
         [*program.argv, "shell", "etcd1"],
         cwd=program.project,
@@ -99,19 +99,19 @@ def test_a_shell_is_on_its_host(program: Program, up) -> None:
     assert shell.stdout.split()[:2] == ["etcd1", "1000"], shell
 
 
-def test_logs_are_those_of_the_host(program: Program, up) -> None:
+def test_logs_come_from_the_host(program: Program, up) -> None:
     ended = program.run("logs", "pg1", "--lines", "2000")
     assert ended.status == 0
     assert "initialized a new cluster" in ended.out or "bootstrap" in ended.out, str(ended)
 
 
-def test_scenarios_run_there(program: Program, up) -> None:
+def test_scenarios_run_on_it(program: Program, up) -> None:
     ended = program.run("run", "--target", "tried")
     assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
     assert program.run("status").status == 0, "the cluster is still up"
 
 
-def test_ctrl_c_lets_the_scenario_that_runs_there_clean_up(program: Program, up) -> None:
+def test_ctrl_c_lets_the_running_scenario_clean_up(program: Program, up) -> None:
     program.write_features({"cluster/a.feature": LONG})
     try:
         with program.started("run", "--target", "tried") as running:
@@ -133,7 +133,7 @@ def test_ctrl_c_ends_a_statement_and_not_psql(program: Program, up) -> None:
     assert "canceling statement due to user request" in out
 
 
-def test_plain_behave_runs_there(program: Program, up) -> None:
+def test_plain_behave_runs_on_it(program: Program, up) -> None:
     behave = subprocess.run(
         [program.argv[0], "-m", "behave"],
         cwd=program.project,
@@ -146,14 +146,14 @@ def test_plain_behave_runs_there(program: Program, up) -> None:
     assert "1 scenario passed, 0 failed" in behave.stdout
 
 
-def test_doctor_knows_what_it_has(program: Program, up) -> None:
+def test_doctor_shows_what_it_offers(program: Program, up) -> None:
     ended = program.run("doctor", "--target", "up")
     assert ended.status == 0
     assert re.search(r"^replicas +no +.*single member", ended.out, re.M), str(ended)
     assert "1 of 1 scenarios can run" in ended.out
 
 
-def test_a_cluster_that_is_kept_stays_up_after_the_run(tmp_path: Path) -> None:
+def test_a_kept_cluster_stays_up_after_the_run(tmp_path: Path) -> None:
     program = copy(tmp_path)
     program.write_features({"cluster/a.feature": TRUE})
     with program.started("run", "--keep", "--members", "1", "--etcd", "1", "--workers", "0") as running:

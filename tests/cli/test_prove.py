@@ -1,4 +1,4 @@
-"""`accept prove` as its users meet it: on a real cluster that it boots, breaks and mends."""
+"""`accept prove` on a real cluster, which it boots, breaks and heals."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ FAST = (
     "application-pool-lends-the-dead",
     "cache-never-caches",
 )
-"""Of six parts, a few seconds each."""
+"""Sabotages of six components, a few seconds each."""
 CONTROLS = """
 from support.sabotage.damages import Damage
 from support.sabotage.postgres import SABOTAGES as OF_POSTGRES
@@ -50,7 +50,7 @@ def prove(program: Program, *words: str) -> Ended:
     return program.run("prove", *words, "--workers", "0", timeout=LONGEST)
 
 
-def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
+def test_sabotages_are_noticed(program: Program) -> None:
     ended = prove(program, *FAST)
     assert ended.status == 0, str(ended)
     assert f"{len(FAST)} of {len(FAST)} sabotages noticed by all that must" in ended.last_line, str(ended)
@@ -60,8 +60,8 @@ def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
     assert "fsync: expected on, observed off" in page, "the message is kept"
 
 
-def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> None:
-    """Also one that did not take effect, and one that is noticed for another reason than it states."""
+def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
+    """So does one that takes no effect, and one that is noticed for the wrong reason."""
     control = program.project / "support" / "sabotage" / "driver.py"
     control.write_text(f"{control.read_text()}\n{CONTROLS}")
     ended = prove(program, "does-nothing", "in-vain", "misunderstood")
@@ -70,7 +70,7 @@ def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> N
     assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
     assert "does-nothing, PH-06: passed: it passed all the same" in said, str(ended)
     assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
-    assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, str(ended)
+    assert "misunderstood, PH-06: broken: its message does not match 'the weather'" in said, str(ended)
 
 
 def test_the_sabotages_are_listed_with_who_must_notice(tmp_path: Path) -> None:

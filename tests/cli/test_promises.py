@@ -1,4 +1,4 @@
-"""The list of promises: what is wrong with it is told, it is searched, and its page and the report tell it."""
+"""The list of promises: its checks, the search, the documented page, and the promises in the report."""
 
 import shutil
 from dataclasses import replace
@@ -9,7 +9,8 @@ from journals import READS, WRITES, record_of
 from program import ROOT, copy
 from small_suites import run_suite, write_suite
 
-from support.cli import gherkin_rules, promises
+from support.cli import promises
+from support.cli.lint import check_promises, read
 from support.errors import UsageError
 from support.reporting.promises import Promise, load, sentence_of
 from support.reporting.scenario import EPICS, ScenarioResult, Verdict
@@ -59,16 +60,16 @@ def changed(folder: Path, file: str, old: str, new: str) -> None:
 
 
 def findings(folder: Path) -> list[str]:
-    outlines, unreadable = gherkin_rules.read(sorted(folder.rglob("*.feature")))
+    outlines, unreadable = read(sorted(folder.rglob("*.feature")))
     assert not unreadable
-    return [str(one).replace(f"{folder}/", "") for one in promises.findings(folder, outlines)]
+    return [str(one).replace(f"{folder}/", "") for one in check_promises(folder, outlines)]
 
 
 def test_a_good_list_is_read(folder: Path) -> None:
-    read = load(folder / "promises.toml")
-    assert list(read) == ["FO-02", "CO-01"]
+    listed = load(folder / "promises.toml")
+    assert list(listed) == ["FO-02", "CO-01"]
     sentence = "No acknowledged write is lost in a failover."
-    assert read["FO-02"] == Promise("FO-02", "failover", sentence, "critical", line=2)
+    assert listed["FO-02"] == Promise("FO-02", "failover", sentence, "critical", line=2)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_good_list_is_read(folder: Path) -> None:
         ("[CO-01]", "[CO-01", "not TOML: "),
     ],
 )
-def test_what_is_wrong_with_the_list_is_told(folder: Path, old: str, new: str, told: str) -> None:
+def test_each_mistake_in_the_list_is_reported(folder: Path, old: str, new: str, told: str) -> None:
     changed(folder, "promises.toml", old, new)
     with pytest.raises(UsageError) as error:
         load(folder / "promises.toml")
@@ -103,14 +104,14 @@ def test_what_is_wrong_with_the_list_is_told(folder: Path, old: str, new: str, t
     assert any(told.removeprefix("promises.toml:") in one for one in findings(folder)), findings(folder)
 
 
-def test_no_list_is_told(folder: Path) -> None:
+def test_a_missing_list_is_reported(folder: Path) -> None:
     (folder / "promises.toml").unlink()
     assert findings(folder) == [
         "promises.toml:1: the file does not exist; it lists the promises that the scenarios prove"
     ]
 
 
-def test_a_list_and_scenarios_that_agree_are_good(folder: Path) -> None:
+def test_a_list_that_agrees_with_the_scenarios_has_no_findings(folder: Path) -> None:
     assert findings(folder) == []
 
 
@@ -119,12 +120,17 @@ def test_a_list_and_scenarios_that_agree_are_good(folder: Path) -> None:
     [
         ("cache/values.feature", "@id.CO-01", "@id.FO-02", "promises.toml:7: CO-01 has no scenario"),
         ("cache/values.feature", "@id.CO-01", "@id.CO-02", "values.feature:4: @id.CO-02 is not listed in"),
-        ("cache/values.feature", "@minor", "@normal", "@normal is above the severity of CO-01 in promises.toml, minor"),
-        ("failover/crash.feature", "@normal", "@blocker", "crash.feature:8: @blocker is above the severity of FO-02"),
+        (
+            "cache/values.feature",
+            "@minor",
+            "@normal",
+            "@normal is more severe than CO-01 in promises.toml, which is minor",
+        ),
+        ("failover/crash.feature", "@normal", "@blocker", "crash.feature:8: @blocker is more severe than FO-02"),
         ("promises.toml", '"cache"', '"cluster"', "values.feature:4: CO-01 belongs to 'cluster' in promises.toml"),
     ],
 )
-def test_what_does_not_agree_is_found(folder: Path, file: str, old: str, new: str, found: str) -> None:
+def test_each_disagreement_is_found(folder: Path, file: str, old: str, new: str, found: str) -> None:
     changed(folder, file, old, new)
     assert any(found in one for one in findings(folder)), findings(folder)
 
@@ -157,8 +163,8 @@ def test_the_page_has_a_row_for_each_promise(folder: Path) -> None:
     assert page.index("## High availability") < page.index("| FO-02") < page.index("## Cache") < page.index("| CO-01")
 
 
-def test_the_page_says_where_no_sabotage_shows_that_a_promise_can_fail(folder: Path) -> None:
-    """Also where there is no scenario yet: the page is written all the same, and `lint` finds that."""
+def test_the_page_marks_promises_without_a_sabotage(folder: Path) -> None:
+    """A promise without a scenario is on the page, too; `lint` reports it."""
     with (folder / "promises.toml").open("a") as file:
         file.write('[CO-99]\ncapability = "cache"\npromise = "The cache is new."\nseverity = "minor"\n')
     page = promises.markdown(promises.listed(folder))
@@ -171,20 +177,20 @@ def test_our_own_list_and_scenarios_agree(monkeypatch: pytest.MonkeyPatch) -> No
     assert {one.capability for one in load(Path("features/promises.toml")).values()} == set(EPICS)
 
 
-def test_the_page_in_the_documentation_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     ours = Path("docs/promises.md").read_text(encoding="utf-8")
     assert ours == promises.markdown(promises.listed()), "run ./accept promises --markdown > docs/promises.md"
 
 
 @pytest.mark.parametrize("word", ["failover", "quorum", "split brain", "fencing", "lease", "recovery time"])
-def test_our_promises_are_found_by_the_terms_of_the_field(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_common_terms_find_our_promises(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.chdir(ROOT)
     sentences = [one.sentence.lower() for one in load(Path("features/promises.toml")).values()]
     assert any(word in sentence for sentence in sentences)
 
 
-def test_it_is_searched_from_the_command_line(tmp_path: Path) -> None:
+def test_the_command_line_searches_it(tmp_path: Path) -> None:
     program = copy(tmp_path)
     found = program.run("promises", "split", "brain")
     assert found.status == 0, str(found)
@@ -192,7 +198,7 @@ def test_it_is_searched_from_the_command_line(tmp_path: Path) -> None:
     misspelt = program.run("promises", "quroum")
     assert misspelt.status == 1
     assert misspelt.complaints == [
-        "accept: no promise speaks of 'quroum' (did you mean 'quorum'?); ./accept promises lists all of them"
+        "accept: no promise contains 'quroum' (did you mean 'quorum'?); ./accept promises lists them all"
     ]
     assert program.run("promises", "--markdown").out == (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     assert program.run("promises", "--markdown", "cache").status == 2
@@ -208,7 +214,7 @@ def told() -> tuple[ScenarioResult, ...]:
     return ScenarioResult(lost, Verdict.BROKEN, "3 writes lost"), ScenarioResult(slow, Verdict.SKIPPED, "no Redis")
 
 
-def test_the_summary_in_markdown_says_what_was_promised(tmp_path: Path, told: tuple[ScenarioResult, ...]) -> None:
+def test_the_markdown_summary_shows_the_promise(tmp_path: Path, told: tuple[ScenarioResult, ...]) -> None:
     said = markdown(record_of(tmp_path, *told))
     assert "– 3 writes lost\n  - FO-02 promises: No \\*acknowledged\\* write is lost.\n" in said
     assert "– no Redis\n  - PF-01 promises: Reads are quick.\n" in said
@@ -217,7 +223,7 @@ def test_the_summary_in_markdown_says_what_was_promised(tmp_path: Path, told: tu
     )
 
 
-def test_the_dashboard_says_what_was_promised(tmp_path: Path, told: tuple[ScenarioResult, ...]) -> None:
+def test_the_dashboard_shows_the_promise(tmp_path: Path, told: tuple[ScenarioResult, ...]) -> None:
     page = dashboard_head(record_of(tmp_path, *told), "Acceptance", "index.html")
     assert '<div class="promised">Promised: No *acknowledged* write is lost.</div>' in page
     assert '<div class="promised">PF-01: Reads are quick.</div>' in page
@@ -225,7 +231,7 @@ def test_the_dashboard_says_what_was_promised(tmp_path: Path, told: tuple[Scenar
     assert 'class="promised"' not in dashboard_head(unlisted, "Acceptance", "index.html")
 
 
-def test_a_run_tells_what_each_of_its_scenarios_promises(folder: Path) -> None:
+def test_a_run_records_the_promise_of_each_scenario(folder: Path) -> None:
     ran = run_suite(folder.parent)
     sentence = "No acknowledged write is lost in a failover."
     assert {one.sentence for one in ran.record.selected if one.promise == "FO-02"} == {sentence}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from booting import boots
 
 from support.waiting import eventually
 
@@ -20,6 +21,7 @@ PACKAGES = {"promtool": "prometheus"}  # program -> package, where they are not 
 FETCHED = Path(__file__).parent.parent / ".accept" / "packages"
 
 
+@boots
 def program(name: str) -> Path:
     """Where that program is. Skips the test on a system without apt; fails it where apt cannot fetch the package."""
     if found := shutil.which(name):
@@ -50,6 +52,7 @@ def _run(command: Sequence[str], folder: str) -> "subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
+@boots
 @contextmanager
 def running(command: Sequence[object], ready: str, log: Path) -> Iterator[None]:
     """Run a server until the end; goes on when it answers at `ready`, a web address."""

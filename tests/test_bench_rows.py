@@ -120,5 +120,6 @@ def test_a_program_that_is_missing_is_a_floor_that_is_missing(
     assert "pgbench is not installed (Debian: postgresql-contrib)" in sample.why
 
 
+@pytest.mark.cluster
 def test_initdb_alone_takes_its_time() -> None:
     assert 0.05 < tools.initdb(BINDIR) < 60

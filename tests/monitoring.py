@@ -3,6 +3,7 @@
 Where they are not installed their packages are fetched and unpacked: nothing is installed, and no service starts.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -36,6 +37,13 @@ def program(name: str) -> Path:
 
 def _fetch(package: Path) -> None:
     package.parent.mkdir(parents=True, exist_ok=True)
+    with package.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not package.exists():  # no other test has fetched it meanwhile
+            _download(package)
+
+
+def _download(package: Path) -> None:
     with tempfile.TemporaryDirectory(dir=package.parent) as folder:
         download = ["apt-get", "download", package.name]
         if _run(download, folder).returncode and os.geteuid() == 0:  # the lists may be missing or old

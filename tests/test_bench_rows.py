@@ -59,6 +59,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("row", QUIET, ids=lambda row: row.name)
 @pytest.mark.usefixtures("short")
+@pytest.mark.alone
 def test_figure_and_floor_are_of_one_kind(site: Site, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "find_pgbench", lambda _: PGBENCH)
     assert row.measure is not None
@@ -69,6 +70,7 @@ def test_figure_and_floor_are_of_one_kind(site: Site, row: Row, monkeypatch: pyt
         assert 0.01 < sample.figure / sample.floor < 100, sample  # in the same unit: the next is 1000 times another
 
 
+@pytest.mark.alone
 def test_pgbench_and_we_find_what_a_statement_takes(postgres: sql.Endpoint) -> None:
     asleep = "SELECT pg_sleep(0.02)"
     with sql.session(postgres) as session:

@@ -40,6 +40,8 @@ def test_lines_of_the_program_of_behave_and_of_steps_are_counted(program: Progra
 
 
 def test_ctrl_c_leaves_the_report_and_the_figures(program: Program) -> None:
+    settings = program.project / "pyproject.toml"  # a small report will do
+    settings.write_text(settings.read_text().replace('["support", "steps"]', '["support.cli", "steps"]'))
     program.write_features({"cluster/a.feature": LONG})
     with program.started("run", "--coverage") as running:
         assert any("A claim that takes long" in line for line in running.stdout)

@@ -14,7 +14,7 @@ import pytest
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.cluster.embedded import programs
+from support.embedded import programs
 from support.errors import AcceptError
 from support.reporting.renderer_setup import install_renderer
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import booting
 import pytest
 import redis_servers
-import stands
+import sandboxes
 from program import copy
 
 from support.cli import checks
@@ -39,7 +39,7 @@ def test_what_is_not_known_is_passed_on_to_pytest() -> None:
 
 def by_a_helper() -> None:
     def later() -> None:
-        stands.reach(Path(), hosts=1)
+        sandboxes.reach(Path(), hosts=1)
         copy(Path())
 
     later()

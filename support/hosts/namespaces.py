@@ -1,7 +1,7 @@
-"""The stand made of namespaces: each host a network, PID, mount, IPC and UTS namespace of its own.
+"""The namespace sandbox: each host has a network, PID, mount, IPC and UTS namespace of its own.
 
-A host lives as long as its first process, a `sleep`: when that is killed the kernel kills everything else on the
-host, and only lets it go when all is gone.
+A host lives as long as its first process, a `sleep`. When that is killed, the kernel kills everything else on the
+host, and reports its end only when all is gone.
 """
 
 import os
@@ -10,20 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from support.hosts import brands, kernel
-from support.hosts.machines import Machine, Program, become
+from support.hosts import kernel, process_tags
+from support.hosts.backend import Machine, Program, become
 from support.hosts.switch import Switch, address
 
-USER = 1000  # who the programs are on their hosts: PostgreSQL refuses to be root
+USER = 1000  # the user that programs run as on their hosts: PostgreSQL refuses to run as root
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bin/sh\n"
 LOCAL_NAMES = "127.0.0.1 localhost\n::1 localhost\n"
 
 
-class NamespaceGround:
-    """Makes hosts of namespaces. To be made by PID 1 of new user, network, PID, mount, IPC and UTS namespaces."""
+class NamespaceBackend:
+    """Makes hosts of namespaces. Create it in PID 1 of new user, network, PID, mount, IPC and UTS namespaces."""
 
-    def __init__(self, directory: Path, stand: int) -> None:
-        self._stand = stand
+    def __init__(self, directory: Path, sandbox: int) -> None:
+        self._sandbox = sandbox
         self._passwd, self._names = directory / "passwd", directory / "names"
         self._passwd.write_text(PASSWD)
         self._names.write_text(LOCAL_NAMES)
@@ -32,29 +32,31 @@ class NamespaceGround:
         self._switch = Switch()
 
     def address(self, number: int) -> str:
-        """See Ground."""
+        """See Backend."""
         return address(number)
 
     def introduce(self, machines: Sequence[Machine]) -> None:
-        """See Ground."""
+        """See Backend."""
         lines = [f"{machine.address} {machine.name}\n" for machine in machines]
         self._names.write_text(LOCAL_NAMES + "".join(lines))  # in place: this very file is bound on every host
 
     def power_on(self, machine: Machine) -> None:
-        """See Ground."""
-        machine.init = kernel.fork_across(_leave_for_own_machine, lambda: self._become_init(machine))
+        """See Backend."""
+        machine.init = kernel.fork_across(
+            lambda: kernel.unshare(kernel.OWN_MACHINE), lambda: self._become_init(machine)
+        )
         self._switch.connect(machine.number)
 
     def power_off(self, machine: Machine) -> list[int]:
-        """See Ground. First the cable, so that the dying say no goodbye to their peers."""
+        """See Backend. Pulls the cable first, so that dying processes cannot say goodbye to their peers."""
         self._switch.disconnect(machine.number)
         if machine.init is None:
             return []
-        brands.send([machine.init], signal.SIGKILL)
+        process_tags.send([machine.init], signal.SIGKILL)
         return [machine.init]
 
     def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
-        """See Ground. Nobody but the host sees it; it is gone with its mount namespace."""
+        """See Backend. Only the host sees the disk; it disappears with the host's mount namespace."""
         init = machine.init
         assert init is not None
         kernel.fork_across(
@@ -62,27 +64,27 @@ class NamespaceGround:
         )
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
-        """See Ground."""
-        return brands.kill(match)
+        """See Backend."""
+        return process_tags.kill(match)
 
     def switch(self) -> Switch:
-        """See Ground."""
+        """See Backend."""
         return self._switch
 
     def prefix(self, machine: Machine) -> list[str]:
-        """See Ground."""
+        """See Backend."""
         spaces = ["--net", "--uts", "--ipc", "--pid", "--mount"]
         user = [f"--map-user={USER}", f"--map-group={USER}", f"--wd={machine.directory}"]
         return ["nsenter", f"--target={machine.init}", *spaces, "--", "unshare", "--user", *user, "--"]
 
     def spawn(self, machine: Machine, program: Program) -> int:
-        """See Ground."""
+        """See Backend."""
         init = machine.init
         assert init is not None
 
         def act() -> None:
             kernel.own_user_namespace(USER, USER)
-            brands.wear(brands.brand(self._stand, machine.number, program.number))
+            process_tags.adopt(process_tags.tag(self._sandbox, machine.number, program.number))
             become(program, program.argv, machine.directory)
 
         return kernel.fork_across(lambda: kernel.join(init), act)
@@ -93,16 +95,12 @@ class NamespaceGround:
         _own_mounts()
         kernel.bind(self._passwd, "/etc/passwd")
         kernel.set_hostname(machine.name)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kept by exec: orphans are reaped by the kernel
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # exec keeps this: the kernel reaps orphans
         os.execvp("sleep", [f"host:{machine.name}", "infinity"])
 
 
-def _leave_for_own_machine() -> None:
-    kernel.unshare(kernel.OWN_MACHINE)
-
-
 def _own_mounts() -> None:
-    """What must not be shared with, or outlive, the processes that use it."""
+    """Mount what must neither be shared with other hosts nor outlive this one."""
     kernel.keep_mounts_private()
     kernel.mount("proc", "/proc")
     kernel.mount("tmpfs", "/dev/shm", "mode=1777")  # PostgreSQL leaves files there when it is killed

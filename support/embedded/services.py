@@ -1,0 +1,274 @@
+"""What runs on each host: one program and its configuration file, readable by its owner only."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from support.embedded.plan import ETCD_CLIENTS, ETCD_PEERS, PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
+from support.embedded.shape import OWN, Timing
+from support.hosts import Host, Process
+from support.target.topology import Login
+
+DISTURBING = ("PATRONI", "PG", "ETCD")
+"""Environment variables with these prefixes would override the configuration files."""
+
+BOOT: Timing = OWN.timing
+"""The timing that every cluster boots with: Patroni sleeps for loop_wait between the steps of a boot."""
+SOCKETS = "/dev/shm"
+"""The directory of a member's local socket: each host has its own, and its name is short."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """The program of a role. `contents` makes its configuration file, `command` runs it with that file."""
+
+    program: str
+    file: str
+    contents: Callable[[Plan, PlannedHost, Path], str]
+    command: Callable[[Plan, str], Sequence[str]]
+
+
+def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
+    """Write the host's configuration, and declare its program."""
+    service = service_of(plan, planned.role)
+    file = host.directory / service.file
+    _write(file, service.contents(plan, planned, host.directory))
+    command = service.command(plan, str(file))
+    if planned.role == Role.MEMBER and plan.layout.workers:
+        command = ["env", f"PGPASSFILE={_passwords(plan, host.directory)}", *command]
+    return host.add(service.program, _undisturbed(command, os.environ))
+
+
+def _passwords(plan: Plan, directory: Path) -> Path:
+    """The password file with which the nodes log in to one another as the application.
+
+    Source: https://www.postgresql.org/docs/16/libpq-pgpass.html
+    """
+    file, login = directory / "nodes.pgpass", plan.credentials.application
+    _write(file, f"*:*:*:{login.user}:{login.password}\n")
+    return file
+
+
+def _patroni(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    return _yaml(patroni_configuration(plan, host, directory))
+
+
+def _postgres(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    return _TEMPLATES.get_template("postgres.sh.j2").render(
+        bindir=plan.programs.pg_bindir,
+        directory=directory,
+        superuser=plan.credentials.administrator,
+        host_access=plan.layout.shape.host_access,
+        settings=_server_settings(plan, host),
+    )
+
+
+def _server_settings(plan: Plan, host: PlannedHost) -> Mapping[str, str]:
+    """PostgreSQL's settings on a server without Patroni."""
+    shape = plan.layout.shape
+    libraries = (*(("citus",) if plan.layout.workers else ()), *plan.preloaded)
+    given = {
+        "listen_addresses": plan.addresses[host.name],
+        "port": POSTGRES,
+        "shared_preload_libraries": ",".join(libraries),
+        **shape.parameters,
+        **(shape.sharding if plan.layout.workers else {}),
+        **(shape.worker_parameters if host.group else {}),
+    }
+    return {name: str(value) for name, value in given.items()}
+
+
+def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    nodes = [one.name for one in plan.layout.hosts(Role.ETCD)]
+    peers = {name: f"http://{plan.advertised(name, ETCD_PEERS)}" for name in nodes}
+    return _yaml(
+        {
+            "name": host.name,
+            "data-dir": str(directory / "data"),
+            "listen-peer-urls": f"http://{plan.address(host.name, ETCD_PEERS)}",
+            "initial-advertise-peer-urls": peers[host.name],
+            "listen-client-urls": f"http://{plan.address(host.name, ETCD_CLIENTS)}",
+            "advertise-client-urls": f"http://{plan.advertised(host.name, ETCD_CLIENTS)}",
+            "initial-cluster": ",".join(f"{name}={url}" for name, url in peers.items()),
+            "initial-cluster-token": plan.layout.shape.scope,
+            "enable-grpc-gateway": True,  # Patroni uses it; with a configuration file, it is off by default
+            "auto-compaction-mode": "periodic",
+            "auto-compaction-retention": "10m",
+            "logger": "zap",
+            "log-level": "warn",
+        }
+    )
+
+
+def _haproxy(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    proxy = plan.layout.shape.proxy
+    assert proxy is not None
+    return _TEMPLATES.get_template(proxy.template).render(
+        routes=[(route, plan.address(host.name, route.port)) for route in proxy.routes],
+        statistics=plan.address(host.name, proxy.statistics),
+        login=plan.credentials.statistics,
+        members=[(one.name, plan.advertised(one.name, POSTGRES)) for one in plan.layout.members_of(0)],
+        patroni_api=PATRONI_API,
+        maximum_lag=plan.layout.shape.maximum_lag,
+    )
+
+
+def _redis(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    address = plan.address(host.name, REDIS)
+    return _TEMPLATES.get_template("redis.conf.j2").render(
+        host=address.host,
+        port=address.port,
+        password=plan.credentials.redis,
+        directory=str(directory),
+        cache=plan.layout.shape.cache,
+    )
+
+
+def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
+    shape = plan.layout.shape
+    assert shape.pooler is not None
+    assert shape.proxy is not None
+    _write(
+        directory / "users.txt", f'"{plan.credentials.application.user}" "{plan.credentials.application.password}"\n'
+    )
+    return _TEMPLATES.get_template("pgbouncer.ini.j2").render(
+        address=plan.address(host.name, shape.pooler.port),
+        behind=plan.address("haproxy", shape.proxy.routes[0].port),
+        database=shape.database,
+        mode=shape.pooler.mode,
+        users=directory / "users.txt",
+    )
+
+
+PATRONI = Service("patroni", "patroni.yml", _patroni, lambda plan, file: [str(plan.programs.patroni), file])
+POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
+OTHERS = {
+    Role.ETCD: Service("etcd", "etcd.yml", _etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]),
+    Role.HAPROXY: Service(
+        "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-db", "-f", file]
+    ),
+    Role.REDIS: Service("redis", "redis.conf", _redis, lambda plan, file: [str(plan.programs.redis), file]),
+    Role.POOLER: Service(
+        "pgbouncer", "pgbouncer.ini", _pgbouncer, lambda plan, file: [str(plan.programs.pgbouncer), file]
+    ),
+}
+
+
+def service_of(plan: Plan, role: Role) -> Service:
+    """What runs on the hosts of a role. The host's process has the name of the program."""
+    if role is Role.MEMBER:
+        return PATRONI if plan.layout.shape.patroni else POSTGRES_ALONE
+    return OTHERS[role]
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("support.embedded"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def _write(file: Path, contents: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(contents, encoding="utf-8")
+
+
+def _undisturbed(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    disturbing = [f"--unset={name}" for name in environment if name.startswith(DISTURBING)]
+    return ["env", *disturbing, *command] if disturbing else list(command)
+
+
+def patroni_configuration(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
+    """Patroni's whole configuration file of one member that lives in `directory`.
+
+    Source: https://patroni.readthedocs.io/en/latest/patroni_configuration.html
+    """
+    shape = plan.layout.shape
+    sharding = {"citus": {"database": shape.database, "group": host.group}} if plan.layout.workers else {}
+    authentication = {"authentication": _login(plan.credentials.patroni_api)} if plan.credentials.patroni_api else {}
+    return {
+        **sharding,
+        "scope": shape.scope,
+        "name": host.name,
+        "log": {"level": "INFO", "format": "%(asctime)s patroni %(levelname)s: %(message)s"},
+        "restapi": {
+            "listen": str(plan.address(host.name, PATRONI_API)),
+            "connect_address": str(plan.advertised(host.name, PATRONI_API)),
+            **authentication,
+        },
+        "etcd3": {"hosts": [str(plan.advertised(one.name, ETCD_CLIENTS)) for one in plan.layout.hosts(Role.ETCD)]},
+        "bootstrap": {"dcs": _shared(plan), "initdb": _initdb(plan)},
+        "postgresql": _postgresql(plan, host, directory),
+    }
+
+
+def _shared(plan: Plan) -> dict[str, Any]:
+    """The dynamic configuration of all members, which PATCH /config can change while the cluster runs."""
+    shape = plan.layout.shape
+    return {
+        **asdict(BOOT),
+        "maximum_lag_on_failover": shape.maximum_lag,
+        "synchronous_mode": shape.synchronous,
+        **shape.dynamic,
+        "postgresql": {
+            "use_pg_rewind": True,
+            "use_slots": True,
+            **shape.dynamic_postgresql,
+            "parameters": _parameters(plan),
+            "pg_hba": list(shape.host_access),
+        },
+    }
+
+
+def _parameters(plan: Plan) -> Mapping[str, Any]:
+    """PostgreSQL's parameters, the same on every member."""
+    shape = plan.layout.shape
+    # Patroni puts citus before the libraries named here.
+    libraries = {"shared_preload_libraries": ", ".join(plan.preloaded)} if plan.preloaded else {}
+    return {**shape.parameters, **libraries, **(shape.sharding if plan.layout.workers else {})}
+
+
+def _initdb(plan: Plan) -> list[str | dict[str, str]]:
+    local = "trust" if plan.layout.shape.local_access else "scram-sha-256"
+    return [
+        "data-checksums",
+        {"encoding": "UTF8"},
+        {"locale": "C.UTF-8"},
+        {"auth-local": local},
+        {"auth-host": "scram-sha-256"},
+    ]
+
+
+def _postgresql(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
+    logins, shape = plan.credentials, plan.layout.shape
+    # Under a Patroni that has just started, Citus looks for its own node at localhost.
+    own = ",127.0.0.1" if plan.layout.workers and not plan.one_network else ""
+    rewind = {"rewind": _login(logins.rewind)} if logins.rewind else {}
+    return {
+        "listen": str(plan.address(host.name, POSTGRES)).replace(":", f"{own}:"),
+        "connect_address": str(plan.advertised(host.name, POSTGRES)),
+        "data_dir": str(directory / "data"),
+        "bin_dir": str(plan.programs.pg_bindir),
+        "pgpass": str(directory / "pgpass"),
+        "authentication": {
+            "superuser": _login(logins.administrator),
+            "replication": _login(logins.replication),
+            **rewind,
+        },
+        "basebackup": [{"checkpoint": "fast"}],  # else a replica waits minutes for the leader's next checkpoint
+        "parameters": {"unix_socket_directories": SOCKETS if shape.local_access else ""},
+    }
+
+
+def _login(login: Login) -> dict[str, str]:
+    return {"username": login.user, "password": login.password}

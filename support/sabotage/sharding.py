@@ -104,7 +104,7 @@ SABOTAGES = (
     of_sharded(
         "table-not-co-located",
         "the patterns lie elsewhere than the entries that they are joined with",
-        {"CS-03": "lies with"},
+        {"CS-03": "co-located with"},
         by_sql(
             "SELECT alter_distributed_table('patterns', colocate_with => 'none')",
             "SELECT alter_distributed_table('patterns', colocate_with => 'memory_entries')",

@@ -1,4 +1,4 @@
-"""Where shards are: each claim against good, bad and empty findings."""
+"""Where shards and rows are: each check against good, bad and empty findings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +12,7 @@ from support.sharding.placement_checks import (
     NOWHERE,
     Placement,
     as_before,
+    each_holds,
     each_on_one_live_node,
     each_where_it_hashes,
     evenly_spread,
@@ -19,10 +20,12 @@ from support.sharding.placement_checks import (
     moved,
     none_too_large,
     of_hash,
+    on_several_nodes,
     relatives_together,
+    together_they_are,
 )
 
-ONE, TWO, THREE = "worker group 1", "worker group 2", "worker group 3"
+ONE, TWO, THREE, COORDINATOR = "worker group 1", "worker group 2", "worker group 3", "the coordinator"
 
 
 def table(name: str, first: int, nodes: Sequence[str]) -> list[Placement]:
@@ -142,3 +145,46 @@ def test_each_client_worked_meanwhile_or_it_is_inconclusive() -> None:
     says(every_client_worked(history, "append", 3, (1.0, 9.0)), None, "the clients 2")
     says(every_client_worked(history, "append", 2, (6.0, 9.0)), None)
     says(every_client_worked(History(), "append", 0, (1.0, 9.0)), None)
+
+
+class TestWhereabouts:
+    def test_on_several_nodes(self) -> None:
+        found = on_several_nodes({COORDINATOR: [], ONE: ["a"], TWO: ["b", "c"]})
+        assert (found.holds, found.words) == (True, "1 on worker group 1, 2 on worker group 2")
+
+    def test_on_one_node(self) -> None:
+        found = on_several_nodes({COORDINATOR: [], ONE: ["a", "b"], TWO: []})
+        assert (found.holds, found.words) == (False, "all rows are on one node: 2 on worker group 1")
+
+    @pytest.mark.parametrize("held", [{}, {ONE: [], TWO: []}])
+    def test_on_no_node(self, held: dict[str, list[str]]) -> None:
+        assert on_several_nodes(held).holds is None
+
+    def test_together_the_whole(self) -> None:
+        assert together_they_are("abc", {ONE: ["a"], TWO: ["b", "c"]}).holds
+
+    @pytest.mark.parametrize(
+        ("held", "words"),
+        [
+            ({ONE: ["a"], TWO: ["b"]}, "1 rows are missing on the nodes together ('c')"),
+            ({ONE: "ab", TWO: "bc"}, "1 rows are there more than once on the nodes together ('b')"),
+            ({ONE: "ab", TWO: "cd"}, "1 rows are not as they should be on the nodes together ('d')"),
+            ({}, "3 rows are missing on the nodes together ('a', 'b', 'c')"),
+        ],
+    )
+    def test_not_the_whole(self, held: dict[str, str], words: str) -> None:
+        found = together_they_are("abc", held)
+        assert (found.holds, found.words) == (False, words)
+
+    def test_nothing_expected(self) -> None:
+        assert together_they_are("", {ONE: "a"}).holds is None
+        assert each_holds("", {ONE: "a"}).holds is None
+        assert each_holds("a", {}).holds is None
+
+    def test_each_holds(self) -> None:
+        assert each_holds("ab", {ONE: "ab", TWO: "ba"}).holds
+        found = each_holds("ab", {ONE: "ab", TWO: "a", COORDINATOR: "aab"})
+        assert found.holds is False
+        assert found.words == (
+            "1 rows are missing on worker group 2 ('b'); 1 rows are there more than once on the coordinator ('a')"
+        )

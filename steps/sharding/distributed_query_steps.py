@@ -13,7 +13,7 @@ from support.run import new_id
 from support.sharding import queries, shards
 from support.sharding.checks import Compared, all_agree, each_shard_by_index, nothing_moves
 from support.sharding.handover import QueryHandover
-from support.sharding.placement_checks import joins_relatives, on_several_nodes, together_they_are
+from support.sharding.placement_checks import joins_co_located, on_several_nodes, together_they_hold
 from support.sharding.plans import plan_of, tasks_by_worker
 from support.sharding.queries import Question, ask_repeatedly
 from support.sharding.random_queries import RandomQueries
@@ -59,7 +59,7 @@ def step_whole_together(context: Context) -> None:
     world = context.world
     stored = [(one.namespace, one.key, one.value) for one in world.handover(QueryHandover).entries]
     found = rows_on_nodes(world.cluster, world.profile.entries, ("namespace", "key", "value"), world.namespaces)
-    together_they_are(stored, found).require()
+    together_they_hold(stored, found).require()
 
 
 @when("they are counted and summed by topic")
@@ -157,7 +157,7 @@ def step_joined_in_place(context: Context) -> None:
     assert related is not None
     known = shards.placements(world.cluster.write, (entries.table, related.table))
     nothing_moves(plan.count, plan.moves, sum(one.table == related.table for one in known)).require()
-    in_place = joins_relatives(known, [task.tables for task in plan.tasks])
+    in_place = joins_co_located(known, [task.tables for task in plan.tasks])
     world.evidence.attach("tasks of the join", in_place.words)
     in_place.require()
     tasks_by_worker(world, plan)

@@ -14,7 +14,7 @@ from support.example_app.sessions import attempt
 from support.faults.process import HostCrash, PostgresKilled
 from support.sharding.checks import both_or_neither, one_victim
 from support.sharding.handover import TransactionHandover
-from support.sharding.placement_checks import on_several_nodes, together_they_are
+from support.sharding.placement_checks import on_several_nodes, together_they_hold
 from support.sharding.shards import namespaces_over_workers, rows_on_nodes
 from support.sharding.transactions import COMMIT_WITH_DEATH, OpenTransaction, await_resolved, require_at_work
 from support.target import citus
@@ -60,7 +60,7 @@ def step_as_before(context: Context) -> None:
     for node, rows in found.items():
         world.measure(f"entries on {node}", len(rows), "")
     on_several_nodes(found).require()
-    together_they_are(world.handover(TransactionHandover).before, found).require()
+    together_they_hold(world.handover(TransactionHandover).before, found).require()
 
 
 @given("two sessions that have each changed an entry on a different worker")
@@ -104,7 +104,7 @@ def step_as_survivor(context: Context) -> None:
     survivor = next(number for number, one in enumerate(handover.attempts) if one.error is None)
     expected = [(name, "kept", f"session {survivor}") for name in handover.locked]
     found = rows_on_nodes(world.cluster, world.profile.entries, _COLUMNS, world.namespaces)
-    together_they_are(expected, found).require()
+    together_they_hold(expected, found).require()
 
 
 @given("a transaction that has written to two workers")

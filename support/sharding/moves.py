@@ -188,7 +188,7 @@ class OwnTables:
 
         Citus is given time to remove what a move leaves behind.
         """
-        checks.relatives_together(self.placements).require()
+        checks.co_located_together(self.placements).require()
 
         def settled() -> None:
             held = shards.held_on_nodes(self.cluster, self.tables)

@@ -55,11 +55,11 @@ def declared_distribution(profile: Profile) -> Table:
     wanted = {}
     for table in profile.distributed():
         expected = profile.tables[table]
-        family = expected.colocated_with or table
+        together = expected.colocated_with or table
         wanted[table] = {
             "kind": "distributed",
             "distributed by": str(expected.distributed_by),
-            "co-located with": first.setdefault(family, table),
+            "co-located with": first.setdefault(together, table),
         }
     return wanted
 
@@ -80,9 +80,9 @@ def require_kept_on_each_node(world: World, wanted: Table) -> None:
 
 def described(found: dict[str, Sharding], wanted: Table) -> Table:
     """How the tables are kept, in the columns that are wanted of each; a table that is missing is said to be."""
-    first = {one.family: table for table, one in reversed(found.items())}
+    first = {one.colocation: table for table, one in reversed(found.items())}
     rows = {
-        table: {"kind": one.kind, "distributed by": one.column, "co-located with": first[one.family]}
+        table: {"kind": one.kind, "distributed by": one.column, "co-located with": first[one.colocation]}
         for table, one in found.items()
     }
     return {

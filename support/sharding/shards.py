@@ -69,7 +69,7 @@ class Sharding:
     """"distributed", "reference", "local", or "missing" where there is no such table."""
     column: str = ""
     """The distribution column."""
-    family: int = 0
+    colocation: int = 0
     """Citus' co-location group."""
 
 
@@ -79,17 +79,19 @@ _LOCAL, _MISSING = Sharding("local"), Sharding("missing")
 def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
     """How each of the tables is kept, as that server knows it."""
     found = {}
-    for table, there, method, model, family, column in sql.rows(where, _TABLES, _named(tables)):
+    for table, there, method, model, colocation, column in sql.rows(where, _TABLES, _named(tables)):
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
-        found[table] = Sharding(kind, column or "", family) if kind != "local" else _LOCAL if there else _MISSING
+        found[table] = Sharding(kind, column or "", colocation) if kind != "local" else _LOCAL if there else _MISSING
     return found
 
 
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
     """Every placement of the tables' shards; a shard without a placement is on "no node"."""
     return [
-        Placement(table, shard, NOWHERE if group is None else node_name(group), lowest, highest, family, bool(active))
-        for table, shard, group, lowest, highest, family, active in sql.rows(where, _PLACEMENTS, _named(tables))
+        Placement(
+            table, shard, NOWHERE if group is None else node_name(group), lowest, highest, colocation, bool(active)
+        )
+        for table, shard, group, lowest, highest, colocation, active in sql.rows(where, _PLACEMENTS, _named(tables))
     ]
 
 

@@ -34,7 +34,7 @@ class TestAgreement:
     )
     def test_wrong(self, given: list[tuple[int]] | str, words: str) -> None:
         found = all_agree([self.RIGHT, Compared("which?", [(1,), (2,)], given)])
-        assert (found.holds, found.words) == (False, f"1 of 2 questions are not answered right: which?: {words}")
+        assert (found.holds, found.words) == (False, f"1 of 2 questions are not answered correctly: which?: {words}")
 
     def test_nothing_to_tell_by(self) -> None:
         assert all_agree([]).holds is None
@@ -58,7 +58,7 @@ class TestTaskPlans:
         [
             ({"t_1": {"i_1"}}, {"i"}, "1 of 2 shards are not read: t_2"),
             ({"t_1": {"i_1"}, "t_2": set()}, {"i"}, "1 of 2 shards are not read by i: t_2 by no index"),
-            ({"t_1": {"i_2"}, "t_2": {"pk_2"}}, {"i"}, "2 of 2 shards are not read by i: t_1 by i_2, so t_2"),
+            ({"t_1": {"i_2"}, "t_2": {"pk_2"}}, {"i"}, "2 of 2 shards are not read by i: t_1 by i_2, and likewise t_2"),
             ({"t_1": {"i_1"}, "t_2": {"i_2"}}, set(), "there is no valid HNSW index for this metric"),
         ],
     )

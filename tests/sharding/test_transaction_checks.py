@@ -35,8 +35,8 @@ def test_an_unknown_transfer_may_have_happened_or_not(there: str) -> None:
 @pytest.mark.parametrize(
     ("on_a", "on_b", "told"),
     [
-        ("xz", "x", "1 transfers happened by half: z"),
-        ("x", "", "happened by half: x"),
+        ("xz", "x", "1 transfers happened on one account only: z"),
+        ("x", "", "happened on one account only: x"),
         ("", "", "were acknowledged and are not there: x"),
         ("xy", "xy", "failed and are there: y ("),
     ],

@@ -11,7 +11,7 @@ from program import Program, copy
 
 from support.reporting import merging
 from support.reporting.journal import INTERRUPTED, Journal, RunRecord, exit_status, read
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import ScenarioResult, Verdict
 
 PASSED = ScenarioResult(WRITES, Verdict.PASSED, seconds=2, measures=(LAG,))
 BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost", seconds=3)

@@ -9,10 +9,8 @@ from support.cli.behave_process import Planned, dry_run
 from support.cli.prover import heard
 from support.errors import UsageError
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Scenario
-from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, read
-from support.reporting.trust_page import render
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
+from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, page_of, read
 from support.sabotage import broken_caches
 from support.sabotage.catalogue import PARTS, SABOTAGES, chosen
 from support.sabotage.sabotage import Notice
@@ -138,7 +136,7 @@ def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -
 
 def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:
     silent = Heard("FO-02", False, "passed", "An acknowledged write", "it passed <all> the same")
-    page = render(
+    page = page_of(
         Trust((Proof("slow", "Patroni", "it is slow", (HEARD, silent), others=("FO-03",)),), planned=("slow",))
     )
     assert page.count("✓") == page.count("✗") == 2, "one cell each, and the legend"

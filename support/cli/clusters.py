@@ -12,8 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from support.errors import UsageError
-from support.hosts import Sandbox, attach, reentry_argv, stale
-from support.hosts.state import alive
+from support.hosts import Sandbox, alive, attach, reentry_argv, stale
 from support.run import CLUSTERS, RUNS
 from support.target.topology import Topology
 

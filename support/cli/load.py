@@ -29,7 +29,7 @@ from support.hosts import reentry_argv
 from support.load import histories
 from support.load.histories import WorkerHistory
 from support.load.plan import CLIENTS_EACH, LoadPlan, as_json
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
 from support.target import tables

@@ -11,9 +11,9 @@ from support.cli.console import complain, out, say
 from support.cli.lint import Outline, by_promise, read
 from support.cli.paths import FEATURES
 from support.errors import UsageError
-from support.reporting.markdown import plain
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS
+from support.reporting.summary import plain
 from support.sabotage.catalogue import SABOTAGES
 from support.target.capabilities import CAPABILITIES
 

@@ -27,8 +27,7 @@ from support.embedded import programs
 from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
-from support.reporting.trust import Proof, Trust, note, read
-from support.reporting.trust_page import write_page
+from support.reporting.trust import Proof, Trust, note, read, write_page
 from support.run import Claims, new_id
 from support.sabotage import catalogue
 from support.sabotage.sabotage import Sabotage

@@ -14,8 +14,8 @@ from support.errors import UsageError
 from support.example_app import schema
 from support.faults.nemesis import Fault
 from support.reporting.journal import RunRecord, read
+from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof
-from support.reporting.verdict import ScenarioResult, Verdict
 from support.run import begin_run
 from support.sabotage.catalogue import PART_OF
 from support.sabotage.damages import SILENCE

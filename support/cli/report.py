@@ -9,11 +9,11 @@ from pathlib import Path
 from support.cli.console import complain, out, say
 from support.cli.paths import REPORT, RESULTS, STATE, from_command_line
 from support.errors import AcceptError, UsageError
-from support.reporting import journal, markdown, merging
-from support.reporting.conclusion import conclude
-from support.reporting.publishing import Publisher
-from support.reporting.redaction import Redactor
-from support.reporting.renderer_setup import install_renderer
+from support.reporting import journal, merging
+from support.reporting.evidence import Redactor
+from support.reporting.metrics import Publisher
+from support.reporting.rendering import conclude, install_renderer
+from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
 from support.target.cluster import Cluster
@@ -78,7 +78,7 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
 def _summarize(file: Path) -> None:
     """Append the table. If the file cannot be written, the exit status stays as it is."""
     try:
-        markdown.append(journal.read(JOURNAL), file)
+        append_markdown(journal.read(JOURNAL), file)
     except OSError as error:
         complain(f"the summary {file} cannot be written: {error.strerror}")
 

@@ -23,7 +23,7 @@ from support.expectations import Expectations
 from support.hosts import reentry_argv
 from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
-from support.reporting.publishing import Publisher
+from support.reporting.metrics import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of

@@ -16,8 +16,8 @@ from pathlib import Path
 from support.cli.behave_process import dies_with_us
 from support.cli.clusters import accept_argv
 from support.cli.console import out
-from support.reporting.following import Follower
 from support.reporting.journal import Journal
+from support.reporting.terminal import Follower
 from support.run import Run
 from support.target.topology import Topology
 from support.waiting import NotYet, eventually

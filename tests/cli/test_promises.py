@@ -12,11 +12,9 @@ from small_suites import run_suite, write_suite
 from support.cli import promises
 from support.cli.lint import check_promises, read
 from support.errors import UsageError
-from support.reporting.markdown import markdown
 from support.reporting.promises import Promise, load, sentence_of
-from support.reporting.scenario import EPICS
-from support.reporting.summary import summary
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import EPICS, ScenarioResult, Verdict
+from support.reporting.summary import dashboard_head, markdown
 
 LISTED = """
 [FO-02]
@@ -77,25 +75,25 @@ def test_a_good_list_is_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("[CO-01]", "[FO-02]", "promises.toml:7: FO-02 is already in line 2; each id is listed once"),
-        ("[CO-01]", "[CO-1]", "promises.toml:7: [CO-1] is no id of the form AB-12"),
-        ("[FO-02]", "", "'capability' belongs to no promise; put it below a table such as [FO-01]"),
+        ("[CO-01]", "[FO-02]", "promises.toml:7: FO-02 is already in line 2; list each id once"),
+        ("[CO-01]", "[CO-1]", "promises.toml:7: [CO-1] is not an id of the form AB-12"),
+        ("[FO-02]", "", "'capability' belongs to no promise: put it below a table such as [FO-01]"),
         ('promise = "A', '#promise = "A', "promises.toml:7: CO-01: 'promise' is missing"),
         (
             '"A cached value comes back unchanged."',
             '" "',
-            "CO-01: promise = ' ': it has to be a text, and",
+            "CO-01: promise = ' ': must be a text that",
         ),
-        ('"A cached value comes back unchanged."', "3", "CO-01: promise = 3: it has to be a text"),
-        ('"A cached value', '"A cached\\nvalue', "CO-01: promise: it has to be in one line"),
+        ('"A cached value comes back unchanged."', "3", "CO-01: promise = 3: must be a text"),
+        ('"A cached value', '"A cached\\nvalue', "CO-01: promise: must be a single line"),
         (
             "severity",
             "severty",
             "there is no key 'severty' (did you mean 'severity'?); the keys are",
         ),
-        ('"minor"', '"mirror"', "severity = 'mirror': it has to be one of blocker, critical, normal, minor"),
-        ('"cache"', '"cash"', "capability = 'cash': it has to be one of cluster, sharding, failover, cache, security"),
-        ("[CO-01]", "[CO-01", "it is not TOML: "),
+        ('"minor"', '"mirror"', "severity = 'mirror': must be one of blocker, critical, normal, minor"),
+        ('"cache"', '"cash"', "capability = 'cash': must be one of cluster, sharding, failover, cache, security"),
+        ("[CO-01]", "[CO-01", "not TOML: "),
     ],
 )
 def test_each_mistake_in_the_list_is_reported(folder: Path, old: str, new: str, told: str) -> None:
@@ -108,7 +106,9 @@ def test_each_mistake_in_the_list_is_reported(folder: Path, old: str, new: str, 
 
 def test_a_missing_list_is_reported(folder: Path) -> None:
     (folder / "promises.toml").unlink()
-    assert findings(folder) == ["promises.toml:1: it is not there; it lists the promises that the scenarios prove"]
+    assert findings(folder) == [
+        "promises.toml:1: the file does not exist; it lists the promises that the scenarios prove"
+    ]
 
 
 def test_a_list_that_agrees_with_the_scenarios_has_no_findings(folder: Path) -> None:
@@ -224,11 +224,11 @@ def test_the_markdown_summary_shows_the_promise(tmp_path: Path, told: tuple[Scen
 
 
 def test_the_dashboard_shows_the_promise(tmp_path: Path, told: tuple[ScenarioResult, ...]) -> None:
-    page = summary(record_of(tmp_path, *told), "Acceptance", "index.html")
+    page = dashboard_head(record_of(tmp_path, *told), "Acceptance", "index.html")
     assert '<div class="promised">Promised: No *acknowledged* write is lost.</div>' in page
     assert '<div class="promised">PF-01: Reads are quick.</div>' in page
     unlisted = record_of(tmp_path / "unlisted", ScenarioResult(WRITES, Verdict.BROKEN, "lost"))
-    assert 'class="promised"' not in summary(unlisted, "Acceptance", "index.html")
+    assert 'class="promised"' not in dashboard_head(unlisted, "Acceptance", "index.html")
 
 
 def test_a_run_records_the_promise_of_each_scenario(folder: Path) -> None:

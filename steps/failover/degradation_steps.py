@@ -4,11 +4,11 @@ from behave import given, then, when
 
 from support.engine import counter
 from support.engine.counter import operations
+from support.engine.recovery import require_accepted_again
 from support.engine.workload import Workload
 from support.engine.world import Context
 from support.failover.endurance import (
     await_answers_lost,
-    require_accepted_again,
     require_each_applied_once,
     require_each_reader_served,
     require_no_write_acknowledged,

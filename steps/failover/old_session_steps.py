@@ -3,7 +3,7 @@
 from behave import given, then
 
 from support.engine.ledger import appends
-from support.engine.recovery import require_no_write_taken
+from support.engine.recovery import require_no_write_after_thaw
 from support.engine.workload import Workload
 from support.engine.world import Context
 
@@ -23,4 +23,4 @@ def step_clients_of_leader(context: Context, clients: int) -> None:
 @then("the thawed member acknowledged no write")
 def step_thawed_member_took_no_write(context: Context) -> None:
     """None that was sent from the thaw on, in old sessions or new ones; and what it had acknowledged is not lost."""
-    require_no_write_taken(context.world, *context.world.scene["knocking"])
+    require_no_write_after_thaw(context.world, *context.world.scene["knocking"])

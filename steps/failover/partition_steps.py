@@ -2,10 +2,10 @@
 
 from behave import given, then, when
 
+from support.engine.recovery import require_accepted_again
 from support.engine.world import Context
 from support.failover.endurance import (
     look_on,
-    require_accepted_again,
     require_lock_renewed,
     require_one_writer_at_a_time,
     require_stopped_within,
@@ -29,7 +29,7 @@ def step_leader_cut_off(context: Context, others: str) -> None:
     """Nothing gets from its host to theirs, nor back. `others` are named in support/faults/network.py."""
     world = context.world
     world.scene["lease"] = lease(world.cluster)
-    world.experiment.inject(network.of_leader(world.cluster, others), world.cluster.leader())
+    world.experiment.inject(network.partition_of_leader(world.cluster, others), world.cluster.leader())
 
 
 @when("{part} of the DCS crashes")

@@ -9,7 +9,7 @@ from functools import partial
 
 from support import sql
 from support.engine import markers
-from support.engine.recovery import levelled
+from support.engine.recovery import caught_up
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.faults.network import OneWayCut, Partition
@@ -96,5 +96,5 @@ def write_alone(world: World) -> None:
 def holders_of_lone_entry(world: World) -> list[str]:
     """The members that hold the entry which the cut-off leader wrote, each asked past the proxy once it is level."""
     (namespace,) = [one for one in world.further_namespaces if one.endswith("-alone")]
-    places = levelled(world, world.cluster.members)
+    places = caught_up(world, world.cluster.members)
     return [name for name, where in places.items() if markers.is_there(where, world.profile, namespace, LONE)]

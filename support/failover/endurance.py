@@ -4,7 +4,6 @@ What a cluster must bear: who may write meanwhile, what must not change, how lon
 """
 
 import time
-from collections.abc import Callable
 from functools import partial
 
 import requests
@@ -14,7 +13,7 @@ from support.engine import markers
 from support.engine.checks.answers import every_answer_is
 from support.engine.checks.availability import (
     each_client_interrupted_for_less_than,
-    longest_gap_of_any,
+    longest_gap_of_any_client,
     nothing_acknowledged,
 )
 from support.engine.checks.durability import each_applied_once
@@ -145,7 +144,7 @@ def require_each_reader_served(world: World, readers: Workload, limit: float) ->
     since, history = world.experiment.injected_fault.begun, readers.history
     _await_left_out(world)
     _await_each_answered(readers, world.timing.notice)
-    world.measure("a reader waited for", longest_gap_of_any(history, LOOKUP, since), "s", limit)
+    world.measure("a reader waited for", longest_gap_of_any_client(history, LOOKUP, since), "s", limit)
     each_client_interrupted_for_less_than(limit, history, LOOKUP, since).require()
     every_answer_is(ENTRY, History(history.of(action=LOOKUP, outcome=Outcome.OK)), LOOKUP).require()
 
@@ -161,14 +160,6 @@ def require_no_write_acknowledged(world: World) -> None:
 
     eventually(tried, within=world.timing.notice, subject="clients try to write")
     nothing_acknowledged(workload.history, APPEND, fault.in_effect_since, time.monotonic()).require()
-
-
-def require_accepted_again(world: World, mend: Callable[[], None], limit: float) -> None:
-    """Mend what is broken; within `limit` seconds from then on, writes are acknowledged."""
-    workload, begun = world.clients, time.monotonic()
-    mend()
-    workload.await_acknowledged(10, within=limit)
-    world.measure("writes were acknowledged after", time.monotonic() - begun, "s", limit)
 
 
 def _progress(world: World) -> str | None:

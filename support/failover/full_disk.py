@@ -158,7 +158,7 @@ def fill_disk(world: World) -> None:
 def fill_disk_until_checkpoint(world: World) -> None:
     """The disk of the leader is full, and then comes a checkpoint, which PostgreSQL does not survive."""
     _fill(world)
-    world.experiment.foreseen += NO_ROOM
+    world.experiment.expected_alarms += NO_ROOM
     died = sql.error_of(lambda: _checkpoint(world))
     if died is None:
         raise Inconclusive("a checkpoint was done on a full disk")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from support import sql
-from support.engine.checks.availability import every_client_worked, longest_gap_of_any
+from support.engine.checks.availability import every_client_worked, longest_gap_of_any_client
 from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
@@ -305,7 +305,7 @@ def require_ledgers_whole(world: World) -> None:
     workload.stop()
     history = workload.history
     every_client_worked(history, APPEND, len(own.namespaces), (job.begun, job.ended)).require()
-    world.measure("a client was interrupted for, at most", longest_gap_of_any(history, APPEND, job.begun), "s")
+    world.measure("a client was interrupted for, at most", longest_gap_of_any_client(history, APPEND, job.begun), "s")
     world.measure("acknowledged writes", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     _read_back(own, history)
     for finding in (no_acknowledged_write_lost(history, (job.begun, job.ended)), each_write_once(history)):

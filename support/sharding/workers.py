@@ -17,7 +17,7 @@ from support.embedded.readiness import SILENT
 from support.engine import markers
 from support.engine.finding import Finding
 from support.engine.ledger import appends
-from support.engine.recovery import require_served, require_whole
+from support.engine.recovery import require_interruption_under, require_ledger_intact
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive
@@ -131,13 +131,13 @@ def start_ledger(world: World, group: int, clients: int) -> None:
 
 def require_ledger_served(world: World, group: int, limit: float) -> None:
     """The clients of one group of workers were never without an acknowledged write for `limit` seconds."""
-    require_served(world, _ledger_on(world, group).workload, limit, f"clients of worker group {group}")
+    require_interruption_under(world, limit, _ledger_on(world, group).workload, f"clients of worker group {group}")
 
 
 def require_ledger_kept(world: World, group: int) -> None:
     """What was acknowledged on one group of workers is there, and once."""
     ledger = _ledger_on(world, group)
-    require_whole(world, ledger.workload, ledger.namespace, f" on worker group {group}")
+    require_ledger_intact(world, ledger.workload, ledger.namespace, f" on worker group {group}")
 
 
 def require_readable(world: World, group: int, limit: float) -> None:
@@ -196,7 +196,7 @@ def start_transfers(world: World, clients: int) -> None:
     workload = Workload(world.cluster.write, script(world.profile, accounts), clients=clients, patience=_PATIENCE)
     world.start(workload, acknowledged=100)
     world.scene["accounts"] = list(chain(*accounts))
-    world.experiment.foreseen.append(_COORDINATOR_CRASHES)
+    world.experiment.expected_alarms.append(_COORDINATOR_CRASHES)
 
 
 def kill_in_turn(world: World, roles: list[str]) -> None:

@@ -2,13 +2,13 @@
 
 import time
 
-from support.cluster.facts import facts_of
 from support.reporting import allure_mending
 from support.reporting.failure_evidence import collect
 from support.reporting.judging import raised_in
 from support.reporting.recorder import Recorder
 from support.reporting.report_facts import tested_from
 from support.suite import Suite
+from support.target.facts import facts_of
 
 allure_mending.install()  # here, because this file is loaded before the formatters are
 

@@ -2,14 +2,15 @@
 
     AssertionError                what the product promised is not so           a broken promise
     └── NotInTime                 it did not become so within its named time    a broken promise
-    NothingProved                 no evidence either way                        the scenario fails, saying so
+    Inconclusive                 no evidence either way                        the scenario fails, saying so
     AcceptError                   the suite could not do its work
     ├── UsageError                wrong usage or configuration                  exit status 2
     ├── NothingJudged             no verdict was possible                       exit status 3
     │   ├── TargetUnreachable     the cluster to test does not answer
     │   ├── ClusterDidNotStart    the embedded cluster did not become ready
     │   └── RequirementMissing    the user required what the target lacks       exit status 1
-    ├── NotAvailable              this target or stand cannot do that           the scenario ends "not proved"
+    ├── NotAvailable              this target or sandbox cannot do that         the scenario ends "skipped"
+    ├── MissingStep                   a step needs what no earlier one provides       the scenario ends in an error
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or ended wrongly
 
@@ -49,7 +50,11 @@ class RequirementMissing(NothingJudged):
 
 
 class NotAvailable(AcceptError):
-    """This target or this stand cannot do what was asked."""
+    """This target or this sandbox cannot do what was asked."""
+
+
+class MissingStep(AcceptError):
+    """A step needs what no earlier step of the scenario provides."""
 
 
 class ConnectFailed(AcceptError):
@@ -60,11 +65,11 @@ class ProcessFailed(AcceptError):
     """A program could not be started, or ended with a status that means failure."""
 
 
-class NothingProved(Exception):
+class Inconclusive(Exception):
     """The scenario ran, but what it saw is no evidence either way; it counts as failed."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"nothing was proved: {why}")
+        super().__init__(f"inconclusive: {why}")
 
 
 class NotInTime(AssertionError):

@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     accept_admin_password: SecretStr | None = None
 
     # The embedded cluster
-    accept_stand: Literal["auto", "namespaces", "loopback"] = "auto"
+    accept_sandbox: Literal["auto", "namespaces", "loopback"] = "auto"
     accept_members: Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)] = 3
     """How many members an embedded cluster has; or [members], of the user's cluster: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -160,13 +160,13 @@ class Settings(BaseSettings):
     accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
     """Its vector extension; auto is RuVector where there is one, else pgvector. Unless said, as its shape has it."""
     accept_like: str | None = None
-    """The shape of another installation, see support/cluster/embedded/swarm_shapes.py; else the suite's own."""
+    """The shape of another installation, see support/embedded/swarm_shapes.py; else the suite's own."""
     accept_ports: Literal["usual", "free"] = "usual"
     """The ports of 127.0.0.1 where a cluster of another installation's shape is published: theirs, or any."""
 
     # The run
-    accept_cache_repository: str = "support.application.cache:open_repository"
-    """The cache under test: "package.module:callable"; what it must be is in support/application/cache/interface.py."""
+    accept_cache_repository: str = "support.example_app.cache:open_repository"
+    """The cache under test: "package.module:callable"; what it must be is in support/example_app/cache/interface.py."""
     accept_destructive: str | None = None
     """The name of the target's database, said by a user who allows destructive scenarios against it."""
     accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0

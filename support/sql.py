@@ -1,9 +1,21 @@
-"""Sessions with time limits, and what an error of PostgreSQL means for the operation that met it."""
+"""Hanging up on servers that do not answer: statements and commits end, whatever became of the backend.
+
+The server's own statement_timeout ends what the server can interrupt. A backend that is frozen, waits for a disk that
+is gone, or for a lock that only itself could release ends nothing, and answers nobody: then the client is to hang up.
+
+The last statements that were sent to any database, kept for the report of a failure.
+
+Sessions with time limits, and what an error of PostgreSQL means for the operation that met it.
+"""
 
 import math
+import os
+import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,11 +24,114 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import errorcodes
 
-from support.deadlines import answer_within
 from support.errors import ConnectFailed
-from support.history import Outcome
-from support.recent_sql import RecordingCursor
 from support.timeouts import CONNECT, STATEMENT
+
+_LOOK = 0.5  # seconds between two looks at who is late
+
+
+@dataclass
+class _Wait:
+    """One call that waits for a server. `hung_up` is set when its time was over."""
+
+    session: psycopg2.extensions.connection
+    until: float
+    hung_up: bool = False
+
+
+class _Watch:
+    """Looks, in a thread of its own that the first wait starts, which waits are late, and hangs up."""
+
+    def __init__(self) -> None:
+        self._process, self._waits = 0, dict[int, _Wait]()
+
+    def begin(self, wait: _Wait) -> None:
+        if self._process != os.getpid():  # threads are not there after a fork
+            self._process = os.getpid()
+            self._waits.clear()
+            threading.Thread(target=self._look, name="deadlines", daemon=True).start()
+        self._waits[id(wait)] = wait
+
+    def end(self, wait: _Wait) -> None:
+        self._waits.pop(id(wait), None)
+
+    def _look(self) -> None:
+        idle = threading.Event()
+        while not idle.wait(_LOOK):
+            for wait in list(self._waits.values()):
+                if time.monotonic() > wait.until and not wait.hung_up:
+                    wait.hung_up = True
+                    _hang_up(wait.session)
+
+
+def _hang_up(session: psycopg2.extensions.connection) -> None:
+    with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(session.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+_WATCH = _Watch()
+
+
+@contextmanager
+def answer_within(session: psycopg2.extensions.connection, seconds: float) -> Iterator[None]:
+    """Hang up on the session when what is done in here takes longer.
+
+    Raises psycopg2.OperationalError without a code then, as a lost connection does: what became of it is unknown.
+    """
+    backend = session.info.backend_pid
+    wait = _Wait(session, time.monotonic() + seconds)
+    _WATCH.begin(wait)
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        if wait.hung_up:
+            raise psycopg2.OperationalError(
+                f"the server gave no answer within {seconds:g} s; hung up "
+                f"(pg_stat_activity tells what its backend {backend} waits for, if it still does)"
+            ) from error
+        raise
+    finally:
+        _WATCH.end(wait)
+
+
+KEPT = 10
+"""Statements."""
+UNBOUNDED = math.inf
+LONGEST = 4000
+"""Characters of one statement; a vector has about that many."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One statement, with its values, as it was sent. `at` is in seconds since the epoch."""
+
+    at: float
+    statement: str
+    whole: bool
+    """Whether all of it was kept."""
+
+
+_SENT: deque[Sent] = deque(maxlen=KEPT)
+
+
+class RecordingCursor(psycopg2.extensions.cursor):
+    """A cursor that keeps what it sends, and waits no longer for an answer than its session does."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        patience = getattr(self.connection, "answers_within", UNBOUNDED)
+        try:
+            with answer_within(self.connection, patience) if patience < UNBOUNDED else nullcontext():
+                super().execute(query, vars)
+        finally:
+            sent = self.query or b""
+            text = sent[:LONGEST].decode(errors="replace")
+            _SENT.append(Sent(time.time(), text, len(sent) <= LONGEST))
+
+
+def sent_since(moment: float) -> list[Sent]:
+    """What was sent since then (seconds since the epoch), at most the last ones; the earliest first."""
+    return [one for one in list(_SENT) if one.at >= moment]
+
 
 GRACE = 15.0
 """Seconds beyond its statement_timeout in which a server has to answer; then it is hung up on."""
@@ -168,30 +283,6 @@ def execute(where: Endpoint | Session, statement: str, values: Values = None) ->
     with where.cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)
-
-
-_ABORTS = frozenset("0A 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 72 HV P0".split())
-"""Classes of SQLSTATE that a server reports of a transaction that it has rolled back.
-
-Not among them: 08, which poolers use for a server connection that died under a client (PgBouncer: 08P01); 57, which
-ends statements from without, a commit that waits for a standby included; 58 and XX, errors of the system and internal
-ones, with which Citus tells that it lost sight of a worker's commit.
-Source: https://www.postgresql.org/docs/16/errcodes-appendix.html
-"""
-
-
-def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
-    """What an error means for a transaction that was under way.
-
-    Before its commit was sent, any error means that the transaction certainly did not happen. Once the commit
-    (or an autocommitted statement) was sent, an error that is known to be an abort means "fail". All else means
-    "unknown": the answer was lost, not necessarily the write.
-    """
-    if isinstance(error, ConnectFailed) or not committing:
-        return Outcome.FAIL
-    code = (error.pgcode if isinstance(error, psycopg2.Error) else None) or ""
-    aborted = code[:2] in _ABORTS and code != errorcodes.STATEMENT_COMPLETION_UNKNOWN
-    return Outcome.FAIL if aborted else Outcome.UNKNOWN
 
 
 def error_of(action: Callable[[], object]) -> Exception | None:

@@ -9,25 +9,26 @@ from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
 from support import sql
-from support.application import schema
-from support.cluster import external, leftovers, tables
-from support.cluster.capabilities import lacking
-from support.cluster.cluster import Cluster
-from support.cluster.facts import secrets_of
-from support.cluster.leftovers import Leftovers
-from support.cluster.settled import settle
-from support.cluster.topology import Topology
+from support.engine.experiment import Experiment
+from support.engine.time_spent import measure_time_spent
+from support.engine.world import World
 from support.errors import AcceptError, ConnectFailed, UsageError
+from support.example_app import schema
+from support.failover import timeline
 from support.hosts import reentry_argv
-from support.ordeal import Ordeal
-from support.reporting import timeline
 from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.trials.spent import measure_time_spent
+from support.target import external, tables
+from support.target import tables as leftovers
+from support.target.capabilities import lacking
+from support.target.cluster import Cluster
+from support.target.facts import secrets_of
+from support.target.settled import settle
+from support.target.tables import Leftovers
+from support.target.topology import Topology
 from support.waiting import describe
-from support.world import World
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
 """A scenario that needs any of these looks at the members of one group: the rows by which it does must live there."""
@@ -58,7 +59,7 @@ class Suite:
         """Open the run that `-D accept_run=` names.
 
         Without it (plain behave) the target is the user's cluster where the settings name one, else the newest that
-        `accept up` started: then this process is replaced by one on that cluster's stand. Raises UsageError if there
+        `accept up` started: then this process is replaced by one in that cluster's sandbox. Raises UsageError if there
         is neither.
         """
         settings = Settings.load(said)
@@ -69,7 +70,7 @@ class Suite:
         topology = external.describe(settings) if settings.external else newest_cluster()
         topology.save(run.topology)
         if topology.embedded:
-            enter_stand(topology, run)
+            enter_sandbox(topology, run)
         return cls(run, topology, settings)
 
     def shuffle(self, features: list[Any]) -> None:
@@ -143,10 +144,10 @@ class Suite:
             if "schema" not in self.topology.lacks:
                 last.callback(self._remove_rows, world)
             last.callback(_close_all, world.sessions)
-            if world.ordeal is not None:
-                last.callback(measure_time_spent, world, world.ordeal)
-                last.callback(_picture, world, world.ordeal)
-                last.callback(world.ordeal.conclude)
+            if world.fault_run is not None:
+                last.callback(measure_time_spent, world, world.fault_run)
+                last.callback(_picture, world, world.fault_run)
+                last.callback(world.fault_run.conclude)
             last.push(world.cleanup.pop_all())
 
     def _remove_rows(self, world: World) -> None:
@@ -175,10 +176,10 @@ class Suite:
             ) from error
 
 
-def _picture(world: World, ordeal: Ordeal) -> None:
+def _picture(world: World, experiment: Experiment) -> None:
     """Show what happened, however it ended."""
-    injuries = ordeal.nemesis.injuries
-    timeline.attach(world.evidence, ", ".join(world.ids), ordeal.watch.samples, world.history, injuries)
+    injected_faults = experiment.nemesis.injected_faults
+    timeline.attach(world.evidence, ", ".join(world.ids), experiment.watch.samples, world.recorded, injected_faults)
 
 
 def _close_all(sessions: list[sql.Session]) -> None:
@@ -198,10 +199,10 @@ def newest_cluster() -> Topology:
     return Topology.load(found[-1])
 
 
-def enter_stand(topology: Topology, run: Run) -> NoReturn:
-    """Replace this behave by the same one on the stand of an embedded cluster, and tell it the run."""
-    if topology.stand is None:
+def enter_sandbox(topology: Topology, run: Run) -> NoReturn:
+    """Replace this behave by the same one in the sandbox of an embedded cluster, and tell it the run."""
+    if topology.sandbox is None:
         raise UsageError("that cluster is not one of ours, it has no hosts to enter")
     behave = [sys.executable, "-m", "behave", "-D", f"accept_run={run.file}", *sys.argv[1:]]
-    argv = reentry_argv(topology.stand, behave)
+    argv = reentry_argv(topology.sandbox, behave)
     os.execvp(argv[0], argv)

@@ -9,27 +9,27 @@ from typing import Any
 from redis_servers import RedisServer
 
 from support import sql
-from support.application.known_profiles import EXAMPLE
-from support.checkers.expiry import every_key_ends, lived_for
-from support.checkers.finding import Finding
-from support.checkers.sameness import unchanged
-from support.checkers.staleness import (
+from support.cache import pressure, races, speed, storm, values, visits
+from support.cache.checks import (
     actions,
+    every_key_ends,
     every_read_is_a_fresh_hit,
     every_read_served,
+    lived_for,
     nothing_rolled_back_served,
     served_within,
+    storm_raged,
 )
-from support.checkers.storm import storm_raged
-from support.cluster.cluster import Cluster
-from support.history import History
+from support.cache.clients import CacheClient, CacheClients, Recorder
+from support.cache.visits import RoundTrips
+from support.engine.checks.answers import unchanged
+from support.engine.finding import Finding
+from support.engine.history import History
+from support.example_app.known_profiles import EXAMPLE
+from support.target.cluster import Cluster
 from support.waiting import pause
-from support.workloads import cache_races, cache_speed, cache_storm, cache_values, cache_visits, redis_pressure
-from support.workloads.cache_clients import CacheClient, CacheClients
-from support.workloads.cache_operations import Recorder
-from support.workloads.round_trips import RoundTrips
 
-DEFAULT = "support.application.cache:open_repository"
+DEFAULT = "support.example_app.cache:open_repository"
 
 
 @dataclass
@@ -51,112 +51,104 @@ class Scene:
 
 
 def values_unchanged(scene: Scene) -> Finding:
-    kinds = list(cache_values.VALUES)
-    _, second = cache_values.ask_each(scene.clients(), scene.namespace, kinds)
-    return unchanged(cache_values.values_of(kinds), cache_visits.out_of_the_cache(second))
+    kinds = list(values.VALUES)
+    _, second = values.ask_each(scene.clients(), scene.namespace, kinds)
+    return unchanged(values.values_of(kinds), visits.out_of_the_cache(second))
 
 
 def life_is_as_long_as_told(scene: Scene) -> Finding:
     (client,) = scene.clients(1, time_to_live=0.6)
-    return lived_for(0.6, 0.05, cache_races.expiry(client, scene.database, EXAMPLE, scene.namespace, 1.0))
+    return lived_for(0.6, 0.05, races.expiry(client, scene.database, EXAMPLE, scene.namespace, 1.0))
 
 
 def all_ends(scene: Scene) -> Finding:
     (client,) = scene.clients(1, time_to_live=30)
-    cache_visits.cache_in_every_way(client, scene.namespace)
-    return every_key_ends(redis_pressure.lives(scene.cluster.redis(), scene.namespace), 30)
+    visits.cache_in_every_way(client, scene.namespace)
+    return every_key_ends(pressure.lives(scene.cluster.redis(), scene.namespace), 30)
 
 
 def deleted_for_all(scene: Scene) -> Finding:
     clients = scene.clients(3)
-    clients[0].repository.write(scene.namespace, cache_races.KEY, "value")
-    cache_visits.reads_in_turn(clients, scene.namespace)
-    clients[0].repository.delete(scene.namespace, cache_races.KEY)
-    return every_read_served(None, cache_visits.reads_in_turn(clients, scene.namespace))
+    clients[0].repository.write(scene.namespace, races.KEY, "value")
+    visits.reads_in_turn(clients, scene.namespace)
+    clients[0].repository.delete(scene.namespace, races.KEY)
+    return every_read_served(None, visits.reads_in_turn(clients, scene.namespace))
 
 
 def one_round_trip(scene: Scene) -> Finding:
     assert scene.cluster.topology.redis is not None
     trips = scene.cleanup.enter_context(RoundTrips(scene.cluster.topology.redis.address))
     (client,) = scene.clients(1, redis=trips.address)
-    read = cache_visits.read_at_once(client, trips, scene.namespace, 10)
-    one, many = cache_visits.stored_one_and_many(client, trips, scene.namespace, 10)
+    read = visits.read_at_once(client, trips, scene.namespace, 10)
+    one, many = visits.stored_one_and_many(client, trips, scene.namespace, 10)
     words = f"{read.round_trips} to read 10, {one.round_trips} to store 1, {many.round_trips} to store 10"
     return Finding(read.round_trips == 1 and 0 < many.round_trips <= one.round_trips, words)
 
 
 def questions_apart(scene: Scene) -> Finding:
-    questions = cache_values.similar_questions(scene.namespace)
-    right, (_, second) = cache_values.ask_similar(scene.clients(), questions)
-    return unchanged(right, cache_visits.out_of_the_cache(second))
+    questions = values.similar_questions(scene.namespace)
+    right, (_, second) = values.ask_similar(scene.clients(), questions)
+    return unchanged(right, visits.out_of_the_cache(second))
 
 
 def entries_apart(scene: Scene) -> Finding:
-    names = cache_values.similar_entries(
-        [scene.namespace, *(f"{scene.namespace}-{suffix}" for suffix in cache_values.SUFFIXES)]
-    )
-    stored, (_, second) = cache_values.store_and_read(scene.clients(), names)
-    return unchanged(stored, cache_visits.out_of_the_cache(second))
+    names = values.similar_entries([scene.namespace, *(f"{scene.namespace}-{suffix}" for suffix in values.SUFFIXES)])
+    stored, (_, second) = values.store_and_read(scene.clients(), names)
+    return unchanged(stored, visits.out_of_the_cache(second))
 
 
 def calm_after_the_storm(scene: Scene) -> Finding:
-    clients, keys = scene.clients(), cache_storm.names(10)
-    history = cache_storm.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
-    held = cache_storm.held(scene.database, EXAMPLE, clients, scene.namespace, keys)
-    agreement = unchanged(held, cache_storm.served(clients, scene.namespace, keys))
+    clients, keys = scene.clients(), storm.names(10)
+    history = storm.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
+    held = storm.held(scene.database, EXAMPLE, clients, scene.namespace, keys)
+    agreement = unchanged(held, storm.served(clients, scene.namespace, keys))
     return storm_raged(history) if agreement.holds else agreement
 
 
 def bounded_staleness(scene: Scene) -> Finding:
     clients = scene.clients(staleness_bound=0.6)
-    history = cache_races.replaced_while_read(
+    history = races.replaced_while_read(
         clients, scene.database, EXAMPLE, scene.namespace, changes=4, pace=0.05, afterwards=0.9
     )
     return served_within(0.6, history)
 
 
 def no_late_fill(scene: Scene) -> Finding:
-    history = cache_races.late_fill(
-        scene.clients(), scene.namespace, lambda recorder: recorder.update(cache_races.KEY, "new")
-    )
+    history = races.late_fill(scene.clients(), scene.namespace, lambda recorder: recorder.update(races.KEY, "new"))
     return served_within(0, history)
 
 
 def one_load(scene: Scene) -> Finding:
     clients = scene.clients()
-    clients[0].repository.write(scene.namespace, cache_races.KEY, "value")
-    clients[0].repository.invalidate(scene.namespace, cache_races.KEY)
-    history = cache_races.crowd(clients, scene.namespace, readers=20, delay=0.2)
+    clients[0].repository.write(scene.namespace, races.KEY, "value")
+    clients[0].repository.invalidate(scene.namespace, races.KEY)
+    history = races.crowd(clients, scene.namespace, readers=20, delay=0.2)
     every_read_served("value", history).require()
-    loads = cache_visits.loads(clients)
+    loads = visits.loads(clients)
     return Finding(loads == 1, f"{loads} loads")
 
 
 def nothing_rolled_back(scene: Scene) -> Finding:
     clients = scene.clients()
-    finding = nothing_rolled_back_served(cache_races.rolled_back_while_read(clients, scene.namespace, rounds=2))
-    which = (clients, scene.namespace, cache_races.ENTRIES)
-    return (
-        unchanged(cache_storm.held(scene.database, EXAMPLE, *which), cache_storm.served(*which))
-        if finding.holds
-        else finding
-    )
+    finding = nothing_rolled_back_served(races.rolled_back_while_read(clients, scene.namespace, rounds=2))
+    which = (clients, scene.namespace, races.ENTRIES)
+    return unchanged(storm.held(scene.database, EXAMPLE, *which), storm.served(*which)) if finding.holds else finding
 
 
 def fresh_hits(scene: Scene) -> Finding:
-    return every_read_is_a_fresh_hit(cache_visits.writes_and_reads(scene.clients(), scene.namespace, 5))
+    return every_read_is_a_fresh_hit(visits.writes_and_reads(scene.clients(), scene.namespace, 5))
 
 
 def miss_then_hit(scene: Scene) -> Finding:
-    reads = actions(cache_visits.reads_in_turn(scene.clients(), scene.namespace))
+    reads = actions(visits.reads_in_turn(scene.clients(), scene.namespace))
     return Finding(reads == ["miss", "hit"], str(reads))
 
 
 def fast(scene: Scene) -> Finding:
     (client,) = scene.clients(1)
     rates = [
-        cache_speed.throughput(operations, seconds=0.5)
-        for operations in (cache_speed.reads(client, scene.namespace), cache_speed.writes(client, scene.namespace))
+        speed.throughput(operations, seconds=0.5)
+        for operations in (speed.reads(client, scene.namespace), speed.writes(client, scene.namespace))
     ]
     return Finding(min(rates) > 500, f"{rates} a second")
 
@@ -164,7 +156,7 @@ def fast(scene: Scene) -> Finding:
 def outage_survived(scene: Scene) -> Finding:
     """Redis freezes, entries are changed meanwhile, and Redis thaws."""
     (client,) = scene.clients(1)
-    history, keys = History(), cache_storm.names(4)
+    history, keys = History(), storm.names(4)
     recorder = Recorder(history, 0, client, scene.namespace)
     for key in keys:
         recorder.write(key, "old")
@@ -213,4 +205,4 @@ NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
     outage_survived: ["falls_over_with_redis", "waits_for_redis", "forgets_what_an_outage_swallowed"],
 }
 """What a scenario finds -> the caches of which it is to find otherwise; where no module is said, they are of
-`support.sabotages.broken_caches`."""
+`support.sabotage.broken_caches`."""

@@ -8,10 +8,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from support.application.cache import Source
-from support.application.cache.aside import CacheAside
-from support.application.cache.breaker import Breaker
-from support.application.cache.leases import Leases
+from support.example_app.cache import Source
+from support.example_app.cache.leases import Breaker, Leases
+from support.example_app.cache.repository import CacheAside
 
 ANSWER, RETRY, LEASE, TTL = 0.5, 0.5, 1.0, 30.0  # seconds
 

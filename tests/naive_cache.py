@@ -13,9 +13,9 @@ from typing import Any
 import redis
 
 from support import sql
-from support.application.cache import Means, Question, Read, Source
-from support.application.entries import EntryStore
-from support.application.pool import SessionPool
+from support.example_app.cache import Means, Question, Read, Source
+from support.example_app.entries import EntryStore
+from support.example_app.sessions import SessionPool
 
 UPSERT = """
     INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}) VALUES (%s, %s, %s)

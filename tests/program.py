@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("support", "steps", "features")
 PROBES = """
 from behave import given, then, when
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.waiting import pause
 
 @given("a sum")
@@ -33,7 +33,7 @@ def one_and_one(context, number):
 
 @then("nobody knows")
 def nobody_knows(context):
-    raise NothingProved("nobody looked")
+    raise Inconclusive("nobody looked")
 """
 
 

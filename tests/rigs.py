@@ -16,9 +16,9 @@ import pytest
 import requests
 from program import Program, copy
 
-from support.cluster.embedded import programs
-from support.cluster.topology import Topology
+from support.embedded import programs
 from support.hosts import state, why_not_namespaces
+from support.target.topology import Topology
 
 NAME = "rig"
 
@@ -46,7 +46,7 @@ class Rig:
     @property
     def published(self) -> Mapping[str, int]:
         """Published name -> port of 127.0.0.1."""
-        return {name: port for name, (_, port) in state.read(self.folder / "stand").published.items()}
+        return {name: port for name, (_, port) in state.read(self.folder / "sandbox").published.items()}
 
     def rows(
         self, port: int, statement: str, superuser: bool = False, host: str = "localhost"
@@ -102,7 +102,7 @@ def rig(project: Path, shape: str, *arguments: str) -> Iterator[Rig]:
         yield Rig(program, ended.out, seconds, tomllib.loads((folder / "target.toml").read_text()))
     finally:
         program.run("down", NAME)
-        assert not state.alive(project / ".accept/clusters" / NAME / "stand")
+        assert not state.alive(project / ".accept/clusters" / NAME / "sandbox")
 
 
 def resolves(name: str) -> bool:

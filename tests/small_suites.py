@@ -61,7 +61,7 @@ import os, signal, threading
 from behave import given, then
 from hamcrest import assert_that, equal_to
 from psycopg2.errors import DataCorrupted
-from support.errors import NotAvailable, NothingProved
+from support.errors import NotAvailable, Inconclusive
 
 @given("all is well")
 @given("a text")
@@ -74,7 +74,7 @@ def is_so(context, count):
 
 @then("there was no evidence")
 def no_evidence(context):
-    raise NothingProved("nobody wrote")
+    raise Inconclusive("nobody wrote")
 
 @then("the surroundings break")
 def breaks(context):
@@ -86,7 +86,7 @@ def corrupted(context):
 
 @then("the target cannot do that")
 def cannot(context):
-    raise NotAvailable("this stand has no network to cut")
+    raise NotAvailable("this sandbox has no network to cut")
 
 @then("it takes {value:d} ms")
 def takes(context, value):

@@ -11,17 +11,17 @@ from conftest import free_port
 from servers import BINDIR
 
 from support import sql
-from support.application import schema
-from support.application.vectors import PGVECTOR
 from support.bench import row as one_row
 from support.bench import rows, tools
 from support.bench.redis_line import RedisLine
 from support.bench.row import Row, Site, median_time
 from support.bench.rows import QUIET
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, RedisAddress, Topology
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
+from support.example_app import schema
+from support.example_app.vectors import PGVECTOR
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, RedisAddress, Topology
 
 PASSWORD, PGBENCH = "known to few", str(BINDIR / "pgbench")
 

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.checkers.expiry import every_key_ends, lived_for
-from support.checkers.sameness import same, unchanged
-from support.checkers.staleness import (
+from support.cache.checks import (
+    every_key_ends,
     every_read_is_a_fresh_hit,
     every_read_served,
+    lived_for,
     nothing_rolled_back_served,
     oldest_served,
     served_within,
+    storm_raged,
 )
-from support.checkers.storm import storm_raged
-from support.history import History, Operation, Outcome
+from support.engine.checks.answers import same, unchanged
+from support.engine.history import History, Operation, Outcome
 
 Fact = tuple[str, Any, float, float] | tuple[str, Any, float, float, Outcome]
 
@@ -100,7 +101,7 @@ def test_nothing_rolled_back_served(reads: list[Fact], holds: bool | None) -> No
     assert nothing_rolled_back_served(history(UNDONE, *reads)).holds is holds
 
 
-def test_without_a_rollback_nothing_is_proved() -> None:
+def test_without_a_rollback_it_is_inconclusive() -> None:
     assert nothing_rolled_back_served(history(("hit", "kept", 1, 2))).holds is None
 
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from support.application.cache import Question
-from support.application.cache.codec import NotCacheable, decode, encode
-from support.application.cache.keys import Keys
-from support.checkers.sameness import same
+from support.engine.checks.answers import same
+from support.example_app.cache import Question
+from support.example_app.cache.codec import NotCacheable, decode, encode
+from support.example_app.cache.repository import Keys
 
 settings.register_profile("at any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("at any pace")

@@ -14,14 +14,13 @@ from caching import ANSWER, LEASE, RETRY, Database, leases_on, value_of
 from conftest import free_port
 from redis_servers import RedisServer, running
 
-from support.application.cache import Source
-from support.application.cache.aside import CacheAside
-from support.application.cache.breaker import Breaker
-from support.application.cache.codec import encode
-from support.application.cache.leases import Leases, Unavailable
-from support.cluster.topology import Address
+from support.cache.visits import RoundTrips
+from support.example_app.cache import Source
+from support.example_app.cache.codec import encode
+from support.example_app.cache.leases import Breaker, Leases, Unavailable
+from support.example_app.cache.repository import CacheAside
+from support.target.topology import Address
 from support.waiting import eventually, pause
-from support.workloads.round_trips import RoundTrips
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from caching import LEASE, TTL, Database, leases_on, value_of
 from conftest import free_port
 from redis_servers import RedisServer, running
 
-from support.application.cache import Source
-from support.application.cache.aside import CacheAside
-from support.application.cache.codec import encode
-from support.application.cache.leases import Leases
+from support.example_app.cache import Source
+from support.example_app.cache.codec import encode
+from support.example_app.cache.leases import Leases
+from support.example_app.cache.repository import CacheAside
 from support.waiting import pause
 
 

@@ -10,16 +10,16 @@ from conftest import free_port
 from redis_servers import RedisServer, running
 
 from support import sql
-from support.application import schema
-from support.application.cache import CacheRepository, Question, Read, Source, open_repository
-from support.application.cache.opening import opener
-from support.application.vectors import PGVECTOR
-from support.checkers.finding import Finding
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, RedisAddress, Topology
-from support.errors import NothingProved, UsageError
-from support.sabotages import broken_caches
-from support.workloads import cache_visits
+from support.cache import visits
+from support.engine.finding import Finding
+from support.errors import Inconclusive, UsageError
+from support.example_app import schema
+from support.example_app.cache import CacheRepository, Question, Read, Source, open_repository
+from support.example_app.cache.interface import opener
+from support.example_app.vectors import PGVECTOR
+from support.sabotage import broken_caches
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, RedisAddress, Topology
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +126,8 @@ def test_an_answer_stays(cache: CacheRepository) -> None:
     [
         ("open_repository", 'it is to be "package.module:callable"'),
         ("no.such.module:thing", "No module named 'no'"),
-        ("support.application.cache:nothing", "has no attribute 'nothing'"),
-        ("support.application.cache:__doc__", "that is a str, no callable"),
+        ("support.example_app.cache:nothing", "has no attribute 'nothing'"),
+        ("support.example_app.cache:__doc__", "that is a str, no callable"),
     ],
 )
 def test_a_wrong_name_of_a_repository_is_told(name: str, words: str) -> None:
@@ -161,8 +161,8 @@ def test_a_cache_without_its_prefix_proves_nothing(scene: Scene) -> None:
 
 
 def test_a_cache_that_loads_past_its_sessions_proves_nothing(scene: Scene) -> None:
-    with pytest.raises(NothingProved, match="through the sessions that it was given"):
-        cache_visits.loads(scene.clients())
+    with pytest.raises(Inconclusive, match="through the sessions that it was given"):
+        visits.loads(scene.clients())
 
 
 def test_every_broken_cache_is_noticed_by_something() -> None:

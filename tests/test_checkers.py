@@ -4,14 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.checkers.counter import counted_exactly
-from support.checkers.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
-from support.checkers.finding import Finding
-from support.checkers.unavailability import interrupted_for_less_than, longest_gap
-from support.checkers.writers import at_most_one_writer
-from support.errors import NothingProved
+from support.engine.checks.availability import interrupted_for_less_than, longest_gap
+from support.engine.checks.durability import (
+    counted_exactly,
+    each_write_once,
+    kept,
+    lost_writes,
+    no_acknowledged_write_lost,
+)
+from support.engine.checks.writers import at_most_one_writer
+from support.engine.finding import Finding
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.errors import Inconclusive
 from support.expectations import AcceptedLoss
-from support.history import History, Operation, Outcome, WriterSample
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 
@@ -33,7 +38,7 @@ def test_a_finding_is_required() -> None:
     Finding.true("well").require()
     with pytest.raises(AssertionError, match="broken"):
         Finding.false("broken").require()
-    with pytest.raises(NothingProved, match="nothing was proved: empty"):
+    with pytest.raises(Inconclusive, match="inconclusive: empty"):
         Finding.unknown("empty").require()
 
 

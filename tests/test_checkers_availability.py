@@ -7,14 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.checkers.disclosure import Search, decoy_found, nothing_told
-from support.checkers.election import one_leader
-from support.checkers.quorum import could_lose
-from support.checkers.refusals import all_refused
-from support.checkers.routing import all_among, each_serves
-from support.checkers.table import alike, as_tabled, of_each, rows_of, transposed
-from support.checkers.takeover import someone_may_lead
-from support.errors import NothingProved
+from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
+from support.errors import Inconclusive
+from support.failover.checks import all_among, could_lose, each_serves, one_leader, someone_may_lead
+from support.security.checks import Search, all_refused, decoy_found, nothing_told
 
 NAMES = st.sampled_from(["m1", "m2", "m3"])
 
@@ -102,8 +98,8 @@ class TestTable:
         assert of_each({"m1": "a", "m2": "a"}, ROWS) == alike(["m1", "m2"], ROWS["a"])
 
     def test_a_kind_without_a_row_proves_nothing(self) -> None:
-        with pytest.raises(NothingProved, match="m1 is a witness"):
-            of_each({"m1": "a witness"}, ROWS)
+        with pytest.raises(Inconclusive, match="m1 is a observer"):
+            of_each({"m1": "a observer"}, ROWS)
 
 
 class TestSomeoneMayLead:

@@ -5,14 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.checkers.answers import each_answer_is_its_askers, every_answer_is
-from support.checkers.contents import contents_match
-from support.checkers.lag import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
-from support.checkers.percentiles import percentile_is_under
-from support.checkers.plans import went_by_index
-from support.checkers.recall import CosineSpace, answers_are_in_order, each_finds_its_own, recall
-from support.checkers.successes import every_client_succeeded
-from support.history import Durations, History, Operation, Outcome, durations
+from support.cluster.checks import (
+    CosineSpace,
+    answers_are_in_order,
+    clients_worked_meanwhile,
+    each_finds_its_own,
+    every_marker_arrived,
+    longest_lag,
+    recall,
+    sightings,
+    went_by_index,
+)
+from support.engine.checks.answers import contents_match, each_answer_is_its_askers, every_answer_is
+from support.engine.checks.availability import every_client_succeeded, percentile_is_under
+from support.engine.history import Durations, History, Operation, Outcome, durations
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 

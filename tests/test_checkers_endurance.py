@@ -3,12 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.checkers.exactly_once import each_applied_once
-from support.checkers.lease import last_accepted, stopped_in_time
-from support.checkers.standstill import nothing_acknowledged
-from support.checkers.steadiness import nothing_changed
-from support.checkers.unavailability import each_client_interrupted_for_less_than
-from support.history import History, Operation, Outcome, WriterSample
+from support.engine.checks.availability import each_client_interrupted_for_less_than, nothing_acknowledged
+from support.engine.checks.durability import each_applied_once
+from support.engine.checks.writers import last_accepted, stopped_in_time
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.failover.checks import nothing_changed
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 

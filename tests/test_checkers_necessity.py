@@ -1,7 +1,7 @@
 """How much of a scenario's time the lock made necessary."""
 
-from support.checkers.necessity import takeovers, waited_for_lock
-from support.history import WriterSample
+from support.engine.history import WriterSample
+from support.engine.time_spent import takeovers, waited_for_lock
 
 
 def look(member: str, at: float, writable: bool | None = True) -> WriterSample:

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from support.checkers.finding import Finding
-from support.checkers.meanwhile import every_client_worked
-from support.checkers.placement import (
+from support.engine.checks.availability import every_client_worked
+from support.engine.finding import Finding
+from support.engine.history import History, Operation, Outcome
+from support.sharding.placement_checks import (
+    NOWHERE,
+    Placement,
     as_before,
     each_on_one_live_node,
     each_where_it_hashes,
@@ -15,10 +18,9 @@ from support.checkers.placement import (
     joins_relatives,
     moved,
     none_too_large,
+    of_hash,
     relatives_together,
 )
-from support.cluster.placements import NOWHERE, Placement, of_hash
-from support.history import History, Operation, Outcome
 
 ONE, TWO, THREE = "worker group 1", "worker group 2", "worker group 3"
 
@@ -134,7 +136,7 @@ def test_each_task_reads_two_shards_that_lie_together() -> None:
     says(joins_relatives(BOTH, []), None)
 
 
-def test_each_client_worked_meanwhile_or_nothing_is_proved() -> None:
+def test_each_client_worked_meanwhile_or_it_is_inconclusive() -> None:
     history = History(Operation(client, "append", "k", "v", Outcome.OK, 4.0, 5.0) for client in (0, 1))
     says(every_client_worked(history, "append", 2, (1.0, 9.0)), True, "2 operations")
     says(every_client_worked(history, "append", 3, (1.0, 9.0)), None, "the clients 2")

@@ -2,10 +2,9 @@
 
 import pytest
 
-from support.checkers.hangups import all_hung_up
-from support.checkers.lost_write import forgotten_within
-from support.checkers.outage import cached_again, nothing_reached_callers, own_writes_seen
-from support.history import History, Operation, Outcome
+from support.cache.checks import cached_again, forgotten_within, nothing_reached_callers, own_writes_seen
+from support.engine.history import History, Operation, Outcome
+from support.failover.checks import all_hung_up
 
 
 def done(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from support.checkers.room import refused_for_want_of_room
-from support.history import History, Operation, Outcome
+from support.engine.history import History, Operation, Outcome
+from support.failover.checks import refused_for_want_of_room
 
 NO_ROOM = 'could not extend file "base/5/16384": No space left on device HINT: Check free disk space.'
 

@@ -4,15 +4,13 @@ import random
 
 import pytest
 
-from support.checkers.agreement import Compared, all_agree
-from support.checkers.deadlock import one_victim
-from support.checkers.table import as_tabled
-from support.checkers.task_plans import each_shard_by_index, nothing_moves
-from support.checkers.whereabouts import each_holds, on_several_nodes, together_they_are
-from support.cluster.shards import Sharding
-from support.cluster.task_plans import Task, parsed
-from support.trials import sharding_setup
-from support.workloads.random_queries import RandomQueries
+from support.engine.tables import as_tabled
+from support.sharding import setup
+from support.sharding.checks import Compared, all_agree, each_shard_by_index, nothing_moves, one_victim
+from support.sharding.placement_checks import each_holds, on_several_nodes, together_they_are
+from support.sharding.random_queries import RandomQueries
+from support.sharding.shards import Sharding
+from support.sharding.task_plans import Task, parsed
 
 ONE, TWO, COORDINATOR = "worker group 1", "worker group 2", "the coordinator"
 
@@ -166,5 +164,5 @@ def test_a_table_that_is_missing_is_told_as_that() -> None:
         "gone": Sharding("missing"),
         "left_local": Sharding("local"),
     }
-    told = as_tabled(wanted, sharding_setup.described(found, wanted)).words
+    told = as_tabled(wanted, setup.described(found, wanted)).words
     assert told.startswith("gone: there is no such table; left_local, kind: expected distributed, observed local; ")

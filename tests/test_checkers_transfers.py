@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.checkers.transfers import all_or_nothing
-from support.history import History, Operation, Outcome
+from support.engine.history import History, Operation, Outcome
+from support.sharding.checks import all_or_nothing
 
 
 @dataclass(frozen=True)

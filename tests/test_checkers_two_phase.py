@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from support.checkers.two_phase import all_or_nothing
-from support.history import Outcome
+from support.engine.history import Outcome
+from support.sharding.checks import both_or_neither
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 WHOLE, HALF, PART = ({"one": 5, "two": two} for two in (5, 0, 4))
@@ -31,10 +31,10 @@ NOWHERE = {"one": 0, "two": 0}
     ],
 )
 def test_all_or_nothing(told: Outcome, found: Mapping[str, int], holds: bool | None) -> None:
-    assert all_or_nothing(told, found, 5).holds is holds
+    assert both_or_neither(told, found, 5).holds is holds
 
 
 def test_words() -> None:
     words = "the client was told ok, and there are 5 of 5 on one, 0 of 5 on two"
-    assert all_or_nothing(OK, HALF, 5).words == words
-    assert all_or_nothing(OK, WHOLE, 0).holds is None
+    assert both_or_neither(OK, HALF, 5).words == words
+    assert both_or_neither(OK, WHOLE, 0).holds is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.cluster.embedded.citus_package import best
+from support.embedded.citus_package import best
 
 VECTORS = ["postgresql-16-pgvector", "postgresql-17-pgvector", "postgresql-15-pgvector"]
 

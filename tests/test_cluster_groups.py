@@ -2,9 +2,9 @@
 
 import pytest
 
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, MemberAddress, Topology
 from support.errors import NotAvailable
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, MemberAddress, Topology
 
 
 def member(name: str, group: int) -> MemberAddress:

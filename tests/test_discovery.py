@@ -11,14 +11,15 @@ from patronis import Member, patroni
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.cluster import external, health
-from support.cluster.cluster import Cluster
-from support.cluster.discovery import addresses, servers
-from support.cluster.discovery.addresses import Place, Reach
-from support.cluster.login import salt
-from support.cluster.topology import Address, Topology
 from support.errors import RequirementMissing, UsageError
+from support.failover import health_checks
 from support.settings import Settings
+from support.target import external
+from support.target.cluster import Cluster
+from support.target.discovery import addresses, servers
+from support.target.discovery.addresses import Place, Reach
+from support.target.login import salt
+from support.target.topology import Address, Topology
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_a_dead_member_may_be_known_by_its_database_alone(
 ) -> None:
     dead = f"localhost:{free_port()}"
     seen = Cluster(look(pair, published(apis, cluster), members={**places(pair), "c": dead})).as_declared
-    signs = health.vital_signs(seen)
+    signs = health_checks.vital_signs(seen)
     assert signs["a"] == {"PostgreSQL": "answers", "Patroni": "without a heartbeat"}  # /liveness is not said here
     assert "Connection refused" in signs["c"]["PostgreSQL"]
     assert signs["c"]["Patroni"] == "no answer (the address of its Patroni is not known ([members]))"

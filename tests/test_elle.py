@@ -2,8 +2,8 @@
 
 import json
 
-from support.history import History, Operation, Outcome
-from support.workloads.elle import as_set
+from support.engine.history import History, Operation, Outcome
+from support.engine.ledger import as_set
 
 
 def append(client: int, value: str, begun: float, ended: float, outcome: Outcome = Outcome.OK) -> Operation:

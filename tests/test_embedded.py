@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from support.cli.booting import layout_of
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.layout import Layout, PlannedHost, Role
-from support.cluster.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
-from support.cluster.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
-from support.cluster.embedded.services import service_of
-from support.cluster.embedded.shapes import OWN
-from support.cluster.facts import secrets_of
+from support.embedded.layout import Layout, PlannedHost, Role
+from support.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
+from support.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
+from support.embedded.services import service_of
+from support.embedded.shapes import OWN
 from support.errors import UsageError
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import secrets_of
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) ->
 
 
 def test_no_two_clusters_share_a_password_and_none_uses_one_twice(programs: Programs) -> None:
-    one, other = (plan_of(Layout(), programs).topology(Path("/stand"), "namespaces") for _ in range(2))
+    one, other = (plan_of(Layout(), programs).topology(Path("/sandbox"), "namespaces") for _ in range(2))
     secrets = [secret for topology in (one, other) for secret in secrets_of(Cluster(topology))]
     assert len(set(secrets)) == len(secrets) == 14
     assert all(len(secret) >= 32 for secret in secrets)

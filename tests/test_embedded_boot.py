@@ -1,4 +1,4 @@
-"""The embedded cluster for real: booted once, looked at from inside its stand and from outside."""
+"""The embedded cluster for real: booted once, looked at from inside its sandbox and from outside."""
 
 import json
 import os
@@ -12,21 +12,21 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from stands import await_death, begin, on_a_stand, require
+from sandboxes import await_death, begin, in_a_sandbox, require
 
 from support import sql
-from support.application.catalog import look_at
-from support.application.fitting import missing
-from support.application.known_profiles import EXAMPLE
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import memory
-from support.cluster.embedded.boot import PUBLISHED, boot
-from support.cluster.embedded.layout import Layout
-from support.cluster.embedded.programs import find
-from support.cluster.redis_server import client_of
-from support.cluster.topology import Address, RedisAddress, Topology
+from support.embedded import memory
+from support.embedded.boot import PUBLISHED, boot
+from support.embedded.layout import Layout
+from support.embedded.programs import find
 from support.errors import ClusterDidNotStart, ConnectFailed
-from support.hosts import Stand, attach, probe
+from support.example_app.catalog import look_at
+from support.example_app.fitting import missing
+from support.example_app.known_profiles import EXAMPLE
+from support.hosts import Sandbox, attach, probe
+from support.target.cluster import Cluster
+from support.target.redis import client_of
+from support.target.topology import Address, RedisAddress, Topology
 from support.timeouts import START
 from support.waiting import describe, eventually
 
@@ -36,21 +36,21 @@ MEMBERS = {"pg1", "pg2", "pg3"}
 
 @dataclass(frozen=True)
 class Booted:
-    """A living cluster, and what was seen of it from inside its stand."""
+    """A living cluster, and what was seen of it from inside its sandbox."""
 
-    stand: Stand
+    sandbox: Sandbox
     topology: Topology
     seen: dict[str, Any]
 
     def outside(self, name: str) -> Address:
-        """Where a published name is reached from outside the stand."""
-        return Address(*self.stand.published[name])
+        """Where a published name is reached from outside the sandbox."""
+        return Address(*self.sandbox.published[name])
 
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """A cluster on the best stand that works here. Nothing of it may be left when its runner is killed."""
-    directory = tmp_path_factory.mktemp("embedded") / "stand"
+    """A cluster in the best sandbox that works here. Nothing of it may be left when its runner is killed."""
+    directory = tmp_path_factory.mktemp("embedded") / "sandbox"
     runner = begin(probe(), directory, boot_and_look, PUBLISHED)
     try:
         seen = eventually(lambda: read(directory / "seen.json"), within=START + 20, subject="it was looked at")
@@ -81,22 +81,22 @@ def read(file: Path) -> dict[str, Any]:
     return seen
 
 
-# In the worker, inside the stand
+# In the worker, inside the sandbox
 
 
-def boot_and_look(stand: Stand) -> None:
+def boot_and_look(sandbox: Sandbox) -> None:
     try:
-        topology = boot(stand, Layout(), find(None, lambda line: None), lambda line: None)
-        topology.save(stand.directory / "topology.json")
-        seen = look(stand, Cluster(topology))
+        topology = boot(sandbox, Layout(), find(None, lambda line: None), lambda line: None)
+        topology.save(sandbox.directory / "topology.json")
+        seen = look(sandbox, Cluster(topology))
     except BaseException:
         seen = {"failed": traceback.format_exc()}
-    (stand.directory / "seen.new").write_text(json.dumps(seen))
-    (stand.directory / "seen.new").rename(stand.directory / "seen.json")
+    (sandbox.directory / "seen.new").write_text(json.dumps(seen))
+    (sandbox.directory / "seen.new").rename(sandbox.directory / "seen.json")
     signal.pause()
 
 
-def look(stand: Stand, cluster: Cluster) -> dict[str, Any]:
+def look(sandbox: Sandbox, cluster: Cluster) -> dict[str, Any]:
     everywhere = [cluster.write, cluster.read, *map(cluster.of_member, cluster.members)]
     return {
         "members": {member.name: [member.role, member.state] for member in cluster.view().members},
@@ -112,7 +112,7 @@ def look(stand: Stand, cluster: Cluster) -> dict[str, Any]:
         )[0],
         "owners": sql.rows(cluster.write, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"),
         "REST API": {name: change_by_a_stranger(cluster, name) for name in cluster.members},
-        "memory": sum(map(memory.used_on, stand.hosts.values())),
+        "memory": sum(map(memory.used_on, sandbox.hosts.values())),
     }
 
 
@@ -203,7 +203,7 @@ def test_it_is_reached_from_outside(booted: Booted) -> None:
 
 def test_nobody_else_can_read_its_passwords(booted: Booted) -> None:
     secrets = [booted.topology.application.password, *booted.topology.further_secrets]
-    hosts = booted.stand.hosts.values()
+    hosts = booted.sandbox.hosts.values()
     files = [file for host in hosts for file in host.directory.iterdir() if file.is_file()]
     telling = [file for file in files if any(secret in file.read_text(errors="replace") for secret in secrets)]
     assert {file.name for file in telling} >= {"patroni.yml"}
@@ -214,13 +214,13 @@ def test_a_program_that_ends_at_once_is_named_with_its_last_words(tmp_path: Path
     require(probe())
     said = tmp_path / "said"
 
-    def boot_in_vain(stand: Stand) -> None:
+    def boot_in_vain(sandbox: Sandbox) -> None:
         programs = replace(find(None, lambda line: None), etcd=Path("/bin/uname"))
         try:
-            boot(stand, Layout(), programs, lambda line: None)
+            boot(sandbox, Layout(), programs, lambda line: None)
         except ClusterDidNotStart as error:
             said.write_text(str(error))
 
-    assert on_a_stand(probe(), tmp_path / "stand", boot_in_vain) == 0
+    assert in_a_sandbox(probe(), tmp_path / "sandbox", boot_in_vain) == 0
     assert "etcd on etcd1 has ended" in said.read_text()
     assert "uname: unrecognized option" in said.read_text()

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.cluster.embedded import packages
-from support.cluster.embedded.packages import QUIETLY
+from support.embedded import packages
+from support.embedded.packages import QUIETLY
 from support.errors import UsageError
 from support.waiting import eventually
 

@@ -8,14 +8,13 @@ import numpy
 import pytest
 
 from support import sql
-from support.application import samples, schema
-from support.application.entries import Entry, EntryStore, contents
-from support.application.identity import identity, system_identifier, vector_extension
-from support.application.known_profiles import EXAMPLE
-from support.application.search import Search, distance
-from support.application.sightings import sightings, write_uncommitted
-from support.application.vectors import PGVECTOR
-from support.errors import NothingProved
+from support.errors import Inconclusive
+from support.example_app import samples, schema
+from support.example_app.catalog import identity, system_identifier, vector_extension
+from support.example_app.entries import Entry, EntryStore, contents, sightings, write_uncommitted
+from support.example_app.known_profiles import EXAMPLE
+from support.example_app.search import Search, distance
+from support.example_app.vectors import PGVECTOR
 
 
 @pytest.fixture(scope="module")
@@ -179,5 +178,5 @@ def test_a_write_that_its_own_session_does_not_see_proves_nothing(database: sql.
         "CREATE TRIGGER swallow BEFORE INSERT ON memory_entries FOR EACH ROW "
         "WHEN (NEW.key = 'swallowed') EXECUTE FUNCTION swallow()",
     )
-    with sql.session(database, autocommit=False) as session, pytest.raises(NothingProved):
+    with sql.session(database, autocommit=False) as session, pytest.raises(Inconclusive):
         write_uncommitted(session, EXAMPLE, Entry(namespace, "swallowed", ""))

@@ -12,10 +12,10 @@ import pytest
 import requests
 from conftest import free_port
 
-from support.cluster import etcd
-from support.cluster.discovery import dcs
-from support.cluster.topology import Address, Login, MemberAddress, Topology
 from support.errors import RequirementMissing
+from support.target import dcs as etcd
+from support.target.discovery import dcs
+from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")

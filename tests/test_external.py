@@ -8,18 +8,18 @@ from conftest import free_port
 from redis_servers import running as running_redis
 
 from support import sql
-from support.application import schema
-from support.application.catalog import look_at
-from support.application.fitting import missing
-from support.application.known_profiles import EXAMPLE
-from support.application.vectors import PGVECTOR
-from support.cluster import external
-from support.cluster.capabilities import CAPABILITIES, capabilities_of, lacking
-from support.cluster.cluster import Cluster
-from support.cluster.facts import facts_of
-from support.cluster.topology import Address
 from support.errors import AcceptError, RequirementMissing, TargetUnreachable, UsageError
+from support.example_app import schema
+from support.example_app.catalog import look_at
+from support.example_app.fitting import missing
+from support.example_app.known_profiles import EXAMPLE
+from support.example_app.vectors import PGVECTOR
 from support.settings import Settings
+from support.target import external
+from support.target.capabilities import CAPABILITIES, capabilities_of, lacking
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Address
 
 
 @pytest.fixture(autouse=True)

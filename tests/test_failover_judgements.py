@@ -4,13 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.checkers.fencing import took_no_write
-from support.checkers.writers import Nap, awake
-from support.cluster.orders import Reply
-from support.cluster.reign import Reign
-from support.errors import NothingProved
-from support.history import History, Operation, Outcome, WriterSample
-from support.trials.handing_over import require_refused_for
+from support.engine.checks.writers import Nap, awake, took_no_write
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.errors import Inconclusive
+from support.failover.switchover import require_refused_for
+from support.target.leadership import Leadership
+from support.target.patroni_commands import Reply
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 THAW = 100.0
@@ -90,19 +89,19 @@ class TestRefusedSwitchovers:
 
     @pytest.mark.parametrize("replies", [{}, {"somebody else": Reply(400, "the same")}])
     def test_no_evidence(self, replies: dict[str, Reply]) -> None:
-        with pytest.raises(NothingProved):
+        with pytest.raises(Inconclusive):
             require_refused_for(replies, {"the leader itself": "the same"})
 
 
 class TestReigns:
     """Only where somebody else took over, an asynchronous cluster may have lost what was acknowledged."""
 
-    before = Reign("pg1", 3)
+    before = Leadership("pg1", 3)
 
-    @pytest.mark.parametrize("now", [Reign("pg2", 4), Reign("pg1", 5), Reign("pg1", 6)])
-    def test_somebody_took_over(self, now: Reign) -> None:
+    @pytest.mark.parametrize("now", [Leadership("pg2", 4), Leadership("pg1", 5), Leadership("pg1", 6)])
+    def test_somebody_took_over(self, now: Leadership) -> None:
         assert self.before.followed_by_another(now)
 
-    @pytest.mark.parametrize("now", [Reign("pg1", 3), Reign("pg1", 4)])
-    def test_it_went_on_in_place(self, now: Reign) -> None:
+    @pytest.mark.parametrize("now", [Leadership("pg1", 3), Leadership("pg1", 4)])
+    def test_it_went_on_in_place(self, now: Leadership) -> None:
         assert not self.before.followed_by_another(now)

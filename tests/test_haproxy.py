@@ -10,9 +10,9 @@ import pytest
 import requests
 from conftest import free_port
 
-from support.cluster import haproxy
-from support.cluster.topology import Login, StatisticsPage
 from support.errors import NotAvailable
+from support.target import haproxy
+from support.target.topology import Login, StatisticsPage
 from support.waiting import NotYet, eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed")

@@ -16,15 +16,15 @@ VECTORS = Scenario("features/cluster/search.feature", "Search", "Vectors | are <
 SHARDS = Scenario("features/sharding/shards.feature", "Shards", "Rows are spread", tags=("id.SH-01", "citus"))
 LATE = Scenario("features/cluster/late.feature", "Late", "Nobody came to it")
 BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes \x1b[31mlost\x1b[0m & <gone>\nof 10", 1.5, trace="Trace\x00")
-PROVED = ScenarioResult(READS, Verdict.PROVED, seconds=0.25, measures=(Measure("p95", 12.0, "ms", 100.0),))
-VAIN = ScenarioResult(VECTORS, Verdict.NOTHING_PROVED, "nobody looked")
-LACKING = ScenarioResult(SHARDS, Verdict.NOT_PROVED, "citus is not installed")
+PASSED = ScenarioResult(READS, Verdict.PASSED, seconds=0.25, measures=(Measure("p95", 12.0, "ms", 100.0),))
+VAIN = ScenarioResult(VECTORS, Verdict.INCONCLUSIVE, "nobody looked")
+LACKING = ScenarioResult(SHARDS, Verdict.SKIPPED, "citus is not installed")
 
 
 def record_of(path: Path, required: tuple[str, ...] = (), trouble: str = "") -> RunRecord:
     journal = Journal(path / "journal.jsonl")
     journal.begin([WRITES, READS, VECTORS, SHARDS, LATE], required=required)
-    for one in (BROKEN, PROVED, VAIN, LACKING):
+    for one in (BROKEN, PASSED, VAIN, LACKING):
         journal.record(one)
     if trouble:
         journal.trouble(trouble)
@@ -58,10 +58,10 @@ def test_every_verdict_has_its_outcome(tmp_path: Path) -> None:
     assert outcome(found["DA-03 Vectors | are <found>"]) == (Error, "nobody looked")
     assert outcome(found["SH-01 Rows are spread"]) == (Skipped, "citus is not installed")
     assert outcome(found["Nobody came to it"]) == (Error, "it did not begin: the run was stopped")
-    proved = found['PF-01 Reads are "fast"']
-    assert proved.is_passed
-    assert (proved.classname, proved.time) == ("cache.Reads", 0.25)
-    assert proved.system_out == "measured p95: 12 ms (limit in force: 100 ms)"
+    passed = found['PF-01 Reads are "fast"']
+    assert passed.is_passed
+    assert (passed.classname, passed.time) == ("cache.Reads", 0.25)
+    assert passed.system_out == "measured p95: 12 ms (limit in force: 100 ms)"
 
 
 def test_suites_are_in_the_order_of_the_report(tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ def test_markdown_has_the_table_and_every_reason(tmp_path: Path, trouble: str) -
     markdown.append(record_of(tmp_path, trouble=trouble), file)
     lines = file.read_text().splitlines()
     assert lines[0] == "before"
-    assert lines[1] == "| promises | promised | proved | broken | errors | not proved | not reached | seconds |"
+    assert lines[1] == "| promises | promised | kept | broken | errors | skipped | unfinished | seconds |"
     assert lines[3] == "| Cluster | 2 | 0 | 0 | 1 | 0 | 1 | 0.0 |"
     assert lines[7] == "| **all** | **5** | **1** | **1** | **1** | **1** | **1** | **1.8** |"
     assert ("- **the run**: the data could not be removed" in lines) == bool(trouble)
     assert lines[-4].startswith("- **broken**: FO-02 Writes \\\\ go on – 3 writes")
     assert lines[-4].endswith(" & \\<gone\\> of 10")
-    assert lines[-3] == "- **nothing proved**: DA-03 Vectors \\| are \\<found\\> – nobody looked"
+    assert lines[-3] == "- **inconclusive**: DA-03 Vectors \\| are \\<found\\> – nobody looked"
     assert lines[-2] == "- **not reached**: Nobody came to it – the run was stopped"
-    assert lines[-1] == "- **not proved**: SH-01 – citus is not installed"
+    assert lines[-1] == "- **skipped**: SH-01 – citus is not installed"

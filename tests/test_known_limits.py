@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from support.cluster.configured import Configured
-from support.cluster.known_limits import Facts, accepted_loss, limits_of
-from support.cluster.redis_facts import RedisFacts
-from support.cluster.settled import settle
-from support.cluster.timing import Timing
-from support.cluster.topology import Address, Login, MemberAddress, Topology
 from support.errors import RequirementMissing
 from support.expectations import Expectations
+from support.target.configured import Configured
+from support.target.known_limits import Facts, accepted_loss, limits_of
+from support.target.redis import RedisFacts
+from support.target.settled import settle
+from support.target.timing import Timing
+from support.target.topology import Address, Login, MemberAddress, Topology
 
 CAREFUL = Configured(ttl=20, loop_wait=1, maximum_lag_set=True, synchronous=True, failsafe=True)
 REDIS = RedisFacts("Redis", (7, 0, 0), "standalone", "master", "allkeys-lru", 2**28, 0, 0)

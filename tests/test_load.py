@@ -15,9 +15,9 @@ from conftest import free_port
 from program import Program, copy
 
 from support import sql
-from support.application import schema
-from support.application.vectors import dialect_of
-from support.history import History, Operation, Outcome
+from support.engine.history import History, Operation, Outcome
+from support.example_app import schema
+from support.example_app.vectors import dialect_of
 from support.load import judging
 from support.load.judging import Part
 from support.load.plan import CLIENTS_EACH
@@ -33,7 +33,7 @@ def ask():
     try:
         sql.execute(where, "SELECT pg_sleep(30)")
     except sql.Error as error:
-        return sql.outcome_of(error, committing=True), str(error)
+        return outcome_of(error, committing=True), str(error)
 
 cooperate(1.0)
 where = sql.Endpoint("a slow server", *sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:])
@@ -76,7 +76,7 @@ def final_read(*histories: History) -> Operation:
     return Operation(-1, "read", "ns", found, Outcome.OK, 5.0, 5.5)
 
 
-def test_what_a_worker_did_not_report_is_neither_strange_nor_proved() -> None:
+def test_what_a_worker_did_not_report_is_neither_strange_nor_acknowledged() -> None:
     whole, known, unknown = history(0, 0, 1), history(1, 0), history(1, 1, 2)
     parts = [Part(0, "here", 2, 2, ended=True), Part(1, "there", 1, 3, ended=True)]
     merged = judging.merged([whole, known], final_read(whole, known, unknown), frozenset({1}))
@@ -126,7 +126,7 @@ def workers_of(running: "subprocess.Popen[str]") -> list[psutil.Process]:
     return [one for one in every if "support.load.worker" in one.cmdline()]
 
 
-def test_two_workers_write_one_ledger_and_every_acknowledged_write_is_proved(
+def test_two_workers_write_one_ledger_and_every_acknowledged_write_is_accounted_for(
     program: Program, empty: sql.Endpoint
 ) -> None:
     order = ("--workers", "2", "--clients", "6", "--seconds", "2", "--seed", "7")
@@ -137,7 +137,7 @@ def test_two_workers_write_one_ledger_and_every_acknowledged_write_is_proved(
     assert first > 50
     assert second > 50
     assert first + second == every
-    assert f"proved: 0 of {every} acknowledged writes lost" in ended.out
+    assert f"passed: 0 of {every} acknowledged writes lost" in ended.out
     folder = Path(program.project, re.search(r"is in (\S+),", ended.err)[1])
     assert sum(len(path.read_text().splitlines()) for path in folder.glob("worker-*.jsonl")) >= every
 
@@ -148,7 +148,7 @@ def test_what_a_killed_worker_wrote_is_not_judged(program: Program, empty: sql.E
         workers_of(running)[0].kill()
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 1, said
-    assert "nothing proved: of worker" in said
+    assert "inconclusive: of worker" in said
     assert "never said its end" in said
     assert "acknowledged writes lost" in said
 

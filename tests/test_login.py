@@ -8,10 +8,9 @@ import pytest
 from conftest import free_port
 
 from support import sql
-from support.cluster.login import Answer, log_in
-from support.cluster.login.scram import ScramClient
+from support.cluster.black_hole import BlackHoleServer
 from support.errors import NotAvailable
-from support.silence import SilentHost
+from support.target.login import Answer, ScramClient, log_in
 from support.waiting import NotYet, eventually
 
 METHODS = {
@@ -87,7 +86,7 @@ def test_where_nobody_listens_there_is_no_answer(postgres: sql.Endpoint) -> None
 
 
 def test_a_host_that_hangs_up_gives_no_answer() -> None:
-    with SilentHost(patience=0.1) as host, pytest.raises(OSError, match=r"hung up|reset"):
+    with BlackHoleServer(patience=0.1) as host, pytest.raises(OSError, match=r"hung up|reset"):
         log_in(host.endpoint)
 
 

@@ -13,9 +13,9 @@ from support.reporting import merging
 from support.reporting.journal import INTERRUPTED, Journal, RunRecord, exit_status, read
 from support.reporting.verdict import ScenarioResult, Verdict
 
-PROVED = ScenarioResult(WRITES, Verdict.PROVED, seconds=2, measures=(LAG,))
+PASSED = ScenarioResult(WRITES, Verdict.PASSED, seconds=2, measures=(LAG,))
 BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost", seconds=3)
-LACKING = ScenarioResult(READS, Verdict.NOT_PROVED, "redis is not there")
+LACKING = ScenarioResult(READS, Verdict.SKIPPED, "redis is not there")
 
 
 def leave(
@@ -43,10 +43,10 @@ def verdicts(record: RunRecord) -> dict[str, Verdict]:
 
 
 def test_runs_of_different_scenarios_add_up(tmp_path: Path) -> None:
-    one = leave(tmp_path / "one", PROVED, facts={"PostgreSQL": "16", "Seed": "1"})
+    one = leave(tmp_path / "one", PASSED, facts={"PostgreSQL": "16", "Seed": "1"})
     two = leave(tmp_path / "two", LACKING, facts={"PostgreSQL": "16", "Seed": "2"})
     record = merge(one, two)
-    assert verdicts(record) == {"FO-02": Verdict.PROVED, "PF-01": Verdict.NOT_PROVED}
+    assert verdicts(record) == {"FO-02": Verdict.PASSED, "PF-01": Verdict.SKIPPED}
     assert record.facts == {"Runs": "one, two", "PostgreSQL": "16", "Seed": "1 (one); 2 (two)"}
     assert record.began == read(one / "journal.jsonl").began
     assert record.ended == read(two / "journal.jsonl").ended
@@ -55,25 +55,25 @@ def test_runs_of_different_scenarios_add_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_gravest_end_counts_and_the_others_are_told(tmp_path: Path, turned: bool) -> None:
-    folders = [leave(tmp_path / "one", PROVED), leave(tmp_path / "two", BROKEN)]
+    folders = [leave(tmp_path / "one", PASSED), leave(tmp_path / "two", BROKEN)]
     record = merge(*(reversed(folders) if turned else folders))
     (result,) = record.results
-    assert (result.verdict, result.reason) == (Verdict.BROKEN, "3 writes lost (in two; proved in one)")
+    assert (result.verdict, result.reason) == (Verdict.BROKEN, "3 writes lost (in two; passed in one)")
     assert exit_status(record) == 1
 
 
-@pytest.mark.parametrize(("required", "verdict"), [((), Verdict.PROVED), (("id.FO-02",), Verdict.NOT_PROVED)])
+@pytest.mark.parametrize(("required", "verdict"), [((), Verdict.PASSED), (("id.FO-02",), Verdict.SKIPPED)])
 def test_a_target_that_lacks_something_says_nothing_unless_it_is_required(
     tmp_path: Path, required: tuple[str, ...], verdict: Verdict
 ) -> None:
-    lacking = replace(PROVED, verdict=Verdict.NOT_PROVED, reason="no patroni")
-    record = merge(leave(tmp_path / "one", PROVED), leave(tmp_path / "two", lacking, required=required))
+    lacking = replace(PASSED, verdict=Verdict.SKIPPED, reason="no patroni")
+    record = merge(leave(tmp_path / "one", PASSED), leave(tmp_path / "two", lacking, required=required))
     assert verdicts(record) == {"FO-02": verdict}
     assert exit_status(record) == (1 if required else 0)
 
 
-def test_what_was_stopped_elsewhere_is_not_proved_here(tmp_path: Path) -> None:
-    one, two = leave(tmp_path / "one", PROVED), leave(tmp_path / "two", BROKEN)
+def test_what_was_stopped_elsewhere_has_not_passed_here(tmp_path: Path) -> None:
+    one, two = leave(tmp_path / "one", PASSED), leave(tmp_path / "two", BROKEN)
     torn = [line for line in (two / "journal.jsonl").read_text().splitlines() if '"result"' not in line][:-1]
     (two / "journal.jsonl").write_text("\n".join(torn) + '\n{"event": "resu')
     record = merge(one, two)
@@ -95,7 +95,7 @@ def test_a_run_that_is_missing_or_torn_was_not_judged(tmp_path: Path, content: s
     if content is not None:
         (tmp_path / "two").mkdir()
         (tmp_path / "two" / "journal.jsonl").write_text(content)
-    record = merge(leave(tmp_path / "one", PROVED), tmp_path / "two")
+    record = merge(leave(tmp_path / "one", PASSED), tmp_path / "two")
     (trouble,) = record.troubles
     assert trouble.message.startswith(f"two: {why}")
     assert exit_status(record) == 1
@@ -103,8 +103,8 @@ def test_a_run_that_is_missing_or_torn_was_not_judged(tmp_path: Path, content: s
 
 def test_what_one_run_required_is_not_required_of_the_others(tmp_path: Path) -> None:
     cached = replace(READS, name="Cached", tags=("redis",))
-    lacking, proved = replace(LACKING, scenario=replace(READS, tags=("redis",))), ScenarioResult(cached, Verdict.PROVED)
-    demanding = leave(tmp_path / "demanding", proved, required=("redis",))
+    lacking, passed = replace(LACKING, scenario=replace(READS, tags=("redis",))), ScenarioResult(cached, Verdict.PASSED)
+    demanding = leave(tmp_path / "demanding", passed, required=("redis",))
     assert exit_status(merge(demanding, leave(tmp_path / "other", lacking))) == 0
     assert exit_status(merge(demanding, leave(tmp_path / "missing", lacking, required=("redis",)))) == 1
 
@@ -112,22 +112,22 @@ def test_what_one_run_required_is_not_required_of_the_others(tmp_path: Path) -> 
 def test_what_is_written_of_a_merged_run_is_what_is_read(tmp_path: Path) -> None:
     first = ScenarioResult(READS, Verdict.ERROR, "no route")
     again = Journal(leave(tmp_path / "two", first) / "journal.jsonl")
-    again.again([first])
-    again.record(ScenarioResult(READS, Verdict.PROVED))
+    again.rerun([first])
+    again.record(ScenarioResult(READS, Verdict.PASSED))
     record = merge(leave(tmp_path / "one", BROKEN), tmp_path / "two", tmp_path / "three")
     merging.write(record, tmp_path / "merged.jsonl")
-    assert record.unsteady
+    assert record.flaky
     assert read(tmp_path / "merged.jsonl") == record
 
 
 def test_allure_gets_the_result_that_counts_and_all_attachments(tmp_path: Path) -> None:
-    one, two = leave(tmp_path / "one" / "allure-results", BROKEN), leave(tmp_path / "two", PROVED, LACKING)
+    one, two = leave(tmp_path / "one" / "allure-results", BROKEN), leave(tmp_path / "two", PASSED, LACKING)
     (one / "1-attachment.txt").write_text("a note")
     (two / "torn-result.json").write_text('{"historyId": ')
     parts = [merging.part_in(tmp_path / "one", "one"), merging.part_in(two, "two")]
     merging.collect(parts, tmp_path / "all")
     kept = {json.loads(path.read_text())["name"] for path in (tmp_path / "all").glob("*-result.json")}
-    assert kept == {"broken", "not proved"}
+    assert kept == {"broken", "skipped"}
     assert (tmp_path / "all" / "1-attachment.txt").read_text() == "a note"
 
 
@@ -138,7 +138,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 def test_the_program_reports_on_runs_of_other_jobs(program: Program) -> None:
     project = program.project
-    leave(project / "runs" / "one" / "allure-results", PROVED)
+    leave(project / "runs" / "one" / "allure-results", PASSED)
     leave(project / "runs" / "two", LACKING)
     ended = program.run("report", "runs/one", "runs/two", "--summary", "summary.md")
     assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 1 skipped"), str(ended)
@@ -156,7 +156,7 @@ def test_the_program_reports_on_runs_of_other_jobs(program: Program) -> None:
 
 
 def test_a_summary_that_cannot_be_written_changes_no_verdict(program: Program) -> None:
-    leave(program.project / "more", PROVED)
+    leave(program.project / "more", PASSED)
     ended = program.run("report", "more", "--summary", "/proc/none")
     assert ended.status == 0, str(ended)
     assert ended.complaints == ["accept: no summary in /proc/none: No such file or directory"]

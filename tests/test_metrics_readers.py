@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 import requests
-import stands
+import sandboxes
 from conftest import free_port
 from journals import LAG, READS, WRITES, record_of
 from monitoring import program, running
@@ -122,27 +122,27 @@ def test_prometheus_shows_the_same_by_every_way(tmp_path: Path, gateway: str) ->
 
 def test_a_run_takes_the_place_of_its_pipelines_last_one(tmp_path: Path, gateway: str) -> None:
     for pipeline, scenario in (("a", WRITES), ("b", WRITES), ("b", READS)):
-        record = record_of(tmp_path / pipeline / scenario.promise, ScenarioResult(scenario, Verdict.PROVED))
+        record = record_of(tmp_path / pipeline / scenario.promise, ScenarioResult(scenario, Verdict.PASSED))
         published(record, accept_pushgateway=f"http://{gateway}", accept_pipeline=pipeline)
     kept = {(one["pipeline"], one["id"]) for one in held(gateway, "accept_scenario_duration_seconds")}
     assert {one for one in kept if one[0] in "ab"} == {("a", "FO-02"), ("b", "PF-01")}
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_a_run_that_lives_on_a_stand_reaches_the_gateway(tmp_path: Path, gateway: str, kind: str) -> None:
-    stands.require(kind)
+def test_a_run_that_lives_in_a_sandbox_reaches_the_gateway(tmp_path: Path, gateway: str, kind: str) -> None:
+    sandboxes.require(kind)
 
     def run() -> None:
         said = {"accept_pushgateway": f"http://{gateway}", "accept_pipeline": kind}
-        with Publisher(Settings.load(said)) as publisher, enter(kind, tmp_path) as stand:
+        with Publisher(Settings.load(said)) as publisher, enter(kind, tmp_path) as sandbox:
             if kind == "namespaces":
                 with pytest.raises(requests.ConnectionError):
                     requests.get(f"http://{gateway}", timeout=2)
             assert publisher.publish(RunRecord(), 3) == [f"metrics: http://{gateway}"]
-            stand.close()
+            sandbox.close()
             assert publisher.publish(RunRecord(), 3) == [f"metrics: http://{gateway}"]
 
-    assert stands.in_a_process(run) == 0
+    assert sandboxes.in_a_process(run) == 0
     assert kind in {one["pipeline"] for one in held(gateway, "accept_run_exit_status")}
 
 

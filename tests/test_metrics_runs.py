@@ -46,7 +46,7 @@ def test_a_run_publishes_to_a_file_and_says_what_it_could_not(
     assert "secret" not in ended.out + ended.err
     assert 'pipeline="nightly"' in file.read_text()
     first = published(file)
-    assert first["accept_scenario_verdict", "proved"] == first["accept_run_scenarios", "proved"] == 1
+    assert first["accept_scenario_verdict", "passed"] == first["accept_run_scenarios", "passed"] == 1
     file.unlink()
     again = program.run("report", "--metrics", str(file))
     assert (again.status, again.last_line) == (ended.status, ended.last_line), again
@@ -59,7 +59,7 @@ def test_a_run_that_cannot_begin_publishes_that(program: Program, tmp_path: Path
     assert ended.status == 3, str(ended)
     found = published(file)
     assert found["accept_run_exit_status",] == 3
-    assert found["accept_run_scenarios", "proved"] == found["accept_run_scenarios", "broken"] == 0
+    assert found["accept_run_scenarios", "passed"] == found["accept_run_scenarios", "broken"] == 0
 
 
 def test_an_address_that_is_none_is_wrong_usage_and_not_shown(program: Program) -> None:

@@ -1,10 +1,10 @@
-"""The nemesis: a cure is known before its fault, every fault is healed, and one that does not bite proves nothing."""
+"""The nemesis: healing is registered before the fault, every fault is healed, and one without effect proves nothing."""
 
 from dataclasses import dataclass, field
 
 import pytest
 
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.waiting import NotYet
 
@@ -15,9 +15,9 @@ class Noted:
 
     name: str
     notes: list[str] = field(default_factory=list)
-    bites: bool = True
+    takes_effect: bool = True
     injects: bool = True
-    cures: bool = True
+    heals: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -27,14 +27,14 @@ class Noted:
         if not self.injects:
             raise OSError("no such host")
 
-    def require_bitten(self) -> None:
-        if not self.bites:
+    def require_in_effect(self) -> None:
+        if not self.takes_effect:
             raise NotYet("all is well")
 
-    def cure(self) -> None:
-        self.notes.append(f"cure {self.name}")
-        if not self.cures:
-            raise OSError("cannot be cured")
+    def heal(self) -> None:
+        self.notes.append(f"heal {self.name}")
+        if not self.heals:
+            raise OSError("cannot be healed")
 
 
 def test_the_last_fault_is_cured_first_and_times_are_kept() -> None:
@@ -43,9 +43,9 @@ def test_the_last_fault_is_cured_first_and_times_are_kept() -> None:
         first = nemesis.inject(Noted("one", notes))
         nemesis.inject(Noted("two", notes))
         assert first.healed is None
-    assert notes == ["inject one", "inject two", "cure two", "cure one"]
+    assert notes == ["inject one", "inject two", "heal two", "heal one"]
     assert first.healed is not None
-    assert first.begun <= first.bitten <= first.healed
+    assert first.begun <= first.in_effect_since <= first.healed
 
 
 def test_healing_twice_cures_once() -> None:
@@ -54,28 +54,28 @@ def test_healing_twice_cures_once() -> None:
     nemesis.inject(fault)
     nemesis.heal()
     nemesis.heal()
-    assert fault.notes == ["inject one", "cure one"]
+    assert fault.notes == ["inject one", "heal one"]
 
 
 def test_a_fault_that_half_happened_is_cured() -> None:
     fault = Noted("one", injects=False)
     with pytest.raises(OSError, match="no such host"), Nemesis() as nemesis:
         nemesis.inject(fault)
-    assert fault.notes == ["inject one", "cure one"]
+    assert fault.notes == ["inject one", "heal one"]
 
 
 def test_a_fault_that_does_not_bite_proves_nothing() -> None:
-    fault = Noted("one", bites=False)
-    with pytest.raises(NothingProved, match=r"did not bite: one: .*all is well"), Nemesis(0.05) as nemesis:
+    fault = Noted("one", takes_effect=False)
+    with pytest.raises(Inconclusive, match=r"did not take effect: one: .*all is well"), Nemesis(0.05) as nemesis:
         nemesis.inject(fault)
-    assert fault.notes[-1] == "cure one"
+    assert fault.notes[-1] == "heal one"
 
 
 def test_a_cure_that_fails_does_not_keep_the_others_from_being_tried() -> None:
     notes: list[str] = []
     nemesis = Nemesis()
     nemesis.inject(Noted("one", notes))
-    nemesis.inject(Noted("two", notes, cures=False))
-    with pytest.raises(OSError, match="cannot be cured"):
+    nemesis.inject(Noted("two", notes, heals=False))
+    with pytest.raises(OSError, match="cannot be healed"):
         nemesis.heal()
-    assert notes[-2:] == ["cure two", "cure one"]
+    assert notes[-2:] == ["heal two", "heal one"]

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from support.cluster.patroni import PatroniApi
-from support.cluster.topology import Address
+from support.target.patroni import PatroniApi
+from support.target.topology import Address
 from support.waiting import NotYet
 
 LEADER = {"name": "pg1", "role": "leader", "state": "running", "host": "10.0.0.1", "port": 5432, "timeline": 3}

@@ -6,10 +6,9 @@ import time
 import pytest
 
 from support import sql
-from support.application.pool import SessionPool
-from support.application.sessions import attempt, backend, backends, kill_backend, open_side_by_side
-from support.errors import ConnectFailed, NothingProved
-from support.silence import SilentHost
+from support.cluster.black_hole import BlackHoleServer
+from support.errors import ConnectFailed, Inconclusive
+from support.example_app.sessions import SessionPool, attempt, backend, backends, kill_backend, open_side_by_side
 
 
 def test_a_session_is_used_again(postgres: sql.Endpoint) -> None:
@@ -92,12 +91,12 @@ def test_sessions_side_by_side_have_backends_of_their_own(postgres: sql.Endpoint
 
 
 def test_a_backend_that_is_not_there_cannot_be_killed(postgres: sql.Endpoint) -> None:
-    with pytest.raises(NothingProved, match="could not be killed"):
+    with pytest.raises(Inconclusive, match="could not be killed"):
         kill_backend(postgres, 1)
 
 
 def test_a_login_at_a_silent_host_ends_with_its_limit() -> None:
-    with SilentHost(patience=10) as host:
+    with BlackHoleServer(patience=10) as host:
         login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=2))
         host.require_caller()
     assert isinstance(login.error, ConnectFailed)
@@ -106,7 +105,7 @@ def test_a_login_at_a_silent_host_ends_with_its_limit() -> None:
 
 
 def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
-    with SilentHost(patience=0.5) as host:
+    with BlackHoleServer(patience=0.5) as host:
         begun = time.monotonic()
         login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=30))
     assert isinstance(login.error, ConnectFailed)
@@ -114,5 +113,5 @@ def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
 
 
 def test_a_silent_host_that_nobody_called_proves_nothing() -> None:
-    with SilentHost(patience=1) as host, pytest.raises(NothingProved, match="never accepted"):
+    with BlackHoleServer(patience=1) as host, pytest.raises(Inconclusive, match="never accepted"):
         host.require_caller()

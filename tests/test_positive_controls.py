@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from program import Ended, copy
-from stands import require
+from sandboxes import require
 
 CONTROLS = Path(__file__).parent / "controls" / "failover.feature"
 LONGEST = 400  # seconds; most of it is the time in which a failover is waited for in vain

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from program import Program, copy
 
-from support.cluster.topology import Topology
 from support.hosts.state import alive
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 TRUE = """
@@ -40,7 +40,7 @@ def up(program: Program):
         yield ended
     finally:
         program.run("down", "tried")
-        assert not alive(program.project / ".accept/clusters/tried/stand")
+        assert not alive(program.project / ".accept/clusters/tried/sandbox")
 
 
 def test_up_returns_when_the_cluster_is_ready_and_says_how_to_reach_it(program: Program, up) -> None:

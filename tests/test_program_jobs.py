@@ -9,8 +9,8 @@ import psutil
 import pytest
 from program import Program, copy
 
-from support.claims import Claims
 from support.reporting.journal import RunRecord, read
+from support.run import Claims
 from support.waiting import NotYet, eventually
 
 SMALL = ("--members", "1", "--etcd", "1", "--workers", "0")
@@ -102,8 +102,8 @@ def test_ctrl_c_ends_all_jobs_with_a_report_of_what_was_done(program: Program) -
     [
         (("--jobs", "2", "--keep"), "--jobs and --keep do not go together"),
         (("--jobs", "2", "--repeat", "2"), "--jobs and --repeat do not go together"),
-        (("--jobs", "2", "--again"), "--jobs and --again do not go together"),
-        (("--again", "--repeat", "2"), "--repeat and --again do not go together"),
+        (("--jobs", "2", "--rerun"), "--jobs and --rerun do not go together"),
+        (("--rerun", "--repeat", "2"), "--repeat and --rerun do not go together"),
         (("--jobs", "2", "--target", "postgresql://u:p@127.0.0.1:1/d"), "--jobs is for clusters that the run itself"),
     ],
 )

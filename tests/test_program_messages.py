@@ -34,7 +34,7 @@ def require(ended: Ended, status: int, *words: str) -> None:
         (["--target", "postgresql://jo@db/claims?fast=yes"], ["fast", "sslmode"]),
         (["--no-such-option"], ["behave", "--no-such-option"]),
         (["--members", "12"], ["ACCEPT_MEMBERS", "12"]),
-        (["--stand", "clouds"], ["ACCEPT_STAND", "'clouds'"]),
+        (["--sandbox", "clouds"], ["ACCEPT_SANDBOX", "'clouds'"]),
     ],
 )
 def test_wrong_usage(program: Program, arguments: list[str], words: list[str]) -> None:

@@ -78,7 +78,7 @@ def test_a_verdict_that_changes_is_told_and_fails_the_command(program: Program) 
     said = " ".join(ended.out.split())
     assert ended.status == 1, str(ended)
     assert "changed: ZZ-12 C claims the second" in said, str(ended)
-    assert "run 1: proved" in said, str(ended)
+    assert "run 1: passed" in said, str(ended)
     assert "run 2: broken: it was so before" in said, str(ended)
     assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
 
@@ -86,23 +86,23 @@ def test_a_verdict_that_changes_is_told_and_fails_the_command(program: Program) 
 def test_what_failed_once_is_told_as_unsteady(program: Program) -> None:
     program.write_features(features("it is the first time"))
     (program.project / "steps" / "fickle_steps.py").write_text(FICKLE.replace("assert not known", "assert known"))
-    ended = program.run("--again")
+    ended = program.run("--rerun")
     said = " ".join(ended.out.split())
     assert ended.status == 0, str(ended)
     assert "1 failed; now once more" in ended.err
-    assert "unsteady: ZZ-12 C claims the second proved when it ran once more; broken at first: it was so" in said
+    assert "flaky: ZZ-12 C claims the second passed on the rerun; broken at first: it was so" in said
     assert ended.last_line == "6 passed, 0 failed, 0 skipped"
     results = [json.loads(one.read_text()) for one in (program.project / "allure-results").glob("*-result.json")]
     tries = sorted((one["start"], one["status"]) for one in results if one["name"] == "C claims the second")
     assert [status for _, status in tries] == ["failed", "passed"], "the evidence of both is in the report"
     assert len(results) == 7
     summary = (program.project / "allure-report" / "dashboard.html").read_text()
-    assert "Unsteady" in summary
+    assert "Flaky" in summary
 
 
 def test_what_fails_again_stays_broken(program: Program) -> None:
     program.write_features(features("one and one are 3"))
-    ended = program.run("--again")
+    ended = program.run("--rerun")
     assert ended.status == 1, str(ended)
-    assert "unsteady" not in ended.out
+    assert "flaky" not in ended.out
     assert ended.last_line == "5 passed, 1 failed, 0 skipped"

@@ -50,7 +50,7 @@ def program(project: Program, postgres: sql.Endpoint) -> Program:
     return project
 
 
-def test_all_proved_or_accountably_not(program: Program, postgres: sql.Endpoint) -> None:
+def test_all_passed_or_skipped_with_a_reason(program: Program, postgres: sql.Endpoint) -> None:
     program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": SHARDED, "failover/c.feature": DISTURBING})
     before = _schemas(postgres)
     ended = program.run("--seed", "4711")

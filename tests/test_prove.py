@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from program import Ended, Program, copy
-from stands import require
+from sandboxes import require
 
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
 
 FAST = (
     "fsync-off",
@@ -19,8 +19,8 @@ FAST = (
 )
 """Of six parts, a few seconds each."""
 CONTROLS = """
-from support.sabotages.damages import Damage
-from support.sabotages.postgres import SABOTAGES as OF_POSTGRES
+from support.sabotage.damages import Damage
+from support.sabotage.postgres import SABOTAGES as OF_POSTGRES
 from support.waiting import NotYet
 
 (FSYNC_OFF,) = [one for one in OF_POSTGRES if one.name == "fsync-off"]
@@ -46,12 +46,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return copy(tmp_path_factory.mktemp("project"))
 
 
-def proved(program: Program, *words: str) -> Ended:
+def prove(program: Program, *words: str) -> Ended:
     return program.run("prove", *words, "--workers", "0", timeout=LONGEST)
 
 
 def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
-    ended = proved(program, *FAST)
+    ended = prove(program, *FAST)
     assert ended.status == 0, str(ended)
     assert f"{len(FAST)} of {len(FAST)} sabotages noticed by all who must" in ended.last_line, str(ended)
     assert "0 false alarms in 2 healthy runs" in ended.last_line, str(ended)
@@ -64,11 +64,11 @@ def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> N
     """Also one that did not take effect, and one that is noticed for another reason than it states."""
     control = program.project / "support" / "sabotages" / "driver.py"
     control.write_text(f"{control.read_text()}\n{CONTROLS}")
-    ended = proved(program, "does-nothing", "in-vain", "misunderstood")
+    ended = prove(program, "does-nothing", "in-vain", "misunderstood")
     said = " ".join(ended.out.split())
     assert ended.status == 1, str(ended)
     assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
-    assert "does-nothing, PH-06: proved: it was proved all the same" in said, str(ended)
+    assert "does-nothing, PH-06: passed: it passed all the same" in said, str(ended)
     assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
     assert "misunderstood, PH-06: broken: it says nothing of 'the weather'" in said, str(ended)
 

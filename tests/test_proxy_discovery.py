@@ -15,11 +15,11 @@ from patronis import Member, patroni
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.cluster import haproxy
-from support.cluster.discovery import proxy, servers
-from support.cluster.discovery.proxy import Before, Said
-from support.cluster.topology import Address, Login, StatisticsPage
 from support.errors import UsageError
+from support.target import haproxy
+from support.target.discovery import proxy, servers
+from support.target.discovery.proxy import Before, Said
+from support.target.topology import Address, Login, StatisticsPage
 from support.waiting import NotYet, eventually, pause
 
 PAGES = Path(__file__).parent / "haproxy_pages"

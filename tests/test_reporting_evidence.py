@@ -10,12 +10,12 @@ import allure_commons
 import pytest
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.reporting.evidence import Evidence
 from support.reporting.failure_evidence import collect
 from support.reporting.log_window import LONGEST, written_since
 from support.reporting.redaction import Redactor
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 
 
 class Attachments:
@@ -95,8 +95,8 @@ def test_what_cannot_be_had_is_said(attached: dict[str, str], tmp_path: Path) ->
     assert not [name for name in attached if name.startswith("log")]
 
 
-def test_a_stand_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
-    collect(Cluster(replace(cluster.topology, stand=tmp_path)), Evidence(), time.time())
+def test_a_sandbox_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
+    collect(Cluster(replace(cluster.topology, sandbox=tmp_path)), Evidence(), time.time())
     assert attached["logs"].startswith("could not be had: ")
 
 

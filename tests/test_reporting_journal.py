@@ -15,12 +15,12 @@ from support.reporting.scenario import Scenario
 from support.reporting.tally import counts_line
 from support.reporting.verdict import Measure, ScenarioResult, Verdict
 
-PROVED, BROKEN, ERROR, NOTHING, NOT = (
-    Verdict.PROVED,
+PASSED, BROKEN, ERROR, NOTHING, NOT = (
+    Verdict.PASSED,
     Verdict.BROKEN,
     Verdict.ERROR,
-    Verdict.NOTHING_PROVED,
-    Verdict.NOT_PROVED,
+    Verdict.INCONCLUSIVE,
+    Verdict.SKIPPED,
 )
 
 
@@ -53,15 +53,15 @@ def journal_of(
 @pytest.mark.parametrize(
     ("ends", "status"),
     [
-        ([PROVED, PROVED], 0),
-        ([PROVED, NOT], 0),
-        ([PROVED, BROKEN], 1),
-        ([PROVED, ERROR], 1),
-        ([PROVED, NOTHING], 1),
+        ([PASSED, PASSED], 0),
+        ([PASSED, NOT], 0),
+        ([PASSED, BROKEN], 1),
+        ([PASSED, ERROR], 1),
+        ([PASSED, NOTHING], 1),
         ([BROKEN], 1),
         ([ERROR], 1),
         ([NOT, BROKEN], 1),
-        ([PROVED, None], 1),
+        ([PASSED, None], 1),
         ([None], 1),
         ([NOT], 3),
         ([NOT, NOT], 3),
@@ -74,13 +74,13 @@ def test_the_exit_status_of_a_run_that_ended(tmp_path: Path, ends: list[Verdict 
 
 @pytest.mark.parametrize(
     ("ends", "status"),
-    [([PROVED, None], 130), ([None], 130), ([NOT, None], 130), ([BROKEN, None], 1), ([PROVED, ERROR, None], 1)],
+    [([PASSED, None], 130), ([None], 130), ([NOT, None], 130), ([BROKEN, None], 1), ([PASSED, ERROR, None], 1)],
 )
 def test_ctrl_c_is_130_unless_something_failed(tmp_path: Path, ends: list[Verdict | None], status: int) -> None:
     assert exit_status(journal_of(tmp_path, ends, interrupted=True)) == status
 
 
-@pytest.mark.parametrize(("ends", "status"), [([PROVED], 1), ([PROVED, NOT], 1), ([None], 3), ([NOT], 3)])
+@pytest.mark.parametrize(("ends", "status"), [([PASSED], 1), ([PASSED, NOT], 1), ([None], 3), ([NOT], 3)])
 def test_trouble_with_the_run_itself_is_never_a_success(
     tmp_path: Path, ends: list[Verdict | None], status: int
 ) -> None:
@@ -89,7 +89,7 @@ def test_trouble_with_the_run_itself_is_never_a_success(
 
 @pytest.mark.parametrize(("required", "status"), [("redis", 1), ("citus", 0)])
 def test_a_required_capability_that_is_missing_fails_the_run(tmp_path: Path, required: str, status: int) -> None:
-    assert exit_status(journal_of(tmp_path, [PROVED, NOT], required=[required])) == status
+    assert exit_status(journal_of(tmp_path, [PASSED, NOT], required=[required])) == status
 
 
 def test_no_journal_means_that_nothing_was_judged(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_no_journal_means_that_nothing_was_judged(tmp_path: Path) -> None:
 def test_the_later_verdict_on_a_scenario_holds(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin([scenario(1)])
-    journal.record(ScenarioResult(scenario(1), PROVED))
+    journal.record(ScenarioResult(scenario(1), PASSED))
     journal.record(ScenarioResult(scenario(1), ERROR, "it did not close"))
     assert [result.verdict for result in read(journal.path).results] == [ERROR]
 
@@ -118,12 +118,24 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin([scenario(1), scenario(2)])
-    journal.record(ScenarioResult(scenario(1), PROVED))
+    journal.record(ScenarioResult(scenario(1), PASSED))
     with journal.path.open("a") as file:
         file.write('{"event": "result", "scenario": {"pa')
     record = read(journal.path)
     assert [result.scenario.name for result in record.results] == ["scenario 1"]
     assert exit_status(record) == 130
+
+
+def test_a_verdict_of_another_version_is_no_verdict_and_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal_of(tmp_path, [PASSED, BROKEN])
+    path.write_text(path.read_text().replace('"passed"', '"proved"'))
+    record = read(path)
+    assert [result.verdict for result in record.results] == [BROKEN]
+    (trouble,) = record.troubles
+    assert trouble.message.startswith("unknown verdict 'proved' on 'scenario 0': another version wrote this journal")
+    path.write_text(path.read_text().replace('"broken"', '"passed"'))
+    assert exit_status(read(path)) == 1, "and never a success"
 
 
 KILLED = """
@@ -136,7 +148,7 @@ from support.reporting.verdict import ScenarioResult, Verdict
 journal = Journal(Path("journal.jsonl"))
 journal.begin([scenario(number) for number in range(3)])
 journal.started(scenario(0))
-journal.record(ScenarioResult(scenario(0), Verdict.PROVED))
+journal.record(ScenarioResult(scenario(0), Verdict.PASSED))
 journal.started(scenario(1))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -148,15 +160,17 @@ def test_the_journal_survives_kill_9(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     record = read(tmp_path / "journal.jsonl")
     assert [result.scenario.name for result in record.results] == ["scenario 0"]
-    assert [one.name for one in record.without_verdict if one.key in record.started] == ["scenario 1"]
-    assert [one.name for one in record.without_verdict] == ["scenario 1", "scenario 2"]
+    assert [(one.name, record.verdict_on(one.key)) for one in record.without_verdict] == [
+        ("scenario 1", Verdict.INTERRUPTED),
+        ("scenario 2", Verdict.NOT_REACHED),
+    ]
     assert exit_status(record) == 130
 
 
 def test_only_its_owner_can_read_a_journal(tmp_path: Path) -> None:
-    journal_of(tmp_path, [PROVED])
+    journal_of(tmp_path, [PASSED])
     assert (tmp_path / "journal.jsonl").stat().st_mode & 0o077 == 0
 
 
 def test_the_line_for_ci_counts_what_has_no_verdict_as_failed(tmp_path: Path) -> None:
-    assert counts_line(journal_of(tmp_path, [PROVED, PROVED, BROKEN, NOT, None])) == "2 passed, 2 failed, 1 skipped"
+    assert counts_line(journal_of(tmp_path, [PASSED, PASSED, BROKEN, NOT, None])) == "2 passed, 2 failed, 1 skipped"

@@ -141,8 +141,8 @@ def test_each_scenario_has_its_status_and_its_category(rendered: Rendered) -> No
         "A simple query is quick": ("passed",),
         "The answer is right": ("failed", "Product failures"),
         "There is one leader": ("broken", "Infrastructure failures"),
-        "There are replicas": ("failed", "Nothing proved"),
-        "It is a primary": ("skipped", "Not proved"),
+        "There are replicas": ("failed", "Inconclusive"),
+        "It is a primary": ("skipped", "Skipped"),
     }
 
 
@@ -153,7 +153,7 @@ def test_a_scenario_shows_its_reason_severity_figures_and_history(rendered: Rend
     assert quick["groupedLabels"]["promise"] == ["PF-01"]
     assert "measured p95: 12 ms (limit in force: 100 ms)" in quick["descriptionHtml"]
     assert len(quick["history"]) == 1
-    assert skipped["error"]["message"] == "this stand has no network to cut"
+    assert skipped["error"]["message"] == "this sandbox has no network to cut"
 
 
 def test_what_was_tested_is_shown(rendered: Rendered) -> None:
@@ -173,10 +173,10 @@ def test_figures_are_metrics_of_the_run(rendered: Rendered) -> None:
 def test_the_dashboard_tells_management_the_outcome(rendered: Rendered) -> None:
     head = rendered.dashboard.partition('<div id="app">')[0]
     for expected in (
-        "1 of 5 promises proved, 1 broken, 2 errors, 1 not proved",
+        "1 of 5 promises kept, 1 broken, 3 not judged (2 errors, 1 skipped)",
         "DA-01 The answer is right",
         "but: was &lt;7&gt;",
-        "this stand has no network to cut",
+        "this sandbox has no network to cut",
         'href="index.html"',
         "100 ms",
     ):
@@ -194,7 +194,9 @@ def test_no_password_is_in_a_page(rendered: Rendered) -> None:
 def test_a_report_of_the_same_run_again_is_no_further_run(rendered: Rendered) -> None:
     history = rendered.ran.directory / ".accept/history.jsonl"
     before = history.read_text()
-    render(rendered.ran.results_directory, rendered.ran.record, rendered.ran.directory / "again", history, again=True)
+    render(
+        rendered.ran.results_directory, rendered.ran.record, rendered.ran.directory / "again", history, in_history=True
+    )
     assert history.read_text() == before
     assert len(before.splitlines()) == 2
 

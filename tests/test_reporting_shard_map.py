@@ -5,10 +5,10 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from support.cluster.placements import Placement
-from support.reporting import shard_map
 from support.reporting.evidence import Evidence
-from support.reporting.shard_map import COLOURS, picture
+from support.sharding import shard_map
+from support.sharding.placement_checks import Placement
+from support.sharding.shard_map import COLOURS, picture
 
 ONE, TWO = "worker group 1", "worker group 2"
 

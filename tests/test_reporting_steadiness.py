@@ -16,7 +16,7 @@ def run(*verdicts: Verdict) -> RunRecord:
     """A run of both scenarios; one without a verdict where too few are given."""
     results = [
         ScenarioResult(
-            scenario, verdict, "" if verdict is Verdict.PROVED else "why", measures=(Measure("p95", 4, "ms"),)
+            scenario, verdict, "" if verdict is Verdict.PASSED else "why", measures=(Measure("p95", 4, "ms"),)
         )
         for scenario, verdict in zip((STEADY, FICKLE), verdicts, strict=False)
     ]
@@ -29,21 +29,21 @@ def said(*records: RunRecord) -> tuple[bool, str]:
 
 
 def test_runs_that_agree() -> None:
-    good = run(Verdict.PROVED, Verdict.BROKEN)
+    good = run(Verdict.PASSED, Verdict.BROKEN)
     assert changes([good, good]) == ()
     assert said(good, good) == (True, "2 runs of 2 scenarios: none changed its verdict\n")
 
 
 def test_a_verdict_that_changed_is_told_with_the_evidence_of_both() -> None:
-    good, bad = run(Verdict.PROVED, Verdict.PROVED), run(Verdict.PROVED, Verdict.BROKEN)
+    good, bad = run(Verdict.PASSED, Verdict.PASSED), run(Verdict.PASSED, Verdict.BROKEN)
     steady, text = said(good, good, bad)
     assert not steady
     assert "changed: CD-01 fickle" in text
-    assert "run 1: proved: p95: 4 ms" in text
+    assert "run 1: passed: p95: 4 ms" in text
     assert "run 3: broken: why; p95: 4 ms" in text
     assert "3 runs of 2 scenarios: 1 changed their verdict" in text
 
 
 def test_no_verdict_is_another_verdict() -> None:
-    (change,) = changes([run(Verdict.PROVED, Verdict.PROVED), run(Verdict.PROVED)])
-    assert [str(end) for end in change.ends] == ["run 1: proved: p95: 4 ms", "run 2: no verdict"]
+    (change,) = changes([run(Verdict.PASSED, Verdict.PASSED), run(Verdict.PASSED)])
+    assert [str(end) for end in change.ends] == ["run 1: passed: p95: 4 ms", "run 2: not reached"]

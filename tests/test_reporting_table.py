@@ -8,7 +8,7 @@ from support.reporting.journal import RunRecord, Trouble
 from support.reporting.progress import Progress
 from support.reporting.scenario import Scenario
 from support.reporting.table import show
-from support.reporting.tally import tally
+from support.reporting.tally import UNFINISHED, tally
 from support.reporting.verdict import Measure, ScenarioResult, Verdict
 
 
@@ -18,15 +18,15 @@ def scenario(suite: str, name: str, *tags: str) -> Scenario:
 
 FAST = ScenarioResult(
     scenario("cluster", "Queries are fast", "id.PF-01"),
-    Verdict.PROVED,
+    Verdict.PASSED,
     seconds=1.25,
     measures=(Measure("p95", 12.3456, "ms", 100),),
 )
 WARM = ScenarioResult(
     scenario("cluster", "Queries are fast when warm", "id.PF-01"), Verdict.BROKEN, "took [red]\n2 s", 2.0
 )
-CACHED = ScenarioResult(scenario("cache", "The cache answers", "id.RC-01"), Verdict.NOT_PROVED, "no redis")
-EVICTS = ScenarioResult(scenario("cache", "The cache evicts", "id.RC-03"), Verdict.NOT_PROVED, "no redis")
+CACHED = ScenarioResult(scenario("cache", "The cache answers", "id.RC-01"), Verdict.SKIPPED, "no redis")
+EVICTS = ScenarioResult(scenario("cache", "The cache evicts", "id.RC-03"), Verdict.SKIPPED, "no redis")
 LEADS = ScenarioResult(scenario("failover", "There is a leader", "id.PH-02"), Verdict.ERROR, "etcd ended")
 ALL = (FAST, WARM, CACHED, EVICTS, LEADS)
 
@@ -44,20 +44,20 @@ def shown(of: RunRecord, width: int = 80) -> str:
 
 def test_promises_are_counted_not_scenarios() -> None:
     cluster, availability, cache = tally(record(*ALL))
-    assert (cluster.name, cluster.promised, cluster.count(Verdict.PROVED), cluster.count(Verdict.BROKEN)) == (
+    assert (cluster.name, cluster.promised, cluster.count(Verdict.PASSED), cluster.count(Verdict.BROKEN)) == (
         "Cluster",
         1,
         0,
         1,
     )
     assert (availability.name, availability.count(Verdict.ERROR)) == ("High availability", 1)
-    assert (cache.promised, cache.count(Verdict.NOT_PROVED)) == (2, 2)
+    assert (cache.promised, cache.count(Verdict.SKIPPED)) == (2, 2)
 
 
-def test_a_promise_is_proved_when_all_its_scenarios_are() -> None:
-    also = ScenarioResult(scenario("cluster", "Also fast", "id.PF-01"), Verdict.PROVED)
-    assert tally(record(FAST, also))[0].count(Verdict.PROVED) == 1
-    assert tally(record(FAST, unreached=(scenario("cluster", "Not reached", "id.PF-01"),)))[0].count(None) == 1
+def test_a_promise_is_kept_when_all_its_scenarios_passed() -> None:
+    also = ScenarioResult(scenario("cluster", "Also fast", "id.PF-01"), Verdict.PASSED)
+    assert tally(record(FAST, also))[0].count(Verdict.PASSED) == 1
+    assert tally(record(FAST, unreached=(scenario("cluster", "Not reached", "id.PF-01"),)))[0].count(*UNFINISHED) == 1
 
 
 def test_the_table_says_what_failed_and_why() -> None:
@@ -66,7 +66,7 @@ def test_the_table_says_what_failed_and_why() -> None:
     assert "broken: PF-01 Queries are fast when warm" in lines
     assert "    took [red] 2 s" in lines
     assert "error: PH-02 There is a leader" in lines
-    assert "not proved: RC-01, RC-03" in lines
+    assert "skipped: RC-01, RC-03" in lines
     assert "    no redis" in lines
     assert any(line.split() == ["PF-01", "p95", "12.35", "ms", "100", "ms"] for line in lines)
     assert any(line.split() == ["all", "4", "0", "1", "1", "2", "3.2"] for line in lines)
@@ -80,9 +80,7 @@ def test_an_unfinished_run_has_a_column_for_it() -> None:
 
 
 def test_what_was_required_and_is_missing_stands_out() -> None:
-    missing = ScenarioResult(
-        scenario("cache", "The cache answers", "id.RC-01", "redis"), Verdict.NOT_PROVED, "no redis"
-    )
+    missing = ScenarioResult(scenario("cache", "The cache answers", "id.RC-01", "redis"), Verdict.SKIPPED, "no redis")
     assert "required, not there: RC-01" in shown(record(FAST, missing, required=frozenset({"redis"})))
 
 
@@ -100,7 +98,7 @@ def test_progress_in_a_log_is_a_line_at_each_start_and_end() -> None:
     progress.close()
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "[1/2] PF-01 Queries are fast ...",
-        "    proved in 1.2 s, 1 left",
+        "    passed in 1.2 s, 1 left",
         "[2/2] PF-01 Queries are fast when warm ...",
         "    broken in 2.0 s, 0 left",
         "    took [red] 2 s",

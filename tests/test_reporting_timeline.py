@@ -9,14 +9,14 @@ import allure_commons
 import pytest
 from PIL import Image
 
-from support.faults.nemesis import Injury
-from support.history import History, Operation, Outcome, WriterSample
-from support.reporting import timeline
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.failover import timeline
+from support.failover.timeline import Period, periods, picture
+from support.faults.nemesis import InjectedFault
 from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
-from support.reporting.timeline import Period, periods, picture
 
-FAULT = Injury("the host pg1 crashes", begun=110.0, bitten=110.2, healing=125.0, healed=126.0)
+FAULT = InjectedFault("the host pg1 crashes", begun=110.0, in_effect_since=110.2, healing=125.0, healed=126.0)
 
 
 def looks(member: str, begun: float, *answers: bool | None) -> list[WriterSample]:
@@ -64,9 +64,13 @@ def test_the_looks_at_one_member_do_not_end_the_period_of_another() -> None:
 
 
 @pytest.mark.parametrize("history", [None, History(), HISTORY], ids=["none", "empty", "some"])
-@pytest.mark.parametrize("injuries", [[], [FAULT], [FAULT, Injury("more", 112, 113)]], ids=["0", "1", "2"])
-def test_it_is_a_picture_whatever_there_is_to_show(history: History | None, injuries: list[Injury]) -> None:
-    with Image.open(BytesIO(picture("FO-01", SAMPLES, history, injuries))) as image:
+@pytest.mark.parametrize(
+    "injected_faults", [[], [FAULT], [FAULT, InjectedFault("more", 112, 113)]], ids=["0", "1", "2"]
+)
+def test_it_is_a_picture_whatever_there_is_to_show(
+    history: History | None, injected_faults: list[InjectedFault]
+) -> None:
+    with Image.open(BytesIO(picture("FO-01", SAMPLES, history, injected_faults))) as image:
         image.load()
         assert image.format == "PNG"
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20) or ()}

@@ -21,9 +21,9 @@ Feature: Answers
 @pytest.mark.parametrize(
     ("step", "verdict", "status", "message"),
     [
-        ("Then it is 42", Verdict.PROVED, "passed", None),
+        ("Then it is 42", Verdict.PASSED, "passed", None),
         ("Then it is 7", Verdict.BROKEN, "failed", "the answer\nExpected: <42>\n     but: was <7>"),
-        ("Then there was no evidence", Verdict.NOTHING_PROVED, "failed", "nothing was proved: nobody wrote"),
+        ("Then there was no evidence", Verdict.INCONCLUSIVE, "failed", "inconclusive: nobody wrote"),
         ("Then the surroundings break", Verdict.ERROR, "broken", "OSError: the disk is full; the password was ••••••"),
         (
             "Then the database is corrupted",
@@ -31,9 +31,9 @@ Feature: Answers
             "failed",
             'the database reports corruption: could not read block 8 in file "base/1/2"',
         ),
-        ("Then the target cannot do that", Verdict.NOT_PROVED, "skipped", "this stand has no network to cut"),
+        ("Then the target cannot do that", Verdict.SKIPPED, "skipped", "this sandbox has no network to cut"),
         ("Then nobody wrote this step", Verdict.ERROR, "broken", "no step is defined for: Then nobody wrote this step"),
-        ("", Verdict.NOTHING_PROVED, "failed", "nothing was proved: the scenario has no step"),
+        ("", Verdict.INCONCLUSIVE, "failed", "inconclusive: the scenario has no step"),
     ],
 )
 def test_each_end_of_a_step_is_its_own_verdict(
@@ -145,7 +145,7 @@ def test_the_reason_of_a_skip_is_shown(tmp_path: Path) -> None:
 def test_a_skip_without_a_reason_is_no_account(tmp_path: Path) -> None:
     hooks = "def in_before_scenario(context, scenario): scenario.skip()"
     [result] = run_feature(tmp_path, ONE.format(steps="Then it is 42"), hooks=hooks).record.results
-    assert result.verdict is Verdict.NOTHING_PROVED
+    assert result.verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_pending_step_that_behave_lets_pass_is_an_error(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_result_says_what_it_is_about(tmp_path: Path) -> None:
         ("feature", "Rules"),
         ("severity", "blocker"),
         ("promise", "FO-02"),
-        ("verdict", "proved"),
+        ("verdict", "passed"),
     ]:
         assert expected in labels
     assert [value for name, value in labels if name == "tag"] == ["FO-02", "slow", "patroni"]
@@ -223,7 +223,7 @@ def test_equal_names_in_two_files_do_not_hide_each_other(tmp_path: Path) -> None
     write_suite(tmp_path, {"cluster/one.feature": right, "cache/two.feature": wrong})
     ran = run_suite(tmp_path)
     keys = {result.scenario.key: result.verdict for result in ran.record.results}
-    assert sorted(keys.values()) == [Verdict.BROKEN, Verdict.PROVED]
+    assert sorted(keys.values()) == [Verdict.BROKEN, Verdict.PASSED]
 
 
 def test_rows_of_an_outline_have_each_their_own_stable_history(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 from program import Program, copy
 
 from support.cli.booting import dialect_of, layout_of, shape_of, with_ruvector
-from support.cluster.embedded.layout import Role
-from support.cluster.embedded.plan import published
-from support.cluster.embedded.programs import Missing
-from support.cluster.embedded.shapes import OWN
-from support.cluster.embedded.swarm_shapes import LIKE, SWARM
+from support.embedded.layout import Role
+from support.embedded.plan import published
+from support.embedded.programs import Missing
+from support.embedded.shapes import OWN
+from support.embedded.swarm_shapes import LIKE, SWARM
 from support.errors import RequirementMissing, UsageError
 from support.hosts import state, why_not_namespaces
 from support.settings import Settings
@@ -144,7 +144,7 @@ def test_help_names_every_shape(program: Program) -> None:
         (["up", "--like", "swan"], ["--like swan", "swarm-minimal", "one PostgreSQL and one Redis"]),
         (["run", "--like", "swan"], ["--like swan", "swarm-minimal"]),
         (["run", "--like", "swarm", "--target", "postgresql://u@h/d"], ["--like", "leave out one of them"]),
-        (["up", "--like", "swarm", "--stand", "loopback"], ["namespaces", "--stand loopback"]),
+        (["up", "--like", "swarm", "--sandbox", "loopback"], ["namespaces", "--sandbox loopback"]),
     ],
 )
 def test_what_cannot_be_is_refused(program: Program, arguments: list[str], words: list[str]) -> None:
@@ -201,11 +201,11 @@ def test_a_run_that_is_killed_takes_it_along(program: Program) -> None:
     (program.project / "steps" / "note_steps.py").write_text(STEPS)
     with program.started("run", "--like", "swarm-minimal", "--ports", "free", "cluster") as running:
         eventually(lambda: note(program), within=60, subject="a scenario runs", retry_on=(OSError, ValueError))
-        (stand,) = program.project.glob(".accept/runs/*/beside/stand")
-        assert state.alive(stand)
+        (sandbox,) = program.project.glob(".accept/runs/*/beside/sandbox")
+        assert state.alive(sandbox)
         running.kill()
 
     def ended() -> None:
-        assert not state.alive(stand)
+        assert not state.alive(sandbox)
 
     eventually(ended, within=10, subject="it is gone")

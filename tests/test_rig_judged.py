@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from rigs import Rig, rig
 
-from support.cluster.embedded.plan import api_of
+from support.embedded.plan import api_of
 from support.hosts import Process, attach
 from support.reporting.journal import read
 from support.reporting.verdict import Verdict
@@ -63,12 +63,12 @@ def judge(there: Rig, *arguments: str, **further: str) -> Judged:
     named = {one: f"{' '.join(one.scenario.ids)} {one.scenario.name}" for one in record.results}
     assert record.results, ended
     return Judged(
-        frozenset(named[one] for one in record.results if one.verdict is Verdict.PROVED),
+        frozenset(named[one] for one in record.results if one.verdict is Verdict.PASSED),
         {named[one]: one.reason_in_a_line for one in record.results if one.verdict is Verdict.BROKEN},
         {
             named[one]: one.reason_in_a_line
             for one in record.results
-            if one.verdict not in (Verdict.PROVED, Verdict.BROKEN, Verdict.NOT_PROVED)
+            if one.verdict not in (Verdict.PASSED, Verdict.BROKEN, Verdict.SKIPPED)
         },
         " ".join(ended.out.split()),
     )
@@ -95,7 +95,7 @@ SHAPES: Mapping[str, Callable[[str], bool]] = {
 }
 """Deployment -> which scenarios are rightly broken there."""
 LEAST = {"swarm": 85, "swarm-unified": 60, "swarm-ha": 65, "swarm-citus": 70, "swarm-minimal": 60}
-"""So many scenarios are proved there at the least: a run that skips everything raises no alarm either."""
+"""So many scenarios pass there at the least: a run that skips everything raises no alarm either."""
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -187,7 +187,7 @@ def test_asynchronous_where_synchronous_is_declared(swarm: Rig) -> None:
 
 def test_a_declared_member_that_is_dead(swarm: Rig) -> None:
     victim = replica_of(swarm)
-    process = attach(swarm.folder / "stand").hosts[victim].processes["patroni"]
+    process = attach(swarm.folder / "sandbox").hosts[victim].processes["patroni"]
     process.kill()
     try:
         found = judge(swarm, "--tags", "@id.PH-03 or @id.PH-04 or @id.CL-01 or @id.RW-01", **members(swarm))
@@ -211,7 +211,7 @@ def _await_streaming(there: Rig) -> None:
 
 def test_a_member_that_refuses_the_application(swarm: Rig) -> None:
     victim = replica_of(swarm)
-    rules = swarm.folder / "stand/hosts" / victim / "data/pg_hba.conf"
+    rules = swarm.folder / "sandbox/hosts" / victim / "data/pg_hba.conf"
     right = rules.read_text()
     reload = "SELECT pg_reload_conf()"
     rules.write_text(f"host all dpg_cluster 0.0.0.0/0 reject\n{right}")
@@ -226,7 +226,7 @@ def test_a_member_that_refuses_the_application(swarm: Rig) -> None:
 
 
 def test_reads_that_the_leader_serves(swarm: Rig) -> None:
-    proxy = attach(swarm.folder / "stand").hosts["haproxy"]
+    proxy = attach(swarm.folder / "sandbox").hosts["haproxy"]
     configuration = proxy.directory / "haproxy.cfg"
     right = configuration.read_text()
     assert "/replica" in right
@@ -269,7 +269,7 @@ def test_nothing_is_left_after_kill_9_and_the_next_run(swarm: Rig) -> None:
 
 def test_a_declared_worker_that_is_dead(tmp_path: Path) -> None:
     with rig(tmp_path, "swarm-citus", "--vector", "pgvector") as there:
-        worker = attach(there.folder / "stand").hosts["citus-worker-2"].processes["postgres"]
+        worker = attach(there.folder / "sandbox").hosts["citus-worker-2"].processes["postgres"]
         worker.kill()
         found = judge(there, "--tags", "@id.CS-02 or @id.DA-01 or @id.CL-05")
         assert "worker group 2, worker group 2: expected reached, observed not reached" in found.told("CS-02"), found

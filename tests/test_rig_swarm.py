@@ -9,8 +9,8 @@ import redis
 import requests
 from rigs import NAME, Rig, resolves, rig
 
-from support.cluster import etcd
-from support.cluster.topology import Address, Login, Topology
+from support.target import dcs as etcd
+from support.target.topology import Address, Login, Topology
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ from support.reporting.scenario import Scenario
 from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, read
 from support.reporting.trust_page import render
 from support.reporting.verdict import ScenarioResult, Verdict
-from support.sabotages import broken_caches
-from support.sabotages.catalogue import PARTS, SABOTAGES, chosen
-from support.sabotages.sabotage import Notice
+from support.sabotage import broken_caches
+from support.sabotage.catalogue import PARTS, SABOTAGES, chosen
+from support.sabotage.sabotage import Notice
 
 NOTICE = Notice("FO-01", r"leads: not so after \d+")
 HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: not so after 30 s")
@@ -86,11 +86,11 @@ def test_a_broken_promise_that_says_so_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("verdict", "reason", "why"),
     [
-        (Verdict.PROVED, "", "proved all the same"),
+        (Verdict.PASSED, "", "passed all the same"),
         (Verdict.BROKEN, "the whole cluster is well: not so after 120 s", "says nothing of"),
         (Verdict.ERROR, "KeyError: leads: not so after 30 s", "KeyError"),
-        (Verdict.NOTHING_PROVED, "nothing was proved: nobody wrote", "nobody wrote"),
-        (Verdict.NOT_PROVED, "no citus", "no citus"),
+        (Verdict.INCONCLUSIVE, "inconclusive: nobody wrote", "nobody wrote"),
+        (Verdict.SKIPPED, "no citus", "no citus"),
     ],
 )
 def test_nothing_else_counts(verdict: Verdict, reason: str, why: str) -> None:
@@ -105,22 +105,22 @@ def test_another_promise_does_not_count() -> None:
     assert (said.noticed, said.verdict) == (False, "no verdict")
 
 
-def test_not_proved_is_honest_where_it_is_said_to_be() -> None:
-    notice = Notice("FO-01", "asynchronously", not_proved=True)
-    assert heard(notice, record(Verdict.NOT_PROVED, "it replicates asynchronously")).noticed
+def test_skipped_is_honest_where_it_is_said_to_be() -> None:
+    notice = Notice("FO-01", "asynchronously", skipped=True)
+    assert heard(notice, record(Verdict.SKIPPED, "it replicates asynchronously")).noticed
     assert not heard(notice, record(Verdict.BROKEN, "it replicates asynchronously")).noticed
 
 
 def test_trust_needs_every_notice_every_sabotage_and_no_false_alarm() -> None:
     good = Trust((Proof("a", "p", "w", (HEARD,)),), (HealthyRun(9),), planned=("a",))
-    silent = Proof("b", "p", "w", (HEARD, Heard("FO-02", False, "proved")))
-    assert good.proved
-    assert not Trust().proved, "nothing was done"
-    assert not Trust((*good.proofs, silent), planned=("a", "b")).proved
-    assert not Trust((Proof("a", "p", "w", (HEARD,), failed="not well"),), planned=("a",)).proved
-    assert not Trust(good.proofs, (HealthyRun(9, ("FO-01: broken",)),), planned=("a",)).proved
-    assert not Trust(good.proofs, planned=("a", "not come to")).proved
-    assert not Trust(good.proofs, planned=("a",), uncovered={"FO-03": "0 of 1"}).proved
+    silent = Proof("b", "p", "w", (HEARD, Heard("FO-02", False, "passed")))
+    assert good.passed
+    assert not Trust().passed, "nothing was done"
+    assert not Trust((*good.proofs, silent), planned=("a", "b")).passed
+    assert not Trust((Proof("a", "p", "w", (HEARD,), failed="not well"),), planned=("a",)).passed
+    assert not Trust(good.proofs, (HealthyRun(9, ("FO-01: broken",)),), planned=("a",)).passed
+    assert not Trust(good.proofs, planned=("a", "not come to")).passed
+    assert not Trust(good.proofs, planned=("a",), uncovered={"FO-03": "0 of 1"}).passed
 
 
 def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -
 
 
 def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:
-    silent = Heard("FO-02", False, "proved", "An acknowledged write", "it was proved <all> the same")
+    silent = Heard("FO-02", False, "passed", "An acknowledged write", "it passed <all> the same")
     page = render(
         Trust((Proof("slow", "Patroni", "it is slow", (HEARD, silent), others=("FO-03",)),), planned=("slow",))
     )
     assert page.count("✓") == page.count("✗") == 2, "one cell each, and the legend"
     assert "nobody leads: not so after 30 s" in page
-    assert "proved &lt;all&gt; the same" in page
+    assert "passed &lt;all&gt; the same" in page

@@ -7,19 +7,21 @@ import tomllib
 import pytest
 
 from support import sql
-from support.application import samples, schema
-from support.application.catalog import look_at
-from support.application.counting import Count, all_see_all, counts
-from support.application.entries import EntryStore
-from support.application.fitting import Fit, fit, missing, not_unique, recognised, without_vector_index
-from support.application.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
-from support.application.profile import Entries, Profile
-from support.application.proposing import proposal
-from support.application.samples_of_tables import related_rows, store_rows
-from support.application.vectors import PGVECTOR
+from support.engine import counter, ledger
+from support.engine import counter as retries
+from support.engine.workload import Turn, Workload
 from support.errors import UsageError
-from support.workloads import counter, ledger, lookups, retries, transfers
-from support.workloads.runner import Turn, Workload
+from support.example_app import samples, schema
+from support.example_app.catalog import look_at
+from support.example_app.entries import Count, EntryStore, all_see_all, counts
+from support.example_app.fitting import Fit, fit, missing, not_unique, recognised, without_vector_index
+from support.example_app.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
+from support.example_app.profile import Entries, Profile
+from support.example_app.proposing import proposal
+from support.example_app.samples import related_rows, store_rows
+from support.example_app.vectors import PGVECTOR
+from support.failover import endurance
+from support.sharding import workers
 
 # The tables of the swarm's services: serial keys, limits, timestamps without a zone.
 SWARM_TABLES = """
@@ -162,9 +164,9 @@ def test_entries_and_workloads_use_the_tables_that_the_profile_names(swarm: sql.
             assert task is not None
             task.perform(session)
     assert counter.reading(swarm, profile, "run-c") == 1
-    transfers.open_accounts(swarm, profile, ["run-t1", "run-t2"])
-    assert transfers.read_accounts(swarm, profile, ["run-t1"])["run-t1"].balance == transfers.OPENED_WITH
-    assert lookups.lookups(profile, "run-x") is not None
+    workers.open_accounts(swarm, profile, ["run-t1", "run-t2"])
+    assert workers.read_accounts(swarm, profile, ["run-t1"])["run-t1"].balance == workers.OPENED_WITH
+    assert endurance.lookups(profile, "run-x") is not None
     store_rows(swarm, profile, related_rows(chance, "run", ["run-1", "run-2"], 20))
     assert sql.value(swarm, "SELECT count(*) FROM vector_indexes WHERE index_name LIKE 'run/%%'") > 0
 

@@ -11,15 +11,14 @@ import pytest
 from conftest import free_port
 
 from support import sql
-from support.checkers.disclosure import Search, decoy_found, nothing_told
-from support.checkers.refusals import all_refused
-from support.checkers.table import alike
-from support.cluster import exposure, mishaps, powers, strangers
-from support.cluster.cluster import Cluster
-from support.cluster.login import log_in
-from support.cluster.topology import Address, Login, MemberAddress, Topology
-from support.errors import ConnectFailed, NotAvailable, NothingProved
+from support.engine.tables import alike
+from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.run import Run
+from support.security import exposure, failing_logins, logins, privileges
+from support.security.checks import Search, all_refused, decoy_found, nothing_told
+from support.target.cluster import Cluster
+from support.target.login import log_in
+from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
 
@@ -51,18 +50,20 @@ def cluster(postgres: sql.Endpoint, application: sql.Endpoint) -> Cluster:
 
 class TestPowers:
     def test_an_ordinary_role_is_refused_every_deed(self, application: sql.Endpoint) -> None:
-        assert powers.tried(application, powers.DEEDS) == alike(powers.DEEDS, {"outcome": "insufficient privilege"})
+        assert privileges.tried(application, privileges.DEEDS) == alike(
+            privileges.DEEDS, {"outcome": "insufficient privilege"}
+        )
 
     def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
-        outcomes = {row["outcome"] for row in powers.tried(postgres, powers.DEEDS).values()}
+        outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.DEEDS).values()}
         assert outcomes == {"done", "undefined file"}
         assert sql.rows(postgres, "SELECT 1 FROM pg_roles WHERE rolname = 'accept_deed'") == []
 
     def test_an_ordinary_role_holds_no_power(self, application: sql.Endpoint) -> None:
-        assert powers.held(application, powers.ATTRIBUTES) == alike(powers.ATTRIBUTES, {"answer": "no"})
+        assert privileges.held(application, privileges.ATTRIBUTES) == alike(privileges.ATTRIBUTES, {"answer": "no"})
 
     def test_a_superuser_holds_all(self, postgres: sql.Endpoint) -> None:
-        assert powers.held(postgres, powers.ATTRIBUTES) == alike(powers.ATTRIBUTES, {"answer": "yes"})
+        assert privileges.held(postgres, privileges.ATTRIBUTES) == alike(privileges.ATTRIBUTES, {"answer": "yes"})
 
     @pytest.mark.parametrize(
         ("grant", "power"),
@@ -78,7 +79,7 @@ class TestPowers:
     ) -> None:
         sql.execute(postgres, f"CREATE ROLE between; {grant}; GRANT between TO application")
         try:
-            held = powers.held(application, powers.ATTRIBUTES)
+            held = privileges.held(application, privileges.ATTRIBUTES)
         finally:
             sql.execute(postgres, "DROP ROLE between")
         assert [name for name, row in held.items() if row["answer"] == "yes"] == [power]
@@ -86,7 +87,7 @@ class TestPowers:
     def test_stored_passwords(self, postgres: sql.Endpoint, application: sql.Endpoint) -> None:
         sql.execute(postgres, "SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 'x'; CREATE ROLE no LOGIN")
         try:
-            stored = powers.stored_passwords(postgres)
+            stored = privileges.stored_passwords(postgres)
         finally:
             sql.execute(postgres, "DROP ROLE old; DROP ROLE no")
         assert stored["application"] == {"stored as": "SCRAM"}
@@ -101,15 +102,15 @@ def _require_refused(endpoint: sql.Endpoint) -> None:
 
 class TestStrangers:
     @pytest.mark.parametrize("where", ["endpoint", "member"])
-    @pytest.mark.parametrize("wrong", strangers.WRONG)
+    @pytest.mark.parametrize("wrong", logins.WRONG)
     def test_each_is_refused(self, cluster: Cluster, where: str, wrong: str) -> None:
-        attempts = strangers.attempts(cluster, where, wrong)
+        attempts = logins.attempts(cluster, where, wrong)
         assert len(attempts) == 4, "two roles, for a session and for a copy"
         assert all_refused(attempts).holds is True
 
     def test_a_door_asks_for_scram(self, cluster: Cluster) -> None:
-        strangers.require_open_to_owner(cluster, "member")
-        assert [*strangers.proofs_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
+        logins.require_open_to_owner(cluster, "member")
+        assert [*logins.proofs_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
 
     def test_a_door_that_refuses_before_any_proof_says_so(
         self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster
@@ -120,7 +121,7 @@ class TestStrangers:
         try:
             sql.value(postgres, "SELECT pg_reload_conf()")
             eventually(lambda: _require_refused(application), within=5, subject="pg_hba.conf is read")
-            (asked,) = strangers.proofs_asked_for(cluster, "member").values()
+            (asked,) = logins.proofs_asked_for(cluster, "member").values()
         finally:
             access.write_text(before)
             sql.value(postgres, "SELECT pg_reload_conf()")
@@ -134,25 +135,25 @@ class TestStrangers:
 
     def test_a_door_that_is_shut_to_its_owner_proves_nothing(self, cluster: Cluster) -> None:
         shut = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
-        with pytest.raises(NothingProved, match="right login is refused"):
-            strangers.require_open_to_owner(shut, "endpoint")
+        with pytest.raises(Inconclusive, match="right login is refused"):
+            logins.require_open_to_owner(shut, "endpoint")
 
     @pytest.mark.parametrize("where", ["endpoint", "member"])
     def test_a_login_in_the_clear_that_is_believed_is_told(self, cluster: Cluster, where: str) -> None:
-        assert all_refused(strangers.plain_logins(cluster, where)).holds is False
+        assert all_refused(logins.plain_logins(cluster, where)).holds is False
 
     def test_a_server_without_tls_proves_nothing_of_its_certificate(self, cluster: Cluster) -> None:
         verifying = Cluster(replace(cluster.topology, options={"sslmode": "verify-full"}))
-        assert all_refused(strangers.distrustful_logins(verifying, "endpoint")).holds is None
+        assert all_refused(logins.distrustful_logins(verifying, "endpoint")).holds is None
 
     def test_a_client_that_verifies_nothing_is_told(self, cluster: Cluster) -> None:
-        assert all_refused(strangers.distrustful_logins(cluster, "endpoint")).holds is False
+        assert all_refused(logins.distrustful_logins(cluster, "endpoint")).holds is False
 
     def test_a_door_that_is_gone_proves_nothing(self, cluster: Cluster) -> None:
         gone = Cluster(replace(cluster.topology, write=Address("127.0.0.1", free_port())))
-        assert all_refused(strangers.attempts(gone, "endpoint", "no password")).holds is None
-        with pytest.raises(NothingProved, match="not every endpoint answers"):
-            strangers.proofs_asked_for(gone, "endpoint")
+        assert all_refused(logins.attempts(gone, "endpoint", "no password")).holds is None
+        with pytest.raises(Inconclusive, match="not every endpoint answers"):
+            logins.proofs_asked_for(gone, "endpoint")
 
 
 class TestExposure:
@@ -175,7 +176,7 @@ class TestExposure:
 
     def test_no_mishap_tells_a_password(self, cluster: Cluster) -> None:
         search = self.search(cluster)
-        search.look_into(mishaps.messages(cluster, search.decoy))
+        search.look_into(failing_logins.messages(cluster, search.decoy))
         assert search.places == 7, "six mishaps, and the cluster's description"
         assert decoy_found(search).holds is True
         assert nothing_told(search).holds is True
@@ -183,14 +184,14 @@ class TestExposure:
     def test_a_message_that_tells_is_found(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sql.Endpoint, "__str__", lambda endpoint: f"{endpoint.user}:{endpoint.password}")
         search = self.search(cluster)
-        search.look_into(mishaps.messages(cluster, search.decoy))
+        search.look_into(failing_logins.messages(cluster, search.decoy))
         finding = nothing_told(search)
         assert finding.holds is False
         assert "the application's password in a login to a database that is not there" in finding.words
 
     def test_a_mishap_that_does_not_happen_proves_nothing(self, cluster: Cluster) -> None:
-        with pytest.raises(NothingProved, match="a login to a database that is not there did not fail"):
-            dict(mishaps.messages(cluster, cluster.topology.database))
+        with pytest.raises(Inconclusive, match="a login to a database that is not there did not fail"):
+            dict(failing_logins.messages(cluster, cluster.topology.database))
 
     def test_the_report_is_searched_without_what_configures_it(self, cluster: Cluster, tmp_path: Path) -> None:
         run = Run(id="1", directory=tmp_path / "run", results=tmp_path / "results", seed=1)
@@ -198,8 +199,8 @@ class TestExposure:
         run.results.mkdir()
         run.save()
         cluster.topology.save(run.topology)
-        (run.directory / "stand").mkdir()
-        cluster.topology.save(run.directory / "stand" / "configuration")
+        (run.directory / "sandbox").mkdir()
+        cluster.topology.save(run.directory / "sandbox" / "configuration")
         run.journal.write_text("a line")
         planted = exposure.have_in_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
         search = self.search(cluster)

@@ -21,7 +21,7 @@ def nowhere(monkeypatch, tmp_path):
 def test_nothing_said_means_a_cluster_of_our_own():
     settings = Settings.load()
     assert not settings.external
-    assert (settings.accept_members, settings.accept_etcd, settings.accept_stand) == (3, 3, "auto")
+    assert (settings.accept_members, settings.accept_etcd, settings.accept_sandbox) == (3, 3, "auto")
 
 
 @pytest.mark.parametrize(

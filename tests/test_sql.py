@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from support import sql
+from support.engine.history import Outcome
+from support.engine.workload import outcome_of
 from support.errors import ConnectFailed
-from support.history import Outcome
 from support.waiting import NotYet, eventually
 
 
@@ -61,7 +62,7 @@ def killed_while_running(endpoint: sql.Endpoint, statement: str) -> sql.Error:
 def test_what_the_server_refused_certainly_did_not_happen(table):
     with sql.session(table) as session:
         error = error_of(session, "INSERT INTO claims VALUES (1, 2)")
-    assert sql.outcome_of(error, committing=True) is Outcome.FAIL
+    assert outcome_of(error, committing=True) is Outcome.FAIL
     assert sql.condition_of(error) == "unique violation"
 
 
@@ -70,7 +71,7 @@ def test_what_the_server_refused_at_commit_certainly_did_not_happen(table):
         sql.execute(session, "INSERT INTO claims VALUES (2, 1)")
         with pytest.raises(sql.Error) as caught:
             session.commit()
-    assert sql.outcome_of(caught.value, committing=True) is Outcome.FAIL
+    assert outcome_of(caught.value, committing=True) is Outcome.FAIL
     assert sql.value(table, "SELECT count(*) FROM claims") == 1
 
 
@@ -78,18 +79,18 @@ def test_nobody_can_tell_what_became_of_a_commit_that_timed_out(table):
     with sql.session(table, statement_timeout=0.1) as session:
         error = error_of(session, "INSERT INTO claims SELECT 3, 3 FROM pg_sleep(5)")
     assert sql.condition_of(error) == "query canceled"
-    assert sql.outcome_of(error, committing=True) is Outcome.UNKNOWN
-    assert sql.outcome_of(error, committing=False) is Outcome.FAIL
+    assert outcome_of(error, committing=True) is Outcome.UNKNOWN
+    assert outcome_of(error, committing=False) is Outcome.FAIL
 
 
 def test_nobody_can_tell_what_became_of_a_commit_whose_session_was_cut(table):
     error = killed_while_running(table, "INSERT INTO claims SELECT 4, 4 FROM pg_sleep(30)")
-    assert sql.outcome_of(error, committing=True) is Outcome.UNKNOWN
+    assert outcome_of(error, committing=True) is Outcome.UNKNOWN
 
 
 def test_a_session_cut_before_the_commit_was_sent_certainly_wrote_nothing(table):
     error = killed_while_running(table, "INSERT INTO claims SELECT 5, 5 FROM pg_sleep(30)")
-    assert sql.outcome_of(error, committing=False) is Outcome.FAIL
+    assert outcome_of(error, committing=False) is Outcome.FAIL
 
 
 @pytest.mark.parametrize(
@@ -104,20 +105,20 @@ def test_only_what_is_known_to_be_an_abort_certainly_did_not_happen(table, code,
     with sql.session(table) as session:
         error = error_of(session, f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{code}'; END $$")
     assert error.pgcode == code
-    assert sql.outcome_of(error, committing=True) is outcome
-    assert sql.outcome_of(error, committing=False) is Outcome.FAIL
+    assert outcome_of(error, committing=True) is outcome
+    assert outcome_of(error, committing=False) is Outcome.FAIL
 
 
 def test_a_connection_closed_without_a_word_leaves_the_commit_unknown():
     error = sql.Error("server closed the connection unexpectedly")
     assert error.pgcode is None
-    assert sql.outcome_of(error, committing=True) is Outcome.UNKNOWN
+    assert outcome_of(error, committing=True) is Outcome.UNKNOWN
 
 
 def test_without_a_login_nothing_was_sent(postgres):
     with pytest.raises(ConnectFailed) as caught:
         sql.connect(replace(postgres, password="wrong-on-purpose"))
-    assert sql.outcome_of(caught.value, committing=True) is Outcome.FAIL
+    assert outcome_of(caught.value, committing=True) is Outcome.FAIL
     assert "wrong-on-purpose" not in str(caught.value)
     assert f"127.0.0.1:{postgres.port}" in str(caught.value)
 
@@ -155,7 +156,7 @@ def test_a_server_that_never_answers_is_hung_up_on(postgres: sql.Endpoint, what:
             with pytest.raises(sql.Error, match=rf"answer within 0\.5 s; hung up.* backend {backend} ") as caught:
                 sql.execute(session, "SELECT 1") if what == "a statement" else session.commit()
             assert 0.4 < time.monotonic() - begun < 10
-            assert sql.outcome_of(caught.value, committing=True) is Outcome.UNKNOWN
+            assert outcome_of(caught.value, committing=True) is Outcome.UNKNOWN
         finally:
             os.kill(backend, signal.SIGCONT)
     assert sql.value(postgres, "SELECT 1") == 1

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from support.cluster.patroni import MemberView
-from support.cluster.rollcall import Silent
-from support.cluster.standing import LEADER, REPLICA, Standing, parsed
-from support.cluster.takeover import Terms, never_leads
+from support.target.candidates import Terms, never_leads
+from support.target.member_status import LEADER, REPLICA, MemberStatus, parsed
+from support.target.members import Silent
+from support.target.patroni import MemberView
 from support.waiting import NotYet
 
 MEGABYTE = 1024 * 1024
 TERMS = Terms(timeline=3, written=100 * MEGABYTE, allowed_lag=MEGABYTE, synchronous=True)
-STANDBY = Standing(
+STANDBY = MemberStatus(
     role=REPLICA,
     state="running",
     replication="streaming",

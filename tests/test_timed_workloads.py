@@ -8,16 +8,14 @@ import pytest
 from conftest import free_port
 
 from support import sql
-from support.application import samples, schema
-from support.application.entries import Entry, EntryStore
-from support.application.known_profiles import EXAMPLE
-from support.application.vectors import PGVECTOR
-from support.checkers.lag import every_marker_arrived, sightings
-from support.history import History, Outcome
-from support.workloads.lag import write_markers_and_watch
-from support.workloads.reads import read_repeatedly
-from support.workloads.recording import record
-from support.workloads.searches import search_repeatedly
+from support.cluster.checks import every_marker_arrived, sightings
+from support.cluster.workloads import read_repeatedly, search_repeatedly, write_markers_and_watch
+from support.engine.history import History, Outcome
+from support.engine.workload import record
+from support.example_app import samples, schema
+from support.example_app.entries import Entry, EntryStore
+from support.example_app.known_profiles import EXAMPLE
+from support.example_app.vectors import PGVECTOR
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from support.cluster.cluster import Cluster
-from support.cluster.configured import MAXIMUM_LAG, Configured, parsed
-from support.cluster.timing import Span, Timing, proxy_detection
-from support.cluster.topology import Address, Login, Topology
+from support.engine.world import World
 from support.expectations import Expectations
 from support.reporting.evidence import Evidence
 from support.run import Run
+from support.target.cluster import Cluster
+from support.target.configured import MAXIMUM_LAG, Configured, parsed
+from support.target.timing import Span, Timing, proxy_detection
+from support.target.topology import Address, Login, Topology
 from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
-from support.world import World
 
 OURS = Timing()
 PATRONIS = Timing(ttl=30, loop_wait=10, silence=60, proxy=12)

@@ -125,7 +125,7 @@ def runner(checkout: Program) -> Iterator[Runner]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ran]:
     """Small runs, by what they came to."""
-    features = {"proved": FEATURE.format(name="One", claim=TRUE), "broken": FEATURE.format(name="Two", claim=FALSE)}
+    features = {"passed": FEATURE.format(name="One", claim=TRUE), "broken": FEATURE.format(name="Two", claim=FALSE)}
     return {name: run_feature(tmp_path_factory.mktemp(name), text) for name, text in features.items()}
 
 
@@ -176,9 +176,9 @@ def test_a_secret_that_is_not_set_is_no_target(runner: Runner) -> None:
 @pytest.mark.parametrize(
     ("came_to", "results", "status", "words"),
     [
-        ({"basic": "proved"}, {"basic": "success"}, 0, "| **all** | **1** | **1** |"),
-        ({"basic": "proved", "cache": "broken"}, {"basic": "success", "cache": "failure"}, 1, "- **broken**: ZZ"),
-        ({"basic": "proved"}, {"basic": "success", "cache": "failure"}, 1, "runs/cache: it has no journal"),
+        ({"basic": "passed"}, {"basic": "success"}, 0, "| **all** | **1** | **1** |"),
+        ({"basic": "passed", "cache": "broken"}, {"basic": "success", "cache": "failure"}, 1, "- **broken**: ZZ"),
+        ({"basic": "passed"}, {"basic": "success", "cache": "failure"}, 1, "runs/cache: it has no journal"),
         ({}, {"basic": "cancelled"}, 3, "runs/basic: it has no journal"),
     ],
 )

@@ -11,13 +11,15 @@ from conftest import free_port
 from hamcrest import assert_that, is_
 
 from support import sql
-from support.application.known_profiles import EXAMPLE
+from support.cluster import workloads
+from support.engine import counter, ledger
+from support.engine import counter as retries
+from support.engine.history import History, Outcome
+from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import NotInTime
-from support.history import History, Outcome
+from support.example_app.known_profiles import EXAMPLE
+from support.failover import endurance
 from support.waiting import eventually
-from support.workloads import counter, ledger, lookups, questions, retries
-from support.workloads.client import Task
-from support.workloads.runner import Script, Turn, Workload
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_every_operation_is_in_the_history(database: sql.Endpoint) -> None:
 
 
 def test_clients_are_at_work_at_the_same_time(database: sql.Endpoint) -> None:
-    with Workload(database, questions.questions(2), clients=20) as workload:
+    with Workload(database, workloads.questions(2), clients=20) as workload:
         workload.await_end(10)
     first = [min(one.begun for one in workload.history if one.client == client) for client in range(20)]
     last = [max(one.ended for one in workload.history if one.client == client) for client in range(20)]
@@ -267,9 +269,9 @@ def test_an_operation_that_is_repeated_counts_once(database: sql.Endpoint) -> No
 
 
 def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:
-    task = lookups.lookups(EXAMPLE, "looked at")(Turn(0, 0, Random(0)))
+    task = endurance.lookups(EXAMPLE, "looked at")(Turn(0, 0, Random(0)))
     assert task is not None
     with sql.session(database) as session:
         assert task.perform(session) == "nothing"
-        sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [lookups.ENTRY])
+        sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [endurance.ENTRY])
         assert task.perform(session) == "found"

@@ -25,8 +25,8 @@ Feature: The cluster survives the loss of its leader
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the host of the leader is down until another member leads
-    Then the struck member streams as a replica within 60 seconds
-    And the struck member holds every acknowledged entry of the ledger
+    Then the target member streams as a replica within 60 seconds
+    And the target member holds every acknowledged entry of the ledger
 
   @id.FO-03 @partitions @critical
   Scenario: What a cut-off leader wrote alone is gone when it comes back
@@ -35,7 +35,7 @@ Feature: The cluster survives the loss of its leader
     When the leader, cut off from all other hosts, writes an entry alone
     And another member leads
     And the fault is healed
-    Then the struck member streams as a replica within 60 seconds
+    Then the target member streams as a replica within 60 seconds
     And the lone entry is on no member
     And every member holds every acknowledged entry of the ledger
 
@@ -53,6 +53,6 @@ Feature: The cluster survives the loss of its leader
     And 8 clients appending to a ledger through the write endpoint
     And 4 clients appending through sessions that they hold on the leader itself
     When the host of the leader freezes until another member leads
-    Then the struck member streams as a replica within 60 seconds
+    Then the target member streams as a replica within 60 seconds
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write

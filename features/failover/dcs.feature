@@ -27,6 +27,6 @@ Feature: The cluster bears the loss of DCS members
     And 4 clients appending to a ledger through the write endpoint
     And no leader may go on without the DCS
     When a majority of the DCS crashes
-    Then the struck member stops accepting writes before its lock runs out
+    Then the target member stops accepting writes before its lock runs out
     And once the fault is healed, writes are accepted again within 30 seconds
     And at no time did two members accept writes

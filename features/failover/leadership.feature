@@ -6,7 +6,7 @@ Feature: One member leads, and another could take over
   @id.PH-02 @members @blocker
   Scenario: Exactly one member leads, and all who can tell name it
     Then one and the same member leads according to
-      | witness                          |
+      | observer                          |
       | the Patroni of every member      |
       | the health check of every member |
       | SQL on every member              |
@@ -15,7 +15,7 @@ Feature: One member leads, and another could take over
   @id.PH-02 @members @dcs @dcs_keys @blocker
   Scenario: The leader key in the DCS names the primary
     Then one and the same member leads according to
-      | witness                   |
+      | observer                   |
       | the leader key in the DCS |
       | SQL on every member       |
 

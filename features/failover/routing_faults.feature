@@ -8,14 +8,14 @@ Feature: The endpoints lead nobody astray when a member fails
   Scenario: A replica that is too far behind serves no reads until it has caught up
     Given a healthy cluster
     When a replica falls further behind than is allowed
-    Then the struck member leaves the read endpoint within 10 seconds
+    Then the target member leaves the read endpoint within 10 seconds
     And once the fault is healed, it is back in the read endpoint within 10 seconds
 
   @id.RW-03 @partitions @replicas
   Scenario: A replica that lost its stream serves no reads until it streams again
     Given a healthy cluster
     When a replica loses its stream
-    Then the struck member leaves the read endpoint within 15 seconds
+    Then the target member leaves the read endpoint within 15 seconds
     And once the fault is healed, it is back in the read endpoint within 15 seconds
 
   @id.HP-03

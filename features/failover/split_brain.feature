@@ -11,14 +11,14 @@ Feature: Two leaders never accept writes at once
     And another member leads
     And the fault is healed
     Then at no time did two members accept writes
-    And the struck member streams as a replica within 60 seconds
+    And the target member streams as a replica within 60 seconds
 
   @id.SB-02 @blocker
   Scenario: A leader that is cut off from everyone stops before its lock runs out, and loses nothing
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When the leader is cut off from every other host
-    Then the struck member stops accepting writes before its lock runs out
+    Then the target member stops accepting writes before its lock runs out
     And another member leads
     And the ledger lost no acknowledged write
 
@@ -28,6 +28,6 @@ Feature: Two leaders never accept writes at once
     And 4 clients appending to a ledger through the write endpoint
     And no leader may go on without the DCS
     When the leader is cut off from the DCS
-    Then the struck member stops accepting writes before its lock runs out
+    Then the target member stops accepting writes before its lock runs out
     And another member leads
     And the ledger lost no acknowledged write

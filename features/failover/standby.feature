@@ -18,5 +18,5 @@ Feature: The cluster gets over the loss of a standby
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the data directory of a replica is destroyed
-    Then the struck member streams as a replica within 60 seconds
-    And the struck member holds every acknowledged entry of the ledger
+    Then the target member streams as a replica within 60 seconds
+    And the target member holds every acknowledged entry of the ledger

@@ -6,17 +6,17 @@ from functools import partial
 from itertools import count
 
 from support import sql
-from support.application.entries import Entry, EntryStore
 from support.bench.figures import Sample
 from support.bench.row import Row, Samples, Site
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.readiness import await_all
-from support.cluster.lease import Lease, lease
+from support.embedded.readiness import await_all
 from support.errors import ConnectFailed
+from support.example_app.entries import Entry, EntryStore
 from support.faults.nemesis import Fault, Nemesis
+from support.faults.patroni import Switchover
 from support.faults.process import HostCrash, PostgresKilled
-from support.faults.switchover import Switchover
-from support.faults.targets import host_of
+from support.faults.roles import host_of
+from support.target.cluster import Cluster
+from support.target.leadership import Lease, lease
 from support.timeouts import RECOVERY
 from support.waiting import eventually
 
@@ -30,8 +30,8 @@ def _gap(fault: Callable[[Cluster], Fault], floor: Callable[[Lease], float], sit
         await_all(site.cluster, RECOVERY)
         terms = lease(site.cluster)
         with Nemesis() as nemesis:
-            injury = nemesis.inject(fault(site.cluster))
-            figure = _await_write(site, str(number)) - injury.begun
+            injected_fault = nemesis.inject(fault(site.cluster))
+            figure = _await_write(site, str(number)) - injected_fault.begun
         await_all(site.cluster, RECOVERY)
         yield Sample(figure, floor(terms))
 

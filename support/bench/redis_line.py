@@ -2,8 +2,8 @@
 
 import socket
 
-from support.cluster.topology import RedisAddress
 from support.errors import ConnectFailed
+from support.target.topology import RedisAddress
 from support.timeouts import CONNECT
 
 _END = b"\r\n"

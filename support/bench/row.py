@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy
 
 from support.bench.figures import Sample
-from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
+from support.target.cluster import Cluster
 
 _SLICES = 5
 _WARM_UP = 20  # times that are not counted

@@ -10,20 +10,19 @@ from random import Random
 import numpy
 
 from support import sql
-from support.application import samples
-from support.application.entries import EntryStore
-from support.application.search import Search
 from support.bench import tools
 from support.bench.figures import RATE
 from support.bench.redis_line import RedisLine
 from support.bench.row import Row, Samples, Site, alternately, beside, median_time
-from support.cluster.topology import RedisAddress
-from support.history import durations
-from support.recent_sql import sent_since
-from support.workloads.cache_clients import CacheClient, CacheClients
-from support.workloads.cache_speed import Operations, interleaved_reads, medians, reads, throughput, writes
-from support.workloads.reads import READ, read_repeatedly
-from support.workloads.searches import SEARCH, search_repeatedly
+from support.cache.clients import CacheClient, CacheClients
+from support.cache.speed import Operations, interleaved_reads, medians, reads, throughput, writes
+from support.cluster.workloads import READ, read_repeatedly, search_repeatedly
+from support.engine.history import durations
+from support.example_app import samples
+from support.example_app.entries import EntryStore
+from support.example_app.search import SEARCH, Search
+from support.sql import sent_since
+from support.target.topology import RedisAddress
 
 _READS = 1000  # in one go, of ours and of the other program's
 _COMMANDS = 10_000  # to Redis: fewer take so short that they say how fast a processor wakes up

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.cluster.topology import RedisAddress
 from support.errors import NotAvailable, ProcessFailed
+from support.target.cluster import Cluster
+from support.target.topology import RedisAddress
 
 _WARM_UP = 20  # transactions of pgbench that are not counted, as of our own reads
 _TAKES = 300.0  # seconds at the most
@@ -33,7 +33,7 @@ class Benchmarked:
 
 def find_pgbench(cluster: Cluster) -> str:
     """The pgbench of the cluster's own PostgreSQL, else the system's. Raises NotAvailable without one."""
-    own = cluster.topology.stand and cluster.topology.stand.parent / "bin" / "pgbench"
+    own = cluster.topology.sandbox and cluster.topology.sandbox.parent / "bin" / "pgbench"
     return str(own) if own and own.exists() else _find("pgbench", "postgresql-contrib")
 
 

@@ -18,13 +18,13 @@ from support.cli.booting import Progress, boot_cluster
 from support.cli.clusters import Kept
 from support.cli.console import say
 from support.cli.places import STATE
-from support.cluster import tables
-from support.cluster.cluster import Cluster
-from support.cluster.facts import facts_of
-from support.cluster.topology import Topology
 from support.errors import UsageError
 from support.run import RUNS, new_id
 from support.settings import Settings
+from support.target import tables
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Topology
 from support.waiting import describe
 
 KEPT = STATE / "bench.json"
@@ -69,7 +69,7 @@ def carry_out(order: Order) -> int:
 
 
 def _arguments(order: Order, cluster: Kept) -> Iterator[str]:
-    """The command line for the same inside the cluster's stand, where relative paths may mean others."""
+    """The command line for the same inside the cluster's sandbox, where relative paths may mean others."""
     yield from order.words
     yield from ("--runs", str(order.runs), "--target", cluster.name)
     for option, path in (("--save", order.save), ("--against", order.against)):
@@ -127,14 +127,14 @@ def _target(order: Order, cleanup: ExitStack) -> Topology:
     if order.cluster is not None:
         return order.cluster.topology
     if order.settings.external:
-        from support.cluster import external  # half a second of imports that other targets need not wait for
+        from support.target import external  # half a second of imports that other targets need not wait for
 
         return external.describe(order.settings)
     place = RUNS.absolute() / f"bench-{new_id()}"
     place.mkdir(parents=True, mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
-    stand, topology = boot_cluster(order.settings, place, Progress())
-    cleanup.callback(stand.close)
+    sandbox, topology = boot_cluster(order.settings, place, Progress())
+    cleanup.callback(sandbox.close)
     return topology
 
 

@@ -12,7 +12,7 @@ from support.bench.rows import QUIET
 from support.cli import behaving, clusters, upkeep
 from support.cli.booting import Progress
 from support.cli.running import FORMATTER
-from support.cluster.embedded import programs
+from support.embedded import programs
 from support.errors import ClusterDidNotStart, UsageError
 from support.run import begin_run, new_id
 from support.settings import Settings

@@ -4,20 +4,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from support.application.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.cli.console import err
-from support.cluster.embedded import boot, citus_package, programs, target_file
-from support.cluster.embedded.layout import Layout
-from support.cluster.embedded.plan import published
-from support.cluster.embedded.programs import Missing
-from support.cluster.embedded.shape import Shape
-from support.cluster.embedded.shapes import OWN
-from support.cluster.embedded.swarm_shapes import shape_like
-from support.cluster.topology import Topology
+from support.embedded import boot, citus_package, programs, target_file
+from support.embedded.layout import Layout
+from support.embedded.plan import published
+from support.embedded.programs import Missing
+from support.embedded.shape import Shape
+from support.embedded.shapes import OWN
+from support.embedded.swarm_shapes import shape_like
 from support.errors import RequirementMissing, UsageError
-from support.hosts import Stand, enter, probe, why_not_namespaces
+from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
+from support.hosts import Sandbox, enter, probe, why_not_namespaces
 from support.hosts.probing import NAMESPACES
 from support.settings import Settings
+from support.target.topology import Topology
 
 TARGET = "target.toml"
 """The file in a cluster's folder that says how it is reached from outside, where it is met from there only."""
@@ -100,15 +100,15 @@ def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
 
 def boot_cluster(
     settings: Settings, directory: Path, progress: Callable[[str], None], met_from_outside: bool = False
-) -> tuple[Stand, Topology]:
-    """Boot a cluster on a stand in `directory/stand`, of the size and kind that the settings ask for.
+) -> tuple[Sandbox, Topology]:
+    """Boot a cluster in a sandbox in `directory/sandbox`, of the size and kind that the settings ask for.
 
     `directory/bin` leads to the programs of its PostgreSQL.
 
     A cluster in the shape of another installation has a target file in `directory` besides; it is for callers that
     stay outside and meet it by that.
 
-    Returns in a new process, which lives inside the stand; the calling process waits for it outside, and ends with
+    Returns in a new process, which lives inside the sandbox; the calling process waits for it outside, and ends with
     its exit status. Raises ClusterDidNotStart, or UsageError when a program is missing, saying what to do.
     """
     shape = shape_of(settings)
@@ -116,20 +116,20 @@ def boot_cluster(
         raise UsageError(f"a cluster like {shape.name} is for ./accept up and ./accept run alone (ACCEPT_LIKE)")
     found = programs.find(settings.accept_pg_bindir, progress, pooler=shape.pooler is not None)
     layout, dialect = layout_of(settings, found.missing.citus), dialect_of(settings, shape, found.missing)
-    kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
+    kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     if shape.outside and kind != NAMESPACES:
-        why = why_not_namespaces() or f"--stand {kind}"
+        why = why_not_namespaces() or f"--sandbox {kind}"
         raise UsageError(f"--like {shape.name} takes hosts made of namespaces, which alone know its names: {why}")
-    if kind != NAMESPACES and settings.accept_stand == "auto":
+    if kind != NAMESPACES and settings.accept_sandbox == "auto":
         progress(f"hosts are loopback addresses: {why_not_namespaces()}")
     (directory / "bin").symlink_to(found.pg_bindir)
     wanted = shape.ports if settings.accept_ports == "usual" else {}
-    stand = enter(kind, directory / "stand", publish=published(layout), prefer=wanted)
-    for name, (_, port) in stand.published.items():
+    sandbox = enter(kind, directory / "sandbox", publish=published(layout), prefer=wanted)
+    for name, (_, port) in sandbox.published.items():
         if port != wanted.get(name, port):
             progress(f"port {wanted[name]} is taken: {name} is published at port {port}")
-    topology = boot.boot(stand, layout, found, progress, dialect)
+    topology = boot.boot(sandbox, layout, found, progress, dialect)
     if shape.outside:
-        target_file.write(directory / TARGET, layout, topology, stand.published)
-    progress(f"ready, on a stand of {kind}")
-    return stand, topology
+        target_file.write(directory / TARGET, layout, topology, sandbox.published)
+    progress(f"ready, in a sandbox of {kind}")
+    return sandbox, topology

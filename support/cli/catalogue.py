@@ -31,7 +31,7 @@ class Step:
 
 def steps(folder: Path = STEPS) -> tuple[Step, ...]:
     """Every step there is, by file and line."""
-    return tuple(step for file in sorted(folder.glob("*.py")) for step in _steps_of(file))
+    return tuple(step for file in sorted(folder.rglob("*.py")) for step in _steps_of(file))
 
 
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from support.cli.booting import TARGET
-from support.cluster.topology import Topology
 from support.errors import UsageError
-from support.hosts import Stand, attach, stale
+from support.hosts import Sandbox, attach, stale
 from support.hosts.state import alive
 from support.run import CLUSTERS, RUNS
+from support.target.topology import Topology
 
 NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""
@@ -35,8 +35,8 @@ class Kept:
         return self.directory.name
 
     @property
-    def stand_directory(self) -> Path:
-        return self.directory / "stand"
+    def sandbox_directory(self) -> Path:
+        return self.directory / "sandbox"
 
     @property
     def file(self) -> Path:
@@ -61,15 +61,15 @@ class Kept:
 
     @property
     def lives(self) -> bool:
-        return alive(self.stand_directory)
+        return alive(self.sandbox_directory)
 
     @cached_property
     def topology(self) -> Topology:
         return Topology.load(self.file)
 
     @cached_property
-    def stand(self) -> Stand:
-        return attach(self.stand_directory)
+    def sandbox(self) -> Sandbox:
+        return attach(self.sandbox_directory)
 
     def remove(self) -> None:
         """Remove what it left on the disk."""
@@ -109,14 +109,14 @@ def find(name: str | None) -> Kept:
 def sweep() -> None:
     """Remove what dead clusters and dead runs left on the disk: their data, and the passwords of it."""
     for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
-        if stale(folder / "stand") or stale(folder / BESIDE / "stand") or _forgotten(folder):
+        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _forgotten(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _forgotten(folder: Path) -> bool:
-    """Whether it is of a run that had no stand of its own and is long over: nothing tells that such a run lives."""
+    """Whether it is of a run that had no sandbox of its own and is long over: nothing tells that such a run lives."""
     with suppress(FileNotFoundError):
-        return folder.parent == RUNS and not (folder / "stand").exists() and _age(folder) > FORGOTTEN_AFTER
+        return folder.parent == RUNS and not (folder / "sandbox").exists() and _age(folder) > FORGOTTEN_AFTER
     return False
 
 

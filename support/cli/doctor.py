@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from rich.markup import escape
 from rich.table import Table
 
-from support.application.catalog import look_at
-from support.application.fitting import missing, not_unique, without_vector_index
-from support.application.proposing import proposal
 from support.cli.behaving import Planned
 from support.cli.booting import dialect_of, layout_of
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.cluster import external
-from support.cluster.capabilities import CAPABILITIES
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import packages, programs
-from support.cluster.embedded.plan import lacks, ruvector_missing
-from support.cluster.settled import settle
-from support.cluster.topology import MemberAddress, Topology
+from support.embedded import packages, programs
+from support.embedded.plan import lacks, ruvector_missing
+from support.example_app.catalog import look_at
+from support.example_app.fitting import missing, not_unique, without_vector_index
+from support.example_app.proposing import proposal
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
+from support.target import external
+from support.target.capabilities import CAPABILITIES
+from support.target.cluster import Cluster
+from support.target.settled import settle
+from support.target.topology import MemberAddress, Topology
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
         where = f"your cluster at {topology.write}, database {topology.database}"
         told = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
         return Diagnosis(where, topology.lacks, told)
-    kind = probe() if settings.accept_stand == "auto" else settings.accept_stand
+    kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     missing = programs.missing_extensions(settings.accept_pg_bindir)
     layout = layout_of(settings, missing.citus)
     lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))

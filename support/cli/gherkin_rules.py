@@ -14,8 +14,8 @@ from typing import Any
 from gherkin.errors import CompositeParserException
 from gherkin.parser import Parser
 
-from support.cluster.capabilities import CAPABILITIES
 from support.reporting.scenario import EPICS, SEVERITIES
+from support.target.capabilities import CAPABILITIES
 
 COSTS = frozenset({"slow", "destructive"})
 KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from support.cli import behaving
-from support.cluster.topology import Topology
 from support.reporting.following import Follower
 from support.reporting.journal import Journal
 from support.run import Run
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 STOPS_WITHIN = 3.5  # seconds to a job after Ctrl-C: to its behave, and to its cluster; the whole program has 5

@@ -10,25 +10,25 @@ from pathlib import Path
 from rich.table import Table
 
 from support import sql
-from support.checkers.finding import Finding
 from support.cli import behaving, clusters
 from support.cli import load_processes as processes
 from support.cli.clusters import Kept
 from support.cli.console import out, say
-from support.cluster import tables
-from support.cluster.cluster import Cluster
-from support.cluster.topology import Topology
+from support.engine import ledger
+from support.engine.finding import Finding
+from support.engine.history import History, Operation, Outcome, durations
 from support.errors import ConnectFailed, NothingJudged, UsageError
-from support.history import History, Operation, Outcome, durations
 from support.load import judging
 from support.load.judging import Part
 from support.load.plan import CLIENTS_EACH, Plan, as_json
 from support.reporting.verdict import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
+from support.target import tables
+from support.target.cluster import Cluster
+from support.target.topology import Topology
 from support.timeouts import NOTICE, STATEMENT
 from support.waiting import eventually
-from support.workloads import ledger
 
 PORT = 5557
 _COLUMNS = ("acknowledged", "failed", "unknown", "a second", "p50 ms", "p95 ms", "p99 ms")
@@ -78,7 +78,7 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
 def _topology(settings: Settings, cluster: Kept | None) -> Topology:
     if cluster is not None:
         return cluster.topology
-    from support.cluster import external  # half a second of imports that other targets need not wait for
+    from support.target import external  # half a second of imports that other targets need not wait for
 
     return external.describe(settings)
 
@@ -187,8 +187,8 @@ def _figures(history: History) -> list[str]:
 
 
 def _conclude(finding: Finding, merged: History) -> int:
-    """Say what was proved; the exit status."""
-    verdict = {True: Verdict.PROVED, False: Verdict.BROKEN, None: Verdict.NOTHING_PROVED}[finding.holds]
+    """Print the verdict; returns the exit status."""
+    verdict = {True: Verdict.PASSED, False: Verdict.BROKEN, None: Verdict.INCONCLUSIVE}[finding.holds]
     out.print(f"{verdict}: {finding.words}", markup=False)
     if verdict.failed and not merged.of(action=ledger.APPEND, outcome=Outcome.OK):
         return NothingJudged.exit_status

@@ -28,12 +28,12 @@ Process = subprocess.Popen[str]
 
 
 def inside(cluster: Kept, arguments: Sequence[str]) -> int | None:
-    """Run the same program inside the cluster's stand; its exit status. None when we are there already.
+    """Run the same program inside the cluster's sandbox; its exit status. None when we are there already.
 
     As a child, which is sent Ctrl-C by us: nsenter, which stands in between, would end at once and leave it alone.
     """
     program = behaving.mortal([sys.executable, "-P", "-m", "support.cli", *arguments])
-    argv = reentry_argv(cluster.stand_directory, program)
+    argv = reentry_argv(cluster.sandbox_directory, program)
     if argv == program:
         return None
     with behaving.interruptible():

@@ -58,7 +58,7 @@ def run(
     repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
-    again: Annotated[bool, typer.Option("--again", help="What failed, once more: did its verdict change?")] = False,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     like: Like = None,
     ports: Ports = None,
@@ -83,7 +83,7 @@ def run(
     from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
 
     need = frozenset(require or ())
-    order = running.Order(selection, settings, said, cluster, need, seed, keep, repeat, shuffle, jobs, again, share_of)
+    order = running.Order(selection, settings, said, cluster, need, seed, keep, repeat, shuffle, jobs, rerun, share_of)
     if plan:
         raise typer.Exit(planning.show(selection))
     arguments = with_default_command(sys.argv[1:])[1:]

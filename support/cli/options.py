@@ -24,8 +24,8 @@ Workers = Annotated[
 ]
 WorkerMembers = Annotated[int | None, typer.Option(help="How many members each worker group has; 2 unless said.")]
 Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has; 3 unless said.")]
-StandKind = Annotated[
-    str | None, typer.Option("--stand", help="What its hosts are made of: auto, namespaces, loopback.")
+SandboxKind = Annotated[
+    str | None, typer.Option("--sandbox", help="What its hosts are made of: auto, namespaces, loopback.")
 ]
 Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
 OwnSchema = Annotated[
@@ -66,7 +66,7 @@ def embedded(
     workers: Workers = None,
     worker_members: WorkerMembers = None,
     etcd: Etcd = None,
-    stand: StandKind = None,
+    sandbox: SandboxKind = None,
     pg_bindir: Bindir = None,
     vector: Vector = None,
 ) -> Size:
@@ -76,7 +76,7 @@ def embedded(
         "accept_workers": workers,
         "accept_worker_members": worker_members,
         "accept_etcd": etcd,
-        "accept_stand": stand,
+        "accept_sandbox": sandbox,
         "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
         "accept_vector": vector,
     }

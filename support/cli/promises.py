@@ -12,25 +12,25 @@ from support.cli import gherkin_rules
 from support.cli.console import complain, out, say
 from support.cli.gherkin_rules import Finding, Outline
 from support.cli.places import FEATURES
-from support.cluster.capabilities import CAPABILITIES
 from support.errors import UsageError
 from support.reporting.markdown import plain
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS, SEVERITIES
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
+from support.target.capabilities import CAPABILITIES
 
 _WORD = re.compile(r"\w+")
 
 HEAD = """\
 # The promises
 
-What the cluster is held to, by capability. A promise is proved by the scenarios beside it, on a target that has what
+What the cluster is held to, by capability. A promise is judged by the scenarios beside it, on a target that has what
 they need. The last column is what shows that they can fail: `./accept prove` breaks the cluster by each of these
 sabotages, and the scenarios must notice. "none" is a promise that no sabotage breaks so far.
 
-Limits are the defaults. A target that lacks what a scenario needs gets no verdict on it: the promise is "not proved",
+Limits are the defaults. A target that lacks what a scenario needs gets no verdict on it: the promise is "not judged",
 and the report says what is missing. `./accept promises failover` searches this list, `./accept run --tags @id.FO-01`
-proves one promise, `./accept prove FO-01` shows that it can fail.
+judges one promise, `./accept prove FO-01` shows that it can fail.
 
 Do not edit this page. It is generated from `features/promises.toml`, the feature files and the sabotages:
 `./accept promises --markdown > docs/promises.md`.
@@ -188,7 +188,7 @@ def _sabotages(one: Listed) -> list[str]:
     return [
         f"`{sabotage.name}`: {plain(sabotage.words)}"
         for sabotage in SABOTAGES.values()
-        if any(notice.id == id and not notice.not_proved for notice in sabotage.noticed_by)
+        if any(notice.id == id and not notice.skipped for notice in sabotage.noticed_by)
     ] or ["none"]
 
 

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.claims import Claims
 from support.cli import behaving, clusters, reaching
 from support.cli.behaving import Planned
 from support.cli.booting import Progress, boot_cluster, provide_citus
@@ -19,23 +18,23 @@ from support.cli.console import err, say
 from support.cli.places import FEATURES, STATE
 from support.cli.proving import Prover, destructive, ids_of
 from support.cli.trusting import conclude
-from support.cluster.cluster import Cluster
-from support.cluster.embedded import programs
-from support.cluster.facts import facts_of
-from support.cluster.topology import Topology
+from support.embedded import programs
 from support.errors import UsageError
 from support.reporting.trust import Trust, note
-from support.run import new_id
-from support.sabotages import catalogue
-from support.sabotages.sabotage import Sabotage
+from support.run import Claims, new_id
+from support.sabotage import catalogue
+from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import facts_of
+from support.target.topology import Topology
 
 TRUST = STATE / "trust.jsonl"
 """What the last `accept prove` found."""
 LOG = STATE / "prove.log"
 """What its runs of behave printed."""
 CITUS = "citus"
-"""What needs it is proved on a sharded cluster, all else on one that is not: there every row lies on its members."""
+"""Sabotages that need it run on a sharded cluster, all others on one that is not, where members hold every row."""
 CHEAP, DEAR = 8.0, 75.0
 """Seconds that a sabotage is thought to take before any was seen: with fast scenarios, with destructive ones."""
 MORE = 4
@@ -161,10 +160,10 @@ def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[
 
 
 def _unfit(order: Order, sharded: bool) -> str:
-    """Why nothing can be proved on a cluster that is (or is not) sharded; empty where it can."""
+    """Why no sabotage can be tried on a cluster that is (or is not) sharded; empty where it can."""
     if order.cluster is not None:
         lacking = order.cluster.topology.lacks.get(CITUS, "")
-        return lacking if sharded else "" if lacking else "proved on a cluster that is not sharded (--workers 0)"
+        return lacking if sharded else "" if lacking else "tried on a cluster that is not sharded (--workers 0)"
     if not sharded:
         return ""
     if order.settings.accept_workers == 0:
@@ -182,8 +181,8 @@ def _target(order: Order, sharded: bool, cleanup: ExitStack) -> Topology:
     place.mkdir(mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
     settings = order.settings if sharded else order.settings.model_copy(update={"accept_workers": 0})
-    stand, topology = boot_cluster(settings, place, Progress())
-    cleanup.callback(stand.close)
+    sandbox, topology = boot_cluster(settings, place, Progress())
+    cleanup.callback(sandbox.close)
     return topology
 
 

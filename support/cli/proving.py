@@ -7,33 +7,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.application import schema
 from support.cli import behaving
 from support.cli.behaving import Planned
 from support.cli.running import FORMATTER
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.readiness import await_all
-from support.cluster.topology import Topology
+from support.embedded.readiness import await_all
 from support.errors import UsageError
+from support.example_app import schema
 from support.faults.nemesis import Fault
 from support.reporting.journal import RunRecord, read
 from support.reporting.trust import HealthyRun, Heard, Proof
 from support.reporting.verdict import ScenarioResult, Verdict
 from support.run import begin_run
-from support.sabotages.catalogue import PART_OF
-from support.sabotages.damages import SILENCE
-from support.sabotages.sabotage import Notice, Sabotage
+from support.sabotage.catalogue import PART_OF
+from support.sabotage.damages import SILENCE
+from support.sabotage.sabotage import Notice, Sabotage
+from support.target.cluster import Cluster
+from support.target.topology import Topology
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, describe, eventually
 
 EFFECT_WITHIN = 30.0
 """Seconds for a sabotage to take effect."""
-APPLICATION = "support.sabotages.application"
+APPLICATION = "support.sabotage.application"
 
 
 @dataclass(frozen=True)
 class Prover:
-    """Sabotages one embedded cluster, from a process on its stand."""
+    """Sabotages one embedded cluster, from a process in its sandbox."""
 
     topology: Topology
     scenarios: Sequence[Planned]
@@ -72,12 +72,12 @@ class Prover:
             _inject(damage)
             record = self._run(scenarios, sabotage)
         finally:
-            damage.cure()
+            damage.heal()
         _require_undone(damage)
         return record
 
     def healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
-        """Run those scenarios while nothing is broken: whatever is not proved is a false alarm."""
+        """Run those scenarios while nothing is broken: a scenario that does not pass is a false alarm."""
         begun = time.monotonic()
         record = self._run(scenarios)
         alarms = [
@@ -127,7 +127,7 @@ class Prover:
 def heard(notice: Notice, record: RunRecord) -> Heard:
     """What the scenarios that a notice means said, in that run."""
     ended = [one for one in record.results if notice.meant(one.scenario.ids, one.scenario.name)]
-    wanted = Verdict.NOT_PROVED if notice.not_proved else Verdict.BROKEN
+    wanted = Verdict.SKIPPED if notice.skipped else Verdict.BROKEN
     for one in ended:
         if one.verdict is wanted and notice.understands(one.reason_in_a_line):
             return Heard(notice.id, True, one.verdict, one.scenario.name, one.reason_in_a_line)
@@ -138,8 +138,8 @@ def heard(notice: Notice, record: RunRecord) -> Heard:
 
 
 def _why_not(result: ScenarioResult, notice: Notice) -> str:
-    if result.verdict is Verdict.PROVED:
-        return "it was proved all the same"
+    if result.verdict is Verdict.PASSED:
+        return "it passed all the same"
     if result.verdict is Verdict.BROKEN:
         return f"it says nothing of {notice.says!r}: {result.reason_in_a_line}"
     return result.reason_in_a_line
@@ -163,7 +163,7 @@ def _joined(one: RunRecord, other: RunRecord) -> RunRecord:
 
 def _inject(damage: Fault) -> None:
     damage.inject()
-    eventually(damage.require_bitten, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
+    eventually(damage.require_in_effect, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
 
 
 def _require_undone(damage: Fault) -> None:
@@ -171,7 +171,7 @@ def _require_undone(damage: Fault) -> None:
 
     def gone() -> None:
         try:
-            damage.require_bitten()
+            damage.require_in_effect()
         except Exception:
             return
         raise NotYet("it is so still")

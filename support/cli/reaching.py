@@ -1,4 +1,4 @@
-"""How a cluster that is up is reached: from this machine, and from inside its stand."""
+"""How a cluster that is up is reached: from this machine, and from inside its sandbox."""
 
 import os
 import shlex
@@ -9,10 +9,10 @@ from typing import NoReturn
 from support.cli import targets
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.cluster.cluster import Cluster
 from support.errors import UsageError
 from support.hosts import Host, reentry_argv
 from support.sql import Endpoint
+from support.target.cluster import Cluster
 
 
 def show(cluster: Kept) -> None:
@@ -40,7 +40,7 @@ def _ways_inside(cluster: Kept) -> Iterator[tuple[str, str]]:
 
 
 def _ways(cluster: Kept) -> Iterator[tuple[str, str]]:
-    topology, published = cluster.topology, cluster.stand.published
+    topology, published = cluster.topology, cluster.sandbox.published
     login = topology.application
     for name in ("write", "read"):
         host, port = published[name]
@@ -59,21 +59,21 @@ def _ways(cluster: Kept) -> Iterator[tuple[str, str]]:
 
 
 def go_inside(cluster: Kept, arguments: Sequence[str]) -> None:
-    """Go on inside the cluster's stand, as the same program with these arguments; nothing to do when there already."""
+    """Continue inside the cluster's sandbox, as the same program with these arguments. No-op if already inside."""
     program = [sys.executable, "-P", "-m", "support.cli", *arguments]
-    argv = reentry_argv(cluster.stand_directory, program)
+    argv = reentry_argv(cluster.sandbox_directory, program)
     if argv != program:
         os.execvp(argv[0], argv)
 
 
 def inside(cluster: Kept, argv: Sequence[str]) -> list[str]:
-    """The command that runs a command inside the cluster's stand, in the folder where the user stands."""
-    return reentry_argv(cluster.stand_directory, argv)
+    """The command that runs a command inside the cluster's sandbox, in the folder where the user stands."""
+    return reentry_argv(cluster.sandbox_directory, argv)
 
 
 def host(cluster: Kept, name: str) -> Host:
     """A host by its name. Raises UsageError that lists the hosts there are."""
-    hosts = cluster.stand.hosts
+    hosts = cluster.sandbox.hosts
     if name not in hosts:
         raise UsageError(f"there is no host {name!r}; the hosts of {cluster.name} are {', '.join(hosts)}")
     return hosts[name]

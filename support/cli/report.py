@@ -8,9 +8,6 @@ from pathlib import Path
 
 from support.cli.console import complain, out, say
 from support.cli.places import REPORT, RESULTS, STATE, named_by_user
-from support.cluster.cluster import Cluster
-from support.cluster.facts import secrets_of
-from support.cluster.topology import Topology
 from support.errors import AcceptError, UsageError
 from support.reporting import journal, markdown, merging
 from support.reporting.conclusion import conclude
@@ -19,6 +16,9 @@ from support.reporting.redaction import Redactor
 from support.reporting.renderer_setup import install_renderer
 from support.run import Run
 from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.facts import secrets_of
+from support.target.topology import Topology
 
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last run that came to a report, among its results: all that another machine needs of it."""
@@ -59,7 +59,7 @@ def once_more(folders: Sequence[Path], settings: Settings, summary: Path | None 
 def _of_last_run(publisher: Publisher) -> int:
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; ./accept run makes one")
-    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, again=True, publisher=publisher)
+    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher)
 
 
 def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:

@@ -15,10 +15,8 @@ from support.cli.booting import Progress, boot_cluster, provide_citus, with_ruve
 from support.cli.clusters import Kept
 from support.cli.console import out, say
 from support.cli.suites import Selection
-from support.cluster.capabilities import CAPABILITIES, lacking
-from support.cluster.embedded import programs
-from support.cluster.embedded.swarm_shapes import shape_like
-from support.cluster.topology import Topology
+from support.embedded import programs
+from support.embedded.swarm_shapes import shape_like
 from support.errors import AcceptError, RequirementMissing, UsageError
 from support.expectations import Expectations
 from support.hosts import reentry_argv
@@ -28,6 +26,8 @@ from support.reporting.publishing import Publisher
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of
+from support.target.capabilities import CAPABILITIES, lacking
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 _STOPPED = "stopped; this is what was done so far:"
@@ -52,7 +52,7 @@ class Order:
     shuffled: bool = False
     jobs: int = 1
     """So many clusters, and the features spread over them."""
-    again: bool = False
+    rerun: bool = False
     """What failed is run once more."""
     share_of: Path | None = None
     """The folder of the run that is spread; None in the process that the user started."""
@@ -66,13 +66,13 @@ class Order:
             raise UsageError("--keep is for a cluster that the run itself boots")
         if self.settings.accept_like and (self.cluster or self.settings.external):
             raise UsageError("--like boots a cluster, and the target is another one: leave out one of them")
-        asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "again": self.again}
+        asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "rerun": self.rerun}
         for one, other in (
             ("keep", "repeat"),
             ("jobs", "keep"),
             ("jobs", "repeat"),
-            ("jobs", "again"),
-            ("repeat", "again"),
+            ("jobs", "rerun"),
+            ("repeat", "rerun"),
         ):
             if asked[one] and asked[other]:
                 raise UsageError(f"--{one} and --{other} do not go together")
@@ -94,7 +94,7 @@ class Target:
 
 
 def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
-    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens on its stand.
+    """Run the scenarios; the exit status. With an embedded cluster all but the beginning happens in its sandbox.
 
     `arguments` are the command line, for processes of ours.
     """
@@ -116,7 +116,7 @@ def carry_out(order: Order, arguments: Sequence[str] = ()) -> int:
             _require(order, target.topology)
         if order.repeat > 1:
             return _repeat(order, run, target, publisher)
-        to_its_end = _run_scenarios(order, run, target) and (not order.again or _run_again(order, run, target))
+        to_its_end = _run_scenarios(order, run, target) and (not order.rerun or _rerun(order, run, target))
         if not to_its_end:
             say(_STOPPED)
         if order.keep and to_its_end:
@@ -164,10 +164,10 @@ def _target(order: Order, place: Kept) -> Target:
     """The cluster that was ordered. One of our own is booted in `place`."""
     if order.cluster is not None:
         place = order.cluster
-        return Target(place.topology, lambda argv: reentry_argv(place.stand_directory, behaving.mortal(argv)))
+        return Target(place.topology, lambda argv: reentry_argv(place.sandbox_directory, behaving.mortal(argv)))
     if order.settings.external:
-        from support.cluster import external  # half a second of imports that other targets need not wait for
-        from support.cluster.settled import settle
+        from support.target import external  # half a second of imports that other targets need not wait for
+        from support.target.settled import settle
 
         topology, _ = settle(external.describe(order.settings), order.settings.expectations)
         return Target(topology)
@@ -178,15 +178,15 @@ def _target(order: Order, place: Kept) -> Target:
     settings = with_ruvector(order.settings) if "ruvector" in order.required else order.settings
     if settings.accept_like:
         return _met_from_outside(order, settings, place)
-    stand, topology = boot_cluster(settings, place.directory, progress)
-    return Target(topology, end=stand.close)
+    sandbox, topology = boot_cluster(settings, place.directory, progress)
+    return Target(topology, end=sandbox.close)
 
 
 def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
     """A cluster in the shape of another installation, booted in `place` and met as its users meet it."""
     if not order.keep:
         place = Kept(place.directory / clusters.BESIDE)  # the run's own files have the same names
-    from support.cluster import external
+    from support.target import external
 
     shape_like(str(settings.accept_like))  # who asks for one that is not there shall wait for no process
     upkeep.up_meanwhile(place, settings)
@@ -194,14 +194,14 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
         said = targets.of_file(place.target)
         topology = external.describe(Settings.load({**order.said, **said}))
     except BaseException:
-        place.stand.end()
+        place.sandbox.end()
         raise
-    return Target(topology, said=said, end=place.stand.end)
+    return Target(topology, said=said, end=place.sandbox.end)
 
 
 def _require(order: Order, topology: Topology) -> None:
     if declared := order.settings.accept_expect:
-        from support.cluster.settled import require_parts
+        from support.target.settled import require_parts
 
         require_parts(topology, Expectations.parse(declared))
     if missing := lacking(topology, order.required):
@@ -238,13 +238,13 @@ def _repeat(order: Order, first: Run, target: Target, publisher: Publisher) -> i
     return max(statuses) if steady else max(1, *statuses)
 
 
-def _run_again(order: Order, run: Run, target: Target) -> bool:
+def _rerun(order: Order, run: Run, target: Target) -> bool:
     """Run what failed once more; whether to its end, and not to a Ctrl-C."""
     failing = read(run.journal).failing
     if not failing:
         return True
     say(f"{len(failing)} failed; now once more")
-    Journal(run.journal).again(failing)
+    Journal(run.journal).rerun(failing)
     return _run_scenarios(order, run, target, [one.scenario for one in failing])
 
 

@@ -4,10 +4,10 @@ from rich.table import Table
 
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.cluster.cluster import Cluster
-from support.cluster.embedded.memory import used_on
-from support.cluster.patroni import ClusterView, MemberView
+from support.embedded.memory import used_on
 from support.hosts import Host
+from support.target.cluster import Cluster
+from support.target.patroni import ClusterView, MemberView
 from support.waiting import NotYet
 
 MEGABYTE = 10**6
@@ -16,14 +16,14 @@ WIDE = 140
 
 
 def show(cluster: Kept) -> None:
-    """What is going on in a cluster; to be called inside its stand."""
+    """What is going on in a cluster; to be called inside its sandbox."""
     groups = Cluster(cluster.topology).groups if "patroni" not in cluster.topology.lacks else ()
     views = [_view(group) for group in groups]
     members = {one.name: one for view in views for one in view.members}
     table = Table(box=None, pad_edge=False)
     for heading in ("host", "address", "programs", "role", "state", "timeline", "lag", "memory"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "memory" else "left")
-    hosts = cluster.stand.hosts.values()
+    hosts = cluster.sandbox.hosts.values()
     memory = {host.name: used_on(host) for host in hosts}
     for host in hosts:
         role = _role(members.get(host.name))

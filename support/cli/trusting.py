@@ -14,7 +14,7 @@ from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, read
 from support.reporting.trust_page import write_page
-from support.sabotages.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES
 
 
 def conclude(noted: Path, seconds: float) -> int:
@@ -24,15 +24,15 @@ def conclude(noted: Path, seconds: float) -> int:
     page = write_page(trust, REPORT)
     _link_from_dashboard()
     out.print(f"trust matrix: {page}", markup=False, soft_wrap=True)
-    out.print(trust.score, markup=False, style="green" if trust.proved else "red")
-    return 0 if trust.proved else 1
+    out.print(trust.score, markup=False, style="green" if trust.passed else "red")
+    return 0 if trust.passed else 1
 
 
 def _link_from_dashboard() -> None:
     """The report of the last run, if there is one, is rendered once more, now that there is something to link to."""
     if JOURNAL.exists() and RESULTS.exists():
         with suppress(AcceptError, OSError, ValueError):
-            render(RESULTS, journal.read(JOURNAL), REPORT, again=True)
+            render(RESULTS, journal.read(JOURNAL), REPORT, in_history=True)
 
 
 def show(trust: Trust) -> None:

@@ -70,7 +70,7 @@ def _start_keeper(cluster: Kept, settings: Settings, hold: tuple[int, int] | Non
 def down(cluster: Kept) -> None:
     """End a cluster, and remove what it kept on the disk. Harmless when it has ended already."""
     with suppress(AcceptError):
-        cluster.stand.end()
+        cluster.sandbox.end()
     cluster.remove()
 
 
@@ -114,8 +114,8 @@ def _keep(cluster: Kept, settings: Settings, tell: int, held: int | None) -> int
             raise KeyboardInterrupt from None  # nobody waits for it any more
 
     with behaving.interruptible():
-        stand, topology = boot_cluster(settings, cluster.directory, told, met_from_outside=True)
-        with stand:
+        sandbox, topology = boot_cluster(settings, cluster.directory, told, met_from_outside=True)
+        with sandbox:
             topology.save(cluster.file)
             told(_READY)
             os.close(tell)

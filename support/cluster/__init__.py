@@ -1,1 +1,1 @@
-"""The system under test: what it is, how to reach it, how the embedded one is run."""
+"""The subject "cluster": what clients and data see on a healthy cluster."""

@@ -1,1 +1,1 @@
-"""Disturbances of the cluster, each with its cure, and the nemesis that injects and heals them."""
+"""Faults that several subjects inject, and the nemesis that injects and heals them."""

@@ -1,17 +1,17 @@
-"""Injects faults, proves that they bit, and heals them whatever happens in between."""
+"""Injects faults, proves that they are in effect, and heals them whatever happens in between."""
 
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from support.errors import NothingProved, NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.timeouts import EFFECT
 from support.waiting import eventually
 
 
 class Fault(Protocol):
-    """One disturbance with its cure."""
+    """One disturbance with its healing."""
 
     def __str__(self) -> str:
         """What happens, in the users' words: "the host of pg1 crashes"."""
@@ -19,24 +19,24 @@ class Fault(Protocol):
     def inject(self) -> None:
         """Make it happen."""
 
-    def require_bitten(self) -> None:
+    def require_in_effect(self) -> None:
         """Raises NotYet while its effect cannot be seen."""
 
-    def cure(self) -> None:
+    def heal(self) -> None:
         """Undo it. Harmless when it is undone already, or never was injected."""
 
 
 @dataclass
-class Injury:
+class InjectedFault:
     """A fault that was injected; seconds on the monotonic clock."""
 
     words: str
     begun: float
-    bitten: float
+    in_effect_since: float
     healing: float | None = None
-    """When its cure began; None while it lasts."""
+    """When its healing began; None while it lasts."""
     healed: float | None = None
-    """When its cure was done."""
+    """When its healing was done."""
 
 
 class Nemesis:
@@ -45,26 +45,26 @@ class Nemesis:
     def __init__(self, effect_within: float = EFFECT) -> None:
         """`effect_within`: seconds that a fault has to show its effect."""
         self._effect_within = effect_within
-        self._cures = ExitStack()
-        self.injuries: list[Injury] = []
+        self._heals = ExitStack()
+        self.injected_faults: list[InjectedFault] = []
 
-    def inject(self, fault: Fault) -> Injury:
-        """Inject a fault whose cure is known first. Raises NothingProved when it does not bite."""
+    def inject(self, fault: Fault) -> InjectedFault:
+        """Inject a fault whose healing is known first. Raises Inconclusive when it does not take effect."""
         begun = time.monotonic()
-        injury = Injury(str(fault), begun, begun)
-        self._cures.callback(self._cure, fault, injury)
+        injected_fault = InjectedFault(str(fault), begun, begun)
+        self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
         try:
-            eventually(fault.require_bitten, within=self._effect_within, subject=f"{fault}", pause=0.02)
+            eventually(fault.require_in_effect, within=self._effect_within, subject=f"{fault}", pause=0.02)
         except NotInTime as error:
-            raise NothingProved(f"the fault did not bite: {error}") from error
-        injury.bitten = time.monotonic()
-        self.injuries.append(injury)
-        return injury
+            raise Inconclusive(f"the fault did not take effect: {error}") from error
+        injected_fault.in_effect_since = time.monotonic()
+        self.injected_faults.append(injected_fault)
+        return injected_fault
 
     def heal(self) -> None:
-        """Cure every fault, the last one first; a cure that fails does not keep the others from being tried."""
-        self._cures.close()
+        """Heal every fault, the last one first; a healing that fails does not keep the others from being tried."""
+        self._heals.close()
 
     def __enter__(self) -> "Nemesis":
         return self
@@ -73,7 +73,7 @@ class Nemesis:
         self.heal()
 
     @staticmethod
-    def _cure(fault: Fault, injury: Injury) -> None:
-        injury.healing = time.monotonic()
-        fault.cure()
-        injury.healed = time.monotonic()
+    def _heal(fault: Fault, injected_fault: InjectedFault) -> None:
+        injected_fault.healing = time.monotonic()
+        fault.heal()
+        injected_fault.healed = time.monotonic()

@@ -1,11 +1,22 @@
-"""Faults of processes and of whole hosts: crash, freeze, clean stop."""
+"""Faults of processes and of whole hosts: crash, freeze, clean stop.
 
+Single processes of a PostgreSQL server, told by the titles that they give themselves.
+
+A program that is killed and started again at once.
+
+The worst that can happen to hosts: their data is destroyed, or all of them are gone at once.
+"""
+
+import shutil
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
-from support.errors import NothingProved
+from support.errors import Inconclusive
 from support.hosts import Host, Process
 from support.waiting import NotYet
 
@@ -22,11 +33,11 @@ class HostCrash:
     def inject(self) -> None:
         self.host.power_off()
 
-    def require_bitten(self) -> None:
+    def require_in_effect(self) -> None:
         if self.host.powered:
             raise NotYet(f"{self.host.name} is on")
 
-    def cure(self) -> None:
+    def heal(self) -> None:
         self.host.power_on()
 
 
@@ -43,12 +54,12 @@ class Freeze:
         for process in self.host.processes.values():
             process.pause()
 
-    def require_bitten(self) -> None:
+    def require_in_effect(self) -> None:
         for process in running(self.host):
             if process.status() != psutil.STATUS_STOPPED:
                 raise NotYet(f"{process.name()} ({process.pid}) is {process.status()}")
 
-    def cure(self) -> None:
+    def heal(self) -> None:
         for process in self.host.processes.values():
             process.resume()
 
@@ -65,11 +76,11 @@ class Kill:
     def inject(self) -> None:
         self.process.kill()
 
-    def require_bitten(self) -> None:
+    def require_in_effect(self) -> None:
         if self.process.pid is not None:
             raise NotYet(f"it runs as {self.process.pid}")
 
-    def cure(self) -> None:
+    def heal(self) -> None:
         self.process.start()
 
 
@@ -89,13 +100,13 @@ class PostgresKilled:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def require_bitten(self) -> None:
+    def require_in_effect(self) -> None:
         if not self._killed:
-            raise NothingProved(f"no PostgreSQL ran on {self.host.name}")
+            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
         if alive := [one.pid for one in self._killed if _lives(one)]:
             raise NotYet(f"still there: {alive}")
 
-    def cure(self) -> None:
+    def heal(self) -> None:
         """Patroni starts it again by itself; that is the promise under test."""
 
 
@@ -123,3 +134,96 @@ def running(host: Host) -> list[psutil.Process]:
             with suppress(psutil.NoSuchProcess):  # it has just ended
                 found.append(psutil.Process(pid))
     return found
+
+
+def server_processes(host: Host, kind: str) -> list[psutil.Process]:
+    """Those of one kind ("startup", "walreceiver", ...) that run on a host now."""
+    return [process for process in running(host) if _is(process, kind)]
+
+
+def resume(processes: Iterable[psutil.Process]) -> None:
+    """Let suspended processes go on; a server that was started again meanwhile has others."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+def _is(process: psutil.Process, kind: str) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        title = " ".join(process.cmdline())
+        return title.startswith("postgres:") and f" {kind}" in title
+    return False
+
+
+class Restart:
+    """The program and its sessions are gone (kill -9), and it is there again as soon as it can start."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._before = process.pid
+
+    def __str__(self) -> str:
+        return f"{self._process.name} on {self._process.host} is killed and started again"
+
+    def inject(self) -> None:
+        self._process.kill()
+        self._process.start()
+
+    def require_in_effect(self) -> None:
+        """It is another process than before."""
+        now = self._process.pid
+        if now is None or now == self._before:
+            raise NotYet(f"it runs as {now}, before as {self._before}")
+
+    def heal(self) -> None:
+        self._process.start()
+
+
+DATA = "data"
+"""The data directory of a member's PostgreSQL, within the directory of its host."""
+
+
+class DataDestroyed:
+    """A member's PostgreSQL is killed and its data directory is gone; its Patroni lives on beside it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._data: Path = host.directory / DATA
+        self._remains = self._data.with_name(f"{DATA}.destroyed")
+        self._killed = PostgresKilled(host)
+
+    def __str__(self) -> str:
+        return f"the data directory of {self.host.name} is destroyed"
+
+    def inject(self) -> None:
+        self._data.rename(self._remains)  # all at once: Patroni can start nothing from it
+        self._killed.inject()
+
+    def require_in_effect(self) -> None:
+        self._killed.require_in_effect()
+
+    def heal(self) -> None:
+        """Patroni makes a new copy by itself, that is the promise under test; what is left of the old one goes."""
+        shutil.rmtree(self._remains, ignore_errors=True)
+
+
+class EveryHostCrashes:
+    """All hosts lose their power at once; their disks are as that left them."""
+
+    def __init__(self, hosts: Collection[Host]) -> None:
+        self._hosts = hosts
+
+    def __str__(self) -> str:
+        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
+
+    def inject(self) -> None:
+        with ThreadPoolExecutor(len(self._hosts)) as each:
+            list(each.map(Host.power_off, self._hosts))
+
+    def require_in_effect(self) -> None:
+        if on := [host.name for host in self._hosts if host.powered]:
+            raise NotYet(f"on are {', '.join(on)}")
+
+    def heal(self) -> None:
+        for host in self._hosts:
+            host.power_on()

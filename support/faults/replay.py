@@ -3,9 +3,9 @@
 import psutil
 
 from support import sql
-from support.cluster.cluster import Cluster
-from support.errors import NothingProved
-from support.faults.server_processes import resume, server_processes
+from support.errors import Inconclusive
+from support.faults.process import resume, server_processes
+from support.target.cluster import Cluster
 from support.waiting import NotYet
 
 _MEGABYTE = 2**20
@@ -28,19 +28,19 @@ class ReplayStuck:
         return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 
     def inject(self) -> None:
-        self._stuck = server_processes(self._cluster.stand.hosts[self._replica], "startup")
+        self._stuck = server_processes(self._cluster.sandbox.hosts[self._replica], "startup")
         for process in self._stuck:
             process.suspend()
         with sql.session(self._cluster.of_member(self._cluster.leader())) as session:
             for _ in range(self._behind // _MEGABYTE + 1):
                 sql.execute(session, _WRITE, [_MEGABYTE])
 
-    def require_bitten(self) -> None:
+    def require_in_effect(self) -> None:
         if not self._stuck:
-            raise NothingProved(f"no process replays on {self._replica}")
+            raise Inconclusive(f"no process replays on {self._replica}")
         behind = int(sql.value(self._cluster.of_member(self._replica), _BEHIND))
         if behind < self._behind:
             raise NotYet(f"{self._replica} is {behind} bytes behind")
 
-    def cure(self) -> None:
+    def heal(self) -> None:
         resume(self._stuck)

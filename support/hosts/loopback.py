@@ -1,97 +1,101 @@
-"""The stand where namespaces are forbidden: each host is a loopback address, and its programs plain processes.
+"""The sandbox where namespaces are forbidden: each host is a loopback address, and its programs plain processes.
 
 The network cannot be cut there, and a power-off closes connections as the kernel does for every dead process.
 """
 
+import ctypes
 import os
 import pwd
 import random
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from support.errors import NotAvailable
-from support.hosts import brands, kernel, leavings
-from support.hosts.machines import Machine, Program, become
+from support.hosts import kernel, process_tags
+from support.hosts.backend import Machine, Program, become
 from support.hosts.switch import Switch
 
-RESERVED_PORT = 64999  # on each stand's own address; who has bound it has the whole 127.x.y.*
+RESERVED_PORT = 64999  # in each sandbox's own address; who has bound it has the whole 127.x.y.*
 ATTEMPTS = 100
+REMOVE_SEGMENT = 0  # IPC_RMID
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
-class LoopbackGround:
-    """Makes hosts of loopback addresses. To be made by the steward."""
+class LoopbackBackend:
+    """Makes hosts of loopback addresses. To be made by the supervisor."""
 
-    def __init__(self, stand: int) -> None:
-        self._stand = stand
+    def __init__(self, sandbox: int) -> None:
+        self._sandbox = sandbox
         self._network, self._reservation = _reserve_network()
         self._killed: set[int] = set()
         kernel.become_subreaper()
 
     def address(self, number: int) -> str:
-        """See Ground."""
+        """See Backend."""
         return f"{self._network}.{number}"
 
     def introduce(self, machines: Sequence[Machine]) -> None:
-        """See Ground. There is one /etc/hosts for all the machine, and it is not ours."""
+        """See Backend. There is one /etc/hosts for all the machine, and it is not ours."""
 
     def power_on(self, machine: Machine) -> None:
-        """See Ground."""
+        """See Backend."""
         if os.geteuid() == 0:
             os.chown(machine.directory, *_unprivileged())
 
     def power_off(self, machine: Machine) -> list[int]:
-        """See Ground."""
-        host = brands.host_of(self._brand(machine))
-        return self.kill(lambda number: brands.host_of(number) == host)
+        """See Backend."""
+        host = process_tags.host_of(self._tag(machine))
+        return self.kill(lambda number: process_tags.host_of(number) == host)
 
     def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
-        """See Ground."""
-        raise NotAvailable("a loopback stand has one disk for all its hosts; it takes a stand of namespaces")
+        """See Backend."""
+        raise NotAvailable("a loopback sandbox has one disk for all its hosts; it takes a sandbox of namespaces")
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
-        """See Ground."""
-        left = brands.kill(match)
+        """See Backend."""
+        left = process_tags.kill(match)
         self._killed.update(left)
         if not left:
-            leavings.remove(self._killed)
+            remove_shared_memory(self._killed)
         return left
 
     def switch(self) -> Switch:
-        """See Ground."""
+        """See Backend."""
         raise NotAvailable(
-            "a loopback stand cannot cut or slow down the network between its hosts: they share one; it takes a "
-            "stand of namespaces"
+            "a loopback sandbox cannot cut or slow down the network between its hosts: they share one; it takes a "
+            "sandbox of namespaces"
         )
 
     def prefix(self, machine: Machine) -> list[str]:
-        """See Ground."""
+        """See Backend."""
         return [
-            *brands.wearing_argv(self._brand(machine)),
+            *process_tags.tagging_argv(self._tag(machine)),
             *_unprivileged_argv(),
             "env",
             f"--chdir={machine.directory}",
         ]
 
     def spawn(self, machine: Machine, program: Program) -> int:
-        """See Ground."""
+        """See Backend."""
         path = program.env.get("PATH", os.defpath)
         if shutil.which(program.argv[0], path=path) is None:  # setpriv would only say so in the log
             raise FileNotFoundError(f"no such program on {path}")
 
         def act() -> None:
-            brands.wear(self._brand(machine, program.number))
+            process_tags.adopt(self._tag(machine, program.number))
             become(program, [*_unprivileged_argv(), *program.argv], machine.directory)
 
         return kernel.fork_told(act)
 
-    def _brand(self, machine: Machine, program: int = brands.ANY_COMMAND) -> int:
-        return brands.brand(self._stand, machine.number, program)
+    def _tag(self, machine: Machine, program: int = process_tags.ANY_COMMAND) -> int:
+        return process_tags.tag(self._sandbox, machine.number, program)
 
 
 def _reserve_network() -> tuple[str, socket.socket]:
-    """A random 127.x.y that no other stand has, and the socket that keeps it ours."""
+    """A random 127.x.y that no other sandbox has, and the socket that keeps it ours."""
     for _ in range(ATTEMPTS):
         network = f"127.{random.randint(16, 250)}.{random.randint(0, 255)}"
         reservation = socket.socket()
@@ -119,3 +123,22 @@ def _unprivileged_argv() -> list[str]:
     user, group = _unprivileged()
     ids = [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
     return ["setpriv", *ids, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
+
+
+def remove_shared_memory(killed: Collection[int]) -> None:
+    """Remove the System V shared memory segments that these processes made and nobody uses any more.
+
+    They outlive a killed process that has no IPC namespace of its own. PostgreSQL keeps 56 bytes as its lock on a data
+    directory, and takes them over when it is started again; if it never is, they stay until the machine restarts.
+    """
+    for segment, maker, users in _shared_memory_segments():
+        if maker in killed and users == 0:
+            _libc.shmctl(segment, REMOVE_SEGMENT, None)
+
+
+def _shared_memory_segments() -> list[tuple[int, int, int]]:
+    """Identifier, pid of the maker, and number of users of each segment in this IPC namespace."""
+    with open("/proc/sysvipc/shm") as table:
+        heading, *lines = (line.split() for line in table)
+    columns = [heading.index(name) for name in ("shmid", "cpid", "nattch")]
+    return [tuple(int(line[column]) for column in columns) for line in lines]  # type: ignore[misc]

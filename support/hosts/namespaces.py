@@ -1,4 +1,4 @@
-"""The stand made of namespaces: each host a network, PID, mount, IPC and UTS namespace of its own.
+"""The sandbox made of namespaces: each host a network, PID, mount, IPC and UTS namespace of its own.
 
 A host lives as long as its first process, a `sleep`: when that is killed the kernel kills everything else on the
 host, and only lets it go when all is gone.
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from support.hosts import brands, kernel
-from support.hosts.machines import Machine, Program, become
+from support.hosts import kernel, process_tags
+from support.hosts.backend import Machine, Program, become
 from support.hosts.switch import Switch, address
 
 USER = 1000  # who the programs are on their hosts: PostgreSQL refuses to be root
@@ -19,11 +19,11 @@ PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bi
 LOCAL_NAMES = "127.0.0.1 localhost\n::1 localhost\n"
 
 
-class NamespaceGround:
+class NamespaceBackend:
     """Makes hosts of namespaces. To be made by PID 1 of new user, network, PID, mount, IPC and UTS namespaces."""
 
-    def __init__(self, directory: Path, stand: int) -> None:
-        self._stand = stand
+    def __init__(self, directory: Path, sandbox: int) -> None:
+        self._sandbox = sandbox
         self._passwd, self._names = directory / "passwd", directory / "names"
         self._passwd.write_text(PASSWD)
         self._names.write_text(LOCAL_NAMES)
@@ -32,29 +32,29 @@ class NamespaceGround:
         self._switch = Switch()
 
     def address(self, number: int) -> str:
-        """See Ground."""
+        """See Backend."""
         return address(number)
 
     def introduce(self, machines: Sequence[Machine]) -> None:
-        """See Ground."""
+        """See Backend."""
         lines = [f"{machine.address} {machine.name}\n" for machine in machines]
         self._names.write_text(LOCAL_NAMES + "".join(lines))  # in place: this very file is bound on every host
 
     def power_on(self, machine: Machine) -> None:
-        """See Ground."""
+        """See Backend."""
         machine.init = kernel.fork_across(_leave_for_own_machine, lambda: self._become_init(machine))
         self._switch.connect(machine.number)
 
     def power_off(self, machine: Machine) -> list[int]:
-        """See Ground. First the cable, so that the dying say no goodbye to their peers."""
+        """See Backend. First the cable, so that the dying say no goodbye to their peers."""
         self._switch.disconnect(machine.number)
         if machine.init is None:
             return []
-        brands.send([machine.init], signal.SIGKILL)
+        process_tags.send([machine.init], signal.SIGKILL)
         return [machine.init]
 
     def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
-        """See Ground. Nobody but the host sees it; it is gone with its mount namespace."""
+        """See Backend. Nobody but the host sees it; it is gone with its mount namespace."""
         init = machine.init
         assert init is not None
         kernel.fork_across(
@@ -62,27 +62,27 @@ class NamespaceGround:
         )
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
-        """See Ground."""
-        return brands.kill(match)
+        """See Backend."""
+        return process_tags.kill(match)
 
     def switch(self) -> Switch:
-        """See Ground."""
+        """See Backend."""
         return self._switch
 
     def prefix(self, machine: Machine) -> list[str]:
-        """See Ground."""
+        """See Backend."""
         spaces = ["--net", "--uts", "--ipc", "--pid", "--mount"]
         user = [f"--map-user={USER}", f"--map-group={USER}", f"--wd={machine.directory}"]
         return ["nsenter", f"--target={machine.init}", *spaces, "--", "unshare", "--user", *user, "--"]
 
     def spawn(self, machine: Machine, program: Program) -> int:
-        """See Ground."""
+        """See Backend."""
         init = machine.init
         assert init is not None
 
         def act() -> None:
             kernel.own_user_namespace(USER, USER)
-            brands.wear(brands.brand(self._stand, machine.number, program.number))
+            process_tags.adopt(process_tags.tag(self._sandbox, machine.number, program.number))
             become(program, program.argv, machine.directory)
 
         return kernel.fork_across(lambda: kernel.join(init), act)

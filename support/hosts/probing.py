@@ -1,4 +1,4 @@
-"""Which kind of stand works here: found by trying, for what is allowed and what then works are two things."""
+"""Which kind of sandbox works here: found by trying, for what is allowed and what then works are two things."""
 
 import os
 from functools import cache
@@ -18,7 +18,7 @@ CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
 def probe() -> str:
-    """The best kind of stand that works here: "namespaces", else "loopback". Takes milliseconds."""
+    """The best kind of sandbox that works here: "namespaces", else "loopback". Takes milliseconds."""
     return LOOPBACK if why_not_namespaces() else NAMESPACES
 
 

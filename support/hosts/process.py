@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from support.errors import NotInTime, ProcessFailed
-from support.hosts.calls import call
+from support.hosts.rpc import call
 from support.waiting import NotYet, eventually
 
 GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; they are gone in milliseconds unless a disk hangs
@@ -15,9 +15,9 @@ QUICK = 0.01  # seconds between two looks at something that is about to happen
 
 @dataclass(frozen=True)
 class Process:
-    """A supervised program on a host, known by (host, name). It runs until stopped, killed, or the stand ends."""
+    """A supervised program on a host, known by (host, name). It runs until stopped, killed, or the sandbox ends."""
 
-    stand: Path
+    sandbox: Path
     host: str
     name: str
     log: Path
@@ -25,13 +25,13 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Process id as seen inside the stand, or None when it does not run (never a zombie)."""
+        """Process id as seen inside the sandbox, or None when it does not run (never a zombie)."""
         pid: int | None = self._ask("pid")
         return pid
 
     @property
     def pids(self) -> Sequence[int]:
-        """All its processes as seen inside the stand, descendants too, whatever became of their parents."""
+        """All its processes as seen inside the sandbox, descendants too, whatever became of their parents."""
         pids: Sequence[int] = self._ask("pids")
         return pids
 
@@ -64,7 +64,7 @@ class Process:
         self._ask("resume")
 
     def _ask(self, verb: str) -> Any:
-        return call(self.stand, verb, host=self.host, name=self.name)
+        return call(self.sandbox, verb, host=self.host, name=self.name)
 
     @property
     def _subject(self) -> str:

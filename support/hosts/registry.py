@@ -1,4 +1,4 @@
-"""The steward's answers about hosts and programs: the one record of what there is and what runs.
+"""The supervisor's answers about hosts and programs: the one record of what there is and what runs.
 
 Each public method but `note_end` is a call that handles may make, its arguments and result are plain JSON.
 """
@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from support.errors import ProcessFailed, UsageError
-from support.hosts import brands
-from support.hosts.machines import Ground, Machine, Program
+from support.hosts import process_tags
+from support.hosts.backend import Backend, Machine, Program
 from support.waiting import describe
 
-NUMBERS = range(2, 251)  # of hosts; 1 is the stand itself
-MOST_PROGRAMS = 255  # on one host: what fits into a brand
+NUMBERS = range(2, 251)  # of hosts; 1 is the sandbox itself
+MOST_PROGRAMS = 255  # on one host: what fits into a tag
 
 
 class Registry:
-    """All hosts of the stand, on or off, and their programs."""
+    """All hosts of the sandbox, on or off, and their programs."""
 
-    def __init__(self, directory: Path, stand: int, ground: Ground) -> None:
-        self._directory, self._stand, self._ground = directory, stand, ground
+    def __init__(self, directory: Path, sandbox: int, backend: Backend) -> None:
+        self._directory, self._sandbox, self._backend = directory, sandbox, backend
         self._machines: dict[str, Machine] = {}
 
     def calls(self) -> Mapping[str, Callable[..., object]]:
@@ -38,7 +38,7 @@ class Registry:
         return self._machines[host]
 
     def note_end(self, pid: int) -> None:
-        """A child of the steward has ended."""
+        """A child of the supervisor has ended."""
         for machine in self._machines.values():
             if machine.init == pid:
                 machine.init, machine.powered = None, False
@@ -58,8 +58,8 @@ class Registry:
             raise UsageError(f"host {name!r} numbered {number}: letters, digits, hyphens; numbers 2 to 250")
         directory = self._directory / "hosts" / name
         directory.mkdir(parents=True, exist_ok=True)
-        machine = Machine(name, number, self._ground.address(number), directory)
-        self._ground.introduce([*self._machines.values(), machine])
+        machine = Machine(name, number, self._backend.address(number), directory)
+        self._backend.introduce([*self._machines.values(), machine])
         self._machines[name] = machine
         self.power_on(name)
         return _facts(machine)
@@ -75,7 +75,7 @@ class Registry:
             return
         if left := self.power_off(host):
             raise ProcessFailed(f"host {host} is still going down: {left} are left")
-        self._ground.power_on(machine)
+        self._backend.power_on(machine)
         machine.powered = True
         for name in [name for name, program in machine.programs.items() if program.ran_at_power_off]:
             self.start(host, name)
@@ -87,7 +87,7 @@ class Registry:
             machine.powered = False
             for program in machine.programs.values():
                 program.ran_at_power_off = program.pid is not None
-        left = self._ground.power_off(machine)
+        left = self._backend.power_off(machine)
         return left or [program.pid for program in machine.programs.values() if program.pid is not None]
 
     def power_off_all(self) -> list[int]:
@@ -96,12 +96,12 @@ class Registry:
 
     def prefix(self, host: str) -> list[str]:
         """What to put before a command so that it runs there."""
-        return self._ground.prefix(self._powered_machine(host))
+        return self._backend.prefix(self._powered_machine(host))
 
     def give_disk(self, host: str, place: str, megabytes: int) -> None:
         """Put a disk of its own at a directory of the host, until its next power-off."""
         try:
-            self._ground.give_disk(self._powered_machine(host), Path(place), megabytes)
+            self._backend.give_disk(self._powered_machine(host), Path(place), megabytes)
         except OSError as error:
             raise ProcessFailed(f"{host} got no disk at {place}: {describe(error)}") from error
 
@@ -126,7 +126,7 @@ class Registry:
         if program.pid is not None:
             return
         try:
-            program.pid = self._ground.spawn(machine, program)
+            program.pid = self._backend.spawn(machine, program)
         except OSError as error:
             raise ProcessFailed(f"{name} on {host}: cannot run {program.argv[0]}: {describe(error)}") from error
 
@@ -136,7 +136,7 @@ class Registry:
 
     def pids(self, host: str, name: str) -> list[int]:
         """All its processes, whatever became of their parents."""
-        return self._with_unreaped(host, name, brands.wearers(self._is_of(host, name)))
+        return self._with_unreaped(host, name, process_tags.tagged(self._is_of(host, name)))
 
     def terminate(self, host: str, name: str) -> None:
         """SIGTERM to its first process."""
@@ -145,15 +145,15 @@ class Registry:
 
     def kill(self, host: str, name: str) -> list[int]:
         """SIGKILL to all its processes at once; returns them. Called again until there are none."""
-        return self._with_unreaped(host, name, self._ground.kill(self._is_of(host, name)))
+        return self._with_unreaped(host, name, self._backend.kill(self._is_of(host, name)))
 
     def pause(self, host: str, name: str) -> None:
         """SIGSTOP to all its processes."""
-        brands.freeze(self._is_of(host, name))
+        process_tags.freeze(self._is_of(host, name))
 
     def resume(self, host: str, name: str) -> None:
         """SIGCONT to all its processes."""
-        brands.send(self.pids(host, name), signal.SIGCONT)
+        process_tags.send(self.pids(host, name), signal.SIGCONT)
 
     def _powered_machine(self, host: str) -> Machine:
         machine = self.machine(host)
@@ -173,8 +173,8 @@ class Registry:
         return living if first is None or first in living else [first, *living]
 
     def _is_of(self, host: str, name: str) -> Callable[[int], bool]:
-        own = brands.brand(self._stand, self.machine(host).number, self._program(host, name).number)
-        return lambda brand: brand == own
+        own = process_tags.tag(self._sandbox, self.machine(host).number, self._program(host, name).number)
+        return lambda tag: tag == own
 
 
 def _facts(machine: Machine) -> Mapping[str, object]:

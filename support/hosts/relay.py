@@ -1,6 +1,6 @@
-"""Publishing: connections to ports on this machine's 127.0.0.1 are led to hosts of the stand.
+"""Publishing: connections to ports on this machine's 127.0.0.1 are led to hosts of the sandbox.
 
-A listening socket stays in the network namespace where it was made. So the sockets are bound before the stand is
+A listening socket stays in the network namespace where it was made. So the sockets are bound before the sandbox is
 entered, and a small process inside accepts on them, connects to the host, and copies both ways. One process, one
 thread, no queue: what is read is written at once, and who does not read is not read for.
 """
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from support.errors import UsageError
-from support.hosts import brands, kernel
+from support.hosts import kernel, process_tags
 
 LOCALHOST = "127.0.0.1"
 CHUNK = 1 << 18  # bytes read at once, and so the most that waits for a slow reader in one direction
@@ -38,31 +38,31 @@ def _listener(port: int) -> socket.socket:
 
 
 class Relay:
-    """The steward's hold on the process that copies."""
+    """The supervisor's hold on the process that copies."""
 
-    def __init__(self, listeners: Mapping[str, socket.socket], brand: int) -> None:
-        self._listeners, self._brand = listeners, brand
+    def __init__(self, listeners: Mapping[str, socket.socket], tag: int) -> None:
+        self._listeners, self._tag = listeners, tag
         self._targets: Mapping[str, Address] = {}
         self._pid: int | None = None
 
     def lead(self, targets: Mapping[str, Address]) -> None:
         """Lead each name to an address, and no other name anywhere; what was open ends."""
         if unknown := sorted(set(targets) - set(self._listeners)):
-            raise UsageError(f"cannot publish {', '.join(unknown)}: not named when the stand was entered")
+            raise UsageError(f"cannot publish {', '.join(unknown)}: not named when the sandbox was entered")
         self._targets = targets
         if self._pid is not None:
-            brands.send([self._pid], signal.SIGKILL)
+            process_tags.send([self._pid], signal.SIGKILL)
         self._pid = kernel.fork(self._copy) if targets else None
 
     def note_end(self, pid: int) -> None:
-        """A child of the steward has ended; when it was the one that copies, another takes over."""
+        """A child of the supervisor has ended; when it was the one that copies, another takes over."""
         if pid == self._pid:
             self._pid = None
             self.lead(self._targets)
 
     def _copy(self) -> None:
         used = {name: self._listeners[name] for name in self._targets}
-        brands.wear(self._brand)
+        process_tags.adopt(self._tag)
         kernel.stand_alone("accept-relay", keep=[listener.fileno() for listener in used.values()])
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

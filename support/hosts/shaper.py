@@ -49,7 +49,7 @@ class Shape:
 
 
 class Shaper:
-    """The steward's hold on the process that shapes. It exists from the first flow on."""
+    """The supervisor's hold on the process that shapes. It exists from the first flow on."""
 
     def __init__(self) -> None:
         self._flows: dict[Flow, Shape] = {}
@@ -71,7 +71,7 @@ class Shaper:
             self._order()
 
     def note_end(self, pid: int) -> None:
-        """A child of the steward has ended; when it was the one that shapes, another takes over."""
+        """A child of the supervisor has ended; when it was the one that shapes, another takes over."""
         if pid == self._pid and self._orders is not None:
             os.close(self._orders)
             self._begin()

@@ -1,7 +1,7 @@
-"""What is known of a stand on disk: two files in its directory.
+"""What is known of a sandbox on disk: two files in its directory.
 
-`lock` is locked by the steward for as long as it lives; the kernel lets go of it whatever the steward dies of, so
-it tells a living stand from a dead one without a guess. `stand.json` says how to find it.
+`lock` is locked by the supervisor for as long as it lives; the kernel lets go of it whatever the supervisor dies of, so
+it tells a living sandbox from a dead one without a guess. `sandbox.json` says how to find it.
 """
 
 import fcntl
@@ -13,19 +13,19 @@ from pathlib import Path
 
 from support.errors import NotAvailable, UsageError
 
-LOCK, FACTS, SOCKET = "lock", "stand.json", "steward"
+LOCK, FACTS, SOCKET = "lock", "sandbox.json", "supervisor"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """How to find a living stand."""
+    """How to find a living sandbox."""
 
     kind: str
     """"namespaces" or "loopback"."""
-    steward: int
-    """The steward's pid, as seen from outside."""
+    supervisor: int
+    """The supervisor's pid, as seen from outside."""
     pid_namespace: str
-    """The stand's pid namespace, as `readlink /proc/self/ns/pid` shows it; the system's own on loopback."""
+    """The sandbox's pid namespace, as `readlink /proc/self/ns/pid` shows it; the system's own on loopback."""
     published: Mapping[str, tuple[str, int]]
 
 
@@ -35,15 +35,15 @@ def own_pid_namespace() -> str:
 
 
 def require_free(directory: Path) -> None:
-    """Raises UsageError when a stand lives in `directory`."""
+    """Raises UsageError when a sandbox lives in `directory`."""
     if alive(directory):
-        raise UsageError(f"a stand lives in {directory} already; end it, or choose another directory")
+        raise UsageError(f"a sandbox lives in {directory} already; end it, or choose another directory")
 
 
 def announce(directory: Path, facts: Facts) -> int:
-    """Say how to find the stand of this process, and that it lives; returns the file that must stay open.
+    """Say how to find the sandbox of this process, and that it lives; returns the file that must stay open.
 
-    The lock comes last, and is locked before anybody sees it: who finds the stand alive finds it ready.
+    The lock comes last, and is locked before anybody sees it: who finds the sandbox alive finds it ready.
     """
     _put(directory / FACTS, json.dumps(asdict(facts), indent=2))
     fresh = directory / f"{LOCK}.new"
@@ -54,20 +54,20 @@ def announce(directory: Path, facts: Facts) -> int:
 
 
 def alive(directory: Path) -> bool:
-    """Whether a stand lives in `directory`."""
+    """Whether a sandbox lives in `directory`."""
     return _lock_is(directory, held=True)
 
 
 def stale(directory: Path) -> bool:
-    """Whether a stand lived in `directory` and is dead: what it left on disk may be removed."""
+    """Whether a sandbox lived in `directory` and is dead: what it left on disk may be removed."""
     return _lock_is(directory, held=False)
 
 
 def read(directory: Path) -> Facts:
-    """How to find the stand that lives in `directory`. Raises NotAvailable when it is dead, or never was."""
+    """How to find the sandbox that lives in `directory`. Raises NotAvailable when it is dead, or never was."""
     if not alive(directory):
         word = "is gone" if stale(directory) else "was never made"
-        raise NotAvailable(f"the stand in {directory} {word}; start one first")
+        raise NotAvailable(f"the sandbox in {directory} {word}; start one first")
     found = json.loads((directory / FACTS).read_text())
     published = {name: (address, port) for name, (address, port) in found.pop("published").items()}
     return Facts(**found, published=published)

@@ -1,4 +1,4 @@
-"""The network of a namespace stand: this namespace is the switch, and every host hangs on it by a cable.
+"""The network of a namespace sandbox: this namespace is the switch, and every host hangs on it by a cable.
 
 Routed, not bridged: a `/32` route leads to each host that is on. Who has none is behind the *sink*, a cable that
 nobody reads: a packet for a host that is off vanishes, as it does on a real network, and no error tells the sender.
@@ -64,7 +64,7 @@ class Detour:
 
 
 class Switch:
-    """The stand's own side of the cables."""
+    """The sandbox's own side of the cables."""
 
     def __init__(self) -> None:
         self._here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -140,7 +140,7 @@ class Switch:
 def kernel_routes() -> Any:
     """An IPRoute: a line to the kernel about this network namespace.
 
-    Its package takes a tenth of a second to import; who makes no stand does not wait for it.
+    Its package takes a tenth of a second to import; who makes no sandbox does not wait for it.
     """
     from pyroute2 import IPRoute
 

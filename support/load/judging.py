@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.checkers.durability import each_write_once, no_acknowledged_write_lost
-from support.checkers.finding import Finding, listed
-from support.history import History, Operation, Outcome
+from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
+from support.engine.finding import Finding, listed
+from support.engine.history import History, Operation, Outcome
+from support.engine.ledger import APPEND
 from support.load.plan import worker_of
-from support.workloads.ledger import APPEND
 
 WORKERS = "workers.json"
 

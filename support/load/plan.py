@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from support import sql
-from support.application.profile import Profile
-from support.cluster import markers
+from support.engine import markers
+from support.example_app.profile import Profile
 
 # The messages. A worker greets, is told the plan (or why not), is ready, sends its history part by part, and says its
 # end; the master ends the load.

@@ -19,16 +19,15 @@ from locust.exception import StopUser
 from locust.runners import WorkerRunner
 
 from support import sql
+from support.engine import ledger
+from support.engine.history import History, Outcome
+from support.engine.workload import Client, Script, Turn
 from support.errors import AcceptError
-from support.history import History, Outcome
 from support.load import plan as agreed
 from support.load.cooperation import cooperate
 from support.load.plan import Plan
 from support.timeouts import STATEMENT
 from support.waiting import describe
-from support.workloads import ledger
-from support.workloads.client import Client
-from support.workloads.runner import Script, Turn
 
 _SEND = 0.5  # seconds between two parts of the history
 _ANSWERS = 20.0  # seconds that the master has to answer a greeting

@@ -10,7 +10,7 @@ What environment.py calls (it hands over behave's own objects; nothing here impo
     Recorder(journal, selected, redactor=..., facts=..., required=...)                   before_all
     context.on_cleanup_error = recorder.cleanup_failed                                   before_all
     recorder.started(scenario)                     before_scenario, first of all; scenario.skip(reason) where the
-                                                   target lacks something: the verdict is "not proved"
+                                                   target lacks something: the verdict is "skipped"
     if recorder.failing(scenario): collect(cluster, evidence, since, raised_in(scenario))     after_scenario
     recorder.ended(scenario, evidence.measures, error)         after_scenario, last of all; `error` is what closing
                                                                the world raised

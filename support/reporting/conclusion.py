@@ -27,13 +27,13 @@ def conclude(
     console: Console,
     *,
     history: Path = HISTORY,
-    again: bool = False,
+    in_history: bool = False,
     publisher: Publisher | None = None,
 ) -> int:
     """Say what the run came to, in the report in `output` and on the console; returns the exit status.
 
     Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
-    and the status come from the journal alone. `again`: it was concluded before, and is in the history.
+    and the status come from the journal alone. `in_history`: it was concluded before, so the history has it already.
     `publisher`: who publishes its metrics.
     """
     record = read(journal)
@@ -43,7 +43,7 @@ def conclude(
     try:
         junit.write(record, output / JUNIT)
         settle(results, record, redactor)
-        report = render(results, record, output, history, again=again)
+        report = render(results, record, output, history, in_history=in_history)
         where = f"report: {report.dashboard} (every scenario: {report.tree})"
     except (AcceptError, OSError, ValueError) as error:
         where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from support import sql
-from support.cluster import haproxy, nodes
-from support.cluster.cluster import Cluster
 from support.errors import NotAvailable
-from support.hosts.stand import Host
-from support.recent_sql import sent_since
+from support.hosts.sandbox import Host
 from support.reporting.evidence import Evidence
 from support.reporting.log_window import written_since
+from support.sql import sent_since
+from support.target import citus, haproxy
+from support.target.cluster import Cluster
 from support.timeouts import CONNECT
 from support.waiting import describe
 
@@ -35,7 +35,7 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if not cluster.topology.embedded:
         return  # its logs are its owner's
     try:
-        hosts: Mapping[str, Host] = cluster.stand.hosts
+        hosts: Mapping[str, Host] = cluster.sandbox.hosts
     except Exception as unreachable:
         evidence.attach("logs", f"could not be had: {describe(unreachable)}")
         return
@@ -87,7 +87,7 @@ def _own_view(cluster: Cluster, name: str) -> str:
 
 def _nodes(cluster: Cluster) -> str:
     """The nodes that the coordinator knows."""
-    return "\n".join(map(str, nodes.known_to(cluster.write)))
+    return "\n".join(map(str, citus.known_to(cluster.write)))
 
 
 def _haproxy(cluster: Cluster) -> str:

@@ -1,4 +1,4 @@
-"""The journal of a run: what was to be proved, what began, how each scenario ended; our own truth of the run.
+"""The journal of a run: what was selected, what began, how each scenario ended; our own truth of the run.
 
 Append-only JSON lines, handed to the kernel one by one, so that kill -9 loses nothing that was written, and so that
 several processes can write the journal of one run. A reader passes over a last line that was torn off.
@@ -18,11 +18,12 @@ from pydantic import TypeAdapter
 from support.reporting.scenario import Scenario
 from support.reporting.verdict import ScenarioResult, Verdict
 
-PROVED, BROKEN, NOTHING_JUDGED, INTERRUPTED = 0, 1, 3, 130
+PASSED, BROKEN, NOTHING_JUDGED, INTERRUPTED = 0, 1, 3, 130
 """Exit statuses; 2 is wrong usage, which ends before there is a journal."""
 
 _SCENARIO, _SCENARIOS = TypeAdapter(Scenario), TypeAdapter(tuple[Scenario, ...])
 _RESULT = TypeAdapter(ScenarioResult)
+_JUDGED = frozenset(Verdict) - {Verdict.INTERRUPTED, Verdict.NOT_REACHED}
 
 
 class Journal:
@@ -56,9 +57,9 @@ class Journal:
         """A verdict. A later one on the same scenario takes its place."""
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
-    def again(self, results: Sequence[ScenarioResult]) -> None:
+    def rerun(self, results: Sequence[ScenarioResult]) -> None:
         """These are going to be run once more. What they come to then counts; how they ended before is kept."""
-        self._write("again", keys=[result.scenario.key for result in results])
+        self._write("rerun", keys=[result.scenario.key for result in results])
 
     def trouble(self, message: str, trace: str = "") -> None:
         """Something failed that belongs to no scenario."""
@@ -114,8 +115,17 @@ class RunRecord:
     @cached_property
     def without_verdict(self) -> tuple[Scenario, ...]:
         """The scenarios that were selected and got no verdict, also those that began and never ended."""
-        ended = {result.scenario.key for result in self.results}
-        return tuple(one for one in self.selected if one.key not in ended)
+        return tuple(one for one in self.selected if one.key not in self.by_key)
+
+    def verdict_on(self, key: str) -> Verdict:
+        """How the scenario with that key ended, or why it did not."""
+        if result := self.by_key.get(key):
+            return result.verdict
+        return Verdict.INTERRUPTED if key in self.started else Verdict.NOT_REACHED
+
+    @cached_property
+    def by_key(self) -> Mapping[str, ScenarioResult]:
+        return {result.scenario.key: result for result in self.results}
 
     def of(self, *verdicts: Verdict) -> tuple[ScenarioResult, ...]:
         """The results with one of these verdicts."""
@@ -126,30 +136,39 @@ class RunRecord:
         return tuple(result for result in self.results if result.verdict.failed)
 
     @property
-    def unsteady(self) -> tuple[ScenarioResult, ...]:
-        """What was proved when it was run once more, and had failed before."""
-        return tuple(one for one in self.of(Verdict.PROVED) if one.scenario.key in self.earlier)
+    def flaky(self) -> tuple[ScenarioResult, ...]:
+        """What failed at first and passed on the rerun."""
+        return tuple(one for one in self.of(Verdict.PASSED) if one.scenario.key in self.earlier)
 
     @property
     def required_and_missing(self) -> tuple[ScenarioResult, ...]:
-        """What was not proved although the user required a capability that it is tagged with."""
-        return tuple(one for one in self.of(Verdict.NOT_PROVED) if self.required.intersection(one.scenario.tags))
+        """What was skipped although the user required a capability that it is tagged with."""
+        return tuple(one for one in self.of(Verdict.SKIPPED) if self.required.intersection(one.scenario.tags))
 
 
 def read(path: Path) -> RunRecord:
-    """The journal as far as it was written; an empty record where there is none."""
+    """The journal as far as it was written; an empty record where there is none.
+
+    A result with a verdict that this version does not know is left out and reported as a trouble: the run then fails.
+    """
     events = list(_events(path))
     begin = next((one for one in events if one["event"] == "begin"), None)
     ends = [one for one in events if one["event"] == "end"]
     results: dict[str, ScenarioResult] = {}
     earlier: dict[str, ScenarioResult] = {}
+    troubles = []
     for one in events:
-        if one["event"] == "result":
+        if one["event"] == "trouble":
+            troubles.append(Trouble(one["message"], one["trace"]))
+        elif one["event"] == "result":
+            if one["verdict"] not in _JUDGED:
+                troubles.append(Trouble(_unknown(one)))
+                continue
             result = _RESULT.validate_python(one)
             results.pop(result.scenario.key, None)
             results[result.scenario.key] = result
-        elif one["event"] == "again":
-            earlier.update({key: results[key] for key in one["keys"]})
+        elif one["event"] == "rerun":
+            earlier.update({key: results[key] for key in one["keys"] if key in results})
     return RunRecord(
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
         results=tuple(results.values()),
@@ -157,7 +176,7 @@ def read(path: Path) -> RunRecord:
         facts=begin["facts"] if begin else {},
         required=frozenset(begin["required"]) if begin else frozenset(),
         known_limits=tuple(begin.get("known_limits", ())) if begin else (),
-        troubles=tuple(Trouble(one["message"], one["trace"]) for one in events if one["event"] == "trouble"),
+        troubles=tuple(troubles),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
         earlier=earlier,
@@ -165,22 +184,27 @@ def read(path: Path) -> RunRecord:
     )
 
 
-def exit_status(record: RunRecord) -> int:
-    """What the run says to the shell. Never 0 without a proved promise.
+def _unknown(result: Mapping[str, Any]) -> str:
+    what = f"unknown verdict {result['verdict']!r} on {result['scenario']['name']!r}"
+    return f"{what}: another version wrote this journal; run the scenario again"
 
-    1    a promise is broken, nothing was proved of one, the suite failed, or what the user required is missing
+
+def exit_status(record: RunRecord) -> int:
+    """What the run says to the shell. Never 0 unless a scenario passed.
+
+    1    a promise is broken, a scenario was inconclusive, the suite failed, or what the user required is missing
     130  none of that, but the run was stopped before its end (Ctrl-C, a kill): nobody knows about the rest
     1    it ended, and yet a scenario has no verdict
     3    nothing was judged: no scenario selected, or the target lacks what each of them needs
-    0    every scenario was proved, or was not proved for a reason that the report states
+    0    every scenario passed, or was skipped for a reason that the report states
     """
     if record.failing or record.required_and_missing:
         return BROKEN
     if record.interrupted:
         return INTERRUPTED
-    if not record.of(Verdict.PROVED) and (record.troubles or not record.without_verdict):
+    if not record.of(Verdict.PASSED) and (record.troubles or not record.without_verdict):
         return NOTHING_JUDGED
-    return BROKEN if record.without_verdict or record.troubles else PROVED
+    return BROKEN if record.without_verdict or record.troubles else PASSED
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """From what behave says of a scenario to our verdict on it.
 
-behave's status alone is not enough: it knows no "nothing proved", and calls a scenario without a step passed.
+behave's status alone is not enough: it knows no "inconclusive", and calls a scenario without a step passed.
 """
 
 import traceback
@@ -21,7 +21,7 @@ _UNWRITTEN = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, why it is not "proved", and the traceback behind it."""
+    """A verdict, why it is not "passed", and the traceback behind it."""
 
     verdict: Verdict
     reason: str = ""
@@ -47,8 +47,8 @@ def judge(scenario: Any) -> Judgement | None:
     if scenario.should_skip:
         return _skipped(scenario.skip_reason)
     if not any(True for _ in scenario.all_steps):
-        return Judgement(Verdict.NOTHING_PROVED, "nothing was proved: the scenario has no step")
-    return Judgement(Verdict.PROVED) if scenario.status.is_passed() else None
+        return Judgement(Verdict.INCONCLUSIVE, "inconclusive: the scenario has no step")
+    return Judgement(Verdict.PASSED) if scenario.status.is_passed() else None
 
 
 def raised_in(scenario: Any) -> BaseException | None:
@@ -98,5 +98,5 @@ def _step_failed(step: Any) -> Judgement | None:
 
 def _skipped(reason: str | None) -> Judgement:
     if reason:
-        return Judgement(Verdict.NOT_PROVED, reason)
-    return Judgement(Verdict.NOTHING_PROVED, "nothing was proved: it was skipped without a reason")
+        return Judgement(Verdict.SKIPPED, reason)
+    return Judgement(Verdict.INCONCLUSIVE, "inconclusive: it was skipped without a reason")

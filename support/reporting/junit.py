@@ -13,24 +13,23 @@ from support.reporting.verdict import ScenarioResult, Verdict
 
 OUTCOMES = {
     Verdict.BROKEN: "failure",
-    Verdict.NOTHING_PROVED: "error",
+    Verdict.INCONCLUSIVE: "error",
     Verdict.ERROR: "error",
-    Verdict.NOT_PROVED: "skipped",
+    Verdict.SKIPPED: "skipped",
 }
-"""The element that JUnit has for a verdict; a proved promise needs none."""
+"""The element that JUnit has for a verdict; a scenario that passed needs none."""
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(record: RunRecord) -> bytes:
     """The whole file. What was required and is missing, or has no verdict, is an error, as in the run's exit status."""
-    ended = {result.scenario.key: result for result in record.results}
     root = xml.Element("testsuites", name="promises")
     suites: dict[str, xml.Element] = {}
     for scenario in in_order(record.selected):
         if scenario.epic not in suites:
             suites[scenario.epic] = xml.SubElement(root, "testsuite", name=scenario.epic, timestamp=_began(record))
-        _add_scenario(suites[scenario.epic], scenario, ended.get(scenario.key), record)
+        _add_scenario(suites[scenario.epic], scenario, record.by_key.get(scenario.key), record)
     if record.troubles:
         whole = xml.SubElement(root, "testsuite", name="The run as a whole", timestamp=_began(record))
         for number, trouble in enumerate(record.troubles, 1):
@@ -60,7 +59,7 @@ def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult 
     )
     if ended is None:
         why = "it did not end" if scenario.key in record.started else "it did not begin"
-        _add_outcome(case, "error", "no verdict", f"{why}: the run was stopped")
+        _add_outcome(case, "error", record.verdict_on(scenario.key), f"{why}: the run was stopped")
     elif ended in record.required_and_missing:
         _add_outcome(case, "error", "required, not there", ended.reason)
     elif ended.verdict in OUTCOMES:

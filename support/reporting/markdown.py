@@ -6,18 +6,27 @@ from pathlib import Path
 
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario
-from support.reporting.tally import by_reason, columns_of, failures, promises_of, sentences_of, tally
+from support.reporting.tally import (
+    by_reason,
+    columns_of,
+    failures,
+    promises_of,
+    sentences_of,
+    tally,
+    unfinished,
+    why_unfinished,
+)
 from support.reporting.verdict import ScenarioResult, Verdict
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def markdown(record: RunRecord) -> str:
-    """The table of promises, then what failed, was unsteady or was not proved, why, and what was promised.
+    """The table of promises, then what failed, was flaky or was skipped, why, and what was promised.
 
     Last the known limits.
     """
-    return "\n".join([*_table(record), "", *_failed(record), *_unproved(record), *_limits(record)]) + "\n"
+    return "\n".join([*_table(record), "", *_failed(record), *_flaky_and_skipped(record), *_limits(record)]) + "\n"
 
 
 def append(record: RunRecord, path: Path) -> None:
@@ -46,19 +55,18 @@ def _failed(record: RunRecord) -> Iterator[str]:
     for one in failures(record):
         yield _entry(one.verdict, " ".join([*one.scenario.ids, one.scenario.name]), one.reason)
         yield from _promised(one.scenario)
-    if record.without_verdict:
-        why = "the run was stopped" if record.interrupted else "no verdict came of them"
-        yield _entry("not reached", promises_of(record.without_verdict), why)
-        yield from _promised(*record.without_verdict)
+    for verdict, scenarios in unfinished(record).items():
+        yield _entry(verdict, promises_of(scenarios), why_unfinished(record))
+        yield from _promised(*scenarios)
 
 
-def _unproved(record: RunRecord) -> Iterator[str]:
-    for one in record.unsteady:
+def _flaky_and_skipped(record: RunRecord) -> Iterator[str]:
+    for one in record.flaky:
         first = record.earlier[one.scenario.key]
         title = " ".join([*one.scenario.ids, one.scenario.name])
-        yield _entry("unsteady", title, f"proved when it was run once more; at first {first.verdict}: {first.reason}")
+        yield _entry("flaky", title, f"passed on the rerun; {first.verdict} at first: {first.reason}")
         yield from _promised(one.scenario)
-    for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items():
+    for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
         yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
         yield from _promised(*(one.scenario for one in results))
 
@@ -69,7 +77,7 @@ def _limits(record: RunRecord) -> Iterator[str]:
 
 
 def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:
-    return "required, not there" if any(one in record.required_and_missing for one in results) else "not proved"
+    return "required, not there" if any(one in record.required_and_missing for one in results) else "skipped"
 
 
 def _entry(word: str, title: str, reason: str) -> str:

@@ -1,9 +1,9 @@
 """Several runs as one: those of other jobs, of other machines, also of jobs that failed.
 
-A scenario that ran more than once comes to the gravest of its ends, with what that run left of it (steps, attachments,
-figures); where the runs disagree, its reason says what the others came to. A promise is thus proved when every run that
-could judge it proved it, and no job that is repeated, or has another target, can hide what one of them found. A run
-whose target lacks what a scenario needs says nothing about it, unless that was required there.
+Of a scenario that ran more than once the gravest verdict counts, with the steps, attachments and figures of that run;
+where the runs disagree, its reason names the verdicts of the others. So a scenario passes when it passed in every run
+that could judge it, and no repeated job, and no job with another target, can hide what one of them found. A run whose
+target lacks what a scenario needs says nothing about it, unless the capability was required there.
 """
 
 import json
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.reporting.journal import Journal, RunRecord, Trouble, read
-from support.reporting.tally import GRAVEST_FIRST, End
+from support.reporting.tally import GRAVEST_FIRST
 from support.reporting.verdict import ScenarioResult, Verdict
 from support.waiting import describe
 
@@ -50,7 +50,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
     chosen = _chosen(parts)
     return RunRecord(
         selected=tuple(selected.values()),
-        results=tuple(_told(key, part, parts) for key, part in chosen.items() if _end(part, key) is not None),
+        results=tuple(_told(key, part, parts) for key, part in chosen.items() if key in part.record.by_key),
         started={key: at for record in records for key, at in record.started.items()},
         facts=_facts(parts),
         required=frozenset(one for record in records if record.required_and_missing for one in record.required),
@@ -72,7 +72,7 @@ def write(record: RunRecord, path: Path) -> None:
             journal.started(scenario, at)
     for result in record.earlier.values():
         journal.record(result)
-    journal.again(list(record.earlier.values()))
+    journal.rerun(list(record.earlier.values()))
     for result in record.results:
         journal.record(result)
     for trouble in record.troubles:
@@ -114,21 +114,16 @@ def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
 
 
 def _gravity(part: Part, key: str) -> tuple[bool, int, bool]:
-    """Smaller is graver; what was proved at once is better than what was proved when it was run once more."""
-    end = _end(part, key)
-    lacking = end is not None and end.verdict is Verdict.NOT_PROVED and end not in part.record.required_and_missing
-    return lacking, GRAVEST_FIRST.index(end.verdict if end else None), key not in part.record.earlier
-
-
-def _end(part: Part, key: str) -> ScenarioResult | None:
-    return next((one for one in part.record.results if one.scenario.key == key), None)
+    """Smaller is graver; what passed at once is better than what passed on the rerun."""
+    verdict = part.record.verdict_on(key)
+    lacking = verdict is Verdict.SKIPPED and part.record.by_key[key] not in part.record.required_and_missing
+    return lacking, GRAVEST_FIRST.index(verdict), key not in part.record.earlier
 
 
 def _told(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:
     """The result that counts, with a word on those that differ."""
-    result = _end(part, key)
-    assert result is not None
-    others = {other.name: _word(_end(other, key)) for other in parts if _selected(other, key)}
+    result = part.record.by_key[key]
+    others = {other.name: other.record.verdict_on(key) for other in parts if _selected(other, key)}
     differing = [f"{word} in {name}" for name, word in others.items() if word != result.verdict]
     if not differing:
         return result
@@ -137,10 +132,6 @@ def _told(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:
 
 def _selected(part: Part, key: str) -> bool:
     return any(one.key == key for one in part.record.selected)
-
-
-def _word(end: ScenarioResult | None) -> End | str:
-    return end.verdict if end else "not reached"
 
 
 def _facts(parts: Sequence[Part]) -> dict[str, str]:

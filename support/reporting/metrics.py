@@ -19,16 +19,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from support.reporting.journal import RunRecord
-from support.reporting.tally import End
 from support.reporting.verdict import Measure, Verdict
 
 UNITS = {"s": ("seconds", 1.0), "ms": ("seconds", 0.001), "/s": ("per_second", 1.0)}
 """Unit of a measure -> how the name of its metric ends, and what its value is multiplied by for that."""
-NO_VERDICT = "no verdict"
-"""How a scenario ended that was selected and did not come to its end, or to its turn."""
 
 T = TypeVar("T")
-_ENDS: tuple[End, ...] = (*Verdict, None)
 
 
 def exposition(record: RunRecord, status: int, pipeline: str) -> bytes:
@@ -69,29 +65,27 @@ class _Gauges:
 
 def _set_run(gauges: _Gauges, record: RunRecord, status: int) -> None:
     ended = record.ended or time.time()
-    counts = Counter(one.verdict for one in record.results)
+    counts = Counter(record.verdict_on(one.key) for one in record.selected)
     gauges.set("accept_run_end_timestamp", "When the run ended.", ended, "seconds")
     gauges.set("accept_run_duration", "From its first scenario to its end.", ended - (record.began or ended), "seconds")
     gauges.set("accept_run_exit_status", "What it said to the shell.", status)
     limits = len(record.known_limits)
     gauges.set("accept_run_known_limits", "How much the target is not configured to promise.", limits)
-    for end in _ENDS:
-        count = len(record.without_verdict) if end is None else counts[end]
-        gauges.set("accept_run_scenarios", "How many scenarios ended so.", count, verdict=end or NO_VERDICT)
+    for verdict in Verdict:
+        gauges.set("accept_run_scenarios", "How many scenarios have this verdict.", counts[verdict], verdict=verdict)
 
 
 def _set_scenarios(gauges: _Gauges, record: RunRecord) -> None:
-    ended = {result.scenario.key: result for result in record.results}
-    unsteady = {result.scenario.key for result in record.unsteady}
+    flaky = {result.scenario.key for result in record.flaky}
     for title, scenario in _distinct((one.name, one) for one in record.selected):
         labels = {"id": scenario.promise, "suite": scenario.suite, "scenario": title}
-        result = ended.get(scenario.key)
-        for end in _ENDS:
-            own = float(end == (result and result.verdict))
-            states = {"severity": scenario.severity, "verdict": end or NO_VERDICT}
+        result = record.by_key.get(scenario.key)
+        for verdict in Verdict:
+            own = float(verdict is record.verdict_on(scenario.key))
+            states = {"severity": scenario.severity, "verdict": verdict}
             gauges.set("accept_scenario_verdict", "1 for its verdict, 0 for the others.", own, **labels, **states)
-        twice = float(scenario.key in unsteady)
-        gauges.set("accept_scenario_unsteady", "1 if it was proved only when it was run once more.", twice, **labels)
+        twice = float(scenario.key in flaky)
+        gauges.set("accept_scenario_flaky", "1 if it passed only on the rerun.", twice, **labels)
         if result is not None:
             gauges.set("accept_scenario_duration", "How long it took.", result.seconds, "seconds", **labels)
             _set_measures(gauges, result.measures, labels)

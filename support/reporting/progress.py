@@ -17,11 +17,13 @@ from support.reporting.scenario import Scenario
 from support.reporting.verdict import ScenarioResult, Verdict
 
 STYLES = {
-    Verdict.PROVED: "green",
+    Verdict.PASSED: "green",
     Verdict.BROKEN: "bold red",
-    Verdict.NOTHING_PROVED: "bold magenta",
+    Verdict.INCONCLUSIVE: "bold magenta",
     Verdict.ERROR: "bold yellow",
-    Verdict.NOT_PROVED: "cyan",
+    Verdict.SKIPPED: "cyan",
+    Verdict.INTERRUPTED: "yellow",
+    Verdict.NOT_REACHED: "yellow",
 }
 
 

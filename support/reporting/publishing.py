@@ -16,7 +16,7 @@ READABLE = 0o644
 
 
 class Publisher:
-    """Publishes runs where the settings say. To be made before a stand is entered, see Pushgateway."""
+    """Publishes runs where the settings say. To be made before a sandbox is entered, see Pushgateway."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.accept_pushgateway

@@ -21,7 +21,7 @@ _Login = tuple[str, str] | None
 class Pushgateway:
     """A Pushgateway, reached from wherever this was made.
 
-    On a stand of namespaces nobody can be reached but its hosts, and the program lives there once it has booted one.
+    In a sandbox of namespaces nobody can be reached but its hosts, and the program lives there once it has booted one.
     So this forks a process which stays outside and sends what it is given. That ends with its parent, or by `close`.
     """
 

@@ -74,7 +74,7 @@ class Recorder:
             return
         scenario = _scenario(model)
         known = self._results.get(scenario.key)
-        before = Judgement(known.verdict, known.reason, known.trace) if known else Judgement(Verdict.PROVED)
+        before = Judgement(known.verdict, known.reason, known.trace) if known else Judgement(Verdict.PASSED)
         self._record(scenario, before.and_then(error, "cleaning up after the scenario"))
 
     def feature_ended(self, model: Any) -> None:

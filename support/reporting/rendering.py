@@ -35,10 +35,12 @@ class Report:
     dashboard: Path
 
 
-def render(results: Path, record: RunRecord, output: Path, history: Path = HISTORY, *, again: bool = False) -> Report:
+def render(
+    results: Path, record: RunRecord, output: Path, history: Path = HISTORY, *, in_history: bool = False
+) -> Report:
     """Render settled results into two pages. Raises ProcessFailed, and leaves the pages that were there.
 
-    `again`: the history has this run already.
+    `in_history`: the history has this run already.
     """
     if not renderer_installed():
         raise ProcessFailed("the renderer of the report is not installed: start ./accept once while npm is reachable")
@@ -47,7 +49,7 @@ def render(results: Path, record: RunRecord, output: Path, history: Path = HISTO
     report = Report(output / "index.html", output / "dashboard.html")
     with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _alone(history):
         rendered = Path(name).absolute() / "report"
-        _generate(_configuration(rendered, history, append=not again), results)
+        _generate(_configuration(rendered, history, append=not in_history), results)
         tree, dashboard = _page(rendered / "tree"), _page(rendered / "dashboard")
     _put(report.tree, tree)
     trust = TRUST_PAGE if (output / TRUST_PAGE).exists() else ""

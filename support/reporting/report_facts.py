@@ -17,8 +17,8 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
         "expand": True,
     },
     {
-        "name": "Nothing proved: no evidence either way",
-        "matchers": [{"labels": {"verdict": f"^{Verdict.NOTHING_PROVED}$"}}],
+        "name": "Inconclusive: no evidence either way",
+        "matchers": [{"labels": {"verdict": f"^{Verdict.INCONCLUSIVE}$"}}],
         "expand": True,
     },
     {
@@ -26,15 +26,15 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
         "matchers": [{"labels": {"verdict": f"^{Verdict.ERROR}$"}}],
     },
     {
-        "name": "Not proved: the target lacks what it takes",
-        "matchers": [{"labels": {"verdict": f"^{Verdict.NOT_PROVED}$"}}],
+        "name": "Skipped: the target lacks what the scenario needs",
+        "matchers": [{"labels": {"verdict": f"^{Verdict.SKIPPED}$"}}],
     },
     {
-        "name": "No verdict: the run was stopped",
+        "name": "Interrupted or not reached: the run was stopped",
         "matchers": [{"statuses": ["unknown"]}],
     },
 )
-"""Why a promise is not proved, the gravest first; a scenario is in the first one that it matches."""
+"""Why a scenario did not pass, the gravest first; a scenario is in the first one that it matches."""
 
 
 TROUBLES = "run-globals.json"

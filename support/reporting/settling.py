@@ -20,13 +20,14 @@ from support.reporting.scenario import SEVERITIES, Scenario
 from support.reporting.verdict import ScenarioResult, Verdict
 
 STATUSES = {
-    Verdict.PROVED: "passed",
+    Verdict.PASSED: "passed",
     Verdict.BROKEN: "failed",
-    Verdict.NOTHING_PROVED: "failed",
+    Verdict.INCONCLUSIVE: "failed",
     Verdict.ERROR: "broken",
-    Verdict.NOT_PROVED: "skipped",
+    Verdict.SKIPPED: "skipped",
+    Verdict.INTERRUPTED: "unknown",
+    Verdict.NOT_REACHED: "unknown",
 }
-NO_VERDICT = "no verdict"
 
 OUTPUT = ("*-result.json", "*-container.json", "*-globals.json", "*-attachment*", "*.tmp")
 """What runs write among the results, as name patterns."""
@@ -45,10 +46,9 @@ def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
     """Make Allure's results say what the journal says. Settling twice changes nothing more."""
     results.mkdir(parents=True, exist_ok=True)
     found = _by_key(results.glob("*-result.json"), kept=record.earlier.keys())
-    ended = {result.scenario.key: result for result in record.results}
     for scenario in record.selected:
         *before, (path, result) = found.pop(scenario.key, [(results / f"{uuid.uuid4()}-result.json", {})])
-        _write(path, _settled(result, scenario, ended.get(scenario.key), record))
+        _write(path, _settled(result, scenario, record.by_key.get(scenario.key), record))
         for path, result in before:
             _write(path, _settled(result, scenario, record.earlier[scenario.key], record))
     for path, _ in chain.from_iterable(found.values()):
@@ -85,10 +85,10 @@ def _settled(result: Result, scenario: Scenario, ended: ScenarioResult | None, r
         "historyId": scenario.key,
         "testCaseId": scenario.key,
         "titlePath": [scenario.epic, scenario.feature],
-        "status": STATUSES[ended.verdict] if ended else "unknown",
+        "status": STATUSES[record.verdict_on(scenario.key) if ended is None else ended.verdict],
         "statusDetails": _details(result, ended, began is not None),
         "description": _description(scenario, ended),
-        "labels": _labels(scenario, ended),
+        "labels": _labels(scenario, ended.verdict if ended else record.verdict_on(scenario.key)),
         "links": result.get("links", []),
         "parameters": [{"name": name, "value": value} for name, value in scenario.row],
         "start": start,
@@ -100,10 +100,10 @@ def _settled(result: Result, scenario: Scenario, ended: ScenarioResult | None, r
 def _details(result: Result, ended: ScenarioResult | None, began: bool) -> dict[str, str]:
     if ended is None:
         return {"message": "it did not end: the run was stopped" if began else "it did not begin: the run was stopped"}
-    if ended.verdict is Verdict.PROVED:
+    if ended.verdict is Verdict.PASSED:
         return {}
     known = result.get("statusDetails") or {}
-    trace = "" if ended.verdict is Verdict.NOT_PROVED else ended.trace or known.get("trace") or ""
+    trace = "" if ended.verdict is Verdict.SKIPPED else ended.trace or known.get("trace") or ""
     return {"message": ended.reason, **({"trace": trace} if trace else {})}
 
 
@@ -114,7 +114,7 @@ def _description(scenario: Scenario, ended: ScenarioResult | None) -> str:
     return "\n\n".join(filter(None, (promised, scenario.prose, "\n".join(measured))))
 
 
-def _labels(scenario: Scenario, ended: ScenarioResult | None) -> list[dict[str, str]]:
+def _labels(scenario: Scenario, verdict: Verdict) -> list[dict[str, str]]:
     plain = [tag for tag in scenario.tags if not tag.startswith(("id.", "allure.")) and tag not in SEVERITIES]
     labels = [
         ("epic", scenario.epic),
@@ -122,7 +122,7 @@ def _labels(scenario: Scenario, ended: ScenarioResult | None) -> list[dict[str, 
         ("severity", scenario.severity),
         ("parentSuite", scenario.epic),
         ("suite", scenario.feature),
-        ("verdict", ended.verdict if ended else NO_VERDICT),
+        ("verdict", verdict),
         ("framework", "behave"),
         ("language", "gherkin"),
         *(("promise", one) for one in scenario.ids),

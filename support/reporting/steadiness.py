@@ -7,7 +7,7 @@ from rich.console import Console
 
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario
-from support.reporting.tally import End
+from support.reporting.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Ended:
     """How a scenario ended in one of the runs, numbered from 1."""
 
     run: int
-    verdict: End
+    verdict: Verdict
     evidence: str
-    """Why it is not proved, and what it measured."""
+    """Why it did not pass, and what it measured."""
 
     def __str__(self) -> str:
-        return f"run {self.run}: {self.verdict or 'no verdict'}" + (f": {self.evidence}" if self.evidence else "")
+        return f"run {self.run}: {self.verdict}" + (f": {self.evidence}" if self.evidence else "")
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,14 @@ class Change:
 
 def changes(records: Sequence[RunRecord]) -> tuple[Change, ...]:
     """The scenarios of which not all runs say the same."""
-    ends: dict[str, dict[End, Ended]] = {}
+    ends: dict[str, dict[Verdict, Ended]] = {}
     scenarios: dict[str, Scenario] = {}
     for number, record in enumerate(records, 1):
-        results = {one.scenario.key: one for one in record.results}
         for scenario in record.selected:
             scenarios[scenario.key] = scenario
-            result = results.get(scenario.key)
+            result = record.by_key.get(scenario.key)
             evidence = "; ".join([result.reason_in_a_line, *map(str, result.measures)]).strip("; ") if result else ""
-            verdict = result.verdict if result else None
+            verdict = record.verdict_on(scenario.key)
             ends.setdefault(scenario.key, {}).setdefault(verdict, Ended(number, verdict, evidence))
     return tuple(Change(scenarios[key], tuple(found.values())) for key, found in ends.items() if len(found) > 1)
 

@@ -8,7 +8,16 @@ from jinja2 import Environment, FileSystemLoader
 
 from support.reporting.journal import RunRecord
 from support.reporting.settling import STATUSES
-from support.reporting.tally import End, SuiteTally, by_reason, columns_of, failures, promises_of, sentences_of, tally
+from support.reporting.tally import (
+    NOT_JUDGED,
+    SuiteTally,
+    by_reason,
+    columns_of,
+    failures,
+    promises_of,
+    sentences_of,
+    tally,
+)
 from support.reporting.verdict import Measure, Verdict
 
 _TEMPLATES = Environment(
@@ -28,20 +37,20 @@ def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
         colour=colour,
         began=time.strftime("%d %B %Y, %H:%M %Z", time.localtime(record.began)),
         suites=suites,
-        columns=[(title.capitalize(), _colour(ends[0]), ends) for title, ends in columns_of(suites)],
+        columns=[(title.capitalize(), STATUSES[ends[0]], ends) for title, ends in columns_of(suites)],
         counts=lambda ends: sum(suite.count(*ends) for suite in suites),
         facts=record.facts,
         limits=record.known_limits,
         failures=list(_failures(record)),
-        unsteady=[(one.scenario, record.earlier[one.scenario.key]) for one in record.unsteady],
+        flaky=[(one.scenario, record.earlier[one.scenario.key]) for one in record.flaky],
         figures=list(_figures(record)),
-        unproved=[
+        skipped=[
             (
                 reason,
                 promises_of(result.scenario for result in results),
                 sentences_of(result.scenario for result in results),
             )
-            for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items()
+            for reason, results in by_reason(record.of(Verdict.SKIPPED)).items()
         ],
     )
 
@@ -49,14 +58,16 @@ def summary(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
 def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str]:
     """The run in one sentence, and its colour."""
     promised = sum(suite.promised for suite in suites)
-    counted = [(title, sum(suite.count(*ends) for suite in suites)) for title, ends in columns_of(suites)]
-    proved = counted[0][1]
-    others = [f"{count} {title}" for title, count in counted[1:] if count]
-    others += [f"{len(record.unsteady)} of the scenarios unsteady"] if record.unsteady else []
-    sentence = f"{proved} of {promised} promises proved" + "".join(f", {other}" for other in others)
+    kept, broken = (sum(suite.count(verdict) for suite in suites) for verdict in (Verdict.PASSED, Verdict.BROKEN))
+    why = [(title, sum(suite.count(*verdicts) for suite in suites)) for title, verdicts in NOT_JUDGED]
+    sentence = f"{kept} of {promised} promises kept" + (f", {broken} broken" if broken else "")
+    if not_judged := sum(count for _, count in why):
+        sentence += f", {not_judged} not judged ({', '.join(f'{count} {title}' for title, count in why if count)})"
+    if record.flaky:
+        sentence += f"; scenarios that are flaky: {len(record.flaky)}"
     if record.failing or record.troubles or record.required_and_missing:
         return sentence, "failed"
-    return sentence, "unknown" if record.without_verdict or not proved else "passed"
+    return sentence, "unknown" if record.without_verdict or not kept else "passed"
 
 
 def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -65,14 +76,10 @@ def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str, str]
     for one in failures(record):
         title = " ".join([*one.scenario.ids, one.scenario.name])
         scenario = one.scenario
-        yield _colour(one.verdict), one.verdict, title, scenario.severity, scenario.sentence, one.reason_in_a_line
+        yield STATUSES[one.verdict], one.verdict, title, scenario.severity, scenario.sentence, one.reason_in_a_line
 
 
 def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure]]:
     for result in record.results:
         for one in result.measures:
             yield result.scenario.promise, result.scenario.name, one
-
-
-def _colour(end: End) -> str:
-    return STATUSES[end] if end else "unknown"

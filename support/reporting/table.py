@@ -11,7 +11,7 @@ from rich.text import Text
 
 from support.reporting.journal import RunRecord
 from support.reporting.progress import STYLES
-from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally
+from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally, unfinished, why_unfinished
 from support.reporting.verdict import Verdict
 
 _MISSING = "bold red"
@@ -26,20 +26,19 @@ def show(record: RunRecord, console: Console) -> None:
 def _parts(record: RunRecord) -> Iterator[RenderableType]:
     yield from _figures(record)
     yield _table(record)
-    yield from _not_proved(record)
+    yield from _skipped(record)
     if record.known_limits:
         yield _entry("known limits of this cluster", _STOPPED, "", "\n".join(f"- {one}" for one in record.known_limits))
-    if record.without_verdict:
-        why = "the run was stopped" if record.interrupted else "no verdict came of them"
-        yield _entry("not reached", _STOPPED, promises_of(record.without_verdict), why)
-    for result in record.unsteady:
+    for verdict, scenarios in unfinished(record).items():
+        yield _entry(verdict, STYLES[verdict], promises_of(scenarios), why_unfinished(record))
+    for result in record.flaky:
         earlier = record.earlier[result.scenario.key]
         title = " ".join([*result.scenario.ids, result.scenario.name])
         yield _entry(
-            "unsteady",
+            "flaky",
             _STOPPED,
             title,
-            f"proved when it ran once more; {earlier.verdict} at first: {earlier.reason_in_a_line}",
+            f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}",
         )
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
@@ -60,7 +59,7 @@ def _table(record: RunRecord) -> Table:
     for suite in suites:
         cells = []
         for _, ends in columns:
-            count, style = suite.count(*ends), STYLES[ends[0]] if ends[0] else _STOPPED
+            count, style = suite.count(*ends), STYLES[ends[0]]
             cells.append(Text(str(count), style=style if count else "dim"))
         table.add_row(suite.name, str(suite.promised), *cells, f"{suite.seconds:.1f}")
     return table
@@ -71,10 +70,10 @@ def _entry(word: str, style: str, title: str, reason: str) -> RenderableType:
     return Group(heading, Padding(Text(reason), (0, 0, 0, 4)))
 
 
-def _not_proved(record: RunRecord) -> Iterator[RenderableType]:
-    for reason, results in by_reason(record.of(Verdict.NOT_PROVED)).items():
+def _skipped(record: RunRecord) -> Iterator[RenderableType]:
+    for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
         required = any(result in record.required_and_missing for result in results)
-        word, style = ("required, not there", _MISSING) if required else ("not proved", STYLES[Verdict.NOT_PROVED])
+        word, style = ("required, not there", _MISSING) if required else (Verdict.SKIPPED, STYLES[Verdict.SKIPPED])
         yield _entry(word, style, promises_of(result.scenario for result in results), reason)
 
 

@@ -1,6 +1,6 @@
-"""Verdicts on scenarios, counted as promises: per suite what was promised, proved, broken, not proved.
+"""Verdicts on scenarios, counted as promises: per suite how many were kept, broken, not judged.
 
-It counts catalogue ids, not scenarios: a promise is proved when each of its scenarios is.
+It counts catalogue ids, not scenarios: a promise is kept when each of its scenarios passed.
 """
 
 from collections import defaultdict
@@ -11,27 +11,30 @@ from support.reporting.journal import RunRecord
 from support.reporting.scenario import EPICS, Scenario
 from support.reporting.verdict import ScenarioResult, Verdict
 
-End = Verdict | None
-"""How a scenario or a promise ended; None is one without a verdict."""
-
-GRAVEST_FIRST: Sequence[End] = (
+GRAVEST_FIRST: Sequence[Verdict] = (
     Verdict.BROKEN,
     Verdict.ERROR,
-    Verdict.NOTHING_PROVED,
-    None,
-    Verdict.NOT_PROVED,
-    Verdict.PROVED,
+    Verdict.INCONCLUSIVE,
+    Verdict.INTERRUPTED,
+    Verdict.NOT_REACHED,
+    Verdict.SKIPPED,
+    Verdict.PASSED,
 )
-"""Several scenarios of one promise come to the gravest of their ends."""
+"""Of several scenarios of one promise the gravest verdict counts."""
 
-COLUMNS: Sequence[tuple[str, Sequence[End]]] = (
-    ("proved", (Verdict.PROVED,)),
-    ("broken", (Verdict.BROKEN,)),
-    ("errors", (Verdict.ERROR, Verdict.NOTHING_PROVED)),
-    ("not proved", (Verdict.NOT_PROVED,)),
-    ("not reached", (None,)),
+UNFINISHED = (Verdict.INTERRUPTED, Verdict.NOT_REACHED)
+NOT_JUDGED: Sequence[tuple[str, Sequence[Verdict]]] = (
+    ("errors", (Verdict.ERROR, Verdict.INCONCLUSIVE)),
+    ("skipped", (Verdict.SKIPPED,)),
+    ("unfinished", UNFINISHED),
 )
-"""What a table of promises counts: its headings, and the ends behind each."""
+"""Why a promise is neither kept nor broken."""
+COLUMNS: Sequence[tuple[str, Sequence[Verdict]]] = (
+    ("kept", (Verdict.PASSED,)),
+    ("broken", (Verdict.BROKEN,)),
+    *NOT_JUDGED,
+)
+"""What a table of promises counts: its headings, and the verdicts behind each."""
 
 
 @dataclass
@@ -39,28 +42,27 @@ class SuiteTally:
     """What became of the promises of one suite, and the seconds that its scenarios took."""
 
     name: str
-    promises: dict[str, End] = field(default_factory=dict)
+    promises: dict[str, Verdict] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def promised(self) -> int:
         return len(self.promises)
 
-    def count(self, *ends: End) -> int:
-        return sum(end in ends for end in self.promises.values())
+    def count(self, *verdicts: Verdict) -> int:
+        return sum(verdict in verdicts for verdict in self.promises.values())
 
 
 def tally(record: RunRecord) -> list[SuiteTally]:
     """Suite by suite, in the order of the report."""
-    ended = {result.scenario.key: result for result in record.results}
     suites: dict[str, SuiteTally] = {}
     for scenario in in_order(record.selected):
         suite = suites.setdefault(scenario.suite, SuiteTally(scenario.epic))
-        result = ended.get(scenario.key)
+        result = record.by_key.get(scenario.key)
         suite.seconds += result.seconds if result else 0.0
-        end = result.verdict if result else None
-        known = suite.promises.get(scenario.promise, end)
-        suite.promises[scenario.promise] = min(known, end, key=GRAVEST_FIRST.index)
+        verdict = record.verdict_on(scenario.key)
+        known = suite.promises.get(scenario.promise, verdict)
+        suite.promises[scenario.promise] = min(known, verdict, key=GRAVEST_FIRST.index)
     return list(suites.values())
 
 
@@ -69,17 +71,31 @@ def in_order(scenarios: Iterable[Scenario]) -> list[Scenario]:
     return sorted(scenarios, key=_place)
 
 
-def columns_of(suites: Iterable[SuiteTally]) -> list[tuple[str, Sequence[End]]]:
-    """The columns that such a table needs: "not reached" only where something was not."""
-    stopped = any(suite.count(None) for suite in suites)
-    return [(title, ends) for title, ends in COLUMNS if stopped or None not in ends]
+def columns_of(suites: Iterable[SuiteTally]) -> list[tuple[str, Sequence[Verdict]]]:
+    """The columns that such a table needs: "unfinished" only where something is."""
+    stopped = any(suite.count(*UNFINISHED) for suite in suites)
+    return [(title, verdicts) for title, verdicts in COLUMNS if stopped or verdicts != UNFINISHED]
 
 
 def counts_line(record: RunRecord) -> str:
     """The scenarios in one plain line, for CI."""
     failed = len(record.failing) + len(record.without_verdict)
-    passed, skipped = len(record.of(Verdict.PROVED)), len(record.of(Verdict.NOT_PROVED))
+    passed, skipped = len(record.of(Verdict.PASSED)), len(record.of(Verdict.SKIPPED))
     return f"{passed} passed, {failed} failed, {skipped} skipped"
+
+
+def unfinished(record: RunRecord) -> dict[Verdict, list[Scenario]]:
+    """The scenarios that were interrupted, and those that the run did not reach; without an entry for none."""
+    found = {
+        verdict: [one for one in record.without_verdict if record.verdict_on(one.key) is verdict]
+        for verdict in UNFINISHED
+    }
+    return {verdict: scenarios for verdict, scenarios in found.items() if scenarios}
+
+
+def why_unfinished(record: RunRecord) -> str:
+    """For people."""
+    return "the run was stopped" if record.interrupted else "the run ended without a result for them"
 
 
 def failures(record: RunRecord) -> list[ScenarioResult]:

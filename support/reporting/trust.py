@@ -53,7 +53,7 @@ class HealthyRun:
 
     scenarios: int
     alarms: tuple[str, ...] = ()
-    """Scenarios that were not proved all the same: false alarms, each with its message."""
+    """Scenarios that did not pass all the same: false alarms, each with its message."""
     seconds: float = 0.0
 
 
@@ -91,7 +91,7 @@ class Trust:
         return tuple(name for name in self.planned if name not in done)
 
     @property
-    def proved(self) -> bool:
+    def passed(self) -> bool:
         """Every sabotage was noticed by all who must, nobody cried wolf, and every promise has its sabotages."""
         sound = all(proof.noticed for proof in self.proofs) and not self.missing and not self.uncovered
         return sound and bool(self.proofs) and not self.alarms

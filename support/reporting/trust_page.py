@@ -29,7 +29,7 @@ def render(trust: Trust) -> str:
         promises=promises,
         rows=[(proof, [_cell(proof, id) for id in promises]) for proof in trust.proofs],
         covered={id: sum(one.id == id and one.noticed for one in trust.heard) for id in promises},
-        colour="passed" if trust.proved else "failed",
+        colour="passed" if trust.passed else "failed",
         when=time.strftime("%d %B %Y, %H:%M %Z"),
     )
 

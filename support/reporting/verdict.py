@@ -1,40 +1,44 @@
-"""What a scenario proved, and the errors by which one tells."""
+"""How a scenario ended, what it measured, and which exception means which verdict."""
 
 import enum
 from dataclasses import dataclass
 
 from support import sql
-from support.errors import NotAvailable, NothingProved
+from support.errors import Inconclusive, NotAvailable
 from support.reporting.scenario import Scenario
 
 
 class Verdict(enum.StrEnum):
     """The end of one scenario."""
 
-    PROVED = "proved"
+    PASSED = "passed"
     """The promise was seen to hold."""
     BROKEN = "broken"
     """The promise was seen not to hold: an assertion failed, or the database told that its data are corrupted."""
-    NOTHING_PROVED = "nothing proved"
+    INCONCLUSIVE = "inconclusive"
     """The scenario ran and saw no evidence either way. Counts as a failure."""
     ERROR = "error"
     """The suite or its surroundings failed, not the promise. Counts as a failure."""
-    NOT_PROVED = "not proved"
+    SKIPPED = "skipped"
     """The target lacks what the scenario needs; it did not run, and the reason says what is missing."""
+    INTERRUPTED = "interrupted"
+    """It began, and the run was stopped or killed before it ended. The journal has no result of it."""
+    NOT_REACHED = "not reached"
+    """The run ended before its turn came; the journal has no result of it."""
 
     @property
     def failed(self) -> bool:
-        return self in (Verdict.BROKEN, Verdict.NOTHING_PROVED, Verdict.ERROR)
+        return self in (Verdict.BROKEN, Verdict.INCONCLUSIVE, Verdict.ERROR)
 
 
 def verdict_of(error: BaseException) -> Verdict:
     """What an exception out of a step says of the promise. That the database is corrupted breaks any."""
     if isinstance(error, (AssertionError, *sql.CORRUPTED)):
         return Verdict.BROKEN
-    if isinstance(error, NothingProved):
-        return Verdict.NOTHING_PROVED
+    if isinstance(error, Inconclusive):
+        return Verdict.INCONCLUSIVE
     if isinstance(error, NotAvailable):
-        return Verdict.NOT_PROVED
+        return Verdict.SKIPPED
     return Verdict.ERROR
 
 
@@ -72,7 +76,7 @@ class ScenarioResult:
     scenario: Scenario
     verdict: Verdict
     reason: str = ""
-    """Why it is not proved; empty for a proved promise."""
+    """Why it did not pass; empty when it did."""
     seconds: float = 0.0
     began: float = 0.0
     """Seconds since the epoch."""

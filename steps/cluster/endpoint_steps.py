@@ -1,0 +1,195 @@
+"""Endpoints: logging in, sessions and what becomes of them, the application's pool."""
+
+from behave import given, then, when
+from hamcrest import (
+    assert_that,
+    contains_string,
+    equal_to,
+    greater_than_or_equal_to,
+    has_length,
+    instance_of,
+    is_not,
+    less_than,
+    none,
+)
+
+from support import sql
+from support.cluster import workloads
+from support.cluster.black_hole import BlackHoleServer
+from support.engine.checks.answers import each_answer_is_its_askers
+from support.engine.checks.availability import every_client_succeeded
+from support.engine.workload import run_to_end
+from support.engine.world import Context
+from support.errors import ConnectFailed
+from support.example_app.catalog import identity, system_identifier
+from support.example_app.sessions import SessionPool, attempt, backend, backends, kill_backend, open_side_by_side
+from support.target.members import ask_each
+
+
+@when("the application logs in through the write endpoint")
+def step_log_in(context: Context) -> None:
+    """One session, opened as the application opens each of its own."""
+    context.world.sessions.append(sql.connect(context.world.cluster.write))
+
+
+@then("PostgreSQL {version:d} or newer answers")
+def step_version(context: Context, version: int) -> None:
+    """By what the server says of itself."""
+    found = identity(context.world.sessions[0]).version
+    assert_that(found, greater_than_or_equal_to(version), "the major version of the server that answers")
+
+
+@then("the session is in the application's database, under the application's name")
+def step_database(context: Context) -> None:
+    """By the names of database and role that the session itself gives."""
+    found, topology = identity(context.world.sessions[0]), context.world.cluster.topology
+    assert_that(found.database, equal_to(topology.database), "the database that the session is in")
+    assert_that(found.user, equal_to(topology.application.user), "the role that the session is under")
+
+
+@when("every member is asked which database system it belongs to")
+def step_ask_system(context: Context) -> None:
+    """Each is asked for its system identifier, past the proxy: a replica has its leader's, and nobody else has it."""
+    cluster = context.world.cluster
+    asked = (cluster.leader(), *cluster.followers())
+    context.world.scene["systems"] = ask_each(asked, lambda name: system_identifier(cluster.of_member(name)))
+
+
+@then("all name the one behind the write endpoint")
+def step_same_system(context: Context) -> None:
+    """The system identifier is the same on every member and through the write endpoint."""
+    systems, behind = context.world.scene["systems"], system_identifier(context.world.cluster.write)
+    assert_that(systems, equal_to(dict.fromkeys(systems, behind)), "the database system of each member")
+
+
+@when("{count:d} sessions are held open through the write endpoint")
+def step_hold_open(context: Context, count: int) -> None:
+    """One after another, each in a transaction of its own; none is closed before the scenario ends."""
+    world = context.world
+    world.error = sql.error_of(lambda: open_side_by_side(world.cluster.write, count, world.sessions))
+
+
+@then("all {count:d} are open")
+def step_all_open(context: Context, count: int) -> None:
+    """No login was refused."""
+    opened = len(context.world.sessions)
+    assert_that(context.world.error, none(), f"what was said against session {opened + 1} of {count}")
+
+
+@then("each of the {count:d} answers from a backend of its own")
+def step_all_answer(context: Context, count: int) -> None:
+    """Each is asked again while all are open: so many different server processes answer."""
+    assert_that(backends(context.world.sessions), has_length(count), "backends that answer while all are open")
+
+
+@given("a session whose statements may take {seconds:g} seconds")
+def step_impatient_session(context: Context, seconds: float) -> None:
+    """A session through the write endpoint, whose server cancels longer statements."""
+    world = context.world
+    world.sessions.append(sql.connect(world.cluster.write, statement_timeout=seconds, autocommit=True))
+    world.scene["backend"] = backend(world.sessions[0])
+
+
+@when("it executes a statement that takes {seconds:g} seconds")
+def step_long_statement(context: Context, seconds: float) -> None:
+    """A statement that only waits."""
+    session = context.world.sessions[0]
+    context.world.error = sql.error_of(lambda: sql.execute(session, "SELECT pg_sleep(%s)", [seconds]))
+
+
+@then("the statement is cancelled")
+def step_cancelled(context: Context) -> None:
+    """By the server, which says so; a lost connection would say something else."""
+    said = sql.condition_of(context.world.error)
+    assert_that(said, equal_to("query canceled"), f"what the server reports ({context.world.error})")
+
+
+@then("the same session answers the next one")
+def step_goes_on(context: Context) -> None:
+    """A further statement is answered, by the backend that cancelled the one before."""
+    assert_that(
+        backends(context.world.sessions), equal_to({context.world.scene["backend"]}), "the backend that answers"
+    )
+
+
+@given("a pool of sessions, with one that lies idle")
+def step_pool(context: Context) -> None:
+    """The application's own pool, of which one session was used and given back."""
+    world = context.world
+    pool = world.scene["pool"] = world.cleanup.enter_context(SessionPool(world.cluster.write))
+    world.scene["idle"] = pool.use(backend)
+
+
+@when("the server kills the idle session")
+def step_kill_idle(context: Context) -> None:
+    """Ended by the server, as an administrator or a restart would; the pool is not told."""
+    kill_backend(context.world.cluster.write, context.world.scene["idle"])
+
+
+@then("the next user of the pool is served without an error")
+def step_pool_serves(context: Context) -> None:
+    """What the pool hands out answers at the first attempt."""
+    scene = context.world.scene
+    error = sql.error_of(lambda: scene.update(served=scene["pool"].use(backend)))
+    assert_that(error, none(), "what reached the user of the pool")
+
+
+@then("it is by another session")
+def step_pool_replaced(context: Context) -> None:
+    """Another backend answered than the one that was killed."""
+    scene = context.world.scene
+    assert_that(scene["served"], is_not(scene["idle"]), "the backend of the session that the pool handed out")
+
+
+@when("{clients:d} clients at a time ask {times:d} questions each")
+def step_ask_questions(context: Context, clients: int, times: int) -> None:
+    """Each over a session of its own, at the same time; every question has one right answer, no two the same."""
+    world = context.world
+    world.history = run_to_end(world.cluster.write, workloads.questions(times), clients)
+
+
+@then("all {clients:d} clients were answered {times:d} times")
+def step_all_answered(context: Context, clients: int, times: int) -> None:
+    """No question ended in an error, and all clients were at it at the same time."""
+    every_client_succeeded(context.world.history, "ask", clients, times).require()
+
+
+@then("each answer is the asker's own")
+def step_own_answers(context: Context) -> None:
+    """Each client got the answer to its question, not to another's."""
+    each_answer_is_its_askers(context.world.history, workloads.right_answer).require()
+
+
+@given("a host that accepts connections and never answers")
+def step_silent_host(context: Context) -> None:
+    """A listening socket of ours, with nothing behind it."""
+    context.world.scene["silent"] = context.world.cleanup.enter_context(BlackHoleServer(patience=15))
+
+
+@when("the application logs in there with a limit of {seconds:d} seconds")
+def step_log_in_there(context: Context, seconds: int) -> None:
+    """As the application logs in anywhere, with that connect timeout."""
+    endpoint = context.world.scene["silent"].endpoint
+    context.world.scene["login"] = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+
+
+@then("the login fails within {seconds:g} seconds")
+def step_login_fails(context: Context, seconds: float) -> None:
+    """It ends with an error, in time; the host itself would only hang up much later."""
+    login, limit = context.world.scene["login"], context.world.limit(seconds)
+    context.world.measure("login at a silent host, until it failed", login.seconds, "s", limit)
+    assert_that(login.error, instance_of(ConnectFailed), "what came of the login")
+    assert_that(login.seconds, less_than(limit), "seconds until the login failed")
+
+
+@then("the error names the host")
+def step_error_names_host(context: Context) -> None:
+    """Whoever reads the message knows which host to look at."""
+    scene = context.world.scene
+    assert_that(str(scene["login"].error), contains_string(scene["silent"].name), "the error of the login")
+
+
+@then("the host had accepted the connection")
+def step_host_accepted(context: Context) -> None:
+    """So it was the silence that the login gave up on, not a refusal."""
+    context.world.scene["silent"].require_caller()

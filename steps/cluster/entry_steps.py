@@ -1,0 +1,136 @@
+"""Entries: stored, read back, refused; and that they stay inside their namespace."""
+
+from behave import given, then, when
+from hamcrest import assert_that, contains_string, empty, equal_to, less_than, none
+
+from support.cluster.workloads import READ, read_repeatedly
+from support.engine.checks.answers import contents_match, every_answer_is
+from support.engine.world import Context
+from support.example_app import samples
+from support.example_app.catalog import VECTOR_METHODS, look_at
+from support.example_app.entries import all_see_all, contents, counts
+from support.example_app.sessions import attempt
+from support.sql import condition_of, error_of
+
+
+@given("a stored entry")
+def step_stored_entry(context: Context) -> None:
+    """Text, metadata and an embedding, committed through the write endpoint."""
+    world = context.world
+    world.scene["entry"] = samples.entry(world.random, world.namespace, world.profile)
+    world.entries.add(world.scene["entry"])
+
+
+@when("an entry with {content} is stored")
+def step_store_entry(context: Context, content: str) -> None:
+    """Committed through the write endpoint, or refused."""
+    world = context.world
+    entry = world.scene["entry"] = samples.entry_with(content, world.random, world.namespace, world.profile)
+    world.error = error_of(lambda: world.entries.add(entry))
+
+
+@when("another entry is stored under the same key")
+def step_store_again(context: Context) -> None:
+    """With another value; the key is taken."""
+    world = context.world
+    second = samples.entry(world.random, world.namespace, world.profile, world.scene["entry"].key)
+    world.error = error_of(lambda: world.entries.add(second))
+
+
+@then("it is accepted")
+def step_accepted(context: Context) -> None:
+    """Storing it met no error."""
+    assert_that(context.world.error, none(), "what was said against storing the entry")
+
+
+@then("it is refused as a {condition}")
+def step_refused_as(context: Context, condition: str) -> None:
+    """By the name that PostgreSQL gives to the error."""
+    error = context.world.error
+    said = f"what the server reports ({error or 'no error: it was stored'})"
+    assert_that(condition_of(error), equal_to(condition), said)
+
+
+@then("it is refused because of its dimensions")
+def step_refused_dimensions(context: Context) -> None:
+    """The error is about data, and speaks of dimensions."""
+    error = context.world.error
+    said = f"what the server reports ({error or 'no error: it was stored'})"
+    assert_that(condition_of(error), equal_to("data exception"), said)
+    assert_that(str(error), contains_string("dimensions"), "the error")
+
+
+@then("nothing is stored")
+def step_nothing_stored(context: Context) -> None:
+    """The scenario's namespace is empty."""
+    assert_that(context.world.entries.all(context.world.namespace), empty(), "entries that are stored")
+
+
+@then("another session reads it back unchanged")
+def step_reads_back(context: Context) -> None:
+    """Column for column; the session is one that had no part in storing it."""
+    world, entry = context.world, context.world.scene["entry"]
+    assert_that(world.error, none(), "what was said against storing the entry")
+    read = world.entries.find(entry.namespace, entry.key)
+    contents_match(contents([entry]), contents(read)).require()
+
+
+@then("another session reads the first one back unchanged")
+def step_first_stays(context: Context) -> None:
+    """Under that key there is the first entry, and nothing but it."""
+    entry = context.world.scene["entry"]
+    found = context.world.entries.find(entry.namespace, entry.key)
+    contents_match(contents([entry]), contents(found)).require()
+
+
+@when("{count:d} entries are stored at once")
+def step_store_many(context: Context, count: int) -> None:
+    """In one transaction through the write endpoint, as the application loads them."""
+    world = context.world
+    stored = world.scene["entries"] = samples.entries(world.random, world.namespace, count, world.profile)
+    world.scene["load"] = attempt(lambda: world.entries.add_many(stored))
+
+
+@then("it took less than {seconds:g} seconds")
+def step_load_in_time(context: Context, seconds: float) -> None:
+    """From the login to the acknowledged commit."""
+    load, limit = context.world.scene["load"], context.world.limit(seconds)
+    context.world.measure("loading the entries", load.seconds, "s", limit)
+    assert_that(load.error, none(), "what was said against storing the entries")
+    assert_that(load.seconds, less_than(limit), "seconds until the load was acknowledged")
+
+
+@then("another session reads all {count:d} back unchanged")
+def step_reads_all_back(context: Context, count: int) -> None:
+    """Every entry, column for column, and none that was not stored."""
+    world = context.world
+    found = world.entries.all(world.namespace)
+    contents_match(contents(world.scene["entries"]), contents(found)).require()
+
+
+@then("a count of all entries is the same by every plan")
+def step_counted_right(context: Context) -> None:
+    """All that is in the table, in one snapshot: as the planner likes, through the table itself, through an index.
+
+    Of a table that is too large to be counted, by the plans alone: none may go by a vector index.
+    """
+    world = context.world
+    table = world.profile.entries.table
+    found, facts = counts(world.cluster.write, table), look_at(world.cluster.write, [table])[table]
+    told = [f"{way}: {'not counted' if one.rows is None else one.rows}\n{one.plan}" for way, one in found.items()]
+    world.evidence.attach("counts and their plans", "\n\n".join(told))
+    by_vector = [index.name for index in facts.indexes if index.method in VECTOR_METHODS]
+    assert_that(all_see_all(found, by_vector), empty(), "what is wrong with the counts")
+
+
+@when("it is read {times:d} times by its key")
+def step_read_repeatedly(context: Context, times: int) -> None:
+    """One after another over one session through the write endpoint, after some that are not counted."""
+    world = context.world
+    world.history = read_repeatedly(world.cluster.write, world.profile, world.scene["entry"], times)
+
+
+@then("each time it came back unchanged")
+def step_each_read_right(context: Context) -> None:
+    """A wrong answer is no answer, however fast."""
+    every_answer_is(True, context.world.history, READ).require()

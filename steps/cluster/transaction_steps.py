@@ -1,0 +1,156 @@
+"""Transactions: what is committed or rolled back, who sees it, and clients that write at the same time."""
+
+from behave import given, then, when
+from hamcrest import all_of, assert_that, empty, equal_to, has_length, only_contains
+
+from support import sql
+from support.engine import counter, ledger, markers
+from support.engine.checks.availability import every_client_succeeded
+from support.engine.checks.durability import counted_exactly, each_write_once, no_acknowledged_write_lost
+from support.engine.workload import run_to_end
+from support.engine.world import Context
+from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
+from support.target.members import ask_each
+from support.timeouts import VISIBLE
+from support.waiting import eventually
+
+
+@given("a session that has written an entry and not committed it")
+def step_write_uncommitted(context: Context) -> None:
+    """Through the write endpoint; the session itself sees the entry."""
+    world = context.world
+    world.scene["entry"] = Entry(world.namespace, "entry", f"{world.random.random()}")
+    world.sessions.append(sql.connect(world.cluster.write))
+    write_uncommitted(world.sessions[0], world.profile, world.scene["entry"])
+
+
+@when("other sessions look for the entry")
+def step_others_look(context: Context) -> None:
+    """Five new ones through the write endpoint, one after another, while the transaction is open."""
+    world = context.world
+    world.scene["found"] = sightings(world.cluster.write, world.profile, world.scene["entry"], sessions=5)
+
+
+@then("none of them finds it")
+def step_none_finds(context: Context) -> None:
+    """Each was answered, and saw nothing under the entry's key."""
+    assert_that(context.world.scene["found"], empty(), "what other sessions find of an uncommitted write")
+
+
+@when("it rolls back")
+def step_roll_back(context: Context) -> None:
+    """The session that wrote the entry takes it back."""
+    context.world.sessions[0].rollback()
+
+
+@then("neither that session nor a later one finds the entry")
+def step_nobody_finds(context: Context) -> None:
+    """The session that rolled back looks again, and five new ones do."""
+    world, entry = context.world, context.world.scene["entry"]
+    own = tuple(EntryStore(world.sessions[0], world.profile).find(entry.namespace, entry.key))
+    assert_that(
+        own + sightings(world.cluster.write, world.profile, entry, sessions=5), empty(), "what is found of the write"
+    )
+
+
+@when("it rolls back, and a later write has reached every replica")
+def step_roll_back_and_pass(context: Context) -> None:
+    """A replica that shows a later commit has gone past all that the rolled-back transaction wrote."""
+    world = context.world
+    world.sessions[0].rollback()
+    markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
+
+
+@then("no member has the entry")
+def step_no_member_has(context: Context) -> None:
+    """Looked for on each member, past the proxy."""
+    cluster, entry = context.world.cluster, context.world.scene["entry"]
+    members = (cluster.leader(), *cluster.followers())
+    found = ask_each(members, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1))
+    assert_that(found, equal_to(dict.fromkeys(members, ())), "what each member has of the write")
+
+
+@when("a session commits an entry")
+def step_commit(context: Context) -> None:
+    """Through the write endpoint; the commit is acknowledged."""
+    world = context.world
+    world.scene["entry"] = Entry(world.namespace, "entry", f"{world.random.random()}")
+    world.entries.add(world.scene["entry"])
+
+
+@then("{count:d} later sessions find it unchanged")
+def step_later_sessions_find(context: Context, count: int) -> None:
+    """New ones through the write endpoint, one after another, from the acknowledgement on."""
+    world, entry = context.world, context.world.scene["entry"]
+    assert_that(
+        sightings(world.cluster.write, world.profile, entry, count),
+        all_of(has_length(count), only_contains(equal_to(entry))),
+        "what later sessions find",
+    )
+
+
+@then("the leader has it")
+def step_leader_has(context: Context) -> None:
+    """Read on the leader, past the proxy, at once."""
+    cluster, entry = context.world.cluster, context.world.scene["entry"]
+    found = sightings(cluster.of_member(cluster.leader()), cluster.profile, entry, sessions=1)
+    assert_that(found, equal_to((entry,)), "what the leader has of the write")
+
+
+@then("every replica has it within {seconds:g} seconds")
+def step_replicas_have(context: Context, seconds: float) -> None:
+    """Each follower of the leader is read past the proxy; one that does not answer does not have it."""
+    cluster, entry, replicas = context.world.cluster, context.world.scene["entry"], context.world.cluster.followers()
+    eventually(
+        lambda: assert_that(
+            ask_each(replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)),
+            equal_to(dict.fromkeys(replicas, (entry,))),
+        ),
+        within=context.world.limit(seconds),
+        subject="the committed entry is on every replica",
+    )
+
+
+@when("{clients:d} clients at a time store {times:d} entries each")
+def step_clients_store(context: Context, clients: int, times: int) -> None:
+    """Each under keys of its own, each entry in a transaction of its own; then all are read back."""
+    world = context.world
+    world.history = run_to_end(world.cluster.write, ledger.appends(world.profile, world.namespace, times), clients)
+    world.scene["action"] = ledger.APPEND
+    ledger.read_back(world.cluster.write, world.profile, world.namespace, world.history)
+
+
+@then("each of their entries is there once")
+def step_each_once(context: Context) -> None:
+    """None is missing, none is there twice, none is there that nobody stored."""
+    no_acknowledged_write_lost(context.world.history).require()
+    each_write_once(context.world.history).require()
+
+
+@given("a counter that stands at 0")
+def step_counter(context: Context) -> None:
+    """One row, stored through the write endpoint."""
+    counter.create(context.world.cluster.write, context.world.profile, context.world.namespace)
+
+
+@when("{clients:d} clients at a time add one to it {times:d} times each")
+def step_clients_count(context: Context, clients: int, times: int) -> None:
+    """Each reads the counter under a row lock, and writes back one more, in a transaction."""
+    world = context.world
+    world.history = run_to_end(world.cluster.write, counter.increments(world.profile, world.namespace, times), clients)
+    world.scene["action"] = counter.INCREMENT
+
+
+@then("all {clients:d} clients succeeded {times:d} times")
+def step_all_succeeded(context: Context, clients: int, times: int) -> None:
+    """No operation ended in an error, and all clients were at it at the same time."""
+    every_client_succeeded(context.world.history, context.world.scene["action"], clients, times).require()
+
+
+@then("the counter stands at {expected:d}")
+def step_counter_stands(context: Context, expected: int) -> None:
+    """Neither less, which is a lost update, nor more."""
+    world = context.world
+    found = counter.reading(world.cluster.write, world.profile, world.namespace)
+    counted_exactly(world.history, begun_at=0, ended_at=found).require()
+    assert_that(found, equal_to(expected), "the counter")

@@ -1,0 +1,1 @@
+"""The subject "cache": the application's cache in Redis, its correctness, speed and outages."""

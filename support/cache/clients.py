@@ -1,0 +1,213 @@
+"""Sessions with the database that a cache repository is given: what it loads is counted, and can be held back.
+
+Clients of the cache under test: each has a repository of its own, as a process of the application has.
+
+Operations on the cache under test, each recorded with its times and what came of it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2.extensions
+
+from support import sql
+from support.engine.history import History, Operation, Outcome
+from support.engine.workload import outcome_of
+from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.example_app.cache import CacheRepository, Means, Read, Source
+from support.example_app.cache.interface import opener
+from support.example_app.profile import relation
+from support.target.cluster import Cluster
+from support.target.topology import Address
+from support.timeouts import STATEMENT
+from support.waiting import describe, pause
+
+
+class WatchedSessions:
+    """Opens sessions on which every load (a SELECT on the table of entries) is seen.
+
+    Nothing is changed: the database answers, and only the way back to the repository is watched. Safe to share
+    between threads.
+    """
+
+    def __init__(self, endpoint: sql.Endpoint, table: str) -> None:
+        self.delay = 0.0
+        """Seconds by which each answer to a load is late."""
+        self.loads = 0
+        """How many loads were answered until now."""
+        self._endpoint, self._table = endpoint, table.encode()
+        self._lock = threading.Lock()
+        self._answered, self._gate = threading.Event(), threading.Event()
+        self._gate.set()
+        self._opened: list[sql.Session] = []
+        self._cursor = _cursor_that_reports_to(self)
+
+    def connect(self) -> sql.Session:
+        """One more session, in autocommit."""
+        session = sql.connect(self._endpoint, autocommit=True)
+        self._opened.append(session)
+        session.cursor_factory = self._cursor
+        return session
+
+    @contextmanager
+    def holding_answers(self) -> Iterator[None]:
+        """Until the end, the answer to a load is on its way and does not arrive."""
+        self._answered.clear()
+        self._gate.clear()
+        try:
+            yield
+        finally:
+            self._gate.set()
+
+    def await_held_answer(self, within: float) -> None:
+        """Wait until the database has answered a load. Raises Inconclusive when none comes."""
+        if not self._answered.wait(within):
+            raise Inconclusive("the cache repository loaded nothing through the sessions that it was given")
+
+    def close(self) -> None:
+        """Close every session that was opened, also those that the repository forgot."""
+        for session in self._opened:
+            session.close()
+
+    def executed(self, statement: bytes) -> None:
+        """A statement was executed on one of the sessions."""
+        if not statement.lstrip().upper().startswith(b"SELECT") or self._table not in statement:
+            return
+        with self._lock:
+            self.loads += 1
+        self._answered.set()
+        if self.delay:
+            pause(self.delay)
+        self._gate.wait(STATEMENT)
+
+
+def _cursor_that_reports_to(sessions: WatchedSessions) -> type[psycopg2.extensions.cursor]:
+    class WatchedCursor(psycopg2.extensions.cursor):
+        def execute(self, query: str | bytes, vars: sql.Values = None) -> None:  # type: ignore[override]
+            super().execute(query, vars)
+            sessions.executed(self.query or b"")
+
+    return WatchedCursor
+
+
+LONG = 60.0
+"""Seconds: a time to live, and a staleness bound, that no scenario outlasts."""
+
+
+@dataclass(frozen=True)
+class CacheClient:
+    """A repository, and the sessions through which it works."""
+
+    repository: CacheRepository
+    sessions: WatchedSessions
+
+
+@dataclass(frozen=True)
+class CacheClients:
+    """Opens clients for one scenario, which closes them with its `cleanup`."""
+
+    cluster: Cluster
+    name: str
+    """The cache under test, as the setting names it."""
+    prefix: str
+    """What every key in Redis begins with."""
+    cleanup: ExitStack
+
+    def open_many(self, count: int, **options: Any) -> list[CacheClient]:
+        """So many clients, each as `open` opens it."""
+        return [self.open(**options) for _ in range(count)]
+
+    def open(
+        self, *, time_to_live: float = LONG, staleness_bound: float = LONG, redis: Address | None = None
+    ) -> CacheClient:
+        """One more client; times in seconds. `redis` is where to reach Redis, when not where it is."""
+        server = self.cluster.topology.redis
+        if server is None:
+            raise NotAvailable("the target has no Redis (REDIS_HOST)")
+        sessions = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
+        self.cleanup.callback(sessions.close)
+        means = Means(
+            redis_host=(redis or server.address).host,
+            redis_port=(redis or server.address).port,
+            redis_password=server.password,
+            connect=sessions.connect,
+            profile=self.cluster.profile,
+            prefix=self.prefix,
+            time_to_live=time_to_live,
+            staleness_bound=staleness_bound,
+        )
+        repository = opener(self.name)(means)
+        self.cleanup.callback(repository.close)
+        return CacheClient(repository, sessions)
+
+
+ACTIONS = {Source.CACHE: "hit", Source.DATABASE: "miss"}
+
+
+class Recorder:
+    """Performs the operations of one client of the history. An error is an outcome: none may reach a caller."""
+
+    def __init__(self, history: History, number: int, client: CacheClient, namespace: str) -> None:
+        self._history, self._number, self._namespace = history, number, namespace
+        self._repository = client.repository
+
+    def read(self, key: str) -> Operation:
+        """A read of an entry: a hit or a miss, with the value that it served."""
+        return self._record("miss", key, None, lambda: self._repository.read(self._namespace, key))
+
+    def write(self, key: str, value: str) -> Operation:
+        """A write-through."""
+        return self._record("write", key, value, lambda: self._repository.write(self._namespace, key, value))
+
+    def update(self, key: str, value: str) -> Operation:
+        """A change of an entry that is there, recorded as a write."""
+        return self._record("write", key, value, lambda: self._repository.update(self._namespace, key, value))
+
+    def delete(self, key: str) -> Operation:
+        """A deletion, recorded as a write of nothing."""
+        return self._record("write", key, None, lambda: self._repository.delete(self._namespace, key))
+
+    def perform(self, action: str, key: str, value: str | None, work: Callable[[], object]) -> Operation:
+        """Anything else, under a name of the caller's."""
+        return self._record(action, key, value, work)
+
+    def note(self, action: str, key: str, value: str | None, begun: float) -> None:
+        """Record what the caller has done well since `begun`."""
+        self._history.append(Operation(self._number, action, key, value, Outcome.OK, begun, time.monotonic()))
+
+    def _record(self, action: str, key: str, value: str | None, work: Callable[[], object]) -> Operation:
+        begun = time.monotonic()
+        outcome, said = Outcome.OK, ""
+        found: Any = value
+        try:
+            result = work()
+            if isinstance(result, Read):
+                action, found = ACTIONS[result.source], result.value
+        except Exception as error:
+            ours = isinstance(error, sql.Error | ConnectFailed)
+            outcome = outcome_of(error, committing=True) if ours else Outcome.UNKNOWN
+            said = describe(error)
+        operation = Operation(self._number, action, key, found, outcome, begun, time.monotonic(), said)
+        self._history.append(operation)
+        return operation
+
+
+class TakenBack(Exception):
+    """Raised in a transaction to end it without its commit."""
+
+
+def together(jobs: Sequence[Callable[[], object]]) -> list[object]:
+    """Do all of it at once, in a thread each; returns the results when all have ended. Raises the first error."""
+    gate = threading.Barrier(len(jobs))
+
+    def begin(job: Callable[[], object]) -> object:
+        gate.wait()
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return [ended.result() for ended in [pool.submit(begin, job) for job in jobs]]

@@ -1,0 +1,103 @@
+"""How fast the cache is to one client: warm, over many operations, with none left out."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+
+from support import sql
+from support.cache.clients import CacheClient
+from support.engine.history import History, Operation, Outcome, durations
+from support.errors import Inconclusive
+from support.example_app.cache import Question, Read, Source
+from support.example_app.entries import EntryStore
+from support.example_app.profile import Profile
+from support.example_app.sessions import SessionPool
+
+CACHED, DIRECT = "cached read", "database read"
+_KEY = "entry"
+_WARM_UP = 50  # operations that are not counted
+_CHECKED = 100  # of so many stores one is checked
+_FILLED = 100  # after so many reads the entry is written anew: in a slow cache it would come to its end meanwhile
+
+Operations = Callable[[int], object]
+"""Performs the operation of that number."""
+
+
+def interleaved_reads(
+    client: CacheClient, where: sql.Endpoint, profile: Profile, namespace: str, times: int
+) -> History:
+    """An entry is read from the cache and from the database in turn, so many times each.
+
+    Either the way that the application does it: through the repository, or through its pool of sessions. Raises
+    Inconclusive when what is to be a cached read is none.
+    """
+
+    def fill() -> None:
+        client.repository.write(namespace, _KEY, "value")
+        client.repository.read(namespace, _KEY)
+
+    with SessionPool(where) as pool:
+        cached = partial(client.repository.read, namespace, _KEY)
+        direct = partial(pool.use, lambda session: EntryStore(session, profile).find(namespace, _KEY))
+        _read_in_turn(fill, cached, direct, _WARM_UP)
+        return _read_in_turn(fill, cached, direct, times)
+
+
+def medians(history: History) -> tuple[float, float]:
+    """Of the cached reads and of the database reads, in ms."""
+    return durations(history, CACHED).percentile(50), durations(history, DIRECT).percentile(50)
+
+
+def reads(client: CacheClient, namespace: str) -> Operations:
+    """Reads of a cached entry."""
+    client.repository.write(namespace, _KEY, "value")
+    client.repository.read(namespace, _KEY)
+    return lambda _: _require_hit(client.repository.read(namespace, _KEY))
+
+
+def writes(client: CacheClient, namespace: str) -> Operations:
+    """New answers are stored in the cache; the database has no part in it."""
+
+    def store(number: int) -> None:
+        answer = partial(client.repository.fetch, Question(namespace, "throughput", (number,)))
+        answer(lambda: f"answer {number}")
+        if number % _CHECKED == 0:
+            _require_hit(answer(lambda: "it was not stored"))
+
+    return store
+
+
+def throughput(operations: Operations, seconds: float) -> float:
+    """How many operations a second were done, one after the other, over that time as a whole."""
+    numbers = count()
+    for _ in range(_WARM_UP):
+        operations(next(numbers))
+    done, begun = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - begun) < seconds:
+        operations(next(numbers))
+        done += 1
+    return done / elapsed
+
+
+def _read_in_turn(
+    fill: Callable[[], None], cached: Callable[[], Read], direct: Callable[[], object], times: int
+) -> History:
+    history = History()
+    for number in range(times):
+        if number % _FILLED == 0:
+            fill()
+        begun = time.monotonic()
+        read = cached()
+        between = time.monotonic()
+        direct()
+        ended = time.monotonic()
+        _require_hit(read)
+        history.append(Operation(0, CACHED, _KEY, None, Outcome.OK, begun, between))
+        history.append(Operation(0, DIRECT, _KEY, None, Outcome.OK, between, ended))
+    return history
+
+
+def _require_hit(read: Read) -> None:
+    if read.source is not Source.CACHE:
+        raise Inconclusive("what was to be measured is a cached read, and the database answered")

@@ -1,0 +1,212 @@
+"""Whether a search found what is really nearest, computed from what was stored, past the database.
+
+How far replicas were behind, from markers that one client wrote and others looked for.
+
+A marker is an operation "mark" whose value is a number that grows; a look at a replica is an operation "look" whose
+key is the replica's name and whose value the number that it showed. It has every marker up to that number.
+
+Whether searches went by the index that is there for them.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+from support.engine.finding import Finding, listed
+from support.engine.history import History, Operation, Outcome
+
+Vector = Sequence[float]
+Answer = Sequence[tuple[str, float]]
+"""Key and distance of each entry that a search returned, in its order."""
+
+
+Searched = tuple[Vector, Answer]
+"""One search: the vector that was searched for, and what came back."""
+
+
+class CosineSpace:
+    """Stored vectors, and the cosine distance from them to any other, in double precision."""
+
+    def __init__(self, stored: Mapping[str, Vector]) -> None:
+        self._keys = list(stored)
+        self._rows = {key: number for number, key in enumerate(self._keys)}
+        self._units = _unit(numpy.array(list(stored.values()), dtype=float))
+
+    def distances(self, sought: Vector) -> NDArray[numpy.float64]:
+        """From every stored vector to that one, in the order in which they were given."""
+        found: NDArray[numpy.float64] = 1 - self._units @ _unit(numpy.array(sought, dtype=float))
+        return found
+
+    def nearest(self, sought: Vector, count: int) -> list[str]:
+        """The keys of the nearest, the nearest first."""
+        return [self._keys[row] for row in numpy.argsort(self.distances(sought), kind="stable")[:count]]
+
+    def distances_of(self, sought: Vector, keys: Sequence[str]) -> NDArray[numpy.float64]:
+        """The true distances of some entries from a vector. Raises KeyError for a key that was never stored."""
+        return self.distances(sought)[[self._rows[key] for key in keys]]
+
+
+def _unit(vectors: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+    scaled: NDArray[numpy.float64] = vectors / numpy.linalg.norm(vectors, axis=-1, keepdims=True)
+    return scaled
+
+
+def recall(stored: Mapping[str, Vector], searches: Sequence[Searched], count: int) -> float:
+    """The share of the true nearest `count` that the searches returned, from 0 to 1. Raises ValueError for none."""
+    if not searches:
+        raise ValueError("there is no recall of no searches")
+    space = CosineSpace(stored)
+    found = sum(
+        len(set(space.nearest(sought, count)) & {key for key, _ in answer[:count]}) for sought, answer in searches
+    )
+    return found / (count * len(searches))
+
+
+def each_finds_its_own(origins: Sequence[Mapping[str, int]], namespace: str, count: int) -> Finding:
+    """Every search found `count` entries, all of that namespace; for each search, how many it found of which one.
+
+    Unknown when there was no search.
+    """
+    if not origins:
+        return Finding.unknown("nothing was searched for")
+    strangers = sum(any(name != namespace for name in found) for found in origins)
+    few = [found.get(namespace, 0) for found in origins if found.get(namespace, 0) != count]
+    wrong = [f"{strangers} found entries of another namespace"] if strangers else []
+    wrong += [f"{len(few)} did not find {count} entries of their own namespace, but {listed(few)}"] if few else []
+    if wrong:
+        return Finding.false(f"of {len(origins)} searches {' and '.join(wrong)}")
+    return Finding.true(f"{len(origins)} searches found {count} entries each, all of their own namespace")
+
+
+def answers_are_in_order(
+    stored: Mapping[str, Vector], searches: Sequence[Searched], count: int, precision: float
+) -> Finding:
+    """Every search returned `count` different stored entries, nearest first, each with its true distance.
+
+    Unknown when there were no searches.
+    """
+    if not searches:
+        return Finding.unknown("no search was answered")
+    space = CosineSpace(stored)
+    for number, (sought, answer) in enumerate(searches, 1):
+        keys = [key for key, _ in answer]
+        fault = _fault_of(keys, stored, count) or _fault_of_distances(sought, answer, space, precision)
+        if fault:
+            return Finding.false(f"search {number} of {len(searches)}: {fault}")
+    return Finding.true(f"{len(searches)} answers of {count}, each in order")
+
+
+def _fault_of(keys: Sequence[str], stored: Mapping[str, Vector], count: int) -> str:
+    if len(keys) != count or len(set(keys)) != count:
+        return f"{count} different entries were asked for, {len(keys)} came back, {len(set(keys))} of them different"
+    strange = sorted(set(keys) - stored.keys())
+    return f"{strange[0]} came back and was never stored" if strange else ""
+
+
+def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, precision: float) -> str:
+    keys, said = [key for key, _ in answer], numpy.array([distance for _, distance in answer])
+    truth = space.distances_of(sought, keys)
+    off = numpy.abs(truth - said)
+    if off.max() > precision:
+        worst = int(off.argmax())
+        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, and {said[worst]:.6f} was answered"
+    steps = numpy.diff(truth)
+    if steps.size and steps.min() < -precision:
+        return f"place {int(steps.argmin()) + 2} is nearer than the one before it"
+    return ""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What became of one marker on one replica. `lag` is None when it was never seen; then it was certainly not
+    there `absent_until` seconds after its commit."""
+
+    replica: str
+    marker: int
+    lag: float | None
+    absent_until: float
+
+
+def sightings(history: History, replicas: Iterable[str]) -> list[Sighting]:
+    """For every replica and every acknowledged marker. Seconds, from the commit's acknowledgement."""
+    marks = history.of(action="mark", outcome=Outcome.OK)
+    looks = history.of(action="look", outcome=Outcome.OK)
+    return [
+        _sighting(mark, replica, [look for look in looks if look.key == replica])
+        for replica in replicas
+        for mark in marks
+    ]
+
+
+def _sighting(mark: Operation, replica: str, looks: list[Operation]) -> Sighting:
+    seen = [look.ended - mark.ended for look in looks if look.value >= mark.value]
+    absent = [look.begun - mark.ended for look in looks if look.value < mark.value]
+    lag = max(0.0, min(seen)) if seen else None
+    return Sighting(replica, int(mark.value), lag, max(absent, default=0.0))
+
+
+def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
+    """Each marker was seen on each replica within `limit` seconds of its commit.
+
+    Unknown when there were no markers or no replicas, or when a replica could not be looked at long enough.
+    """
+    if not found:
+        return Finding.unknown("no marker was written, or there was no replica to look at")
+    late = [one for one in found if (one.lag if one.lag is not None else one.absent_until) >= limit]
+    if late:
+        names = sorted({one.replica for one in late})
+        longest = max(one.lag if one.lag is not None else one.absent_until for one in late)
+        return Finding.false(
+            f"{len(late)} of {len(found)} sightings of markers came after {limit:g} s or never, on {listed(names)}; "
+            f"the longest took {longest:.1f} s or more"
+        )
+    unseen = sorted({one.replica for one in found if one.lag is None})
+    if unseen:
+        return Finding.unknown(
+            f"markers that were not seen, on replicas that did not answer long enough: {listed(unseen)}"
+        )
+    return Finding.true(f"{len(found)} sightings of markers, the latest after {longest_lag(found):.3f} s")
+
+
+def longest_lag(found: list[Sighting]) -> float:
+    """The longest that any marker took, in seconds; for one never seen, how long it was certainly not there."""
+    return max((one.lag if one.lag is not None else one.absent_until for one in found), default=0.0)
+
+
+def clients_worked_meanwhile(history: History, action: str, clients: int) -> Finding:
+    """Each client had a write acknowledged after the first marker and before the last. Unknown when one had not."""
+    marks = history.of(action="mark", outcome=Outcome.OK)
+    if len(marks) < 2:
+        return Finding.unknown("fewer than two markers were written")
+    first, last = marks[0].begun, marks[-1].ended
+    done = history.of(action=action, outcome=Outcome.OK)
+    busy = {operation.client for operation in done if first < operation.begun and operation.ended < last}
+    idle = [str(client) for client in range(clients) if client not in busy]
+    if idle:
+        return Finding.unknown(f"clients that wrote nothing while the markers were written: {listed(idle)}")
+    return Finding.true(f"{clients} clients wrote meanwhile")
+
+
+def went_by_index(used: Sequence[Collection[str]], meant: Collection[str]) -> Finding:
+    """Every plan names one of the indexes that are meant for it, and no other.
+
+    A shard's index has the name of its table's index and a number. Unknown when there is no plan.
+    """
+    if not used:
+        return Finding.unknown("there is no plan to look at")
+    if not meant:
+        return Finding.false("there is no valid HNSW index for this metric")
+    astray = [names for names in used if not names or not all(_is_one_of(name, meant) for name in names)]
+    if astray:
+        instead = f"by {', '.join(sorted(astray[0]))}" if astray[0] else "by no index"
+        return Finding.false(
+            f"{len(astray)} of {len(used)} searches went {instead}, not by {' or '.join(sorted(meant))}"
+        )
+    return Finding.true(f"{len(used)} searches by {' or '.join(sorted(meant))}")
+
+
+def _is_one_of(name: str, indexes: Collection[str]) -> bool:
+    table_s, _, number = name.rpartition("_")
+    return name in indexes or (number.isdigit() and table_s in indexes)

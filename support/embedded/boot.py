@@ -1,0 +1,190 @@
+"""Boots an embedded cluster in a sandbox: from no host at all to a cluster that is ready to be tested."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+
+from support import sql
+from support.embedded import plain, readiness
+from support.embedded.layout import Layout, PlannedHost, Role
+from support.embedded.patroni_file import BOOT
+from support.embedded.plan import PUBLISHED, Credentials, Plan
+from support.embedded.preparing import prepare
+from support.embedded.programs import Programs
+from support.embedded.services import declare
+from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, ProcessFailed
+from support.example_app.vectors import PGVECTOR, VectorDialect
+from support.hosts import Process, Sandbox
+from support.hosts.probing import LOOPBACK
+from support.target import citus
+from support.target.cluster import Cluster
+from support.target.topology import Topology
+from support.timeouts import REST, START
+from support.waiting import describe, eventually
+
+__all__ = ["PUBLISHED", "boot"]
+
+T = TypeVar("T")
+TAIL = 12  # lines of a log in the message of a failed boot
+MANY, EACH = 3, 5.0  # more members than so many are given more time: seconds for each
+OFTEN = 0.1  # seconds between two looks at something that is about to happen
+
+
+def boot(
+    sandbox: Sandbox,
+    layout: Layout,
+    programs: Programs,
+    on_progress: Callable[[str], None],
+    dialect: VectorDialect = PGVECTOR,
+) -> Topology:
+    """Boot a cluster and publish it; returns when it is ready (`readiness` says what that means).
+
+    `on_progress` is told what happens, in short lines. Raises ClusterDidNotStart with what was waited for in vain
+    and the end of the log that should tell why.
+    """
+    planned = layout.hosts()
+    on_progress(f"making {len(planned)} hosts")
+    hosts = {host.name: sandbox.add_host(host.name, host.number) for host in planned}
+    addresses = {name: host.address for name, host in hosts.items()}
+    credentials = Credentials.fresh(layout.shape)
+    plan = Plan(layout, programs, addresses, credentials, sandbox.kind == LOOPBACK, dialect)
+    processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
+    topology = plan.topology(sandbox.directory, sandbox.kind)
+    try:
+        _Boot(plan, Cluster(topology), processes, on_progress).run()
+    except (sql.Error, ConnectFailed, ProcessFailed) as error:
+        raise ClusterDidNotStart(f"the embedded cluster did not start: {describe(error)}") from error
+    sandbox.publish(plan.targets())
+    return topology
+
+
+class _Boot:
+    """One boot under way."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        cluster: Cluster,
+        processes: Mapping[PlannedHost, Process],
+        on_progress: Callable[[str], None],
+    ) -> None:
+        self._plan, self._cluster, self._processes, self._tell = plan, cluster, processes, on_progress
+        self._started: list[PlannedHost] = []
+        members = len(plan.layout.hosts(Role.MEMBER))
+        self._deadline = time.monotonic() + START + EACH * max(0, members - MANY)
+
+    def run(self) -> None:
+        """Start everything as early as it can be of use, and wait until all of it works."""
+        shape = self._plan.layout.shape
+        if shape.patroni:
+            self._start(Role.ETCD)
+            # Patroni sleeps for 5 s when it finds no etcd.
+            self._await("etcd has a quorum", Role.ETCD, partial(readiness.require_quorum, self._cluster))
+        starts_last = bool(shape.proxy and shape.proxy.starts_last)
+        self._start(Role.MEMBER, Role.REDIS, *(() if starts_last else (Role.HAPROXY,)))
+        leaders = {group: self._await_leader(group) for group in self._cluster.groups}
+        leader = leaders[self._cluster]
+        if self._plan.layout.workers and shape.patroni:
+            self._await(
+                "the coordinator knows every worker", Role.MEMBER, partial(citus.require_all, self._cluster, leader)
+            )
+            self._tell("the coordinator knows every worker")
+        prepare(self._cluster, leader, self._plan)
+        self._tell("the schema is in place")
+        for group, leads in leaders.items():
+            self._await_replicas(group, leads)
+        if starts_last:
+            self._start(Role.HAPROXY)
+        self._start(Role.POOLER)
+        if shape.patroni:
+            self._set_clock(leaders)
+        if shape.proxy:
+            self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, self._cluster, leader))
+            self._tell("haproxy routes")
+        if shape.pooler:
+            behind = self._plan.address("pgbouncer", shape.pooler.port)
+            self._await(
+                "PgBouncer lets clients in", Role.POOLER, partial(readiness.require_pool, self._cluster, behind)
+            )
+            self._tell("pgbouncer lets clients in")
+        self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
+        self._tell("redis answers")
+
+    def _set_clock(self, leaders: Mapping[Cluster, str]) -> None:
+        """Give Patroni the clock of the shape, if that is another one than it booted by."""
+        timing = self._plan.layout.shape.timing
+        if timing == BOOT:
+            return
+        for leader in leaders.values():
+            self._configure(leader, asdict(timing))
+        for group in leaders:
+            adopted = partial(readiness.require_leases, group, timing.ttl)
+            self._await(f"every member of group {group.group} has leases of {timing.ttl} s", Role.MEMBER, adopted)
+        self._tell(f"leases are of {timing.ttl} s, and looked after every {timing.loop_wait} s")
+
+    def _start(self, *roles: Role) -> None:
+        for host, process in self._processes.items():
+            if host.role in roles:
+                self._tell(f"starting {host.name}")
+                process.start()
+                self._started.append(host)
+
+    def _await_leader(self, group: Cluster) -> str:
+        if not self._plan.layout.shape.patroni:
+            name = self._await(f"group {group.group} answers", Role.MEMBER, partial(plain.require_login, group))
+            self._tell(f"{name} answers")
+            return name
+        leader = self._await(f"a member of group {group.group} leads", Role.MEMBER, group.leader)
+        self._tell(f"{leader} leads")
+        self._hurry(leader)  # it makes the slots that the replicas need
+        return leader
+
+    def _await_replicas(self, group: Cluster, leader: str) -> None:
+        replicas = [name for name in group.members if name != leader]
+        for replica in replicas:
+            streams = partial(readiness.require_streaming, group, replica)
+            self._await(f"{replica} streams", Role.MEMBER, streams)
+            self._tell(f"{replica} streams")
+        if self._plan.layout.shape.synchronous and replicas:
+            self._hurry(leader)  # it chooses the standby
+            chosen = partial(readiness.require_synchronous_standby, group)
+            standby = self._await("commits wait for a replica", Role.MEMBER, chosen)
+            self._tell(f"commits wait for {standby}")
+
+    def _hurry(self, leader: str) -> None:
+        """Make the leader's Patroni look now, instead of in a second: a new configuration does, were it the old one."""
+        self._configure(leader, {"loop_wait": BOOT.loop_wait})
+
+    def _configure(self, member: str, settings: Mapping[str, object]) -> None:
+        api, login = self._cluster.address_of(member).rest, self._plan.credentials.patroni_api
+        auth = (login.user, login.password) if login else None
+        requests.patch(f"http://{api}/config", json=settings, auth=auth, timeout=REST).raise_for_status()
+
+    def _await(self, subject: str, role: Role, probe: Callable[[], T]) -> T:
+        def alive() -> T:
+            self._require_alive()
+            return probe()
+
+        within = round(max(0.0, self._deadline - time.monotonic()), 1)
+        try:
+            return eventually(alive, within=within, subject=subject, retry_on=readiness.SILENT, pause=OFTEN)
+        except NotInTime as late:
+            logs = [process.log for host, process in self._processes.items() if host.role == role]
+            raise ClusterDidNotStart("\n".join([str(late), *map(_tail, logs)])) from late
+
+    def _require_alive(self) -> None:
+        """No program has ended that was started."""
+        for host in self._started:
+            process = self._processes[host]
+            if process.pid is None:
+                raise ClusterDidNotStart(f"{process.name} on {host.name} has ended\n{_tail(process.log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([f"the end of {log}:", *(f"  {line}" for line in lines[-TAIL:])])

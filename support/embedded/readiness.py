@@ -1,0 +1,117 @@
+"""When is an embedded cluster ready? Each question here returns once it is so, and raises NotYet before."""
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import redis
+import requests
+
+from support import sql
+from support.errors import ConnectFailed
+from support.target import citus, dcs, haproxy
+from support.target.cluster import Cluster
+from support.target.configured import configured
+from support.target.redis import client_of
+from support.target.topology import Address
+from support.waiting import NotYet, describe, eventually
+
+_READS = {"write": "down", "read": "up"}
+SILENT = (requests.RequestException, redis.RedisError)
+"""What a server that is not there yet makes of a question."""
+
+
+def require_quorum(cluster: Cluster) -> None:
+    """Enough of etcd's nodes work together."""
+    quorum = dcs.quorum(cluster.topology)
+    if quorum.spare < 0:
+        raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
+
+
+def require_streaming(cluster: Cluster, replica: str) -> None:
+    """A replica streams from the leader, and the others know it."""
+    states = {member.name: member.state for member in cluster.view().replicas}
+    if states.get(replica) != "streaming":
+        raise NotYet(f"it is {states.get(replica, 'unknown to Patroni')}")
+
+
+def require_synchronous_standby(cluster: Cluster) -> str:
+    """A replica was chosen as the one that commits wait for; returns its name."""
+    roles = {member.name: member.role for member in cluster.view().members}
+    for name, role in roles.items():
+        if role in ("sync_standby", "quorum_standby"):
+            return name
+    raise NotYet(f"the roles are {roles}")
+
+
+def require_routing(cluster: Cluster, leader: str) -> None:
+    """HAProxy has checked every member; it sends writes to the leader alone and reads to all others."""
+    page = cluster.topology.statistics
+    assert page is not None
+    rows = [row for row in haproxy.servers(page) if row.server in cluster.members]
+    unchecked = [row.server for row in rows if not row.check.startswith("L7")]
+    if unchecked:
+        raise NotYet(f"no answer yet from {', '.join(unchecked)}")
+    wanted = {name: {"write": "up", "read": "down"} if name == leader else _READS for name in cluster.members}
+    found = haproxy.positions(page, cluster.members)
+    if found != wanted:
+        raise NotYet(f"it says {found}")
+
+
+def require_pool(cluster: Cluster, pooler: Address) -> None:
+    """PgBouncer leads the application to its database."""
+    try:
+        sql.value(replace(cluster.write, name="PgBouncer", host=pooler.host, port=pooler.port), "SELECT 1")
+    except ConnectFailed as error:
+        raise NotYet(describe(error)) from None
+
+
+def require_leases(cluster: Cluster, ttl: int) -> None:
+    """Every Patroni has adopted a time to live: its lease at etcd was granted for so many seconds."""
+    granted = dcs.leases(cluster.topology, cluster.group)
+    if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
+        raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")
+    if others := {name: seconds for name, seconds in granted.items() if seconds != ttl}:
+        raise NotYet(f"the leases were granted for {others} seconds")
+
+
+def require_cache(cluster: Cluster) -> None:
+    """Redis answers to its password."""
+    server = cluster.topology.redis
+    assert server is not None
+    with client_of(server) as client:
+        client.ping()
+
+
+def require_all(cluster: Cluster) -> None:
+    """Everything above at once, in every group all members on one timeline, and no failover held back."""
+    require_quorum(cluster)
+    leaders = [require_group(group) for group in cluster.groups]
+    require_routing(cluster, leaders[0])
+    require_cache(cluster)
+    if "citus" not in cluster.topology.lacks:
+        citus.require_settled(cluster, leaders)
+
+
+def require_group(cluster: Cluster) -> str:
+    """The members of one group are led, and replicate as they should; returns who leads."""
+    view, leader = cluster.view(), cluster.leader()
+    if view.paused:
+        raise NotYet("Patroni is paused")
+    for name in cluster.members:
+        if name != leader:
+            require_streaming(cluster, name)
+    timelines = {member.name: member.timeline for member in view.members}
+    if len(set(timelines.values())) > 1:
+        raise NotYet(f"the timelines are {timelines}")
+    if configured(cluster).synchronous and len(cluster.members) > 1:
+        require_synchronous_standby(cluster)
+    return leader
+
+
+def await_all(cluster: Cluster, within: float) -> float:
+    """Wait until everything is well; returns how long that took. Raises NotInTime with what was amiss."""
+    begun = time.monotonic()
+    well = partial(require_all, cluster)
+    eventually(well, within=within, subject="the whole cluster is well", retry_on=SILENT)
+    return time.monotonic() - begun

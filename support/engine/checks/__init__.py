@@ -1,0 +1,1 @@
+"""Checks that several subjects need: pure functions over recorded facts."""

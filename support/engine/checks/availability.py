@@ -1,0 +1,151 @@
+"""How long clients could not work: the gap between two acknowledged operations.
+
+While something lasts, no write is acknowledged.
+
+Whether every client got through with all that it tried.
+
+How long operations took: percentiles over many of them.
+
+Whether clients were at work while something else went on.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from support.engine.finding import Finding, listed
+from support.engine.history import History, Outcome, durations
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The longest time without an acknowledged operation, in seconds of the history's clock."""
+
+    begun: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.begun
+
+
+def longest_gap(history: History, action: str, since: float) -> Gap | None:
+    """The longest gap that ended after `since`; None when no operation was acknowledged after it."""
+    ends = sorted(one.ended for one in history.of(action=action, outcome=Outcome.OK))
+    gaps = [Gap(one, other) for one, other in pairwise(ends) if other > since]
+    return max(gaps, key=lambda gap: gap.seconds, default=None)
+
+
+def interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
+    """No gap of `limit` seconds or more from `since` (the fault) on; unknown when clients never worked again."""
+    acknowledged = history.of(action=action, outcome=Outcome.OK)
+    if not any(one.ended <= since for one in acknowledged):
+        return Finding.unknown("no operation was acknowledged before the fault")
+    gap = longest_gap(history, action, since)
+    if gap is None:
+        last = max(one.ended for one in history)
+        return Finding.false(f"no operation was acknowledged in the {last - since:.1f} s after the fault")
+    words = f"clients were interrupted for {gap.seconds:.2f} s (limit: {limit:g} s)"
+    return Finding.true(words) if gap.seconds < limit else Finding.false(words)
+
+
+def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
+    """No single client had a gap of `limit` seconds or more from `since` (the fault) on.
+
+    Unknown when a client was acknowledged nothing before the fault. The figure is that of the worst off.
+    """
+    clients = sorted({one.client for one in history.of(action=action)})
+    own = {client: History(one for one in history if one.client == client) for client in clients}
+    findings = {client: interrupted_for_less_than(limit, own[client], action, since) for client in clients}
+    for holds in (False, None):
+        if found := [f"client {client}: {one.words}" for client, one in findings.items() if one.holds is holds]:
+            return Finding(holds, f"{len(found)} of {len(clients)} clients: {listed(found)}")
+    if not clients:
+        return Finding.unknown(f"there was no operation ({action})")
+    worst = longest_gap_of_any(history, action, since)
+    return Finding.true(f"no client of {len(clients)} was interrupted for more than {worst:.2f} s (limit: {limit:g} s)")
+
+
+def longest_gap_of_any(history: History, action: str, since: float) -> float:
+    """The longest gap after `since` that a single client had, in seconds; 0 where there is none."""
+    clients = {one.client for one in history.of(action=action)}
+    own = (longest_gap(History(one for one in history if one.client == client), action, since) for client in clients)
+    return max((gap.seconds for gap in own if gap is not None), default=0.0)
+
+
+def nothing_acknowledged(history: History, action: str, begun: float, ended: float) -> Finding:
+    """No operation of that kind that began and ended between these two moments was acknowledged.
+
+    Unknown when none was acknowledged before, or when none was tried meanwhile.
+    """
+    tried = history.of(action=action)
+    meanwhile = [one for one in tried if begun <= one.begun and one.ended <= ended]
+    if not any(one.outcome is Outcome.OK and one.ended <= begun for one in tried):
+        return Finding.unknown(f"no operation ({action}) was acknowledged before")
+    if not meanwhile:
+        return Finding.unknown(f"no operation ({action}) was tried in these {ended - begun:.1f} s")
+    acknowledged = [one for one in meanwhile if one.outcome is Outcome.OK]
+    taken: list[object] = [f"{one.value} after {one.ended - begun:.2f} s" for one in acknowledged]
+    if taken:
+        return Finding.false(f"{len(taken)} of {len(meanwhile)} writes were acknowledged: {listed(taken)}")
+    return Finding.true(f"none of {len(meanwhile)} writes was acknowledged in {ended - begun:.1f} s")
+
+
+def every_client_succeeded(history: History, action: str, clients: int, times: int) -> Finding:
+    """Each of the clients tried that action `times` times, and each time it was acknowledged.
+
+    Unknown unless there was a moment at which all of them were at it.
+    """
+    tried = history.of(action=action)
+    refused = [operation for operation in tried if operation.outcome is not Outcome.OK]
+    if refused:
+        return Finding.false(
+            f"{len(refused)} of {len(tried)} operations ({action}) did not succeed, the first: {refused[0].error}"
+        )
+    counts = Counter(operation.client for operation in tried)
+    short = [f"client {client}: {counts[client]}" for client in range(clients) if counts[client] != times]
+    if short:
+        return Finding.false(f"not {times} operations ({action}) of each client: {listed(short)}")
+    if not _all_at_once(history, action):
+        return Finding.unknown("there was no moment at which all clients were at work")
+    return Finding.true(f"{len(tried)} operations ({action}) of {clients} clients at once, all acknowledged")
+
+
+def _all_at_once(history: History, action: str) -> bool:
+    begun: dict[int, float] = {}
+    ended: dict[int, float] = {}
+    for operation in history.of(action=action):
+        begun[operation.client] = min(operation.begun, begun.get(operation.client, operation.begun))
+        ended[operation.client] = max(operation.ended, ended.get(operation.client, operation.ended))
+    return max(begun.values()) < min(ended.values())
+
+
+def percentile_is_under(history: History, action: str, share: float, limit: float) -> Finding:
+    """All operations ended well, and `share` per cent of them in under `limit` ms.
+
+    Unknown when there are so few that the percentile would be one of the worst five.
+    """
+    every = history.of(action=action)
+    refused = [operation for operation in every if operation.outcome is not Outcome.OK]
+    if refused:
+        return Finding.false(f"{len(refused)} of {len(every)} ended in an error, the first: {refused[0].error}")
+    needed = math.ceil(5 / (1 - share / 100))
+    if len(every) < needed:
+        return Finding.unknown(f"{len(every)} samples, and a {share:g}th percentile takes {needed}")
+    found = durations(history, action)
+    said = (
+        f"the {share:g}th percentile of {len(every)} is {found.percentile(share):.1f} ms (limit: {limit:g} ms; "
+        f"median {found.percentile(50):.1f} ms, longest {found.milliseconds[-1]:.1f} ms)"
+    )
+    return Finding.true(said) if found.percentile(share) < limit else Finding.false(said)
+
+
+def every_client_worked(history: History, action: str, clients: int, during: tuple[float, float]) -> Finding:
+    """Each of so many clients had an operation acknowledged in that time; unknown when one had not."""
+    begun, ended = during
+    done = Counter(one.client for one in history.of(action=action, outcome=Outcome.OK) if begun < one.ended < ended)
+    idle = [client for client in range(clients) if not done[client]]
+    if idle or not clients:
+        return Finding.unknown(f"in those {ended - begun:.1f} s nothing was acknowledged to the clients {listed(idle)}")
+    return Finding.true(f"each of {clients} clients, {done.total()} operations in {ended - begun:.1f} s")

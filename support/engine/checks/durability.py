@@ -1,0 +1,152 @@
+"""Acknowledged writes are kept, and each is there once.
+
+An append is an operation with action "append" and a value that no other append has; the final read is one with
+action "read", whose value is the list of everything that was found.
+
+A counter that many clients increment counts exactly.
+
+What a client repeats until it is acknowledged is applied once, however often it was tried.
+
+An attempt is an operation with action "count" and a key that names what is repeated; each that is applied adds one to
+a counter.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+
+from support.engine.finding import Finding, listed
+from support.engine.history import History, Operation, Outcome
+from support.expectations import AcceptedLoss
+
+NOTHING = AcceptedLoss()
+
+
+def no_acknowledged_write_lost(
+    history: History,
+    fault: tuple[float, float] | None = None,
+    accepted: AcceptedLoss = NOTHING,
+    size_of: Callable[[Operation], int] = lambda one: len(str(one.value)),
+) -> Finding:
+    """Every acknowledged append is in the final read; or what is not is within the loss that is accepted.
+
+    `size_of` tells the bytes of an append. What was acknowledged in the last `accepted.recent` seconds before the last
+    lost one does not count: who takes over cannot know of it. Unknown where nothing of before the fault is left.
+
+    An append with an unknown outcome may be there ("recovered") or not. Unknown when the ledger was never read back
+    after the last append began, or when nothing was acknowledged, or, where `fault` (its start and its end, in the
+    history's clock) is given, when nothing was acknowledged before it began, or nothing after it began.
+    """
+    appends = history.of(action="append")
+    acknowledged = [one for one in appends if one.outcome is Outcome.OK]
+    found = _final_read(history, appends)
+    if found is None:
+        return Finding.unknown("the ledger was never read back after the last append")
+    gap = _no_evidence(acknowledged, fault)
+    if gap:
+        return Finding.unknown(gap)
+    lost = _lost(history)
+    unknown = [one for one in appends if one.outcome is Outcome.UNKNOWN]
+    there = set(found)
+    recovered = sum(one.value in there for one in unknown)
+    counted = f"of {len(acknowledged)} acknowledged writes"
+    remark = f"{recovered} of {len(unknown)} unknown ones were there"
+    if not lost:
+        return Finding.true(f"0 {counted} lost; {remark}")
+    values = f"{len(lost)} {counted} lost: {listed([one.value for one in lost])}"
+    if not accepted:
+        return Finding.false(values)
+    if fault is not None and all(one in lost for one in acknowledged if one.ended < fault[0]):
+        return Finding.unknown(f"nothing that was acknowledged before the fault is there: {values}")
+    last = max(one.ended for one in lost)
+    counting = [one for one in lost if one.ended < last - accepted.recent] if accepted.recent else lost
+    size = sum(map(size_of, counting))
+    earlier = f", {size:,} bytes of them more than {accepted.recent:g} s before the last one" if accepted.recent else ""
+    told = f"{values}; {sum(map(size_of, lost)):,} bytes{earlier} ({accepted.why})"
+    return Finding.true(f"{told}; {remark}") if size <= accepted.bytes else Finding.false(told)
+
+
+def lost_writes(history: History) -> list[object]:
+    """The acknowledged appends that are not in the final read; all of them where there is no such read."""
+    return [one.value for one in _lost(history)]
+
+
+def kept(history: History) -> History:
+    """The appends that the final read has, and those of which nobody knows: what each member must hold, too."""
+    lost = {id(one) for one in _lost(history)}
+    return History(one for one in history.of(action="append") if id(one) not in lost)
+
+
+def _lost(history: History) -> list[Operation]:
+    there = set(_final_read(history, history.of(action="append")) or ())
+    return [one for one in history.of(action="append", outcome=Outcome.OK) if one.value not in there]
+
+
+def each_write_once(history: History) -> Finding:
+    """Nothing is in the final read twice, and nothing is there that was refused or never written."""
+    appends = history.of(action="append")
+    found = _final_read(history, appends)
+    if found is None:
+        return Finding.unknown("the ledger was never read back after the last append")
+    if not any(one.outcome is Outcome.OK for one in appends):
+        return Finding.unknown("no write was acknowledged")
+    twice: list[object] = [value for value, times in Counter(found).items() if times > 1]
+    possible = {one.value for one in appends if one.outcome is not Outcome.FAIL}
+    strange: list[object] = [value for value in found if value not in possible]
+    if twice:
+        return Finding.false(f"{len(twice)} writes are there more than once: {listed(twice)}")
+    if strange:
+        return Finding.false(f"{len(strange)} entries are there that no client wrote: {listed(strange)}")
+    return Finding.true(f"each of {len(found)} entries is there once, and was written")
+
+
+def _final_read(history: History, appends: Iterable[Operation]) -> list[object] | None:
+    last_append = max((one.begun for one in appends), default=float("-inf"))
+    reads = [one for one in history.of(action="read", outcome=Outcome.OK) if one.begun > last_append]
+    return list(reads[-1].value) if reads else None
+
+
+def _no_evidence(acknowledged: list[Operation], fault: tuple[float, float] | None) -> str:
+    if not acknowledged:
+        return "no write was acknowledged"
+    if fault is None:
+        return ""
+    began, _ = fault
+    if not any(one.ended < began for one in acknowledged):
+        return "no write was acknowledged before the fault"
+    if not any(one.begun > began for one in acknowledged):
+        return "no write was acknowledged after the fault"
+    return ""
+
+
+def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
+    """The counter grew by the acknowledged increments, and by at most the unknown ones more."""
+    acknowledged = len(history.of(action="increment", outcome=Outcome.OK))
+    unknown = len(history.of(action="increment", outcome=Outcome.UNKNOWN))
+    grown = ended_at - begun_at
+    words = f"the counter grew by {grown} over {acknowledged} acknowledged and {unknown} unknown increments"
+    if acknowledged == 0:
+        return Finding.unknown("no increment was acknowledged")
+    return Finding(acknowledged <= grown <= acknowledged + unknown, words)
+
+
+def each_applied_once(history: History, counted: int) -> Finding:
+    """The counter stands at the number of operations that were acknowledged, or at most at those in doubt more.
+
+    In doubt is what was never acknowledged, and has an attempt whose outcome is unknown. Unknown when nothing was
+    acknowledged, or when no operation whose outcome was unknown was repeated until it was: nothing was put to the test.
+    """
+    attempts: dict[str, list[Operation]] = defaultdict(list)
+    for one in history.of(action="count"):
+        attempts[one.key].append(one)
+    done = {key for key, tries in attempts.items() if any(one.outcome is Outcome.OK for one in tries)}
+    doubtful = {key for key, tries in attempts.items() if any(one.outcome is Outcome.UNKNOWN for one in tries)}
+    in_doubt, repeated = len(doubtful - done), len(doubtful & done)
+    words = f"{counted} were applied of {len(done)} acknowledged operations, {repeated} of them repeated after a lost "
+    words += f"answer, and {in_doubt} in doubt"
+    if not done:
+        return Finding.unknown("no operation was acknowledged")
+    if not len(done) <= counted <= len(done) + in_doubt:
+        return Finding.false(words)
+    if not repeated:
+        return Finding.unknown("no operation was repeated whose answer was lost")
+    return Finding.true(words)

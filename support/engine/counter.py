@@ -1,0 +1,93 @@
+"""One counter that every client reads, adds one to and writes back, under a row lock.
+
+Clients that count, and repeat what was not acknowledged: the application's own way through a cut connection.
+"""
+
+from collections.abc import Callable
+
+from support import sql
+from support.engine.workload import Script, Task, Turn, Workload
+from support.errors import ConnectFailed
+from support.example_app.profile import Profile
+from support.waiting import eventually
+
+INCREMENT = "increment"
+KEY = "counter"
+_CREATE = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+_READ = "SELECT {entries.value}::bigint FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+_WRITE = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
+
+
+def create(where: sql.Endpoint, profile: Profile, namespace: str) -> None:
+    """A counter that stands at 0: an entry, whose value is the number."""
+    sql.execute(where, profile.sql(_CREATE), [namespace, KEY, "0"])
+
+
+def reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str) -> int:
+    """What the counter stands at."""
+    return int(sql.value(where, profile.sql(_READ), [namespace, KEY]))
+
+
+def final_reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str) -> int:
+    """The same, of a server that can write: one that has stopped to lead cannot answer."""
+    return int(sql.value(where, profile.sql(f"{_READ} FOR UPDATE"), [namespace, KEY]))
+
+
+def increments(profile: Profile, namespace: str, times: int | None = None) -> Script:
+    """Each client adds one, `times` times or until it is stopped. The value recorded is the one written back."""
+
+    def increment(session: sql.Session) -> int:
+        # In two statements on purpose: only the row lock keeps another client from writing in between.
+        written = final_reading(session, profile, namespace) + 1
+        sql.execute(session, profile.sql(_WRITE), [str(written), namespace, KEY])
+        return written
+
+    def script(turn: Turn) -> Task | None:
+        if turn.number == times:
+            return None
+        return Task(INCREMENT, KEY, None, increment, transaction=True)
+
+    return script
+
+
+COUNT = "count"
+# An operation is known by its id: the entry of that name is made together with the increment, or not at all.
+_ONCE = """
+    WITH fresh AS (
+        INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+        VALUES (%(namespace)s, %(operation)s, 'done'{entries.filling})
+        ON CONFLICT DO NOTHING RETURNING {entries.key}
+    )
+    UPDATE {entries} SET {entries.value} = ({entries.value}::bigint + 1)::text
+    WHERE {entries.namespace} = %(namespace)s AND {entries.key} = %(counter)s AND EXISTS (SELECT FROM fresh)
+"""
+
+
+def operations(profile: Profile, namespace: str, statement: str = _ONCE) -> Script:
+    """Each client counts on, one operation after the other; each is repeated until it is acknowledged."""
+
+    def script(turn: Turn) -> Task:
+        operation = f"{turn.client}-{turn.number}"
+        return Task(COUNT, operation, None, _counting(profile.sql(statement), namespace, operation), retried=True)
+
+    return script
+
+
+def _counting(statement: str, namespace: str, operation: str) -> Callable[[sql.Session], object]:
+    values = {"namespace": namespace, "operation": operation, "counter": KEY}
+    return lambda session: sql.execute(session, statement, values)
+
+
+def close_count(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> int:
+    """Wait until clients get through again, let them end, and read what the counter stands at."""
+    workload.await_acknowledged(20, within)
+    workload.stop()
+    return eventually(
+        lambda: final_reading(where, profile, namespace),
+        within=within,
+        subject="the counter can be read",
+        retry_on=(sql.Error, ConnectFailed),
+    )

@@ -1,0 +1,39 @@
+"""What a checker answers: it holds, it does not hold, or nobody can tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from support.errors import Inconclusive
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`holds` is None when the facts are no evidence either way. `words` says what was seen, with the figures."""
+
+    holds: bool | None
+    words: str
+
+    def require(self) -> None:
+        """Raises AssertionError when it does not hold, Inconclusive when nobody can tell."""
+        if self.holds is None:
+            raise Inconclusive(self.words)
+        if not self.holds:
+            raise AssertionError(self.words)
+
+    @classmethod
+    def true(cls, words: str) -> "Finding":
+        return cls(True, words)
+
+    @classmethod
+    def false(cls, words: str) -> "Finding":
+        return cls(False, words)
+
+    @classmethod
+    def unknown(cls, words: str) -> "Finding":
+        return cls(None, words)
+
+
+def listed(things: Sequence[object], most: int = 5) -> str:
+    """The first few, and how many more there are."""
+    shown = ", ".join(map(str, things[:most]))
+    return f"{shown}, and {len(things) - most} more" if len(things) > most else shown

@@ -1,0 +1,90 @@
+"""Markers: rows that are written to be looked for elsewhere."""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+
+from support import sql
+from support.errors import ConnectFailed, Inconclusive
+from support.example_app.profile import Profile
+from support.target.cluster import Cluster
+from support.waiting import NotYet, eventually
+
+_LOOK_AGAIN_AFTER = 0.01  # seconds: what is measured is in milliseconds
+
+
+_WRITE = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+_FIND = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+
+
+def write(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> float:
+    """Commit a marker; returns the time at which the commit was acknowledged (monotonic clock)."""
+    sql.execute(where, profile.sql(_WRITE), [namespace, key, key])
+    return time.monotonic()
+
+
+def is_there(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> bool:
+    """Whether a marker is seen there now."""
+    found = sql.rows(where, profile.sql(_FIND), [namespace, key])
+    return found == [(key,)]
+
+
+def await_seen(
+    places: Mapping[str, sql.Endpoint | sql.Session], profile: Profile, namespace: str, key: str, within: float
+) -> None:
+    """Wait until a marker is seen in all places; raises NotInTime, which names those where it is not."""
+
+    def seen() -> None:
+        missing = [name for name, where in places.items() if not is_there(where, profile, namespace, key)]
+        if missing:
+            raise NotYet(f"not on {', '.join(missing)}")
+
+    eventually(
+        seen,
+        within=within,
+        subject=f"{key}, committed, is seen on {' and '.join(places)}",
+        retry_on=(ConnectFailed, sql.Error),
+        pause=_LOOK_AGAIN_AFTER,
+    )
+
+
+def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[float]:
+    """Write markers, one after another; for each, the seconds from its commit until it was seen on all replicas.
+
+    Raises NotInTime when one takes longer than `within` seconds, Inconclusive when there is no replica.
+    """
+    with ExitStack() as opened:
+        writer = opened.enter_context(sql.session(cluster.write))
+        readers = {
+            f"replica {name}": opened.enter_context(closing(_await_login(cluster.of_member(name), within)))
+            for name in cluster.followers()
+        }
+        if not readers:
+            raise Inconclusive("there is no replica to look for a marker on")
+        profile = cluster.profile
+        return [_delay(writer, readers, profile, namespace, f"marker {number}", within) for number in range(count)]
+
+
+def _await_login(where: sql.Endpoint, within: float) -> sql.Session:
+    return eventually(
+        lambda: sql.connect(where, connect_timeout=within, autocommit=True),
+        within=within,
+        subject=f"{where.name} can be asked for markers",
+        retry_on=(ConnectFailed,),
+    )
+
+
+def _delay(
+    writer: sql.Session,
+    readers: Mapping[str, sql.Session],
+    profile: Profile,
+    namespace: str,
+    key: str,
+    within: float,
+) -> float:
+    committed = write(writer, profile, namespace, key)
+    await_seen(readers, profile, namespace, key, within)
+    return time.monotonic() - committed

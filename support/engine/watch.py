@@ -1,0 +1,61 @@
+"""Looks at every member, all the time, whether it would take a write; what a split brain is told by."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from support import sql
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.engine.workload import Script, Task, Turn, Workload
+
+PACE = 0.05  # seconds between two looks at a member
+PATIENCE = 1.0  # seconds after which a look that got no answer is given up
+
+# An xid is given to writers only. Nothing is waited for: a leader that is cut off from its standby is a writer still.
+_WOULD_WRITE = """
+    SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN NULL
+                ELSE pg_current_xact_id()::text END
+"""
+
+
+def looks(member: str) -> Script:
+    """One client looks again and again; the value recorded is whether the member would have taken a write."""
+
+    def look(session: sql.Session) -> bool:
+        return sql.value(session, _WOULD_WRITE) is not None
+
+    def script(_: Turn) -> Task:
+        return Task("look", member, None, look)
+
+    return script
+
+
+class Watch:
+    """Looks at all members at once, past the proxy, until it is closed. A context manager."""
+
+    def __init__(self, members: Mapping[str, sql.Endpoint]) -> None:
+        self._history = History()
+        self._workloads = [
+            Workload(endpoint, looks(name), clients=1, pace=PACE, patience=PATIENCE, history=self._history)
+            for name, endpoint in members.items()
+        ]
+        self._running = ExitStack()
+
+    @property
+    def samples(self) -> list[WriterSample]:
+        """Every look until now."""
+        return [_sample(operation) for operation in self._history]
+
+    def __enter__(self) -> "Watch":
+        with self._running:
+            for workload in self._workloads:
+                self._running.enter_context(workload)
+            self._running = self._running.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+
+def _sample(operation: Operation) -> WriterSample:
+    writable = bool(operation.value) if operation.outcome is Outcome.OK else None
+    return WriterSample(operation.key, operation.begun, operation.ended, writable)

@@ -1,0 +1,340 @@
+"""One client of a workload: its session, its patience, and the record of what came of each operation.
+
+Seeded clients that work in threads of their own while something happens to the cluster.
+
+One operation after another by one client, each recorded.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from types import TracebackType
+from typing import Any
+
+import psycopg2
+from psycopg2 import errorcodes
+
+from support import sql
+from support.engine.history import History, Operation, Outcome
+from support.errors import AcceptError, ConnectFailed
+from support.timeouts import STATEMENT
+from support.waiting import NotYet, describe, eventually
+
+_ABORTS = frozenset("0A 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 72 HV P0".split())
+"""Classes of SQLSTATE that a server reports of a transaction that it has rolled back.
+
+Not among them: 08, which poolers use for a server connection that died under a client (PgBouncer: 08P01); 57, which
+ends statements from without, a commit that waits for a standby included; 58 and XX, errors of the system and internal
+ones, with which Citus tells that it lost sight of a worker's commit.
+Source: https://www.postgresql.org/docs/16/errcodes-appendix.html
+"""
+
+
+def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
+    """What an error means for a transaction that was under way.
+
+    Before its commit was sent, any error means that the transaction certainly did not happen. Once the commit
+    (or an autocommitted statement) was sent, an error that is known to be an abort means "fail". All else means
+    "unknown": the answer was lost, not necessarily the write.
+    """
+    if isinstance(error, ConnectFailed) or not committing:
+        return Outcome.FAIL
+    code = (error.pgcode if isinstance(error, psycopg2.Error) else None) or ""
+    aborted = code[:2] in _ABORTS and code != errorcodes.STATEMENT_COMPLETION_UNKNOWN
+    return Outcome.FAIL if aborted else Outcome.UNKNOWN
+
+
+_SESSION_IS_SOUND = ("23", "40")
+"""Classes of errors (a constraint, a conflict) after which the session itself is as good as before."""
+_NOT_REPLICATED = "might not have been replicated"
+"""PostgreSQL's warning when it is told to wait no longer for a standby: it answers as if all were well."""
+_GRACE = 1.0  # seconds that the server has to report a timeout by itself, before the client hangs up
+
+
+@dataclass(frozen=True)
+class Task:
+    """One operation that a client is about to try."""
+
+    action: str
+    key: str
+    value: Any
+    perform: Callable[[sql.Session], Any]
+    """Its SQL. What this returns, if anything, is recorded in the place of `value`."""
+    transaction: bool = False
+    """Whether `perform` is to be committed after it; else it is one statement that commits by itself."""
+    retried: bool = False
+    """Whether the client tries it again and again until it is acknowledged; each attempt is in the history."""
+
+
+class Client:
+    """Performs tasks one after the other, on a session that is replaced when it is no longer sound."""
+
+    def __init__(self, number: int, endpoint: sql.Endpoint, history: History, patience: float) -> None:
+        self.number, self.acknowledged = number, 0
+        self._endpoint, self._history, self._patience = endpoint, history, patience
+        self._session: sql.Session | None = None
+        self._swapping = threading.Lock()
+        self._begun: float | None = None
+
+    def open(self) -> None:
+        """Log in ahead of the first task. A failure is not told here: the task will meet it, and record it."""
+        with suppress(ConnectFailed):
+            self._login()
+
+    def perform(self, task: Task) -> Operation:
+        """Try the task once, and record its outcome. Errors that are no answer of the database are raised."""
+        begun = self._begun = time.monotonic()
+        committing, value = False, None
+        outcome, said = Outcome.OK, ""
+        try:
+            session = self._session or self._login()
+            session.notices.clear()
+            session.autocommit = committing = not task.transaction
+            value = task.perform(session)
+            if task.transaction:
+                committing = True
+                session.commit()
+            outcome, said = _committed(session)
+            self.acknowledged += outcome is Outcome.OK
+        except (sql.Error, ConnectFailed) as error:
+            outcome, said = outcome_of(error, committing=committing), describe(error)
+            self._recover_from(error)
+        finally:
+            self._begun = None
+        recorded = task.value if value is None else value
+        operation = Operation(self.number, task.action, task.key, recorded, outcome, begun, time.monotonic(), said)
+        self._history.append(operation)
+        return operation
+
+    def hang_up_when_late(self) -> None:
+        """Cut the session when its operation outlasts the patience: a frozen server would never end it.
+
+        Called by another thread. The operation then ends with a lost connection, whose outcome is unknown.
+        """
+        begun = self._begun
+        if begun is None or time.monotonic() - begun < self._patience + _GRACE:
+            return
+        with self._swapping, suppress(OSError, sql.Error):
+            if self._session is not None and not self._session.closed:
+                with socket.socket(fileno=os.dup(self._session.fileno())) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with self._swapping:
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+
+    def _login(self) -> sql.Session:
+        session = sql.connect(self._endpoint, connect_timeout=self._patience, statement_timeout=self._patience)
+        with self._swapping:
+            self._session = session
+        return session
+
+    def _recover_from(self, error: Exception) -> None:
+        code = (error.pgcode if isinstance(error, sql.Error) else None) or ""
+        try:
+            if self._session is not None and code.startswith(_SESSION_IS_SOUND):
+                self._session.rollback()
+                return
+        except sql.Error:
+            pass  # not so sound after all
+        self.close()
+
+
+def _committed(session: sql.Session) -> tuple[Outcome, str]:
+    """What the server's answer to a commit is worth: with a warning that no standby has it, nobody can tell."""
+    doubts = [" ".join(notice.split()) for notice in session.notices if _NOT_REPLICATED in notice]
+    return (Outcome.UNKNOWN, doubts[0]) if doubts else (Outcome.OK, "")
+
+
+_RETRY = 0.05  # seconds before a client that was refused tries again
+_WATCH = 0.2  # seconds between two looks for operations that hang
+
+
+_SCRIPT_ENDS = 30.0  # seconds that a script with an end is given
+_OPERATION_ENDS = 10.0  # seconds that an operation of such a script is given
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Whose operation is next: the client's number and the operation's, both from 0, and the client's own chance."""
+
+    client: int
+    number: int
+    random: Random
+
+
+Script = Callable[[Turn], Task | None]
+"""What a client does in its turn; None when it has nothing left to do."""
+
+
+class Workload:
+    """Clients that follow a script until it ends or they are stopped; each operation is in the history.
+
+    All of them log in before the first one begins, and none goes on to a second operation before all have tried
+    their first: so they do work at the same time, however slow the machine. What the database answers is an
+    outcome; any other error stops all clients, and is raised by `stop` (and so at the end of a `with`).
+    """
+
+    def __init__(
+        self,
+        endpoint: sql.Endpoint,
+        script: Script,
+        *,
+        clients: int,
+        seed: int = 0,
+        pace: float = 0.0,
+        patience: float = STATEMENT,
+        history: History | None = None,
+    ) -> None:
+        """`pace` is the pause between two operations of a client, `patience` the longest that one may take (seconds).
+
+        Several workloads may share a history.
+        """
+        self.history = History() if history is None else history
+        self._name = f"{clients} clients of {endpoint.name}"
+        self._script, self._seed, self._pace, self._patience = script, seed, pace, patience
+        self._clients = [Client(number, endpoint, self.history, patience) for number in range(clients)]
+        self._threads = [threading.Thread(target=self._serve, args=[one], daemon=True) for one in self._clients]
+        self._together = threading.Barrier(clients + 1)
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._errors: list[BaseException] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether any client still works."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def acknowledged(self) -> int:
+        """How many operations have ended well until now."""
+        return sum(client.acknowledged for client in self._clients)
+
+    def start(self) -> None:
+        """Returns when every client has tried its first operation."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        for thread in self._threads:
+            thread.start()
+        try:
+            self._together.wait()  # for the logins
+            self._together.wait()  # for the first operations
+        except threading.BrokenBarrierError:
+            self.stop()
+
+    def stop(self) -> None:
+        """Let each client end the operation that it is in. Raises the first error that was not an outcome."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(2 * self._patience + 5)
+        self._ended.set()
+        errors, self._errors = self._errors, []
+        if errors:
+            raise errors[0]
+        if self.running:
+            raise AcceptError(f"{self._name}: some did not end within twice their patience ({self._patience:g} s)")
+
+    def await_end(self, within: float) -> None:
+        """Wait until every client has come to the end of the script. Raises NotInTime, or what went wrong."""
+
+        def ended() -> None:
+            if self.running:
+                raise NotYet(f"{self.acknowledged} operations are acknowledged")
+
+        eventually(ended, within=within, subject=f"{self._name} come to the end of their script", pause=0.05)
+        self.stop()
+
+    def await_acknowledged(self, more: int, within: float) -> None:
+        """Wait until that many further operations are acknowledged: proof that clients get through now."""
+        before = self.acknowledged
+
+        def got_through() -> None:
+            if self.acknowledged - before < more:
+                raise NotYet(f"{self.acknowledged - before} were acknowledged")
+
+        eventually(got_through, within=within, subject=f"{more} more operations of {self._name} are acknowledged")
+
+    def __enter__(self) -> "Workload":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except BaseException as own:
+            if error is None:
+                raise
+            error.add_note(f"besides, {self._name} met {own!r}")
+
+    def _serve(self, client: Client) -> None:
+        try:
+            client.open()
+            self._together.wait()
+            self._follow_script(client)
+        except BaseException as error:  # raised by stop()
+            self._errors.append(error)
+            self._stopping.set()
+            self._together.abort()
+        finally:
+            client.close()
+
+    def _follow_script(self, client: Client) -> None:
+        attempts = self._attempts(client)
+        next(attempts, None)
+        self._together.wait()
+        while not self._stopping.is_set() and next(attempts, None):
+            pass
+
+    def _attempts(self, client: Client) -> Iterator[Operation]:
+        """One operation after the other, with a pause after each, to the end of the script."""
+        chance = Random(f"{self._seed}/{client.number}")
+        for number in count():
+            task = self._script(Turn(client.number, number, chance))
+            if task is None:
+                return
+            done = False
+            while not done:
+                operation = client.perform(task)
+                acknowledged = operation.outcome is Outcome.OK
+                if pause := self._pace if acknowledged else max(self._pace, _RETRY):
+                    self._stopping.wait(pause)
+                yield operation
+                done = acknowledged or not task.retried
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_WATCH):
+            for client in self._clients:
+                client.hang_up_when_late()
+
+
+def run_to_end(endpoint: sql.Endpoint, script: Script, clients: int) -> History:
+    """What came of it when so many clients at a time followed a script to its end."""
+    with Workload(endpoint, script, clients=clients, patience=_OPERATION_ENDS) as workload:
+        workload.await_end(_SCRIPT_ENDS)
+    return workload.history
+
+
+def record(history: History, action: str, key: str, perform: Callable[[], Any]) -> Any:
+    """Perform it, record how long it took and what came of it, and return its answer; None when it was refused."""
+    begun = time.monotonic()
+    answer, refused = None, None
+
+    def ask() -> None:
+        nonlocal answer
+        answer = perform()
+
+    refused = sql.error_of(ask)
+    ended = time.monotonic()
+    outcome = Outcome.OK if refused is None else outcome_of(refused, committing=True)
+    said = "" if refused is None else describe(refused)
+    history.append(Operation(0, action, key, answer, outcome, begun, ended, said))
+    return answer

@@ -1,0 +1,1 @@
+"""The application under test by default: its schema, entries, sessions and cache."""

@@ -1,0 +1,211 @@
+"""A circuit breaker: after a failure nobody waits for Redis again until a pause has passed; then one caller tries.
+
+Source: M. Nygard, Release It!, "Circuit Breaker".
+
+What is kept in Redis: values, and beside each at most one lease, which says who may put a value there.
+
+A lease is taken by a reader who found nothing (to load and fill) or by a writer about to commit (nobody may fill
+meanwhile). Whoever drops a value drops its lease as well, so that what was loaded before can no longer be filled in.
+See the package's docstring for why that is enough.
+
+Every change is one script, atomic in Redis. Values expire on Redis's own clock, counted from when the lease was taken,
+that is, from before the value was loaded or committed. For one Redis, not for a Redis Cluster, which would keep a
+value and its lease apart.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import redis
+
+
+class Breaker:
+    """Whether it is worth asking. Safe to share between threads; `pause` is in seconds."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._next_try: float | None = None
+
+    def admits(self) -> bool:
+        """Whether the caller may ask now. While it is open, one caller in each pause may."""
+        with self._lock:
+            now = time.monotonic()
+            if self._next_try is not None and now < self._next_try:
+                return False
+            if self._next_try is not None:
+                self._next_try = now + self._pause
+            return True
+
+    def succeeded(self) -> None:
+        """It answered: everyone may ask again."""
+        with self._lock:
+            self._next_try = None
+
+    def failed(self) -> None:
+        """It did not answer: nobody is to wait for it for a while."""
+        with self._lock:
+            self._next_try = time.monotonic() + self._pause
+
+
+_LOOK = """
+local states = {}
+for i = 1, #KEYS, 2 do
+  local value, holder = redis.call('GET', KEYS[i]), redis.call('GET', KEYS[i + 1])
+  if value then
+    table.insert(states, value)
+  elseif not holder then
+    redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+    table.insert(states, 1)
+  else
+    table.insert(states, string.sub(holder, 1, 1) == 'w' and 3 or 2)
+  end
+end
+return states
+"""
+_LEASED, _BUSY = 1, 2  # 3: reserved by a writer
+
+_PUT = """
+for i = 1, #KEYS, 2 do
+  local value, ours = ARGV[4 + (i + 1) / 2], redis.call('GET', KEYS[i + 1]) == ARGV[1]
+  local left = ARGV[2] - (ARGV[3] - redis.call('PTTL', KEYS[i + 1]))
+  if ours or ARGV[4] == 'settle' then
+    redis.call('DEL', KEYS[i], KEYS[i + 1])
+  end
+  if ours and value ~= '' and left > 0 then
+    redis.call('SET', KEYS[i], value, 'PX', left)
+  end
+end
+"""
+
+_RESERVE = """
+for i = 1, #KEYS, 2 do
+  redis.call('DEL', KEYS[i])
+  redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+end
+"""
+
+_BATCH = 1000  # debts that are paid in one round trip
+
+
+class Unavailable(Exception):
+    """Redis gave no answer that helps; the caller goes on without it."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of looking for some keys."""
+
+    found: dict[str, bytes]
+    """Has a value."""
+    leased: list[str]
+    """Has none; the lease is ours now: to load and to fill."""
+    busy: list[str]
+    """Has none; somebody else is loading it. What is in none of the three is reserved by a writer."""
+
+
+class Leases:
+    """Values and leases of one application process. Safe to share between threads. Times are in seconds.
+
+    Every method raises Unavailable when Redis is down, frozen, full, or refuses. What was to be dropped then, and what
+    may have been changed, we cannot tell, is a debt: those keys are dropped before anything else is asked. A debt is
+    forgotten after `staleness_bound`, when nothing that was in Redis before can be there any more.
+    """
+
+    def __init__(
+        self, client: redis.Redis, breaker: Breaker, *, time_to_live: float, lease: float, staleness_bound: float
+    ) -> None:
+        self._client, self._breaker = client, breaker
+        self._milliseconds = {"ttl": round(time_to_live * 1000), "lease": round(lease * 1000)}
+        self._staleness_bound = staleness_bound
+        self._look, self._put, self._reserve = map(client.register_script, (_LOOK, _PUT, _RESERVE))
+        self._debts: dict[str, float] = {}  # key -> when it is forgotten; the oldest first
+        self._lock = threading.Lock()
+
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        """The values that are there, and the lease of each key that has neither a value nor a lease."""
+        with self._asking(keys):
+            states = self._look(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
+        answers = list(zip(keys, states, strict=True))
+        leased, busy = ([key for key, one in answers if one == state] for state in (_LEASED, _BUSY))
+        return Looked({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy)
+
+    def fill(self, values: Mapping[str, bytes], token: str) -> None:
+        """Put loaded values in, each only if our lease on it still stands."""
+        self._put_in(values, f"r{token}", "fill")
+
+    def reserve(self, keys: Sequence[str], token: str) -> None:
+        """Before a commit: drop the old values, and let nobody fill these keys until `settle`."""
+        with self._asking(keys, required=True):
+            self._reserve(_with_leases(keys), [f"w{token}", self._milliseconds["lease"]])
+
+    def settle(self, values: Mapping[str, bytes | None], token: str) -> None:
+        """After a commit: put the new values in; None drops a key, and so does a reservation that does not stand."""
+        self._put_in(values, f"w{token}", "settle")
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Drop values and leases."""
+        with self._asking(keys, required=True):
+            self._client.unlink(*_with_leases(keys))
+
+    def close(self) -> None:
+        """Close the connections; what is still owed is paid first, if Redis takes it."""
+        with suppress(redis.RedisError):
+            self._pay()
+        self._client.close()
+
+    def _put_in(self, values: Mapping[str, bytes | None], holder: str, how: str) -> None:
+        times = self._milliseconds
+        contents = [value or b"" for value in values.values()]
+        with self._asking(values, required=how == "settle"):
+            self._put(_with_leases(values), [holder, times["ttl"], times["lease"], how, *contents])
+
+    @contextmanager
+    def _asking(self, keys: Iterable[str], *, required: bool = False) -> Iterator[None]:
+        """Around a request that changes these keys; whether it is `required`, so that it is owed if it is not sent."""
+        if not self._breaker.admits():
+            if required:
+                self._owe(keys)
+            raise Unavailable("Redis did not answer a moment ago")
+        try:
+            self._pay()
+            yield
+        except redis.RedisError as error:
+            self._owe(keys)
+            if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+                self._breaker.failed()
+                self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead as well
+            raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
+        except BaseException:  # we were interrupted, and cannot tell either
+            self._owe(keys)
+            raise
+        self._breaker.succeeded()
+
+    def _owe(self, keys: Iterable[str]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for key in keys:
+                self._debts.pop(key, None)
+                self._debts[key] = now + self._staleness_bound
+            while self._debts and next(iter(self._debts.values())) <= now:
+                del self._debts[next(iter(self._debts))]
+
+    def _pay(self) -> None:
+        while self._debts:
+            with self._lock:
+                due = dict(islice(self._debts.items(), _BATCH))
+            if due:
+                self._client.unlink(*_with_leases(due))
+            with self._lock:
+                for key, until in due.items():
+                    if self._debts.get(key) == until:  # else it was owed again meanwhile
+                        del self._debts[key]
+
+
+def _with_leases(keys: Iterable[str]) -> list[str]:
+    """Each key and the key of its lease; no value's key ends so."""
+    return [name for key in keys for name in (key, f"{key}?lease")]

@@ -1,0 +1,250 @@
+"""Reads through the cache: one load for all who miss at the same time, and never a late fill.
+
+Names in Redis for entries and for answers.
+
+Our cache repository: the application's entries and answers of queries, cache-aside and write-through.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from support import sql
+from support.example_app.cache.codec import decode, encode
+from support.example_app.cache.interface import Means, Question, Read, Source
+from support.example_app.cache.leases import Breaker, Leases, Unavailable
+from support.example_app.entries import EntryStore
+from support.example_app.profile import Profile
+from support.example_app.sessions import SessionPool
+from support.waiting import pause
+
+Load = Callable[[list[str]], Mapping[str, Any]]
+"""Answers some keys from the database, each of them."""
+
+FIRST_POLL, LONGEST_POLL = 0.004, 0.05  # seconds between two looks whether somebody else's load is there
+
+
+class CacheAside:
+    """Answers keys from the cache, and from `load` what is not there. `patience` (seconds) is how long a reader waits
+    for somebody else's load before it loads for itself."""
+
+    def __init__(self, leases: Leases, patience: float) -> None:
+        self._leases, self._patience = leases, patience
+
+    def read(self, keys: Iterable[str], load: Load) -> dict[str, Read]:
+        """One answer for each key. What is cached costs one round trip for all keys together."""
+        asked = list(dict.fromkeys(keys))
+        reads: dict[str, Read] = {}
+        with suppress(Unavailable):
+            self._read_through(asked, load, reads)
+        rest = [key for key in asked if key not in reads]
+        return reads | (_loaded(rest, load) if rest else {})
+
+    def _read_through(self, asked: list[str], load: Load, reads: dict[str, Read]) -> None:
+        """Add to `reads` what can be had through the cache. Raises Unavailable when Redis leaves us half-way."""
+        token = secrets.token_hex(8)
+        give_up, wait = time.monotonic() + self._patience, FIRST_POLL
+        while missing := [key for key in asked if key not in reads]:
+            looked = self._leases.look(missing, token)
+            reads.update(self._hits(looked.found))
+            if looked.leased:
+                self._load_leased(looked.leased, token, load, reads)
+            unreadable = looked.found.keys() - reads.keys()  # dropped by now
+            if not (looked.busy or unreadable) or time.monotonic() > give_up:
+                return
+            pause(wait)
+            wait = min(wait * 1.5, LONGEST_POLL)
+
+    def _load_leased(self, keys: list[str], token: str, load: Load, reads: dict[str, Read]) -> None:
+        try:
+            loaded = _loaded(keys, load)
+            values = {key: encode(read.value) for key, read in loaded.items()}
+        except BaseException:
+            with suppress(Unavailable):
+                self._leases.drop(keys)  # whoever waits for us need not wait for the lease to end
+            raise
+        reads.update(loaded)
+        self._leases.fill(values, token)
+
+    def _hits(self, found: Mapping[str, bytes]) -> dict[str, Read]:
+        hits: dict[str, Read] = {}
+        for key, encoded in found.items():
+            try:
+                hits[key] = Read(decode(encoded), Source.CACHE)
+            except ValueError:  # not of our making: no answer, and in the way of one
+                self._leases.drop([key])
+        return hits
+
+
+def _loaded(keys: Sequence[str], load: Load) -> dict[str, Read]:
+    values = load(list(keys))
+    return {key: Read(values[key], Source.DATABASE) for key in keys}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Two keys are the same only if all that they are made of is: the encoding of the parts is one to one."""
+
+    prefix: str
+
+    def entry(self, namespace: str, key: str) -> str:
+        """Where an entry's value is cached."""
+        return self._name("entry", namespace, key)
+
+    def answer(self, question: Question) -> str:
+        """Where the answer to a question is cached."""
+        return self._name("answer", question.table, question.namespace, list(question.parameters))
+
+    def _name(self, *parts: object) -> str:
+        return self.prefix + encode(list(parts)).decode("ascii")
+
+
+ANSWER = 0.5
+"""Seconds that Redis has for an answer; the database is asked instead of a Redis that takes longer."""
+RETRY = 1.0
+"""Seconds after a failure before Redis is asked again."""
+LEASE = 3.0
+"""Seconds that a load or a commit may take if its value is to be cached; a reader waits as long for another's load."""
+SESSIONS = 16
+"""Sessions with the database at the same time."""
+
+_SELECT = (
+    "SELECT {entries.key}, {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = ANY(%s)"
+)
+_UPSERT = """
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    VALUES (%s, %s, %s{entries.filling})
+    ON CONFLICT ({entries.namespace}, {entries.key}) DO UPDATE SET {entries.value} = excluded.{entries.value}
+"""
+
+
+class EntryTransaction:
+    """Changes that are made on one session, and what each means for the cache once they are committed."""
+
+    def __init__(self, session: sql.Session, keys: Keys, profile: Profile) -> None:
+        self._session, self._keys, self._profile = session, keys, profile
+        self.effects: dict[str, bytes | None] = {}
+        """Key in the cache -> the value to put there; None to drop what is there."""
+
+    def write(self, namespace: str, key: str, value: str) -> None:
+        sql.execute(self._session, self._profile.sql(_UPSERT), [namespace, key, value])
+        self.effects[self._keys.entry(namespace, key)] = encode(value)
+
+    def update(self, namespace: str, key: str, value: str) -> bool:
+        self.effects[self._keys.entry(namespace, key)] = None
+        return EntryStore(self._session, self._profile).update(namespace, key, value) > 0
+
+    def delete(self, namespace: str, key: str) -> bool:
+        self.effects[self._keys.entry(namespace, key)] = None
+        return EntryStore(self._session, self._profile).delete(namespace, key) > 0
+
+
+class EntryRepository:
+    """The default CacheRepository (see `interface`)."""
+
+    def __init__(self, leases: Leases, pool: SessionPool, keys: Keys, profile: Profile) -> None:
+        self._leases, self._pool, self._keys, self._profile = leases, pool, keys, profile
+        self._aside = CacheAside(leases, patience=LEASE)
+
+    def read(self, namespace: str, key: str) -> Read:
+        return self.read_many(namespace, [key])[key]
+
+    def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
+        cached = {self._keys.entry(namespace, key): key for key in keys}
+
+        def load(missing: list[str]) -> Mapping[str, Any]:
+            with self._pool.session() as session:
+                rows = sql.rows(session, self._profile.sql(_SELECT), [namespace, [cached[one] for one in missing]])
+            found: dict[str, str] = dict(rows)
+            return {one: found.get(cached[one]) for one in missing}
+
+        return {cached[one]: read for one, read in self._aside.read(cached, load).items()}
+
+    def write(self, namespace: str, key: str, value: str) -> None:
+        self.write_many(namespace, {key: value})
+
+    def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
+        with self.transaction() as transaction:
+            for key, value in sorted(values.items()):  # in one order everywhere: no deadlock between two of these
+                transaction.write(namespace, key, value)
+
+    def update(self, namespace: str, key: str, value: str) -> bool:
+        with self.transaction() as transaction:
+            return transaction.update(namespace, key, value)
+
+    def delete(self, namespace: str, key: str) -> bool:
+        with self.transaction() as transaction:
+            return transaction.delete(namespace, key)
+
+    @contextmanager
+    def transaction(self) -> Iterator[EntryTransaction]:
+        with self._pool.session() as session:
+            session.autocommit = False
+            transaction = EntryTransaction(session, self._keys, self._profile)
+            try:
+                yield transaction
+            except BaseException:
+                with suppress(sql.Error):  # a session that is lost has rolled back by itself
+                    session.rollback()
+                raise
+            self._commit(session, transaction.effects)
+
+    def _commit(self, session: sql.Session, effects: Mapping[str, bytes | None]) -> None:
+        """Reserve, commit, settle. Whatever goes wrong after the reservation drops the keys: at worst a miss."""
+        token = secrets.token_hex(8)
+        with suppress(Unavailable):  # then the keys are a debt, and dropped before anything is read again
+            self._leases.reserve(list(effects), token)
+        try:
+            session.commit()
+        except BaseException:
+            effects = dict.fromkeys(effects)
+            raise
+        finally:
+            with suppress(Unavailable):
+                self._leases.settle(effects, token)
+
+    def invalidate(self, namespace: str, key: str) -> None:
+        with suppress(Unavailable):
+            self._leases.drop([self._keys.entry(namespace, key)])
+
+    def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
+        key = self._keys.answer(question)
+        return self._aside.read([key], lambda _: {key: load()})[key]
+
+    def close(self) -> None:
+        self._pool.close()
+        self._leases.close()
+
+
+def open_repository(
+    means: Means,
+    *,
+    repository: type[EntryRepository] = EntryRepository,
+    leases: type[Leases] = Leases,
+    keys: type[Keys] = Keys,
+) -> EntryRepository:
+    """The default cache under test. Each part can be replaced by one that differs from it."""
+    client = redis.Redis(
+        host=means.redis_host,
+        port=means.redis_port,
+        password=means.redis_password,
+        socket_timeout=ANSWER,
+        socket_connect_timeout=ANSWER,
+        retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
+        protocol=2,  # with 3 redis-py no longer notices that the server has closed an idle connection
+    )
+    kept = leases(
+        client,
+        Breaker(RETRY),
+        time_to_live=min(means.time_to_live, means.staleness_bound),
+        lease=LEASE,
+        staleness_bound=means.staleness_bound,
+    )
+    return repository(kept, SessionPool(means.connect, SESSIONS), keys(means.prefix), means.profile)

@@ -1,0 +1,201 @@
+"""The application's tables as PostgreSQL's catalog has them: columns, keys, vector indexes.
+
+Source: https://www.postgresql.org/docs/16/catalogs.html
+
+What a server says of itself: who answers, which database, which vector extension.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from support import sql
+from support.example_app.profile import quoted
+from support.example_app.vectors import DIALECTS
+
+_TABLES = """
+    SELECT t, to_regclass(t)::oid FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NOT NULL
+"""
+_COLUMNS = """
+    SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull,
+           atthasdef OR attidentity <> '' OR attgenerated <> '', attgenerated <> '' OR attidentity = 'a'
+      FROM pg_attribute WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+# A partial index, one on an expression, or one that is not valid promises nothing of all rows.
+_UNIQUE = """
+    SELECT indrelid, array_agg(attname::text ORDER BY attname)
+      FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey[0:indnkeyatts - 1])
+     WHERE indrelid = ANY (%s::oid[]) AND indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL
+     GROUP BY indexrelid, indrelid
+"""
+_INDEXES = """
+    SELECT indrelid, attname, index.relname, amname, opcname, indisvalid
+      FROM pg_index
+      JOIN pg_class index ON index.oid = indexrelid
+      JOIN pg_am ON pg_am.oid = index.relam
+      JOIN pg_opclass class ON class.oid = indclass[0]
+      JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+     WHERE indrelid = ANY (%s::oid[]) AND indpred IS NULL
+"""
+_REFERENCES = """
+    SELECT conrelid, confrelid::regclass::text, array_agg(attname::text)
+      FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
+     WHERE conrelid = ANY (%s::oid[]) AND contype = 'f' GROUP BY pg_constraint.oid, conrelid, confrelid
+"""
+_PRIVILEGES = """
+    SELECT oid, privilege FROM unnest(%s::oid[]) oid, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) privilege
+     WHERE NOT has_table_privilege(oid, privilege)
+"""
+VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
+"""Index methods for searches by distance: they need not have an entry for each row."""
+_LENGTH = re.compile(r"character varying\((\d+)\)")
+_DIMENSIONS = re.compile(r"\w+\((\d+)\)")
+_TEXT = ("text", "character varying", "citext")
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    type: str
+    """As format_type writes it: "character varying(255)", "vector(384)"."""
+    required: bool
+    """It must be given: it is NOT NULL and has no default."""
+    generated: bool
+    """The database makes it, always."""
+
+    @property
+    def length(self) -> int | None:
+        """The most characters that it takes; None where there is no limit."""
+        found = _LENGTH.fullmatch(self.type)
+        return int(found[1]) if found else None
+
+    @property
+    def dimensions(self) -> int | None:
+        """Of a vector column; None where the type says nothing of them."""
+        found = _DIMENSIONS.fullmatch(self.type)
+        return int(found[1]) if found else None
+
+    @property
+    def family(self) -> str:
+        """The kind of its type, without limits: "character varying", "vector"."""
+        return self.type.partition("(")[0]
+
+    @property
+    def is_text(self) -> bool:
+        return self.family in _TEXT
+
+    @property
+    def is_number(self) -> bool:
+        return self.family in _NUMBERS
+
+    @property
+    def is_json(self) -> bool:
+        return self.family in ("json", "jsonb")
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index on one column, whole and not partial."""
+
+    name: str
+    column: str
+    method: str
+    """hnsw, btree, gin, ..."""
+    operators: str
+    """Its operator class, such as vector_cosine_ops."""
+    valid: bool
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """One table as it is."""
+
+    columns: Mapping[str, Column]
+    unique: frozenset[frozenset[str]] = frozenset()
+    """Sets of columns that a unique index or constraint is on."""
+    indexes: tuple[Index, ...] = ()
+    references: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Table that it refers to -> the columns by which it does."""
+    refused: tuple[str, ...] = ()
+    """What the login may not do with it, of SELECT, INSERT, UPDATE and DELETE."""
+
+    def keeps_unique(self, columns: Collection[str]) -> bool:
+        """Whether no two rows can share these columns."""
+        return any(one <= frozenset(columns) for one in self.unique)
+
+
+def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[str, TableFacts]:
+    """Table -> what it is, of those that the login's search path finds."""
+    if isinstance(where, sql.Endpoint):
+        with sql.session(where) as session:
+            return look_at(session, tables)
+    names = {quoted(table): table for table in tables}
+    found = {names[name]: oid for name, oid in sql.rows(where, _TABLES, [list(names)])}
+    oids = [list(found.values())]
+    columns = sql.rows(where, _COLUMNS, oids)
+    unique, indexes = sql.rows(where, _UNIQUE, oids), sql.rows(where, _INDEXES, oids)
+    references, refused = sql.rows(where, _REFERENCES, oids), sql.rows(where, _PRIVILEGES, oids)
+    return {
+        table: TableFacts(
+            columns={
+                name: Column(name, type_, notnull and not default, generated)
+                for of, name, type_, notnull, default, generated in columns
+                if of == oid
+            },
+            unique=frozenset(frozenset(names) for of, names in unique if of == oid),
+            indexes=tuple(Index(name, column, *rest) for of, column, name, *rest in indexes if of == oid),
+            references={other: frozenset(names) for of, other, names in references if of == oid},
+            refused=tuple(privilege for of, privilege in refused if of == oid),
+        )
+        for table, oid in found.items()
+    }
+
+
+_IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
+_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
+# What is installed is in the catalog, which replicas copy; what is at hand are files on that server's own host.
+_EXTENSION = """
+    SELECT extname, extversion, default_version
+      FROM pg_extension LEFT JOIN pg_available_extensions ON name = extname
+     WHERE extname = ANY (%s)
+"""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers at the other end of a session."""
+
+    version: int
+    """The major version of PostgreSQL."""
+    database: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A vector extension on one server."""
+
+    name: str
+    installed: str
+    at_hand: str | None
+    """The version of its files on that server's host; None when they are not there."""
+
+
+def identity(where: sql.Endpoint | sql.Session) -> Identity:
+    """Who answers there."""
+    version, database, user = sql.rows(where, _IDENTITY)[0]
+    return Identity(int(version) // 10000, database, user)
+
+
+def system_identifier(where: sql.Endpoint | sql.Session) -> int:
+    """The number that a database system gets when it is created, and shares with its replicas only."""
+    return int(sql.value(where, _SYSTEM))
+
+
+def vector_extension(where: sql.Endpoint | sql.Session) -> Extension | None:
+    """The vector extension of that server; None when it has none."""
+    found = sql.rows(where, _EXTENSION, [[dialect.extension for dialect in DIALECTS.values()]])
+    return Extension(*found[0]) if found else None

@@ -1,0 +1,270 @@
+"""How a schema profile fits the tables that are there: what can be judged on them, and what is amiss."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from support.example_app.catalog import Column, TableFacts
+from support.example_app.known_profiles import KNOWN
+from support.example_app.profile import Entries, Expected, Part, Profile, columns_of
+from support.example_app.vectors import DIALECTS
+
+SHORTEST_NAME = 64
+"""Characters that a column of namespaces, keys and names must take."""
+SHORTEST_VALUE = 1000
+"""Characters that a column of values must take."""
+LONG_VALUE = 2**20
+"""Characters of the longest value that a scenario stores."""
+
+_CAPABILITY = {"entries": "schema", "related": "related", "nodes": "graph", "edges": "graph", "reference": "reference"}
+_NUMBERS = {"number", "weight"}
+_FILLINGS = {
+    "text": "''",
+    "character varying": "''",
+    "character": "''",
+    "boolean": "false",
+    "json": "'{}'",
+    "jsonb": "'{}'",
+    "bytea": "''",
+    "date": "current_date",
+    "uuid": "gen_random_uuid()",
+    "timestamp with time zone": "now()",
+    "timestamp without time zone": "now()",
+    "interval": "'0'",
+}
+"""Type -> what a column of it that must be given, and that no scenario speaks of, is filled with."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a profile comes to on the tables that are there."""
+
+    profile: Profile
+    """The profile, without the parts that those tables cannot play; `dimensions` and `fill` are theirs."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why scenarios that need it cannot be judged on these tables."""
+
+
+def recognised(facts: Mapping[str, TableFacts]) -> Profile | None:
+    """The known profile that most of these tables look like; None where there is none.
+
+    One whose tables are mostly missing is another application's, which happens to have a table of the same name: what
+    else that profile knows is not expected then.
+    """
+    scores = {name: _likeness(profile, facts) for name, profile in KNOWN.items()}
+    best = max(scores, key=lambda name: scores[name])
+    if not scores[best]:
+        return None
+    profile = KNOWN[best]
+    if 2 * sum(table in facts for table in profile.tables) >= len(profile.tables):
+        return profile
+    if profile.entries.table not in facts:
+        return None
+    entries, columns = profile.entries, facts[profile.entries.table].columns
+    return replace(
+        profile,
+        entries=replace(
+            entries,
+            embedding=entries.embedding if entries.embedding in columns else None,
+            metadata=entries.metadata if entries.metadata in columns else None,
+        ),
+        tables={},
+        **{name: None for name, part in profile.parts() if part.table not in facts},  # type: ignore[arg-type]
+    )
+
+
+def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
+    """How many of the profile's parts have all their columns there, and how many keys are made of columns there."""
+    parts = sum(
+        set(columns_of(part).values()) <= facts[part.table].columns.keys()
+        for _, part in profile.parts()
+        if part.table in facts
+    )
+    keys = sum(
+        set(key) <= facts[name].columns.keys()
+        for name, expected in profile.tables.items()
+        for key in expected.unique
+        if name in facts
+    )
+    return parts + keys
+
+
+def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
+    """Hold a profile against the tables that are there."""
+    lacks: dict[str, str] = {}
+    kept: dict[str, Part | None] = {}
+    parts = {part.table for _, part in profile.parts()}
+    for name, part in profile.parts():
+        why = "; ".join(_obstacles(part, facts, parts))
+        kept[name] = None if why else _filled(part, facts[part.table])
+        if why:
+            lacks.setdefault(_CAPABILITY[name], why)
+    entries = kept.pop("entries") or profile.entries
+    assert isinstance(entries, Entries)
+    for name, capability in _CAPABILITY.items():
+        if getattr(profile, name) is None:
+            lacks.setdefault(capability, f"schema profile {profile.name} names no such table ([schema.{name}])")
+    if entries.table in facts:
+        columns = facts[entries.table].columns
+        entries = _without_unfit(entries, columns, lacks)
+        length = columns[entries.value].length if entries.value in columns else None
+        if length is not None and length < LONG_VALUE:
+            lacks["long_values"] = f"{entries.table}.{entries.value} takes {length} characters"
+    if not any(expected.vectors for expected in profile.tables.values()):
+        lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that is to be indexed"
+    if not (profile.distributed() or profile.references()):
+        lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
+    return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
+
+
+def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:
+    """Why a table cannot play its part. `parts` are the tables that scenarios store rows in."""
+    if part.table not in facts:
+        yield f"table {part.table} is not there"
+        return
+    table = facts[part.table]
+    wanted = columns_of(part)
+    for what, name in wanted.items():
+        column = table.columns.get(name)
+        if what in ("embedding", "metadata"):  # scenarios can do without
+            continue
+        if column is None:
+            yield f"{part.table} has no column {name}"
+        elif column.generated:
+            yield f"{part.table}.{name} is generated by the database, and cannot be given"
+        elif what in _NUMBERS and not column.is_number:
+            yield f"{part.table}.{name} is of type {column.type}, and a number is needed"
+        elif what not in _NUMBERS and not column.is_text:
+            yield f"{part.table}.{name} is of type {column.type}, and text is needed, by which rows of ours are told"
+        elif (least := SHORTEST_VALUE if what == "value" else 0 if what == "note" else SHORTEST_NAME) > (
+            column.length or least
+        ):
+            yield f"{part.table}.{name} takes {column.length} characters, and {least} are needed"
+    if table.refused:
+        yield f"the application's role may not {', '.join(table.refused)} on {part.table}"
+    given = {*wanted.values(), *part.fill}
+    for name in part.fill:
+        if name not in table.columns:
+            yield f"{part.table} has no column {name}, which [schema] fills"
+    for other, names in table.references.items():
+        if names & set(wanted.values()) and other not in parts:
+            yield f"{part.table} ({', '.join(sorted(names))}) refers to {other}, and no scenario stores rows there"
+    for name, column in table.columns.items():
+        if column.required and name not in given and _filling(column, table) is None:
+            yield f"{part.table}.{name} ({column.type}) must be given: say with what, in fill of its part of [schema]"
+
+
+def _filled(part: Part, table: TableFacts) -> Part:
+    given = {*columns_of(part).values(), *part.fill}
+    further = {
+        name: filling
+        for name, column in table.columns.items()
+        if column.required and name not in given and (filling := _filling(column, table)) is not None
+    }
+    filled: Part = replace(part, fill={**part.fill, **further})  # type: ignore[type-var]
+    return filled
+
+
+def _filling(column: Column, table: TableFacts) -> str | None:
+    """What to fill a column with that nothing is known of; None where nothing would do."""
+    in_key = any(column.name in key for key in table.unique)
+    refers = any(column.name in names for names in table.references.values())
+    if refers:
+        return None
+    if in_key and column.is_text and (column.length or SHORTEST_NAME) >= 36:
+        return "gen_random_uuid()::text"
+    if in_key and column.family in ("integer", "bigint"):
+        return "(random() * 2000000000)::integer"
+    if in_key and column.family != "uuid":
+        return None
+    if column.is_number:
+        return "0"
+    if column.type.endswith("[]"):
+        return "'{}'"
+    if column.dimensions and not column.length:
+        return f"'[{','.join(['1'] * column.dimensions)}]'"
+    return _FILLINGS.get(column.family)
+
+
+def _without_unfit(entries: Entries, columns: Mapping[str, Column], lacks: dict[str, str]) -> Entries:
+    """The entries without a vector or JSON column that scenarios cannot work on."""
+    metadata = columns.get(entries.metadata or "")
+    if metadata is None or not metadata.is_json:
+        lacks["json"] = (
+            f"{entries.table}.{metadata.name} is of type {metadata.type}"
+            if metadata
+            else f"{entries.table} has no column {entries.metadata}"
+            if entries.metadata
+            else f"the profile names no column of JSON in {entries.table}"
+        )
+        entries = replace(entries, metadata=None)
+    embedding = columns.get(entries.embedding or "")
+    if why := _unfit_vector(entries, embedding):
+        lacks["vector"] = why
+        return replace(entries, embedding=None)
+    assert embedding is not None
+    return replace(entries, dimensions=embedding.dimensions or entries.dimensions, vector=embedding.family)
+
+
+def _unfit_vector(entries: Entries, column: Column | None) -> str:
+    if entries.embedding is None:
+        return f"the profile names no column of embeddings in {entries.table}"
+    if column is None:
+        return f"{entries.table} has no column {entries.embedding}"
+    if column.family not in DIALECTS:
+        return f"{entries.table}.{column.name} is of type {column.type}; only {' and '.join(DIALECTS)} can be judged"
+    if entries.metric != "cosine":
+        return f"{entries.table} is searched by {entries.metric} distance; only cosine distance can be judged"
+    return ""
+
+
+def missing(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
+    """The tables and columns that the application needs and that are not there, one line each."""
+    found = [
+        f"table {name} is missing"
+        for name, expected in profile.tables.items()
+        if name not in facts and not expected.optional
+    ]
+    needed: dict[str, set[str]] = {name: _columns(expected) for name, expected in profile.tables.items()}
+    for _, part in profile.parts():
+        needed.setdefault(part.table, set()).update(columns_of(part).values())
+    return found + [
+        f"table {name} has no column {column}"
+        for name, columns in needed.items()
+        for column in sorted(columns)
+        if name in facts and column not in facts[name].columns
+    ]
+
+
+def _columns(expected: Expected) -> set[str]:
+    return {*expected.vectors, *(column for key in expected.unique for column in key)}
+
+
+def not_unique(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
+    """The keys that the application relies on and that two rows could share, one line each."""
+    return [
+        f"two rows of {name} can share {', '.join(key)}: no unique constraint or index is on them"
+        for name, expected in profile.tables.items()
+        for key in expected.unique
+        if name in facts and not facts[name].keeps_unique(key)
+    ]
+
+
+def without_vector_index(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
+    """The vector columns that have no valid HNSW index for the metric that they are searched by, one line each."""
+    found = []
+    for name, expected in profile.tables.items():
+        for column, metric in expected.vectors.items() if name in facts else ():
+            if (at := facts[name].columns.get(column)) is None or at.family not in DIALECTS:
+                found.append(f"{name} has no vector column {column}")
+                continue
+            there = [one for one in facts[name].indexes if one.column == column]
+            wanted = DIALECTS[at.family].operator_class(metric)
+            if not any(one.method == "hnsw" and one.operators == wanted and one.valid for one in there):
+                have = [
+                    f"{one.name} ({one.method}, {one.operators}{'' if one.valid else ', not valid'})" for one in there
+                ]
+                found.append(
+                    f"{name}.{column} has no HNSW index for {metric} distance ({wanted}); "
+                    f"it has {', '.join(have) or 'no index'}"
+                )
+    return found

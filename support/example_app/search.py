@@ -1,0 +1,147 @@
+"""Nearest-neighbour search through the HNSW index, and the proof that it went that way."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from support import sql
+from support.example_app.profile import Profile, quoted
+from support.example_app.vectors import DIALECTS, VectorDialect
+
+SEARCH = "search"
+_INDEXES = """
+    SELECT index.relname
+      FROM pg_index
+      JOIN pg_class index ON index.oid = indexrelid
+      JOIN pg_am ON pg_am.oid = index.relam
+      JOIN pg_opclass class ON class.oid = ANY (indclass)
+     JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+     WHERE indrelid = to_regclass(%s) AND attname = %s AND indisvalid AND amname = 'hnsw' AND opcname = %s
+"""
+_SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
+_WITH_SHARDS = ("citus.propagate_set_commands = 'local'", "citus.explain_all_tasks = on")
+_SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)"
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One entry that a search found, and how far away it is."""
+
+    namespace: str
+    key: str
+    distance: float
+
+
+class Search:
+    """Searches over one open session, which is prepared for them.
+
+    With `every_shard`, what is said to be a namespace is the beginning of those that are searched: rows of any shard
+    may be among them, so that none can be left out.
+    """
+
+    def __init__(self, session: sql.Session, profile: Profile, every_shard: bool = False) -> None:
+        self._session, self._profile = session, profile
+        own = (
+            "starts_with({entries.namespace}, %(namespace)s)" if every_shard else "{entries.namespace} = %(namespace)s"
+        )
+        self._in_force: list[str] = []
+        self.dialect: VectorDialect = DIALECTS[profile.entries.vector]
+        distance = f"{{entries.embedding}} {self.dialect.cosine} %(sought)s"
+        self._statement = profile.sql(
+            f"SELECT {{entries.namespace}}, {{entries.key}}, {distance} AS distance FROM {{entries}} "
+            f"WHERE {own} ORDER BY {distance} LIMIT %(count)s"
+        )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        # The extension's settings exist once its library is loaded, and an older version lacks some of them.
+        sql.execute(self._session, f"SELECT '[1]'::{self.dialect.type}")
+        for name, setting in self.dialect.search_settings.items():
+            if sql.rows(self._session, _SET, [setting, name]):
+                self._in_force.append(f"{name} = {setting}")
+        # Over the few entries of a scenario, or in a table full of other namespaces, the planner is right to sort
+        # all entries of the namespace; but that would say nothing of the index. This makes it prefer the one way
+        # that needs no sort. It cannot make it use an index that is not there or is for another metric.
+        sql.execute(self._session, "SET enable_sort = off")
+        self._in_force.append("enable_sort = off")
+        known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
+        self._sharded = bool(
+            known and sql.rows(self._session, _SHARDED, [quoted(self._profile.entries.table)]) == [(True,)]
+        )
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Under which it searches, each as "name = value"."""
+        return tuple(self._in_force)
+
+    def nearest(self, namespace: str, sought: Sequence[float], count: int) -> list[Neighbour]:
+        """The entries of a namespace that are nearest to a vector by cosine distance, the nearest first."""
+        found = self._rows(self._statement, self._values(namespace, sought, count))
+        return [Neighbour(*row) for row in found]
+
+    def statement(self, namespace: str, sought: Sequence[float], count: int) -> str:
+        """That search as it is sent, its values in place."""
+        with self._session.cursor() as cursor:
+            return cursor.mogrify(self._statement, self._values(namespace, sought, count)).decode()
+
+    def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
+        """The names of the indexes by which that search goes, as the planner says; empty when it goes by none."""
+        return set(_index_names(self.tree(namespace, sought, count)))
+
+    def tree(self, namespace: str, sought: Sequence[float], count: int) -> Any:
+        """The plan of that search as parsed JSON; where it has several tasks, with each of them."""
+        statement, values = f"EXPLAIN (FORMAT JSON) {self._statement}", self._values(namespace, sought, count)
+        ((plan,),) = self._rows(statement, values)
+        return json.loads(plan) if isinstance(plan, str) else plan
+
+    def plan(self, namespace: str, sought: Sequence[float], count: int) -> str:
+        """The planner's words for that search, for the report."""
+        statement, values = f"EXPLAIN {self._statement}", self._values(namespace, sought, count)
+        return "\n".join(line[:160] for (line,) in self._rows(statement, values))
+
+    def cosine_indexes(self) -> set[str]:
+        """The names of the valid HNSW indexes for cosine distance over the entries' embeddings."""
+        entries, wanted = self._profile.entries, self.dialect.operator_class("cosine")
+        found = sql.rows(self._session, _INDEXES, [quoted(entries.table), entries.embedding, wanted])
+        return {name for (name,) in found}
+
+    def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
+        """What a statement returns under the search's settings, which reach Citus' workers as SET LOCAL only.
+
+        Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html#citus-propagate-set-commands-enum
+        """
+        if not self._sharded:
+            return sql.rows(self._session, statement, values)
+        local = "; ".join(f"SET LOCAL {one}" for one in (*_WITH_SHARDS, *self._in_force))
+        try:
+            sql.execute(self._session, f"BEGIN; {local}")
+            found = sql.rows(self._session, statement, values)
+            sql.execute(self._session, "COMMIT")
+            return found
+        except sql.Error:
+            with suppress(sql.Error):
+                sql.execute(self._session, "ROLLBACK")
+            raise
+
+    def _values(self, namespace: str, sought: Sequence[float], count: int) -> dict[str, Any]:
+        return {"namespace": namespace, "sought": self.dialect.literal(sought), "count": count}
+
+
+def distance(where: sql.Endpoint | sql.Session, dialect: VectorDialect, metric: str, one: str, other: str) -> float:
+    """How far two vectors in text form are apart, computed by that server; `metric` is "cosine" or "Euclidean"."""
+    operator = {"cosine": dialect.cosine, "Euclidean": dialect.euclidean}[metric]
+    statement = f"SELECT %s::{dialect.type} {operator} %s::{dialect.type}"
+    return float(sql.value(where, statement, [one, other]))
+
+
+def _index_names(plan: Any) -> Iterator[str]:
+    """Every index that a plan names, at whatever depth."""
+    if isinstance(plan, dict):
+        if "Index Name" in plan:
+            yield plan["Index Name"]
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _index_names(part)

@@ -1,0 +1,1 @@
+"""The subject "failover": leadership, replication and routing while members, hosts, links or the DCS fail."""

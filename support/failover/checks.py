@@ -1,0 +1,197 @@
+"""Who leads: everyone who can tell must name the same single member.
+
+Whether a DCS could lose a member.
+
+Whether the cluster could lose its leader now.
+
+Nothing changes while one looks.
+
+What a server without room on its disk does to those who write.
+
+Whether sessions that can be of no more use were ended, or left hanging.
+
+Where clients were sent, and what became of them there.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from support.engine.finding import Finding
+from support.engine.history import History, Outcome
+
+
+def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
+    """Every observer saw the same single member leading.
+
+    `seen` is observer -> whom it saw leading. Unknown when that is so, but some observers did not see everything
+    (`unheard`: observer -> why): who gives no answer may lead as well.
+    """
+    named = {leader for leaders in seen.values() for leader in leaders}
+    against = {
+        observer: leaders
+        for observer, leaders in seen.items()
+        if len(named) > 1 or (not leaders and observer not in unheard)
+    }
+    if against:
+        said = "; ".join(f"{' and '.join(sorted(who)) or 'nobody'} by {observer}" for observer, who in against.items())
+        return Finding.false(f"not one and the same leader: {said}")
+    if unheard or not named:
+        why = "; ".join(f"{observer}: {reason}" for observer, reason in unheard.items()) or "no observer was asked"
+        return Finding.unknown(f"who gives no answer may lead as well: {why}")
+    return Finding.true(f"{named.pop()} leads, by {len(seen)} observers")
+
+
+class Quorum(Protocol):
+    """What is known of the members of a DCS."""
+
+    @property
+    def voters(self) -> int:
+        """How many there are."""
+
+    @property
+    def healthy(self) -> Collection[str]:
+        """Those that work."""
+
+    @property
+    def unhealthy(self) -> Mapping[str, str]:
+        """Those that do not -> what is wrong."""
+
+    @property
+    def unjudged(self) -> Collection[str]:
+        """Those of which nothing is known."""
+
+    @property
+    def spare(self) -> int:
+        """How many of the healthy could be lost; negative when there is no quorum."""
+
+
+def could_lose(now: Quorum, members: int) -> Finding:
+    """It would work on without any so many of its members. Unknown where that hangs on those nothing is known of."""
+    words = f"{len(now.healthy)} of {now.voters} members of the DCS are healthy ({', '.join(sorted(now.healthy))})"
+    if now.unhealthy:
+        words += f"; not so: {', '.join(f'{name}: {why}' for name, why in now.unhealthy.items())}"
+    if now.spare >= members:
+        return Finding.true(words)
+    if now.spare + len(now.unjudged) >= members:
+        return Finding.unknown(f"{words}; nothing is known of {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
+    return Finding.false(f"{words}: {max(0, now.spare)} could be lost, and {members} should be")
+
+
+def someone_may_lead(obstacles: Mapping[str, Collection[str]]) -> Finding:
+    """At least one replica may take over; `obstacles` is replica -> what keeps it from leading."""
+    fit = [name for name, found in obstacles.items() if not found]
+    if fit:
+        return Finding.true(f"fit to lead: {', '.join(fit)}")
+    reasons = "; ".join(f"{name}: {', '.join(found)}" for name, found in obstacles.items())
+    return Finding.false(f"no replica may take over: {reasons or 'there is none'}")
+
+
+Look = Mapping[str, object]
+"""Aspect -> how it is found at one look."""
+
+
+def nothing_changed(looks: Sequence[Look]) -> Finding:
+    """Every look found what the first one found. Unknown when there were fewer than two."""
+    if len(looks) < 2:
+        return Finding.unknown(f"there were {len(looks)} looks")
+    first = looks[0]
+    for number, look in enumerate(looks[1:], start=2):
+        changed = [aspect for aspect in {**first, **look} if look.get(aspect) != first.get(aspect)]
+        if changed:
+            said = "; ".join(f"{aspect} was {first.get(aspect)}, then {look.get(aspect)}" for aspect in changed)
+            return Finding.false(f"at look {number} of {len(looks)}: {said}")
+    return Finding.true(
+        f"the same at {len(looks)} looks: {', '.join(f'{key} {value}' for key, value in first.items())}"
+    )
+
+
+NO_ROOM = ("No space left on device", "Check free disk space")
+"""What PostgreSQL says then; either of it."""
+
+
+def refused_for_want_of_room(history: History, action: str, since: float, clients: int) -> Finding:
+    """Operations that began after `since` were refused because there was no room; none hung, or ended otherwise badly.
+
+    What still fitted in may have been acknowledged. Unknown unless every client was refused.
+    """
+    tried = [one for one in history.of(action=action) if one.begun > since]
+    failed = [one for one in tried if one.outcome is not Outcome.OK]
+    refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_ROOM)]
+    if others := [one for one in failed if one not in refused]:
+        return Finding.false(
+            f"{len(others)} of {len(tried)} operations on a full disk were not refused for want of room, the first "
+            f"({others[0].outcome}): {others[0].error}"
+        )
+    if left_out := clients - len({one.client for one in refused}):
+        return Finding.unknown(f"{left_out} of {clients} clients were refused nothing")
+    return Finding.true(f"{len(refused)} of {len(tried)} operations were refused for want of room, and none hung")
+
+
+def all_hung_up(sessions: int, ended: Sequence[float], limit: float) -> Finding:
+    """Each of so many idle sessions was ended within `limit` seconds of the fault. `ended` tells when those were that
+    were ended, in seconds from the fault."""
+    if not sessions:
+        return Finding.unknown("no session was held")
+    if late := [when for when in ended if when > limit]:
+        return Finding.false(
+            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (allowed: {limit:g} s)"
+        )
+    if len(ended) < sessions:
+        return Finding.false(f"{sessions - len(ended)} of {sessions} sessions were left hanging (allowed: {limit:g} s)")
+    return Finding.true(f"{sessions} sessions were cut, the last after {max(ended):.1f} s (limit: {limit:g} s)")
+
+
+def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
+    """Everything that was found is allowed. Unknown when nothing was found."""
+    if not found:
+        return Finding.unknown("nothing was found to judge")
+    astray = Counter(one for one in found if one not in allowed)
+    if astray:
+        counted = "; ".join(f"{count} times {one}" for one, count in astray.items())
+        return Finding.false(f"of {len(found)}: {counted}; allowed: {'; '.join(allowed) or 'nothing'}")
+    return Finding.true(f"{len(found)} times {' or '.join(sorted(set(found)))}")
+
+
+class InProxy(Protocol):
+    """How the proxy holds one server."""
+
+    @property
+    def position(self) -> str:
+        """Whether new sessions are sent there: "up", "down", or another word."""
+
+    @property
+    def served(self) -> int:
+        """Sessions since the proxy started."""
+
+    @property
+    def algorithm(self) -> str:
+        """How sessions are balanced; empty where the proxy does not tell."""
+
+
+def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str, InProxy]) -> Finding:
+    """Each of `among` has some of the sessions, or the proxy has sent others there and would send further ones.
+
+    `found` is the member on which each session is; `held` is member -> how the proxy holds it, where that is known.
+    Unknown without any, and where a proxy that sends all sessions of one client to one server would look the same.
+    """
+    if not found or not among:
+        return Finding.unknown(f"{len(found)} sessions over {len(among)} replicas show no share")
+    counts = Counter(found)
+    words = f"of {len(found)}: {'; '.join(f'{counts[one]} on {one}' for one in among)}"
+    unserved = [one for one in among if not counts[one]]
+    for one in unserved:
+        server = held.get(one)
+        if server and server.position != "up":
+            return Finding.false(f"{words}; the proxy holds {one} {server.position}")
+        if server and server.algorithm == "first":
+            return Finding.false(f"{words}; {one} serves none as long as another takes them (balance first)")
+        if server and not server.served and (server.algorithm or len(counts) > 1):
+            return Finding.false(f"{words}; {one} serves none, and has served none since the proxy started")
+        if not server or not server.served:
+            return Finding.unknown(
+                f"{words}; whether {one} serves others cannot be told: the proxy does not say how it balances "
+                "(`stats show-legends` in HAProxy makes its statistics say it, or say it in HAPROXY_BALANCE)"
+            )
+        words += f"; {one} is up, and the proxy has sent it {server.served} sessions"
+    return Finding.true(words)

@@ -1,0 +1,196 @@
+"""Disks that are full: a member gets a small one of its own, and something else fills it.
+
+A leader whose disk is full: how it came to have one that can be, and what its clients notice.
+"""
+
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from support import sql
+from support.engine.checks.availability import longest_gap
+from support.engine.history import Outcome
+from support.engine.ledger import APPEND
+from support.engine.recovery import require_within
+from support.engine.world import World
+from support.errors import Inconclusive, ProcessFailed
+from support.failover.checks import NO_ROOM, refused_for_want_of_room
+from support.faults.nemesis import Nemesis
+from support.faults.patroni import Switchover, Tagged
+from support.faults.process import DATA
+from support.faults.roles import host_of, member_by_role
+from support.hosts import Host, Process
+from support.target.leadership import await_other_leader, await_streaming
+from support.waiting import NotYet, eventually, pause
+
+ROOM = 48
+"""Megabytes that are free on the small disk at first."""
+
+_DISK, _WAL, _ASIDE, _BALLAST = "disk", "wal", "data.aside", "ballast"
+_COPY = f"""
+import shutil, sys
+without = shutil.ignore_patterns("pg_wal", "{_BALLAST}")
+shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True, ignore=without)
+"""
+_FULL = "No space left on device"
+
+
+class SmallDisk:
+    """A member's data is on a disk of its own, with little room left; its WAL is on the one that it had.
+
+    Servers are built so because one that cannot write its WAL has to end at once.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        here = host.directory
+        self._data, self._aside, self._disk, self._wal = here / DATA, here / _ASIDE, here / _DISK, here / _WAL
+
+    def __str__(self) -> str:
+        return f"the data of {self.host.name} is on a small disk of its own"
+
+    def inject(self) -> None:
+        used = self.host.run(["du", "-sm", "--exclude=pg_wal", str(self._data)]).stdout
+        self._disk.mkdir()
+        self.host.give_disk(self._disk, int(used.split()[0]) + ROOM)
+        self._member.stop(within=60.0)
+        self._copy(self._data, self._disk)
+        self.host.run(["ln", "--symbolic", str(self._wal), str(self._disk / "pg_wal")])
+        (self._data / "pg_wal").rename(self._wal)
+        self._data.rename(self._aside)
+        self._data.symlink_to(self._disk)
+        self._member.start()
+
+    def require_in_effect(self) -> None:
+        if self._member.pid is None or not self._data.is_symlink():
+            raise NotYet(f"{self.host.name} does not run from it")
+
+    def heal(self) -> None:
+        """All that the member has written goes back to where it was; the disk goes with the power."""
+        if not self._disk.exists():
+            return
+        DiskFull(self.host).heal()
+        self._member.stop(within=60.0)  # a leader hands over
+        if self._data.is_symlink():
+            shutil.rmtree(self._aside)
+            self._copy(self._disk, self._aside)
+            self._data.unlink()
+        if self._aside.exists():
+            self._aside.rename(self._data)
+        if self._wal.exists():
+            self._wal.rename(self._data / "pg_wal")
+        self.host.power_off()
+        self._disk.rmdir()
+        self.host.power_on()
+        self._member.start()
+
+    @property
+    def _member(self) -> Process:
+        return self.host.processes["patroni"]
+
+    def _copy(self, source: Path, target: Path) -> None:
+        """As the host sees them: nobody else sees the disk."""
+        self.host.run([sys.executable, "-S", "-c", _COPY, str(source), str(target)])
+
+
+class DiskFull:
+    """Something has taken all that was free on the small disk of a member."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._disk = host.directory / _DISK
+
+    def __str__(self) -> str:
+        return f"the disk of {self.host.name} is full"
+
+    def inject(self) -> None:
+        try:
+            self.host.run(["dd", "if=/dev/zero", f"of={self._disk / _BALLAST}", "bs=4k"])
+        except ProcessFailed as error:
+            if _FULL not in str(error):
+                raise
+
+    def require_in_effect(self) -> None:
+        free = int(self.host.run(["stat", "--file-system", "--format=%a", str(self._disk)]).stdout)
+        if free:
+            raise NotYet(f"{free} blocks are free on the disk of {self.host.name}")
+
+    def heal(self) -> None:
+        with suppress(ProcessFailed):  # it went with the disk
+            self.host.run(["rm", "--force", str(self._disk / _BALLAST)])
+
+
+_SUCCESSOR = "a replica that may lead"
+FULL_FOR = 3.0
+"""Seconds that the disk stays full."""
+
+
+def lead_from_small_disk(world: World) -> None:
+    """A replica that may lead gets a small disk, which it has until the scenario ends, and is handed over to."""
+    cluster, host = world.cluster, host_of(world.cluster, _SUCCESSOR)
+    preparing = world.cleanup.enter_context(Nemesis())
+    for other in set(cluster.followers()) - {host.name}:
+        preparing.inject(Tagged(cluster, other, {"nosync": True}))  # so that it is the standby again afterwards
+    preparing.inject(SmallDisk(host))
+    await_streaming(cluster, host.name, world.timing.rejoin)
+
+    def may_lead() -> None:
+        if (standby := member_by_role(cluster, _SUCCESSOR)) != host.name:
+            raise NotYet(f"that is {standby}")
+
+    subject = f"{host.name} may lead"
+    eventually(
+        may_lead, within=world.timing.notice, subject=subject, retry_on=(Inconclusive,)
+    )  # for a moment nobody is
+    order = Switchover(cluster, host.name)
+    preparing.inject(order)
+    await_other_leader(cluster, order.leader, world.timing.notice)
+    _checkpoint(world)  # one comes after each promotion; the next one is due in minutes
+
+
+def fill_disk(world: World) -> None:
+    """The disk of the leader is full, for a while at least, and no checkpoint is due."""
+    _fill(world)
+    pause(FULL_FOR)
+
+
+def fill_disk_until_checkpoint(world: World) -> None:
+    """The disk of the leader is full, and then comes a checkpoint, which PostgreSQL does not survive."""
+    _fill(world)
+    world.experiment.foreseen += NO_ROOM
+    died = sql.error_of(lambda: _checkpoint(world))
+    if died is None:
+        raise Inconclusive("a checkpoint was done on a full disk")
+    pause(FULL_FOR)
+
+
+def require_refused_for_room(world: World) -> None:
+    """Every client was refused for want of room since the disk is full, and nothing worse came over any of them."""
+    history = world.clients.history
+    clients = len({one.client for one in history.of(action=APPEND)})
+    found = refused_for_want_of_room(history, APPEND, world.experiment.injected_fault.in_effect_since, clients)
+    world.evidence.attach("writes on a full disk", found.words)
+    found.require()
+
+
+def require_taken_again(world: World, limit: float) -> None:
+    """There is room again, and clients get through within `limit` seconds of that."""
+    experiment = world.experiment
+    experiment.nemesis.heal()
+    world.clients.await_acknowledged(10, within=limit)
+    history = world.clients.history
+    taken = [one.ended for one in history.of(action=APPEND, outcome=Outcome.OK) if one.begun > experiment.healing_since]
+    require_within(world, "writes were taken again after", min(taken) - experiment.healing_since, limit)
+    if gap := longest_gap(history, APPEND, experiment.injected_fault.begun):
+        world.measure("clients were interrupted for", gap.seconds, "s")
+
+
+def _fill(world: World) -> None:
+    host = host_of(world.cluster, "the leader")
+    world.experiment.inject(DiskFull(host), host.name)
+
+
+def _checkpoint(world: World) -> None:
+    cluster = world.cluster
+    sql.execute(cluster.administration_of(cluster.leader()), "CHECKPOINT")

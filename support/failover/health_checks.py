@@ -1,0 +1,101 @@
+"""The health checks by which proxies and operators ask a member what it is, and what it truly is."""
+
+from collections.abc import Mapping
+
+from support.target.cluster import Cluster
+from support.target.member_status import A_REPLICA, member_statuses, roles
+from support.target.members import Server, Silent, health_checks, servers
+from support.waiting import NotYet
+
+CHECKS: Mapping[str, str] = {
+    "the primary": "/primary",
+    "the holder of the leader lock": "/leader",
+    "a replica": "/replica",
+    "able to serve reads": "/read-only",
+    "a synchronous standby": "/synchronous",
+    "a quorum standby": "/quorum",
+    "an asynchronous replica": "/asynchronous",
+    "healthy": "/health",
+    "alive": "/liveness",
+}
+"""What a member can be asked whether it is -> the check that asks it."""
+
+WELL: Mapping[str, str] = {"PostgreSQL": "answers", "Patroni": "alive"}
+"""The vital signs of a member that runs."""
+
+_KINDS_OF_STANDBY = {"sync": "synchronous standby", "quorum": "quorum standby"}
+_ANSWERS = {200: "yes", 503: "no"}
+
+
+def kinds(cluster: Cluster) -> dict[str, str]:
+    """Member -> what it truly is: by its own SQL, its tags, and by how the primary's SQL says that it is waited for.
+
+    Raises NotYet when a member gives no answer.
+    """
+    excluded, waits = kept_from_reads(cluster), _waits(cluster)
+    return {name: _kind(name, answer, excluded, waits.get(name, "")) for name, answer in servers(cluster).items()}
+
+
+def _kind(name: str, answer: Server | Silent, excluded: set[str], wait: str) -> str:
+    if isinstance(answer, Silent):
+        raise NotYet(f"{name}: {answer}")
+    if not answer.in_recovery:
+        return "leader"
+    return "excluded replica" if name in excluded else _KINDS_OF_STANDBY.get(wait, "asynchronous replica")
+
+
+def _waits(cluster: Cluster) -> dict[str, str]:
+    """Replica -> how it is waited for (sync, quorum, ...), by the SQL of the one from which it streams."""
+    heard = (answer for answer in member_statuses(cluster).values() if not isinstance(answer, Silent))
+    return {replica: wait for answer in heard for replica, wait in answer.streams.items()}
+
+
+def kept_from_reads(cluster: Cluster) -> set[str]:
+    """The members whose tags say that proxies must not send reads to them."""
+    return {member.name for member in cluster.view().members if member.tags.get("noloadbalance")}
+
+
+def routing_roles(cluster: Cluster) -> dict[str, str]:
+    """Member -> "the leader", "a replica", or "an excluded replica" where its tags keep reads away from it."""
+    excluded = kept_from_reads(cluster)
+    return {
+        name: "an excluded replica" if role == A_REPLICA and name in excluded else role
+        for name, role in roles(cluster).items()
+    }
+
+
+def serving_replicas(cluster: Cluster) -> list[str]:
+    """The replicas that are healthy and may serve reads, by their own health check."""
+    return [
+        name
+        for name, answer in health_checks(cluster, ["/replica"]).items()
+        if not isinstance(answer, Silent) and answer["/replica"] == 200
+    ]
+
+
+def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """Member -> what it is asked -> its answer: "yes", "no", or the HTTP status if that is neither."""
+    return {
+        name: status.row
+        if isinstance(status, Silent)
+        else {question: _ANSWERS.get(status[path], str(status[path])) for question, path in CHECKS.items()}
+        for name, status in health_checks(cluster, CHECKS.values()).items()
+    }
+
+
+def vital_signs(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """Member -> its parts -> how they are now: as in WELL, or what is wrong."""
+    databases, heartbeats = servers(cluster), health_checks(cluster, ["/liveness"])
+    return {
+        name: {"PostgreSQL": _database(databases[name]), "Patroni": _heartbeat(heartbeats[name])} for name in databases
+    }
+
+
+def _database(answer: Server | Silent) -> str:
+    return str(answer) if isinstance(answer, Silent) else "answers"
+
+
+def _heartbeat(answer: Mapping[str, int] | Silent) -> str:
+    if isinstance(answer, Silent):
+        return str(answer)
+    return "alive" if answer["/liveness"] == 200 else "without a heartbeat"

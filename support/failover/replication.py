@@ -1,0 +1,72 @@
+"""Replication slots as the leader's PostgreSQL reports them.
+
+Whether a member that went its own way after a failover can be brought back by pg_rewind.
+"""
+
+from dataclasses import dataclass
+
+from support import sql
+from support.errors import Inconclusive
+from support.target.cluster import Cluster
+from support.target.members import configuration, settings
+
+_SLOTS = """
+    SELECT slot.slot_name, slot.active, sender.application_name, sender.state
+      FROM pg_replication_slots slot LEFT JOIN pg_stat_replication sender ON sender.pid = slot.active_pid
+     WHERE NOT slot.temporary
+"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One replication slot on the leader, and who streams through it."""
+
+    name: str
+    active: bool
+    replica: str | None
+    """The name under which its user streams: a member's."""
+    state: str | None
+    """"streaming" when its user has caught up."""
+
+
+def slotless(cluster: Cluster) -> list[str]:
+    """The replicas to which nothing is streamed through an active slot, each with what there is instead."""
+    used = {slot.replica: slot for slot in slots(cluster) if slot.active}
+    return [
+        f"{name}: {_use(used.get(name))}"
+        for name in cluster.followers()
+        if name not in used or used[name].state != "streaming"
+    ]
+
+
+def orphaned(cluster: Cluster) -> list[str]:
+    """The slots on the leader that nobody uses: each keeps it from ever removing old WAL."""
+    return [slot.name for slot in slots(cluster) if not slot.active]
+
+
+def slots(cluster: Cluster) -> tuple[Slot, ...]:
+    """The lasting replication slots of the leader, as a superuser sees them."""
+    return tuple(Slot(*row) for row in sql.rows(cluster.administration_of(cluster.leader()), _SLOTS))
+
+
+def _use(slot: Slot | None) -> str:
+    return f"{slot.state} through slot {slot.name}" if slot else "it uses no slot"
+
+
+_NEEDED = ("wal_log_hints", "data_checksums")
+_ON = frozenset({"on", "true", "yes", "1"})
+
+
+def unprepared(cluster: Cluster) -> list[str]:
+    """The members whose WAL lacks what a rewind needs: hint bits, by wal_log_hints or by data checksums."""
+    return [
+        f"{member}: {values}" for member, values in settings(cluster, _NEEDED).items() if "on" not in values.values()
+    ]
+
+
+def configured(cluster: Cluster) -> bool:
+    """Whether Patroni rewinds. Raises Inconclusive where the configuration in the DCS does not say so."""
+    patroni = configuration(cluster).get("postgresql", {})
+    if "use_pg_rewind" not in patroni:
+        raise Inconclusive("use_pg_rewind is not in the configuration that the DCS holds (patronictl edit-config)")
+    return str(patroni["use_pg_rewind"]).lower() in _ON

@@ -1,0 +1,162 @@
+"""What happened while a fault lasted, in one picture: who took writes, who was silent, and what clients got done."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+from support.engine import ledger
+from support.engine.checks.availability import Gap, longest_gap
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.engine.ledger import APPEND
+from support.faults.nemesis import InjectedFault
+from support.reporting.evidence import Evidence
+from support.waiting import describe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_STATES = {True: ("takes writes", "#1b7f4b"), False: ("is read-only", "#a9c3dc"), None: ("does not answer", "#d1495b")}
+_OUTCOMES = {
+    Outcome.OK: ("acknowledged", "#1b7f4b"),
+    Outcome.FAIL: ("refused", "#e0a030"),
+    Outcome.UNKNOWN: ("outcome unknown", "#7a3b8f"),
+}
+_BIN = 0.5  # seconds of operations in one bar
+_FAULT, _CURE = "#d1495b", "#3a6ea5"
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time in which every look at a member found the same; seconds on the monotonic clock."""
+
+    member: str
+    writable: bool | None
+    """None while it did not answer."""
+    begun: float
+    ended: float
+
+
+def attach(
+    evidence: Evidence,
+    title: str,
+    samples: Sequence[WriterSample],
+    history: History | None,
+    injected_faults: Sequence[InjectedFault],
+) -> None:
+    """Attach the picture, and the history as JSON lines. Raises nothing: what went wrong is said where it would be."""
+    try:
+        evidence.attach_picture("what happened", picture(title, samples, history, injected_faults))
+        if history is not None:
+            evidence.attach_lines("what clients did", history.lines)
+        if history is not None and history.of(action=APPEND):
+            evidence.attach_lines("the ledger for elle-cli --model set", ledger.as_set(history), "json")
+    except Exception as error:
+        evidence.attach("what happened could not be drawn", f"{type(error).__name__}: {describe(error)}")
+
+
+def picture(
+    title: str, samples: Sequence[WriterSample], history: History | None, injected_faults: Sequence[InjectedFault]
+) -> bytes:
+    """A PNG. Its time begins with the first fault, or with the first look where there was none."""
+    from matplotlib.figure import Figure  # here: it takes a second, and most scenarios need no picture
+
+    zero = min([one.begun for one in injected_faults] or [one.begun for one in samples] or [0.0])
+    operations = list(history or ())
+    figure = Figure(figsize=(12, 5.5 if operations else 3.2), layout="constrained")
+    panels = [*figure.subplots(2 if operations else 1, 1, sharex=True, squeeze=False).flat]
+    _draw_members(panels[0], periods(samples), zero)
+    if operations:
+        _draw_operations(panels[1], operations, zero)
+        _draw_gap(panels[1], _gap(operations, injected_faults), zero)
+    for panel in panels:
+        _draw_injuries(panel, injected_faults, zero, named=panel is panels[0])
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        panel.spines[["top", "right"]].set_visible(False)
+    _name(figure, panels, title, injected_faults)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    return drawn.getvalue()
+
+
+def periods(samples: Iterable[WriterSample]) -> list[Period]:
+    """Consecutive looks at a member that found the same, as one; each lasts until the next begins."""
+    found = []
+    by_time = sorted(samples, key=lambda sample: (sample.member, sample.begun))
+    for member, looks in groupby(by_time, key=lambda sample: sample.member):
+        runs = [list(run) for _, run in groupby(looks, key=lambda sample: sample.writable)]
+        ends = [after[0].begun for _, after in pairwise(runs)] + [runs[-1][-1].ended]
+        found += [Period(member, run[0].writable, run[0].begun, end) for run, end in zip(runs, ends, strict=True)]
+    return found
+
+
+def _gap(operations: Sequence[Operation], injected_faults: Sequence[InjectedFault]) -> Gap | None:
+    """The longest time without any acknowledged operation, from the first fault on."""
+    if not injected_faults:
+        return None
+    of_any_kind = History(replace(one, action="any") for one in operations)
+    return longest_gap(of_any_kind, "any", min(one.begun for one in injected_faults))
+
+
+def _draw_members(panel: "Axes", found: Sequence[Period], zero: float) -> None:
+    members = sorted({one.member for one in found}, reverse=True)
+    for writable, (words, colour) in _STATES.items():
+        for row, member in enumerate(members):
+            bars = [
+                (one.begun - zero, one.ended - one.begun)
+                for one in found
+                if one.member == member and one.writable is writable
+            ]
+            panel.broken_barh(bars, (row - 0.35, 0.7), facecolors=colour, label=None if row else words)
+    panel.set_yticks(range(len(members)), members)
+    panel.set_ylabel("member")
+
+
+def _draw_operations(panel: "Axes", operations: Sequence[Operation], zero: float) -> None:
+    """How many operations ended in each half second, as a rate; what failed goes down from the line."""
+    for outcome, (words, colour) in _OUTCOMES.items():
+        bins = Counter((one.ended - zero) // _BIN for one in operations if one.outcome is outcome)
+        sign = 1 if outcome is Outcome.OK else -1
+        heights = [sign * count / _BIN for count in bins.values()]
+        panel.bar([at * _BIN for at in bins], heights, _BIN, align="edge", color=colour, label=words)
+    panel.axhline(0, color="black", linewidth=0.8)
+    panel.yaxis.set_major_formatter(lambda rate, _: f"{abs(rate):g}")
+    panel.set_ylabel("operations a second")
+
+
+def _draw_gap(panel: "Axes", gap: Gap | None, zero: float) -> None:
+    if gap is None:
+        return
+    words = f"longest gap: {gap.seconds:.1f} s"
+    panel.axvspan(gap.begun - zero, gap.ended - zero, color="#eeeeee", zorder=0)
+    panel.annotate(words, ((gap.begun + gap.ended) / 2 - zero, panel.get_ylim()[1] * 0.9), ha="center", va="top")
+
+
+def _draw_injuries(panel: "Axes", injected_faults: Sequence[InjectedFault], zero: float, *, named: bool) -> None:
+    """The beginning of each fault, when it was seen in effect, and its healing."""
+    for number, one in enumerate(injected_faults):
+        first = named and number == 0
+        panel.axvline(one.begun - zero, color=_FAULT, linewidth=1.5, label="the fault begins" if first else None)
+        label = "it is in effect" if first else None
+        panel.axvline(one.in_effect_since - zero, color=_FAULT, linewidth=1.5, linestyle=":", label=label)
+        if one.healing is not None:
+            label = "it is healed" if first else None
+            panel.axvline(one.healing - zero, color=_CURE, linewidth=1.5, linestyle="--", label=label)
+
+
+def _name(figure: "Figure", panels: Sequence["Axes"], title: str, injected_faults: Sequence[InjectedFault]) -> None:
+    faults = "; then ".join(one.words for one in injected_faults) or "no fault"
+    figure.suptitle(f"{title}: {faults}" if title else faults, wrap=True)
+    since = (
+        "the first look"
+        if not injected_faults
+        else "the fault began"
+        if len(injected_faults) == 1
+        else "the first fault began"
+    )
+    panels[-1].set_xlabel(f"seconds since {since}")

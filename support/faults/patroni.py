@@ -1,0 +1,157 @@
+"""A cluster that is configured otherwise for a while, by Patroni's shared configuration or by a member's own file.
+
+Modes of Patroni that decide what a leader does when it is alone.
+
+A leader that hands over because it was asked to: planned, and yet a disturbance for its clients.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from support.errors import NotAvailable
+from support.target.cluster import Cluster
+from support.target.patroni_commands import Reply, configure, read_file_again, switch_over
+from support.target.synchronous import standbys_waited_for
+from support.timeouts import RECOVERY
+from support.waiting import NotYet, eventually
+
+
+class Reconfigured:
+    """Some keys of the configuration that all members share have other values."""
+
+    def __init__(
+        self, cluster: Cluster, words: str, values: Mapping[str, Any], require_effect: Callable[[Cluster], None]
+    ) -> None:
+        """`require_effect` raises NotYet until the members act by it."""
+        self._cluster, self._words, self._values, self._require_effect = cluster, words, values, require_effect
+        self._before: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return self._words
+
+    def inject(self) -> None:
+        now = self._cluster.patroni(self._cluster.leader()).configuration()
+        self._before = {name: now.get(name) for name in self._values}
+        configure(self._cluster, self._values)
+
+    def require_in_effect(self) -> None:
+        self._require_effect(self._cluster)
+
+    def heal(self) -> None:
+        if not self._before:
+            return
+        eventually(  # a DCS that was just switched on needs a moment
+            lambda: configure(self._cluster, self._before),
+            within=RECOVERY,
+            subject=f"it is over that {self}",
+            retry_on=(NotAvailable, requests.RequestException),
+        )
+
+
+def asynchronous(cluster: Cluster) -> Reconfigured:
+    """A commit waits for no standby."""
+
+    def effect(cluster: Cluster) -> None:
+        if waited_for := standbys_waited_for(cluster):
+            raise NotYet(f"commits wait for {', '.join(waited_for)}")
+
+    return Reconfigured(cluster, "commits wait for no standby", {"synchronous_mode": False}, effect)
+
+
+def paused(cluster: Cluster) -> Reconfigured:
+    """Patroni leaves everything as it is: nobody takes over from a leader that dies."""
+
+    def effect(cluster: Cluster) -> None:
+        if not cluster.view().paused:
+            raise NotYet("Patroni is not paused")
+
+    return Reconfigured(cluster, "failover is paused", {"pause": True}, effect)
+
+
+class Tagged:
+    """A member has further tags, by its own configuration file."""
+
+    def __init__(self, cluster: Cluster, member: str, tags: Mapping[str, Any]) -> None:
+        self._cluster, self._member, self._tags = cluster, member, tags
+        self._file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
+        self._before = ""
+
+    def __str__(self) -> str:
+        return f"{self._member} is tagged {', '.join(self._tags)}"
+
+    def inject(self) -> None:
+        self._before = self._file.read_text()
+        contents = yaml.safe_load(self._before)
+        contents["tags"] = {**contents.get("tags", {}), **self._tags}
+        self._file.write_text(yaml.safe_dump(contents))
+        read_file_again(self._cluster, self._member)
+
+    def require_in_effect(self) -> None:
+        """The others must know it too: they read it in the DCS."""
+        tags = next((one.tags for one in self._cluster.view().members if one.name == self._member), {})
+        if not tags.items() >= self._tags.items():
+            raise NotYet(f"the tags of {self._member} are {dict(tags)}")
+
+    def heal(self) -> None:
+        if not self._before:
+            return
+        self._file.write_text(self._before)
+        with suppress(requests.RequestException):  # a member that is down reads it when it starts
+            read_file_again(self._cluster, self._member)
+
+
+def without_failsafe(cluster: Cluster) -> Reconfigured:
+    """A leader that loses the DCS stops to lead, even if every other member answers it."""
+    return _mode(cluster, "no leader goes on without the DCS", {"failsafe_mode": False})
+
+
+def strictly_synchronous(cluster: Cluster) -> Reconfigured:
+    """A commit waits for a standby also when there is none."""
+    return _mode(cluster, "a commit waits for a standby, be there one or not", {"synchronous_mode_strict": True})
+
+
+def _mode(cluster: Cluster, words: str, values: dict[str, bool]) -> Reconfigured:
+    decided = time.time()
+
+    def effect(cluster: Cluster) -> None:
+        """Each member has read the configuration since; it acts by it from then on."""
+        read = {name: cluster.patroni(name).status().get("dcs_last_seen", 0) for name in cluster.members}
+        stale = [name for name, when in read.items() if when <= decided + 1]
+        if stale:
+            raise NotYet(f"{', '.join(stale)} may not know it")
+
+    return Reconfigured(cluster, words, values, effect)
+
+
+class Switchover:
+    """The leader hands over to the candidate, or to whom Patroni likes best."""
+
+    planned = True
+    """It stops in order, and what it acknowledged is on its successor first."""
+
+    def __init__(self, cluster: Cluster, candidate: str | None = None) -> None:
+        self._cluster = cluster
+        self.leader, self.candidate = cluster.leader(), candidate
+        self.reply: Reply | None = None
+
+    def __str__(self) -> str:
+        return f"{self.leader} hands over to {self.candidate or 'any other member'}"
+
+    def inject(self) -> None:
+        """Raises AssertionError, with Patroni's reason, when it is not carried out."""
+        self.reply = switch_over(self._cluster, self.leader, self.candidate)
+        if not self.reply.done:
+            raise AssertionError(f"{self}: refused: {self.reply}")
+
+    def require_in_effect(self) -> None:
+        if self._cluster.leader() == self.leader:
+            raise NotYet(f"{self.leader} leads")
+
+    def heal(self) -> None:
+        """Nothing is left to be undone: the former leader follows by itself."""

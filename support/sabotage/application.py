@@ -1,0 +1,93 @@
+"""The application with one part put wrong, in the process of behave alone.
+
+    python -m support.sabotage.application PART [behave's arguments]
+
+behave runs as ever; only it finds the application's part broken.
+"""
+
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+
+from support import sql
+from support.example_app import entries, search, sessions
+
+
+def pool_lends_the_dead() -> None:
+    """The pool asks for no sign of life."""
+    sessions._lives = lambda session: True
+
+
+def logins_wait_for_ever() -> None:
+    """A login has no limit."""
+    connect = psycopg2.connect
+
+    def patient(**parameters: Any) -> Any:
+        return connect(**{**parameters, "connect_timeout": 0})
+
+    psycopg2.connect = patient  # type: ignore[assignment]
+
+
+def commits_by_itself() -> None:
+    """Every statement is committed at once, whatever was asked for."""
+    connect = sql.connect
+
+    def eager(*given: Any, **named: Any) -> sql.Session:
+        return connect(*given, **{**named, "autocommit": True})
+
+    sql.connect = eager
+
+
+class _Committing(sql.Session):
+    """Takes a rollback for a commit."""
+
+    def rollback(self) -> None:
+        self.commit()
+
+
+def commits_what_is_rolled_back() -> None:
+    """A rollback is a commit."""
+    connect = psycopg2.connect
+
+    def wrong(**parameters: Any) -> Any:
+        return connect(**{**parameters, "connection_factory": _Committing})
+
+    psycopg2.connect = wrong  # type: ignore[assignment]
+
+
+def forgets_the_namespace() -> None:
+    """Reads and searches go over the entries of everybody."""
+    opened = entries.EntryStore.__init__
+
+    def open_carelessly(self: entries.EntryStore, *given: Any) -> None:
+        opened(self, *given)
+        self._select = self._select.replace('"namespace" = %s', "%s <> ''")
+
+    entries.EntryStore.__init__ = open_carelessly  # type: ignore[method-assign, assignment]
+    prepare = search.Search._prepare
+
+    def careless(self: search.Search) -> None:
+        self._statement = self._statement.replace('"namespace" = %(namespace)s', "%(namespace)s <> ''")
+        prepare(self)
+
+    search.Search._prepare = careless  # type: ignore[method-assign]
+
+
+PARTS: Mapping[str, Callable[[], None]] = {
+    part.__name__: part
+    for part in (
+        pool_lends_the_dead,
+        logins_wait_for_ever,
+        commits_by_itself,
+        commits_what_is_rolled_back,
+        forgets_the_namespace,
+    )
+}
+
+if __name__ == "__main__":
+    PARTS[sys.argv.pop(1)]()
+    runpy.run_module("behave", run_name="__main__", alter_sys=True)

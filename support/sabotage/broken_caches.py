@@ -1,0 +1,261 @@
+"""Cache repositories that break a promise each, to see that the scenarios notice.
+
+Name one in the setting ACCEPT_CACHE_REPOSITORY, as in "support.sabotage.broken_caches:fills_late". Each is the
+default with one part put wrong.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from support import sql
+from support.example_app.cache import Means, Question, Read, Source
+from support.example_app.cache.leases import Breaker, Leases, Looked, Unavailable
+from support.example_app.cache.repository import EntryRepository, EntryTransaction, Keys, open_repository
+from support.waiting import pause
+
+
+class _Forgetful(EntryRepository):
+    def _commit(self, session: sql.Session, effects: Mapping[str, bytes | None]) -> None:
+        super()._commit(session, {key: value for key, value in effects.items() if value is not None})
+
+
+class _BeforeCommit(EntryRepository):
+    @contextmanager
+    def transaction(self) -> Iterator[EntryTransaction]:
+        with super().transaction() as transaction:
+            yield _Eager(transaction, self)
+
+
+class _Eager(EntryTransaction):
+    """Puts every change into the cache as soon as it is made."""
+
+    def __init__(self, inner: EntryTransaction, repository: EntryRepository) -> None:
+        super().__init__(inner._session, inner._keys, inner._profile)
+        self.effects = inner.effects
+        self._leases = repository._leases
+
+    def write(self, namespace: str, key: str, value: str) -> None:
+        super().write(namespace, key, value)
+        self._leases.reserve(list(self.effects), "early")
+        self._leases.settle(self.effects, "early")
+
+
+class _Around(EntryRepository):
+    """Invalidates where it should write through."""
+
+    def write(self, namespace: str, key: str, value: str) -> None:
+        super().write(namespace, key, value)
+        self.invalidate(namespace, key)
+
+
+class _OneByOne(EntryRepository):
+    def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
+        one_at_a_time = super().read_many
+        return {key: one_at_a_time(namespace, [key])[key] for key in keys}
+
+    def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            super().write_many(namespace, {key: value})
+
+
+class _Slow(EntryRepository):
+    def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
+        pause(0.006)
+        return super().read_many(namespace, keys)
+
+    def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
+        pause(0.006)
+        return super().fetch(question, load)
+
+
+class _InProcess(EntryRepository):
+    """Keeps what it has read in its own memory too, where no other process can drop it."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._kept: dict[tuple[str, str], Any] = {}
+
+    def read(self, namespace: str, key: str) -> Read:
+        if (namespace, key) in self._kept:
+            return Read(self._kept[namespace, key], Source.CACHE)
+        read = super().read(namespace, key)
+        self._kept[namespace, key] = read.value
+        return read
+
+
+class _AsText(EntryRepository):
+    """Caches answers as plain JSON, and what JSON does not know as text."""
+
+    def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
+        read = super().fetch(question, lambda: json.dumps(load(), default=str))
+        return Read(json.loads(read.value), read.source)
+
+
+class _FillsLate(Leases):
+    def fill(self, values: Mapping[str, bytes], token: str) -> None:
+        self.reserve(list(values), token)
+        self.settle(values, token)
+
+
+class _EveryoneLoads(Leases):
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        looked = super().look(keys, token)
+        return replace(looked, leased=[*looked.leased, *looked.busy], busy=[])
+
+
+class _NeverEnds(Leases):
+    def _put_in(self, values: Mapping[str, bytes | None], holder: str, how: str) -> None:
+        super()._put_in(values, holder, how)
+        for key in values:
+            self._client.persist(key)
+
+
+class _Blind(Leases):
+    """Finds nothing, ever."""
+
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        self.drop(keys)
+        return super().look(keys, token)
+
+
+class _FallsOver(Leases):
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        try:
+            return super().look(keys, token)
+        except Unavailable as error:
+            raise ConnectionError(str(error)) from error
+
+
+class _Stubborn(Leases):
+    def __init__(self, client: redis.Redis, breaker: Breaker, **times: float) -> None:
+        super().__init__(client, Breaker(pause=0), **times)
+
+
+class _Forgiven(Leases):
+    def _owe(self, keys: Iterable[str]) -> None:
+        """Nothing is ever owed."""
+
+
+class _Joined(Keys):
+    def entry(self, namespace: str, key: str) -> str:
+        return f"{self.prefix}:{namespace}:{key}"
+
+    def answer(self, question: Question) -> str:
+        return ":".join([self.prefix, question.namespace, question.table, *map(str, question.parameters)])
+
+
+class _Untyped(Keys):
+    def answer(self, question: Question) -> str:
+        return super().answer(replace(question, parameters=tuple(map(str, question.parameters))))
+
+
+class _WithoutTable(Keys):
+    def answer(self, question: Question) -> str:
+        return super().answer(replace(question, table=""))
+
+
+def forgets_to_invalidate(means: Means) -> EntryRepository:
+    """Changes and deletions stay out of the cache."""
+    return open_repository(means, repository=_Forgetful)
+
+
+def fills_late(means: Means) -> EntryRepository:
+    """What was loaded is put into the cache, whatever came meanwhile."""
+    return open_repository(means, leases=_FillsLate)
+
+
+def writes_before_commit(means: Means) -> EntryRepository:
+    """What a transaction writes is in the cache before it is committed."""
+    return open_repository(means, repository=_BeforeCommit)
+
+
+def every_caller_loads(means: Means) -> EntryRepository:
+    """Nobody waits for the load of another."""
+    return open_repository(means, leases=_EveryoneLoads)
+
+
+def never_expires(means: Means) -> EntryRepository:
+    """Entries have no end."""
+    return open_repository(means, leases=_NeverEnds)
+
+
+def expires_early(means: Means) -> EntryRepository:
+    """Entries end a fifth too soon."""
+    return open_repository(replace(means, time_to_live=means.time_to_live * 0.8))
+
+
+def expires_late(means: Means) -> EntryRepository:
+    """Entries end a fifth too late, and the bound is no ceiling."""
+    return open_repository(
+        replace(means, time_to_live=means.time_to_live * 1.2, staleness_bound=means.staleness_bound * 1.2)
+    )
+
+
+def never_caches(means: Means) -> EntryRepository:
+    """Everything comes from the database."""
+    return open_repository(means, leases=_Blind)
+
+
+def invalidates_where_it_should_write_through(means: Means) -> EntryRepository:
+    """A read after a write is a miss."""
+    return open_repository(means, repository=_Around)
+
+
+def one_by_one(means: Means) -> EntryRepository:
+    """Many entries cost many round trips."""
+    return open_repository(means, repository=_OneByOne)
+
+
+def slow(means: Means) -> EntryRepository:
+    """Each read takes 6 ms more."""
+    return open_repository(means, repository=_Slow)
+
+
+def remembers_in_process(means: Means) -> EntryRepository:
+    """Each process keeps what it has read, whatever others do."""
+    return open_repository(means, repository=_InProcess)
+
+
+def caches_as_text(means: Means) -> EntryRepository:
+    """Types are lost."""
+    return open_repository(means, repository=_AsText)
+
+
+def ignores_the_prefix(means: Means) -> EntryRepository:
+    """Keys cannot be told from those of others."""
+    return open_repository(replace(means, prefix=f"elsewhere-{means.prefix}"))
+
+
+def joins_with_colons(means: Means) -> EntryRepository:
+    """Keys of different parts are the same when their joined text is."""
+    return open_repository(means, keys=_Joined)
+
+
+def forgets_the_table(means: Means) -> EntryRepository:
+    """The same question of two tables has one key."""
+    return open_repository(means, keys=_WithoutTable)
+
+
+def forgets_types(means: Means) -> EntryRepository:
+    """1 and "1" are the same parameter."""
+    return open_repository(means, keys=_Untyped)
+
+
+def falls_over_with_redis(means: Means) -> EntryRepository:
+    """An outage of Redis reaches who reads."""
+    return open_repository(means, leases=_FallsOver)
+
+
+def waits_for_redis(means: Means) -> EntryRepository:
+    """Every operation waits for a Redis that does not answer."""
+    return open_repository(means, leases=_Stubborn)
+
+
+def forgets_what_an_outage_swallowed(means: Means) -> EntryRepository:
+    """What could not be dropped during an outage is served after it."""
+    return open_repository(means, leases=_Forgiven)

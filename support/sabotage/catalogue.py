@@ -1,0 +1,57 @@
+"""All sabotages there are, by the part of the cluster that they break."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from support.errors import UsageError
+from support.sabotage import (
+    cache,
+    driver,
+    hosts,
+    patroni,
+    postgres,
+    proxy,
+    schema,
+    security,
+    servers,
+    sharding,
+    workers,
+)
+from support.sabotage.sabotage import Sabotage
+
+PARTS: Mapping[str, Sequence[Sabotage]] = {
+    "PostgreSQL": (*postgres.SABOTAGES, *servers.SABOTAGES),
+    "schema": schema.SABOTAGES,
+    "application": driver.SABOTAGES,
+    "Redis and cache": cache.SABOTAGES,
+    "HAProxy": proxy.SABOTAGES,
+    "security": security.SABOTAGES,
+    "hosts and network": hosts.SABOTAGES,
+    "Patroni and DCS": patroni.SABOTAGES,
+    "Citus": (*sharding.SABOTAGES, *workers.SABOTAGES),
+}
+SABOTAGES: Mapping[str, Sabotage] = {one.name: one for part in PARTS.values() for one in part}
+PART_OF: Mapping[str, str] = {one.name: part for part, sabotages in PARTS.items() for one in sabotages}
+
+
+def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]:
+    """What names of sabotages and ids of promises ask for; all without any.
+
+    An id asks for each sabotage that it must notice, and only for its own notice. Raises UsageError for a word that is
+    neither.
+    """
+    wanted = dict(SABOTAGES) if not words else {word: SABOTAGES[word] for word in words if word in SABOTAGES}
+    for word in words:
+        if word in SABOTAGES:
+            continue
+        noticed = [one for one in SABOTAGES.values() if word in one.ids]
+        if not noticed:
+            known = "no sabotage is to be noticed by it" if word in ids else "it is no promise and no sabotage"
+            raise UsageError(f"{word!r}: {known}; ./accept prove --list shows all sabotages")
+        for one in noticed:
+            kept = [notice for notice in one.noticed_by if notice.id == word]
+            before = wanted.get(one.name)
+            if before is None or one.name not in words:
+                more = before.noticed_by if before else ()
+                wanted[one.name] = replace(one, noticed_by=(*more, *kept))
+    return tuple(wanted.values())

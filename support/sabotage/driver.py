@@ -1,0 +1,37 @@
+"""Sabotages of the application: its pool, its logins, its transactions, its filters (`application` has the parts)."""
+
+from support.sabotage.application import PARTS
+from support.sabotage.damages import nothing
+from support.sabotage.sabotage import Sabotage, notices
+
+
+def broken(part: str, words: str, says: dict[str, str]) -> Sabotage:
+    """The scenarios run with an application of which that part is broken."""
+    return Sabotage(
+        f"application-{part.replace('_', '-')}", words, notices(says), nothing, application=PARTS[part].__name__
+    )
+
+
+SABOTAGES = (
+    broken("pool_lends_the_dead", "the pool hands out sessions that died", {"CL-04 pooled": "what reached the user"}),
+    broken("logins_wait_for_ever", "a login has no timeout", {"ER-03": "seconds until the login failed"}),
+    broken(
+        "commits_by_itself",
+        "every statement is committed at once",
+        {"TX-01 seen by no other session": "uncommitted", "TX-01 seen by no session": "what is found of the write"},
+    ),
+    broken(
+        "commits_what_is_rolled_back",
+        "a rollback is a commit",
+        {
+            "TX-01 seen by no session": "what is found of the write",
+            "TX-01 reaches no member": "what each member has",
+            "CD-04": "not what they were",
+        },
+    ),
+    broken(
+        "forgets_the_namespace",
+        "reads and searches go over everybody's entries",
+        {"DA-04 key leads": "never stored", "DA-04 search": "found entries of another namespace"},
+    ),
+)

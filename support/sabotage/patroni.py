@@ -1,0 +1,199 @@
+"""Sabotages of Patroni and of the DCS: who leads, who may, and how fast."""
+
+from support.faults.nemesis import Fault
+from support.faults.patroni import Tagged, paused
+from support.faults.process import HostCrash
+from support.faults.roles import leader_of_dcs
+from support.sabotage.damages import Making, by_shared_configuration, combined, nothing
+from support.sabotage.programs import patroni_build
+from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
+from support.target.cluster import Cluster
+
+
+def replicas_tagged(**tags: object) -> Making:
+    """Every replica is tagged so, in its own configuration file."""
+
+    return lambda cluster: combined([Tagged(cluster, name, tags) for name in cluster.replicas()])
+
+
+def _dcs_member_lost(cluster: Cluster) -> Fault:
+    """One that does not lead, so that a scenario finds the leading one."""
+    leading = leader_of_dcs(cluster)
+    addresses = {address.host for address in cluster.topology.dcs}
+    others = [one for one in cluster.sandbox.hosts.values() if one.address in addresses and one != leading]
+    return HostCrash(others[0])
+
+
+SABOTAGES = (
+    Sabotage(
+        "failover-paused",
+        "nobody takes over from a leader that dies",
+        notices({"PH-05 take over": "Patroni is paused"}),
+        paused,
+    ),
+    Sabotage(
+        "nobody-may-lead",
+        "every replica is tagged never to lead",
+        notices(
+            {
+                "PH-05 take over": "may take over",
+                "FO-01": "another member than .* leads: not so after",
+                "FO-06 named replica": "hands over to .*: refused",
+                "FO-07 most WAL": "leads: not so after",
+            }
+        ),
+        replicas_tagged(nofailover=True),
+    ),
+    Sabotage(
+        "slow-to-notice",
+        "the leader's lock lasts for 90 seconds, and Patroni looks twice a minute",
+        notices(
+            {
+                "FO-01": "another member than .* leads: not so after",
+                "FO-08": "commits wait for another standby",
+            }
+        ),
+        by_shared_configuration({"ttl": 90, "loop_wait": 30}),
+        variables={**expecting(recovery_time=30), "LIMITS": '{"FO-08": 10}'},
+    ),
+    Sabotage(
+        "asynchronous",
+        "commits wait for no standby",
+        (
+            Notice("FO-05", "writes were acknowledged"),
+            Notice("PH-06", "synchronous replication was declared .*synchronous_mode is off", "as many standbys"),
+        ),
+        by_shared_configuration({"synchronous_mode": False}),
+        variables=expecting(synchronous=True),
+    ),
+    Sabotage(
+        "asynchronous-by-configuration",
+        "commits wait for no standby, and nobody declared that they should",
+        (Notice("PH-06", "synchronous_mode is off, .*can be lost in a failover", "as many standbys", skipped=True),),
+        by_shared_configuration({"synchronous_mode": False}),
+    ),
+    Sabotage(
+        "fewer-standbys-than-declared",
+        "commits wait for one standby, and two were declared",
+        notices({"PH-06 as many standbys": "synchronous_standbys = 2 was declared, .*synchronous_node_count is 1"}),
+        nothing,
+        variables=expecting(synchronous_standbys=2),
+    ),
+    Sabotage(
+        "fewer-members-than-declared",
+        "there are fewer members than were declared",
+        notices({"PH-03": "members were declared .*Patroni knows 3"}),
+        nothing,
+        variables=expecting(members=4),
+    ),
+    Sabotage(
+        "other-members-than-declared",
+        "one of the members that were declared is not there, and another one is",
+        notices({"PH-03": "members were declared .*does not know pg9; Patroni knows pg3 as well"}),
+        nothing,
+        variables=expecting(members=["pg1", "pg2", "pg9"]),
+    ),
+    Sabotage(
+        "less-to-spare-than-declared",
+        "the DCS can lose one member, and two were declared",
+        notices({"PH-05 DCS could lose": "could be lost"}),
+        nothing,
+        variables=expecting(dcs_spare=2),
+    ),
+    Sabotage(
+        "strictly-synchronous",
+        "without a standby nothing is written",
+        notices({"GD-01 writes go on": "are acknowledged: not so after|interrupted for"}),
+        by_shared_configuration({"synchronous_mode_strict": True}),
+    ),
+    Sabotage(
+        "no-failsafe",
+        "a leader does not go on without the DCS",
+        notices(
+            {
+                "SB-03 With failsafe": r"at look \d+ of|interrupted for",
+                "SB-03 could go on": "failsafe mode was declared on .*failsafe_mode is off",
+            }
+        ),
+        by_shared_configuration({"failsafe_mode": False}),
+        variables=expecting(failsafe=True),
+    ),
+    Sabotage(
+        "rewind-not-configured",
+        "a member that went its own way stays away",
+        notices({"PH-06 rewound": "use_pg_rewind"}),
+        by_shared_configuration({"postgresql": {"use_pg_rewind": False}}),
+    ),
+    Sabotage(
+        "rewind-impossible",
+        "a member that went its own way can be neither rewound nor rebuilt",
+        notices({"FO-03 wrote alone": "streams as a replica: not so after"}),
+        by_shared_configuration(
+            {
+                "postgresql": {
+                    "use_pg_rewind": False,
+                    "remove_data_directory_on_rewind_failure": False,
+                    "remove_data_directory_on_diverged_timelines": False,
+                }
+            }
+        ),
+    ),
+    Sabotage(
+        "dcs-member-lost",
+        "the DCS has no member to spare",
+        notices(
+            {
+                "PH-05 DCS could lose": "could be lost",
+                "SB-03 leading member": "the DCS answers: not so after|renews its lock",
+            }
+        ),
+        _dcs_member_lost,
+    ),
+    Sabotage(
+        "patroni-never-demotes",
+        "who has lost the leader's lock leads on",
+        notices(
+            {
+                "SB-01": "two members accepted writes",
+                "SB-02 from everyone": "was last seen to accept a write",
+            }
+        ),
+        patroni_build("never_demotes"),
+    ),
+    Sabotage(
+        "patroni-ignores-the-dcs",
+        "who cannot reach the DCS goes on as before",
+        notices(
+            {
+                "SB-01": "two members accepted writes",
+                "SB-02 DCS alone": "was last seen to accept a write",
+                "SB-03 Without failsafe": "was last seen to accept a write",
+            }
+        ),
+        patroni_build("ignores_the_dcs"),
+    ),
+    Sabotage(
+        "patroni-ignores-tags",
+        "a member that is tagged never to lead does",
+        notices({"FO-07 tagged never": "who took over"}),
+        patroni_build("ignores_nofailover"),
+    ),
+    Sabotage(
+        "patroni-lets-the-worst-win",
+        "a member that lacks what another has received takes over",
+        notices({"FO-07 most WAL": "who took over"}),
+        patroni_build("the_worst_wins"),
+    ),
+    Sabotage(
+        "patroni-keeps-its-standby",
+        "a standby that is gone is waited for, for ever",
+        notices({"FO-08": "commits wait for another standby"}),
+        patroni_build("keeps_its_standby"),
+    ),
+    Sabotage(
+        "patroni-copies-nothing",
+        "a member without data stays without",
+        notices({"FO-11": "streams as a replica: not so after"}),
+        patroni_build("copies_nothing"),
+    ),
+)

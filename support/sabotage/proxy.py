@@ -1,0 +1,170 @@
+"""Sabotages of HAProxy: where the endpoints lead, who may look, when sessions end."""
+
+import socket
+from pathlib import Path
+
+from support.errors import UsageError
+from support.faults.process import Kill
+from support.faults.roles import member_by_role, proxy_host
+from support.sabotage.damages import Damage, Making
+from support.sabotage.programs import rewritten, wrapped
+from support.sabotage.sabotage import Sabotage, expecting, notices
+from support.target.cluster import Cluster
+from support.waiting import NotYet
+
+_SOCKET = "haproxy.sock"
+_WRITE, _READ, _READY = "uri /primary", "uri /replica?lag=", "uri /readiness?lag="
+
+
+def changed(changes: dict[str, str]) -> Making:
+    """HAProxy with texts of its configuration replaced by others."""
+    return rewritten(proxy_host, "haproxy.cfg", changes)
+
+
+def _forced_down(cluster: Cluster) -> Damage:
+    """By HAProxy's own administration: the server is up, and gets no sessions."""
+    replica, admin = member_by_role(cluster, "a replica"), proxy_host(cluster).directory / _SOCKET
+
+    def seen() -> None:
+        if f",{replica}," not in (states := _ask(admin, "show stat")) or "MAINT" not in states:
+            raise NotYet("no server is in maintenance")
+
+    return Damage(
+        f"{replica} is forced down",
+        lambda: _order(admin, f"set server read/{replica} state maint"),
+        seen,
+        lambda: _order(admin, f"set server read/{replica} state ready"),
+    )
+
+
+def _order(admin: Path, command: str) -> None:
+    """Raises UsageError when HAProxy has something to say against it."""
+    if said := _ask(admin, command).strip():
+        raise UsageError(f"HAProxy, told {command!r}: {said}")
+
+
+def _ask(admin: Path, command: str) -> str:
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.settimeout(5)
+        wire.connect(str(admin))
+        wire.sendall(f"{command}\n".encode())
+        return b"".join(iter(lambda: wire.recv(65536), b"")).decode()
+
+
+def _killed(cluster: Cluster) -> Kill:
+    return Kill(proxy_host(cluster).processes["haproxy"])
+
+
+SABOTAGES = (
+    Sabotage(
+        "checks-swapped",
+        "writes are routed to replicas, and reads to the leader",
+        notices(
+            {
+                "RW-01": "times pg., in recovery; allowed",
+                "RW-02": "times pg., primary; allowed",
+                "PH-02 all who can tell": "by the write endpoint",
+                "HP-01 role": "HAProxy sees every member",
+                "HP-02": "read-only",
+            }
+        ),
+        changed({_WRITE: "uri /#", _READ: "uri /primary?lag=", _READY: "uri /health?lag=", "uri /#": "uri /replica"}),
+    ),
+    Sabotage(
+        "writes-go-anywhere",
+        "the write endpoint takes every member that is up",
+        notices({"RW-01": "times pg., in recovery; allowed", "HP-01 role": "HAProxy sees every member"}),
+        changed({_WRITE: "uri /health"}),
+    ),
+    Sabotage(
+        "leader-serves-reads",
+        "the read endpoint takes every member that is up",
+        notices({"RW-02": "times pg., primary; allowed", "HP-01 role": "HAProxy sees every member"}),
+        changed({_READ: "uri /health?lag=", _READY: "uri /health?lag="}),
+    ),
+    Sabotage(
+        "one-replica-serves-all",
+        "the reads are not shared among the replicas",
+        notices({"RW-02": "balance first"}),
+        changed({"balance roundrobin": "balance first"}),
+    ),
+    Sabotage(
+        "proxy-limited-to-30",
+        "the proxy takes 30 sessions for the writes",
+        notices({"CL-03": "session 31 of 40"}),
+        changed({"listen write\n": "listen write\n    maxconn 30\n"}),
+    ),
+    Sabotage(
+        "proxy-cuts-what-waits",
+        "a session that waits for its answer for 0.3 s is cut",
+        notices({"CL-04 times out": "what the server reports"}),
+        changed({"timeout server 30m": "timeout server 300ms"}),
+    ),
+    Sabotage(
+        "proxy-gone",
+        "nothing listens at the endpoints",
+        notices({"HP-02": "no login", "CL-03": "session 1 of 40"}),
+        _killed,
+    ),
+    Sabotage(
+        "statistics-open-to-all",
+        "the statistics page asks nobody for a password",
+        notices({"HP-01 own credentials": "served"}),
+        changed({"    stats auth ": "    # stats auth "}),
+    ),
+    Sabotage(
+        "server-forced-down",
+        "a healthy replica is kept out of the reads",
+        notices({"HP-01 role": "HAProxy sees every member", "RW-02": "the proxy holds pg. maint"}),
+        _forced_down,
+    ),
+    Sabotage(
+        "sessions-left-hanging",
+        "sessions on a member that is down are left to themselves",
+        notices({"HP-03 crashes": "left hanging"}),
+        changed({" on-marked-down shutdown-sessions": ""}),
+    ),
+    Sabotage(
+        "proxy-looks-twice-a-minute",
+        "the proxy learns of a change of roles after half a minute",
+        notices(
+            {
+                "FO-06 to a named replica": "operations of 8 clients .* are acknowledged: not so after",
+                "HP-03 stands still": "left hanging|were cut after",
+                "GD-03 hangs": "no endpoint leads to|answered",
+            }
+        ),
+        changed({"inter 1s fastinter 500ms downinter 500ms": "inter 30s fastinter 30s downinter 30s"}),
+        variables=expecting(proxy_detection=3),
+    ),
+    Sabotage(
+        "lag-not-looked-at",
+        "a replica serves reads however far it is behind",
+        notices({"RW-03 too far behind": "left the read endpoint"}),
+        changed({"/replica?lag=": "/replica?lagging=", "/readiness?lag=": "/liveness?lag="}),
+    ),
+    Sabotage(
+        "stream-not-looked-at",
+        "a replica without a stream serves reads",
+        notices({"RW-03 lost its stream": "left the read endpoint"}),
+        changed({"/readiness?lag=": "/liveness?lag="}),
+    ),
+    Sabotage(
+        "no-reads-without-replicas",
+        "with every replica down nobody answers reads",
+        notices({"GD-01 writes go on": "reader"}),
+        changed({"use_backend write if": "# use_backend write if"}),
+    ),
+    Sabotage(
+        "proxy-starts-slowly",
+        "the proxy takes 12 s to start",
+        notices({"GD-03 proxy that is killed": "are acknowledged: not so after|interrupted for"}),
+        wrapped(proxy_host, "haproxy", ["sh", "-c", 'sleep 12; exec "$@"', "slowly"]),
+    ),
+    Sabotage(
+        "proxy-is-impatient",
+        "a member that takes 0.1 s to answer a check is taken for dead",
+        notices({"GD-04 100 ms more": r"at look \d+ of \d+: routes was"}),
+        changed({"timeout check 2s": "timeout check 100ms"}),
+    ),
+)

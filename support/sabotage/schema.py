@@ -1,0 +1,209 @@
+"""Sabotages of the application's schema and of the data below it."""
+
+from support.sabotage.damages import Making, by_sql
+from support.sabotage.sabotage import Sabotage, notices
+
+INDEX = "CREATE INDEX memory_entries_embedding ON memory_entries USING hnsw (embedding {opclass}) " + (
+    "WITH (m = 16, ef_construction = 64)"
+)
+COSINE, EUCLIDEAN = INDEX.format(opclass="vector_cosine_ops"), INDEX.format(opclass="vector_l2_ops")
+NO_INDEX = "DROP INDEX IF EXISTS memory_entries_embedding"
+
+
+def triggered(event: str, body: str) -> Making:
+    """A trigger of the entries' table, at events such as "BEFORE INSERT", that does so for each row."""
+    return by_sql(
+        f"CREATE FUNCTION public.sabotage() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ {body} $$;;"
+        f"CREATE TRIGGER sabotage {event} ON memory_entries FOR EACH ROW EXECUTE FUNCTION public.sabotage()",
+        "DROP FUNCTION IF EXISTS public.sabotage() CASCADE",
+        "SELECT count(*) = 1 FROM pg_trigger WHERE tgname = 'sabotage' AND tgenabled = 'O'",
+    )
+
+
+SABOTAGES = (
+    Sabotage(
+        "values-are-trimmed",
+        "a text loses the spaces at its ends",
+        notices({"DA-01": "values are altered"}),
+        triggered("BEFORE INSERT", "BEGIN NEW.value := btrim(NEW.value, E' \\t\\n'); RETURN NEW; END"),
+    ),
+    Sabotage(
+        "embeddings-are-rounded",
+        "the numbers of an embedding are rounded",
+        notices(
+            {"DA-01 numbers of every size": "values are altered .*embedding", "DA-02": "values are altered .*embedding"}
+        ),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN NEW.embedding := (SELECT array_agg(round(one::numeric, 2)::real) "
+            "FROM unnest(NEW.embedding::real[]) one)::vector; RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "some-inserts-vanish",
+        "one entry in ten is not stored, and nobody is told",
+        notices({"DA-02": "values are missing", "TX-03 different keys": "acknowledged writes lost"}),
+        triggered("BEFORE INSERT", "BEGIN IF NEW.key LIKE '%7' THEN RETURN NULL; END IF; RETURN NEW; END"),
+    ),
+    Sabotage(
+        "all-inserts-vanish",
+        "what is committed is not there",
+        notices({"TX-02 every later session": "later sessions find", "HP-02": "marker"}),
+        triggered("BEFORE INSERT", "BEGIN RETURN NULL; END"),
+    ),
+    Sabotage(
+        "inserts-are-slow",
+        "storing an entry takes 12 ms more",
+        notices({"DA-02": "seconds until the load"}),
+        triggered("BEFORE INSERT", "BEGIN PERFORM pg_catalog.pg_sleep(0.012); RETURN NEW; END"),
+    ),
+    Sabotage(
+        "writers-exclude-one-another",
+        "who writes while another does is turned away",
+        notices({"TX-03 different keys": "another writes"}),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN IF NOT pg_try_advisory_xact_lock(4711) THEN RAISE EXCEPTION 'another writes'; END IF; "
+            "PERFORM pg_catalog.pg_sleep(0.005); RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "updates-are-lost",
+        "one update in ten changes nothing",
+        notices({"TX-03 counter": "the counter grew by"}),
+        triggered(
+            "BEFORE UPDATE",
+            "BEGIN IF NEW.value ~ '^[0-9]*7$' AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "updates-spill-over",
+        "an update changes the entries of other namespaces under the same key",
+        notices({"DA-04 update": "values are altered"}),
+        triggered(
+            "AFTER UPDATE",
+            "BEGIN IF pg_trigger_depth() = 1 THEN UPDATE memory_entries SET value = NEW.value "
+            "WHERE key = NEW.key AND namespace <> NEW.namespace; END IF; RETURN NULL; END",
+        ),
+    ),
+    Sabotage(
+        "deletes-spill-over",
+        "a delete removes the entries of other namespaces under the same key",
+        notices({"DA-04 delete": "values are missing"}),
+        triggered(
+            "AFTER DELETE",
+            "BEGIN DELETE FROM memory_entries WHERE key = OLD.key AND namespace <> OLD.namespace; RETURN NULL; END",
+        ),
+    ),
+    Sabotage(
+        "index-dropped",
+        "there is no index over the embeddings",
+        notices({"DA-03": "index", "PF-02": "index", "FO-10": "index"}),
+        by_sql(NO_INDEX, f"{NO_INDEX};;{COSINE}", "SELECT to_regclass('memory_entries_embedding') IS NULL"),
+    ),
+    Sabotage(
+        "index-of-another-metric",
+        "the index over the embeddings is for Euclidean distance",
+        notices({"DA-03": "index"}),
+        by_sql(
+            f"{NO_INDEX};;{EUCLIDEAN}",
+            f"{NO_INDEX};;{COSINE}",
+            "SELECT pg_get_indexdef('memory_entries_embedding'::regclass) LIKE '%vector_l2_ops%'",
+        ),
+    ),
+    Sabotage(
+        "any-dimension-is-taken",
+        "the column takes vectors of every dimension",
+        notices({"ER-01 is refused": "no error: it was stored"}),
+        by_sql(
+            f"{NO_INDEX};;ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector",
+            "DELETE FROM memory_entries WHERE vector_dims(embedding) <> 384;;"
+            f"ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector(384);;{NO_INDEX};;{COSINE}",
+            "SELECT atttypmod = -1 FROM pg_attribute "
+            "WHERE attrelid = 'memory_entries'::regclass AND attname = 'embedding'",
+        ),
+    ),
+    Sabotage(
+        "duplicates-are-taken",
+        "two entries may have the same key",
+        notices({"ER-02": "no error: it was stored", "GD-02 connection was cut": "applied|the counter"}),
+        by_sql(
+            "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey",
+            "DELETE FROM memory_entries;;ALTER TABLE memory_entries ADD PRIMARY KEY (namespace, key)",
+            "SELECT count(*) = 0 FROM pg_constraint WHERE conrelid = 'memory_entries'::regclass AND contype = 'p'",
+        ),
+    ),
+    Sabotage(
+        "table-missing",
+        "a table of the application's schema is not there",
+        notices({"CL-01 every table": "table graph_edges is missing"}),
+        by_sql(
+            "ALTER TABLE graph_edges RENAME TO graph_edges_away",
+            "ALTER TABLE graph_edges_away RENAME TO graph_edges",
+            "SELECT to_regclass('graph_edges') IS NULL",
+        ),
+    ),
+    Sabotage(
+        "key-is-a-plain-index",
+        "the key of a table is an index that keeps nothing unique",
+        notices({"ER-02 relies on": "two rows of hyperbolic_embeddings can share namespace, id"}),
+        by_sql(
+            "ALTER TABLE hyperbolic_embeddings DROP CONSTRAINT hyperbolic_embeddings_pkey;;"
+            "CREATE INDEX plain ON hyperbolic_embeddings (namespace, id)",
+            "DROP INDEX IF EXISTS plain;;ALTER TABLE hyperbolic_embeddings ADD PRIMARY KEY (namespace, id)",
+            "SELECT to_regclass('plain') IS NOT NULL",
+        ),
+    ),
+    Sabotage(
+        "another-table-without-vector-index",
+        "the vector index of a table that no scenario searches is for Euclidean distance",
+        notices({"DA-03 Every vector column": "patterns.embedding has no HNSW index for cosine distance"}),
+        by_sql(
+            "DROP INDEX IF EXISTS patterns_embedding;;"
+            "CREATE INDEX patterns_embedding ON patterns USING hnsw (embedding vector_l2_ops)",
+            "DROP INDEX IF EXISTS patterns_embedding;;"
+            "CREATE INDEX patterns_embedding ON patterns USING hnsw (embedding vector_cosine_ops)",
+            "SELECT pg_get_indexdef('patterns_embedding'::regclass) LIKE '%vector_l2_ops%'",
+        ),
+    ),
+    Sabotage(
+        "index-lacks-rows",
+        "an index that the planner takes for whole has no entry for some rows",
+        notices({"DA-02 counted": "different counts of the same rows"}),
+        by_sql(
+            "INSERT INTO memory_entries (namespace, key, value) SELECT 'sabotage', n::text, '' "
+            "FROM generate_series(1, 50) n;;CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
+            "SET allow_system_table_mods = on;;"
+            "UPDATE pg_index SET indpred = NULL WHERE indexrelid = 'lacking'::regclass",
+            "DROP INDEX IF EXISTS lacking;;DELETE FROM memory_entries WHERE namespace = 'sabotage'",
+            "SELECT count(*) = 1 FROM pg_index WHERE indexrelid = to_regclass('lacking') AND indpred IS NULL",
+        ),
+    ),
+    Sabotage(
+        "last-writer-wins",
+        "a second entry under the same key takes the place of the first",
+        notices({"ER-02": "no error: it was stored"}),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN DELETE FROM memory_entries WHERE namespace = NEW.namespace AND key = NEW.key; RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "entries-are-unlogged",
+        "the entries are not in the WAL: no replica has them, no crash leaves them",
+        notices(
+            {
+                "RL-02": "not so after",
+                "TX-02 on every replica": "committed entry is on every replica",
+                "FO-02": "acknowledged writes lost",
+                "FO-10": "values are not what they were",
+                "FO-12": "acknowledged writes lost",
+            }
+        ),
+        by_sql(
+            "ALTER TABLE memory_entries SET UNLOGGED",
+            "ALTER TABLE memory_entries SET LOGGED",
+            "SELECT relpersistence = 'u' FROM pg_class WHERE oid = 'memory_entries'::regclass",
+        ),
+    ),
+)

@@ -1,0 +1,186 @@
+"""Sabotages of what keeps strangers out: logins, powers, secrets."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import requests
+import yaml
+
+from support import sql
+from support.faults.roles import cache_host, host_of, proxy_host
+from support.sabotage.damages import Damage, Making, by_shared_configuration, by_sql, signed
+from support.sabotage.programs import rewritten
+from support.sabotage.sabotage import Sabotage, notices
+from support.target.cluster import Cluster
+from support.target.patroni_commands import read_file_again
+from support.timeouts import REST
+from support.waiting import NotYet
+
+_RULES = "SELECT bool_or(auth_method = '{}') FROM pg_hba_file_rules"
+_REPLICATION = "host replication replicator 0.0.0.0/0 scram-sha-256"
+_LEAKS_FOR = "600"
+
+
+def access(method: str) -> Making:
+    """Every member lets logins in by that method."""
+    rules = [f"host all all 0.0.0.0/0 {method}", _REPLICATION]
+    return signed(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _RULES.format(method))
+
+
+def _one_member_trusts(cluster: Cluster) -> Damage:
+    host = host_of(cluster, "a replica")
+    file, there = host.directory / "data" / "pg_hba.conf", cluster.administration_of(host.name)
+    before = file.read_text()
+
+    def write(contents: str) -> None:
+        file.write_text(contents)
+        sql.execute(there, "SELECT pg_reload_conf()")
+
+    def seen() -> None:
+        if sql.value(there, _RULES.format("trust")) is not True:
+            raise NotYet(f"{host.name} trusts nobody")
+
+    return Damage(
+        f"{host.name} trusts everybody",
+        lambda: write(f"host all all 0.0.0.0/0 trust\n{before}"),
+        seen,
+        lambda: write(before),
+    )
+
+
+def leaking(argv: Callable[[str], Sequence[str]], seen_in_log: bool) -> Making:
+    """A program on the proxy's host that knows the application's password, and does not keep it."""
+
+    def making(cluster: Cluster) -> Damage:
+        host, password = proxy_host(cluster), cluster.topology.application.password
+        log = host.directory / "leak.log"
+
+        def leak() -> None:
+            host.add("leak", argv(password), {"LEAK": password} if seen_in_log else None).start()
+
+        def seen() -> None:
+            if host.processes["leak"].pid is None or (seen_in_log and password not in log.read_text()):
+                raise NotYet("nothing leaks")
+
+        def stop() -> None:
+            if "leak" in host.processes:
+                host.add("leak", ["true"]).kill()
+            log.unlink(missing_ok=True)
+
+        return Damage("a password leaks", leak, seen, stop)
+
+    return making
+
+
+def power(grant: str, revoke: str, sign: str) -> Making:
+    """The application's role may do more than it should."""
+    return by_sql(grant, revoke, sign)
+
+
+_ATTRIBUTE = "SELECT {} FROM pg_roles WHERE rolname = '$app'"
+
+
+def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
+    files = {name: cluster.sandbox.hosts[name].directory / "patroni.yml" for name in cluster.members}
+    before = {name: file.read_text() for name, file in files.items()}
+
+    def without_login(contents: str) -> str:
+        configuration = yaml.safe_load(contents)
+        del configuration["restapi"]["authentication"]
+        return yaml.safe_dump(configuration)
+
+    def write(contents: Mapping[str, str]) -> None:
+        for name, file in files.items():
+            file.write_text(contents[name])
+            read_file_again(cluster, name)
+
+    def seen() -> None:
+        for name in files:
+            answer = requests.patch(f"{cluster.patroni(name).url}/config", json={}, timeout=REST)
+            if answer.status_code == requests.codes.unauthorized:
+                raise NotYet(f"{name} answers with {answer.status_code}")
+
+    return Damage(
+        "Patroni asks for no login",
+        lambda: write({name: without_login(contents) for name, contents in before.items()}),
+        seen,
+        lambda: write(before),
+    )
+
+
+SABOTAGES = (
+    Sabotage(
+        "patroni-asks-for-no-login",
+        "whoever reaches a member may hand over its leadership",
+        notices({"SE-04 Patroni": "were believed"}),
+        _patroni_asks_for_no_login,
+    ),
+    Sabotage(
+        "redis-asks-for-no-password",
+        "whoever reaches Redis may empty it",
+        notices({"SE-04 Redis": "were believed"}),
+        rewritten(cache_host, "redis.conf", {"requirepass ": "protected-mode no\n# "}),
+    ),
+    Sabotage(
+        "passwords-not-asked-for",
+        "every member lets everybody in",
+        notices(
+            {
+                "SE-01 Every endpoint": "were believed",
+                "SE-01 Every member": "were believed",
+                "SE-02 endpoint": "asks for: expected SCRAM",
+                "SE-02 Every member has": "asks for: expected SCRAM",
+            }
+        ),
+        access("trust"),
+    ),
+    Sabotage(
+        "one-member-trusts",
+        "one replica lets everybody in",
+        notices({"SE-01 Every member": "were believed", "SE-02 Every member has": "asks for: expected SCRAM"}),
+        _one_member_trusts,
+    ),
+    Sabotage(
+        "passwords-in-the-clear",
+        "passwords cross the network as they are",
+        notices({"SE-02 Every endpoint has": "asks for: expected SCRAM"}),
+        access("password"),
+    ),
+    Sabotage(
+        "password-stored-as-md5",
+        "a role's password is stored as an MD5 hash",
+        notices({"SE-02 stored password": "expected SCRAM, observed an MD5 hash"}),
+        by_sql(
+            "SET password_encryption = 'md5';;CREATE ROLE careless LOGIN PASSWORD 'careless'",
+            "DROP ROLE IF EXISTS careless",
+            "SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'careless'",
+        ),
+    ),
+    Sabotage(
+        "application-is-superuser",
+        "the application's role may do everything",
+        notices({"SE-02 power": "superuser", "SE-02 is refused": "expected insufficient privilege"}),
+        power("ALTER ROLE $app SUPERUSER", "ALTER ROLE $app NOSUPERUSER", _ATTRIBUTE.format("rolsuper")),
+    ),
+    Sabotage(
+        "application-reads-files",
+        "the application's role reads the server's files, by a role that it is a member of",
+        notices({"SE-02 power": "read files", "SE-02 is refused": "expected insufficient privilege"}),
+        power(
+            "GRANT pg_read_server_files TO $app",
+            "REVOKE pg_read_server_files FROM $app",
+            "SELECT pg_has_role('$app', 'pg_read_server_files', 'MEMBER')",
+        ),
+    ),
+    Sabotage(
+        "password-in-a-log",
+        "a program writes the application's password into its log",
+        notices({"SE-05 logs": "the application's password"}),
+        leaking(lambda password: ["sh", "-c", f'echo "using $LEAK"; exec sleep {_LEAKS_FOR}'], True),
+    ),
+    Sabotage(
+        "password-among-arguments",
+        "a program is started with the application's password as an argument",
+        notices({"SE-05 arguments": "the application's password"}),
+        leaking(lambda password: ["sh", "-c", f"sleep {_LEAKS_FOR}; true", password], False),
+    ),
+)

@@ -1,0 +1,157 @@
+"""Sabotages by another PostgreSQL: one that is not the cluster's, or that lacks something."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from support import sql
+from support.faults.nemesis import Fault
+from support.faults.process import PostgresKilled
+from support.faults.roles import host_of, proxy_host
+from support.hosts import Host
+from support.sabotage.damages import Damage, together
+from support.sabotage.programs import process_of, rewritten
+from support.sabotage.sabotage import Sabotage, notices
+from support.target.cluster import Cluster
+from support.waiting import NotYet
+
+_PORT = 6000
+_ACCESS = "host all postgres 0.0.0.0/0 trust\nhost all all 0.0.0.0/0 scram-sha-256\n"
+_VERIFIER = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
+
+
+class Foreign:
+    """A PostgreSQL of its own, with a database, a role and a password that are called like the cluster's."""
+
+    def __init__(self, cluster: Cluster, host: Host, port: int) -> None:
+        self._cluster, self._host = cluster, host
+        self._data, self._programs = host.directory / "foreign", _programs(cluster)
+        self.address = f"{host.address}:{port}"
+        self._there = sql.Endpoint("the foreign server", host.address, port, "postgres", "postgres", "")
+
+    def start(self) -> None:
+        """It is made, and runs."""
+        self._host.run([str(self._programs / "initdb"), "-D", str(self._data), "-U", "postgres", "-A", "trust", "-N"])
+        (self._data / "pg_hba.conf").write_text(_ACCESS)
+        settings = {"listen_addresses": self._there.host, "port": self._there.port, "unix_socket_directories": ""}
+        given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self._host.add("foreign", [str(self._programs / "postgres"), "-D", str(self._data), *given]).start()
+
+    def seen(self) -> None:
+        """It answers the application, and is of another system than the cluster."""
+        topology, leader = self._cluster.topology, self._cluster.administration_of(self._cluster.leader())
+        user = topology.application.user
+        if not sql.value(self._there, "SELECT count(*) FROM pg_roles WHERE rolname = %s", [user]):
+            password = sql.value(leader, _VERIFIER, [user])
+            sql.execute(self._there, f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+            sql.execute(self._there, f"CREATE DATABASE {topology.database} OWNER {user}")
+        if sql.value(self._there, _SYSTEM) == sql.value(leader, _SYSTEM):
+            raise NotYet("it is the cluster's own")
+
+    def end(self) -> None:
+        """It is gone, with its data."""
+        if (program := self._host.processes.get("foreign")) is not None:
+            program.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+
+def _behind_the_write_endpoint(cluster: Cluster) -> Fault:
+    proxy = proxy_host(cluster)
+    foreign = Foreign(cluster, proxy, _PORT)
+    line = f"    use-server foreign if TRUE\n    server foreign {foreign.address} no-check\n    option httpchk\n"
+    led_astray = rewritten(
+        proxy_host, "haproxy.cfg", {"    option httpchk\n    http-check send": f"{line}    http-check send"}
+    )
+    return together(lambda cluster: Damage("a foreign server", foreign.start, foreign.seen, foreign.end), led_astray)(
+        cluster
+    )
+
+
+def _in_place_of_a_replica(cluster: Cluster) -> Damage:
+    host = host_of(cluster, "a replica")
+    patroni = process_of(host.processes["patroni"])
+    foreign = Foreign(cluster, host, cluster.address_of(host.name).postgres.port)
+
+    def take_the_place() -> None:
+        patroni.suspend()
+        PostgresKilled(host).inject()
+        foreign.start()
+
+    def give_it_back() -> None:
+        foreign.end()
+        patroni.resume()
+
+    return Damage(f"a foreign server in place of {host.name}", take_the_place, foreign.seen, give_it_back)
+
+
+def _without_extension(cluster: Cluster) -> Damage:
+    """One replica runs on a copy of the programs that lacks the files of the extension."""
+    host = host_of(cluster, "a replica")
+    copy, file = host.directory / "programs", host.directory / "patroni.yml"
+    ours = copy / "postgresql" / "programs"
+    before = file.read_text()
+    there = cluster.administration_of(host.name)
+
+    def run(contents: str) -> None:
+        file.write_text(contents)
+        host.processes["patroni"].kill()
+        host.processes["patroni"].start()
+
+    def take_away() -> None:
+        theirs = _programs(cluster).parent
+        shutil.copytree(theirs, ours, symlinks=True)
+        for libraries in theirs.parent.parent.glob("*.libs"):  # found from where the programs are
+            (copy / libraries.name).symlink_to(libraries)
+        for control in copy.rglob("vector.control"):
+            control.unlink()
+        contents = yaml.safe_load(before)
+        contents["postgresql"]["bin_dir"] = str(ours / "bin")
+        run(yaml.safe_dump(contents, sort_keys=False))
+
+    def seen() -> None:
+        if sql.value(there, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"):
+            raise NotYet(f"{host.name} has the extension")
+        if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
+            raise NotYet(f"{host.name} does not stream")
+
+    def give_back() -> None:
+        run(before)
+        shutil.rmtree(copy, ignore_errors=True)
+
+    return Damage(f"{host.name} without the vector extension", take_away, seen, give_back)
+
+
+def _programs(cluster: Cluster) -> Path:
+    """Where PostgreSQL's own programs are."""
+    settings = (cluster.sandbox.hosts[cluster.leader()].directory / "patroni.yml").read_text()
+    return Path(yaml.safe_load(settings)["postgresql"]["bin_dir"])
+
+
+SABOTAGES = (
+    Sabotage(
+        "another-server-answers",
+        "the write endpoint leads to a PostgreSQL that is none of the cluster's",
+        notices(
+            {
+                "CL-01 very database": "the database system of each member",
+                "RW-01": "a server that is no member",
+                "PH-02 all who can tell": "a server that is no member by the write endpoint",
+            }
+        ),
+        _behind_the_write_endpoint,
+    ),
+    Sabotage(
+        "another-server-in-the-place-of-a-replica",
+        "where a replica was is a PostgreSQL that is none of the cluster's",
+        notices({"CL-01 very database": "the database system of each member", "PH-04": "no answer|heartbeat"}),
+        _in_place_of_a_replica,
+    ),
+    Sabotage(
+        "extension-missing-on-one-member",
+        "one replica lacks the files of the vector extension",
+        notices({"CL-02 same version": "extension"}),
+        _without_extension,
+    ),
+)

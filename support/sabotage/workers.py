@@ -1,0 +1,166 @@
+"""Sabotages of one worker, behind Citus' back: of its shards, of its copies of the reference tables, of its Citus."""
+
+from support.example_app import schema
+from support.sabotage.damages import Making, on_member
+from support.sabotage.sabotage import of_sharded
+
+A_WORKER = "the leader of worker group 1"
+
+_SHARDS_OF = (
+    "SELECT oid::regclass AS shard, substring(relname FROM '\\d+$') AS number FROM pg_class WHERE relkind = 'r' "
+)
+_ALONE = (
+    "SET citus.enable_ddl_propagation = off;;SET citus.enable_manual_changes_to_shards = on;;"
+    "SET citus.override_table_visibility = off"
+)
+"""What follows concerns this node alone, and the shards on it."""
+
+
+def for_each_shard(tables: str, statement: str) -> str:
+    """A statement for each shard, on that node, of the tables whose names match; %1$s is the shard, %2$s its number."""
+    return (
+        f"DO $do$ DECLARE one record; BEGIN FOR one IN {_SHARDS_OF} AND relname ~ '^({tables})_\\d{{6,}}$' "
+        f"AND relnamespace = 'public'::regnamespace LOOP EXECUTE format($q${statement}$q$, one.shard, one.number); "
+        "END LOOP; END $do$"
+    )
+
+
+def triggered_on_worker(tables: str, event: str, body: str) -> Making:
+    """A trigger on every shard of these tables on one worker, behind Citus' back."""
+    trigger = f"CREATE TRIGGER sabotage {event} ON %1$s FOR EACH ROW EXECUTE FUNCTION public.sabotage()"
+    return on_member(
+        A_WORKER,
+        f"{_ALONE};;CREATE FUNCTION public.sabotage() RETURNS trigger LANGUAGE plpgsql AS $f$ {body} $f$;;"
+        + for_each_shard(tables, trigger),
+        f"{_ALONE};;DROP FUNCTION IF EXISTS public.sabotage() CASCADE",
+        "SELECT count(*) > 0 FROM pg_trigger WHERE tgname = 'sabotage'",
+    )
+
+
+def stuttering(probability: float, seconds: float) -> Making:
+    """Reading a row on one worker takes so long, now and then."""
+    allowed = f"CASE WHEN random() < {probability} THEN pg_sleep({seconds})::text IS NOT NULL ELSE true END"
+    return on_member(
+        A_WORKER,
+        f"{_ALONE};;"
+        + for_each_shard(_TABLE, f"CREATE POLICY sabotage ON %1$s USING ({allowed})")
+        + ";;"
+        + for_each_shard(_TABLE, "ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
+        f"{_ALONE};;"
+        + for_each_shard(_TABLE, "ALTER TABLE %1$s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")
+        + ";;"
+        + for_each_shard(_TABLE, "DROP POLICY IF EXISTS sabotage ON %1$s"),
+        "SELECT count(*) > 0 FROM pg_policy WHERE polname = 'sabotage'",
+    )
+
+
+_TABLE = "memory_entries"
+_UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
+
+SABOTAGES = (
+    of_sharded(
+        "worker-forgets-entries",
+        "one worker does not store one entry in five, and tells nobody",
+        {
+            "DQ-01": "holds|missing|lost",
+            "SD-02 stored in the shard": "should be in",
+            "DT-06": "happened by half",
+        },
+        triggered_on_worker(
+            _TABLE,
+            "BEFORE INSERT",
+            "BEGIN IF NEW.key <> 'account' AND hashtext(NEW.namespace || NEW.key) % 5 = 0 THEN RETURN NULL; END IF; "
+            "RETURN NEW; END",
+        ),
+    ),
+    of_sharded(
+        "worker-stores-twice",
+        "one worker stores each entry in another shard as well",
+        {"SD-02 stored in the shard": "should be in", "DQ-01": "more than once|not stored|rows are|too many"},
+        triggered_on_worker(
+            _TABLE,
+            "AFTER INSERT",
+            "DECLARE other text := (SELECT max(tgrelid::regclass::text) FROM pg_trigger WHERE tgname = 'sabotage'); "
+            "BEGIN EXECUTE format('INSERT INTO %s SELECT ($1).* ON CONFLICT DO NOTHING', other) USING NEW; "
+            "RETURN NULL; END",
+        ),
+    ),
+    of_sharded(
+        "worker-loses-updates",
+        "one worker leaves a number as it was now and then, and never to anybody's gain",
+        {"DT-06": "the accounts hold"},
+        triggered_on_worker(
+            _TABLE,
+            "BEFORE UPDATE",
+            "BEGIN IF NEW.value ~ '^-?[0-9]*7$' AND OLD.value ~ '^-?[0-9]+$' AND NEW.value::bigint > OLD.value::bigint "
+            "THEN NEW.value := OLD.value; END IF; RETURN NEW; END",
+        ),
+    ),
+    of_sharded(
+        "worker-alters-entries",
+        "one worker stores other metadata than it was given",
+        {"DQ-02": "answer", "DQ-04": "answer", "SD-03": "answer", "PF-03": "answer|right", "PF-04": "answer|right"},
+        triggered_on_worker(_TABLE, "BEFORE INSERT", "BEGIN NEW.metadata := '{}'; NEW.value := ''; RETURN NEW; END"),
+    ),
+    of_sharded(
+        "worker-stutters-at-some-rows",
+        "one worker takes 0.6 s to read one row in sixty",
+        {"PF-03": "95th percentile"},
+        stuttering(0.016, 0.6),
+    ),
+    of_sharded(
+        "worker-stutters-at-few-rows",
+        "one worker takes 1.2 s to read one row in a thousand",
+        {"PF-04": "95th percentile"},
+        stuttering(0.001, 1.2),
+    ),
+    of_sharded(
+        "reference-copy-behind",
+        "one worker's copy of the reference tables misses what is stored",
+        {"RT-01": "holds|missing", "RT-02": "answer"},
+        triggered_on_worker("|".join(schema.REFERENCE), "BEFORE INSERT", "BEGIN RETURN NULL; END"),
+    ),
+    of_sharded(
+        "shard-index-missing",
+        "the shards of one worker have no index over the embeddings",
+        {"DQ-03": "index"},
+        on_member(
+            A_WORKER,
+            f"{_ALONE};;" + for_each_shard(_TABLE, f"DROP INDEX {_TABLE}_embedding_%2$s"),
+            f"{_ALONE};;"
+            + for_each_shard(
+                _TABLE,
+                f"CREATE INDEX IF NOT EXISTS {_TABLE}_embedding_%2$s ON %1$s USING hnsw (embedding vector_cosine_ops) "
+                "WITH (m=16, ef_construction=64)",
+            ),
+            f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_embedding_\\d{{6,}}$'",
+        ),
+    ),
+    of_sharded(
+        "shard-lost",
+        "one shard is not on the worker that should have it",
+        {"RB-01": "is not there", "SD-01": "is not there"},
+        on_member(
+            A_WORKER,
+            f"{_ALONE};;DO $do$ DECLARE lost text := (SELECT min(relname) FROM pg_class WHERE relkind = 'r' "
+            "AND relname ~ '^trajectories_\\d{6,}$'); BEGIN "
+            "EXECUTE format('ALTER TABLE %I RENAME TO sabotage_lost', lost); "
+            "EXECUTE format('COMMENT ON TABLE sabotage_lost IS %L', lost); END $do$",
+            f"{_ALONE};;DO $do$ BEGIN IF to_regclass('sabotage_lost') IS NOT NULL THEN EXECUTE format('ALTER TABLE "
+            "sabotage_lost RENAME TO %I', obj_description('sabotage_lost'::regclass)); END IF; END $do$",
+            "SELECT to_regclass('sabotage_lost') IS NOT NULL",
+        ),
+    ),
+    of_sharded(
+        "another-version-on-a-worker",
+        "the database of one worker is of an older version of Citus",
+        {"CS-01": "Citus"},
+        on_member(
+            A_WORKER,
+            f"{_UNCHECKED};;UPDATE pg_extension SET extversion = '12.1-1' WHERE extname = 'citus'",
+            f"{_UNCHECKED};;UPDATE pg_extension SET extversion = default_version FROM pg_available_extensions citus "
+            "WHERE citus.name = extname AND extname = 'citus'",
+            "SELECT extversion = '12.1-1' FROM pg_extension WHERE extname = 'citus'",
+        ),
+    ),
+)

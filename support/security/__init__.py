@@ -1,0 +1,1 @@
+"""The subject "security": logins, privileges, secrets and encryption."""

@@ -1,0 +1,1 @@
+"""The subject "sharding": placement, queries, transactions and moves of Citus' shards."""

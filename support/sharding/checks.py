@@ -1,0 +1,180 @@
+"""Whether two answers to one question are the same.
+
+Whether a query over sharded tables is done as it should be, by the plan that was made for it.
+
+Every transfer happened on both of its accounts or on neither, and what was acknowledged happened.
+
+Whether a transaction over several nodes happened wholly or not at all, and as its client was told.
+
+Who has to give way when sessions wait for one another.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from support.engine.finding import Finding, listed
+from support.engine.history import History, Operation, Outcome
+
+Rows = Sequence[tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One question, the right answer, and the one that was given."""
+
+    question: str
+    right: Rows
+    given: Rows | str
+    """Or what was said instead of an answer."""
+    ordered: bool = False
+    """Whether the order of the rows is part of the answer."""
+
+
+def all_agree(answers: Sequence[Compared]) -> Finding:
+    """Every question was answered right. Unknown unless at least half of the right answers have any rows."""
+    telling = sum(bool(one.right) for one in answers)
+    if not answers or 2 * telling < len(answers):
+        return Finding.unknown(f"{telling} of {len(answers)} questions have an answer with rows in it")
+    wrong = [(one, said) for one in answers if (said := _difference(one))]
+    if not wrong:
+        return Finding.true(f"{len(answers)} questions are answered right, {telling} of them by rows")
+    first, said = wrong[0]
+    return Finding.false(f"{len(wrong)} of {len(answers)} questions are not answered right: {first.question}: {said}")
+
+
+def _difference(one: Compared) -> str:
+    if isinstance(one.given, str):
+        return one.given
+    right, given = (Counter(map(_comparable, rows)) for rows in (one.right, one.given))
+    lacking, strange = list((right - given).elements()), list((given - right).elements())
+    if lacking or strange:
+        parts = ((lacking, "missing"), (strange, "wrong"))
+        return ", ".join(f"{len(rows)} rows are {what} ({listed(rows, most=2)})" for rows, what in parts if rows)
+    if one.ordered and list(map(_comparable, one.right)) != list(map(_comparable, one.given)):
+        return "the rows are in another order"
+    return ""
+
+
+def _comparable(row: tuple[object, ...]) -> tuple[object, ...]:
+    """A row that can be counted: arrays come as lists."""
+    return tuple(tuple(value) if isinstance(value, list) else value for value in row)
+
+
+def nothing_moves(tasks: int, moves: Sequence[str], shards: int) -> Finding:
+    """One task for each shard, and no rows that are moved between nodes before. Unknown where there is no shard."""
+    if not shards:
+        return Finding.unknown("the table has no shard")
+    if moves:
+        return Finding.false(f"rows are moved between nodes first: {listed(moves)}")
+    if tasks != shards:
+        return Finding.false(f"there are {tasks} tasks for {shards} shards")
+    return Finding.true(f"{tasks} tasks for {shards} shards, nothing is moved")
+
+
+def each_shard_by_index(
+    used: Mapping[str, Collection[str]], shards: Collection[str], meant: Collection[str]
+) -> Finding:
+    """Every shard was read by its own part of one of the indexes that are meant for it; `used` is shard -> indexes.
+
+    A shard's index has the name of its table's index, and the number of the shard. Unknown where there is no shard.
+    """
+    if not shards:
+        return Finding.unknown("the table has no shard")
+    if not meant:
+        return Finding.false("there is no valid HNSW index for this metric")
+    if unread := sorted(shards - used.keys()):
+        return Finding.false(f"{len(unread)} of {len(shards)} shards are not read: {listed(unread)}")
+    astray = sorted(shard for shard in shards if not set(used[shard]) & _own(shard, meant))
+    if not astray:
+        return Finding.true(f"{len(shards)} shards by {' or '.join(sorted(meant))}")
+    instead = ", ".join(sorted(used[astray[0]])) or "no index"
+    return Finding.false(
+        f"{len(astray)} of {len(shards)} shards are not read by {' or '.join(sorted(meant))}: "
+        f"{astray[0]} by {instead}{f', so {listed(astray[1:])}' if astray[1:] else ''}"
+    )
+
+
+def _own(shard: str, indexes: Collection[str]) -> set[str]:
+    number = shard.rpartition("_")[2]
+    return {f"{index}_{number}" for index in indexes}
+
+
+class Account(Protocol):
+    """What an account holds, and the names of the transfers that took part in it."""
+
+    @property
+    def balance(self) -> int: ...
+    @property
+    def transfers(self) -> frozenset[str]: ...
+
+
+def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_with: int) -> Finding:
+    """No transfer is on one of its accounts only, no acknowledged one is missing, no failed one is there, and the
+    balances add up to what the accounts were opened with.
+
+    A transfer is an operation with action "transfer", its name as key and its two accounts as value. Unknown when none
+    was acknowledged, or when an account that took part was not read.
+    """
+    tried = history.of(action="transfer")
+    done = [one for one in tried if one.outcome is Outcome.OK]
+    if not done:
+        return Finding.unknown("no transfer was acknowledged")
+    unread = {account for one in tried for account in one.value} - accounts.keys()
+    if unread:
+        return Finding.unknown(f"accounts that were not read: {listed(sorted(unread))}")
+    faults: dict[str, list[object]] = {
+        "happened by half": [one.key for one in tried if _places(one, accounts) == 1],
+        "were acknowledged and are not there": [one.key for one in done if not _places(one, accounts)],
+        "failed and are there": [
+            f"{one.key} ({one.error})" for one in tried if one.outcome is Outcome.FAIL and _places(one, accounts) == 2
+        ],
+    }
+    wrong = [f"{len(those)} transfers {how}: {listed(those)}" for how, those in faults.items() if those]
+    if wrong:
+        return Finding.false("; ".join(wrong))
+    total, expected = sum(one.balance for one in accounts.values()), opened_with * len(accounts)
+    if total != expected:
+        return Finding.false(f"the accounts hold {total}, and were opened with {expected}")
+    unknown = [one for one in tried if one.outcome is Outcome.UNKNOWN]
+    there = sum(_places(one, accounts) == 2 for one in unknown)
+    return Finding.true(
+        f"{len(done)} acknowledged transfers happened on both accounts, and {there} of {len(unknown)} unknown ones; "
+        f"the total is {total} as before"
+    )
+
+
+def _places(transfer: Operation, accounts: Mapping[str, Account]) -> int:
+    return sum(transfer.key in accounts[account].transfers for account in transfer.value)
+
+
+def both_or_neither(told: Outcome, found: Mapping[str, int], each: int) -> Finding:
+    """`found` is node -> how many of the `each` rows are there that the transaction wrote on it.
+
+    All are there when the client was told so, none when it was told that it failed, all or none when it was told
+    neither. Unknown when it wrote on fewer than two nodes.
+    """
+    there = ", ".join(f"{count} of {each} on {node}" for node, count in found.items())
+    words = f"the client was told {told}, and there are {there}"
+    if len(found) < 2 or each < 1:
+        return Finding.unknown(f"the transaction was at work on fewer than two nodes: {words}")
+    allowed = {Outcome.OK: [each], Outcome.FAIL: [0], Outcome.UNKNOWN: [0, each]}[told]
+    return Finding(any(all(count == right for count in found.values()) for right in allowed), words)
+
+
+DEADLOCK = "deadlock detected"
+
+
+def one_victim(conditions: Sequence[str]) -> Finding:
+    """One session was cancelled because of a deadlock, and every other met no error.
+
+    `conditions` are the names that PostgreSQL gives to what ended each of the sessions, empty where nothing did.
+    Unknown where there are not two, or nobody was stopped: then nobody waited for the other.
+    """
+    said = ", ".join(condition or "no error" for condition in conditions)
+    if len(conditions) < 2 or not any(conditions):
+        return Finding.unknown(f"no two sessions waited for each other: {said or 'there was none'}")
+    victims = [condition for condition in conditions if condition]
+    words = f"{len(victims)} of {len(conditions)} sessions were stopped: {said}"
+    return Finding(victims == [DEADLOCK], words)

@@ -1,0 +1,235 @@
+"""A shard of a table and the node that has it: plain facts, as Citus has them or as they are found on the nodes.
+
+Where shards are: shared out evenly, each on one node that has it, and those that belong together on the same.
+
+Where rows are, among the nodes of a sharded cluster; node -> what was read on it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+
+from support.engine.finding import Finding, listed
+from support.example_app.profile import relation
+
+NOWHERE = "no node"
+"""Stands for the node of a shard that Citus has on none."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One row of pg_dist_placement, with what is known of its shard."""
+
+    table: str
+    shard: int
+    node: str
+    """"worker group 1", "the coordinator"."""
+    lowest: int = 0
+    highest: int = 0
+    """The hashes of those values of the distribution column whose rows it holds."""
+    family: int = 0
+    """Citus' co-location group: tables whose shards of the same hashes belong on the same node."""
+    active: bool = True
+
+    @property
+    def name(self) -> str:
+        """The table that it is on its node."""
+        return f"{relation(self.table)}_{self.shard}"
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.node}"
+
+
+def of_hash(placements: Iterable[Placement], table: str, hashed: int) -> list[Placement]:
+    """Where the rows of a table lie whose distribution column hashes to that."""
+    return [one for one in placements if one.table == table and one.lowest <= hashed <= one.highest]
+
+
+Held = Mapping[str, Collection[str]]
+"""Node that answers -> the shards that are among its own tables."""
+
+
+def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collection[str], share: float = 10) -> Finding:
+    """Each table has so many shards, and each of the nodes its part of them, to within `share` per cent.
+
+    Where shards cannot be divided so evenly, one shard more or less is not uneven. Unknown without two nodes, or a
+    table.
+    """
+    if len(nodes) < 2 or not placements:
+        return Finding.unknown(f"{len(placements)} placements, to be spread over {len(nodes)} nodes")
+    wrong = []
+    for table, counts in _counts(placements).items():
+        if counts.total() != shards:
+            wrong.append(f"{table} has {counts.total()} shards instead of {shards}")
+        mean = counts.total() / len(nodes)
+        lowest, highest = min(floor(mean), mean * (1 - share / 100)), max(ceil(mean), mean * (1 + share / 100))
+        if not counts.keys() <= set(nodes) or any(not lowest <= counts[node] <= highest for node in nodes):
+            said = ", ".join(f"{counts[node]} on {node}" for node in sorted({*nodes, *counts}))
+            wrong.append(f"the shards of {table} are spread unevenly: {said}")
+    tables = len(_counts(placements))
+    return _all_or(wrong, f"{shards} shards of each of {tables} tables, evenly on {listed(sorted(nodes))}")
+
+
+def each_on_one_live_node(placements: Sequence[Placement], held: Held) -> Finding:
+    """Each shard has one placement; it is active, its node answers, has that shard, and no other node has it too.
+
+    Nor is there any further shard of those tables. Unknown when there is no placement.
+    """
+    if not placements:
+        return Finding.unknown("there is no placement")
+    times = Counter(one.name for one in placements)
+    wrong = [f"{shard} has {count} placements" for shard, count in times.items() if count != 1]
+    for one in placements:
+        if one.node == NOWHERE:
+            wrong.append(f"{one.name} has no placement")
+        elif not one.active:
+            wrong.append(f"{one} is not active")
+        elif one.node not in held:
+            wrong.append(f"{one}, which does not answer")
+        elif one.name not in held[one.node]:
+            wrong.append(f"{one} is not there")
+    meant = {(one.node, one.name) for one in placements}
+    strays = sorted((node, shard) for node, shards in held.items() for shard in shards if (node, shard) not in meant)
+    wrong += [f"{shard} is on {node}, where it does not belong" for node, shard in strays]
+    return _all_or(wrong, f"{len(placements)} shards, each on one of {listed(list(held))}")
+
+
+def relatives_together(placements: Sequence[Placement]) -> Finding:
+    """Shards of the same hashes, of tables of one family, are on the same node.
+
+    Unknown when no shard has a relative.
+    """
+    relatives = defaultdict(list)
+    for one in placements:
+        relatives[one.family, one.lowest].append(one)
+    if all(len(ones) == 1 for ones in relatives.values()):
+        return Finding.unknown("no two shards belong together")
+    apart = [listed(ones) for ones in relatives.values() if len({one.node for one in ones}) > 1]
+    return _all_or([f"not together: {ones}" for ones in apart], f"{len(relatives)} times shards lie together")
+
+
+def moved(before: Sequence[Placement], after: Sequence[Placement]) -> list[Placement]:
+    """Those that are on another node than before, as they are now."""
+    return [one for one in after if one.node not in {was.node for was in before if was.name == one.name}]
+
+
+def as_before(before: Sequence[Placement], after: Sequence[Placement]) -> Finding:
+    """Every shard is where it was. Unknown when there was none."""
+    if not before:
+        return Finding.unknown("there was no shard before")
+    gone = sorted({one.name for one in before} - {one.name for one in after})
+    wrong = [*map(str, moved(before, after)), *(f"{name} is nowhere" for name in gone)]
+    return _all_or([f"moved: {one}" for one in wrong], f"{len(before)} shards are where they were")
+
+
+def none_too_large(sizes: Mapping[int, int | None], times: float) -> Finding:
+    """The size of each shard (number -> bytes) is known, and none is more than so many times the mean.
+
+    Unknown when there is none, or nothing in any.
+    """
+    unknown = [shard for shard, size in sizes.items() if size is None]
+    if unknown:
+        return Finding.false(f"the sizes of {len(unknown)} of {len(sizes)} shards are not known: {listed(unknown)}")
+    known = {shard: size for shard, size in sizes.items() if size}
+    if not known:
+        return Finding.unknown(f"there is nothing in {len(sizes)} shards")
+    mean, largest = sum(known.values()) / len(sizes), max(known, key=lambda shard: known[shard])
+    said = f"the largest of {len(sizes)} shards, {largest}, is {known[largest] / mean:.1f} times the mean"
+    return Finding(known[largest] <= times * mean, f"{said} of {mean / 1024:.0f} kB (allowed: {times:g} times)")
+
+
+def each_where_it_hashes(
+    expected: Mapping[str, Sequence[tuple[str, str]]], found: Mapping[str, Sequence[tuple[str, str]]]
+) -> Finding:
+    """The rows of each namespace are on the node and in the shard that they should be, and nowhere else.
+
+    `expected` and `found` are namespace -> node and shard of each row. Unknown when all should be on one node.
+    """
+    nodes = {node for places in expected.values() for node, _ in places}
+    if len(nodes) < 2:
+        return Finding.unknown(f"nothing was stored on more than one node: {listed(sorted(nodes))}")
+    wrong = [
+        f"{namespace} should be in {_places(places)}, and is in {_places(found.get(namespace, ()))}"
+        for namespace, places in expected.items()
+        if sorted(places) != sorted(found.get(namespace, ()))
+    ]
+    return _all_or(wrong, f"{len(expected)} namespaces, each in its shard, on {listed(sorted(nodes))}")
+
+
+def joins_relatives(placements: Sequence[Placement], tasks: Sequence[Collection[str]]) -> Finding:
+    """Each task reads a pair of shards of the same hashes that lie on one node; `tasks` are the shards that each reads.
+
+    Unknown when there is no task.
+    """
+    if not tasks:
+        return Finding.unknown("there is no task")
+    by_name = {one.name: one for one in placements}
+    wrong = []
+    for shards in tasks:
+        read = [by_name[shard] for shard in sorted(shards) if shard in by_name]
+        if len(read) != 2 or len({(one.lowest, one.highest, one.node) for one in read}) != 1:
+            wrong.append(f"one task reads {listed(read)}")
+    nodes = sorted({by_name[shard].node for shards in tasks for shard in shards if shard in by_name})
+    return _all_or(wrong, f"{len(tasks)} tasks, each joins two shards that lie together, on {listed(nodes)}")
+
+
+def _places(places: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{shard} on {node}" for node, shard in places) or "no shard"
+
+
+def _counts(placements: Sequence[Placement]) -> dict[str, Counter[str]]:
+    """Table -> node -> how many of its shards it has."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in placements:
+        counts[one.table][one.node] += 1
+    return counts
+
+
+def _all_or(wrong: Sequence[str], right: str) -> Finding:
+    return Finding.false(f"{len(wrong)} findings: {listed(wrong)}") if wrong else Finding.true(right)
+
+
+RowsHeld = Mapping[str, Sequence[Hashable]]
+"""Node -> the rows that it holds itself."""
+
+
+def on_several_nodes(held: RowsHeld) -> Finding:
+    """More than one node holds some of them. Unknown when none holds any."""
+    holding = {node: len(rows) for node, rows in held.items() if rows}
+    words = ", ".join(f"{count} on {node}" for node, count in holding.items())
+    if not holding:
+        return Finding.unknown(f"no row is on any of {listed(list(held))}")
+    if len(holding) == 1:
+        return Finding.false(f"all rows are on one node: {words}")
+    return Finding.true(words)
+
+
+def together_they_are(expected: Collection[Hashable], held: RowsHeld) -> Finding:
+    """What the nodes hold together is what is expected, each row on one of them and once. Unknown for nothing."""
+    if not expected:
+        return Finding.unknown("no row is expected anywhere")
+    found = Counter(row for rows in held.values() for row in rows)
+    return _difference(set(expected), found, "on the nodes together")
+
+
+def each_holds(expected: Collection[Hashable], held: RowsHeld) -> Finding:
+    """Every node holds all that is expected, each row once, and nothing else. Unknown for nothing, or no node."""
+    if not expected or not held:
+        return Finding.unknown("no row is expected anywhere" if held else "no node was asked")
+    findings = {node: _difference(set(expected), Counter(rows), f"on {node}") for node, rows in held.items()}
+    wrong = [finding.words for finding in findings.values() if not finding.holds]
+    if wrong:
+        return Finding.false("; ".join(wrong))
+    return Finding.true(f"all {len(expected)} rows are on each of {listed(list(held))}")
+
+
+def _difference(expected: set[Hashable], found: Counter[Hashable], where: str) -> Finding:
+    lacking, strange = sorted(map(repr, expected - found.keys())), sorted(map(repr, found.keys() - expected))
+    twice = sorted(repr(row) for row, times in found.items() if times > 1)
+    said = [
+        f"{len(rows)} rows are {what} {where} ({listed(rows, most=3)})"
+        for what, rows in (("missing", lacking), ("not as they should be", strange), ("there more than once", twice))
+        if rows
+    ]
+    return Finding.false("; ".join(said)) if said else Finding.true(f"all {len(expected)} rows are {where}, once each")

@@ -1,0 +1,1 @@
+"""The cluster under test: its topology and capabilities, and one module for each of its components."""

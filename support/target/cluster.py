@@ -1,0 +1,237 @@
+"""The cluster under test as the steps see it: endpoints to log in to, members by role, views of it."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import redis
+import requests
+
+from support import sql
+from support.errors import NotAvailable
+from support.example_app.known_profiles import EXAMPLE
+from support.example_app.profile import Profile
+from support.hosts import attach
+from support.hosts.sandbox import Sandbox
+from support.sql import Endpoint
+from support.target.patroni import ClusterView, PatroniApi
+from support.target.redis import client_of
+from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
+from support.timeouts import REST
+from support.waiting import NotYet
+
+_NODE = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'"
+
+
+class Cluster:
+    """One group of members that replicate from one leader, and what leads to it.
+
+    Where nothing is sharded that is the whole cluster. Of a Citus cluster it is the coordinator's group, unless
+    another is meant; `groups` has one of these for each. Reads only, but for `sandbox`, through which faults reach the
+    hosts of an embedded cluster.
+    """
+
+    def __init__(self, topology: Topology, group: int = 0) -> None:
+        self.topology, self.group = topology, group
+        self._spokesman = ""
+
+    @cached_property
+    def groups(self) -> "tuple[Cluster, ...]":
+        """Every group of the cluster, the coordinator's first."""
+        return tuple(self if group == self.group else Cluster(self.topology, group) for group in self.topology.groups)
+
+    def of_group(self, group: int) -> "Cluster":
+        """One of the groups. Raises LookupError for one that is not there."""
+        for one in self.groups:
+            if one.group == group:
+                return one
+        raise LookupError(f"no group {group}; there are {', '.join(map(str, self.topology.groups))}")
+
+    def group_with(self, member: str) -> "Cluster":
+        """The group that a member belongs to; this one for what is no member."""
+        return next((one for one in self.groups if member in one.members), self)
+
+    def with_tables_of(self, schema: str) -> "Cluster":
+        """The same cluster, whose logins find the tables of that schema first; they are those of the example."""
+        options = {**self.topology.options, "options": f"-c search_path={schema},public"}
+        example = EXAMPLE.with_vectors(self.profile.entries.vector)
+        return Cluster(replace(self.topology, options=options, profile=example), self.group)
+
+    def with_copies_in(self, schema: str) -> "Cluster":
+        """The same cluster, with copies of the application's tables in that schema in their place."""
+        return Cluster(replace(self.topology, profile=self.profile.in_schema(schema)), self.group)
+
+    @property
+    def profile(self) -> Profile:
+        """Which of the application's tables plays which part."""
+        return self.topology.profile
+
+    # Endpoints
+
+    @property
+    def write(self) -> Endpoint:
+        """The write endpoint, as the application; for a group of workers the node to which its queries are sent."""
+        return self._endpoint(self._write_name, self._write_address, self.topology.application)
+
+    @property
+    def read(self) -> Endpoint:
+        """The read endpoint, as the application."""
+        if self.topology.read is None:
+            raise NotAvailable("the target has no read endpoint (HAPROXY_REPLICA_PORT)")
+        if self.group:
+            raise NotAvailable(f"no read endpoint leads to worker group {self.group}")
+        return self._endpoint("the read endpoint", self.topology.read, self.topology.application)
+
+    def of_member(self, name: str) -> Endpoint:
+        """A member's PostgreSQL, past the proxy, as the application."""
+        return self._endpoint(f"member {name}", self._postgres_of(name), self.topology.application)
+
+    def administration_of(self, name: str) -> Endpoint:
+        """A member's PostgreSQL, past the proxy, as a superuser."""
+        return self._endpoint(f"member {name}", self._postgres_of(name), self._administrator)
+
+    def at_node(self, address: Address) -> Endpoint:
+        """A node of Citus, given its address in pg_dist_node, as the application."""
+        return self._endpoint(f"the node {address}", self._reached_at(address), self.topology.application)
+
+    def _postgres_of(self, name: str) -> Address:
+        member = self.address_of(name)
+        if member.unreached:
+            raise NotYet(member.unreached)
+        return member.postgres
+
+    def _reached_at(self, address: Address) -> Address:
+        return self.topology.nodes.get(str(address), address)
+
+    @property
+    def administration(self) -> Endpoint:
+        """The write endpoint, as a superuser."""
+        return self._endpoint(self._write_name, self._write_address, self._administrator)
+
+    @property
+    def _write_name(self) -> str:
+        return f"the node of worker group {self.group}" if self.group else "the write endpoint"
+
+    @property
+    def _write_address(self) -> Address:
+        if self.group == 0:
+            return self.topology.write
+        coordinator = self.of_group(0).write
+        nodes = sql.rows(coordinator, _NODE, [self.group])
+        if len(nodes) != 1:
+            raise NotYet(f"the coordinator knows {len(nodes)} primary nodes of worker group {self.group}")
+        return self._reached_at(Address(*nodes[0]))
+
+    @property
+    def _administrator(self) -> Login:
+        if self.topology.administrator is None:
+            raise NotAvailable(
+                "no superuser's login is known for the target (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
+            )
+        return self.topology.administrator
+
+    def _endpoint(self, name: str, address: Address, login: Login) -> Endpoint:
+        return Endpoint(
+            name, address.host, address.port, self.topology.database, login.user, login.password, self.topology.options
+        )
+
+    # Members
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of all members of the group, leader or not, up or not."""
+        return tuple(member.name for member in self.topology.members if member.group == self.group)
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The names of the members of all groups."""
+        return tuple(member.name for member in self.topology.members)
+
+    @property
+    def has_patroni(self) -> bool:
+        """Whether a REST API of Patroni is known of any member of the group."""
+        return any(member.rest for member in self.topology.members if member.group == self.group)
+
+    @cached_property
+    def as_declared(self) -> "Cluster":
+        """The same group with the members that were declared and gave no sign of life when the run began."""
+        topology = self.topology
+        return Cluster(replace(topology, members=(*topology.members, *topology.absent), absent=()), self.group)
+
+    def address_of(self, name: str) -> MemberAddress:
+        """Where a member answers, of whichever group it is."""
+        for member in self.topology.members:
+            if member.name == name:
+                return member
+        raise LookupError(f"no member {name!r}; there are {', '.join(self.everyone) or 'none'}")
+
+    def patroni(self, name: str) -> PatroniApi:
+        """The REST API of one member. Raises NotYet where only others of its group have one that is known."""
+        member = self.address_of(name)
+        if member.rest is None and self.group_with(name).has_patroni:
+            raise NotYet("the address of its Patroni is not known ([members])")
+        if member.rest is None:
+            raise NotAvailable(f"no Patroni REST API is known for member {name}")
+        return PatroniApi(member.rest)
+
+    def view(self) -> ClusterView:
+        """What Patroni says of the group now, asked of the first member that answers. Raises NotYet if none does.
+
+        Who answered the last time is asked first: one that is down would be waited for each time.
+        """
+        refused = []
+        for name in sorted(self.members, key=lambda name: name != self._spokesman):
+            try:
+                view = self.patroni(name).cluster()
+                self._spokesman = name
+                return view
+            except (requests.RequestException, ValueError, NotYet, NotAvailable) as error:
+                refused.append(f"{name}: {type(error).__name__}")
+        raise NotYet(f"no member's Patroni answered ({', '.join(refused) or 'no members are known'})")
+
+    def leader(self) -> str:
+        """The name of the leader now. Raises NotYet while there is none."""
+        leading = self.view().leader
+        if leading is None:
+            raise NotYet(f"group {self.group} has no leader")
+        return leading.name
+
+    def replicas(self) -> tuple[str, ...]:
+        """The names of the other members that Patroni knows now."""
+        return tuple(member.name for member in self.view().replicas)
+
+    def followers(self) -> tuple[str, ...]:
+        """The names of the members that do not lead now, whether they are up or not."""
+        leader = self.leader()
+        return tuple(name for name in self.members if name != leader)
+
+    # The cache
+
+    def redis(self, timeout: float = REST) -> redis.Redis:
+        """A client of Redis, past the application's cache; `timeout` in seconds bounds each of its answers."""
+        if self.topology.redis is None:
+            raise NotAvailable("the target has no Redis (REDIS_HOST)")
+        return client_of(self.topology.redis, timeout)
+
+    @property
+    def statistics_page(self) -> StatisticsPage:
+        """HAProxy's statistics page. Raises NotAvailable where the target has none."""
+        if self.topology.statistics is None:
+            raise NotAvailable("no statistics page of HAProxy is known (HAPROXY_STATS_URL)")
+        return self.topology.statistics
+
+    def forget_cached(self, prefix: str) -> int:
+        """Delete every cached key that begins so; returns how many there were. Nothing to do without a Redis."""
+        if self.topology.redis is None:
+            return 0
+        with self.redis() as client:
+            found = list(client.scan_iter(match=f"{prefix}*", count=1000))
+            return sum(int(client.unlink(key)) for key in found)
+
+    # The machines below
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """The sandbox of an embedded cluster. Raises NotAvailable for a cluster that we did not boot."""
+        if self.topology.sandbox is None:
+            raise NotAvailable("the target is not a cluster of ours: its hosts are out of reach")
+        return attach(self.topology.sandbox)

@@ -1,0 +1,112 @@
+"""Addresses as users write them, and whether anything is reached there from here."""
+
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from support.errors import UsageError
+from support.target.topology import Address
+
+POSTGRES = 5432
+PROBE = 2.0
+"""How long, in seconds, an address is given to accept a connection."""
+
+_HOST = r"(?P<{0}>\[[^\]/\s]+\]|[^\[\]:/\s=]+)"
+_PLACE = re.compile(rf"{_HOST.format('host')}(:(?P<port>\d+))?(/({_HOST.format('rest_host')}:)?(?P<rest_port>\d+))?")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a member is reached from here. `rest` is None where only its PostgreSQL was said."""
+
+    postgres: Address
+    rest: Address | None = None
+
+
+class Reach(Enum):
+    """What comes of a connection; the value says it in words."""
+
+    OPEN = "it accepts connections"
+    REFUSED = "it refuses connections"
+    SILENT = "it does not answer"
+    UNKNOWN = "that name is not known here"
+
+
+def parsed(text: str, port: int) -> Address:
+    """`host`, `host:port` or `http://host:port`; an IPv6 address with a port stands in brackets.
+
+    Raises UsageError for https, which is not spoken with Patroni and etcd here.
+    """
+    if text.startswith("https://"):
+        raise UsageError(f"{text}: Patroni and etcd are asked by plain HTTP here; TLS is not spoken with them")
+    text = text.removeprefix("http://").rstrip("/")
+    host, colon, given = text.rpartition(":")
+    if colon and given.isdigit() and (":" not in host or host.startswith("[")):
+        return Address(host.strip("[]"), int(given))
+    return Address(text.strip("[]"), port)
+
+
+def places(setting: str, said: Mapping[str, str]) -> dict[str, Place]:
+    """[members] -> places. Raises UsageError, which names the member whose place cannot be understood."""
+    return {name: _place(setting, name, text) for name, text in said.items()}
+
+
+def _place(setting: str, name: str, text: str) -> Place:
+    found = _PLACE.fullmatch(text.strip())
+    ports = [int(port) for port in (found["port"], found["rest_port"]) if port] if found else []
+    if not found or any(not 1 <= port <= 65535 for port in ports):
+        raise UsageError(
+            f"{setting}: {name} = {text!r} is no place of a member: it should be host:port, or host:port/port where "
+            "the second port is that of its Patroni REST API (host:port/host:port where that is another host)"
+        )
+    host = found["host"].strip("[]")
+    rest_host = (found["rest_host"] or host).strip("[]")
+    rest = Address(rest_host, int(found["rest_port"])) if found["rest_port"] else None
+    return Place(Address(host, int(found["port"] or POSTGRES)), rest)
+
+
+def node_addresses(said: Mapping[str, str]) -> dict[str, Address]:
+    """[nodes] -> addresses. Raises UsageError for what is neither `host` nor `host:port`."""
+    return {name: _place("[nodes]", name, _without_rest(name, text)).postgres for name, text in said.items()}
+
+
+def _without_rest(name: str, text: str) -> str:
+    if "/" in text:
+        raise UsageError(f"[nodes]: {name} = {text!r} should be host:port; the REST APIs of members are in [members]")
+    return text
+
+
+def reach(address: Address) -> Reach:
+    """Whether anything accepts connections there, within PROBE."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout=PROBE):
+            return Reach.OPEN
+    except socket.gaierror:
+        return Reach.UNKNOWN
+    except ConnectionRefusedError:
+        return Reach.REFUSED
+    except OSError:
+        return Reach.SILENT
+
+
+def reach_each(addresses: Iterable[Address]) -> dict[Address, Reach]:
+    """The same of several addresses at a time."""
+    asked = tuple(dict.fromkeys(addresses))
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as probes:
+        return dict(zip(asked, probes.map(reach, asked), strict=True))
+
+
+def same(one: Address, other: Address) -> bool:
+    """Whether both are one address, by name or by number."""
+    return one.port == other.port and bool(names_of(one.host) & names_of(other.host))
+
+
+def names_of(host: str) -> set[str]:
+    """A host's name and its numbers."""
+    with suppress(OSError):
+        return {host, *(str(found[4][0]) for found in socket.getaddrinfo(host, None))}
+    return {host}

@@ -1,0 +1,128 @@
+"""Where Citus' nodes are reached from here, and who their members are."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from support import sql
+from support.errors import UsageError
+from support.target import citus
+from support.target.discovery import members, rest
+from support.target.discovery.addresses import POSTGRES, Reach, names_of, parsed, reach_each
+from support.target.discovery.members import Group, Known
+from support.target.discovery.rest import Answer
+from support.target.members import Silent, ask_each
+from support.target.topology import Address, MemberAddress
+
+_LOCAL_GROUP = "SELECT groupid FROM pg_dist_local_group WHERE NOT pg_is_in_recovery()"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the settings say of the nodes."""
+
+    mapped: Mapping[str, Address]
+    """[nodes]"""
+    workers: tuple[str, ...]
+    """CITUS_WORKERS"""
+    rest_port: int | None
+    """Where a Patroni may be beside a node; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What was found of Citus' nodes."""
+
+    groups: tuple[Group, ...]
+    """The members of each group of workers; of the coordinator's, too, where it has no Patroni."""
+    reached: Mapping[str, Address]
+    """Node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
+    absent: tuple[str, ...]
+    """Those of CITUS_WORKERS that are no node."""
+
+
+def find(known: Known, said: Said, others: list[Answer], silent: dict[Address, str], coordinator: bool) -> Nodes:
+    """Look at the nodes. `others` are Patronis of no known group; `coordinator` says whether its group is known.
+
+    Raises UsageError for a name in [nodes] that is no node.
+    """
+    there = {node.group: node.address for node in citus.known_to(known.base)}
+    _require_nodes(said.mapped, there.values())
+    workers = {group: at for group, at in there.items() if group}
+    declared = {one: parsed(one, POSTGRES) for one in said.workers}
+    reached = reach_each(workers.values())
+    own = {group: at for group, at in workers.items() if reached[at] is Reach.OPEN}
+    by_word = _groups_at(known.base, [*declared.values(), *own.values()])
+    found = {group: at for at, group in by_word.items() if at in declared.values()}
+    found |= {group: at for group, at in own.items() if by_word.get(at, group) == group}
+    found |= {group: at for group, node in there.items() if (at := _mapped(said.mapped, node))}
+    found.setdefault(0, Address(known.base.host, known.base.port))
+    way_is_open = any(found.get(group) == at for group, at in own.items())
+    mute = [one for one, at in declared.items() if at not in by_word]
+    groups = []
+    for group, node in workers.items():
+        if heard := _patronis_of(node, found.get(group), others, said.rest_port):
+            groups.append(members.find(known, heard, silent, group))
+            if group not in found and (at := _at_member(groups[-1], node)):
+                found[group] = at
+            continue
+        why = ""
+        if group not in found and not way_is_open:
+            advice = f"{', '.join(mute)} (CITUS_WORKERS) does not answer" if mute else "say in [nodes] where it is"
+            why = f"the node's own address is not reached from here ({reached[node].value}): {advice}"
+        groups.append(_alone(node, found.get(group, node), group, why))
+    if 0 in there and not coordinator:
+        groups.insert(0, _alone(there[0], found[0], 0))
+    known_hosts = {name for at in (*there.values(), *found.values()) for name in names_of(at.host)}
+    absent = [one for one, at in declared.items() if not names_of(at.host) & known_hosts]
+    elsewhere = {str(node): found[group] for group, node in there.items() if found.get(group, node) != node}
+    return Nodes(tuple(groups), elsewhere, tuple(absent))
+
+
+def _alone(node: Address, at: Address, group: int, why: str = "") -> Group:
+    """A node without Patroni, which is its group's only member."""
+    return Group((MemberAddress(str(node), at, None, group, why),), without_postgres={str(node): why} if why else {})
+
+
+def _at_member(group: Group, node: Address) -> Address | None:
+    """Where the member is reached that calls itself by the node's address."""
+    names = [name for name, at in group.own.items() if at == node]
+    return next((one.postgres for one in group.members if one.name in names and not one.unreached), None)
+
+
+def _require_nodes(mapped: Mapping[str, Address], there: Collection[Address]) -> None:
+    names = {str(node) for node in there} | {node.host for node in there}
+    if strange := [name for name in mapped if name not in names]:
+        listed = ", ".join(map(str, there)) or "none"
+        raise UsageError(f"[nodes] names {', '.join(strange)}, which Citus does not: pg_dist_node has {listed}")
+
+
+def _mapped(mapped: Mapping[str, Address], node: Address) -> Address | None:
+    return mapped.get(str(node)) or mapped.get(node.host)
+
+
+def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address, int]:
+    """Address -> the group of the node that answers there, by its own word; without replicas, which are no nodes."""
+    by_name = {str(at): at for at in addresses}
+
+    def group(name: str) -> int:
+        where = replace(base, name=f"the node at {name}", host=by_name[name].host, port=by_name[name].port)
+        found = sql.rows(where, _LOCAL_GROUP)
+        return int(found[0][0]) if found else 0
+
+    answers = ask_each(by_name, group)
+    return {by_name[name]: answer for name, answer in answers.items() if not isinstance(answer, Silent) and answer}
+
+
+def _patronis_of(node: Address, at: Address | None, others: list[Answer], port: int | None) -> list[Answer]:
+    """The Patronis of a node's group: among those that were heard, or else beside it."""
+    heard = [answer for answer in others if _knows(answer, node)]
+    if heard or port is None:
+        return heard
+    hosts = dict.fromkeys([node.host, at.host if at else node.host])
+    answers = rest.ask(Address(host, port) for host in hosts)
+    return [answer for answer in answers.values() if isinstance(answer, Answer) and _knows(answer, node)]
+
+
+def _knows(answer: Answer, node: Address) -> bool:
+    """Whether a member of that Patroni's group has the node's host, by name or by number."""
+    return any(one.host and names_of(one.host) & names_of(node.host) for one in answer.view.members)

@@ -1,0 +1,218 @@
+"""Which of HAProxy's backends are behind the endpoints, and which servers in them are which members.
+
+Told by what they do: sessions are opened through an endpoint, and the statistics show where they go.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from support import sql
+from support.errors import ConnectFailed, UsageError
+from support.target import haproxy
+from support.target.discovery import servers
+from support.target.discovery.addresses import parsed, same
+from support.target.haproxy import ServerRow
+from support.target.topology import Address, StatisticsPage
+
+SESSIONS, MOST_SESSIONS = 6, 24
+"""So many are opened through an endpoint; up to the second number where it takes so many to tell one backend."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Where the sessions of one endpoint went."""
+
+    backends: tuple[str, ...]
+    """Those that served one session more each time that one was opened."""
+    servers: Mapping[str, str]
+    """HAProxy's name of a server -> the member that it is, where that is certain."""
+    members: frozenset[str] = frozenset()
+    """Where the sessions were."""
+
+
+def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> Traffic:
+    """Open some sessions through an endpoint, and see where each goes. Raises what `haproxy.servers` raises.
+
+    Others come and go meanwhile: it takes several sessions to tell the backend that served each of ours.
+    """
+    always: set[str] = set()
+    seen: dict[str, set[str]] = defaultdict(set)
+    landed = set()
+    for number in range(MOST_SESSIONS):
+        if number >= SESSIONS and len(always) < 2:
+            break
+        before = _served(haproxy.servers(page))
+        member = _landed(endpoint, members)
+        landed.add(member)
+        more = {place: count - before.get(place, 0) for place, count in _served(haproxy.servers(page)).items()}
+        risen = {proxy for (proxy, _), count in more.items() if count > 0}
+        always = always & risen if number else risen
+        for backend in risen:
+            changed = {server: count for (proxy, server), count in more.items() if proxy == backend and count > 0}
+            if member and list(changed.values()) == [1]:
+                seen[next(iter(changed))].add(member)
+    told = {server: next(iter(found)) for server, found in seen.items() if len(found) == 1}
+    return Traffic(tuple(sorted(always)), told, frozenset(landed - {""}))
+
+
+def _landed(endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> str:
+    """The member on which a new session is; empty where that cannot be told, or the member has just died."""
+    try:
+        return members.get(servers.look(endpoint), "")
+    except (ConnectFailed, sql.Error):
+        return ""
+
+
+def by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -> tuple[list[str], list[str]]:
+    """The backends that have the leader alone up, and those that have others up and not the leader.
+
+    `names` is server -> member, where a server is not called as its member.
+    """
+    up: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.position == "up":
+            up[row.proxy].add(names.get(row.server, row.server))
+    writes = [backend for backend, members in up.items() if members == {leader}]
+    reads = [backend for backend, members in up.items() if leader not in members]
+    return writes, reads
+
+
+def named(rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]]) -> dict[str, str]:
+    """HAProxy's name of a server -> the member that it is, as far as its address or its name tell.
+
+    `places` is member -> where its PostgreSQL is reached.
+    """
+    found: dict[str, str] = {}
+    names = list(places)
+    for row in rows:
+        if row.server in names or row.server in found:
+            continue
+        at = parsed(row.address, 0) if row.address else None
+        by_address = [name for name in names if at and any(same(at, place) for place in places[name])]
+        by_name = [name for name in names if _plain(name) in _plain(row.server) or _plain(row.server) in _plain(name)]
+        for likely in (by_address, by_name):
+            if len(likely) == 1:
+                found[row.server] = likely[0]
+                break
+    return found
+
+
+def _served(rows: Iterable[ServerRow]) -> dict[tuple[str, str], int]:
+    return {(row.proxy, row.server): row.served for row in rows}
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+STICKY = frozenset({"source", "hash", "uri", "url_param", "hdr", "rdp-cookie"})
+"""Ways of balancing by which all sessions of one client go to one server."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is known before the proxy is looked at."""
+
+    write: sql.Endpoint
+    read: sql.Endpoint | None
+    members: Mapping[servers.Server, str]
+    places: Mapping[str, Collection[Address]]
+    """Member -> where its PostgreSQL is reached, from here and by its cluster."""
+    leader: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the settings say of the proxy; empty where they say nothing."""
+
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    balance: str = ""
+
+
+def identify(page: StatisticsPage, said: Said, known: Before) -> tuple[StatisticsPage, dict[str, str]]:
+    """The page with the backends behind the endpoints, and what it lacks, by capability.
+
+    Raises UsageError for a backend or a server in the settings that the page does not show, and NotYet if the page is
+    not served.
+    """
+    now = haproxy.statistics(page)
+    _require_shown(page, said, now.servers)
+    writes, reads = _follow(page, known.write, known), _follow(page, known.read, known)
+    names = {**named(now.servers, known.places), **writes.servers, **reads.servers, **said.servers}
+    names = {server: member for server, member in names.items() if server != member}
+    leading, following = by_state(now.servers, names, known.leader)
+    write = said.write or _one(writes.backends, leading)
+    read = said.read or _one(reads.backends, following)
+    lacks = {}
+    shown = ", ".join(sorted({row.proxy for row in now.servers})) or "none"
+    for setting, backends, end in (("HAPROXY_WRITE_BACKEND", write, "write"), ("HAPROXY_READ_BACKEND", read, "read")):
+        if not backends and (end == "write" or known.read):
+            lacks["pools"] = (
+                f"which backend of {page.url} is behind the {end} endpoint cannot be told: its sessions do not show "
+                f"there in one of {shown}; say it in {setting}"
+            )
+    page = replace(page, write_backends=write, read_backends=read, servers=names)
+    balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
+    if why := _not_spread(page, balance, reads, known):
+        lacks["spread"] = why
+    return page, lacks
+
+
+def without_page(said: Said, known: Before) -> dict[str, str]:
+    """What a proxy lacks that shows no statistics, by capability."""
+    balance = said.balance.partition("(")[0]
+    landed = {_landed(known.read, known.members) for _ in range(SESSIONS)} if known.read else set()
+    if unserved := set(known.members.values()) - landed - {known.leader}:
+        why = (
+            f"none of {SESSIONS} sessions was on {' or '.join(sorted(unserved))}, and whether others are cannot be told"
+        )
+        return {"spread": f"{why} without HAProxy's statistics (HAPROXY_STATS_URL)"}
+    return {"spread": _sticky(balance)} if balance in STICKY else {}
+
+
+def _not_spread(page: StatisticsPage, balance: str, reads: Traffic, known: Before) -> str:
+    """Why it cannot be told whether all replicas serve: a client from elsewhere may be sent to another than we are."""
+    if balance:
+        return _sticky(balance) if balance.partition("(")[0] in STICKY else ""
+    rows = [row for row in haproxy.servers(page) if row.proxy in page.read_backends and row.position == "up"]
+    idle = {page.servers.get(row.server, row.server) for row in rows if not row.served}
+    if len(reads.members) != 1 or not idle:
+        return ""
+    return (
+        f"all sessions from here are on {next(iter(reads.members))} and none ever was on {' or '.join(sorted(idle))}, "
+        "as by balance source; HAProxy does not say how it balances (let it by `stats show-legends`, or say it in "
+        "HAPROXY_BALANCE)"
+    )
+
+
+def _sticky(balance: str) -> str:
+    return f"HAProxy balances reads by {balance}: all sessions of one client go to one replica"
+
+
+def _follow(page: StatisticsPage, endpoint: sql.Endpoint | None, known: Before) -> Traffic:
+    return follow(page, endpoint, known.members) if endpoint else Traffic((), {})
+
+
+def _one(followed: tuple[str, ...], likely: Sequence[str]) -> tuple[str, ...]:
+    """The backend where the sessions went; where that is none, or several, the only one in a fitting state."""
+    if len(followed) == 1:
+        return followed
+    fitting = [one for one in likely if not followed or one in followed]
+    return tuple(fitting) if len(fitting) == 1 else ()
+
+
+def _require_shown(page: StatisticsPage, said: Said, rows: Iterable[ServerRow]) -> None:
+    backends, shown = {row.proxy for row in rows}, {row.server for row in rows}
+    for setting, names, there in (
+        ("HAPROXY_WRITE_BACKEND", said.write, backends),
+        ("HAPROXY_READ_BACKEND", said.read, backends),
+        ("HAPROXY_SERVERS", said.servers, shown),
+    ):
+        if strange := [name for name in names if name not in there]:
+            raise UsageError(
+                f"{setting} names {', '.join(strange)}, which {page.url} does not show: it has "
+                f"{', '.join(sorted(there)) or 'none'}"
+            )

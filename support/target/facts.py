@@ -1,0 +1,77 @@
+"""Versions and settings of everything that is tested, for the report's environment."""
+
+from collections.abc import Iterator
+
+import psycopg2
+import redis
+import requests
+
+from support import sql
+from support.errors import AcceptError
+from support.target.cluster import Cluster
+from support.timeouts import REST
+from support.waiting import NotYet, describe
+
+SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_page_writes", "max_connections")
+
+
+def facts_of(cluster: Cluster) -> dict[str, str]:
+    """What the target is. What does not answer is named with the reason: a report is written all the same."""
+    facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
+    facts["Schema profile"] = cluster.profile.name
+    for look in (_sandbox, _database, _patroni, _redis, _etcd):
+        try:
+            facts.update(look(cluster))
+        except (AcceptError, OSError, NotYet, psycopg2.Error, redis.RedisError, ValueError) as error:
+            facts[look.__name__.strip("_").capitalize()] = f"does not answer: {describe(error)}"
+    return facts
+
+
+def secrets_of(cluster: Cluster) -> list[str]:
+    """Every password that the suite knows; none of them may appear in a report.
+
+    One that is a name as well (admin, whose password is admin) is left out: hiding it would hide the name everywhere.
+    """
+    topology = cluster.topology
+    page = topology.statistics and topology.statistics.login
+    logins = [one for one in (topology.application, topology.administrator, topology.patroni_login, page) if one]
+    cache = [topology.redis.password or ""] if topology.redis else []
+    names = {"", topology.database, topology.scope, *(login.user for login in logins)}
+    passwords = (*(login.password for login in logins), *cache, *topology.further_secrets)
+    return [password for password in passwords if password not in names]
+
+
+def _sandbox(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    if cluster.topology.embedded:
+        yield "Sandbox", cluster.sandbox.kind
+
+
+def _database(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    with sql.session(cluster.write) as session:
+        yield "PostgreSQL", str(sql.value(session, "SHOW server_version"))
+        for name, version in sql.rows(session, "SELECT extname, extversion FROM pg_extension ORDER BY 1"):
+            yield f"Extension {name}", str(version)
+        for name in SETTINGS:
+            yield name, str(sql.value(session, "SELECT current_setting(%s)", [name]))
+
+
+def _patroni(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    for name in cluster.members[:1] if "patroni" not in cluster.topology.lacks else ():
+        yield "Patroni", str(cluster.patroni(name).status()["patroni"]["version"])
+        configuration = cluster.patroni(name).configuration()
+        for setting in ("ttl", "loop_wait", "retry_timeout", "synchronous_mode", "maximum_lag_on_failover"):
+            yield f"Patroni {setting}", str(configuration.get(setting, "default"))
+        for group in cluster.groups:
+            label = f"Members of worker group {group.group}" if group.group else "Members"
+            yield label, ", ".join(f"{one.name} ({one.role})" for one in group.view().members)
+
+
+def _redis(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    if cluster.topology.redis is not None:
+        with cluster.redis() as client:
+            yield "Redis", str(client.info("server")["redis_version"])
+
+
+def _etcd(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    for address in cluster.topology.dcs[:1]:
+        yield "etcd", str(requests.get(f"http://{address}/version", timeout=REST).json()["etcdserver"])

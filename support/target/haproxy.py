@@ -1,0 +1,196 @@
+"""HAProxy's statistics page, read only.
+
+Source: https://docs.haproxy.org/2.6/management.html#9.1 (the columns)
+"""
+
+import csv
+import io
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from secrets import token_hex
+
+import requests
+
+from support.errors import NotAvailable
+from support.target.members import Silent, ask_each
+from support.target.topology import Login, StatisticsPage, Topology
+from support.timeouts import REST
+from support.waiting import NotYet
+
+SUMMARIES = frozenset({"FRONTEND", "BACKEND"})
+
+VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
+    "somebody unnamed": lambda owner: None,
+    "a stranger": lambda owner: Login(f"accept-{token_hex(4)}", owner.password),
+    "the owner, wrong password": lambda owner: Login(owner.user, token_hex(8)),
+    "the owner, right password": lambda owner: owner,
+}
+"""Who may come to the statistics page -> with which credentials, made of the right ones."""
+
+_RECEPTIONS = {requests.codes.ok: "served", requests.codes.unauthorized: "refused"}
+
+
+@dataclass(frozen=True)
+class ServerRow:
+    """One server in one proxy, as HAProxy sees it."""
+
+    proxy: str
+    server: str
+    status: str
+    """UP, DOWN, MAINT, DRAIN, "no check"; "UP 1/3" is up and failing, "DOWN 1/2" is down and recovering."""
+    check: str
+    """What the last health check came to: L7OK/200, L7STS/503, L4CON, ..."""
+    sessions: int
+    """Sessions that are open now."""
+    served: int = 0
+    """Sessions since HAProxy started."""
+    address: str = ""
+    """host:port, where the page shows it: to administrators, and with `stats show-legends`."""
+
+    @property
+    def position(self) -> str:
+        """Whether new sessions are sent there: "up" or "down", or in HAProxy's word where somebody forced it."""
+        first = self.status.partition(" ")[0].lower()
+        return first if first in ("up", "down") else self.status.lower()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The page at one moment."""
+
+    servers: tuple[ServerRow, ...]
+    algorithms: Mapping[str, str]
+    """Backend -> how it balances, where the page shows that: to administrators, and with `stats show-legends`."""
+
+
+def servers(page: StatisticsPage) -> tuple[ServerRow, ...]:
+    """Every server of every proxy. Raises NotYet if the page is not served to the known login."""
+    return statistics(page).servers
+
+
+def statistics(page: StatisticsPage) -> Statistics:
+    """The page now. Raises NotYet if it is not served to the known login, or is no statistics page."""
+    answer = _get(page, page.login)
+    if answer.status_code != requests.codes.ok:
+        raise NotYet(f"the statistics page {page.url} answered {answer.status_code}")
+    if not answer.text.startswith("# pxname,"):
+        raise NotYet(f"what {page.url} answers is no statistics of HAProxy")
+    return parsed(answer.text)
+
+
+def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Visitor -> "answer" -> how the page answers: "served", "refused", or what else came."""
+    if page.login is None:
+        raise NotAvailable("no credentials of the statistics page were given (HAPROXY_STATS_USER)")
+    owner = page.login
+    statuses = ask_each(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
+    return {
+        visitor: {"answer": str(status) if isinstance(status, Silent) else _RECEPTIONS.get(status, str(status))}
+        for visitor, status in statuses.items()
+    }
+
+
+def parsed(text: str) -> Statistics:
+    """The page in its CSV form."""
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
+    return Statistics(
+        tuple(_server_row(row) for row in rows if row["svname"] not in SUMMARIES),
+        {row["pxname"]: row["algo"] for row in rows if row["svname"] == "BACKEND" and row.get("algo")},
+    )
+
+
+def positions(
+    page: StatisticsPage, members: Collection[str], expected: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, dict[str, str]]:
+    """Member -> "write" and "read" -> its position in the backends behind that endpoint, now.
+
+    A server that nobody knows as a member has a row of its own if it is up. Where it is not known which of some
+    members it is, it is taken for one of which its position is `expected`.
+    """
+    rows = servers(page)
+    named = (*page.write_backends, *page.read_backends)
+    if absent := [one for one in named if one not in {row.proxy for row in rows}]:
+        raise NotYet(f"{page.url} shows no servers of {', '.join(absent)}")
+    found: dict[str, dict[str, str]] = {name: {} for name in members}
+    for end, backends in (("write", page.write_backends), ("read", page.read_backends)):
+        pools = [_pool(page, rows, backend, members, _column(expected or {}, end)) for backend in backends]
+        for name in dict.fromkeys(name for pool in pools for name in pool):
+            found.setdefault(name, {})[end] = _together(backends, [pool.get(name, "no server") for pool in pools])
+    return {name: row for name, row in found.items() if row}
+
+
+@dataclass(frozen=True)
+class ReadServer:
+    """A member in the backends behind the read endpoint."""
+
+    position: str
+    served: int
+    """Sessions since HAProxy started."""
+    algorithm: str
+    """How sessions are balanced there; empty where the page does not show it."""
+
+
+def read_servers(topology: Topology) -> dict[str, ReadServer]:
+    """Member -> how HAProxy holds it for reads; empty where there is no page, or it does not tell."""
+    page = topology.statistics
+    if page is None or "pools" in topology.lacks:
+        return {}
+    now = statistics(page)
+    found = {}
+    for row in now.servers:
+        if row.proxy in page.read_backends:
+            name, algorithm = page.servers.get(row.server, row.server), now.algorithms.get(row.proxy, "")
+            if name not in found or row.position == "up":
+                found[name] = ReadServer(row.position, row.served, algorithm)
+    return found
+
+
+def _pool(
+    page: StatisticsPage,
+    rows: Iterable[ServerRow],
+    backend: str,
+    members: Collection[str],
+    expected: Mapping[str, str],
+) -> dict[str, str]:
+    """Member, or server that is none -> its position in one backend."""
+    known: dict[str, str] = {}
+    strange: dict[str, str] = {}
+    for row in rows:
+        if row.proxy == backend:
+            name = page.servers.get(row.server, row.server)
+            (known if name in members else strange)[name] = row.position
+    for member in members:
+        if member not in known:
+            fitting = [name for name, position in strange.items() if position in expected.get(member, "").split(" or ")]
+            if fitting:
+                known[member] = strange.pop(fitting[0])
+    return {**known, **{name: position for name, position in strange.items() if position == "up"}}
+
+
+def _column(table: Mapping[str, Mapping[str, str]], name: str) -> dict[str, str]:
+    return {row: cells[name] for row, cells in table.items() if name in cells}
+
+
+def _together(backends: Iterable[str], positions: Sequence[str]) -> str:
+    """One position where all backends have the same, else each with its backend."""
+    if len(set(positions)) == 1:
+        return positions[0]
+    return ", ".join(f"{position} in {backend}" for backend, position in zip(backends, positions, strict=True))
+
+
+def _server_row(row: Mapping[str, str]) -> ServerRow:
+    check = "/".join(filter(None, (row.get("check_status"), row.get("check_code"))))
+    return ServerRow(
+        proxy=row["pxname"],
+        server=row["svname"],
+        status=row["status"],
+        check=check,
+        sessions=int(row["scur"] or 0),
+        served=int(row.get("stot") or 0),
+        address=row.get("addr") or "",
+    )
+
+
+def _get(page: StatisticsPage, login: Login | None) -> requests.Response:
+    credentials = (login.user, login.password) if login else None
+    return requests.get(f"{page.url.rstrip(';/')}/;csv", auth=credentials, timeout=REST, allow_redirects=False)

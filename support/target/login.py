@@ -1,0 +1,232 @@
+"""The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
+
+Messages of PostgreSQL's protocol, over a socket, with TLS where the server offers it.
+
+One attempt to log in.
+"""
+
+import enum
+import hashlib
+import hmac
+import secrets
+import socket
+import ssl
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from support import sql
+from support.errors import NotAvailable
+from support.timeouts import CONNECT
+
+_HEADER = "n,,"
+_ALGORITHM = "sha256"
+
+
+class ScramClient:
+    """One login. PostgreSQL takes the user from the connection and ignores the one in here."""
+
+    def __init__(self, password: str, user: str = "", nonce: str | None = None) -> None:
+        self._password = password
+        self._bare = f"n={user},r={nonce or secrets.token_urlsafe(18)}"
+
+    @property
+    def first(self) -> str:
+        """What the client says first."""
+        return _HEADER + self._bare
+
+    def final(self, challenge: str) -> str:
+        """The client's proof, in answer to the server's challenge."""
+        asked = dict(part.split("=", 1) for part in challenge.split(","))
+        without_proof = f"c={b64encode(_HEADER.encode()).decode()},r={asked['r']}"
+        salted = hashlib.pbkdf2_hmac(_ALGORITHM, self._password.encode(), b64decode(asked["s"]), int(asked["i"]))
+        key = hmac.digest(salted, b"Client Key", _ALGORITHM)
+        conversation = ",".join((self._bare, challenge, without_proof)).encode()
+        signature = hmac.digest(hashlib.sha256(key).digest(), conversation, _ALGORITHM)
+        proof = bytes(one ^ other for one, other in zip(key, signature, strict=True))
+        return f"{without_proof},p={b64encode(proof).decode()}"
+
+
+_PROTOCOL_3_0 = 196608
+_SSL_REQUEST = 80877103
+
+
+class Wire:
+    """One connection to a server. Whatever goes wrong on the way is an OSError."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+
+    def start(self, parameters: Mapping[str, str]) -> None:
+        """The first message: who wants in, and where to."""
+        words = b"".join(text(word) for pair in parameters.items() for word in pair)
+        self.send(b"", struct.pack("!i", _PROTOCOL_3_0) + words + b"\0")
+
+    def send(self, kind: bytes, body: bytes) -> None:
+        self._stream.sendall(kind + struct.pack("!i", len(body) + 4) + body)
+
+    def messages(self) -> Iterator[tuple[bytes, bytes]]:
+        """Kind and body of each message of the server, until it hangs up."""
+        while kind := self._stream.recv(1):
+            (length,) = struct.unpack("!i", self._exactly(4))
+            yield kind, self._exactly(length - 4)
+
+    def _exactly(self, count: int) -> bytes:
+        received = b""
+        while len(received) < count:
+            more = self._stream.recv(count - len(received))
+            if not more:
+                raise ConnectionError("the server hung up in the middle of a message")
+            received += more
+        return received
+
+
+@contextmanager
+def wire(endpoint: sql.Endpoint) -> Iterator[Wire]:
+    """A connection, closed at the end; secured as `sslmode` says, where the server offers it by default."""
+    mode = endpoint.options.get("sslmode", "prefer")
+    with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
+        if mode in ("disable", "allow") or not _offers_tls(stream):
+            if mode in ("require", "verify-ca", "verify-full"):
+                raise NotAvailable(f"{endpoint.name} offers no TLS, and sslmode={mode} asks for it")
+            yield Wire(stream)
+        else:
+            with _context(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
+                yield Wire(secured)
+
+
+def text(word: str) -> bytes:
+    """A string as the protocol has it."""
+    return word.encode() + b"\0"
+
+
+def error_fields(body: bytes) -> dict[str, str]:
+    """What an error message consists of: C is the SQLSTATE, M the words."""
+    return {part[:1].decode(): part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
+
+
+def _offers_tls(stream: socket.socket) -> bool:
+    stream.sendall(struct.pack("!ii", 8, _SSL_REQUEST))
+    answer = stream.recv(1)
+    if not answer:
+        raise ConnectionError("the server hung up without a word")
+    return answer == b"S"
+
+
+def _context(options: Mapping[str, str]) -> ssl.SSLContext:
+    """TLS that does not verify the server: what is tried here are logins, not certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if "sslcert" in options:
+        context.load_cert_chain(options["sslcert"], options.get("sslkey"))
+    return context
+
+
+_READY, _ERROR, _AUTHENTICATION = b"Z", b"E", b"R"
+_PASSWORD, _TERMINATE = b"p", b"X"
+
+
+class _Request(enum.IntEnum):
+    """What the server may want next; NOTHING when it has seen enough."""
+
+    NOTHING = 0
+    CLEARTEXT = 3
+    MD5 = 5
+    SASL = 10
+    SASL_CONTINUE = 11
+    SASL_FINAL = 12
+
+
+_METHODS = {_Request.CLEARTEXT: "the password in the clear", _Request.MD5: "an MD5 hash", _Request.SASL: "SCRAM"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a server met a login."""
+
+    asked_for: str
+    """What it wanted as proof: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"."""
+    believed: bool
+    """It took the proof for good (or asked for none): from there on, only what the role may do could stop it."""
+    refusal: str = ""
+    """The SQLSTATE with which it refused; empty when it opened a session."""
+    words: str = ""
+    """What it said when it refused."""
+
+
+def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
+    """Try a login, for an ordinary session or for one that streams WAL, and leave again.
+
+    Raises OSError when there was no answer: nothing listens, it does not speak, or it hangs up without a word.
+    """
+    parameters = {"user": endpoint.user, "database": endpoint.database}
+    with wire(endpoint) as opened:
+        opened.start({**parameters, "replication": "true"} if replication else parameters)
+        return _converse(opened, endpoint)
+
+
+def salt(endpoint: sql.Endpoint) -> str:
+    """With what the server salts that role's password; empty where it does not ask for SCRAM.
+
+    Only servers with one database system have the same: it is kept with the password, and is made up, for a role that
+    is not there, of a secret which a system gets when it is created. Raises OSError when there is no answer.
+    """
+    first = ScramClient("").first.encode()
+    with wire(endpoint) as opened:
+        opened.start({"user": endpoint.user, "database": endpoint.database})
+        for kind, body in opened.messages():
+            if kind != _AUTHENTICATION:
+                return ""
+            match _request(endpoint, body):
+                case _Request.SASL:
+                    opened.send(_PASSWORD, text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first)
+                case _Request.SASL_CONTINUE:
+                    return dict(part.split("=", 1) for part in body[4:].decode().split(",")).get("s", "")
+                case _:
+                    return ""
+    return ""
+
+
+def _converse(opened: Wire, endpoint: sql.Endpoint) -> Answer:
+    asked_for, believed, scram = "nothing", False, ScramClient(endpoint.password)
+    for kind, body in opened.messages():
+        if kind == _ERROR:
+            said = error_fields(body)
+            return Answer(asked_for, believed, said["C"], said["M"])
+        if kind == _READY:
+            opened.send(_TERMINATE, b"")
+            return Answer(asked_for, believed)
+        if kind == _AUTHENTICATION:
+            request = _request(endpoint, body)
+            asked_for, believed = _METHODS.get(request, asked_for), request is _Request.NOTHING
+            if proof := _proof(request, endpoint, scram, body[4:]):
+                opened.send(_PASSWORD, proof)
+    raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) hung up without a word")
+
+
+def _request(endpoint: sql.Endpoint, body: bytes) -> _Request:
+    (number,) = struct.unpack("!i", body[:4])
+    try:
+        return _Request(number)
+    except ValueError:
+        raise NotAvailable(f"{endpoint.name} asks for a kind of login that is not spoken here ({number})") from None
+
+
+def _proof(request: _Request, endpoint: sql.Endpoint, scram: ScramClient, asked: bytes) -> bytes:
+    """What to send in answer to a request; empty when it wants nothing."""
+    match request:
+        case _Request.CLEARTEXT:
+            return text(endpoint.password)
+        case _Request.MD5:
+            inner = hashlib.md5(f"{endpoint.password}{endpoint.user}".encode()).hexdigest()
+            return text("md5" + hashlib.md5(inner.encode() + asked).hexdigest())
+        case _Request.SASL:
+            first = scram.first.encode()
+            return text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first
+        case _Request.SASL_CONTINUE:
+            return scram.final(asked.decode()).encode()
+        case _:
+            return b""

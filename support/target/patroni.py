@@ -1,0 +1,108 @@
+"""Patroni's REST API, read only.
+
+Source: https://patroni.readthedocs.io/en/latest/rest_api.html
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from support.target.topology import Address
+from support.timeouts import REST
+from support.waiting import NotYet
+
+LEADER_ROLES = frozenset({"leader", "master", "primary", "standby_leader"})
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """What Patroni's /cluster says of one member. `lag` is in bytes; None when it is unknown."""
+
+    name: str
+    role: str
+    state: str
+    host: str
+    port: int
+    timeline: int | None
+    lag: int | None
+    tags: Mapping[str, Any]
+    api_url: str = ""
+
+    @property
+    def leads(self) -> bool:
+        return self.role in LEADER_ROLES
+
+    @property
+    def streams(self) -> bool:
+        return not self.leads and self.state == "streaming"
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """What one member's Patroni says of the whole cluster."""
+
+    members: tuple[MemberView, ...]
+    paused: bool
+    scope: str
+
+    @property
+    def leader(self) -> MemberView | None:
+        return next((member for member in self.members if member.leads), None)
+
+    @property
+    def replicas(self) -> tuple[MemberView, ...]:
+        return tuple(member for member in self.members if not member.leads)
+
+
+class PatroniApi:
+    """The REST API of one member. A call that gets no answer raises requests.RequestException."""
+
+    def __init__(self, address: Address) -> None:
+        self.url = f"http://{address}"
+
+    def status_code(self, path: str) -> int:
+        """The HTTP status with which a health check such as `/primary` answers: 200 is yes, 503 is no."""
+        return requests.get(f"{self.url}{path}", timeout=REST, allow_redirects=False).status_code
+
+    def status(self) -> dict[str, Any]:
+        """What the member says of itself (/patroni); answered also while its PostgreSQL is down."""
+        return self._json("/patroni")
+
+    def configuration(self) -> dict[str, Any]:
+        """The dynamic configuration, the same for all members."""
+        return self._json("/config")
+
+    def failsafe(self) -> dict[str, Any]:
+        """Member -> its REST API, of those whom a leader asks when the DCS is gone. Raises NotYet without that mode."""
+        return self._json("/failsafe")
+
+    def cluster(self) -> ClusterView:
+        """The cluster as this member sees it."""
+        answer = self._json("/cluster")
+        members = tuple(_member_view(member) for member in answer["members"])
+        return ClusterView(members, bool(answer.get("pause")), str(answer.get("scope", "")))
+
+    def _json(self, path: str) -> dict[str, Any]:
+        answer = requests.get(f"{self.url}{path}", timeout=REST)
+        if answer.status_code not in (200, 503):
+            raise NotYet(f"{self.url}{path} answered {answer.status_code}")
+        decoded: dict[str, Any] = answer.json()
+        return decoded
+
+
+def _member_view(member: Mapping[str, Any]) -> MemberView:
+    """A member that is just being set up again has no address yet: Patroni then says null."""
+    lag = member.get("lag")
+    return MemberView(
+        name=member["name"],
+        role=member["role"],
+        state=member["state"],
+        host=str(member.get("host") or ""),
+        port=int(member.get("port") or 0),
+        timeline=member.get("timeline"),
+        lag=lag if isinstance(lag, int) else None,
+        tags=member.get("tags") or {},
+        api_url=str(member.get("api_url") or ""),
+    )

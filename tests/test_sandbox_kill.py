@@ -1,0 +1,218 @@
+"""Whatever is killed, nothing of a sandbox is left: no process, no namespace, no mount, no shared memory."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from sandboxes import NOBODY, await_death, begin, directory_of, reach, require
+
+from support.hosts import Sandbox
+from support.waiting import eventually
+
+WITHIN = 1.0  # seconds from the kill to the last trace
+SPACES = ("user", "net", "mnt", "ipc", "uts", "pid")
+MARK = "left-by-a-sandbox"
+# Like PostgreSQL: it leaves its parent, session and group, and shared memory behind, and does not listen.
+UNRULY = """
+import ctypes, os, signal, time
+ctypes.CDLL(None).shmget(0, 56, 0o1600)
+if os.fork() == 0:
+    os.setsid()
+    os.fork()
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+open("ready", "w").close()
+time.sleep(1000)
+"""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a sandbox has on the machine."""
+
+    processes: list[psutil.Process]
+    namespaces: set[str]
+
+    def left(self) -> list[str]:
+        """What of it is there now."""
+        used = {space for pid in psutil.pids() for space in _namespaces(pid)}
+        return [*(repr(process) for process in self.processes if _lives(process)), *(self.namespaces & used)]
+
+
+def traces_of(caller: int) -> Traces:
+    """All of the sandbox that `caller` has entered."""
+    processes = [psutil.Process(caller), *psutil.Process(caller).children(recursive=True)]
+    spaces = {space for process in processes for space in _namespaces(process.pid)}
+    return Traces(processes, spaces - _namespaces(os.getpid()))
+
+
+@pytest.mark.parametrize("user", [None, NOBODY])
+@pytest.mark.parametrize(
+    ("kind", "victim"),
+    [
+        *(("namespaces", victim) for victim in ("caller", "wrapper", "supervisor", "worker")),
+        *(("loopback", victim) for victim in ("caller", "supervisor", "worker")),
+    ],
+)
+def test_nothing_outlives_a_killed_process_of_ours(kind: str, victim: str, user: int | None) -> None:
+    require(kind)
+    if user is not None and os.geteuid() != 0:
+        pytest.skip("an ordinary user already")
+    mounts = _mounts()
+    with directory_of(os.geteuid() if user is None else user) as directory:
+        caller = begin(kind, directory, _work, publish=("web",), user=user)
+        eventually(lambda: _require((directory / "busy").exists()), within=10, subject="the sandbox is busy")
+        traces = traces_of(caller)
+        assert len(traces.processes) >= 8
+        assert len(traces.namespaces) >= (len(SPACES) if kind == "namespaces" else 0)
+        os.kill(_find(victim, caller, kind), signal.SIGKILL)
+        killed = time.monotonic()
+        os.waitpid(caller, 0)
+        eventually(lambda: _require_nothing(traces), within=WITHIN, subject=f"{kind}: all is gone", pause=0.01)
+        assert time.monotonic() - killed < WITHIN
+    assert _mounts() == mounts
+    assert _segments(traces) == []
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
+def test_nothing_is_left_when_the_worker_ends_without_a_word(kind: str, tmp_path: Path) -> None:
+    require(kind)
+    caller = begin(kind, tmp_path, _work_and_leave, publish=("web",))
+    eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
+    traces = traces_of(caller)
+    (tmp_path / "leave").touch()
+    assert os.waitpid(caller, 0)[1] == 0
+    eventually(lambda: _require_nothing(traces), within=WITHIN, subject="all is gone", pause=0.01)
+    assert _segments(traces) == []
+
+
+def test_shared_memory_files_die_with_the_host(tmp_path: Path) -> None:
+    """PostgreSQL keeps such files; in a loopback sandbox it is told to keep them with its data."""
+    require("namespaces")
+
+    def leave_a_file(sandbox: Sandbox) -> None:
+        host = sandbox.add_host("member-1", 11)
+        host.run(["touch", f"/dev/shm/{MARK}"])
+        host.power_off()
+        host.power_on()
+        assert MARK not in host.run(["ls", "/dev/shm"]).stdout
+        host.run(["touch", f"/dev/shm/{MARK}"])
+
+    caller = begin("namespaces", tmp_path, leave_a_file)
+    assert os.waitpid(caller, 0)[1] == 0
+    assert not Path("/dev/shm", MARK).exists()
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
+def test_a_sandbox_survives_its_relay_which_is_replaced(kind: str, tmp_path: Path) -> None:
+    require(kind)
+    caller = begin(kind, tmp_path, _work, publish=("web",))
+    try:
+        sandbox = reach(tmp_path, hosts=2)
+        eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
+        relay = _find("relay", caller, kind)
+        os.kill(relay, signal.SIGKILL)
+        eventually(lambda: _require(_find("relay", caller, kind) not in (0, relay)), within=5, subject="a new relay")
+        assert sandbox.hosts["member-1"].processes["unruly"].pid is not None
+    finally:
+        os.kill(caller, signal.SIGKILL)
+        os.waitpid(caller, 0)
+        await_death(tmp_path)
+
+
+def test_a_killed_host_is_off_and_can_be_switched_on(tmp_path: Path) -> None:
+    require("namespaces")
+    caller = begin("namespaces", tmp_path, _work, publish=("web",))
+    try:
+        host = reach(tmp_path, hosts=2).hosts["member-1"]
+        eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
+        (init,) = [p for p in traces_of(caller).processes if p.cmdline()[:1] == ["host:member-1"]]
+        init.kill()
+        eventually(lambda: _require(not host.powered), within=5, subject="the host is off", pause=0.01)
+        assert host.processes["unruly"].pid is None
+        host.power_on()
+        host.processes["unruly"].start()
+    finally:
+        os.kill(caller, signal.SIGKILL)
+        os.waitpid(caller, 0)
+        await_death(tmp_path)
+
+
+def _work(sandbox: Sandbox) -> None:
+    """Be a worker with a child of its own and with hosts on which something unruly runs, for ever."""
+    _be_busy(sandbox)
+    signal.pause()
+
+
+def _work_and_leave(sandbox: Sandbox) -> None:
+    """The same, but end when told to."""
+    _be_busy(sandbox)
+    eventually(lambda: _require((sandbox.directory / "leave").exists()), within=10, subject="told to leave")
+
+
+def _be_busy(sandbox: Sandbox) -> None:
+    python = sys.executable if os.access(sys.executable, os.X_OK) else "python3"
+    for name, number in (("member-1", 11), ("member-2", 12)):
+        host = sandbox.add_host(name, number)
+        host.add("unruly", [python, "-c", UNRULY]).start()
+        ready = host.directory / "ready"
+        eventually(lambda ready=ready: _require(ready.exists()), within=10, subject="it is unruly")
+        sandbox.publish({"web": (host.address, 80)})
+    if os.fork() == 0:  # as behave is
+        os.setsid()
+        signal.pause()
+    (sandbox.directory / "busy").touch()
+
+
+def _find(role: str, caller: int, kind: str) -> int:
+    """The pid of a process of ours, 0 when there is none at the moment."""
+    supervisor = psutil.Process(caller).children()[0]
+    found = {"caller": caller, "wrapper": supervisor.pid}
+    if kind == "namespaces":
+        supervisor = supervisor.children()[0]
+    found["supervisor"] = supervisor.pid
+    for child in supervisor.children():
+        if child.name() == "accept-relay":
+            found["relay"] = child.pid
+        elif os.getpgid(child.pid) == os.getpgid(caller):  # all others have a session of their own
+            found["worker"] = child.pid
+    return found.get(role, 0)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
+
+
+def _namespaces(pid: int) -> set[str]:
+    try:
+        return {os.readlink(f"/proc/{pid}/ns/{space}") for space in SPACES}
+    except OSError:
+        return set()
+
+
+def _mounts() -> str:
+    return Path("/proc/self/mounts").read_text()
+
+
+def _segments(traces: Traces) -> list[str]:
+    """System V shared memory that these processes have made."""
+    makers = {str(process.pid) for process in traces.processes}
+    with open("/proc/sysvipc/shm") as table:
+        heading, *lines = (line.split() for line in table)
+    return [line[heading.index("shmid")] for line in lines if line[heading.index("cpid")] in makers]
+
+
+def _require(fact: bool) -> None:
+    assert fact
+
+
+def _require_nothing(traces: Traces) -> None:
+    assert traces.left() == []

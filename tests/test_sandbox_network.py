@@ -1,0 +1,232 @@
+"""The network of a sandbox: what is published, who meets whom, and what can be cut and slowed down."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from echoing import echo, require_ready
+from sandboxes import living_sandbox
+
+from support.errors import NotAvailable, UsageError
+from support.hosts import Host, Sandbox, reentry_argv
+from support.hosts.network import SUITE
+from support.waiting import eventually
+
+PORT, OTHER_PORT = 7000, 7001
+# Prints the seconds of each round trip over one connection.
+TALK = """
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[3])) as peer:
+    for _ in range(int(sys.argv[4])):
+        begun = time.monotonic()
+        peer.sendall(b"x")
+        assert peer.recv(1) == b"x"
+        print(time.monotonic() - begun)
+"""
+LISTEN = """
+import select, socket, sys
+ear = socket.socket(type=socket.SOCK_DGRAM)
+ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+ear.bind((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+sys.stdin.read()
+heard = 0
+while select.select([ear], [], [], 0.1)[0]:
+    heard += bool(ear.recv(10))
+print(heard)
+"""
+SHOUT = """
+import socket, sys
+with socket.socket(type=socket.SOCK_DGRAM) as mouth:
+    for _ in range(int(sys.argv[3])):
+        mouth.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+"""
+PATIENCE = "0.4"  # seconds; an answer takes a millisecond
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    with living_sandbox("namespaces", tmp_path / "sandbox") as living:
+        yield living
+
+
+@pytest.fixture
+def hosts(sandbox: Sandbox) -> list[Host]:
+    """Two hosts that echo on two ports, and a third."""
+    hosts = [sandbox.add_host(name, number) for name, number in (("one", 11), ("two", 12), ("three", 13))]
+    for host in hosts:
+        echo(host, PORT, OTHER_PORT)
+    return hosts
+
+
+def test_hosts_reach_one_another_by_name_and_the_suite_reaches_all(sandbox: Sandbox, hosts: list[Host]) -> None:
+    assert _reaches(hosts[0], "two")
+    assert _reaches(hosts[1], "one")
+    assert _suite_reaches(sandbox, hosts[2])
+
+
+def test_a_cut_is_one_way_and_is_mended(sandbox: Sandbox, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    sandbox.network.cut("one", "two")
+    sandbox.network.cut("one", "two")
+    assert not _reaches(one, "two")
+    assert not _reaches(two, "one"), "answers of one do not arrive"
+    assert (_heard(two, one), _heard(one, two)) == (3, 0), "single packets pass one way"
+    assert _reaches(one, "three")
+    sandbox.network.mend("one", "two")
+    sandbox.network.mend("one", "two")
+    assert _reaches(one, "two")
+
+
+def test_one_port_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    sandbox.network.cut("one", "two", PORT)
+    assert not _reaches(one, "two", PORT)
+    assert _reaches(one, "two", OTHER_PORT)
+    assert _reaches(two, "one", PORT)
+
+
+def test_the_suite_can_be_cut_off_alone(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.cut(SUITE, "one")
+    assert not _suite_reaches(sandbox, hosts[0])
+    assert _suite_reaches(sandbox, hosts[1])
+    assert _reaches(hosts[1], "one")
+
+
+def test_a_host_is_cut_off_until_that_is_mended_also_over_a_power_cycle(sandbox: Sandbox, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    for other in ("two", SUITE):
+        sandbox.network.cut(other, "one")
+    for _ in range(2):
+        assert not _reaches(one, "two")
+        assert not _reaches(two, "one")
+        assert not _suite_reaches(sandbox, one)
+        assert _reaches(two, "three")
+        one.power_off()
+        one.power_on()
+        eventually(lambda: require_ready(one, 2), within=5, subject="it echoes again")
+    for other in ("two", SUITE):
+        sandbox.network.mend(other, "one")
+    assert _reaches(one, "two")
+    assert _suite_reaches(sandbox, one)
+
+
+def test_another_process_mends_what_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.cut("one", "two")
+    sandbox.network.shape("two", "one", latency=5)
+    script = (
+        "import sys, pathlib, support.hosts as h; network = h.attach(pathlib.Path(sys.argv[1])).network; "
+        "network.mend('one', 'two'); network.shape('two', 'one')"
+    )
+    command = [sys.executable, "-c", script, str(sandbox.directory)]
+    subprocess.run(reentry_argv(sandbox.directory, command), check=True)
+    assert _reaches(hosts[0], "two")
+
+
+def test_a_host_without_power_says_no_goodbye(sandbox: Sandbox, hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    talk = subprocess.Popen(
+        one.argv([sys.executable, "-c", TALK, "two", str(PORT), "1", "1000000"]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert talk.stdout
+    assert talk.stdout.readline()
+    two.power_off()
+    _, error = talk.communicate(timeout=10)
+    assert error.strip().endswith("TimeoutError: timed out"), "neither a reset nor an end: silence"
+    two.power_on()
+    eventually(lambda: require_ready(two, 2), within=5, subject="it echoes again")
+    assert _reaches(one, "two")
+
+
+def test_latency_is_added_one_way_and_taken_away(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.shape("one", "two", latency=0.1)
+    assert 0.1 <= min(_round_trips(hosts[0], "two", 5)) < 0.12
+    assert 0.1 <= min(_round_trips(hosts[1], "one", 5)) < 0.12
+    assert min(_round_trips(hosts[0], "three", 5)) < 0.02
+    sandbox.network.shape("two", "one", latency=0.05)
+    assert 0.15 <= min(_round_trips(hosts[0], "two", 5)) < 0.18
+    sandbox.network.shape("one", "two")
+    sandbox.network.shape("two", "one")
+    assert min(_round_trips(hosts[0], "two", 5)) < 0.02
+
+
+def test_latency_is_added_for_the_suite(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.shape(SUITE, "one", latency=0.03)
+    sandbox.network.shape("one", SUITE, latency=0.03)
+    command = [sys.executable, "-c", TALK, hosts[0].address, str(PORT), "2", "5"]
+    talk = subprocess.run(reentry_argv(sandbox.directory, command), capture_output=True, text=True, check=True)
+    assert 0.06 <= min(map(float, talk.stdout.split())) < 0.08
+
+
+def test_loss_loses_its_share(sandbox: Sandbox, hosts: list[Host]) -> None:
+    sandbox.network.shape("one", "two", loss=0.5)
+    assert 120 < _heard(hosts[0], hosts[1], times=400) < 280
+
+
+def test_what_is_no_host_or_no_shape_is_refused(sandbox: Sandbox, hosts: list[Host]) -> None:
+    with pytest.raises(UsageError, match="no host named four"):
+        sandbox.network.cut("one", "four")
+    with pytest.raises(UsageError, match="loss 2"):
+        sandbox.network.shape("one", "two", loss=2)
+
+
+def test_a_loopback_sandbox_says_that_it_cannot(tmp_path: Path) -> None:
+    with living_sandbox("loopback", tmp_path) as sandbox:
+        sandbox.add_host("one", 11)
+        for attempt in (
+            lambda: sandbox.network.cut("one", SUITE),
+            lambda: sandbox.network.shape("one", SUITE, loss=0.1),
+            lambda: sandbox.network.mend("one", SUITE),
+        ):
+            with pytest.raises(NotAvailable, match="a loopback sandbox cannot"):
+                attempt()
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "loopback"])
+def test_two_sandboxes_do_not_meet(kind: str, tmp_path: Path) -> None:
+    with living_sandbox(kind, tmp_path / "a") as one, living_sandbox(kind, tmp_path / "b") as other:
+        ours, theirs = one.add_host("ours", 11), other.add_host("theirs", 12)
+        echo(theirs, PORT)
+        echo(ours, OTHER_PORT)
+        assert list(one.hosts) == ["ours"]
+        assert _reaches(ours, ours.address, OTHER_PORT)
+        neighbour = f"{ours.address.rpartition('.')[0]}.12"
+        assert not _reaches(ours, neighbour)
+        one.close()
+        assert theirs.processes["echo"].pid is not None
+
+
+def _reaches(host: Host, target: str, port: int = PORT) -> bool:
+    return bool(_talk(host.argv([sys.executable, "-c", TALK, target, str(port), PATIENCE, "1"])))
+
+
+def _suite_reaches(sandbox: Sandbox, host: Host) -> bool:
+    command = [sys.executable, "-c", TALK, host.address, str(PORT), PATIENCE, "1"]
+    return bool(_talk(reentry_argv(sandbox.directory, command)))
+
+
+def _round_trips(host: Host, target: str, times: int) -> list[float]:
+    return _talk(host.argv([sys.executable, "-c", TALK, target, str(PORT), "5", str(times)]))
+
+
+def _talk(argv: list[str]) -> list[float]:
+    """Seconds for each round trip; none when nothing was reached."""
+    talk = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    assert talk.returncode == 0 or "timed out" in talk.stderr or "refused" in talk.stderr, talk.stderr
+    return [float(line) for line in talk.stdout.split()]
+
+
+def _heard(source: Host, target: Host, times: int = 3) -> int:
+    """How many single packets of so many arrive."""
+    command = target.argv([sys.executable, "-c", LISTEN, target.address, str(PORT)])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout
+        assert listener.stdout.readline() == "ready\n"
+        source.run([sys.executable, "-c", SHOUT, target.address, str(PORT), str(times)])
+        heard, _ = listener.communicate("", timeout=10)
+    return int(heard)

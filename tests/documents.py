@@ -2,9 +2,9 @@
 
 An example that belongs into a file of the project begins with a comment that names the file:
 
-    # steps/room_steps.py
+    # steps/cache/room_steps.py
     # features/promises.toml                          added at the end of a file that is there
-    # support/sabotages/cache.py, in SABOTAGES        put at the beginning of that tuple
+    # support/sabotage/cache.py, in SABOTAGES        put at the beginning of that tuple
 """
 
 import re

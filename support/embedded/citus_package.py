@@ -12,7 +12,7 @@ from support.embedded import packages
 from support.embedded.programs import ANSWER_WITHIN, OLDEST_POSTGRES
 
 _NAME = re.compile(r"postgresql-(?P<major>\d+)-citus(-(?P<version>[\d.]+))?")
-NO_PACKAGE = "the package manager knows no postgresql-NN-citus package; README.md says where there is one"
+NO_PACKAGE = "the package manager knows no postgresql-NN-citus package; docs/embedded-cluster.md says where to get one"
 
 
 def obtain(on_progress: Callable[[str], None]) -> bool:

@@ -220,3 +220,22 @@ def test_documents_that_messages_point_to_exist() -> None:
     }
     assert "docs/schema.md" in named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("document", "quoted", "spelt"),
+    [
+        ("ruvector.md", "the database reports corruption", "the database reports corruption"),
+        ("ruvector.md", "the server gave no answer within 45 s; hung up", "gave no answer within"),
+        ("schema.md", "judged on tables of the suite's own", "judged on tables of the suite's own"),
+        ("schema.md", "is of type uuid, and text is needed", "and text is needed"),
+        ("expectations.md", "was declared ([expect] synchronous = true)", "was declared ([expect] {key}"),
+        ("expectations.md", "the scenario states 30 s", "the scenario states {stated:g} s"),
+        ("embedded-cluster.md", "is not installed for PostgreSQL 16 (looked in", "is not installed for PostgreSQL {"),
+        ("your-cluster.md", "HAProxy's backend primary", "HAProxy's backend {"),
+    ],
+)
+def test_messages_that_documents_quote_are_in_the_code(document: str, quoted: str, spelt: str) -> None:
+    text = " ".join((ROOT / "docs" / document).read_text(encoding="utf-8").split())
+    assert quoted in text
+    assert any(spelt in file.read_text(encoding="utf-8") for file in (ROOT / "support").rglob("*.py"))

@@ -219,6 +219,7 @@ def test_documents_that_messages_point_to_exist() -> None:
         name for text in sources for name in re.findall(r"\bdocs/[\w-]+\.\w+", text) if name.endswith((".md", ".yml"))
     }
     assert "docs/schema.md" in named
+    assert not any("README.md" in text for text in sources), "it is too short for what a message wants to say"
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from support import sql
 from support.errors import NotAvailable
-from support.hosts.sandbox import Host
+from support.hosts import Host
 from support.reporting.evidence import Evidence
 from support.reporting.log_window import written_since
 from support.sql import sent_since

@@ -15,7 +15,7 @@ from journals import READS, WRITES, record_of
 from program import ROOT, Program
 from sandboxes import require
 
-from support.cli import bench_rows, catalogue, promises, suites
+from support.cli import bench, promises, steps, suites
 from support.cli.main import app, with_default_command
 from support.embedded.swarm_shapes import shape_like
 from support.reporting.metrics import exposition
@@ -103,9 +103,9 @@ def _require_known(command: str, words: list[str], said: dict[str, Any]) -> None
             known = {*SABOTAGES, *examples_of_ours, *(id for one in SABOTAGES.values() for id in one.ids)}
             assert set(words) <= known
         case "bench":
-            bench_rows.chosen(words)
+            bench.chosen(words)
         case "steps":
-            assert not words or catalogue.search(" ".join(words), catalogue.steps())
+            assert not words or steps.search(" ".join(words), steps.steps())
         case "promises":
             assert not words or promises.search(" ".join(words), promises.listed())
 

@@ -16,7 +16,7 @@ from rigs import Rig, rig
 from support.embedded.plan import api_of
 from support.hosts import Process, attach
 from support.reporting.journal import read
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 from support.run import RUNS
 from support.waiting import NotYet, eventually
 

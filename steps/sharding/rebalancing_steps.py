@@ -5,7 +5,7 @@ import time
 from behave import given, then, when
 
 from support import sql
-from support.engine.checks.availability import every_client_worked, longest_gap_of_any
+from support.engine.checks.availability import every_client_worked, longest_gap_of_any_client
 from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
@@ -143,7 +143,7 @@ def step_nothing_lost(context: Context) -> None:
     world.clients.stop()
     history = world.clients.history
     every_client_worked(history, APPEND, clients, moved).require()
-    world.measure("a client was interrupted for, at most", longest_gap_of_any(history, APPEND, moved[0]), "s")
+    world.measure("a client was interrupted for, at most", longest_gap_of_any_client(history, APPEND, moved[0]), "s")
     world.measure("acknowledged writes", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     _read_back(handover, history)
     for finding in (no_acknowledged_write_lost(history, moved), each_write_once(history)):

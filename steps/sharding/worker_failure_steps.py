@@ -8,7 +8,7 @@ from behave import given, then, when
 from support import sql
 from support.engine import markers
 from support.engine.finding import Finding
-from support.engine.recovery import require_served, require_whole
+from support.engine.recovery import require_interruption_under, require_ledger_intact
 from support.engine.world import Context
 from support.errors import ConnectFailed, Inconclusive
 from support.faults.patroni import Switchover
@@ -98,14 +98,16 @@ def step_group_is_read(context: Context, group: int, seconds: float) -> None:
 def step_group_interruption(context: Context, group: int, seconds: float) -> None:
     """The longest time without an acknowledged write on that group, from the fault on; they get through now."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
-    require_served(world, ledger.workload, world.limit(seconds), f"clients of worker group {group}")
+    require_interruption_under(world, world.limit(seconds), ledger.workload, f"clients of worker group {group}")
 
 
 @then("the {event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
 def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
     """The same, where the group itself has to act: `event` is failover or switchover."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
-    require_served(world, ledger.workload, world.limit(seconds, Span(event)), f"clients of worker group {group}")
+    require_interruption_under(
+        world, world.limit(seconds, Span(event)), ledger.workload, f"clients of worker group {group}"
+    )
 
 
 @then("no ledger lost an acknowledged write")
@@ -115,7 +117,7 @@ def step_no_ledger_lost(context: Context) -> None:
     if not ledgers:
         raise Inconclusive("no client writes to a ledger on a worker group")
     for group, ledger in ledgers.items():
-        require_whole(world, ledger.workload, ledger.namespace, f" on worker group {group}")
+        require_ledger_intact(world, ledger.workload, ledger.namespace, f" on worker group {group}")
 
 
 @then("every node knows the new leader of worker group {group:d} within {seconds:g} seconds")

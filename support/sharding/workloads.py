@@ -84,7 +84,7 @@ def start_transfers(world: World, clients: int) -> list[str]:
     script = transfers(world.profile, by_group)
     workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
     world.start(workload, acknowledged=100)
-    world.experiment.foreseen.append(COORDINATOR_CRASHES)
+    world.experiment.expected_alarms.append(COORDINATOR_CRASHES)
     return accounts
 
 

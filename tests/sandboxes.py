@@ -1,4 +1,4 @@
-"""Sandboxes for the tests: made by a process of their own, as `enter` never returns to the one that calls it."""
+"""Sandboxes for the tests. Each is made by a process of its own, as `enter` never returns in the calling process."""
 
 import ctypes
 import os
@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.errors import NotAvailable
-from support.hosts import Sandbox, attach, enter, why_not_namespaces
-from support.hosts.state import alive
+from support.hosts import Sandbox, alive, attach, enter, why_not_namespaces
 from support.waiting import eventually
 
 NOBODY = 65534
@@ -108,7 +107,7 @@ def _fork(act: Callable[[], object], user: int | None = None) -> int:
 
 
 def become(user: int) -> None:
-    """Be an ordinary user. No other program is executed, so a Python that this user may not read goes on."""
+    """Become an ordinary user. Nothing is executed anew, so it works for a Python that this user may not read."""
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from program import Program, copy
 
-from support.hosts.state import alive
+from support.hosts import alive
 from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 

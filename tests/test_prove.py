@@ -62,7 +62,7 @@ def test_what_is_broken_on_purpose_is_noticed(program: Program) -> None:
 
 def test_a_sabotage_that_nobody_notices_fails_the_command(program: Program) -> None:
     """Also one that did not take effect, and one that is noticed for another reason than it states."""
-    control = program.project / "support" / "sabotages" / "driver.py"
+    control = program.project / "support" / "sabotage" / "driver.py"
     control.write_text(f"{control.read_text()}\n{CONTROLS}")
     ended = prove(program, "does-nothing", "in-vain", "misunderstood")
     said = " ".join(ended.out.split())

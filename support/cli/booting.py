@@ -5,17 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.cli.console import err
-from support.embedded import boot, citus_package, programs, target_file
-from support.embedded.layout import Layout
-from support.embedded.plan import published
+from support.embedded import boot, programs, target_file
+from support.embedded.plan import Layout, published
 from support.embedded.programs import Missing
-from support.embedded.shape import Shape
-from support.embedded.shapes import OWN
+from support.embedded.shape import OWN, Shape
 from support.embedded.swarm_shapes import shape_like
 from support.errors import RequirementMissing, UsageError
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
-from support.hosts import Sandbox, enter, probe, why_not_namespaces
-from support.hosts.probing import NAMESPACES
+from support.hosts import NAMESPACES, Sandbox, enter, probe, why_not_namespaces
 from support.settings import Settings
 from support.target.topology import Topology
 
@@ -90,10 +87,10 @@ def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
     if settings.accept_workers == 0:
         raise RequirementMissing("citus is required, and no worker groups are wanted (--workers 0)")
     missing = programs.citus_missing(settings.accept_pg_bindir)
-    if missing and settings.accept_pg_bindir is None and citus_package.obtain(progress):
+    if missing and settings.accept_pg_bindir is None and programs.install_citus(progress):
         missing = programs.citus_missing(None)
     elif missing:
-        missing = f"{missing}; {citus_package.NO_PACKAGE}"
+        missing = f"{missing}; {programs.NO_CITUS_PACKAGE}"
     if missing:
         raise RequirementMissing(f"citus is required and not there: {missing}")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from support.cli.booting import TARGET
 from support.errors import UsageError
-from support.hosts import Sandbox, attach, stale
-from support.hosts.state import alive
+from support.hosts import Sandbox, alive, attach, stale
 from support.run import CLUSTERS, RUNS
 from support.target.topology import Topology
 

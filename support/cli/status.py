@@ -4,7 +4,6 @@ from rich.table import Table
 
 from support.cli.clusters import Kept
 from support.cli.console import out
-from support.embedded.memory import used_on
 from support.hosts import Host
 from support.target.cluster import Cluster
 from support.target.patroni import ClusterView, MemberView
@@ -24,7 +23,7 @@ def show(cluster: Kept) -> None:
     for heading in ("host", "address", "programs", "role", "state", "timeline", "lag", "memory"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "memory" else "left")
     hosts = cluster.sandbox.hosts.values()
-    memory = {host.name: used_on(host) for host in hosts}
+    memory = {host.name: host.memory for host in hosts}
     for host in hosts:
         role = _role(members.get(host.name))
         table.add_row(host.name, host.address, _programs(host), *role, _megabytes(memory[host.name]))

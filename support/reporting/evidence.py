@@ -18,7 +18,7 @@ import allure
 
 from support import sql
 from support.errors import NotAvailable
-from support.hosts.sandbox import Host
+from support.hosts import Host
 from support.reporting.scenario import Measure
 from support.sql import sent_since
 from support.target import citus, haproxy

@@ -159,4 +159,4 @@ def test_a_summary_that_cannot_be_written_changes_no_verdict(program: Program) -
     leave(program.project / "more", PASSED)
     ended = program.run("report", "more", "--summary", "/proc/none")
     assert ended.status == 0, str(ended)
-    assert ended.complaints == ["accept: no summary in /proc/none: No such file or directory"]
+    assert ended.complaints == ["accept: the summary /proc/none cannot be written: No such file or directory"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from program import Program, copy
 
-from support.cli.booting import dialect_of, layout_of, shape_of, with_ruvector
+from support.cli.boot import dialect_of, layout_of, shape_of, with_ruvector
 from support.embedded.plan import Role, published
 from support.embedded.programs import Missing
 from support.embedded.shape import OWN

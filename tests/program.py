@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from booting import boots
+
 from support.settings import Settings
 from support.sql import Endpoint
 
@@ -128,11 +130,12 @@ class Program:
         (self.project / "steps" / "probe_steps.py").write_text(PROBES, encoding="utf-8")
 
 
+@boots
 def copy(project: Path) -> Program:
     """A fresh copy of this project."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    unfinished = shutil.ignore_patterns("__pycache__")  # another test compiles the modules right now
     for name in COPIED:
-        shutil.copytree(ROOT / name, project / name, ignore=ignored)
+        shutil.copytree(ROOT / name, project / name, ignore=unfinished)
     for file in ("environment.py", "pyproject.toml", "accept", "requirements.lock"):
         shutil.copy2(ROOT / file, project / file)
     return Program(project)

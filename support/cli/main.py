@@ -363,11 +363,14 @@ def report(
 
 
 @app.command(context_settings=PASSING_ON)
-def test(context: typer.Context) -> None:
+def test(
+    context: typer.Context,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
+) -> None:
     """Run the project's own checks. Options that accept does not know are passed to pytest."""
     from support.cli import checks
 
-    raise typer.Exit(0 if checks.run_all(checks.checks(context.args)) else 1)
+    raise typer.Exit(0 if checks.run_all(context.args, quick) else 1)
 
 
 def with_default_command(arguments: list[str]) -> list[str]:

@@ -138,8 +138,8 @@ SABOTAGES = (
         notices(
             {
                 "PF-05 cached read": "95th percentile .*limit: 5 ms",
-                "PF-06 serves": "operations of the cache a second",
-                "PF-06 takes": "operations of the cache a second",
+                "PF-06 serves": "cache operations a second",
+                "PF-06 takes": "cache operations a second",
             }
         ),
         _far_cache,

@@ -56,6 +56,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("row", QUIET, ids=lambda row: row.name)
 @pytest.mark.usefixtures("short")
+@pytest.mark.alone
 def test_figure_and_floor_have_the_same_unit(site: Site, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "find_pgbench", lambda _: PGBENCH)
     assert row.measure is not None
@@ -66,6 +67,7 @@ def test_figure_and_floor_have_the_same_unit(site: Site, row: Row, monkeypatch: 
         assert 0.01 < sample.figure / sample.floor < 100, sample  # in the same unit: the next is 1000 times another
 
 
+@pytest.mark.alone
 def test_pgbench_and_our_code_measure_the_same_time(postgres: sql.Endpoint) -> None:
     asleep = "SELECT pg_sleep(0.02)"
     with sql.session(postgres) as session:
@@ -115,5 +117,6 @@ def test_without_its_tool_there_is_no_floor(site: Site, monkeypatch: pytest.Monk
     assert "pgbench is not installed (Debian: postgresql-contrib)" in sample.why
 
 
+@pytest.mark.cluster
 def test_initdb_is_measured() -> None:
     assert 0.05 < tools.initdb(BINDIR) < 60

@@ -1,4 +1,4 @@
-"""Where shards are: each claim against good, bad and empty findings."""
+"""Where shards and rows are: each check against good, bad and empty findings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,23 +12,26 @@ from support.sharding.placement_checks import (
     NOWHERE,
     Placement,
     as_before,
+    co_located_together,
+    each_holds,
     each_on_one_live_node,
     each_where_it_hashes,
     evenly_spread,
-    joins_relatives,
+    joins_co_located,
     moved,
     none_too_large,
     of_hash,
-    relatives_together,
+    on_several_nodes,
+    together_they_hold,
 )
 
-ONE, TWO, THREE = "worker group 1", "worker group 2", "worker group 3"
+ONE, TWO, THREE, COORDINATOR = "worker group 1", "worker group 2", "worker group 3", "the coordinator"
 
 
 def table(name: str, first: int, nodes: Sequence[str]) -> list[Placement]:
     """A table with a shard on each of those nodes, in the order of the hashes, which are tens."""
     return [
-        Placement(name, first + number, node, 10 * number, 10 * number + 9, family=1)
+        Placement(name, first + number, node, 10 * number, 10 * number + 9, colocation=1)
         for number, node in enumerate(nodes)
     ]
 
@@ -93,11 +96,11 @@ def test_a_lost_placement_is_told_whatever_it_lost() -> None:
     says(each_on_one_live_node(others, HELD), False, "entries_100 is on worker group 1, where it does not belong")
 
 
-def test_relatives_lie_together() -> None:
-    says(relatives_together(BOTH), True)
-    says(relatives_together([*ENTRIES, replace(PATTERNS[0], node=TWO)]), False, "entries_100", "patterns_200")
-    says(relatives_together(ENTRIES), None)
-    says(relatives_together([]), None)
+def test_co_located_shards_are_on_the_same_node() -> None:
+    says(co_located_together(BOTH), True)
+    says(co_located_together([*ENTRIES, replace(PATTERNS[0], node=TWO)]), False, "entries_100", "patterns_200")
+    says(co_located_together(ENTRIES), None)
+    says(co_located_together([]), None)
 
 
 def test_what_moved_is_told_from_what_stayed() -> None:
@@ -129,11 +132,11 @@ def test_rows_are_where_they_hash_to_and_nowhere_else() -> None:
     says(each_where_it_hashes({}, {}), None)
 
 
-def test_each_task_reads_two_shards_that_lie_together() -> None:
-    says(joins_relatives(BOTH, [{"entries_100", "patterns_200"}, {"entries_101", "patterns_201"}]), True, "2 tasks")
-    says(joins_relatives(BOTH, [{"entries_100", "patterns_202"}]), False, "entries_100", "patterns_202")
-    says(joins_relatives(BOTH, [{"entries_100"}]), False, "entries_100")
-    says(joins_relatives(BOTH, []), None)
+def test_each_task_reads_two_co_located_shards() -> None:
+    says(joins_co_located(BOTH, [{"entries_100", "patterns_200"}, {"entries_101", "patterns_201"}]), True, "2 tasks")
+    says(joins_co_located(BOTH, [{"entries_100", "patterns_202"}]), False, "entries_100", "patterns_202")
+    says(joins_co_located(BOTH, [{"entries_100"}]), False, "entries_100")
+    says(joins_co_located(BOTH, []), None)
 
 
 def test_each_client_worked_meanwhile_or_it_is_inconclusive() -> None:
@@ -142,3 +145,46 @@ def test_each_client_worked_meanwhile_or_it_is_inconclusive() -> None:
     says(every_client_worked(history, "append", 3, (1.0, 9.0)), None, "the clients 2")
     says(every_client_worked(history, "append", 2, (6.0, 9.0)), None)
     says(every_client_worked(History(), "append", 0, (1.0, 9.0)), None)
+
+
+class TestRowsOnNodes:
+    def test_on_several_nodes(self) -> None:
+        found = on_several_nodes({COORDINATOR: [], ONE: ["a"], TWO: ["b", "c"]})
+        assert (found.holds, found.words) == (True, "1 on worker group 1, 2 on worker group 2")
+
+    def test_on_one_node(self) -> None:
+        found = on_several_nodes({COORDINATOR: [], ONE: ["a", "b"], TWO: []})
+        assert (found.holds, found.words) == (False, "all rows are on one node: 2 on worker group 1")
+
+    @pytest.mark.parametrize("held", [{}, {ONE: [], TWO: []}])
+    def test_on_no_node(self, held: dict[str, list[str]]) -> None:
+        assert on_several_nodes(held).holds is None
+
+    def test_together_the_whole(self) -> None:
+        assert together_they_hold("abc", {ONE: ["a"], TWO: ["b", "c"]}).holds
+
+    @pytest.mark.parametrize(
+        ("held", "words"),
+        [
+            ({ONE: ["a"], TWO: ["b"]}, "1 rows are missing on the nodes together ('c')"),
+            ({ONE: "ab", TWO: "bc"}, "1 rows are there more than once on the nodes together ('b')"),
+            ({ONE: "ab", TWO: "cd"}, "1 rows are unexpected on the nodes together ('d')"),
+            ({}, "3 rows are missing on the nodes together ('a', 'b', 'c')"),
+        ],
+    )
+    def test_not_the_whole(self, held: dict[str, str], words: str) -> None:
+        found = together_they_hold("abc", held)
+        assert (found.holds, found.words) == (False, words)
+
+    def test_nothing_expected(self) -> None:
+        assert together_they_hold("", {ONE: "a"}).holds is None
+        assert each_holds("", {ONE: "a"}).holds is None
+        assert each_holds("a", {}).holds is None
+
+    def test_each_holds(self) -> None:
+        assert each_holds("ab", {ONE: "ab", TWO: "ba"}).holds
+        found = each_holds("ab", {ONE: "ab", TWO: "a", COORDINATOR: "aab"})
+        assert found.holds is False
+        assert found.words == (
+            "1 rows are missing on worker group 2 ('b'); 1 rows are there more than once on the coordinator ('a')"
+        )

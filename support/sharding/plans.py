@@ -1,14 +1,17 @@
-"""How Citus plans a query: which tasks on which nodes, and what has to move between nodes before.
+"""How Citus plans a query: its tasks, the nodes they run on, and the rows that move between nodes first.
 
 Source: https://docs.citusdata.com/en/v13.0/performance/performance_tuning.html (EXPLAIN of distributed queries)
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from support import sql
+from support.engine.world import World
+from support.sharding.shards import workers_of
+from support.target.citus import known_to, node_name
 
 _EXPLAIN_ALL = "SELECT set_config('citus.explain_all_tasks', 'on', false)"
 
@@ -20,9 +23,9 @@ class Task:
     node: str
     """Its address."""
     tables: frozenset[str]
-    """The shards that are read, by their names there."""
+    """The shards that are read, by their names on the node."""
     indexes: frozenset[str]
-    """The indexes by which, by their names there."""
+    """The indexes that are used, by their names on the node."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class TaskPlan:
     """How one query is planned."""
 
     count: int
-    """Of its tasks."""
+    """The number of its tasks."""
     tasks: tuple[Task, ...]
     """Those that the plan shows: all, unless rows are moved first."""
     moves: tuple[str, ...]
-    """What is fetched from, or sent to, other nodes before the tasks can be done; empty where nothing is."""
+    """What is fetched from, or sent to, other nodes before the tasks can run; empty where nothing is."""
 
 
 def plan_of(session: sql.Session, query: str, values: sql.Values = None) -> TaskPlan:
@@ -45,10 +48,10 @@ def plan_of(session: sql.Session, query: str, values: sql.Values = None) -> Task
 
 
 def parsed(tree: Any) -> TaskPlan:
-    """A plan in JSON. Raises LookupError where nothing in it is done by tasks."""
+    """A plan in JSON. Raises LookupError where no part of it runs as tasks."""
     distributed = next(_all(tree, "Distributed Query"), None)
     if distributed is None:
-        raise LookupError("nothing in the plan is done by tasks")
+        raise LookupError("no part of the plan runs as tasks")
     job = distributed["Job"]
     moves = [f"{len(distributed['Subplans'])} subplans"] if distributed.get("Subplans") else []
     moves += [f"{count} tasks that repartition" for count in _all(job, "Map Task Count")]
@@ -74,3 +77,17 @@ def _all(tree: Any, key: str) -> Iterator[Any]:
     if isinstance(tree, list):
         for part in tree:
             yield from _all(part, key)
+
+
+def node_names(where: sql.Endpoint) -> Mapping[str, str]:
+    """Address, as plans write it -> the name of the node."""
+    return {str(node.address): node_name(node.group) for node in known_to(where)}
+
+
+def tasks_by_worker(world: World, plan: TaskPlan) -> dict[str, int]:
+    """Worker group -> how many of the plan's tasks run there; measured for the report."""
+    names = node_names(world.cluster.write)
+    tasks = {worker: sum(names[task.node] == worker for task in plan.tasks) for worker in workers_of(world.cluster)}
+    for worker, count in tasks.items():
+        world.measure(f"tasks on {worker}", count, "")
+    return tasks

@@ -14,7 +14,7 @@ from caching import ANSWER, LEASE, RETRY, Database, leases_on, value_of
 from conftest import free_port
 from redis_servers import RedisServer, running
 
-from support.cache.visits import RoundTrips
+from support.cache.round_trips import RoundTripCounter
 from support.example_app.cache import Source
 from support.example_app.cache.codec import encode
 from support.example_app.cache.leases import Breaker, Leases, Unavailable
@@ -59,7 +59,7 @@ def test_an_outage_reaches_no_reader_and_caching_resumes_by_itself(doomed, datab
     await_hit(cache, database)
 
 
-class Line(RoundTrips):
+class Line(RoundTripCounter):
     """A relay that can fall silent on what is connected, as when a host loses its power; new connections work."""
 
     def __init__(self, target: Address) -> None:

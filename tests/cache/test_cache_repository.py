@@ -5,12 +5,12 @@ from itertools import count
 
 import psycopg2
 import pytest
-from cache_promises import DEFAULT, NOTICED, Scene, all_ends
+from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire
 from conftest import free_port
 from redis_servers import RedisServer, running
 
 from support import sql
-from support.cache import visits
+from support.cache import workloads
 from support.engine.finding import Finding
 from support.errors import Inconclusive, UsageError
 from support.example_app import schema
@@ -157,12 +157,12 @@ def test_a_broken_cache_is_noticed(scene: Scene, find: Callable[[Scene], Finding
 
 def test_a_cache_without_its_prefix_proves_nothing(scene: Scene) -> None:
     scene.name = f"{broken_caches.__name__}:ignores_the_prefix"
-    assert all_ends(scene).holds is None
+    assert all_keys_expire(scene).holds is None
 
 
 def test_a_cache_that_loads_past_its_sessions_proves_nothing(scene: Scene) -> None:
     with pytest.raises(Inconclusive, match="through the sessions that it was given"):
-        visits.loads(scene.clients())
+        workloads.loads(scene.clients())
 
 
 def test_every_broken_cache_is_noticed_by_something() -> None:

@@ -1,4 +1,4 @@
-"""The map of shards: that it is drawn, in the colours of the nodes, and that its failure hides nothing."""
+"""The map of shards is drawn in the colours of the nodes, and an error in drawing it fails nothing."""
 
 from io import BytesIO
 
@@ -35,7 +35,7 @@ def test_a_node_has_one_colour_before_and_after() -> None:
     assert COLOURS[1] not in found
 
 
-def test_what_is_not_active_is_seen() -> None:
+def test_an_inactive_placement_is_seen() -> None:
     assert "#d1495b" in colours(picture("shards", {"now": shards(ONE, TWO, active=False)}))
 
 

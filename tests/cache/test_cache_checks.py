@@ -1,4 +1,4 @@
-"""What the checkers of the cache say of histories that are known to be good, bad, or no evidence."""
+"""What the checks of the cache say about histories that are known to be good, bad, or no evidence."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 
 from support.cache.checks import (
-    every_key_ends,
+    cached_again,
+    caching_resumed,
+    every_key_expires,
     every_read_is_a_fresh_hit,
     every_read_served,
     lived_for,
+    lost_write_forgotten,
+    no_caller_noticed,
     nothing_rolled_back_served,
     oldest_served,
+    own_writes_seen,
     served_within,
-    storm_raged,
+    storm_was_heavy,
 )
 from support.engine.checks.answers import same, unchanged
 from support.engine.history import History, Operation, Outcome
@@ -153,22 +158,96 @@ def test_lived_for(reads: list[Fact], holds: bool | None) -> None:
     assert lived_for(10, 0.1, lifetime(*reads)).holds is holds
 
 
-def test_every_key_ends() -> None:
-    assert every_key_ends({"a": 3, "b": 10}, 10).holds is True
-    assert every_key_ends({"a": 3, "b": 11}, 10).holds is False
-    assert "has no end" in every_key_ends({"a": 3, "b": math.inf}, 10).words
-    assert every_key_ends({}, 10).holds is None
+def test_every_key_expires() -> None:
+    assert every_key_expires({"a": 3, "b": 10}, 10).holds is True
+    assert every_key_expires({"a": 3, "b": 11}, 10).holds is False
+    assert "never expires" in every_key_expires({"a": 3, "b": math.inf}, 10).words
+    assert every_key_expires({}, 10).holds is None
 
 
 def storm_of(**counts: int) -> History:
     return history(*((kind, "v", 0, 1) for kind, count in counts.items() for _ in range(count)))
 
 
-def test_storm_raged() -> None:
-    assert storm_raged(storm_of(hit=20, miss=20, write=20, rollback=20)).holds is True
-    assert storm_raged(storm_of(hit=500, miss=20, write=20)).holds is None
+def test_storm_was_heavy() -> None:
+    assert storm_was_heavy(storm_of(hit=20, miss=20, write=20, rollback=20)).holds is True
+    assert storm_was_heavy(storm_of(hit=500, miss=20, write=20)).holds is None
     failed = [*storm_of(hit=20, miss=20, write=20, rollback=20), *history(("write", "v", 0, 1, Outcome.UNKNOWN))]
-    assert storm_raged(History(failed)).holds is False
+    assert storm_was_heavy(History(failed)).holds is False
+
+
+def done(
+    client: int, action: str, value: str | None, begun: float, took: float = 0.01, outcome: Outcome = Outcome.OK
+) -> Operation:
+    return Operation(client, action, f"entry {client}", value, outcome, begun, begun + took, "no answer")
+
+
+def own_keys(client: int) -> list[str]:
+    return [f"entry {client}"]
+
+
+BUSY = [done(client, action, "v", 10.5) for client in (0, 1) for action in ("write", "miss")]
+
+
+@pytest.mark.parametrize(
+    ("operations", "holds", "words"),
+    [
+        (BUSY, True, "4 operations"),
+        ([*BUSY, done(0, "miss", None, 11, outcome=Outcome.UNKNOWN)], False, "1 of 5 operations ended in an error"),
+        ([*BUSY, done(0, "write", "w", 11, took=2.5)], False, "took too long, up to 2.50 s (allowed: 2 s)"),
+        (BUSY[:3], None, "not every client read and wrote"),
+        ([], None, "not every client read and wrote"),
+    ],
+)
+def test_an_outage_reaches_no_caller(operations: list[Operation], holds: bool | None, words: str) -> None:
+    found = no_caller_noticed(2, History(operations), clients=2, since=10, until=13)
+    assert found.holds is holds
+    assert words in found.words
+
+
+def test_a_client_is_served_what_it_wrote_itself() -> None:
+    writes = [done(0, "write", "old", 1), done(0, "write", "new", 2)]
+    assert own_writes_seen(History([*writes, done(0, "miss", "new", 3)]), own_keys, 1).holds is True
+    assert own_writes_seen(History([*writes, done(0, "hit", "old", 3)]), own_keys, 1).holds is False
+    assert own_writes_seen(History(writes), own_keys, 1).holds is None
+
+
+def test_caching_has_resumed_when_the_last_client_has_a_hit() -> None:
+    hits = [done(0, "hit", "v", 9), done(0, "hit", "v", 11, took=0), done(1, "miss", "v", 10.5)]
+    assert cached_again(History(hits), range(2), since=10) is None
+    assert cached_again(History([*hits, done(1, "hit", "v", 12, took=0)]), range(2), since=10) == 2
+
+
+def test_caching_resumes_within_the_limit() -> None:
+    hits = [done(0, "hit", "v", 11, took=0), done(1, "miss", "v", 10.5)]
+    gone = caching_resumed(5, History([*hits, done(1, "miss", "v", 15, took=0)]), range(2), since=10)
+    assert (gone.holds, gone.words) == (
+        False,
+        "not every client had a hit in the 5.0 s after the outage (allowed: 5 s)",
+    )
+    back = History([*hits, done(1, "hit", "v", 12, took=0)])
+    assert [caching_resumed(limit, back, range(2), since=10).holds for limit in (5, 2)] == [True, False]
+
+
+LOST = [done(0, "hit", "lost", 5), done(1, "miss", "lost", 5)]
+KEPT = [done(0, "miss", "kept", 40), done(1, "hit", "kept", 40)]
+
+
+@pytest.mark.parametrize(
+    ("operations", "holds", "words"),
+    [
+        ([*LOST, *KEPT], True, "was served for 0.0 s"),
+        ([*LOST, done(0, "hit", "lost", 30), *KEPT], True, "was served for 20.0 s"),
+        ([*LOST, done(0, "hit", "lost", 36), *KEPT], False, "was served for 26.0 s after another member led"),
+        ([*LOST, done(0, "hit", "other", 12), *KEPT], False, "1 of 5 reads served a value that nobody wrote: 'other'"),
+        ([LOST[1], *KEPT], None, "never served out of the cache"),
+        ([*LOST, KEPT[0]], None, "1 of 2 clients read nothing after"),
+    ],
+)
+def test_what_a_failover_lost_is_forgotten(operations: list[Operation], holds: bool | None, words: str) -> None:
+    found = lost_write_forgotten(25, History(operations), "lost", "kept", since=10, clients=2)
+    assert found.holds is holds
+    assert words in found.words
 
 
 @pytest.mark.parametrize(

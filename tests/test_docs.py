@@ -98,6 +98,9 @@ def _require_known(command: str, words: list[str], said: dict[str, Any]) -> None
     match command:
         case "run":
             suites.select(words, said["tags"] or (), said["name"] or ())
+            scenarios = "".join(file.read_text(encoding="utf-8") for file in Path("features").rglob("*.feature"))
+            wanted = [*re.findall(r"@id\.[A-Z]+-\d+", " ".join(said["tags"] or ())), *(said["name"] or ())]
+            assert [one for one in wanted if one not in scenarios] == []
         case "prove":
             examples_of_ours = {name for one in examples("python") for name in IN_THE_EXAMPLES.findall(one.text)}
             known = {*SABOTAGES, *examples_of_ours, *(id for one in SABOTAGES.values() for id in one.ids)}

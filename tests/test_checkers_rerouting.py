@@ -4,7 +4,6 @@ import pytest
 
 from support.cache.checks import cached_again, forgotten_within, nothing_reached_callers, own_writes_seen
 from support.engine.history import History, Operation, Outcome
-from support.failover.checks import all_hung_up
 
 
 def done(
@@ -15,22 +14,6 @@ def done(
 
 def own_keys(client: int) -> list[str]:
     return [f"entry {client}"]
-
-
-@pytest.mark.parametrize(
-    ("sessions", "ended", "holds", "words"),
-    [
-        (2, [1.0, 2.0], True, "2 sessions were cut, the last after 2.0 s"),
-        (2, [1.0], False, "1 of 2 sessions were left hanging"),
-        (2, [1.0, 9.0], False, "1 of 2 sessions were cut after 9.0 s (allowed: 8 s)"),
-        (2, [], False, "2 of 2 sessions were left hanging"),
-        (0, [], None, "no session was held"),
-    ],
-)
-def test_sessions_are_hung_up_in_time(sessions: int, ended: list[float], holds: bool | None, words: str) -> None:
-    found = all_hung_up(sessions, ended, limit=8)
-    assert found.holds is holds
-    assert words in found.words
 
 
 BUSY = [done(client, action, "v", 10.5) for client in (0, 1) for action in ("write", "miss")]

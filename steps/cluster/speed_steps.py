@@ -10,7 +10,7 @@ from support.engine.history import durations
 from support.engine.ledger import APPEND
 from support.engine.world import Context
 from support.example_app.search import SEARCH
-from support.sharding.local_joins import JOIN, OVER_ALL
+from support.sharding.queries import JOIN, OVER_ALL
 from support.timeouts import VISIBLE
 
 ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": JOIN, "queries": OVER_ALL}

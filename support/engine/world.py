@@ -70,8 +70,6 @@ class World:
     """The cache under test, as the setting names it: "package.module:callable"."""
 
     sessions: list["Session"] = field(default_factory=list)
-    cache_clients: list[Any] = field(default_factory=list)
-    """Who uses the cache under test in this scenario."""
     _history: "History | None" = None
     workload: "Workload | None" = None
     """The clients that work while something else happens; what they do is in its history."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import booting
 import pytest
 from servers import postgres as throw_away_postgres
-from support.reporting.renderer_setup import install_renderer
+from support.reporting.rendering import install_renderer
 
 from support import sql
 from support.embedded import programs

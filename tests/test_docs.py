@@ -14,12 +14,12 @@ from documents import DOCUMENTS, Link, anchors, commands, copy_with_examples, ex
 from journals import READS, WRITES, record_of
 from program import ROOT, Program
 from sandboxes import require
+from support.reporting.verdict import Measure, ScenarioResult, Verdict
 
 from support.cli import bench, promises, steps, suites
 from support.cli.main import app, with_default_command
 from support.embedded.swarm_shapes import shape_like
 from support.reporting.metrics import exposition
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
 from support.sabotage import damages
 from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings

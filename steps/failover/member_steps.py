@@ -32,7 +32,7 @@ def step_members_are(context: Context) -> None:
         lambda group: as_tabled(
             of_each(member_status.roles(group.as_declared), rows), member_status.makeup(group.as_declared)
         ).require(),
-        "every member is as its role wants it",
+        "every member is in the state that its role requires",
     )
 
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from support.engine.history import History, Operation, Outcome
 from support.errors import Inconclusive
 from support.failover.checks import (
+    a_replica_may_take_over,
     all_among,
-    all_hung_up,
     could_lose,
     each_serves,
     nothing_changed,
     one_leader,
     refused_for_lack_of_space,
-    someone_may_lead,
+    sessions_closed_in_time,
 )
 from support.failover.switchover import require_refused_for
 from support.target.leadership import Leadership
@@ -59,17 +59,17 @@ class TestOneLeader:
         assert one_leader(seen, {}).holds is same
 
 
-class TestSomeoneMayLead:
+class TestAReplicaMayTakeOver:
     def test_one_is_fit(self) -> None:
-        assert someone_may_lead({"m2": ["it does not stream"], "m3": []}).holds is True
+        assert a_replica_may_take_over({"m2": ["it does not stream"], "m3": []}).holds is True
 
     def test_none_is_fit(self) -> None:
-        finding = someone_may_lead({"m2": ["it does not stream", "it is barred"]})
+        finding = a_replica_may_take_over({"m2": ["it does not stream", "it is barred"]})
         assert finding.holds is False
         assert "m2: it does not stream, it is barred" in finding.words
 
     def test_there_is_none(self) -> None:
-        assert someone_may_lead({}).holds is False
+        assert a_replica_may_take_over({}).holds is False
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class TestEachServes:
     ],
 )
 def test_sessions_are_closed_in_time(sessions: int, ended: list[float], holds: bool | None, words: str) -> None:
-    found = all_hung_up(sessions, ended, limit=8)
+    found = sessions_closed_in_time(sessions, ended, limit=8)
     assert found.holds is holds
     assert words in found.words
 

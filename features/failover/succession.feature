@@ -41,5 +41,5 @@ Feature: The right member takes over, time after time
     When the host of the leader crashes
     And another member leads
     And the same is searched for again
-    Then every answer is the one of before
+    Then every answer is the same as before
     And every search went by the HNSW index for cosine distance

@@ -5,6 +5,7 @@ import time
 from behave import given, then, when
 
 from support import sql
+from support.cluster.handover import handed
 from support.engine.checks.answers import every_answer_is
 from support.engine.finding import Finding
 from support.engine.world import Context, World
@@ -87,7 +88,7 @@ def step_search_all_shards(context: Context, count: int, times: int) -> None:
         world.cluster.write, world.profile, world.namespace, sought, count
     )
     world.history = searches.history
-    world.scene.update(entries=handover.entries, searches=searches)  # for the steps that judge vector searches
+    handed(world).entries, handed(world).answered = handover.entries, searches  # for the steps that judge them
 
 
 @then("every shard was searched by its HNSW index for cosine distance")

@@ -1,4 +1,4 @@
-"""Clusters in the shape of another installation, for the tests: booted by the program, met from outside."""
+"""Clusters in the shape of another installation, for the tests: booted by the program, reached from outside."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ NAME = "rig"
 
 @dataclass(frozen=True)
 class Rig:
-    """One that is up."""
+    """A cluster that is up."""
 
     program: Program
     said: str
@@ -40,7 +40,7 @@ class Rig:
 
     @property
     def topology(self) -> Topology:
-        """What its users do not have: the cluster as it is seen from inside, with its superuser."""
+        """The cluster as seen from inside, with its superuser; its users do not have this."""
         return Topology.load(self.folder / "topology.json")
 
     @property
@@ -51,7 +51,7 @@ class Rig:
     def rows(
         self, port: int, statement: str, superuser: bool = False, host: str = "localhost"
     ) -> list[tuple[Any, ...]]:
-        """What a query gives at a port of this machine, asked by a plain client as the application."""
+        """The rows of a query, sent by a plain client to a port of this machine as the application or the superuser."""
         login = self.topology.administrator if superuser else self.topology.application
         assert login is not None
         session = psycopg2.connect(
@@ -66,17 +66,17 @@ class Rig:
             session.close()
 
     def value(self, port: int, statement: str, superuser: bool = False) -> Any:
-        """The one value that a query gives."""
+        """The single value that a query returns."""
         return self.rows(port, statement, superuser)[0][0]
 
     def get(self, name: str, path: str) -> Any:
-        """What a published HTTP server answers, from JSON."""
+        """The JSON answer of a published HTTP server."""
         answer = requests.get(f"http://localhost:{self.published[name]}{path}", timeout=5)
         answer.raise_for_status()
         return answer.json()
 
     def statistics(self) -> dict[tuple[str, str], str]:
-        """(proxy, server) -> status, of HAProxy's page."""
+        """(proxy, server) -> status, from HAProxy's statistics page."""
         user = self.target.get("haproxy_stats_user")
         auth = (user, self.target["haproxy_stats_password"]) if user else None
         page = requests.get(f"{self.target['haproxy_stats_url']}/;csv", auth=auth, timeout=5)
@@ -87,7 +87,7 @@ class Rig:
 
 @contextmanager
 def rig(project: Path, shape: str, *arguments: str) -> Iterator[Rig]:
-    """Boot one on free ports, and end it."""
+    """Boot a cluster on free ports, and end it."""
     if why := why_not_namespaces():
         pytest.skip(why)
     if shape == "swarm-citus" and (why := programs.citus_missing(None)):

@@ -1,4 +1,4 @@
-"""Sandboxes for the tests: made by a process of their own, as `enter` never returns to the one that calls it."""
+"""Sandboxes for the tests. Each is made by a process of its own, as `enter` never returns in the calling process."""
 
 import ctypes
 import os
@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from booting import boots
 
 from support.errors import NotAvailable
-from support.hosts import Sandbox, attach, enter, why_not_namespaces
-from support.hosts.state import alive
+from support.hosts import Sandbox, alive, attach, enter, why_not_namespaces
 from support.waiting import eventually
 
 NOBODY = 65534
 SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 
 
+@boots
 def require(kind: str) -> None:
     """Skip the test where this kind of sandbox is forbidden, and say why."""
     if kind == "namespaces" and (reason := why_not_namespaces()):
@@ -89,7 +90,9 @@ def in_a_process(act: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(_fork(act), 0)[1])
 
 
+@boots
 def _fork(act: Callable[[], object], user: int | None = None) -> int:
+    sys.audit("tests.sandbox")  # which conftest.py refuses in a quick run
     if pid := os.fork():
         return pid
     status = 1
@@ -108,7 +111,7 @@ def _fork(act: Callable[[], object], user: int | None = None) -> int:
 
 
 def become(user: int) -> None:
-    """Be an ordinary user. No other program is executed, so a Python that this user may not read goes on."""
+    """Become an ordinary user. Nothing is executed anew, so it works for a Python that this user may not read."""
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)

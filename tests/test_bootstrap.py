@@ -1,4 +1,4 @@
-"""The script `accept`: what it does without a Python, without venv, and once all is installed."""
+"""The script `accept`: without a Python, without venv, and once everything is installed."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def program(project: Path, name: str, text: str) -> None:
 
 
 def install(project: Path) -> None:
-    """Pretend a finished installation whose Python says what it was started with."""
+    """Pretend a finished installation whose Python prints how it was started."""
     (project / ".venv" / "bin").mkdir(parents=True)
     program(project, "../.venv/bin/python", "#!/bin/sh\necho started: $@\n")
     pinned = f"{project}\n".encode() + b"".join(
@@ -62,13 +62,13 @@ def install(project: Path) -> None:
 
 
 @pytest.mark.parametrize("python", [None, OLD_PYTHON])
-def test_without_a_new_enough_python_it_says_what_to_install(project: Path, python: str | None) -> None:
+def test_without_a_recent_python_it_says_what_to_install(project: Path, python: str | None) -> None:
     if python:
         program(project, "python3", python)
     ended = start(project)
     assert ended.returncode == 3
     assert ended.stderr == (
-        "accept: Python 3.11 or newer is needed, and not on the PATH; "
+        "accept: Python 3.11 or newer is required, but not on the PATH; "
         "on Debian and Ubuntu: apt-get install python3 python3-venv\n"
     )
 
@@ -78,11 +78,11 @@ def test_without_venv_it_says_the_exact_command(project: Path) -> None:
     ended = start(project)
     assert ended.returncode == 3
     assert ended.stderr == (
-        f"accept: {project}/bin/python3 cannot make virtual environments; run: sudo apt-get install python3.12-venv\n"
+        f"accept: {project}/bin/python3 cannot create virtual environments; run: sudo apt-get install python3.12-venv\n"
     )
 
 
-def test_once_installed_it_hands_over_at_once(project: Path) -> None:
+def test_once_installed_it_starts_the_program_at_once(project: Path) -> None:
     install(project)
     ended = start(project, "run", "two words")
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -92,11 +92,11 @@ def test_once_installed_it_hands_over_at_once(project: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock"])
-def test_changed_pins_are_installed_anew(project: Path, file: str) -> None:
+def test_changed_pins_are_installed_again(project: Path, file: str) -> None:
     install(project)
     with (project / file).open("a") as pins:
         pins.write("\n# changed\n")
-    assert "Python 3.11 or newer is needed" in start(project).stderr, "it goes for an installation"
+    assert "Python 3.11 or newer is required" in start(project).stderr, "it tries to install"
 
 
 def test_an_interrupted_installation_is_not_trusted(project: Path) -> None:
@@ -106,12 +106,12 @@ def test_an_interrupted_installation_is_not_trusted(project: Path) -> None:
     program(project, "python3", '#!/bin/sh\n[ "$2" = venv ] && exit 1\nexit 0\n')
     ended = start(project)
     assert ended.returncode == 3
-    assert "an earlier installation was interrupted; beginning again" in ended.stderr
+    assert "an earlier installation was interrupted; starting over" in ended.stderr
     assert not (project / ".venv" / "bin").exists()
 
 
-def test_what_is_pinned_is_pinned_to_the_byte() -> None:
-    """Every requirement has its version and its hashes, and no address of where it came from."""
+def test_every_pinned_requirement_has_hashes() -> None:
+    """Every requirement has a version and hashes, and no address that it came from."""
     lock = (ROOT / "requirements.lock").read_text()
     requirements = [line for line in lock.splitlines() if line and not line.startswith(" ")]
     assert len(requirements) > 50
@@ -119,7 +119,7 @@ def test_what_is_pinned_is_pinned_to_the_byte() -> None:
     assert "://" not in lock
 
 
-def test_what_the_project_asks_for_is_what_is_pinned() -> None:
+def test_every_requirement_of_the_project_is_pinned() -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lock = {line.split(" ")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
     for requirement in (*asked["dependencies"], *asked["optional-dependencies"]["test"]):
@@ -127,7 +127,7 @@ def test_what_the_project_asks_for_is_what_is_pinned() -> None:
         assert f"{name.lower().replace('_', '-')}=={version}" in lock
 
 
-def test_it_works_where_the_project_is_found_by_a_link(project: Path, tmp_path: Path) -> None:
+def test_it_works_through_a_link(project: Path, tmp_path: Path) -> None:
     install(project)
     link = tmp_path / "elsewhere"
     link.symlink_to(project / "accept")

@@ -1,4 +1,4 @@
-"""The embedded cluster before it runs: its layout, its configuration files, the programs that it is made of."""
+"""The embedded cluster before it runs: its layout, its configuration files, and the programs that it runs."""
 
 import subprocess
 from dataclasses import replace
@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.cli.booting import layout_of
-from support.embedded.layout import Layout, PlannedHost, Role
-from support.embedded.plan import PUBLISHED, Credentials, Plan, lacks, published
+from support.cli.boot import layout_of
+from support.embedded.plan import PUBLISHED, Credentials, Layout, Plan, PlannedHost, Role, lacks, published
 from support.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
 from support.embedded.services import service_of
-from support.embedded.shapes import OWN
+from support.embedded.shape import OWN
 from support.errors import UsageError
 from support.settings import Settings
 from support.target.cluster import Cluster
@@ -41,7 +40,7 @@ def contents(plan: Plan, host: PlannedHost) -> str:
 # Layout
 
 
-def test_three_members_three_etcd_nodes_a_proxy_and_a_cache_unless_told_otherwise() -> None:
+def test_by_default_there_are_three_members_three_etcd_nodes_a_proxy_and_a_cache() -> None:
     names = [host.name for host in Layout().hosts()]
     assert names == ["etcd1", "etcd2", "etcd3", "pg1", "pg2", "pg3", "haproxy", "redis"]
 
@@ -117,7 +116,7 @@ def test_replication_is_asynchronous_when_asked_for(programs: Programs) -> None:
     assert shared["synchronous_mode"] is False
 
 
-def test_without_workers_nothing_is_of_citus(plan: Plan) -> None:
+def test_without_workers_no_file_mentions_citus(plan: Plan) -> None:
     assert not [host.name for host in plan.layout.hosts() if "citus" in contents(plan, host)]
 
 
@@ -128,7 +127,7 @@ def test_patroni_knows_the_group_of_each_member(programs: Programs) -> None:
     assert {file["citus"]["database"] for file in files.values()} == {OWN.database}
 
 
-def test_clients_are_led_to_the_coordinators_group_alone(programs: Programs) -> None:
+def test_clients_are_routed_to_the_coordinators_group_only(programs: Programs) -> None:
     plan = plan_of(Layout(workers=2), programs)
     (proxy,) = plan.layout.hosts(Role.HAPROXY)
     text = contents(plan, proxy)
@@ -136,7 +135,7 @@ def test_clients_are_led_to_the_coordinators_group_alone(programs: Programs) -> 
     assert "worker" not in text
 
 
-def test_a_cluster_lacks_citus_for_a_reason(programs: Programs) -> None:
+def test_a_cluster_without_citus_says_why(programs: Programs) -> None:
     assert "citus" not in lacks(Layout(workers=2), "namespaces", "", "")
     assert lacks(Layout(), "namespaces", "Citus is not there", "")["citus"] == "Citus is not there"
     assert "--workers" in lacks(Layout(), "namespaces", "", "")["citus"]
@@ -151,7 +150,7 @@ def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
     assert "WARNING" not in check.stderr
 
 
-def test_what_is_published_leads_somewhere(plan: Plan) -> None:
+def test_everything_that_is_published_has_a_target(plan: Plan) -> None:
     assert sorted(plan.targets()) == sorted(published(plan.layout)) == sorted(PUBLISHED)
 
 
@@ -165,7 +164,7 @@ def test_every_program_is_found(programs: Programs) -> None:
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Path:
-    """A directory of programs that say they are PostgreSQL 16 with the vector extension."""
+    """A directory of programs that claim to be PostgreSQL 16 with the vector extension."""
     bindir, extensions = tmp_path / "bin", tmp_path / "share" / "extension"
     bindir.mkdir()
     extensions.mkdir(parents=True)
@@ -181,12 +180,12 @@ def script(path: Path, line: str) -> None:
     path.chmod(0o755)
 
 
-def test_a_postgresql_that_was_named_is_taken(postgres: Path, programs: Programs) -> None:
+def test_a_postgresql_given_by_the_user_is_taken(postgres: Path, programs: Programs) -> None:
     found = find(postgres, lambda line: None)
     assert found == replace(programs, pg_bindir=postgres, missing=found.missing)
 
 
-def test_citus_is_where_its_control_file_is(postgres: Path) -> None:
+def test_citus_is_found_by_its_control_file(postgres: Path) -> None:
     missing = citus_missing(postgres)
     assert missing.startswith(f"Citus is not installed for PostgreSQL {OLDEST_POSTGRES} (looked in ")
     (postgres.parent / "share" / "extension" / "citus.control").touch()
@@ -194,23 +193,23 @@ def test_citus_is_where_its_control_file_is(postgres: Path) -> None:
 
 
 @pytest.mark.parametrize(("workers", "missing", "groups"), [(None, "", 2), (None, "why", 0), (0, "", 0), (3, "", 3)])
-def test_there_are_workers_where_there_is_citus(workers: int | None, missing: str, groups: int) -> None:
+def test_there_are_workers_if_there_is_citus(workers: int | None, missing: str, groups: int) -> None:
     assert layout_of(Settings(accept_workers=workers), missing).workers == groups
 
 
 def test_workers_without_citus_are_refused() -> None:
-    with pytest.raises(UsageError, match="there can be no worker groups: Citus is not there"):
+    with pytest.raises(UsageError, match="worker groups need Citus: Citus is not there"):
         layout_of(Settings(accept_workers=1), "Citus is not there")
 
 
 def test_a_directory_without_postgresql_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--pg-bindir .*: no postgres, initdb.* there"):
+    with pytest.raises(UsageError, match=r"--pg-bindir .*: it has no postgres, initdb"):
         find(tmp_path, lambda line: None)
 
 
 def test_an_old_postgresql_is_refused(postgres: Path) -> None:
     script(postgres / "postgres", "echo 'postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'")
-    with pytest.raises(UsageError, match="PostgreSQL 15, and 16 or newer is needed"):
+    with pytest.raises(UsageError, match="PostgreSQL 15, but 16 or newer is needed"):
         find(postgres, lambda line: None)
 
 

@@ -1,4 +1,4 @@
-"""The embedded cluster for real: booted once, looked at from inside its sandbox and from outside."""
+"""The embedded cluster for real: booted once, and observed from inside its sandbox and from outside."""
 
 import json
 import os
@@ -15,9 +15,8 @@ import requests
 from sandboxes import await_death, begin, in_a_sandbox, require
 
 from support import sql
-from support.embedded import memory
 from support.embedded.boot import PUBLISHED, boot
-from support.embedded.layout import Layout
+from support.embedded.plan import Layout
 from support.embedded.programs import find
 from support.errors import ClusterDidNotStart, ConnectFailed
 from support.example_app.catalog import look_at
@@ -36,7 +35,7 @@ MEMBERS = {"pg1", "pg2", "pg3"}
 
 @dataclass(frozen=True)
 class Booted:
-    """A living cluster, and what was seen of it from inside its sandbox."""
+    """A living cluster, and what was observed from inside its sandbox."""
 
     sandbox: Sandbox
     topology: Topology
@@ -49,11 +48,11 @@ class Booted:
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """A cluster in the best sandbox that works here. Nothing of it may be left when its runner is killed."""
+    """A cluster in the best sandbox that works here. It must leave nothing behind when its runner is killed."""
     directory = tmp_path_factory.mktemp("embedded") / "sandbox"
     runner = begin(probe(), directory, boot_and_look, PUBLISHED)
     try:
-        seen = eventually(lambda: read(directory / "seen.json"), within=START + 20, subject="it was looked at")
+        seen = eventually(lambda: read(directory / "seen.json"), within=START + 20, subject="it was observed")
         yield Booted(attach(directory), Topology.load(directory / "topology.json"), seen)
     finally:
         os.kill(runner, signal.SIGKILL)
@@ -111,8 +110,8 @@ def look(sandbox: Sandbox, cluster: Cluster) -> dict[str, Any]:
             cluster.write, "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
         )[0],
         "owners": sql.rows(cluster.write, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"),
-        "REST API": {name: change_by_a_stranger(cluster, name) for name in cluster.members},
-        "memory": sum(map(memory.used_on, sandbox.hosts.values())),
+        "REST API": {name: unauthenticated_change(cluster, name) for name in cluster.members},
+        "memory": sum(host.memory for host in sandbox.hosts.values()),
     }
 
 
@@ -137,21 +136,21 @@ def refusal(where: sql.Endpoint) -> str:
     return "let in"
 
 
-def change_by_a_stranger(cluster: Cluster, name: str) -> int:
+def unauthenticated_change(cluster: Cluster, name: str) -> int:
     rest = cluster.address_of(name).rest
     return requests.patch(f"http://{rest}/config", json={"synchronous_mode": False}, timeout=5).status_code
 
 
-# What it must be like
+# What must be true of it
 
 
-def test_one_member_leads_the_others_stream_and_commits_wait_for_one(booted: Booted) -> None:
+def test_one_member_leads_the_others_stream_and_one_is_synchronous(booted: Booted) -> None:
     members = booted.seen["members"]
     assert set(members) == MEMBERS
     assert sorted(members.values()) == [["leader", "running"], ["replica", "streaming"], ["sync_standby", "streaming"]]
 
 
-def test_the_endpoints_lead_to_the_right_roles(booted: Booted) -> None:
+def test_the_endpoints_route_to_the_right_roles(booted: Booted) -> None:
     address = booted.seen["address of"]
     leader = next(name for name, (role, _) in booted.seen["members"].items() if role == "leader")
     replicas = sorted([address[name], True] for name in MEMBERS - {leader})
@@ -173,17 +172,17 @@ def test_every_member_is_durable(booted: Booted) -> None:
     assert booted.seen["settings"] == dict.fromkeys(MEMBERS, wanted)
 
 
-def test_the_schema_is_there_and_belongs_to_an_ordinary_role(booted: Booted) -> None:
+def test_the_schema_exists_and_belongs_to_an_ordinary_role(booted: Booted) -> None:
     assert booted.seen["missing tables"] == []
     assert booted.seen["owners"] == [["accept_app"]]
     assert booted.seen["role"] == [False, False, False]
 
 
-def test_it_takes_little_memory(booted: Booted) -> None:
+def test_it_uses_little_memory(booted: Booted) -> None:
     assert 50_000_000 < booted.seen["memory"] < MEMORY_LIMIT
 
 
-def test_it_is_reached_from_outside(booted: Booted) -> None:
+def test_it_can_be_reached_from_outside(booted: Booted) -> None:
     reached = replace(booted.topology, write=booted.outside("write"), read=booted.outside("read"))
     assert sql.value(Cluster(reached).write, "SELECT pg_is_in_recovery()") is False
     assert sql.value(Cluster(reached).read, "SELECT pg_is_in_recovery()") is True
@@ -201,7 +200,7 @@ def test_it_is_reached_from_outside(booted: Booted) -> None:
     assert "Statistics Report" in served.text
 
 
-def test_nobody_else_can_read_its_passwords(booted: Booted) -> None:
+def test_only_the_owner_can_read_files_with_passwords(booted: Booted) -> None:
     secrets = [booted.topology.application.password, *booted.topology.further_secrets]
     hosts = booted.sandbox.hosts.values()
     files = [file for host in hosts for file in host.directory.iterdir() if file.is_file()]
@@ -210,17 +209,17 @@ def test_nobody_else_can_read_its_passwords(booted: Booted) -> None:
     assert [file for file in telling if file.stat().st_mode & 0o077] == []
 
 
-def test_a_program_that_ends_at_once_is_named_with_its_last_words(tmp_path: Path) -> None:
+def test_a_program_that_exits_at_once_is_named_with_its_last_output(tmp_path: Path) -> None:
     require(probe())
     said = tmp_path / "said"
 
-    def boot_in_vain(sandbox: Sandbox) -> None:
+    def boot_and_fail(sandbox: Sandbox) -> None:
         programs = replace(find(None, lambda line: None), etcd=Path("/bin/uname"))
         try:
             boot(sandbox, Layout(), programs, lambda line: None)
         except ClusterDidNotStart as error:
             said.write_text(str(error))
 
-    assert in_a_sandbox(probe(), tmp_path / "sandbox", boot_in_vain) == 0
+    assert in_a_sandbox(probe(), tmp_path / "sandbox", boot_and_fail) == 0
     assert "etcd on etcd1 has ended" in said.read_text()
     assert "uname: unrecognized option" in said.read_text()

@@ -1,4 +1,4 @@
-"""Installing packages of the system without starting their services, and without a trace in its policy."""
+"""Installing system packages: no service starts, the policy is restored, and the right packages bring Citus."""
 
 import os
 import shutil
@@ -11,10 +11,12 @@ import pytest
 
 from support.embedded import packages
 from support.embedded.packages import QUIETLY
+from support.embedded.programs import citus_packages
 from support.errors import UsageError
 from support.waiting import eventually
 
-DENIES = 101  # how a policy says that no service may be started
+DENIES = 101  # the exit status of a policy that forbids services to start
+VECTORS = ["postgresql-16-pgvector", "postgresql-17-pgvector", "postgresql-15-pgvector"]
 
 
 @pytest.fixture
@@ -32,14 +34,14 @@ def own_policy(policy: Path) -> os.stat_result:
     return policy.stat()
 
 
-def test_services_are_denied_while_the_command_runs_and_no_longer(policy: Path, tmp_path: Path) -> None:
+def test_services_are_denied_only_while_the_command_runs(policy: Path, tmp_path: Path) -> None:
     assert quietly(policy, f"{policy} some-service start; echo $? >{tmp_path}/answer").wait() == 0
     assert (tmp_path / "answer").read_text().strip() == str(DENIES)
     assert not policy.exists()
 
 
 @pytest.mark.parametrize("status", [0, 7])
-def test_a_policy_that_was_there_is_there_again_unchanged(policy: Path, status: int) -> None:
+def test_an_existing_policy_is_restored_unchanged(policy: Path, status: int) -> None:
     before = own_policy(policy)
     assert quietly(policy, f"{policy} || exit {status}").wait() == status
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
@@ -47,7 +49,7 @@ def test_a_policy_that_was_there_is_there_again_unchanged(policy: Path, status: 
     assert (after.st_ino, after.st_mode, after.st_mtime_ns) == (before.st_ino, before.st_mode, before.st_mtime_ns)
 
 
-def test_a_policy_that_is_a_link_to_nowhere_is_one_again(policy: Path) -> None:
+def test_a_policy_that_is_a_dangling_link_is_restored(policy: Path) -> None:
     policy.symlink_to("nowhere")
     assert quietly(policy, f"test -x {policy}").wait() == 0
     assert policy.readlink() == Path("nowhere")
@@ -64,7 +66,7 @@ def test_an_interrupted_installation_restores_the_policy(policy: Path, tmp_path:
 
 
 @pytest.mark.parametrize("existed", [True, False])
-def test_what_a_killed_installation_left_is_mended_by_the_next(policy: Path, tmp_path: Path, existed: bool) -> None:
+def test_the_next_installation_repairs_what_a_killed_one_left(policy: Path, tmp_path: Path, existed: bool) -> None:
     if existed:
         own_policy(policy)
     killed = quietly(policy, f"touch {tmp_path}/begun; exec sleep 60")
@@ -81,10 +83,10 @@ def await_file(path: Path) -> None:
     def there() -> None:
         assert path.exists()
 
-    eventually(there, within=5, subject=f"{path} is there")
+    eventually(there, within=5, subject=f"{path} exists")
 
 
-def test_who_cannot_install_is_told_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_user_who_cannot_install_is_told_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="sudo apt-get install --no-install-recommends haproxy etcd-server"):
@@ -92,10 +94,38 @@ def test_who_cannot_install_is_told_the_command(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None or os.geteuid() != 0, reason="installs as root with apt-get")
-def test_a_package_that_does_not_exist_is_told_in_apt_gets_own_words(
-    policy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_reported_in_apt_gets_own_words(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "UPDATE", ("true",))
     monkeypatch.setattr(packages, "POLICY", policy)
     with pytest.raises(UsageError, match=r"no-such-package could not be installed: .*Unable to locate package"):
         packages.install(["no-such-package"], [], lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("known", "citus"),
+    [
+        (["postgresql-16-citus-12.1", "postgresql-17-citus-13.0"], "postgresql-17-citus-13.0"),
+        (
+            ["postgresql-17-citus-13.0", "postgresql-17-citus-13.10", "postgresql-17-citus-13.2"],
+            "postgresql-17-citus-13.10",
+        ),
+        (["postgresql-16-citus"], "postgresql-16-citus"),
+    ],
+)
+def test_the_newest_citus_for_the_newest_postgresql_is_chosen(known: list[str], citus: str) -> None:
+    major = citus.split("-")[1]
+    assert citus_packages([*known, *VECTORS]) == (f"postgresql-{major}", f"postgresql-{major}-pgvector", citus)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [],
+        VECTORS,
+        ["postgresql-15-citus-12.1", *VECTORS],
+        ["postgresql-16-citus-12.1-dbgsym", *VECTORS],
+        ["postgresql-18-citus-14.0", *VECTORS],
+    ],
+)
+def test_citus_without_a_vector_extension_or_for_an_old_postgresql_is_not_chosen(known: list[str]) -> None:
+    assert citus_packages(known) == ()

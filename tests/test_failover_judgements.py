@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.engine.checks.writers import Nap, awake, took_no_write
+from support.engine.checks.writers import FrozenPeriod, acknowledged_no_write, without_frozen
 from support.engine.history import History, Operation, Outcome, WriterSample
 from support.errors import Inconclusive
 from support.failover.switchover import require_refused_for
@@ -21,17 +21,17 @@ def append(begun: float, outcome: Outcome = OK, took: float = 0.5) -> Operation:
 
 class TestTookNoWrite:
     def holds(self, *operations: Operation) -> bool | None:
-        return took_no_write(History(operations), "append", THAW).holds
+        return acknowledged_no_write(History(operations), "append", THAW).holds
 
     def test_all_later_ones_were_refused(self) -> None:
-        finding = took_no_write(History([append(10), append(101, FAIL), append(102, UNKNOWN)]), "append", THAW)
+        finding = acknowledged_no_write(History([append(10), append(101, FAIL), append(102, UNKNOWN)]), "append", THAW)
         assert (finding.holds, finding.words) == (True, "none of 2 writes was acknowledged")
 
     def test_a_late_answer_to_an_early_write_is_none_that_was_taken(self) -> None:
         assert self.holds(append(10), append(99, took=5), append(101, FAIL)) is True
 
     def test_one_that_was_taken(self) -> None:
-        finding = took_no_write(History([append(10), append(101, FAIL), append(102)]), "append", THAW)
+        finding = acknowledged_no_write(History([append(10), append(101, FAIL), append(102)]), "append", THAW)
         assert finding.holds is False
         assert finding.words == "1 of 2 writes were acknowledged: entry at 102 after 2.50 s"
 
@@ -51,11 +51,11 @@ class TestNaps:
     """A member that stood still may look writable for a moment, and no longer."""
 
     woken = WriterSample("pg1", 30.1, 30.2, True)
-    nap = Nap("pg1", 10.0, 35.0)
+    nap = FrozenPeriod("pg1", 10.0, 35.0)
 
     def test_a_look_within_it_is_left_out(self) -> None:
         begun_before = WriterSample("pg1", 9.9, 30.05, True)
-        assert awake([self.woken, begun_before], [self.nap]) == []
+        assert without_frozen([self.woken, begun_before], [self.nap]) == []
 
     @pytest.mark.parametrize(
         "sample",
@@ -66,8 +66,8 @@ class TestNaps:
         ],
     )
     def test_any_other_look_counts(self, sample: WriterSample) -> None:
-        assert awake([self.woken, sample], [self.nap]) == [sample]
-        assert awake([self.woken, sample], []) == [self.woken, sample]
+        assert without_frozen([self.woken, sample], [self.nap]) == [sample]
+        assert without_frozen([self.woken, sample], []) == [self.woken, sample]
 
 
 class TestRefusedSwitchovers:

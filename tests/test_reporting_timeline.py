@@ -13,8 +13,7 @@ from support.engine.history import History, Operation, Outcome, WriterSample
 from support.failover import timeline
 from support.failover.timeline import Period, periods, picture
 from support.faults.nemesis import InjectedFault
-from support.reporting.evidence import Evidence
-from support.reporting.redaction import Redactor
+from support.reporting.evidence import Evidence, Redactor
 
 FAULT = InjectedFault("the host pg1 crashes", begun=110.0, in_effect_since=110.2, healing=125.0, healed=126.0)
 

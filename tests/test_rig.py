@@ -1,4 +1,4 @@
-"""Asking for a cluster in the shape of another installation: what is refused, and how a run meets it."""
+"""Requesting a cluster in the shape of another installation: what is refused, and how a run reaches it."""
 
 import json
 import os
@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from program import Program, copy
 
-from support.cli.booting import dialect_of, layout_of, shape_of, with_ruvector
-from support.embedded.layout import Role
-from support.embedded.plan import published
+from support.cli.boot import dialect_of, layout_of, shape_of, with_ruvector
+from support.embedded.plan import Role, published
 from support.embedded.programs import Missing
-from support.embedded.shapes import OWN
+from support.embedded.shape import OWN
 from support.embedded.swarm_shapes import LIKE, SWARM
 from support.errors import RequirementMissing, UsageError
 from support.hosts import state, why_not_namespaces
@@ -62,10 +61,10 @@ def note(program: Program) -> dict[str, object]:
     return noted
 
 
-# What is asked for
+# The request
 
 
-def test_a_shape_that_is_not_there_is_refused_with_a_list() -> None:
+def test_an_unknown_shape_is_refused_with_a_list() -> None:
     with pytest.raises(UsageError) as refused:
         shape_of(Settings(accept_like="?"))
     for shape in LIKE.values():
@@ -73,7 +72,7 @@ def test_a_shape_that_is_not_there_is_refused_with_a_list() -> None:
         assert shape.summary in str(refused.value)
 
 
-def test_a_shape_says_how_large_it_is_and_the_user_otherwise() -> None:
+def test_a_shape_has_a_default_size_that_the_user_can_change() -> None:
     usual = layout_of(Settings(accept_like="swarm"), "")
     assert (usual.members, usual.workers, usual.etcd) == (3, 0, 3)
     assert [host.name for host in usual.hosts(Role.MEMBER)] == ["patroni-1", "patroni-2", "patroni-3"]
@@ -92,13 +91,13 @@ def test_without_patroni_there_are_no_replicas() -> None:
 
 
 @pytest.mark.parametrize("shape", LIKE.values(), ids=LIKE)
-def test_every_usual_port_is_of_something_that_is_published(shape) -> None:
+def test_every_default_port_belongs_to_something_published(shape) -> None:
     layout = layout_of(Settings(accept_like=shape.name), "")
     assert set(shape.ports) <= set(published(layout))
     assert len(set(shape.ports.values())) == len(shape.ports)
 
 
-def test_all_of_it_is_published_and_of_our_own_only_the_endpoints() -> None:
+def test_everything_is_published_but_only_the_endpoints_of_our_own_shape() -> None:
     names = published(layout_of(Settings(accept_like="swarm"), ""))
     assert {"write", "read", "all", "statistics", "redis", "patroni-2", "patroni-2 api", "etcd-3"} <= set(names)
     assert set(published(layout_of(Settings(accept_workers=0), ""))) == {"write", "read", "statistics", "redis"}
@@ -115,17 +114,17 @@ def test_all_of_it_is_published_and_of_our_own_only_the_endpoints() -> None:
         ("pgvector", SWARM, Missing(), "vector"),
     ],
 )
-def test_the_vector_extension_is_the_one_asked_for(asked, shape, missing: Missing, taken: str) -> None:
+def test_the_vector_extension_is_the_requested_one(asked, shape, missing: Missing, taken: str) -> None:
     assert dialect_of(Settings(accept_vector=asked), shape, missing).extension == taken
 
 
 @pytest.mark.parametrize("asked", ["pgvector", "ruvector"])
-def test_a_vector_extension_that_is_not_there_is_refused(asked: str) -> None:
+def test_a_missing_vector_extension_is_refused(asked: str) -> None:
     with pytest.raises(UsageError, match=f"no {asked}.*--vector"):
         dialect_of(Settings(accept_vector=asked), OWN, Missing(pgvector="no pgvector", ruvector="no ruvector"))
 
 
-def test_ruvector_is_required_in_vain_where_another_is_asked_for() -> None:
+def test_requiring_ruvector_fails_where_another_extension_is_requested() -> None:
     with pytest.raises(RequirementMissing, match="--vector pgvector"):
         with_ruvector(Settings(accept_vector="pgvector"))
 
@@ -147,25 +146,25 @@ def test_help_names_every_shape(program: Program) -> None:
         (["up", "--like", "swarm", "--sandbox", "loopback"], ["namespaces", "--sandbox loopback"]),
     ],
 )
-def test_what_cannot_be_is_refused(program: Program, arguments: list[str], words: list[str]) -> None:
+def test_impossible_combinations_are_refused(program: Program, arguments: list[str], words: list[str]) -> None:
     ended = program.run(*arguments)
     assert ended.status == 2, ended
     assert all(word in ended.err for word in words), ended
 
 
-def test_what_works_inside_takes_no_such_cluster(program: Program) -> None:
+def test_bench_refuses_such_a_cluster(program: Program) -> None:
     ended = program.run("bench", "PF-01 alone", ACCEPT_LIKE="swarm-minimal")
     assert ended.status == 2, ended
     assert "./accept up and ./accept run alone" in ended.err, ended
 
 
-def test_a_port_that_is_taken_is_told_and_another_one_used(program: Program) -> None:
+def test_a_port_that_is_taken_is_reported_and_replaced(program: Program) -> None:
     with socket.socket() as taken:
         try:
             taken.bind(("127.0.0.1", LIKE["swarm-minimal"].ports["postgres"]))
             taken.listen()
         except OSError:
-            pass  # by somebody else: so much the better
+            pass  # somebody else has taken it, which does as well
         ended = program.run("up", "--name", "tried", "--like", "swarm-minimal")
     try:
         assert ended.status == 0, ended
@@ -178,7 +177,7 @@ def test_a_port_that_is_taken_is_told_and_another_one_used(program: Program) -> 
 
 
 @pytest.mark.parametrize("up", [False, True], ids=["its own", "one that is up"])
-def test_a_run_meets_it_from_outside(program: Program, up: bool) -> None:
+def test_a_run_reaches_it_from_outside(program: Program, up: bool) -> None:
     arguments = ["--like", "swarm-minimal", "--ports", "free"]
     if up:
         assert program.run("up", "--name", "tried", *arguments).status == 0
@@ -196,7 +195,7 @@ def test_a_run_meets_it_from_outside(program: Program, up: bool) -> None:
     assert not any(path.exists() for path in program.project.glob(".accept/runs/*/beside"))
 
 
-def test_a_run_that_is_killed_takes_it_along(program: Program) -> None:
+def test_a_run_that_is_killed_takes_its_cluster_with_it(program: Program) -> None:
     program.write_features({"cluster/note.feature": NOTED.format(seconds=60)})
     (program.project / "steps" / "note_steps.py").write_text(STEPS)
     with program.started("run", "--like", "swarm-minimal", "--ports", "free", "cluster") as running:

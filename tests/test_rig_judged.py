@@ -1,6 +1,6 @@
-"""The suite against other people's clusters, as their users would run it: from outside, by their variables alone.
+"""The suite against other people's clusters, as their users would run it: from outside, with their variables only.
 
-A healthy one raises no false alarm, what is broken is told in the right words, and nothing of ours is left in it.
+A healthy cluster raises no false alarm, a broken one is reported in the right words, and nothing of ours stays in it.
 """
 
 import re
@@ -16,14 +16,14 @@ from rigs import Rig, rig
 from support.embedded.plan import api_of
 from support.hosts import Process, attach
 from support.reporting.journal import read
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 from support.run import RUNS
 from support.waiting import NotYet, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SPEED = "not (@id.PF-01 or @id.PF-02 or @id.PF-03 or @id.PF-04 or @id.PF-05 or @id.PF-06 or @id.PF-07 or @id.DQ-03)"
-"""What is about speed says more of this machine than of the cluster."""
+"""Excludes speed limits, which say more about this machine than about the cluster."""
 TABLES = (
     "memory_entries patterns pattern_history trajectories graph_nodes graph_edges hyperbolic_embeddings vector_indexes "
     "sessions metadata"
@@ -32,16 +32,16 @@ TABLES = (
 
 @dataclass(frozen=True)
 class Judged:
-    """What a run said: scenario -> its reason."""
+    """The result of a run: scenario -> its reason."""
 
     passed: frozenset[str]
     broken: Mapping[str, str]
     others: Mapping[str, str]
-    """Errors, and what ended without evidence."""
+    """Errors and inconclusive scenarios."""
     summary: str
 
     def told(self, id: str) -> str:
-        """All that broken scenarios of a promise said."""
+        """Everything that the broken scenarios of a promise reported."""
         return "; ".join(reason for name, reason in self.broken.items() if name.startswith(id))
 
 
@@ -51,13 +51,13 @@ def variables(there: Rig) -> dict[str, str]:
 
 
 def members(there: Rig) -> dict[str, str]:
-    """Where the members are: on ports that are free, and not the usual ones, nobody finds them by looking."""
+    """The addresses of the members: on arbitrary free ports, discovery cannot find them."""
     named = [one.name for one in there.topology.members if one.name in there.published]
     return {"ACCEPT_MEMBERS": ", ".join(f"{name}=localhost:{there.published[name]}" for name in named)}
 
 
 def judge(there: Rig, *arguments: str, **further: str) -> Judged:
-    """Run the suite with those variables, and with what else is given."""
+    """Run the suite with those variables and further ones."""
     ended = there.program.run("run", *arguments, timeout=500, **variables(there), **further)
     record = read(there.program.project / "allure-results" / "journal.jsonl")
     named = {one: f"{' '.join(one.scenario.ids)} {one.scenario.name}" for one in record.results}
@@ -75,7 +75,7 @@ def judge(there: Rig, *arguments: str, **further: str) -> Judged:
 
 
 def counts(there: Rig) -> dict[str, int]:
-    """Table -> its rows, counted one by one: an index need not have all of them."""
+    """Table -> its rows, counted without an index, as an index may miss some."""
     port = there.target["ruvector_port"]
     return {
         table: len(there.rows(port, f"SELECT ctid FROM {table}"))
@@ -93,9 +93,9 @@ SHAPES: Mapping[str, Callable[[str], bool]] = {
     "swarm-citus": lambda name: name.startswith("SE-02 The application's role"),
     "swarm-minimal": lambda name: name.startswith("SE-02 The application's role"),
 }
-"""Deployment -> which scenarios are rightly broken there."""
+"""Deployment -> whether a scenario is rightly broken there."""
 LEAST = {"swarm": 85, "swarm-unified": 60, "swarm-ha": 65, "swarm-citus": 70, "swarm-minimal": 60}
-"""So many scenarios pass there at the least: a run that skips everything raises no alarm either."""
+"""Deployment -> how many scenarios must pass at least: a run that skips everything raises no alarm either."""
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -121,20 +121,20 @@ def leader_of(there: Rig) -> str:
 
 
 def replica_of(there: Rig) -> str:
-    """A replica other than patroni-1, whose REST API is asked for who leads."""
+    """A replica other than patroni-1, whose REST API tells who leads."""
     return next(name for name in ("patroni-3", "patroni-2") if name != leader_of(there))
 
 
 @contextmanager
-def damaged(there: Rig, damage: str, cure: str) -> Iterator[None]:
-    """By the superuser, on the leader."""
+def damaged(there: Rig, damage: str, repair: str) -> Iterator[None]:
+    """Damage done by the superuser on the leader, and undone at the end."""
     port = there.published[leader_of(there)]
     as_owner = "SET ROLE dpg_cluster; "
     there.rows(port, as_owner + damage, superuser=True)
     try:
         yield
     finally:
-        there.rows(port, as_owner + cure, superuser=True)
+        there.rows(port, as_owner + repair, superuser=True)
 
 
 INDEX = "CREATE INDEX {table}_embedding_idx ON {table} USING hnsw (embedding vector_{metric}_ops)"
@@ -169,15 +169,15 @@ SCHEMA_DAMAGES = {
 
 
 @pytest.mark.parametrize("name", SCHEMA_DAMAGES)
-def test_what_is_wrong_with_their_schema_is_told(swarm: Rig, name: str) -> None:
-    damage, cure, id, words = SCHEMA_DAMAGES[name]
-    with damaged(swarm, damage, cure):
+def test_damage_to_their_schema_is_reported(swarm: Rig, name: str) -> None:
+    damage, repair, id, words = SCHEMA_DAMAGES[name]
+    with damaged(swarm, damage, repair):
         found = judge(swarm, "--tags", f"@id.{id}")
     assert re.search(words, found.told(id)), found
     assert found.others == {}
 
 
-def test_asynchronous_where_synchronous_is_declared(swarm: Rig) -> None:
+def test_asynchronous_replication_where_synchronous_is_declared(swarm: Rig) -> None:
     found = judge(swarm, "--tags", "@id.PH-06", ACCEPT_EXPECT='{"synchronous": true}')
     assert "synchronous replication was declared ([expect] synchronous = true)" in found.told("PH-06")
     undeclared = judge(swarm, "--tags", "@id.PH-06")
@@ -206,7 +206,7 @@ def _await_streaming(there: Rig) -> None:
         if sorted(states) != ["running", "streaming", "streaming"]:
             raise NotYet(str(states))
 
-    eventually(streaming, within=90, subject="all members are well", retry_on=(OSError, KeyError))
+    eventually(streaming, within=90, subject="all members stream", retry_on=(OSError, KeyError))
 
 
 def test_a_member_that_refuses_the_application(swarm: Rig) -> None:
@@ -225,7 +225,7 @@ def test_a_member_that_refuses_the_application(swarm: Rig) -> None:
         swarm.rows(swarm.published[victim], reload, superuser=True)
 
 
-def test_reads_that_the_leader_serves(swarm: Rig) -> None:
+def test_reads_routed_to_the_leader(swarm: Rig) -> None:
     proxy = attach(swarm.folder / "sandbox").hosts["haproxy"]
     configuration = proxy.directory / "haproxy.cfg"
     right = configuration.read_text()
@@ -246,7 +246,7 @@ def _restart(process: Process, configuration: Path, text: str) -> None:
     process.start()
 
 
-def test_nothing_is_left_after_kill_9_and_the_next_run(swarm: Rig) -> None:
+def test_the_next_run_removes_what_a_killed_run_left(swarm: Rig) -> None:
     before, port = counts(swarm), swarm.target["ruvector_port"]
     with swarm.program.started("run", "--tags", "@id.PF-07", **variables(swarm), **members(swarm)) as running:
 
@@ -285,4 +285,4 @@ def test_a_declared_worker_that_is_dead(tmp_path: Path) -> None:
             retry_on=(psycopg2.Error,),
         )
         assert judge(there, "--tags", "@id.CL-05").others == {}
-        assert set(counts(there).values()) <= {0, 1}, "what could not be removed was removed by the next run"
+        assert set(counts(there).values()) <= {0, 1}, "the next run removed what could not be removed before"

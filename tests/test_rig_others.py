@@ -11,7 +11,7 @@ NODES = ("citus-worker-1", "citus-worker-2")
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner = 'dpg_cluster'"
 
 
-def test_the_minimal_one_is_a_database_and_a_cache(tmp_path: Path) -> None:
+def test_the_minimal_shape_is_a_database_and_a_cache(tmp_path: Path) -> None:
     with rig(tmp_path, "swarm-minimal") as minimal:
         assert sorted(minimal.published) == ["postgres", "redis"]
         database = [f"ruvector_{name}" for name in ("db", "host", "password", "port", "user")]
@@ -24,7 +24,7 @@ def test_the_minimal_one_is_a_database_and_a_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_citus_knows_its_workers_by_names_of_its_own_network(tmp_path: Path) -> None:
+def test_citus_knows_its_workers_by_names_that_only_its_hosts_resolve(tmp_path: Path) -> None:
     with rig(tmp_path, "swarm-citus") as sharded:
         port = sharded.target["ruvector_port"]
         nodes = sharded.rows(port, "SELECT nodename, nodeport, groupid, isactive FROM pg_dist_node ORDER BY groupid")
@@ -73,7 +73,7 @@ def test_the_design_for_high_availability_splits_front_ends_from_back_ends(tmp_p
 
 
 @pytest.mark.slow
-def test_the_unified_one_is_written_to_through_a_pooler(tmp_path: Path) -> None:
+def test_the_unified_shape_takes_writes_through_a_pooler(tmp_path: Path) -> None:
     with rig(tmp_path, "swarm-unified", "--members", "2", "--etcd", "1") as unified:
         hosts = [one["host"] for one in unified.get("patroni-1 api", "/cluster")["members"]]
         assert sorted(hosts) == ["10.77.0.21", "10.77.0.22"]
@@ -88,6 +88,6 @@ def test_the_unified_one_is_written_to_through_a_pooler(tmp_path: Path) -> None:
             psycopg2.connect(
                 host="localhost", port=unified.target["ruvector_port"], options="-c statement_timeout=1s", **login
             )
-        for address in hosts:  # whatever else may answer there on the machine's own network
+        for address in hosts:  # something else on the machine's own network may answer there
             with pytest.raises(psycopg2.OperationalError):
                 psycopg2.connect(host=address, port=5432, connect_timeout=2, **login)

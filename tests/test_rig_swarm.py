@@ -1,4 +1,4 @@
-"""A cluster like the predecessor's, with Patroni: what is seen of it from outside is what is known of theirs."""
+"""A cluster like the predecessor's, with Patroni: from outside it looks exactly like theirs."""
 
 import socket
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_its_users_have_the_predecessors_variables_and_no_more(swarm: Rig) -> No
     assert exported == {name.upper(): str(value) for name, value in swarm.target.items()}
 
 
-def test_the_members_go_by_names_that_nobody_outside_knows(swarm: Rig) -> None:
+def test_the_members_use_names_that_nobody_outside_resolves(swarm: Rig) -> None:
     members = swarm.get("patroni-1 api", "/cluster")["members"]
     assert sorted((one["name"], one["host"], one["port"]) for one in members) == [
         (name, name, 5432) for name in MEMBERS
@@ -68,7 +68,7 @@ def test_the_members_go_by_names_that_nobody_outside_knows(swarm: Rig) -> None:
     assert [name for name in MEMBERS if resolves(name)] == []
 
 
-def test_replication_is_asynchronous_and_its_clock_is_theirs(swarm: Rig) -> None:
+def test_replication_is_asynchronous_and_has_their_timing(swarm: Rig) -> None:
     shared = swarm.get("patroni-2 api", "/config")
     assert [shared[name] for name in ("ttl", "loop_wait", "retry_timeout")] == [30, 10, 10]
     assert shared["maximum_lag_on_failover"] == 1024 * 1024
@@ -78,12 +78,12 @@ def test_replication_is_asynchronous_and_its_clock_is_theirs(swarm: Rig) -> None
     assert etcd.leases(seen) == dict.fromkeys(["leader", *(f"members/{name}" for name in MEMBERS)], 30)
 
 
-def test_patronis_rest_api_takes_orders_from_everybody(swarm: Rig) -> None:
+def test_patronis_rest_api_needs_no_login(swarm: Rig) -> None:
     url = f"http://localhost:{swarm.published['patroni-1 api']}/config"
     assert requests.patch(url, json={"loop_wait": 10}, timeout=5).status_code == requests.codes.ok
 
 
-def test_every_member_is_reached_by_its_port(swarm: Rig) -> None:
+def test_every_member_can_be_reached_at_its_port(swarm: Rig) -> None:
     leader = next(one["name"] for one in swarm.get("patroni-3 api", "/cluster")["members"] if one["role"] == "leader")
     for name in MEMBERS:
         assert swarm.value(swarm.published[name], "SELECT pg_is_in_recovery()") is (name != leader)
@@ -121,7 +121,7 @@ def test_the_tables_are_theirs(swarm: Rig) -> None:
     assert swarm.rows(port, "SELECT * FROM metadata")[0][0] == "schema_version"
 
 
-def test_rows_are_identified_as_theirs_are(swarm: Rig) -> None:
+def test_the_keys_and_constraints_are_theirs(swarm: Rig) -> None:
     keys = (
         "SELECT conrelid::regclass::text, (SELECT array_agg(attname ORDER BY place)::text "
         "FROM unnest(conkey) WITH ORDINALITY c (number, place) JOIN pg_attribute ON attrelid = conrelid "
@@ -139,7 +139,7 @@ def test_rows_are_identified_as_theirs_are(swarm: Rig) -> None:
     assert swarm.value(port, serial) == len(TABLES) - 1
 
 
-def test_vectors_have_hnsw_indexes_by_cosine(swarm: Rig) -> None:
+def test_vectors_have_hnsw_indexes_for_cosine_distance(swarm: Rig) -> None:
     port = swarm.target["ruvector_port"]
     indexes = "SELECT tablename FROM pg_indexes WHERE indexdef ~ 'USING hnsw .embedding (ruvector|vector)_cosine_ops'"
     assert sorted(table for (table,) in swarm.rows(port, indexes)) == WITH_VECTORS
@@ -152,14 +152,14 @@ def test_vectors_have_hnsw_indexes_by_cosine(swarm: Rig) -> None:
     assert swarm.value(port, gin) == len(["metadata", "pattern_data", "steps", "properties", "properties"])
 
 
-def test_redis_asks_for_no_password(swarm: Rig) -> None:
+def test_redis_needs_no_password(swarm: Rig) -> None:
     with redis.Redis("localhost", swarm.target["redis_port"]) as client:
         assert client.ping()
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "allkeys-lru"
         assert client.config_get("appendonly")["appendonly"] == "yes"
 
 
-def test_the_program_looks_into_it_by_its_name(swarm: Rig) -> None:
+def test_status_and_psql_work_by_its_name(swarm: Rig) -> None:
     status = swarm.program.run("status")
     assert status.status == 0, status
     assert "patroni-2" in status.out
@@ -167,14 +167,14 @@ def test_the_program_looks_into_it_by_its_name(swarm: Rig) -> None:
     assert asked.out.strip() == "dpg_cluster", asked
 
 
-def test_it_can_be_broken_by_sql_as_a_superuser(swarm: Rig) -> None:
+def test_a_superuser_can_break_it_by_sql(swarm: Rig) -> None:
     port = swarm.target["haproxy_primary_port"]
     assert swarm.value(port, "SELECT current_setting('is_superuser')", superuser=True) == "on"
     swarm.rows(port, "CREATE TABLE to_be_dropped ()", superuser=True)
     swarm.rows(port, "DROP TABLE to_be_dropped", superuser=True)
 
 
-def test_what_it_publishes_is_on_this_machine_alone(swarm: Rig) -> None:
+def test_its_published_ports_are_local_to_this_machine(swarm: Rig) -> None:
     others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {"127.0.0.1"}
     for address in others:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""Sandboxes with real processes: what hosts and programs do, and what several processes see of them."""
+"""Hosts and programs in sandboxes, with real processes: their life cycle, disks, and control by several processes."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import psutil
 import pytest
 from sandboxes import living_sandbox, require
 
-from support.errors import ProcessFailed, UsageError
+from support.errors import NotAvailable, ProcessFailed, UsageError
 from support.hosts import Host, Process, Sandbox, probe, reentry_argv, why_not_namespaces
 from support.waiting import eventually, throughout
 
@@ -28,7 +28,7 @@ def host(sandbox: Sandbox) -> Host:
     return sandbox.add_host("member-1", 11)
 
 
-def test_the_probe_gives_a_reason_exactly_when_it_chooses_loopback() -> None:
+def test_the_probe_gives_a_reason_if_and_only_if_it_chooses_loopback() -> None:
     assert probe() == ("loopback" if why_not_namespaces() else "namespaces")
 
 
@@ -45,7 +45,7 @@ def test_where_namespaces_are_forbidden_the_probe_says_why() -> None:
 def test_a_program_runs_as_an_ordinary_user_in_its_host_directory(host: Host) -> None:
     who = host.add("who", ["sh", "-c", "id -u; id -un; pwd; echo $COLOUR; exec sleep 1000"], {"COLOUR": "blue"})
     who.start()
-    eventually(lambda: _require_lines(who, 4), within=5, subject="it has spoken")
+    eventually(lambda: _require_lines(who, 4), within=5, subject="it has printed everything")
     uid, user, directory, colour = who.log.read_text().split()
     assert int(uid) > 0
     assert user
@@ -55,7 +55,7 @@ def test_a_program_runs_as_an_ordinary_user_in_its_host_directory(host: Host) ->
     assert host.run(["pwd"]).stdout.strip() == directory
 
 
-def test_a_program_is_started_once_stopped_and_started_again(host: Host) -> None:
+def test_a_second_start_changes_nothing_and_a_stopped_program_starts_again(host: Host) -> None:
     program = host.add("sleep", ["sleep", "1000"])
     assert program.pid is None
     program.start()
@@ -69,19 +69,20 @@ def test_a_program_is_started_once_stopped_and_started_again(host: Host) -> None
     assert list(host.processes) == ["sleep"]
 
 
-def test_a_program_that_ends_by_itself_is_seen_as_gone_and_leaves_no_zombie(host: Host) -> None:
+def test_a_program_that_exits_by_itself_leaves_no_zombie(host: Host) -> None:
     program = host.add("brief", ["sh", "-c", "(sleep 1.12345 &); exit 3"])
     program.start()
     eventually(lambda: _require_gone(program), within=5, subject="it is gone")
-    orphans = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "1.12345"]]
+    found = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "1.12345"]]
+    orphans = [p for p in found if _is_on(p, host)]
     assert orphans
     eventually(lambda: _require(not any(p.is_running() for p in orphans)), within=5, subject="orphans are reaped")
 
 
-def test_a_stop_that_is_not_heard_becomes_a_kill(host: Host) -> None:
+def test_a_program_that_ignores_sigterm_is_killed(host: Host) -> None:
     deaf = host.add("deaf", ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"])
     deaf.start()
-    eventually(lambda: _require_lines(deaf, 1), within=5, subject="it is deaf")
+    eventually(lambda: _require_lines(deaf, 1), within=5, subject="it ignores SIGTERM")
     deaf.stop(within=0.3)
     assert deaf.pid is None
 
@@ -116,12 +117,12 @@ def test_pause_freezes_and_resume_thaws_all_descendants(host: Host) -> None:
     eventually(lambda: _require(ticker.log.stat().st_size > frozen_at), within=5, subject="it ticks again")
 
 
-def test_what_cannot_be_executed_is_an_error_that_names_it(host: Host) -> None:
+def test_a_program_that_cannot_be_executed_is_named_in_the_error(host: Host) -> None:
     with pytest.raises(ProcessFailed, match="no-such-program"):
         host.add("wrong", ["no-such-program"]).start()
 
 
-def test_a_failing_command_is_an_error_with_its_words(host: Host) -> None:
+def test_the_error_of_a_failing_command_has_its_output(host: Host) -> None:
     with pytest.raises(ProcessFailed, match=r"ended with 3: alas"):
         host.run(["sh", "-c", "echo alas >&2; exit 3"])
     with pytest.raises(ProcessFailed, match=r"did not end within 0.1 s"):
@@ -136,7 +137,7 @@ def test_a_power_cycle_keeps_the_disk_and_restarts_what_ran(host: Host) -> None:
     idle.stop()
     before = ran.pid
     command = subprocess.Popen(host.argv(["sleep", "1000"]))
-    eventually(lambda: _require_sleepers(host, 4), within=5, subject="all of it runs")
+    eventually(lambda: _require_sleepers(host, 4), within=5, subject="everything runs")
     host.power_off()
     assert (ran.pid, host.powered) == (None, False)
     assert command.wait(5) != 0
@@ -167,12 +168,41 @@ host.add("left", ["sleep", "1000"]).start()
     assert host.processes["left"].pid is not None, "it died with the process that started it"
 
 
-def test_a_host_is_declared_once_and_sensibly(sandbox: Sandbox, host: Host) -> None:
+def test_a_host_with_a_used_or_invalid_name_or_number_is_refused(sandbox: Sandbox, host: Host) -> None:
     for name, number in (("member-1", 12), ("other", 11), ("other", 1), ("a/b", 13)):
         with pytest.raises(UsageError):
             sandbox.add_host(name, number)
     assert list(sandbox.hosts) == ["member-1"]
     assert sandbox.hosts["member-1"] == host
+
+
+def test_only_the_host_sees_its_disk_which_can_be_full_and_is_empty_after_a_power_off(tmp_path: Path) -> None:
+    with living_sandbox("namespaces", tmp_path / "sandbox") as sandbox:
+        host, other = sandbox.add_host("one", 11), sandbox.add_host("two", 12)
+        place = host.directory / "disk"
+        place.mkdir()
+        host.give_disk(place, megabytes=1)
+        host.run(["touch", f"{place}/mine"])
+        with pytest.raises(ProcessFailed, match="No space left on device"):
+            host.run(["dd", "if=/dev/zero", f"of={place}/ballast", "bs=64k", "count=17"])
+        assert other.run(["ls", str(place)]).stdout == ""
+        host.power_off()
+        host.power_on()
+        assert host.run(["ls", str(place)]).stdout == ""
+
+
+def test_no_disk_can_be_mounted_at_a_missing_directory(tmp_path: Path) -> None:
+    with living_sandbox("namespaces", tmp_path / "sandbox") as sandbox:
+        host = sandbox.add_host("one", 11)
+        with pytest.raises(ProcessFailed, match=r"one got no disk at .*: .*No such file"):
+            host.give_disk(host.directory / "nowhere", megabytes=1)
+
+
+def test_a_loopback_sandbox_has_no_disks(tmp_path: Path) -> None:
+    with living_sandbox("loopback", tmp_path / "sandbox") as sandbox:
+        host = sandbox.add_host("one", 11)
+        with pytest.raises(NotAvailable, match="takes a sandbox of namespaces"):
+            host.give_disk(host.directory, megabytes=1)
 
 
 def _require(fact: bool) -> None:
@@ -188,7 +218,7 @@ def _require_lines(program: Process, number: int) -> None:
 
 
 def _require_sleepers(host: Host, number: int) -> None:
-    """So many processes of this host sleep for a thousand seconds."""
+    """This many processes on the host sleep for a thousand seconds."""
     sleepers = [
         process
         for process in psutil.process_iter(["cmdline", "environ"])
@@ -198,4 +228,7 @@ def _require_sleepers(host: Host, number: int) -> None:
 
 
 def _is_on(process: psutil.Process, host: Host) -> bool:
-    return process.cwd() == str(host.directory)
+    try:
+        return process.cwd() == str(host.directory)
+    except psutil.NoSuchProcess:  # of another sandbox, ended between the two questions
+        return False

@@ -1,4 +1,4 @@
-"""Who enters a sandbox, who ends it, and what its caller is told."""
+"""Entering and ending a sandbox, and what its caller learns from the exit status."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ DOUBLE_FORKED = ["sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' & exec slee
 
 
 @KINDS
-def test_a_command_that_enters_is_inside_where_it_was(kind: str, tmp_path: Path) -> None:
+def test_a_command_that_enters_keeps_its_working_directory(kind: str, tmp_path: Path) -> None:
     with living_sandbox(kind, tmp_path) as sandbox:
         entered = subprocess.run(
             reentry_argv(
@@ -37,7 +37,7 @@ def test_a_command_that_enters_is_inside_where_it_was(kind: str, tmp_path: Path)
 
 
 @KINDS
-def test_a_dead_sandbox_is_known_as_such(kind: str, tmp_path: Path) -> None:
+def test_a_dead_sandbox_is_recognised_and_its_directory_can_be_used_again(kind: str, tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match="never made"):
         attach(tmp_path)
     with living_sandbox(kind, tmp_path):
@@ -54,13 +54,13 @@ def test_a_dead_sandbox_is_known_as_such(kind: str, tmp_path: Path) -> None:
 
 @KINDS
 @pytest.mark.parametrize("status", [0, 7])
-def test_the_worker_s_exit_status_is_the_caller_s(kind: str, status: int, tmp_path: Path) -> None:
+def test_the_caller_exits_with_the_status_of_the_worker(kind: str, status: int, tmp_path: Path) -> None:
     assert in_a_sandbox(kind, tmp_path, lambda sandbox: sys.exit(status)) == status
     assert stale(tmp_path)
 
 
 @KINDS
-def test_the_worker_s_death_is_the_caller_s_exit_status(kind: str, tmp_path: Path) -> None:
+def test_the_caller_exits_with_the_signal_that_killed_the_worker(kind: str, tmp_path: Path) -> None:
     status = in_a_sandbox(kind, tmp_path, lambda sandbox: os.kill(os.getpid(), signal.SIGKILL))
     assert status == 128 + signal.SIGKILL
 
@@ -72,11 +72,11 @@ def test_sigterm_to_the_caller_is_passed_on_to_the_worker(kind: str, tmp_path: P
         (tmp_path / READY).touch()
         pause(10)
 
-    assert _told(kind, tmp_path, act, lambda caller: os.kill(caller, signal.SIGTERM)) == 9
+    assert _signalled(kind, tmp_path, act, lambda caller: os.kill(caller, signal.SIGTERM)) == 9
 
 
 @KINDS
-def test_ctrl_c_reaches_the_worker_and_no_program(kind: str, tmp_path: Path) -> None:
+def test_ctrl_c_reaches_the_worker_but_no_program(kind: str, tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         program = sandbox.add_host("member-1", 11).add("sleep", ["sleep", "1000"])
         program.start()
@@ -86,7 +86,7 @@ def test_ctrl_c_reaches_the_worker_and_no_program(kind: str, tmp_path: Path) -> 
         except KeyboardInterrupt:
             sys.exit(5 if program.pid is not None else 6)
 
-    assert _told(kind, tmp_path, act, lambda caller: os.killpg(caller, signal.SIGINT)) == 5
+    assert _signalled(kind, tmp_path, act, lambda caller: os.killpg(caller, signal.SIGINT)) == 5
 
 
 @KINDS
@@ -101,9 +101,9 @@ def test_a_sandbox_can_be_ended_from_outside(kind: str, tmp_path: Path) -> None:
 
 
 @KINDS
-@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user already: every other test here is this one")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: every other test here already shows it")
 class TestOrdinaryUser:
-    """All of it works without being root."""
+    """Everything works without being root."""
 
     def test_in_the_worker(self, kind: str) -> None:
         def act(sandbox: Sandbox) -> None:
@@ -133,11 +133,11 @@ class TestOrdinaryUser:
             assert as_user(NOBODY, act) == 0
 
 
-def _told(kind: str, directory: Path, act: Callable[[Sandbox], None], tell: Callable[[int], None]) -> int:
-    """The exit status of the caller of a sandbox, which is told something once its worker has made the file READY."""
+def _signalled(kind: str, directory: Path, act: Callable[[Sandbox], None], send: Callable[[int], None]) -> int:
+    """The exit status of the caller of a sandbox, which gets a signal once its worker has made the file READY."""
     caller = begin(kind, directory, act)
     eventually(lambda: _require((directory / READY).exists()), within=5, subject="the worker is ready")
-    tell(caller)
+    send(caller)
     return os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1])
 
 

@@ -1,4 +1,4 @@
-"""Whatever is killed, nothing of a sandbox is left: no process, no namespace, no mount, no shared memory."""
+"""Whatever is killed, the sandbox leaves nothing behind: no process, no namespace, no mount, no shared memory."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from support.waiting import eventually
 WITHIN = 1.0  # seconds from the kill to the last trace
 SPACES = ("user", "net", "mnt", "ipc", "uts", "pid")
 MARK = "left-by-a-sandbox"
-# Like PostgreSQL: it leaves its parent, session and group, and shared memory behind, and does not listen.
+# Like PostgreSQL, it leaves its parent, session and group, leaves shared memory behind, and ignores signals.
 UNRULY = """
 import ctypes, os, signal, time
 ctypes.CDLL(None).shmget(0, 56, 0o1600)
@@ -33,19 +33,19 @@ time.sleep(1000)
 
 @dataclass(frozen=True)
 class Traces:
-    """What a sandbox has on the machine."""
+    """What a sandbox uses on the machine."""
 
     processes: list[psutil.Process]
     namespaces: set[str]
 
     def left(self) -> list[str]:
-        """What of it is there now."""
+        """The part that still exists."""
         used = {space for pid in psutil.pids() for space in _namespaces(pid)}
         return [*(repr(process) for process in self.processes if _lives(process)), *(self.namespaces & used)]
 
 
 def traces_of(caller: int) -> Traces:
-    """All of the sandbox that `caller` has entered."""
+    """Everything that the sandbox which `caller` entered uses."""
     processes = [psutil.Process(caller), *psutil.Process(caller).children(recursive=True)]
     spaces = {space for process in processes for space in _namespaces(process.pid)}
     return Traces(processes, spaces - _namespaces(os.getpid()))
@@ -59,10 +59,10 @@ def traces_of(caller: int) -> Traces:
         *(("loopback", victim) for victim in ("caller", "supervisor", "worker")),
     ],
 )
-def test_nothing_outlives_a_killed_process_of_ours(kind: str, victim: str, user: int | None) -> None:
+def test_nothing_survives_when_a_process_of_ours_is_killed(kind: str, victim: str, user: int | None) -> None:
     require(kind)
     if user is not None and os.geteuid() != 0:
-        pytest.skip("an ordinary user already")
+        pytest.skip("not root already")
     mounts = _mounts()
     with directory_of(os.geteuid() if user is None else user) as directory:
         caller = begin(kind, directory, _work, publish=("web",), user=user)
@@ -80,7 +80,7 @@ def test_nothing_outlives_a_killed_process_of_ours(kind: str, victim: str, user:
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_nothing_is_left_when_the_worker_ends_without_a_word(kind: str, tmp_path: Path) -> None:
+def test_nothing_survives_when_the_worker_exits_without_closing(kind: str, tmp_path: Path) -> None:
     require(kind)
     caller = begin(kind, tmp_path, _work_and_leave, publish=("web",))
     eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
@@ -92,7 +92,7 @@ def test_nothing_is_left_when_the_worker_ends_without_a_word(kind: str, tmp_path
 
 
 def test_shared_memory_files_die_with_the_host(tmp_path: Path) -> None:
-    """PostgreSQL keeps such files; in a loopback sandbox it is told to keep them with its data."""
+    """PostgreSQL makes such files. In a loopback sandbox its settings keep them with its data."""
     require("namespaces")
 
     def leave_a_file(sandbox: Sandbox) -> None:
@@ -109,7 +109,7 @@ def test_shared_memory_files_die_with_the_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_a_sandbox_survives_its_relay_which_is_replaced(kind: str, tmp_path: Path) -> None:
+def test_a_killed_relay_is_replaced(kind: str, tmp_path: Path) -> None:
     require(kind)
     caller = begin(kind, tmp_path, _work, publish=("web",))
     try:
@@ -125,7 +125,7 @@ def test_a_sandbox_survives_its_relay_which_is_replaced(kind: str, tmp_path: Pat
         await_death(tmp_path)
 
 
-def test_a_killed_host_is_off_and_can_be_switched_on(tmp_path: Path) -> None:
+def test_a_killed_host_is_off_and_can_be_powered_on(tmp_path: Path) -> None:
     require("namespaces")
     caller = begin("namespaces", tmp_path, _work, publish=("web",))
     try:
@@ -144,7 +144,7 @@ def test_a_killed_host_is_off_and_can_be_switched_on(tmp_path: Path) -> None:
 
 
 def _work(sandbox: Sandbox) -> None:
-    """Be a worker with a child of its own and with hosts on which something unruly runs, for ever."""
+    """Be a worker with a child of its own and with hosts that run something unruly, forever."""
     _be_busy(sandbox)
     signal.pause()
 
@@ -163,14 +163,14 @@ def _be_busy(sandbox: Sandbox) -> None:
         ready = host.directory / "ready"
         eventually(lambda ready=ready: _require(ready.exists()), within=10, subject="it is unruly")
         sandbox.publish({"web": (host.address, 80)})
-    if os.fork() == 0:  # as behave is
+    if os.fork() == 0:  # as behave does
         os.setsid()
         signal.pause()
     (sandbox.directory / "busy").touch()
 
 
 def _find(role: str, caller: int, kind: str) -> int:
-    """The pid of a process of ours, 0 when there is none at the moment."""
+    """The pid of a process of ours; 0 when there is none at the moment."""
     supervisor = psutil.Process(caller).children()[0]
     found = {"caller": caller, "wrapper": supervisor.pid}
     if kind == "namespaces":
@@ -187,7 +187,7 @@ def _find(role: str, caller: int, kind: str) -> int:
 def _lives(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it ended between the two questions
+    except psutil.NoSuchProcess:  # it ended between the two calls
         return False
 
 
@@ -203,7 +203,7 @@ def _mounts() -> str:
 
 
 def _segments(traces: Traces) -> list[str]:
-    """System V shared memory that these processes have made."""
+    """The System V shared memory segments that these processes made."""
     makers = {str(process.pid) for process in traces.processes}
     with open("/proc/sysvipc/shm") as table:
         heading, *lines = (line.split() for line in table)

@@ -1,4 +1,4 @@
-"""The network of a sandbox: what is published, who meets whom, and what can be cut and slowed down."""
+"""The network of a sandbox: which hosts reach one another, and what can be cut and slowed down."""
 
 import subprocess
 import sys
@@ -10,8 +10,7 @@ from echoing import echo, require_ready
 from sandboxes import living_sandbox
 
 from support.errors import NotAvailable, UsageError
-from support.hosts import Host, Sandbox, reentry_argv
-from support.hosts.network import SUITE
+from support.hosts import SUITE, Host, Sandbox, reentry_argv
 from support.waiting import eventually
 
 PORT, OTHER_PORT = 7000, 7001
@@ -54,7 +53,7 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def hosts(sandbox: Sandbox) -> list[Host]:
-    """Two hosts that echo on two ports, and a third."""
+    """Three hosts that echo on two ports."""
     hosts = [sandbox.add_host(name, number) for name, number in (("one", 11), ("two", 12), ("three", 13))]
     for host in hosts:
         echo(host, PORT, OTHER_PORT)
@@ -67,12 +66,12 @@ def test_hosts_reach_one_another_by_name_and_the_suite_reaches_all(sandbox: Sand
     assert _suite_reaches(sandbox, hosts[2])
 
 
-def test_a_cut_is_one_way_and_is_mended(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_a_cut_works_one_way_until_it_is_mended(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     sandbox.network.cut("one", "two")
     sandbox.network.cut("one", "two")
     assert not _reaches(one, "two")
-    assert not _reaches(two, "one"), "answers of one do not arrive"
+    assert not _reaches(two, "one"), "the answers of one do not arrive"
     assert (_heard(two, one), _heard(one, two)) == (3, 0), "single packets pass one way"
     assert _reaches(one, "three")
     sandbox.network.mend("one", "two")
@@ -80,7 +79,7 @@ def test_a_cut_is_one_way_and_is_mended(sandbox: Sandbox, hosts: list[Host]) -> 
     assert _reaches(one, "two")
 
 
-def test_one_port_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_a_single_port_can_be_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     sandbox.network.cut("one", "two", PORT)
     assert not _reaches(one, "two", PORT)
@@ -88,14 +87,14 @@ def test_one_port_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
     assert _reaches(two, "one", PORT)
 
 
-def test_the_suite_can_be_cut_off_alone(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_only_the_suite_can_be_cut_off(sandbox: Sandbox, hosts: list[Host]) -> None:
     sandbox.network.cut(SUITE, "one")
     assert not _suite_reaches(sandbox, hosts[0])
     assert _suite_reaches(sandbox, hosts[1])
     assert _reaches(hosts[1], "one")
 
 
-def test_a_host_is_cut_off_until_that_is_mended_also_over_a_power_cycle(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_a_cut_lasts_until_it_is_mended_even_over_a_power_cycle(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     for other in ("two", SUITE):
         sandbox.network.cut(other, "one")
@@ -113,7 +112,7 @@ def test_a_host_is_cut_off_until_that_is_mended_also_over_a_power_cycle(sandbox:
     assert _suite_reaches(sandbox, one)
 
 
-def test_another_process_mends_what_is_cut(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_another_process_can_mend_faults(sandbox: Sandbox, hosts: list[Host]) -> None:
     sandbox.network.cut("one", "two")
     sandbox.network.shape("two", "one", latency=5)
     script = (
@@ -125,7 +124,7 @@ def test_another_process_mends_what_is_cut(sandbox: Sandbox, hosts: list[Host]) 
     assert _reaches(hosts[0], "two")
 
 
-def test_a_host_without_power_says_no_goodbye(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_a_host_that_loses_power_falls_silent(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     talk = subprocess.Popen(
         one.argv([sys.executable, "-c", TALK, "two", str(PORT), "1", "1000000"]),
@@ -143,7 +142,7 @@ def test_a_host_without_power_says_no_goodbye(sandbox: Sandbox, hosts: list[Host
     assert _reaches(one, "two")
 
 
-def test_latency_is_added_one_way_and_taken_away(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_latency_works_one_way_until_it_is_removed(sandbox: Sandbox, hosts: list[Host]) -> None:
     sandbox.network.shape("one", "two", latency=0.1)
     assert 0.1 <= min(_round_trips(hosts[0], "two", 5)) < 0.12
     assert 0.1 <= min(_round_trips(hosts[1], "one", 5)) < 0.12
@@ -155,7 +154,7 @@ def test_latency_is_added_one_way_and_taken_away(sandbox: Sandbox, hosts: list[H
     assert min(_round_trips(hosts[0], "two", 5)) < 0.02
 
 
-def test_latency_is_added_for_the_suite(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_latency_can_be_added_for_the_suite(sandbox: Sandbox, hosts: list[Host]) -> None:
     sandbox.network.shape(SUITE, "one", latency=0.03)
     sandbox.network.shape("one", SUITE, latency=0.03)
     command = [sys.executable, "-c", TALK, hosts[0].address, str(PORT), "2", "5"]
@@ -163,19 +162,19 @@ def test_latency_is_added_for_the_suite(sandbox: Sandbox, hosts: list[Host]) -> 
     assert 0.06 <= min(map(float, talk.stdout.split())) < 0.08
 
 
-def test_loss_loses_its_share(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_loss_drops_its_share_of_packets(sandbox: Sandbox, hosts: list[Host]) -> None:
     sandbox.network.shape("one", "two", loss=0.5)
     assert 120 < _heard(hosts[0], hosts[1], times=400) < 280
 
 
-def test_what_is_no_host_or_no_shape_is_refused(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_an_unknown_host_or_impossible_loss_is_refused(sandbox: Sandbox, hosts: list[Host]) -> None:
     with pytest.raises(UsageError, match="no host named four"):
         sandbox.network.cut("one", "four")
     with pytest.raises(UsageError, match="loss 2"):
         sandbox.network.shape("one", "two", loss=2)
 
 
-def test_a_loopback_sandbox_says_that_it_cannot(tmp_path: Path) -> None:
+def test_a_loopback_sandbox_has_no_network_faults(tmp_path: Path) -> None:
     with living_sandbox("loopback", tmp_path) as sandbox:
         sandbox.add_host("one", 11)
         for attempt in (
@@ -188,7 +187,7 @@ def test_a_loopback_sandbox_says_that_it_cannot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_two_sandboxes_do_not_meet(kind: str, tmp_path: Path) -> None:
+def test_two_sandboxes_are_isolated_from_each_other(kind: str, tmp_path: Path) -> None:
     with living_sandbox(kind, tmp_path / "a") as one, living_sandbox(kind, tmp_path / "b") as other:
         ours, theirs = one.add_host("ours", 11), other.add_host("theirs", 12)
         echo(theirs, PORT)
@@ -215,14 +214,14 @@ def _round_trips(host: Host, target: str, times: int) -> list[float]:
 
 
 def _talk(argv: list[str]) -> list[float]:
-    """Seconds for each round trip; none when nothing was reached."""
+    """The seconds of each round trip; empty when the target was not reached."""
     talk = subprocess.run(argv, capture_output=True, text=True, timeout=20)
     assert talk.returncode == 0 or "timed out" in talk.stderr or "refused" in talk.stderr, talk.stderr
     return [float(line) for line in talk.stdout.split()]
 
 
 def _heard(source: Host, target: Host, times: int = 3) -> int:
-    """How many single packets of so many arrive."""
+    """How many of `times` single packets arrive."""
     command = target.argv([sys.executable, "-c", LISTEN, target.address, str(PORT)])
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout

@@ -1,4 +1,4 @@
-"""What a sandbox publishes: ways from 127.0.0.1 to a host."""
+"""Publishing: connections to 127.0.0.1 are forwarded to a host of the sandbox."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ PORT, OTHER_PORT = 7000, 7001
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
 class TestPublished:
-    """What is led from 127.0.0.1 to a host."""
+    """Connections through a published port."""
 
     @pytest.fixture
     def address(self, kind: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
@@ -32,7 +32,7 @@ class TestPublished:
             sandbox.publish({"echo": (host.address, PORT), "nothing": (host.address, 9)})
             yield sandbox.published["echo"]
 
-    def test_bytes_come_back_and_the_end_is_passed_on(self, address: tuple[str, int]) -> None:
+    def test_all_bytes_and_the_end_are_passed_on(self, address: tuple[str, int]) -> None:
         sent = os.urandom(5_000_000)
         with socket.create_connection(address, timeout=10) as peer:
             threading.Thread(target=lambda: (peer.sendall(sent), peer.shutdown(socket.SHUT_WR))).start()
@@ -47,7 +47,8 @@ class TestPublished:
         for peer in peers:
             peer.close()
 
-    def test_little_time_is_added(self, address: tuple[str, int]) -> None:
+    @pytest.mark.alone
+    def test_forwarding_adds_little_time(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as peer:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             took = []
@@ -56,9 +57,9 @@ class TestPublished:
                 peer.sendall(b"x")
                 peer.recv(1)
                 took.append(time.perf_counter() - begun)
-        assert statistics.median(took) < 0.001, "the whole way there and back"
+        assert statistics.median(took) < 0.001, "the whole round trip"
 
-    def test_those_who_hang_up_rudely_disturb_nobody(self, address: tuple[str, int]) -> None:
+    def test_connections_that_are_reset_disturb_no_others(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as polite:
             for _ in range(20):
                 rude = [socket.create_connection(address, timeout=10) for _ in range(20)]
@@ -69,7 +70,7 @@ class TestPublished:
             polite.sendall(b"y")
             assert polite.recv(1) == b"y"
 
-    def test_one_who_reads_slowly_holds_up_nobody(self, address: tuple[str, int]) -> None:
+    def test_a_slow_reader_holds_up_no_others(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as slow, socket.create_connection(address) as quick:
             slow.setblocking(False)
             with suppress(BlockingIOError):
@@ -81,7 +82,7 @@ class TestPublished:
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "loopback"])
-def test_publishing_can_be_led_elsewhere_and_ended(kind: str, tmp_path: Path) -> None:
+def test_a_published_name_can_be_forwarded_elsewhere_and_withdrawn(kind: str, tmp_path: Path) -> None:
     with living_sandbox(kind, tmp_path, publish=("web",)) as sandbox:
         host = sandbox.add_host("one", 11)
         with pytest.raises(UsageError, match="cannot publish other"):
@@ -98,7 +99,7 @@ def test_publishing_can_be_led_elsewhere_and_ended(kind: str, tmp_path: Path) ->
             assert answered.recv(1) == b""
 
 
-def test_a_preferred_port_is_taken_where_it_is_free() -> None:
+def test_a_preferred_port_is_used_where_it_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with relay.bind(["web"], {"web": port})["web"] as elsewhere:

@@ -24,7 +24,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
 from support.faults.nemesis import Fault
-from support.faults.network import of_leader
+from support.faults.network import partition_of_leader
 from support.faults.process import Freeze, Kill, Restart
 from support.faults.roles import cache_host
 from support.hosts import Process
@@ -227,7 +227,7 @@ def _commit_alone(world: World) -> None:
     experiment, leader = world.experiment, world.cluster.leader()
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(of_leader(world.cluster, "all but its clients"), leader)
+        experiment.inject(partition_of_leader(world.cluster, "all but its clients"), leader)
         refused = sql.error_of(lambda: EntryStore(session, world.profile).update(world.namespace, KEY, LOST))
     if refused is not None:
         raise Inconclusive(f"{leader}, isolated, refused a write: {describe(refused)}")

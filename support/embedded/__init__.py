@@ -1,1 +1,1 @@
-"""The cluster that the suite boots itself."""
+"""The cluster that the suite boots itself: its plan, its configuration files, and its boot."""

@@ -1,8 +1,8 @@
-"""Boots an embedded cluster in a sandbox: from no host at all to a cluster that is ready to be tested."""
+"""Boots an embedded cluster in a sandbox, from an empty one to a cluster that is ready to be tested."""
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,28 +10,25 @@ from typing import TypeVar
 import requests
 
 from support import sql
-from support.embedded import plain, readiness
-from support.embedded.layout import Layout, PlannedHost, Role
-from support.embedded.patroni_file import BOOT
-from support.embedded.plan import PUBLISHED, Credentials, Plan
-from support.embedded.preparing import prepare
+from support.embedded import readiness
+from support.embedded.database import MAINTENANCE, prepare
+from support.embedded.plan import PUBLISHED, Credentials, Layout, Plan, PlannedHost, Role
 from support.embedded.programs import Programs
-from support.embedded.services import declare
+from support.embedded.services import BOOT, declare
 from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, ProcessFailed
 from support.example_app.vectors import PGVECTOR, VectorDialect
-from support.hosts import Process, Sandbox
-from support.hosts.probing import LOOPBACK
+from support.hosts import LOOPBACK, Process, Sandbox
 from support.target import citus
 from support.target.cluster import Cluster
 from support.target.topology import Topology
 from support.timeouts import REST, START
-from support.waiting import describe, eventually
+from support.waiting import NotYet, describe, eventually
 
 __all__ = ["PUBLISHED", "boot"]
 
 T = TypeVar("T")
 TAIL = 12  # lines of a log in the message of a failed boot
-MANY, EACH = 3, 5.0  # more members than so many are given more time: seconds for each
+MANY, EACH = 3, 5.0  # each member beyond this number gives the boot so many seconds more
 OFTEN = 0.1  # seconds between two looks at something that is about to happen
 
 
@@ -44,8 +41,8 @@ def boot(
 ) -> Topology:
     """Boot a cluster and publish it; returns when it is ready (`readiness` says what that means).
 
-    `on_progress` is told what happens, in short lines. Raises ClusterDidNotStart with what was waited for in vain
-    and the end of the log that should tell why.
+    `on_progress` gets a short line for each step. Raises ClusterDidNotStart, which says what did not become true and
+    shows the end of the log that should tell why.
     """
     planned = layout.hosts()
     on_progress(f"making {len(planned)} hosts")
@@ -64,7 +61,7 @@ def boot(
 
 
 class _Boot:
-    """One boot under way."""
+    """One boot in progress."""
 
     def __init__(
         self,
@@ -79,7 +76,7 @@ class _Boot:
         self._deadline = time.monotonic() + START + EACH * max(0, members - MANY)
 
     def run(self) -> None:
-        """Start everything as early as it can be of use, and wait until all of it works."""
+        """Start everything as early as it is of use, and wait until all of it works."""
         shape = self._plan.layout.shape
         if shape.patroni:
             self._start(Role.ETCD)
@@ -102,7 +99,7 @@ class _Boot:
             self._start(Role.HAPROXY)
         self._start(Role.POOLER)
         if shape.patroni:
-            self._set_clock(leaders)
+            self._set_timing(leaders)
         if shape.proxy:
             self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, self._cluster, leader))
             self._tell("haproxy routes")
@@ -115,8 +112,8 @@ class _Boot:
         self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
         self._tell("redis answers")
 
-    def _set_clock(self, leaders: Mapping[Cluster, str]) -> None:
-        """Give Patroni the clock of the shape, if that is another one than it booted by."""
+    def _set_timing(self, leaders: Mapping[Cluster, str]) -> None:
+        """Set Patroni's timing to that of the shape, if it booted with another one."""
         timing = self._plan.layout.shape.timing
         if timing == BOOT:
             return
@@ -136,12 +133,12 @@ class _Boot:
 
     def _await_leader(self, group: Cluster) -> str:
         if not self._plan.layout.shape.patroni:
-            name = self._await(f"group {group.group} answers", Role.MEMBER, partial(plain.require_login, group))
+            name = self._await(f"group {group.group} answers", Role.MEMBER, partial(_require_login, group))
             self._tell(f"{name} answers")
             return name
         leader = self._await(f"a member of group {group.group} leads", Role.MEMBER, group.leader)
         self._tell(f"{leader} leads")
-        self._hurry(leader)  # it makes the slots that the replicas need
+        self._hurry(leader)  # it makes the replication slots that the replicas need
         return leader
 
     def _await_replicas(self, group: Cluster, leader: str) -> None:
@@ -157,7 +154,7 @@ class _Boot:
             self._tell(f"commits wait for {standby}")
 
     def _hurry(self, leader: str) -> None:
-        """Make the leader's Patroni look now, instead of in a second: a new configuration does, were it the old one."""
+        """Make the leader's Patroni act now, instead of in a second: it does on any PATCH, even without a change."""
         self._configure(leader, {"loop_wait": BOOT.loop_wait})
 
     def _configure(self, member: str, settings: Mapping[str, object]) -> None:
@@ -178,11 +175,21 @@ class _Boot:
             raise ClusterDidNotStart("\n".join([str(late), *map(_tail, logs)])) from late
 
     def _require_alive(self) -> None:
-        """No program has ended that was started."""
+        """Raise ClusterDidNotStart if a program that was started has ended."""
         for host in self._started:
             process = self._processes[host]
             if process.pid is None:
                 raise ClusterDidNotStart(f"{process.name} on {host.name} has ended\n{_tail(process.log)}")
+
+
+def _require_login(group: Cluster) -> str:
+    """Without Patroni: the one server of a group lets its superuser in; returns its name. Raises NotYet before."""
+    (name,) = group.members
+    try:
+        sql.value(replace(group.administration_of(name), database=MAINTENANCE), "SELECT 1")
+    except ConnectFailed as error:
+        raise NotYet(describe(error)) from None
+    return name
 
 
 def _tail(log: Path) -> str:

@@ -1,4 +1,4 @@
-"""Installs packages of the system, and sees to it that no service of theirs is started, now or at the next boot."""
+"""Installs system packages without letting them start a service, now or at the next boot."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ QUIETLY = Path(__file__).with_name("without_services.sh")
 INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends")
 UPDATE = ("apt-get", "update")
 TOLD = ("Get:", "Setting up")
-"""How the lines of apt-get's output begin that are worth telling."""
+"""The beginnings of lines in apt-get's output that are worth showing."""
 
 
 def command(names: Sequence[str]) -> str:
@@ -24,9 +24,9 @@ def command(names: Sequence[str]) -> str:
 
 
 def install(names: Sequence[str], services: Sequence[str], on_progress: Callable[[str], None]) -> None:
-    """Install packages without asking; `services` are those that they bring, and that must not start.
+    """Install packages without asking; `services` are those that they bring and that must not start.
 
-    Raises UsageError with the command to type when that is not possible.
+    Raises UsageError with the command to type when that is impossible.
     """
     become_root = _way_to_root()
     if become_root is None or shutil.which("apt-get") is None:
@@ -35,15 +35,15 @@ def install(names: Sequence[str], services: Sequence[str], on_progress: Callable
     on_progress(f"installing {', '.join(names)}")
     quietly = [*become_root, "sh", str(QUIETLY), str(POLICY), ",".join(services)]
     said = _run([*quietly, *INSTALL, *names], on_progress)
-    if said is not None:  # the lists may be missing or old
-        on_progress("updating the lists of packages")
+    if said is not None:  # the package lists may be missing or old
+        on_progress("updating the package lists")
         said = _run([*become_root, *UPDATE], on_progress) or _run([*quietly, *INSTALL, *names], on_progress)
     if said is not None:
         raise UsageError(f"{', '.join(names)} could not be installed: {said}; install by hand: {command(names)}")
 
 
 def _way_to_root() -> list[str] | None:
-    """What to put before a command so that root runs it; None where that takes a password."""
+    """The words before a command that make root run it; None where that takes a password."""
     if os.geteuid() == 0:
         return []
     sudo = ["sudo", "--non-interactive"]
@@ -53,7 +53,7 @@ def _way_to_root() -> list[str] | None:
 
 
 def _run(argv: Sequence[str], on_progress: Callable[[str], None]) -> str | None:
-    """Run a command to its end, telling what it says; returns the last words of a failed one."""
+    """Run a command to its end and report its progress; returns the last line of output if it failed."""
     running = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,

@@ -1,23 +1,104 @@
-"""A cluster that is decided upon: its layout, the addresses of its hosts, the programs to run, fresh passwords."""
+"""The plan of an embedded cluster: its hosts, their roles and addresses, the programs to run, fresh passwords."""
 
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+from string import ascii_lowercase
 
-from support.embedded.layout import Layout, PlannedHost, Role
 from support.embedded.programs import Programs
-from support.embedded.shape import Shape
+from support.embedded.shape import OWN, Shape
+from support.errors import UsageError
 from support.example_app.known_profiles import KNOWN
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
-from support.hosts.probing import LOOPBACK
+from support.hosts import LOOPBACK
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379
 PUBLISHED = ("write", "read", "statistics", "redis")
-"""What can be reached from outside the sandbox, by the names under which the sandbox publishes it."""
+"""The names under which the sandbox publishes what can be reached from outside."""
 ALL, POOLER = "all", "pooler"
-"""What else is published of a cluster that is met from outside only, beside each member and each node of etcd."""
+"""Published too, like each member and each etcd node, where a cluster is reached from outside only."""
+HAPROXY_NUMBER, REDIS_NUMBER, POOLER_NUMBER = 2, 3, 4  # of hosts: the last part of the address
+FIRST_ETCD, MOST_ETCD = 11, 9
+FIRST_MEMBER, MOST_MEMBERS = 21, 9  # of group 0; every further group takes the next ten numbers
+MOST_WORKERS = 20
+
+
+class Role(StrEnum):
+    """The purpose of a host."""
+
+    ETCD = "etcd"
+    MEMBER = "member"
+    HAPROXY = "haproxy"
+    REDIS = "redis"
+    POOLER = "pooler"
+
+
+@dataclass(frozen=True)
+class PlannedHost:
+    """A host that the cluster needs. `number` is the last part of its address, `group` its Citus group."""
+
+    name: str
+    number: int
+    role: Role
+    group: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The size and shape of a cluster. Raises UsageError for an impossible size."""
+
+    members: int = 3
+    """PostgreSQL servers that clients reach; with workers, the coordinator's group."""
+    workers: int = 0
+    """Citus worker groups; with none, nothing is sharded."""
+    worker_members: int = 2
+    """PostgreSQL servers of each worker group."""
+    etcd: int = 3
+    """Nodes of etcd; ignored without Patroni, as nothing else needs them."""
+    shape: Shape = OWN
+
+    def __post_init__(self) -> None:
+        for what, count, least, most in (
+            ("members", self.members, 1, MOST_MEMBERS),
+            ("etcd nodes", self.etcd, 1, MOST_ETCD),
+            ("worker groups", self.workers, 0, MOST_WORKERS),
+            ("members in a worker group", self.worker_members, 1, MOST_MEMBERS),
+        ):
+            if not least <= count <= most:
+                raise UsageError(f"an embedded cluster can have {least} to {most} {what}, not {count}")
+        if not self.shape.patroni and (self.members > 1 or (self.workers and self.worker_members > 1)):
+            raise UsageError(f"a cluster like {self.shape.name} has no replicas: each of its servers stands alone")
+
+    def hosts(self, role: Role | None = None) -> tuple[PlannedHost, ...]:
+        """Every host, or those of one role, in the order in which they are started."""
+        return tuple(host for host in self._all() if role in (None, host.role))
+
+    @property
+    def groups(self) -> range:
+        """The numbers of its groups: 0 for the coordinator, then one for each worker group."""
+        return range(self.workers + 1)
+
+    def members_of(self, group: int) -> tuple[PlannedHost, ...]:
+        """The members of one group: pg1, pg2, ... of group 0; worker1a, worker1b, ... of a worker group."""
+        pattern, count = (self.shape.worker, self.worker_members) if group else (self.shape.member, self.members)
+        names = [pattern.format(group=group, number=n + 1, letter=ascii_lowercase[n]) for n in range(count)]
+        first = FIRST_MEMBER + 10 * group
+        return tuple(PlannedHost(name, first + n, Role.MEMBER, group) for n, name in enumerate(names))
+
+    def _all(self) -> tuple[PlannedHost, ...]:
+        shape = self.shape
+        etcd = (
+            PlannedHost(shape.etcd_node.format(number=n + 1), FIRST_ETCD + n, Role.ETCD)
+            for n in range(self.etcd if shape.patroni else 0)
+        )
+        members = (host for group in self.groups for host in self.members_of(group))
+        haproxy = (PlannedHost("haproxy", HAPROXY_NUMBER, Role.HAPROXY),) if shape.proxy else ()
+        redis = PlannedHost("redis", REDIS_NUMBER, Role.REDIS)
+        pooler = (PlannedHost("pgbouncer", POOLER_NUMBER, Role.POOLER),) if shape.pooler else ()
+        return (*etcd, *members, *haproxy, redis, *pooler)
 
 
 def api_of(member: str) -> str:
@@ -27,7 +108,7 @@ def api_of(member: str) -> str:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Every login of one cluster; made for it, and for no other."""
+    """All logins of one cluster, freshly made for it."""
 
     administrator: Login
     application: Login
@@ -39,7 +120,7 @@ class Credentials:
 
     @classmethod
     def fresh(cls, shape: Shape) -> "Credentials":
-        """New passwords for everything that a cluster of that shape asks a password for."""
+        """New passwords for everything that needs one in a cluster of that shape."""
         application = _fresh(shape.application)
         page = shape.proxy.login if shape.proxy else None
         return cls(
@@ -59,40 +140,40 @@ def _fresh(user: str) -> Login:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that configuration files are written from. `addresses`: host name -> IP address."""
+    """Everything that configuration files are written from. `addresses`: host name -> IP address."""
 
     layout: Layout
     programs: Programs
     addresses: Mapping[str, str]
     credentials: Credentials
     one_network: bool = False
-    """All hosts share one network, and so one 127.0.0.1."""
+    """All hosts share one network, and therefore one 127.0.0.1."""
     dialect: VectorDialect = PGVECTOR
-    """Of the vector extension that the application uses."""
+    """The vector extension that the application uses."""
 
     @property
     def preloaded(self) -> tuple[str, ...]:
-        """The libraries that PostgreSQL loads at its start for the vector extension."""
+        """The libraries that PostgreSQL must preload for the vector extension."""
         return ("ruvector",) if self.dialect is RUVECTOR else ()
 
     def address(self, host: str, port: int) -> Address:
-        """Where a port of a host is."""
+        """The address of a port on a host."""
         return Address(self.addresses[host], port)
 
     def advertised(self, host: str, port: int) -> Address:
-        """What the hosts are told of where a port of a host is."""
+        """The address of a port as the hosts themselves name it."""
         return Address(host, port) if self.layout.shape.advertises_names else self.address(host, port)
 
     def addresses_of(self, role: Role, port: int) -> tuple[Address, ...]:
-        """The same port of every host of a role."""
+        """The addresses of one port on every host of a role."""
         return tuple(self.address(host.name, port) for host in self.layout.hosts(role))
 
     def targets(self) -> dict[str, tuple[str, int]]:
-        """Where each name that `published` lists leads to."""
+        """Where each name that `published` lists is forwarded to."""
         return {name: (self.addresses[host], port) for name, (host, port) in _services(self.layout).items()}
 
     def topology(self, sandbox: Path, kind: str) -> Topology:
-        """The cluster as its clients see it, in the sandbox of that kind that lives in that directory."""
+        """The cluster as its clients see it, in a sandbox of that kind in that directory."""
         logins, shape = self.credentials, self.layout.shape
         proxy, dcs = shape.proxy, self.addresses_of(Role.ETCD, ETCD_CLIENTS)
         members = tuple(self._member(host) for host in self.layout.hosts(Role.MEMBER))
@@ -129,12 +210,12 @@ class Plan:
 
 
 def published(layout: Layout) -> tuple[str, ...]:
-    """The names of all that can be reached from outside the sandbox."""
+    """The names of everything that can be reached from outside the sandbox."""
     return tuple(_services(layout))
 
 
 def _services(layout: Layout) -> dict[str, tuple[str, int]]:
-    """Published name -> the host that it leads to, and the port there."""
+    """Published name -> the host that it is forwarded to, and the port there."""
     everything = dict(_all_services(layout))
     return everything if layout.shape.outside else {name: everything[name] for name in PUBLISHED}
 
@@ -158,16 +239,16 @@ def _all_services(layout: Layout) -> Iterator[tuple[str, tuple[str, int]]]:
 
 
 def ruvector_missing(dialect: VectorDialect) -> str:
-    """Why a cluster whose application uses that extension has no RuVector; empty where it has."""
-    return "" if dialect is RUVECTOR else f"the vectors are of {dialect.extension} (--vector ruvector)"
+    """Why a cluster whose application uses that extension has no RuVector; empty where it has it."""
+    return "" if dialect is RUVECTOR else f"the vector extension is {dialect.extension} (--vector ruvector)"
 
 
 def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) -> dict[str, str]:
-    """What such a cluster has not in a sandbox of that kind, by capability, each with the reason.
+    """The capabilities that such a cluster lacks in a sandbox of that kind, each with the reason.
 
-    `citus_missing` says why its PostgreSQL has no Citus; it is empty where it has. So does `ruvector_missing`.
+    `citus_missing` says why its PostgreSQL has no Citus, and is empty where it has it; `ruvector_missing` likewise.
     """
-    found = dict.fromkeys(("tls", "verified_tls"), "the embedded cluster does without: its network is its own")
+    found = dict.fromkeys(("tls", "verified_tls"), "the embedded cluster uses no TLS: nobody else is on its network")
     if not layout.workers:
         found["citus"] = citus_missing or "the embedded cluster has no worker groups (--workers)"
     if ruvector_missing:

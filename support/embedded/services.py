@@ -1,26 +1,31 @@
-"""What runs on the hosts: each one's configuration file, readable by its owner alone, and its one program."""
+"""What runs on each host: one program and its configuration file, readable by its owner only."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from support.embedded import patroni_file, plain
-from support.embedded.layout import PlannedHost, Role
-from support.embedded.plan import ETCD_CLIENTS, ETCD_PEERS, PATRONI_API, POSTGRES, REDIS, Plan
+from support.embedded.plan import ETCD_CLIENTS, ETCD_PEERS, PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
+from support.embedded.shape import OWN, Timing
 from support.hosts import Host, Process
+from support.target.topology import Login
 
 DISTURBING = ("PATRONI", "PG", "ETCD")
-"""Environment variables that begin so would have their say beside the configuration files."""
+"""Environment variables with these prefixes would override the configuration files."""
+
+BOOT: Timing = OWN.timing
+"""The timing that every cluster boots with: Patroni sleeps for loop_wait between the steps of a boot."""
+SOCKETS = "/dev/shm"
+"""The directory of a member's local socket: each host has its own, and its name is short."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """The program of a role. `contents` are those of its configuration file, `command` runs it with that file."""
+    """The program of a role. `contents` makes its configuration file, `command` runs it with that file."""
 
     program: str
     file: str
@@ -40,7 +45,7 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
 
 
 def _passwords(plan: Plan, directory: Path) -> Path:
-    """By this file the nodes log in to one another as the application.
+    """The password file with which the nodes log in to one another as the application.
 
     Source: https://www.postgresql.org/docs/16/libpq-pgpass.html
     """
@@ -50,7 +55,7 @@ def _passwords(plan: Plan, directory: Path) -> Path:
 
 
 def _patroni(plan: Plan, host: PlannedHost, directory: Path) -> str:
-    return _yaml(patroni_file.configuration(plan, host, directory))
+    return _yaml(patroni_configuration(plan, host, directory))
 
 
 def _postgres(plan: Plan, host: PlannedHost, directory: Path) -> str:
@@ -59,8 +64,23 @@ def _postgres(plan: Plan, host: PlannedHost, directory: Path) -> str:
         directory=directory,
         superuser=plan.credentials.administrator,
         host_access=plan.layout.shape.host_access,
-        settings=plain.settings(plan, host),
+        settings=_server_settings(plan, host),
     )
+
+
+def _server_settings(plan: Plan, host: PlannedHost) -> Mapping[str, str]:
+    """PostgreSQL's settings on a server without Patroni."""
+    shape = plan.layout.shape
+    libraries = (*(("citus",) if plan.layout.workers else ()), *plan.preloaded)
+    given = {
+        "listen_addresses": plan.addresses[host.name],
+        "port": POSTGRES,
+        "shared_preload_libraries": ",".join(libraries),
+        **shape.parameters,
+        **(shape.sharding if plan.layout.workers else {}),
+        **(shape.worker_parameters if host.group else {}),
+    }
+    return {name: str(value) for name, value in given.items()}
 
 
 def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
@@ -76,7 +96,7 @@ def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
             "advertise-client-urls": f"http://{plan.advertised(host.name, ETCD_CLIENTS)}",
             "initial-cluster": ",".join(f"{name}={url}" for name, url in peers.items()),
             "initial-cluster-token": plan.layout.shape.scope,
-            "enable-grpc-gateway": True,  # by which Patroni speaks; off by default only where there is a file
+            "enable-grpc-gateway": True,  # Patroni uses it; with a configuration file, it is off by default
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "10m",
             "logger": "zap",
@@ -140,7 +160,7 @@ OTHERS = {
 
 
 def service_of(plan: Plan, role: Role) -> Service:
-    """What runs on the hosts of a role. The program's name is that of the host's process."""
+    """What runs on the hosts of a role. The host's process has the name of the program."""
     if role is Role.MEMBER:
         return PATRONI if plan.layout.shape.patroni else POSTGRES_ALONE
     return OTHERS[role]
@@ -166,3 +186,89 @@ def _write(file: Path, contents: str) -> None:
 def _undisturbed(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     disturbing = [f"--unset={name}" for name in environment if name.startswith(DISTURBING)]
     return ["env", *disturbing, *command] if disturbing else list(command)
+
+
+def patroni_configuration(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
+    """Patroni's whole configuration file of one member that lives in `directory`.
+
+    Source: https://patroni.readthedocs.io/en/latest/patroni_configuration.html
+    """
+    shape = plan.layout.shape
+    sharding = {"citus": {"database": shape.database, "group": host.group}} if plan.layout.workers else {}
+    authentication = {"authentication": _login(plan.credentials.patroni_api)} if plan.credentials.patroni_api else {}
+    return {
+        **sharding,
+        "scope": shape.scope,
+        "name": host.name,
+        "log": {"level": "INFO", "format": "%(asctime)s patroni %(levelname)s: %(message)s"},
+        "restapi": {
+            "listen": str(plan.address(host.name, PATRONI_API)),
+            "connect_address": str(plan.advertised(host.name, PATRONI_API)),
+            **authentication,
+        },
+        "etcd3": {"hosts": [str(plan.advertised(one.name, ETCD_CLIENTS)) for one in plan.layout.hosts(Role.ETCD)]},
+        "bootstrap": {"dcs": _shared(plan), "initdb": _initdb(plan)},
+        "postgresql": _postgresql(plan, host, directory),
+    }
+
+
+def _shared(plan: Plan) -> dict[str, Any]:
+    """The dynamic configuration of all members, which PATCH /config can change while the cluster runs."""
+    shape = plan.layout.shape
+    return {
+        **asdict(BOOT),
+        "maximum_lag_on_failover": shape.maximum_lag,
+        "synchronous_mode": shape.synchronous,
+        **shape.dynamic,
+        "postgresql": {
+            "use_pg_rewind": True,
+            "use_slots": True,
+            **shape.dynamic_postgresql,
+            "parameters": _parameters(plan),
+            "pg_hba": list(shape.host_access),
+        },
+    }
+
+
+def _parameters(plan: Plan) -> Mapping[str, Any]:
+    """PostgreSQL's parameters, the same on every member."""
+    shape = plan.layout.shape
+    # Patroni puts citus before the libraries named here.
+    libraries = {"shared_preload_libraries": ", ".join(plan.preloaded)} if plan.preloaded else {}
+    return {**shape.parameters, **libraries, **(shape.sharding if plan.layout.workers else {})}
+
+
+def _initdb(plan: Plan) -> list[str | dict[str, str]]:
+    local = "trust" if plan.layout.shape.local_access else "scram-sha-256"
+    return [
+        "data-checksums",
+        {"encoding": "UTF8"},
+        {"locale": "C.UTF-8"},
+        {"auth-local": local},
+        {"auth-host": "scram-sha-256"},
+    ]
+
+
+def _postgresql(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any]:
+    logins, shape = plan.credentials, plan.layout.shape
+    # Under a Patroni that has just started, Citus looks for its own node at localhost.
+    own = ",127.0.0.1" if plan.layout.workers and not plan.one_network else ""
+    rewind = {"rewind": _login(logins.rewind)} if logins.rewind else {}
+    return {
+        "listen": str(plan.address(host.name, POSTGRES)).replace(":", f"{own}:"),
+        "connect_address": str(plan.advertised(host.name, POSTGRES)),
+        "data_dir": str(directory / "data"),
+        "bin_dir": str(plan.programs.pg_bindir),
+        "pgpass": str(directory / "pgpass"),
+        "authentication": {
+            "superuser": _login(logins.administrator),
+            "replication": _login(logins.replication),
+            **rewind,
+        },
+        "basebackup": [{"checkpoint": "fast"}],  # else a replica waits minutes for the leader's next checkpoint
+        "parameters": {"unix_socket_directories": SOCKETS if shape.local_access else ""},
+    }
+
+
+def _login(login: Login) -> dict[str, str]:
+    return {"username": login.user, "password": login.password}

@@ -1,5 +1,5 @@
--- The ten tables of the installation that the predecessor of this suite tested; see swarm_tables.py.
--- $vector and $cosine come from the vector extension's dialect; $key and $pattern say how rows are identified.
+-- The ten tables of the installation that the predecessor of this suite tested; see database.py.
+-- $vector and $cosine come from the vector extension's dialect; $key and $pattern depend on sharding.
 
 CREATE TABLE memory_entries (
     id         serial,

@@ -1,4 +1,4 @@
--- What the installation's set-up of Citus makes besides; see swarm_tables.py.
+-- Further tables that the installation makes with Citus; see database.py.
 
 CREATE SCHEMA distributed;
 

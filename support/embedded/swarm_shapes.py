@@ -1,7 +1,7 @@
-"""The shapes of another installation, that which the predecessor of this suite tested: `--like swarm` and others.
+"""The shapes of another installation, which the predecessor of this suite tested: `--like swarm` and others.
 
-They are made of facts of that installation (names, ports, timing, what replicates how); a cluster of such a shape is
-met from outside only, as its users meet theirs: by published ports, under names that only its own hosts resolve.
+They reproduce facts of that installation: names, ports, timing, replication. A cluster of such a shape is reached from
+outside only, as its users reach theirs: by published ports, under names that only its own hosts resolve.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ from support.target.topology import Login
 
 _PARAMETERS: dict[str, Any] = {
     "max_connections": 200,
-    "shared_buffers": "64MB",  # less than theirs, like all that only takes memory
+    "shared_buffers": "64MB",  # less than theirs, like everything that only costs memory
     "work_mem": "1310kB",
     "maintenance_work_mem": "64MB",
     "max_wal_size": "1GB",
@@ -49,7 +49,7 @@ _PROXY = Proxy(
 
 SWARM = Shape(
     name="swarm",
-    summary="Patroni by compose: three asynchronous members that call themselves patroni-N, HAProxy, etcd, Redis",
+    summary="Patroni by compose: three asynchronous members named patroni-N, HAProxy, etcd, Redis",
     database="distributed_postgres_cluster",
     application="dpg_cluster",
     workers=0,
@@ -103,11 +103,11 @@ _IMAGE_ACCESS = (
     "local replication all trust",
     "host all all all scram-sha-256",
 )
-"""pg_hba.conf as the container image of PostgreSQL writes it."""
+"""pg_hba.conf as PostgreSQL's container image writes it."""
 
 CITUS = Shape(
     name="swarm-citus",
-    summary="Citus by compose, without Patroni: a coordinator, two workers, Redis; nodes go by names of the network",
+    summary="Citus by compose, without Patroni: a coordinator, two workers, Redis; nodes use network names",
     database=SWARM.database,
     application=SWARM.application,
     members=1,
@@ -188,7 +188,7 @@ HA = replace(
 UNIFIED = replace(
     SWARM,
     name="swarm-unified",
-    summary="the same members by fixed addresses that no other machine reaches, and PgBouncer in front of them",
+    summary="the same members at fixed addresses that no other machine reaches, with PgBouncer in front of them",
     advertises_names=False,
     proxy=replace(_PROXY, routes=_PROXY.routes[:2], known=False),
     pooler=Pooler(mode="transaction"),

@@ -1,16 +1,15 @@
-"""How the users of a cluster that is met from outside reach it: the variables that they would have, and no more."""
+"""The target file of a cluster that is reached from outside only: the variables that its users would have, no more."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from support.embedded.layout import Layout, Role
-from support.embedded.plan import POOLER, api_of
+from support.embedded.plan import POOLER, Layout, Role, api_of
 from support.target.topology import Topology
 
 HOST = "localhost"
 Published = Mapping[str, tuple[str, int]]
-"""Published name -> where it is reached on this machine."""
+"""Published name -> its address on this machine."""
 
 
 def variables(layout: Layout, topology: Topology, published: Published) -> dict[str, str]:
@@ -32,7 +31,7 @@ def variables(layout: Layout, topology: Topology, published: Published) -> dict[
         "RUVECTOR_PASSWORD": topology.application.password,
     }
     if shape.proxy:
-        if not shape.pooler:  # whoever pools does not write past the pooler
+        if not shape.pooler:  # users of the pooler do not write past it
             found["HAPROXY_PRIMARY_PORT"] = port("write")
         found["HAPROXY_REPLICA_PORT"] = port("read")
     if shape.proxy and shape.proxy.known:
@@ -52,16 +51,16 @@ def variables(layout: Layout, topology: Topology, published: Published) -> dict[
 
 
 def write(file: Path, layout: Layout, topology: Topology, published: Published) -> None:
-    """Write them as a target file, `accept run --target` takes it; only its owner can read it.
+    """Write them as a target file for `accept run --target`, readable by its owner only.
 
-    Where each member is reached stands in it as a remark: users of such a cluster need not tell that.
+    The address of each member is in it as a comment, since users of such a cluster need not give it.
     """
     lines = [f"# A cluster like {layout.shape.name}: {layout.shape.summary}"]
     for name, value in variables(layout, topology, published).items():
         lines.append(f"{name.lower()} = {value if name.endswith('_PORT') else json.dumps(value)}")
     reached = {host.name: f"{HOST}:{published[host.name][1]}" for host in layout.hosts(Role.MEMBER)}
     table = "[nodes]" if not layout.shape.patroni else "[members]"
-    lines += ["", "# Where its servers are reached from this machine, by the names that they call themselves:"]
+    lines += ["", "# The addresses of its servers on this machine, by the names that they use themselves:"]
     lines += [f"# {table}", *(f"# {json.dumps(name)} = {json.dumps(where)}" for name, where in reached.items())]
     file.touch(mode=0o600)
     file.write_text("\n".join([*lines, ""]), encoding="utf-8")

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Run a command that installs packages, while no package may start a service.
+# Run a command that installs packages, without letting any package start a service.
 #
 #   without_services.sh POLICY SERVICE[,SERVICE...] COMMAND [ARGUMENT...]
 #
-# POLICY is the file that invoke-rc.d asks (/usr/sbin/policy-rc.d); whatever is there is put aside meanwhile, and back
-# at the end, also when the command fails or is interrupted. What a killed run left aside is put back by the next one.
-# After a success the services are kept from starting at boot.
+# POLICY is the file that invoke-rc.d asks (/usr/sbin/policy-rc.d). An existing one is moved aside and restored at the
+# end, even when the command fails or is interrupted. If a run is killed, the next one restores it. After a successful
+# installation the services are disabled, so that they do not start at boot either.
 set -u
 policy=$1 services=$2
 shift 2
 aside=$policy.accept-aside
-mark='# put here by accept for the time of an installation'
+mark='# put here by accept during an installation'
 
 ours() { [ -f "$policy" ] && grep -qxF "$mark" "$policy"; }
 restore() {
@@ -22,7 +22,7 @@ restore
 if [ -e "$policy" ] || [ -L "$policy" ]; then mv "$policy" "$aside" || exit; fi
 printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy" && chmod 755 "$policy" || exit
 
-# In the background, so that a signal is heard at once; it is passed on and the command's end waited for.
+# In the background, so that a signal is handled at once: pass it on, then wait for the command to end.
 DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" </dev/null &
 command=$!
 trap 'kill -TERM "$command" 2>/dev/null' INT TERM HUP

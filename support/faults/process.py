@@ -1,11 +1,4 @@
-"""Faults of processes and of whole hosts: crash, freeze, clean stop.
-
-Single processes of a PostgreSQL server, told by the titles that they give themselves.
-
-A program that is killed and started again at once.
-
-The worst that can happen to hosts: their data is destroyed, or all of them are gone at once.
-"""
+"""Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes."""
 
 import shutil
 from collections.abc import Collection, Iterable
@@ -23,7 +16,7 @@ from support.waiting import NotYet
 
 @dataclass(frozen=True)
 class HostCrash:
-    """Every process of the host is gone at once, as by a power cut; its disk is as the crash left it."""
+    """Every process of the host is gone at once, as by a power cut; its disk stays as the crash left it."""
 
     host: Host
 
@@ -43,7 +36,7 @@ class HostCrash:
 
 @dataclass(frozen=True)
 class Freeze:
-    """The host's programs stand still: not dead, not answering, as in a long pause of a virtual machine."""
+    """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
     host: Host
 
@@ -66,7 +59,7 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Kill:
-    """A program of a host and all that it started are gone at once (kill -9); the host stays."""
+    """A program and all that it started are killed at once (kill -9); its host stays up."""
 
     process: Process
 
@@ -85,7 +78,7 @@ class Kill:
 
 
 class PostgresKilled:
-    """PostgreSQL alone is killed on a member, with all its backends; Patroni lives on beside it."""
+    """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -107,7 +100,7 @@ class PostgresKilled:
             raise NotYet(f"still there: {alive}")
 
     def heal(self) -> None:
-        """Patroni starts it again by itself; that is the promise under test."""
+        """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
 def _postgres_of(host: Host) -> list[psutil.Process]:
@@ -127,7 +120,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def running(host: Host) -> list[psutil.Process]:
-    """Every process of the host's programs, also those that left their parent, as PostgreSQL does."""
+    """Every process of the host's programs, including those that left their parent, as PostgreSQL does."""
     found = []
     for process in host.processes.values():
         for pid in process.pids:
@@ -137,12 +130,12 @@ def running(host: Host) -> list[psutil.Process]:
 
 
 def server_processes(host: Host, kind: str) -> list[psutil.Process]:
-    """Those of one kind ("startup", "walreceiver", ...) that run on a host now."""
+    """The PostgreSQL processes of one kind ("startup", "walreceiver", ...) on a host, by their process titles."""
     return [process for process in running(host) if _is(process, kind)]
 
 
 def resume(processes: Iterable[psutil.Process]) -> None:
-    """Let suspended processes go on; a server that was started again meanwhile has others."""
+    """Resume suspended processes; those that have ended are skipped."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.resume()
@@ -156,7 +149,7 @@ def _is(process: psutil.Process, kind: str) -> bool:
 
 
 class Restart:
-    """The program and its sessions are gone (kill -9), and it is there again as soon as it can start."""
+    """A program is killed with all its sessions (kill -9), and started again at once."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -170,7 +163,7 @@ class Restart:
         self._process.start()
 
     def require_in_effect(self) -> None:
-        """It is another process than before."""
+        """A different process runs than before."""
         now = self._process.pid
         if now is None or now == self._before:
             raise NotYet(f"it runs as {now}, before as {self._before}")
@@ -180,11 +173,11 @@ class Restart:
 
 
 DATA = "data"
-"""The data directory of a member's PostgreSQL, within the directory of its host."""
+"""The data directory of a member's PostgreSQL, in the directory of its host."""
 
 
 class DataDestroyed:
-    """A member's PostgreSQL is killed and its data directory is gone; its Patroni lives on beside it."""
+    """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -203,12 +196,12 @@ class DataDestroyed:
         self._killed.require_in_effect()
 
     def heal(self) -> None:
-        """Patroni makes a new copy by itself, that is the promise under test; what is left of the old one goes."""
+        """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""
         shutil.rmtree(self._remains, ignore_errors=True)
 
 
 class EveryHostCrashes:
-    """All hosts lose their power at once; their disks are as that left them."""
+    """All hosts lose their power at once; their disks stay as the power cut left them."""
 
     def __init__(self, hosts: Collection[Host]) -> None:
         self._hosts = hosts

@@ -1,6 +1,6 @@
-"""The sandbox where namespaces are forbidden: each host is a loopback address, and its programs plain processes.
+"""The loopback sandbox, for where namespaces are forbidden: each host is a loopback address with plain processes.
 
-The network cannot be cut there, and a power-off closes connections as the kernel does for every dead process.
+Its network cannot be cut. A power-off closes connections, as the kernel does for every dead process.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from support.hosts import kernel, process_tags
 from support.hosts.backend import Machine, Program, become
 from support.hosts.switch import Switch
 
-RESERVED_PORT = 64999  # in each sandbox's own address; who has bound it has the whole 127.x.y.*
+RESERVED_PORT = 64999  # on each sandbox's own address; the sandbox that has bound it owns the whole 127.x.y.*
 ATTEMPTS = 100
 REMOVE_SEGMENT = 0  # IPC_RMID
 
@@ -25,7 +25,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class LoopbackBackend:
-    """Makes hosts of loopback addresses. To be made by the supervisor."""
+    """Makes hosts of loopback addresses. Create it in the supervisor."""
 
     def __init__(self, sandbox: int) -> None:
         self._sandbox = sandbox
@@ -38,7 +38,7 @@ class LoopbackBackend:
         return f"{self._network}.{number}"
 
     def introduce(self, machines: Sequence[Machine]) -> None:
-        """See Backend. There is one /etc/hosts for all the machine, and it is not ours."""
+        """See Backend. Does nothing: the machine has one /etc/hosts, and it is not ours."""
 
     def power_on(self, machine: Machine) -> None:
         """See Backend."""
@@ -52,7 +52,7 @@ class LoopbackBackend:
 
     def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
         """See Backend."""
-        raise NotAvailable("a loopback sandbox has one disk for all its hosts; it takes a sandbox of namespaces")
+        raise NotAvailable("all hosts of a loopback sandbox share one disk; this takes a sandbox of namespaces")
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
         """See Backend."""
@@ -65,7 +65,7 @@ class LoopbackBackend:
     def switch(self) -> Switch:
         """See Backend."""
         raise NotAvailable(
-            "a loopback sandbox cannot cut or slow down the network between its hosts: they share one; it takes a "
+            "a loopback sandbox cannot cut or slow down the network between its hosts, which share one; this takes a "
             "sandbox of namespaces"
         )
 
@@ -81,21 +81,21 @@ class LoopbackBackend:
     def spawn(self, machine: Machine, program: Program) -> int:
         """See Backend."""
         path = program.env.get("PATH", os.defpath)
-        if shutil.which(program.argv[0], path=path) is None:  # setpriv would only say so in the log
+        if shutil.which(program.argv[0], path=path) is None:  # setpriv would report it in the log only
             raise FileNotFoundError(f"no such program on {path}")
 
         def act() -> None:
             process_tags.adopt(self._tag(machine, program.number))
             become(program, [*_unprivileged_argv(), *program.argv], machine.directory)
 
-        return kernel.fork_told(act)
+        return kernel.fork_checked(act)
 
     def _tag(self, machine: Machine, program: int = process_tags.ANY_COMMAND) -> int:
         return process_tags.tag(self._sandbox, machine.number, program)
 
 
 def _reserve_network() -> tuple[str, socket.socket]:
-    """A random 127.x.y that no other sandbox has, and the socket that keeps it ours."""
+    """A random 127.x.y that no other sandbox uses, and the socket that reserves it."""
     for _ in range(ATTEMPTS):
         network = f"127.{random.randint(16, 250)}.{random.randint(0, 255)}"
         reservation = socket.socket()
@@ -113,10 +113,10 @@ def _unprivileged() -> tuple[int, int]:
 
 
 def _unprivileged_argv() -> list[str]:
-    """Before a command: not as root, which PostgreSQL refuses.
+    """The words before a command that keep it from running as root, which PostgreSQL refuses.
 
-    The ambient capability lets the other user read what lies below a root-only home: without it a Python there
-    silently loads the wrong library.
+    The ambient capability lets the other user read files below a home that only root can enter. Without it, a Python
+    installed there silently loads the wrong library.
     """
     if os.geteuid() != 0:
         return []

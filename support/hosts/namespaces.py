@@ -1,7 +1,7 @@
-"""The sandbox made of namespaces: each host a network, PID, mount, IPC and UTS namespace of its own.
+"""The namespace sandbox: each host has a network, PID, mount, IPC and UTS namespace of its own.
 
-A host lives as long as its first process, a `sleep`: when that is killed the kernel kills everything else on the
-host, and only lets it go when all is gone.
+A host lives as long as its first process, a `sleep`. When that is killed, the kernel kills everything else on the
+host, and reports its end only when all is gone.
 """
 
 import os
@@ -14,13 +14,13 @@ from support.hosts import kernel, process_tags
 from support.hosts.backend import Machine, Program, become
 from support.hosts.switch import Switch, address
 
-USER = 1000  # who the programs are on their hosts: PostgreSQL refuses to be root
+USER = 1000  # the user that programs run as on their hosts: PostgreSQL refuses to run as root
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bin/sh\n"
 LOCAL_NAMES = "127.0.0.1 localhost\n::1 localhost\n"
 
 
 class NamespaceBackend:
-    """Makes hosts of namespaces. To be made by PID 1 of new user, network, PID, mount, IPC and UTS namespaces."""
+    """Makes hosts of namespaces. Create it in PID 1 of new user, network, PID, mount, IPC and UTS namespaces."""
 
     def __init__(self, directory: Path, sandbox: int) -> None:
         self._sandbox = sandbox
@@ -42,11 +42,13 @@ class NamespaceBackend:
 
     def power_on(self, machine: Machine) -> None:
         """See Backend."""
-        machine.init = kernel.fork_across(_leave_for_own_machine, lambda: self._become_init(machine))
+        machine.init = kernel.fork_across(
+            lambda: kernel.unshare(kernel.OWN_MACHINE), lambda: self._become_init(machine)
+        )
         self._switch.connect(machine.number)
 
     def power_off(self, machine: Machine) -> list[int]:
-        """See Backend. First the cable, so that the dying say no goodbye to their peers."""
+        """See Backend. Pulls the cable first, so that dying processes cannot say goodbye to their peers."""
         self._switch.disconnect(machine.number)
         if machine.init is None:
             return []
@@ -54,7 +56,7 @@ class NamespaceBackend:
         return [machine.init]
 
     def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
-        """See Backend. Nobody but the host sees it; it is gone with its mount namespace."""
+        """See Backend. Only the host sees the disk; it disappears with the host's mount namespace."""
         init = machine.init
         assert init is not None
         kernel.fork_across(
@@ -93,16 +95,12 @@ class NamespaceBackend:
         _own_mounts()
         kernel.bind(self._passwd, "/etc/passwd")
         kernel.set_hostname(machine.name)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kept by exec: orphans are reaped by the kernel
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # exec keeps this: the kernel reaps orphans
         os.execvp("sleep", [f"host:{machine.name}", "infinity"])
 
 
-def _leave_for_own_machine() -> None:
-    kernel.unshare(kernel.OWN_MACHINE)
-
-
 def _own_mounts() -> None:
-    """What must not be shared with, or outlive, the processes that use it."""
+    """Mount what must neither be shared with other hosts nor outlive this one."""
     kernel.keep_mounts_private()
     kernel.mount("proc", "/proc")
     kernel.mount("tmpfs", "/dev/shm", "mode=1777")  # PostgreSQL leaves files there when it is killed

@@ -1,8 +1,8 @@
-"""Publishing: connections to ports on this machine's 127.0.0.1 are led to hosts of the sandbox.
+"""Publishing: connections to ports on this machine's 127.0.0.1 are forwarded to hosts of the sandbox.
 
 A listening socket stays in the network namespace where it was made. So the sockets are bound before the sandbox is
-entered, and a small process inside accepts on them, connects to the host, and copies both ways. One process, one
-thread, no queue: what is read is written at once, and who does not read is not read for.
+entered. A small process inside accepts on them, connects to the host, and copies both ways. It has one thread and no
+queue: it writes what it has read at once, and stops reading for a peer that does not read.
 """
 
 import errno
@@ -18,8 +18,8 @@ from support.errors import UsageError
 from support.hosts import kernel, process_tags
 
 LOCALHOST = "127.0.0.1"
-CHUNK = 1 << 18  # bytes read at once, and so the most that waits for a slow reader in one direction
-CONNECT_ATTEMPTS = 3  # SYNs sent to a silent host: it is given up after 15 seconds
+CHUNK = 1 << 18  # bytes read at once, so at most this much waits for a slow reader in each direction
+CONNECT_ATTEMPTS = 3  # SYNs sent to a silent host, which is given up after 15 seconds
 Address = tuple[str, int]
 
 
@@ -38,15 +38,15 @@ def _listener(port: int) -> socket.socket:
 
 
 class Relay:
-    """The supervisor's hold on the process that copies."""
+    """The supervisor's control over the process that copies."""
 
     def __init__(self, listeners: Mapping[str, socket.socket], tag: int) -> None:
         self._listeners, self._tag = listeners, tag
         self._targets: Mapping[str, Address] = {}
         self._pid: int | None = None
 
-    def lead(self, targets: Mapping[str, Address]) -> None:
-        """Lead each name to an address, and no other name anywhere; what was open ends."""
+    def forward(self, targets: Mapping[str, Address]) -> None:
+        """Forward each name to an address, and no other name anywhere; open connections end."""
         if unknown := sorted(set(targets) - set(self._listeners)):
             raise UsageError(f"cannot publish {', '.join(unknown)}: not named when the sandbox was entered")
         self._targets = targets
@@ -55,10 +55,10 @@ class Relay:
         self._pid = kernel.fork(self._copy) if targets else None
 
     def note_end(self, pid: int) -> None:
-        """A child of the supervisor has ended; when it was the one that copies, another takes over."""
+        """A child of the supervisor has ended; if it was the copying process, start another."""
         if pid == self._pid:
             self._pid = None
-            self.lead(self._targets)
+            self.forward(self._targets)
 
     def _copy(self) -> None:
         used = {name: self._listeners[name] for name in self._targets}
@@ -70,17 +70,17 @@ class Relay:
 
 
 @dataclass(eq=False)
-class Way:
+class Direction:
     """One direction of a connection."""
 
     source: socket.socket
     sink: socket.socket
     waiting: bytes = b""
     ended: bool = False
-    """The source has said its last; the sink knows when nothing waits any more."""
+    """The source will send no more. The sink is told once nothing waits."""
 
     def carry(self) -> None:
-        """Pass on what the source has, as far as the sink takes it. Raises OSError when either is broken."""
+        """Pass on as much of the source's data as the sink takes. Raises OSError when either is broken."""
         if not self.waiting and not self.ended:
             try:
                 self.waiting = self.source.recv(CHUNK)
@@ -97,14 +97,14 @@ class Way:
 
 
 class Connection:
-    """A client, the host that it is led to, and the two ways between them."""
+    """A client, the host that it is forwarded to, and the two directions between them."""
 
     def __init__(self, selector: selectors.BaseSelector, client: socket.socket, target: Address) -> None:
         self._selector = selector
         self._open = True
         self._host = socket.socket()
         self._ends = (client, self._host)
-        self._ways = (Way(client, self._host), Way(self._host, client))
+        self._directions = (Direction(client, self._host), Direction(self._host, client))
         for end in self._ends:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -115,37 +115,37 @@ class Connection:
             self._close()
 
     def connected(self, end: socket.socket, events: int) -> None:
-        """The host has answered, or not."""
+        """The connection to the host was made, or failed."""
         if end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._close()
         else:
             self._listen()
 
     def ready(self, end: socket.socket, events: int) -> None:
-        """One end can be read or written, unless the other's turn has just ended it all."""
+        """One end can be read or written, unless handling the other end has just closed the connection."""
         if not self._open:
             return
         try:
-            for way in self._ways:
-                if (end is way.source and events & selectors.EVENT_READ and not way.ended) or (
-                    end is way.sink and events & selectors.EVENT_WRITE and way.waiting
+            for direction in self._directions:
+                if (end is direction.source and events & selectors.EVENT_READ and not direction.ended) or (
+                    end is direction.sink and events & selectors.EVENT_WRITE and direction.waiting
                 ):
-                    way.carry()
+                    direction.carry()
         except OSError:
             self._close()
         else:
             self._listen()
 
     def _listen(self) -> None:
-        """Wait for what can happen next: data where none waits, room where some does."""
-        if all(way.ended and not way.waiting for way in self._ways):
+        """Wait for what can happen next: data to read where none waits, room to write where some does."""
+        if all(direction.ended and not direction.waiting for direction in self._directions):
             return self._close()
-        onward, back = self._ways
+        onward, back = self._directions
         self._await(onward.source, onward, back)
         self._await(onward.sink, back, onward)
         return None
 
-    def _await(self, end: socket.socket, outgoing: Way, incoming: Way) -> None:
+    def _await(self, end: socket.socket, outgoing: Direction, incoming: Direction) -> None:
         events = selectors.EVENT_WRITE if incoming.waiting else 0
         if not outgoing.waiting and not outgoing.ended:
             events |= selectors.EVENT_READ
@@ -166,7 +166,7 @@ class Connection:
 
 
 def copy(routes: Sequence[tuple[socket.socket, Address]]) -> None:
-    """Accept on each listener and lead to its address, for ever."""
+    """Accept on each listener and forward to its address, forever."""
     with selectors.DefaultSelector() as selector:
         for listener, target in routes:
             listener.setblocking(False)
@@ -178,7 +178,7 @@ def copy(routes: Sequence[tuple[socket.socket, Address]]) -> None:
 
 def _accepting(selector: selectors.BaseSelector, target: Address) -> Callable[[socket.socket, int], None]:
     def accept(listener: socket.socket, events: int) -> None:
-        with suppress(OSError):  # it gave up, or no file is free: the next one
+        with suppress(OSError):  # the client gave up, or no file is free: continue with the next
             client, _ = listener.accept()
             Connection(selector, client, target)
 

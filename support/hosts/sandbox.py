@@ -1,24 +1,84 @@
-"""The handles: what the rest of the suite holds of a sandbox, its hosts and their processes.
+"""Handles to a sandbox, its hosts, their processes and the network between them.
 
-A handle keeps no state. It asks the supervisor each time, so it may be used from any thread and any process, and it
-never speaks of a process that is gone or of another one that got its pid.
+A handle keeps no state: it asks the supervisor each time. So it may be used from any thread and any process, and it
+never refers to a process that is gone, or to another one that got the same pid.
 """
 
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import state
-from support.hosts.network import Network
-from support.hosts.process import QUICK, Process, await_none_left
 from support.hosts.rpc import call
 from support.waiting import NotYet, eventually
+
+GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; it takes milliseconds unless a disk hangs
+QUICK = 0.01  # seconds between two looks at something that is about to happen
+
+
+@dataclass(frozen=True)
+class Process:
+    """A supervised program on a host, known by (host, name). It runs until stopped, killed, or the sandbox ends."""
+
+    sandbox: Path
+    host: str
+    name: str
+    log: Path
+    """Standard output and error of every incarnation, appended."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id as seen inside the sandbox, or None when it does not run. Never a zombie."""
+        pid: int | None = self._ask("pid")
+        return pid
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """All its processes as seen inside the sandbox, orphaned descendants included."""
+        pids: Sequence[int] = self._ask("pids")
+        return pids
+
+    def start(self) -> None:
+        """Start it; does nothing when it runs. Raises ProcessFailed when it cannot be executed."""
+        self._ask("start")
+
+    def stop(self, within: float = 10.0) -> None:
+        """Send SIGTERM, and SIGKILL when it is not gone in time; returns when it and its descendants are gone.
+
+        Resumes it first, as a paused process cannot handle SIGTERM.
+        """
+        self.resume()
+        self._ask("terminate")
+        try:
+            _await_none_left(lambda: self.pids, self._goal, within)
+        except ProcessFailed:
+            self.kill()
+
+    def kill(self) -> None:
+        """Send SIGKILL to it and all its descendants at once; returns when they are gone."""
+        _await_none_left(lambda: self._ask("kill"), self._goal)
+
+    def pause(self) -> None:
+        """Send SIGSTOP to it and all its descendants (a freeze)."""
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Send SIGCONT to what was paused. Harmless when nothing was."""
+        self._ask("resume")
+
+    def _ask(self, procedure: str) -> Any:
+        return call(self.sandbox, procedure, host=self.host, name=self.name)
+
+    @property
+    def _goal(self) -> str:
+        return f"{self.name} on {self.host} is gone"
 
 
 @dataclass(frozen=True)
@@ -39,15 +99,20 @@ class Host:
         return {name: self._process(name) for name in names}
 
     @property
+    def memory(self) -> int:
+        """The memory of all its programs in bytes, with shared pages counted once (PSS). Read it inside the sandbox."""
+        return sum(_memory_of(pid) for process in self.processes.values() for pid in process.pids)
+
+    @property
     def powered(self) -> bool:
         """Whether the host is on."""
         on: bool = call(self.sandbox, "powered", host=self.name)
         return on
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
-        """Declare a program of this host (not started yet), or declare it anew; valid from its next start.
+        """Declare a program of this host without starting it. Declaring it again takes effect at its next start.
 
-        Its environment is the caller's with `env` on top, its working directory that of the host. The declaration
+        Its environment is the caller's with `env` on top; its working directory is the host's. The declaration
         survives a power-off.
         """
         environment = {**os.environ, **(env or {})}
@@ -57,13 +122,13 @@ class Host:
     def argv(self, command: Sequence[str]) -> list[str]:
         """The argument vector that runs `command` on this host, as the user that its programs run as.
 
-        Valid until the host's next power-off. It works from outside the sandbox, too.
+        Valid until the host's next power-off. It works from outside the sandbox too.
         """
         prefix: list[str] = call(self.sandbox, "prefix", host=self.name)
         return reentry_argv(self.sandbox, [*prefix, *command])
 
     def run(self, command: Sequence[str], timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run a command there to its end; output captured. Raises ProcessFailed with its output on failure."""
+        """Run a command there and capture its output. Raises ProcessFailed with the output when it fails."""
         try:
             return subprocess.run(
                 self.argv(command),
@@ -80,21 +145,21 @@ class Host:
             raise ProcessFailed(f"{command[0]} on {self.name} ended with {failed.returncode}: {said}") from failed
 
     def give_disk(self, place: Path, megabytes: int) -> None:
-        """Put a disk of its own, empty and no larger than that, at a directory of the host, until its next power-off.
+        """Mount an empty disk of that size at a directory of the host, until its next power-off.
 
-        Only what runs on the host sees it. Raises NotAvailable in a loopback sandbox.
+        Only processes on the host see it. Raises NotAvailable in a loopback sandbox.
         """
         call(self.sandbox, "give_disk", host=self.name, place=str(place), megabytes=megabytes)
 
     def power_off(self) -> None:
-        """Every process of the host is gone at once, as by a power cut; returns when none is left.
+        """Kill every process of the host at once, as a power cut does; returns when none is left.
 
-        On namespaces nothing says goodbye: peers hear no FIN and no RST, and the address falls silent.
+        In namespaces the address falls silent: peers receive neither FIN nor RST.
         """
-        await_none_left(lambda: call(self.sandbox, "power_off", host=self.name), f"host {self.name} is off")
+        _await_none_left(lambda: call(self.sandbox, "power_off", host=self.name), f"host {self.name} is off")
 
     def power_on(self) -> None:
-        """The host is there again, and its declared programs that ran at the power-off are started."""
+        """Bring the host back, and start its declared programs that ran at the power-off."""
         call(self.sandbox, "power_on", host=self.name)
 
     def _process(self, name: str) -> Process:
@@ -102,8 +167,44 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Network:
+    """The network between the hosts, which are given by name. Only a sandbox of namespaces can break it.
+
+        network = sandbox.network
+        network.cut("member-1", "etcd-2")          # nothing gets from the one to the other; the way back is open
+        network.shape("member-1", "member-2", latency=0.1, loss=0.02)
+        network.mend("member-1", "etcd-2")
+
+    Packets that are cut vanish: the sender hears nothing, as on a dead link, and open connections stay open. Every
+    fault outlasts a power-off of the hosts, and lasts until somebody mends it. A call that changes nothing is
+    harmless. `links.SUITE` names the suite's own side. In a loopback sandbox every call raises NotAvailable.
+    """
+
+    sandbox: Path
+
+    def cut(self, source: str, target: str, port: int | None = None) -> None:
+        """Make packets from `source` to `target` vanish; with `port`, only those to that TCP port of the target.
+
+        It works one way: cut the other way too for a partition. Cutting one port ends all traffic with that service,
+        as its answers belong to connections that no longer work.
+        """
+        call(self.sandbox, "cut", source=source, target=target, port=port)
+
+    def mend(self, source: str, target: str, port: int | None = None) -> None:
+        """Undo the `cut` with the same arguments."""
+        call(self.sandbox, "mend", source=source, target=target, port=port)
+
+    def shape(self, source: str, target: str, *, latency: float = 0.0, jitter: float = 0.0, loss: float = 0.0) -> None:
+        """Delay packets from `source` to `target` by `latency` seconds, plus or minus `jitter`, and lose some.
+
+        `loss` is a share from 0 to 1. It works one way, and replaces what was set before; all zero ends it.
+        """
+        call(self.sandbox, "shape", source=source, target=target, latency=latency, jitter=jitter, loss=loss)
+
+
+@dataclass(frozen=True)
 class Sandbox:
-    """A set of hosts that can reach one another, and nobody else. A context manager that closes."""
+    """A set of hosts that can reach one another, and nobody else. A context manager that closes it."""
 
     kind: str
     """"namespaces" or "loopback"."""
@@ -117,26 +218,26 @@ class Sandbox:
         facts = call(self.directory, "hosts")
         return {fact["name"]: _host(self.directory, fact) for fact in facts}
 
+    @property
+    def network(self) -> Network:
+        """The network between the hosts."""
+        return Network(self.directory)
+
     def add_host(self, name: str, number: int) -> Host:
         """Make a host. `number` (2 to 250) is the last part of its address."""
         return _host(self.directory, call(self.directory, "add_host", name=name, number=number))
 
     def publish(self, targets: Mapping[str, tuple[str, int]]) -> None:
-        """Serve names given to `enter`: what connects to `published[name]` reaches that address and port.
+        """Forward names given to `enter`: connections to `published[name]` reach that address and port.
 
-        Replaces what was published before; connections open through it end.
+        Replaces what was published before, and ends connections that are open through it.
         """
         call(self.directory, "publish", targets={name: list(target) for name, target in targets.items()})
 
-    @property
-    def network(self) -> Network:
-        """What can be done to the network between the hosts."""
-        return Network(self.directory)
-
     def close(self) -> None:
-        """Kill everything in the sandbox's hosts and stop publishing. Harmless when repeated, or when it is gone."""
+        """Kill everything on the hosts and stop publishing. Harmless when repeated, or when the sandbox is gone."""
         if state.alive(self.directory):
-            await_none_left(lambda: call(self.directory, "close"), "the sandbox is empty")
+            _await_none_left(lambda: call(self.directory, "close"), "the sandbox is empty")
 
     def end(self, within: float = 10.0) -> None:
         """End the sandbox from another process: SIGTERM to its worker, SIGKILL when that takes too long.
@@ -148,7 +249,7 @@ class Sandbox:
                 call(self.directory, "end", number=int(number))
             with suppress(NotInTime):
                 return eventually(self._require_gone, within=within, subject="the sandbox is gone", pause=QUICK)
-        raise ProcessFailed(f"the sandbox in {self.directory} is there {within:g} s after its worker was killed")
+        raise ProcessFailed(f"the sandbox in {self.directory} still exists {within:g} s after its worker was killed")
 
     def _require_gone(self) -> None:
         if state.alive(self.directory):
@@ -164,21 +265,21 @@ class Sandbox:
 
 
 def attach(directory: Path) -> Sandbox:
-    """The sandbox that lives in `directory`, with full control. Raises NotAvailable when none does."""
+    """The sandbox that lives in `directory`, with full control. Raises NotAvailable when there is none."""
     facts = state.read(directory)
     return Sandbox(facts.kind, directory.absolute(), facts.published)
 
 
 def reentry_argv(directory: Path, command: Sequence[str]) -> list[str]:
-    """The argument vector that runs `command` inside the sandbox, with the caller's working directory.
+    """The argument vector that runs `command` inside the sandbox, in the caller's working directory.
 
-    It is `command` itself for a caller who is inside already, and on loopback, where there is no inside. Raises
+    It is `command` itself when the caller is inside already, and on loopback, where there is no inside. Raises
     NotAvailable when the sandbox is gone.
     """
     facts = state.read(directory)
     if facts.pid_namespace == state.own_pid_namespace():
         return list(command)
-    # Ctrl-C is for the command: nsenter, which waits for it, would end at once and leave it alone.
+    # Ctrl-C is for the command. nsenter, which waits for it, would exit at once and leave it alone.
     enter = ["env", "--ignore-signal=INT", "nsenter", f"--target={facts.supervisor}", "--preserve-credentials"]
     spaces = ["--user", "--net", "--mount", "--ipc", "--uts", "--pid"]
     return [*enter, *spaces, "--", "env", "--default-signal=INT", f"--chdir={os.getcwd()}", *command]
@@ -192,3 +293,25 @@ def _host(sandbox: Path, fact: Mapping[str, object]) -> Host:
         str(fact["address"]),
         Path(str(fact["directory"])),
     )
+
+
+def _memory_of(pid: int) -> int:
+    """The memory of one process in bytes, with its part of shared pages; 0 when it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _await_none_left(left: Callable[[], Sequence[int]], subject: str, within: float = GONE_WITHIN) -> None:
+    """Wait until no process is left. Raises ProcessFailed after `within` seconds: that breaks no promise of anybody."""
+
+    def gone() -> None:
+        if pids := left():
+            raise NotYet(f"left are {pids}")
+
+    try:
+        eventually(gone, within=within, subject=subject, pause=QUICK)
+    except NotInTime as late:
+        raise ProcessFailed(str(late)) from late

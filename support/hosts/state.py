@@ -1,7 +1,7 @@
-"""What is known of a sandbox on disk: two files in its directory.
+"""The state of a sandbox on disk: two files in its directory.
 
-`lock` is locked by the supervisor for as long as it lives; the kernel lets go of it whatever the supervisor dies of, so
-it tells a living sandbox from a dead one without a guess. `sandbox.json` says how to find it.
+The supervisor holds a lock on `lock` as long as it lives. The kernel releases the lock however the supervisor dies, so
+it reliably tells a living sandbox from a dead one. `sandbox.json` says how to find it.
 """
 
 import fcntl
@@ -41,9 +41,9 @@ def require_free(directory: Path) -> None:
 
 
 def announce(directory: Path, facts: Facts) -> int:
-    """Say how to find the sandbox of this process, and that it lives; returns the file that must stay open.
+    """Announce that this process's sandbox lives, and how to find it; returns the file that must stay open.
 
-    The lock comes last, and is locked before anybody sees it: who finds the sandbox alive finds it ready.
+    The lock file comes last, and is locked before anybody sees it: a sandbox that looks alive is ready.
     """
     _put(directory / FACTS, json.dumps(asdict(facts), indent=2))
     fresh = directory / f"{LOCK}.new"
@@ -59,7 +59,7 @@ def alive(directory: Path) -> bool:
 
 
 def stale(directory: Path) -> bool:
-    """Whether a sandbox lived in `directory` and is dead: what it left on disk may be removed."""
+    """Whether a sandbox lived in `directory` and is dead, so that what it left on disk may be removed."""
     return _lock_is(directory, held=False)
 
 
@@ -88,7 +88,7 @@ def _lock_is(directory: Path, *, held: bool) -> bool:
 
 
 def _put(file: Path, text: str) -> None:
-    """Write a file that this user alone may read, whole or not at all."""
+    """Write a file atomically, readable by this user only."""
     fresh = file.with_suffix(".new")
     fresh.touch(mode=0o600)
     fresh.write_text(text)

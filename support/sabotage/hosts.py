@@ -7,7 +7,7 @@ from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
 from support.faults.process import Freeze, HostCrash
 from support.faults.roles import cache_host, host_of, member_by_role, proxy_host
-from support.hosts.network import SUITE
+from support.hosts import SUITE
 from support.sabotage.damages import Damage, by_shared_configuration, together
 from support.sabotage.programs import process_of
 from support.sabotage.sabotage import Sabotage, expecting, notices

@@ -10,8 +10,7 @@ from support import sql
 from support.errors import NotAvailable
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
-from support.hosts import attach
-from support.hosts.sandbox import Sandbox
+from support.hosts import Sandbox, attach
 from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
 from support.target.redis import client_of

@@ -87,7 +87,7 @@ def counts(there: Rig) -> dict[str, int]:
 SHAPES: Mapping[str, Callable[[str], bool]] = {
     "swarm": lambda name: False,
     # PgBouncer asks for an MD5 hash there (auth_type md5), and its clients' role is behind it.
-    "swarm-unified": lambda name: name.startswith("SE-02 Every endpoint has a login proven by SCRAM"),
+    "swarm-unified": lambda name: name.startswith("SE-02 Every endpoint authenticates logins by SCRAM"),
     "swarm-ha": lambda name: False,
     # The application's role is a superuser there, as the image makes it.
     "swarm-citus": lambda name: name.startswith("SE-02 The application's role"),

@@ -124,10 +124,10 @@ def test_an_answer_stays(cache: CacheRepository) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("open_repository", 'it is to be "package.module:callable"'),
+        ("open_repository", 'it must be "package.module:callable"'),
         ("no.such.module:thing", "No module named 'no'"),
         ("support.example_app.cache:nothing", "has no attribute 'nothing'"),
-        ("support.example_app.cache:__doc__", "that is a str, no callable"),
+        ("support.example_app.cache:__doc__", "that is a str, not a callable"),
     ],
 )
 def test_a_wrong_name_of_a_repository_is_told(name: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Logins as they go over the wire, against a real PostgreSQL that asks for each kind of proof."""
+"""Logins over PostgreSQL's protocol, against a real server that asks for each kind of proof."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,32 +52,32 @@ def _require_trusted(endpoint: sql.Endpoint) -> None:
 
 
 @pytest.mark.parametrize(("method", "proof"), METHODS.items())
-def test_the_right_password_is_let_in(roles: dict[str, sql.Endpoint], method: str, proof: str) -> None:
-    assert log_in(roles[method]) == Answer(proof, believed=True)
+def test_the_right_password_is_accepted(roles: dict[str, sql.Endpoint], method: str, proof: str) -> None:
+    assert log_in(roles[method]) == Answer(proof, authenticated=True)
 
 
 @pytest.mark.parametrize(("method", "proof"), [pair for pair in METHODS.items() if pair[0] != "trust"])
 @pytest.mark.parametrize("password", ["wrong", ""])
 def test_another_password_is_refused(roles: dict[str, sql.Endpoint], method: str, proof: str, password: str) -> None:
     answer = log_in(replace(roles[method], password=password))
-    assert (answer.asked_for, answer.believed, answer.refusal) == (proof, False, "28P01")
+    assert (answer.asked_for, answer.authenticated, answer.refusal) == (proof, False, "28P01")
     assert "password" in answer.words
 
 
-def test_trust_believes_anybody(roles: dict[str, sql.Endpoint]) -> None:
-    assert log_in(replace(roles["trust"], password="wrong")) == Answer("nothing", believed=True)
+def test_trust_accepts_anybody(roles: dict[str, sql.Endpoint]) -> None:
+    assert log_in(replace(roles["trust"], password="wrong")) == Answer("nothing", authenticated=True)
 
 
 def test_an_unknown_role_is_refused(postgres: sql.Endpoint) -> None:
     answer = log_in(postgres.as_user("nobody", "any"))
-    assert (answer.believed, answer.refusal) == (False, "28P01")
+    assert (answer.authenticated, answer.refusal) == (False, "28P01")
 
 
-def test_who_is_believed_may_yet_be_stopped(roles: dict[str, sql.Endpoint]) -> None:
+def test_an_authenticated_role_may_still_be_refused(roles: dict[str, sql.Endpoint]) -> None:
     nowhere = log_in(replace(roles["scram-sha-256"], database="nowhere"))
-    assert (nowhere.believed, nowhere.refusal) == (True, "3D000")
+    assert (nowhere.authenticated, nowhere.refusal) == (True, "3D000")
     copies = log_in(roles["scram-sha-256"], replication=True)
-    assert (copies.believed, copies.refusal) == (True, "42501")
+    assert (copies.authenticated, copies.refusal) == (True, "42501")
 
 
 def test_where_nobody_listens_there_is_no_answer(postgres: sql.Endpoint) -> None:
@@ -85,8 +85,8 @@ def test_where_nobody_listens_there_is_no_answer(postgres: sql.Endpoint) -> None
         log_in(replace(postgres, port=free_port()))
 
 
-def test_a_host_that_hangs_up_gives_no_answer() -> None:
-    with BlackHoleServer(patience=0.1) as host, pytest.raises(OSError, match=r"hung up|reset"):
+def test_a_server_that_closes_the_connection_gives_no_answer() -> None:
+    with BlackHoleServer(patience=0.1) as host, pytest.raises(OSError, match=r"closed the connection|reset"):
         log_in(host.endpoint)
 
 

@@ -149,7 +149,7 @@ def write_suite(directory: Path, features: dict[str, str], hooks: str = "") -> N
 FORKS = """
 import json, os, signal, sys
 import allure_behave.formatter, behave.__main__, hamcrest, psycopg2.errors
-import support.reporting.allure_mending, support.reporting.evidence, support.reporting.recorder
+import support.reporting.evidence, support.reporting.recorder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for line in sys.stdin:

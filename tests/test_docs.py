@@ -14,12 +14,12 @@ from documents import DOCUMENTS, Link, anchors, commands, copy_with_examples, ex
 from journals import READS, WRITES, record_of
 from program import ROOT, Program
 from sandboxes import require
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
 
 from support.cli import bench, promises, steps, suites
 from support.cli.main import app, with_default_command
 from support.embedded.swarm_shapes import shape_like
 from support.reporting.metrics import exposition
+from support.reporting.scenario import Measure, ScenarioResult, Verdict
 from support.sabotage import damages
 from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings
@@ -72,10 +72,8 @@ def test_every_document_is_linked_from_the_readme() -> None:
 @pytest.mark.parametrize(
     ("document", "words"), COMMANDS, ids=lambda one: " ".join(one) if isinstance(one, list) else one.name
 )
-def test_commands_are_understood(
-    document: Path, words: list[str], project: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project.project)  # examples name files of examples
+def test_commands_are_understood(document: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     command, *rest = with_default_command(words)
     root: Any = typer.main.get_command(app)
     assert command in root.commands or command == "--help"
@@ -98,6 +96,10 @@ def _require_known(command: str, words: list[str], said: dict[str, Any]) -> None
     match command:
         case "run":
             suites.select(words, said["tags"] or (), said["name"] or ())
+            ours = [file.read_text(encoding="utf-8") for file in Path("features").rglob("*.feature")]
+            scenarios = "".join([*ours, *(example.text for example in examples("gherkin"))])
+            wanted = [*re.findall(r"@id\.[A-Z]+-\d+", " ".join(said["tags"] or ())), *(said["name"] or ())]
+            assert [one for one in wanted if one not in scenarios] == []
         case "prove":
             examples_of_ours = {name for one in examples("python") for name in IN_THE_EXAMPLES.findall(one.text)}
             known = {*SABOTAGES, *examples_of_ours, *(id for one in SABOTAGES.values() for id in one.ids)}

@@ -6,7 +6,7 @@ from hamcrest import assert_that, empty, equal_to, is_
 from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
 from support.engine.world import Context
 from support.failover import health_checks
-from support.failover.checks import could_lose, one_leader, someone_may_lead
+from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
 from support.failover.leader_views import leader_views
 from support.target import candidates, dcs, member_status
 from support.target.members import in_each_group, of_the_whole
@@ -32,7 +32,7 @@ def step_members_are(context: Context) -> None:
         lambda group: as_tabled(
             of_each(member_status.roles(group.as_declared), rows), member_status.makeup(group.as_declared)
         ).require(),
-        "every member is as its role wants it",
+        "every member is in the state that its role requires",
     )
 
 
@@ -79,11 +79,11 @@ def step_failover_is_on(context: Context) -> None:
 
 
 @then("at least one replica may take over")
-def step_someone_may_lead(context: Context) -> None:
+def step_a_replica_may_take_over(context: Context) -> None:
     """By Patroni's rules: it streams on the leader's timeline, lags less than allowed, and no tag bars it."""
     in_each_group(
         context.world.cluster,
-        lambda group: someone_may_lead(candidates.obstacles(group)).require(),
+        lambda group: a_replica_may_take_over(candidates.obstacles(group)).require(),
         "a replica may take over from the leader",
     )
 

@@ -10,7 +10,7 @@ from support.engine.world import Context
 from support.errors import Inconclusive
 from support.example_app.sessions import open_idle
 from support.failover import health_checks, routing
-from support.failover.checks import all_among, all_hung_up, each_serves
+from support.failover.checks import all_among, each_serves, sessions_closed_in_time
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
 from support.faults.roles import member_by_role
@@ -160,11 +160,11 @@ def step_back_in_reads(context: Context, seconds: float) -> None:
 
 
 @then("each of these sessions is cut within {seconds:g} seconds")
-def step_sessions_cut(context: Context, seconds: float) -> None:
+def step_sessions_closed(context: Context, seconds: float) -> None:
     """Its client learns of it in that time from the fault on, and need not wait for a dead connection to time out."""
     world, limit = context.world, context.world.limit(seconds, Span.HANGUP)
     begun = world.experiment.injected_fault.begun
     ended = [when - begun for when in routing.closings(world.sessions, until=begun + limit + world.timing.notice)]
     if ended:
         world.measure("the last session was cut after", max(ended), "s", limit)
-    all_hung_up(len(world.sessions), ended, limit).require()
+    sessions_closed_in_time(len(world.sessions), ended, limit).require()

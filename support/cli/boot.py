@@ -108,7 +108,7 @@ def boot_cluster(
     sandbox = enter(kind, directory / "sandbox", publish=published(layout), prefer=wanted)
     for name, (_, port) in sandbox.published.items():
         if port != wanted.get(name, port):
-            progress(f"port {wanted[name]} is taken; {name} is published on port {port} instead")
+            progress(f"port {wanted[name]} is taken, so {name} is published on port {port}")
     topology = boot.boot(sandbox, layout, found, progress, dialect)
     if shape.outside:
         target_file.write(directory / TARGET_FILE, layout, topology, sandbox.published)

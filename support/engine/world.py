@@ -80,8 +80,6 @@ class World:
     error: Exception | None = None
     """What was refused, for the step that says how."""
     _handovers: dict[type, Any] = field(default_factory=dict)
-    scene: dict[str, Any] = field(default_factory=dict)
-    """For a value that only the steps of one file hand to one another."""
 
     @property
     def history(self) -> "History":

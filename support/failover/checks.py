@@ -65,7 +65,7 @@ def could_lose(now: Quorum, members: int) -> Finding:
     return Finding.false(f"{words}: {max(0, now.spare)} could be lost, and {members} should be")
 
 
-def someone_may_lead(obstacles: Mapping[str, Collection[str]]) -> Finding:
+def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding:
     """At least one replica may take over; `obstacles` is replica -> what keeps it from leading."""
     fit = [name for name, found in obstacles.items() if not found]
     if fit:
@@ -115,7 +115,7 @@ def refused_for_lack_of_space(history: History, action: str, since: float, clien
     return Finding.true(f"{len(refused)} of {len(tried)} operations were refused for lack of space, and none hung")
 
 
-def all_hung_up(sessions: int, ended: Sequence[float], limit: float) -> Finding:
+def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float) -> Finding:
     """Each of so many idle sessions was closed within `limit` seconds of the fault.
 
     `ended` has the seconds from the fault to the end of each session that was closed.

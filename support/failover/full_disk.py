@@ -136,10 +136,8 @@ def lead_from_small_disk(world: World) -> None:
         if (standby := member_by_role(cluster, _SUCCESSOR)) != host.name:
             raise NotYet(f"that is {standby}")
 
-    subject = f"{host.name} may lead"
-    eventually(
-        may_lead, within=world.timing.notice, subject=subject, retry_on=(Inconclusive,)
-    )  # for a moment nobody is
+    # Inconclusive is raised while no replica may lead, for a moment.
+    eventually(may_lead, within=world.timing.notice, subject=f"{host.name} may lead", retry_on=(Inconclusive,))
     switchover = Switchover(cluster, host.name)
     preparing.inject(switchover)
     await_other_leader(cluster, switchover.leader, world.timing.notice)

@@ -7,7 +7,7 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import SILENCE, Silent, ask_each, health_checks, server, servers
 
-STRANGER = "a server that is no member"
+NO_MEMBER = "a server that is no member"
 
 
 @dataclass
@@ -74,7 +74,7 @@ def _write_endpoint(cluster: Cluster, views: LeaderViews) -> None:
         views.record(observer, {"it gave": Silent.because(error)})
     else:
         views.record(
-            observer, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {STRANGER}}
+            observer, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {NO_MEMBER}}
         )
 
 

@@ -13,7 +13,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import ConnectFailed
 from support.example_app.profile import Profile
-from support.failover.leader_views import STRANGER
+from support.failover.leader_views import NO_MEMBER
 from support.target.cluster import Cluster
 from support.target.member_status import member_statuses
 from support.target.members import Server, Silent, server
@@ -45,7 +45,7 @@ def _targets(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[st
         answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, Silent)
     }
     reached = [server(session) for session in sessions]
-    return [(known.get(one.started, STRANGER), one) for one in reached]
+    return [(known.get(one.started, NO_MEMBER), one) for one in reached]
 
 
 def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) -> list[str]:

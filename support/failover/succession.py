@@ -10,7 +10,7 @@ from support.engine import markers
 from support.engine.recovery import inject_until_replaced, require_rejoined
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
-from support.failover.checks import someone_may_lead
+from support.failover.checks import a_replica_may_take_over
 from support.faults.nemesis import Fault
 from support.faults.network import OneWayCut
 from support.faults.process import DataDestroyed, Freeze, HostCrash
@@ -85,7 +85,7 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     """
 
     def require_successor() -> None:
-        someone_may_lead(obstacles(world.cluster)).require()
+        a_replica_may_take_over(obstacles(world.cluster)).require()
 
     ready = partial(
         eventually,

@@ -18,6 +18,8 @@ from support.hosts import Host, Sandbox
 from support.target.cluster import Cluster
 from support.waiting import NotYet
 
+T = TypeVar("T")
+
 CLOSED_PORT = 9  # nobody listens there: a packet that gets through is refused at once
 PATIENCE = 0.4  # seconds without an answer that mean "cut"; a first retransmission would come after 1 s
 
@@ -132,8 +134,6 @@ class PoorLinks:
 def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
     return [pair for one, other in itertools.product(hosts, others) for pair in ((one, other), (other, one))]
 
-
-T = TypeVar("T")
 
 _FROM: Mapping[str, Callable[[Cluster], Collection[str]]] = {
     "every other host": lambda cluster: cluster.sandbox.hosts,

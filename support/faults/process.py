@@ -13,6 +13,9 @@ from support.errors import Inconclusive
 from support.hosts import Host, Process
 from support.waiting import NotYet
 
+DATA = "data"
+"""The data directory of a member's PostgreSQL, in the directory of its host."""
+
 
 @dataclass(frozen=True)
 class HostCrash:
@@ -32,6 +35,28 @@ class HostCrash:
 
     def heal(self) -> None:
         self.host.power_on()
+
+
+class EveryHostCrashes:
+    """All hosts lose their power at once; their disks stay as the power cut left them."""
+
+    def __init__(self, hosts: Collection[Host]) -> None:
+        self._hosts = hosts
+
+    def __str__(self) -> str:
+        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
+
+    def inject(self) -> None:
+        with ThreadPoolExecutor(len(self._hosts)) as each:
+            list(each.map(Host.power_off, self._hosts))
+
+    def require_in_effect(self) -> None:
+        if on := [host.name for host in self._hosts if host.powered]:
+            raise NotYet(f"on are {', '.join(on)}")
+
+    def heal(self) -> None:
+        for host in self._hosts:
+            host.power_on()
 
 
 @dataclass(frozen=True)
@@ -77,6 +102,30 @@ class Kill:
         self.process.start()
 
 
+class Restart:
+    """A program is killed with all its sessions (kill -9), and started again at once."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._before = process.pid
+
+    def __str__(self) -> str:
+        return f"{self._process.name} on {self._process.host} is killed and started again"
+
+    def inject(self) -> None:
+        self._process.kill()
+        self._process.start()
+
+    def require_in_effect(self) -> None:
+        """A different process runs than before."""
+        now = self._process.pid
+        if now is None or now == self._before:
+            raise NotYet(f"it runs as {now}, before as {self._before}")
+
+    def heal(self) -> None:
+        self._process.start()
+
+
 class PostgresKilled:
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
@@ -119,63 +168,6 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def running(host: Host) -> list[psutil.Process]:
-    """Every process of the host's programs, including those that left their parent, as PostgreSQL does."""
-    found = []
-    for process in host.processes.values():
-        for pid in process.pids:
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                found.append(psutil.Process(pid))
-    return found
-
-
-def server_processes(host: Host, kind: str) -> list[psutil.Process]:
-    """The PostgreSQL processes of one kind ("startup", "walreceiver", ...) on a host, by their process titles."""
-    return [process for process in running(host) if _is(process, kind)]
-
-
-def resume(processes: Iterable[psutil.Process]) -> None:
-    """Resume suspended processes; those that have ended are skipped."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.resume()
-
-
-def _is(process: psutil.Process, kind: str) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return title.startswith("postgres:") and f" {kind}" in title
-    return False
-
-
-class Restart:
-    """A program is killed with all its sessions (kill -9), and started again at once."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._before = process.pid
-
-    def __str__(self) -> str:
-        return f"{self._process.name} on {self._process.host} is killed and started again"
-
-    def inject(self) -> None:
-        self._process.kill()
-        self._process.start()
-
-    def require_in_effect(self) -> None:
-        """A different process runs than before."""
-        now = self._process.pid
-        if now is None or now == self._before:
-            raise NotYet(f"it runs as {now}, before as {self._before}")
-
-    def heal(self) -> None:
-        self._process.start()
-
-
-DATA = "data"
-"""The data directory of a member's PostgreSQL, in the directory of its host."""
-
-
 class DataDestroyed:
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
@@ -200,23 +192,30 @@ class DataDestroyed:
         shutil.rmtree(self._remains, ignore_errors=True)
 
 
-class EveryHostCrashes:
-    """All hosts lose their power at once; their disks stay as the power cut left them."""
+def running(host: Host) -> list[psutil.Process]:
+    """Every process of the host's programs, including those that left their parent, as PostgreSQL does."""
+    found = []
+    for process in host.processes.values():
+        for pid in process.pids:
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                found.append(psutil.Process(pid))
+    return found
 
-    def __init__(self, hosts: Collection[Host]) -> None:
-        self._hosts = hosts
 
-    def __str__(self) -> str:
-        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
+def server_processes(host: Host, kind: str) -> list[psutil.Process]:
+    """The PostgreSQL processes of one kind ("startup", "walreceiver", ...) on a host, by their process titles."""
+    return [process for process in running(host) if _is(process, kind)]
 
-    def inject(self) -> None:
-        with ThreadPoolExecutor(len(self._hosts)) as each:
-            list(each.map(Host.power_off, self._hosts))
 
-    def require_in_effect(self) -> None:
-        if on := [host.name for host in self._hosts if host.powered]:
-            raise NotYet(f"on are {', '.join(on)}")
+def _is(process: psutil.Process, kind: str) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        title = " ".join(process.cmdline())
+        return title.startswith("postgres:") and f" {kind}" in title
+    return False
 
-    def heal(self) -> None:
-        for host in self._hosts:
-            host.power_on()
+
+def resume(processes: Iterable[psutil.Process]) -> None:
+    """Resume suspended processes; those that have ended are skipped."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()

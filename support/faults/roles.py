@@ -11,8 +11,6 @@ from support.target.cluster import Cluster
 from support.target.configured import configured
 
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
-
-
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 
 

@@ -97,7 +97,7 @@ SABOTAGES = (
     Sabotage(
         "replica-down",
         "the host of a replica has lost its power",
-        notices({"PH-03": "every member is as its role wants it|DCS knows", "PH-04": "no answer"}),
+        notices({"PH-03": "every member is in the state that its role requires|DCS knows", "PH-04": "no answer"}),
         _down,
     ),
     Sabotage(
@@ -115,7 +115,7 @@ SABOTAGES = (
     Sabotage(
         "stream-cut",
         "a replica gets nothing from the leader any more",
-        notices({"PH-03": "every member is as its role wants it", "RL-01": "streams to every replica"}),
+        notices({"PH-03": "every member is in the state that its role requires", "RL-01": "streams to every replica"}),
         _stream_cut,
         PARTITIONS,
     ),

@@ -1,20 +1,19 @@
-"""Checkers against good, bad and empty histories: the bad must be refused, the empty not believed."""
+"""Durability: bad histories must be refused, and empty ones must not be believed."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.engine.checks.availability import interrupted_for_less_than, longest_gap
 from support.engine.checks.durability import (
     counted_exactly,
+    each_applied_once,
     each_write_once,
     kept,
     lost_writes,
     no_acknowledged_write_lost,
 )
-from support.engine.checks.writers import at_most_one_writer
 from support.engine.finding import Finding
-from support.engine.history import History, Operation, Outcome, WriterSample
+from support.engine.history import History, Operation, Outcome
 from support.errors import Inconclusive
 from support.expectations import AcceptedLoss
 
@@ -149,63 +148,6 @@ class TestEachWriteOnce:
         assert holds(each_write_once(History(history))) is None
 
 
-class TestInterruption:
-    history = History([append(1), append(2), append(3, FAIL), append(10), append(11)])
-
-    def test_the_gap_is_between_acknowledged_ends(self) -> None:
-        gap = longest_gap(self.history, "append", since=2.7)
-        assert gap is not None
-        assert (gap.begun, gap.ended, gap.seconds) == (2.5, 10.5, 8.0)
-
-    def test_a_gap_before_the_fault_does_not_count(self) -> None:
-        gap = longest_gap(self.history, "append", since=10.6)
-        assert gap is not None
-        assert gap.seconds == 1.0
-
-    @pytest.mark.parametrize(("limit", "expected"), [(8.1, True), (8.0, False), (5, False)])
-    def test_limit(self, limit: float, expected: bool) -> None:
-        assert holds(interrupted_for_less_than(limit, self.history, "append", since=2.7)) is expected
-
-    def test_never_again(self) -> None:
-        history = History([append(1), append(9, FAIL)])
-        assert holds(interrupted_for_less_than(30, history, "append", since=2)) is False
-
-    def test_no_evidence(self) -> None:
-        assert holds(interrupted_for_less_than(30, self.history, "append", since=0)) is None
-
-
-def sample(member: str, at: float, writable: bool | None) -> WriterSample:
-    return WriterSample(member, at, at + 0.01, writable)
-
-
-class TestAtMostOneWriter:
-    def test_one_after_the_other(self) -> None:
-        samples = [sample("a", t, t < 5) for t in range(10)] + [sample("b", t + 0.5, t > 5) for t in range(10)]
-        finding = at_most_one_writer(samples, ["a", "b"])
-        assert finding.holds
-        assert finding.words.endswith("in turn: a, b")
-
-    def test_two_at_once(self) -> None:
-        samples = [sample("a", t, t < 7) for t in range(10)] + [sample("b", t + 0.5, t > 2) for t in range(10)]
-        finding = at_most_one_writer(samples, ["a", "b"])
-        assert finding.holds is False
-        assert "a and b for" in finding.words
-
-    def test_silence_is_not_held_against_a_member(self) -> None:
-        silent = [sample("a", 0, True), sample("a", 1, None), sample("a", 9, False)]
-        other = [sample("b", t + 0.5, t > 2) for t in range(10)]
-        assert holds(at_most_one_writer(silent + other, ["a", "b"]))
-
-    def test_silence_between_two_writable_looks_splits_them(self) -> None:
-        back = [sample("a", 0, True), sample("a", 1, None), sample("a", 9, True)]
-        other = [sample("b", t + 0.5, 2 < t < 5) for t in range(10)]
-        assert holds(at_most_one_writer(back + other, ["a", "b"]))
-
-    @pytest.mark.parametrize("samples", [[], [sample("a", 0, True)], [sample("a", 0, False), sample("b", 0, None)]])
-    def test_no_evidence(self, samples: list[WriterSample]) -> None:
-        assert holds(at_most_one_writer(samples, ["a", "b"])) is None
-
-
 class TestCounter:
     @pytest.mark.parametrize(("grown", "expected"), [(1, False), (2, True), (3, True), (4, False)])
     def test_counted(self, grown: int, expected: bool) -> None:
@@ -214,3 +156,55 @@ class TestCounter:
 
     def test_nothing_counted(self) -> None:
         assert holds(counted_exactly(History(), 0, 0)) is None
+
+
+def attempt(outcome: Outcome, begun: float, ended: float, client: int = 0, key: str = "") -> Operation:
+    return Operation(client, "count", key or f"{client}-{begun}", f"{client}-{begun}", outcome, begun, ended)
+
+
+class TestExactlyOnce:
+    HISTORY = History(
+        [
+            attempt(OK, 1, 2, key="a"),
+            attempt(UNKNOWN, 3, 4, key="b"),
+            attempt(FAIL, 5, 6, key="b"),
+            attempt(OK, 7, 8, key="b"),
+        ]
+    )
+
+    def test_each_counts_once(self) -> None:
+        assert each_applied_once(self.HISTORY, 2).holds is True
+
+    def test_a_repeated_one_counts_twice(self) -> None:
+        finding = each_applied_once(self.HISTORY, 3)
+        assert finding.holds is False
+        assert "3 were applied of 2 acknowledged" in finding.words
+
+    def test_an_acknowledged_one_does_not_count(self) -> None:
+        assert each_applied_once(self.HISTORY, 1).holds is False
+
+    def test_what_is_in_doubt_at_the_end_may_count_or_not(self) -> None:
+        doubtful = History([*self.HISTORY, attempt(UNKNOWN, 9, 10, key="c")])
+        assert [each_applied_once(doubtful, counted).holds for counted in (1, 2, 3, 4)] == [False, True, True, False]
+
+    def test_what_certainly_failed_may_not_count(self) -> None:
+        assert each_applied_once(History([*self.HISTORY, attempt(FAIL, 9, 10, key="c")]), 3).holds is False
+
+    def test_no_answer_was_lost(self) -> None:
+        history = History([attempt(OK, 1, 2, key="a"), attempt(FAIL, 3, 4, key="b"), attempt(OK, 5, 6, key="b")])
+        assert each_applied_once(history, 2).holds is None
+
+    def test_nothing_was_acknowledged(self) -> None:
+        assert each_applied_once(History(), 0).holds is None
+        assert each_applied_once(History([attempt(UNKNOWN, 1, 2)]), 1).holds is None
+
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 5))
+    def test_more_or_fewer_than_were_acknowledged_is_refused(self, lost: list[int], wrong: int) -> None:
+        history = History(
+            attempt(UNKNOWN if number < times else OK, number, number, client, key=str(client))
+            for client, times in enumerate(lost)
+            for number in range(times + 1)
+        )
+        assert each_applied_once(history, len(lost)).holds is (True if any(lost) else None)
+        assert each_applied_once(history, len(lost) + wrong).holds is False
+        assert each_applied_once(history, len(lost) - wrong).holds is False

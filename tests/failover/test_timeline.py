@@ -1,4 +1,4 @@
-"""The picture of a fault: what it is drawn from, that it is drawn, and that its failure hides nothing."""
+"""The picture of a fault: what it is drawn from, that it is drawn, and that a failure to draw it is reported."""
 
 import gzip
 import json

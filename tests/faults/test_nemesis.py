@@ -1,4 +1,4 @@
-"""The nemesis: healing is registered before the fault, every fault is healed, and one without effect proves nothing."""
+"""The nemesis: it registers the healing before the fault, heals every fault, and rejects one without effect."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from support.waiting import NotYet
 
 @dataclass
 class Noted:
-    """A fault that writes down what becomes of it."""
+    """A fault that records what happens to it."""
 
     name: str
     notes: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Noted:
             raise OSError("cannot be healed")
 
 
-def test_the_last_fault_is_cured_first_and_times_are_kept() -> None:
+def test_the_last_fault_is_healed_first_and_times_are_kept() -> None:
     notes: list[str] = []
     with Nemesis() as nemesis:
         first = nemesis.inject(Noted("one", notes))
@@ -48,7 +48,7 @@ def test_the_last_fault_is_cured_first_and_times_are_kept() -> None:
     assert first.begun <= first.in_effect_since <= first.healed
 
 
-def test_healing_twice_cures_once() -> None:
+def test_healing_twice_heals_once() -> None:
     fault = Noted("one")
     nemesis = Nemesis()
     nemesis.inject(fault)
@@ -57,21 +57,21 @@ def test_healing_twice_cures_once() -> None:
     assert fault.notes == ["inject one", "heal one"]
 
 
-def test_a_fault_that_half_happened_is_cured() -> None:
+def test_a_fault_that_half_happened_is_healed() -> None:
     fault = Noted("one", injects=False)
     with pytest.raises(OSError, match="no such host"), Nemesis() as nemesis:
         nemesis.inject(fault)
     assert fault.notes == ["inject one", "heal one"]
 
 
-def test_a_fault_that_does_not_bite_proves_nothing() -> None:
+def test_a_fault_without_effect_is_inconclusive() -> None:
     fault = Noted("one", takes_effect=False)
     with pytest.raises(Inconclusive, match=r"did not take effect: one: .*all is well"), Nemesis(0.05) as nemesis:
         nemesis.inject(fault)
     assert fault.notes[-1] == "heal one"
 
 
-def test_a_cure_that_fails_does_not_keep_the_others_from_being_tried() -> None:
+def test_a_healing_that_fails_does_not_prevent_the_others() -> None:
     notes: list[str] = []
     nemesis = Nemesis()
     nemesis.inject(Noted("one", notes))

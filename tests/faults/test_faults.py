@@ -1,4 +1,4 @@
-"""Faults on real hosts: each takes effect, each is healed, and healing twice is harmless.."""
+"""Faults on real hosts: each takes effect, each is healed, and healing twice is harmless."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def with_hosts(sandbox: Sandbox) -> Sandbox:
 
 @pytest.mark.parametrize("sandbox_of", ["namespaces", "loopback"])
 @pytest.mark.parametrize("kind", PROCESS_FAULTS)
-def test_a_process_fault_bites_and_is_cured(kind: str, sandbox_of: str, tmp_path: Path) -> None:
+def test_a_process_fault_takes_effect_and_is_healed(kind: str, sandbox_of: str, tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         with_hosts(sandbox)
         sleeper = sandbox.hosts["one"].processes["sleeper"]
@@ -53,7 +53,7 @@ NETWORK_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {
 
 
 @pytest.mark.parametrize("kind", NETWORK_FAULTS)
-def test_a_network_fault_bites_and_is_cured(kind: str, tmp_path: Path) -> None:
+def test_a_network_fault_takes_effect_and_is_healed(kind: str, tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         with_hosts(sandbox)
         fault = NETWORK_FAULTS[kind](sandbox)
@@ -67,7 +67,7 @@ def test_a_network_fault_bites_and_is_cured(kind: str, tmp_path: Path) -> None:
     assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
 
 
-def test_poor_links_are_slow_until_cured(tmp_path: Path) -> None:
+def test_poor_links_are_slow_until_healed(tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         with_hosts(sandbox)
         healthy = round_trip(sandbox, "one", "two")

@@ -221,7 +221,7 @@ def report(
 @app.command(context_settings=PASSING_ON)
 def test(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="Without what boots something.")] = False,  # noqa: PT028
+    quick: Annotated[bool, typer.Option("--quick", help="Only what needs no cluster.")] = False,  # noqa: PT028
 ) -> None:
     """The project's own checks; what is not known here is passed on to pytest."""
     from support.cli import checks

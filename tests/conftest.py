@@ -16,7 +16,7 @@ from servers import postgres as throw_away_postgres
 from support import sql
 from support.embedded import programs
 from support.errors import AcceptError
-from support.reporting.renderer_setup import install_renderer
+from support.reporting.rendering import install_renderer
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)

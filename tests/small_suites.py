@@ -9,21 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from support.reporting.allure_results import settle
+from support.reporting.evidence import Redactor
 from support.reporting.journal import RunRecord, read
-from support.reporting.redaction import Redactor
-from support.reporting.settling import settle
 
 ROOT = Path(__file__).parent.parent
 SECRET = "correct-horse-battery"
 
 ENVIRONMENT = f"""
 from pathlib import Path
-from support.reporting import allure_mending
 from support.reporting.evidence import Evidence
-from support.reporting.recorder import Recorder
-from support.reporting.redaction import Redactor
+from support.reporting.recorder import Recorder, mend_allure
+from support.reporting.evidence import Redactor
 
-allure_mending.install()
+mend_allure()
 REDACTOR = Redactor(["{SECRET}"])
 
 def before_all(context):
@@ -150,7 +149,7 @@ def write_suite(directory: Path, features: dict[str, str], hooks: str = "") -> N
 FORKS = """
 import json, os, signal, sys
 import allure_behave.formatter, behave.__main__, hamcrest, psycopg2.errors
-import support.reporting.allure_mending, support.reporting.evidence, support.reporting.recorder
+import support.reporting.evidence, support.reporting.recorder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for line in sys.stdin:

@@ -20,7 +20,7 @@ from support.cli.main import app, with_default_command
 from support.embedded.swarm_shapes import shape_like
 from support.reporting.metrics import exposition
 from support.reporting.scenario import Measure, ScenarioResult, Verdict
-from support.sabotage import damages
+from support.sabotage import damage
 from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings
 from support.target.capabilities import CAPABILITIES
@@ -155,7 +155,7 @@ def test_means_of_sabotage_exist() -> None:
     section = prose(SCENARIOS).partition("## Break it on purpose")[2]
     named = re.findall(r"^\| `(\w+)\(", section, re.M)
     assert named
-    assert [name for name in named if not hasattr(damages, name)] == []
+    assert [name for name in named if not hasattr(damage, name)] == []
 
 
 def test_the_glossary_has_the_terms_of_the_field_in_order() -> None:

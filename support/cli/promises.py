@@ -140,7 +140,7 @@ def _needs_of(scenario: Outline) -> Iterator[frozenset[str]]:
 def _sabotages(one: Listed) -> list[str]:
     id = one.promise.id
     return [
-        f"`{sabotage.name}`: {plain(sabotage.words)}"
+        f"`{sabotage.name}`: {plain(sabotage.description)}"
         for sabotage in SABOTAGES.values()
         if any(notice.id == id and not notice.skipped for notice in sabotage.noticed_by)
     ] or ["none"]

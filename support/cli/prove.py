@@ -208,7 +208,7 @@ class _Share:
         self._run_healthy()
         since = 0
         for sabotage, number in self._claimed():
-            self._tell(f"{number}/{len(self._sabotages)} {sabotage.name}: {sabotage.words}")
+            self._tell(f"{number}/{len(self._sabotages)} {sabotage.name}: {sabotage.description}")
             proof = self._prover.prove(sabotage)
             note(TRUST, "proof", proof)
             lines = [
@@ -316,4 +316,4 @@ def show_sabotages() -> None:
     """Print every sabotage, what it breaks, and which promises must notice."""
     for one in catalogue.SABOTAGES.values():
         out.print(f"[bold]{one.name}[/]  {' '.join(one.ids)}")
-        out.print(f"    {one.words}", markup=False)
+        out.print(f"    {one.description}", markup=False)

@@ -18,7 +18,7 @@ from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof
 from support.run import begin_run
 from support.sabotage.catalogue import PART_OF
-from support.sabotage.damages import SILENCE
+from support.sabotage.damage import SILENCE
 from support.sabotage.sabotage import Notice, Sabotage
 from support.target.cluster import Cluster
 from support.target.topology import Topology
@@ -58,7 +58,7 @@ class Prover:
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
-            sabotage.words,
+            sabotage.description,
             tuple(heard(notice, record) for notice in sabotage.noticed_by),
             "; ".join(failed + unhealthy),
             tuple(sorted(failing - set(sabotage.ids))),
@@ -94,7 +94,7 @@ class Prover:
             one
             for one in self.scenarios
             if (self.all_fast and not one.is_destructive)
-            or any(notice.meant(one.ids, one.name) for notice in sabotage.noticed_by)
+            or any(notice.applies_to(one.ids, one.name) for notice in sabotage.noticed_by)
         ]
 
     def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
@@ -127,10 +127,10 @@ class Prover:
 
 def heard(notice: Notice, record: RunRecord) -> Heard:
     """Whether the scenarios that a notice stands for noticed, and what they reported."""
-    ended = [one for one in record.results if notice.meant(one.scenario.ids, one.scenario.name)]
+    ended = [one for one in record.results if notice.applies_to(one.scenario.ids, one.scenario.name)]
     wanted = Verdict.SKIPPED if notice.skipped else Verdict.BROKEN
     for one in ended:
-        if one.verdict is wanted and notice.understands(one.reason_in_a_line):
+        if one.verdict is wanted and notice.matches(one.reason_in_a_line):
             return Heard(notice.id, True, one.verdict, one.scenario.name, one.reason_in_a_line)
     if not ended:
         return Heard(notice.id, False, "no verdict", notice.scenario, "no scenario that must notice finished")
@@ -142,7 +142,7 @@ def _why_not(result: ScenarioResult, notice: Notice) -> str:
     if result.verdict is Verdict.PASSED:
         return "it passed all the same"
     if result.verdict is Verdict.BROKEN:
-        return f"its message does not match {notice.says!r}: {result.reason_in_a_line}"
+        return f"its message does not match {notice.pattern!r}: {result.reason_in_a_line}"
     return result.reason_in_a_line
 
 
@@ -168,7 +168,7 @@ def _require_undone(damage: Fault) -> None:
             return
         raise NotYet("it is still in effect")
 
-    if not getattr(damage, "leaves_its_sign", False):
+    if not getattr(damage, "passes_when_undone", False):
         eventually(gone, within=EFFECT_WITHIN, subject=f"it is undone: {damage}")
 
 
@@ -181,5 +181,7 @@ def _line(location: str) -> tuple[str, int]:
 def is_destructive(sabotage: Sabotage, scenarios: Iterable[Planned]) -> bool:
     """Whether a destructive scenario must notice the sabotage. That takes a minute, others a few seconds."""
     return any(
-        one.is_destructive and notice.meant(one.ids, one.name) for one in scenarios for notice in sabotage.noticed_by
+        one.is_destructive and notice.applies_to(one.ids, one.name)
+        for one in scenarios
+        for notice in sabotage.noticed_by
     )

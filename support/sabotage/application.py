@@ -1,8 +1,6 @@
-"""The application with one part put wrong, in the process of behave alone.
+"""Run behave with one part of the application broken, in that process only.
 
-    python -m support.sabotage.application PART [behave's arguments]
-
-behave runs as ever; only it finds the application's part broken.
+python -m support.sabotage.application PART [behave's arguments]
 """
 
 import runpy
@@ -18,12 +16,12 @@ from support.example_app import entries, search, sessions
 
 
 def pool_lends_the_dead() -> None:
-    """The pool asks for no sign of life."""
+    """The pool does not check whether a session is alive before it hands it out."""
     sessions._lives = lambda session: True
 
 
 def logins_wait_for_ever() -> None:
-    """A login has no limit."""
+    """A login has no timeout."""
     connect = psycopg2.connect
 
     def patient(**parameters: Any) -> Any:
@@ -33,7 +31,7 @@ def logins_wait_for_ever() -> None:
 
 
 def commits_by_itself() -> None:
-    """Every statement is committed at once, whatever was asked for."""
+    """Every statement is committed at once: all sessions are in autocommit mode."""
     connect = sql.connect
 
     def eager(*given: Any, **named: Any) -> sql.Session:
@@ -43,14 +41,14 @@ def commits_by_itself() -> None:
 
 
 class _Committing(sql.Session):
-    """Takes a rollback for a commit."""
+    """Commits instead of rolling back."""
 
     def rollback(self) -> None:
         self.commit()
 
 
 def commits_what_is_rolled_back() -> None:
-    """A rollback is a commit."""
+    """A rollback commits."""
     connect = psycopg2.connect
 
     def wrong(**parameters: Any) -> Any:
@@ -60,7 +58,7 @@ def commits_what_is_rolled_back() -> None:
 
 
 def forgets_the_namespace() -> None:
-    """Reads and searches go over the entries of everybody."""
+    """Reads and searches ignore the namespace."""
     opened = entries.EntryStore.__init__
 
     def open_carelessly(self: entries.EntryStore, *given: Any) -> None:

@@ -1,7 +1,7 @@
-"""Cache repositories that break a promise each, to see that the scenarios notice.
+"""Cache repositories that each break a promise, to see that the scenarios notice.
 
-Name one in the setting ACCEPT_CACHE_REPOSITORY, as in "support.sabotage.broken_caches:fills_late". Each is the
-default with one part put wrong.
+To use one, name it in the setting ACCEPT_CACHE_REPOSITORY: "support.sabotage.broken_caches:fills_late". Each is the
+default repository with one defect.
 """
 
 import json
@@ -32,7 +32,7 @@ class _BeforeCommit(EntryRepository):
 
 
 class _Eager(EntryTransaction):
-    """Puts every change into the cache as soon as it is made."""
+    """Puts every change into the cache before it is committed."""
 
     def __init__(self, inner: EntryTransaction, repository: EntryRepository) -> None:
         super().__init__(inner._session, inner._keys, inner._profile)
@@ -46,7 +46,7 @@ class _Eager(EntryTransaction):
 
 
 class _Around(EntryRepository):
-    """Invalidates where it should write through."""
+    """Invalidates instead of writing through."""
 
     def write(self, namespace: str, key: str, value: str) -> None:
         super().write(namespace, key, value)
@@ -74,7 +74,7 @@ class _Slow(EntryRepository):
 
 
 class _InProcess(EntryRepository):
-    """Keeps what it has read in its own memory too, where no other process can drop it."""
+    """Keeps what it has read in its own memory too, where no other process can invalidate it."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -89,7 +89,7 @@ class _InProcess(EntryRepository):
 
 
 class _AsText(EntryRepository):
-    """Caches answers as plain JSON, and what JSON does not know as text."""
+    """Caches answers as plain JSON, and types unknown to JSON as text."""
 
     def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
         read = super().fetch(question, lambda: json.dumps(load(), default=str))
@@ -116,7 +116,7 @@ class _NeverEnds(Leases):
 
 
 class _Blind(Leases):
-    """Finds nothing, ever."""
+    """Never finds anything."""
 
     def look(self, keys: Sequence[str], token: str) -> Looked:
         self.drop(keys)
@@ -138,7 +138,7 @@ class _Stubborn(Leases):
 
 class _Forgiven(Leases):
     def _owe(self, keys: Iterable[str]) -> None:
-        """Nothing is ever owed."""
+        """Never remembers the keys that could not be dropped during an outage."""
 
 
 class _Joined(Keys):
@@ -160,44 +160,44 @@ class _WithoutTable(Keys):
 
 
 def forgets_to_invalidate(means: Means) -> EntryRepository:
-    """Changes and deletions stay out of the cache."""
+    """Changes and deletions do not reach the cache."""
     return open_repository(means, repository=_Forgetful)
 
 
 def fills_late(means: Means) -> EntryRepository:
-    """What was loaded is put into the cache, whatever came meanwhile."""
+    """A loaded value is put into the cache even if it was replaced meanwhile."""
     return open_repository(means, leases=_FillsLate)
 
 
 def writes_before_commit(means: Means) -> EntryRepository:
-    """What a transaction writes is in the cache before it is committed."""
+    """What a transaction writes is cached before it is committed."""
     return open_repository(means, repository=_BeforeCommit)
 
 
 def every_caller_loads(means: Means) -> EntryRepository:
-    """Nobody waits for the load of another."""
+    """Every caller loads a missing entry itself."""
     return open_repository(means, leases=_EveryoneLoads)
 
 
 def never_expires(means: Means) -> EntryRepository:
-    """Entries have no end."""
+    """Entries never expire."""
     return open_repository(means, leases=_NeverEnds)
 
 
 def expires_early(means: Means) -> EntryRepository:
-    """Entries end a fifth too soon."""
+    """Entries expire 20 % too early."""
     return open_repository(replace(means, time_to_live=means.time_to_live * 0.8))
 
 
 def expires_late(means: Means) -> EntryRepository:
-    """Entries end a fifth too late, and the bound is no ceiling."""
+    """Entries expire 20 % too late, and the staleness bound is exceeded as well."""
     return open_repository(
         replace(means, time_to_live=means.time_to_live * 1.2, staleness_bound=means.staleness_bound * 1.2)
     )
 
 
 def never_caches(means: Means) -> EntryRepository:
-    """Everything comes from the database."""
+    """Everything is read from the database."""
     return open_repository(means, leases=_Blind)
 
 
@@ -217,7 +217,7 @@ def slow(means: Means) -> EntryRepository:
 
 
 def remembers_in_process(means: Means) -> EntryRepository:
-    """Each process keeps what it has read, whatever others do."""
+    """Each process keeps its own copy of what it has read."""
     return open_repository(means, repository=_InProcess)
 
 
@@ -227,17 +227,17 @@ def caches_as_text(means: Means) -> EntryRepository:
 
 
 def ignores_the_prefix(means: Means) -> EntryRepository:
-    """Keys cannot be told from those of others."""
+    """Keys do not begin with the prefix that was given."""
     return open_repository(replace(means, prefix=f"elsewhere-{means.prefix}"))
 
 
 def joins_with_colons(means: Means) -> EntryRepository:
-    """Keys of different parts are the same when their joined text is."""
+    """Keys with different parts are the same if their joined text is the same."""
     return open_repository(means, keys=_Joined)
 
 
 def forgets_the_table(means: Means) -> EntryRepository:
-    """The same question of two tables has one key."""
+    """The same query on two tables has one key."""
     return open_repository(means, keys=_WithoutTable)
 
 
@@ -247,7 +247,7 @@ def forgets_types(means: Means) -> EntryRepository:
 
 
 def falls_over_with_redis(means: Means) -> EntryRepository:
-    """An outage of Redis reaches who reads."""
+    """Reads fail while Redis is down."""
     return open_repository(means, leases=_FallsOver)
 
 
@@ -257,5 +257,5 @@ def waits_for_redis(means: Means) -> EntryRepository:
 
 
 def forgets_what_an_outage_swallowed(means: Means) -> EntryRepository:
-    """What could not be dropped during an outage is served after it."""
+    """Entries that could not be dropped during an outage are served after it."""
     return open_repository(means, leases=_Forgiven)

@@ -1,10 +1,10 @@
-"""Patroni with one part put wrong: `python -P broken_patroni.py BUILD FILE`. It runs on the hosts, by itself."""
+"""Patroni with one defect: `python -P broken_patroni.py DEFECT FILE`. It runs on the hosts, as a program of its own."""
 
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import patroni.postgresql  # noqa: F401  # before patroni.ha, with which it goes in a circle
+import patroni.postgresql  # noqa: F401  # before patroni.ha: the two import each other
 from patroni.__main__ import main
 from patroni.ha import Ha
 from patroni.postgresql.bootstrap import Bootstrap
@@ -12,39 +12,39 @@ from patroni.tags import Tags
 
 
 def never_demotes() -> None:
-    """Who has lost the lock leads on."""
+    """A leader that has lost its lease keeps leading."""
     Ha.demote = lambda self, mode: None
 
 
 def ignores_the_dcs() -> None:
-    """Who cannot reach the DCS goes on as before."""
-    Ha._handle_dcs_error = lambda self: "the DCS is out of reach; never mind"
+    """A leader that cannot reach the DCS keeps leading."""
+    Ha._handle_dcs_error = lambda self: "the DCS is out of reach, which is ignored"
 
 
 def ignores_nofailover() -> None:
-    """A tag bars nobody from leading."""
+    """The tag nofailover has no effect."""
     Tags.nofailover = property(lambda self: False)
 
 
 def the_worst_wins() -> None:
-    """Who has received less than another may lead, who has received the most may not."""
+    """A member that has received less WAL than another may lead; the one that has received most may not."""
     usual = Ha._is_healthiest_node
     Ha._is_healthiest_node = lambda self, *given, **named: not usual(self, *given, **named)
 
 
 def keeps_its_standby() -> None:
-    """The synchronous standby is never chosen anew."""
+    """The synchronous standby is never replaced."""
     Ha.process_sync_replication = lambda self: None
 
 
 def copies_nothing() -> None:
-    """No member is built from another."""
+    """A member without data is not built from another one."""
     Bootstrap.clone = lambda self, member: False
 
 
-BUILDS: Mapping[str, Callable[[], Any]] = {
-    build.__name__: build
-    for build in (
+DEFECTS: Mapping[str, Callable[[], Any]] = {
+    defect.__name__: defect
+    for defect in (
         never_demotes,
         ignores_the_dcs,
         ignores_nofailover,
@@ -55,5 +55,5 @@ BUILDS: Mapping[str, Callable[[], Any]] = {
 }
 
 if __name__ == "__main__":
-    BUILDS[sys.argv.pop(1)]()
+    DEFECTS[sys.argv.pop(1)]()
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 from support.example_app.cache.interface import opener
 from support.faults.roles import cache_host
-from support.sabotage.damages import Damage, by_redis, nothing
+from support.sabotage.damage import Damage, by_redis, nothing
 from support.sabotage.programs import rewritten
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.settings import Settings
@@ -13,36 +13,36 @@ BROKEN = "support.sabotage.broken_caches"
 
 
 def _replica(cluster: Cluster) -> Damage:
-    """Of a server that is not there."""
+    """Redis follows a server that does not exist."""
 
     def follow(host: str, port: str) -> None:
         with cluster.redis() as client:
             client.execute_command("REPLICAOF", host, port)
 
-    def seen() -> None:
+    def check() -> None:
         with cluster.redis() as client:
             if (role := client.execute_command("ROLE")[0]) not in (b"slave", "slave"):
                 raise NotYet(f"Redis is a {role}")
 
-    return Damage("Redis is a replica", lambda: follow("127.0.0.1", "9"), seen, lambda: follow("NO", "ONE"))
+    return Damage("Redis is a replica", lambda: follow("127.0.0.1", "9"), check, lambda: follow("NO", "ONE"))
 
 
-def broken(cache: str, words: str, says: dict[str, str]) -> Sabotage:
-    """The application has a cache with one part put wrong: one of `broken_caches`."""
+def broken(cache: str, description: str, patterns: dict[str, str]) -> Sabotage:
+    """The application uses one of `broken_caches`."""
     name = f"{BROKEN}:{cache}"
 
-    def making(cluster: Cluster) -> Damage:
-        def seen() -> None:
+    def make(cluster: Cluster) -> Damage:
+        def check() -> None:
             if opener(name) is opener(Settings.model_fields["accept_cache_repository"].default):
-                raise NotYet(f"{name} is the usual cache")
+                raise NotYet(f"{name} is the default cache")
 
-        return Damage(f"the cache under test is {cache}", lambda: None, seen, lambda: None, leaves_its_sign=True)
+        return Damage(f"the cache under test is {cache}", lambda: None, check, lambda: None, passes_when_undone=True)
 
     return Sabotage(
         f"cache-{cache.replace('_', '-')}",
-        words,
-        notices(says),
-        making,
+        description,
+        notices(patterns),
+        make,
         needs=frozenset({"redis"}),
         variables={"ACCEPT_CACHE_REPOSITORY": name},
     )
@@ -51,25 +51,25 @@ def broken(cache: str, words: str, says: dict[str, str]) -> Sabotage:
 SABOTAGES = (
     Sabotage(
         "redis-is-a-replica",
-        "Redis follows another server, and takes no writes",
+        "Redis is a replica of another server and accepts no writes",
         notices({"RC-01": "the role that Redis reports"}),
         _replica,
     ),
     Sabotage(
         "redis-refuses-writes",
-        "Redis is a primary, and refuses writes for want of replicas",
+        "Redis is a primary that refuses writes because it has no replicas",
         notices({"RC-01": "why Redis refused a write"}),
         by_redis(min_replicas_to_write="1"),
     ),
     Sabotage(
         "redis-in-cluster-mode",
-        "Redis is one shard of a cluster of its own kind",
+        "Redis runs in cluster mode",
         notices({"RC-02 mode": "the mode that Redis reports"}),
         rewritten(cache_host, "redis.conf", {'save ""': 'cluster-enabled yes\nsave ""'}),
     ),
     Sabotage(
         "redis-without-eviction",
-        "Redis refuses what is new when it is full",
+        "Redis refuses writes when its memory is full",
         notices({"RC-03 is set to evict": "noeviction", "RC-03 memory pressure": "writes that Redis refused"}),
         by_redis(maxmemory_policy="noeviction"),
     ),
@@ -82,14 +82,14 @@ SABOTAGES = (
     ),
     Sabotage(
         "redis-without-limit",
-        "Redis takes memory until the machine has none",
+        "Redis has no memory limit",
         notices({"RC-03 is set to evict": "the memory limit"}),
         by_redis(maxmemory="0"),
     ),
     broken("caches_as_text", "types are lost in the cache", {"CO-01": "not what they were"}),
     broken(
         "never_expires",
-        "cached entries have no end",
+        "cached entries never expire",
         {
             "CO-02 without an expiry": "never expires",
             "OU-02": "lost write was served for .* s after another member led",
@@ -97,12 +97,12 @@ SABOTAGES = (
     ),
     broken(
         "expires_early",
-        "cached entries end a fifth too soon",
+        "cached entries expire 20 % too early",
         {"CO-02 time to live": "expired .* s after it was cached, not after 1.5 s"},
     ),
     broken(
         "expires_late",
-        "cached entries end a fifth too late, whatever was promised",
+        "cached entries expire 20 % too late",
         {
             "CO-02 time to live": "still served .* s after it was cached .time to live: 1.5 s",
             "CD-02 staleness bound": "served a stale value",
@@ -110,7 +110,7 @@ SABOTAGES = (
     ),
     broken(
         "forgets_to_invalidate",
-        "changes and deletions stay out of the cache",
+        "changes and deletions do not reach the cache",
         {
             "CD-01": "not what they were",
             "CD-02 one client updates": "served a stale value",
@@ -119,7 +119,7 @@ SABOTAGES = (
     ),
     broken(
         "remembers_in_process",
-        "each process keeps what it has read",
+        "each process keeps its own copy of what it has read",
         {
             "CD-01": "not what they were",
             "CO-03": "reads served .* instead of None",
@@ -128,11 +128,11 @@ SABOTAGES = (
     ),
     broken(
         "fills_late",
-        "what was loaded is cached, whatever came meanwhile",
+        "a loaded value is cached even if it was replaced meanwhile",
         {"CD-02 one client updates": "served a stale value"},
     ),
-    broken("writes_before_commit", "what is not committed is cached", {"CD-04": "served what was rolled back"}),
-    broken("every_caller_loads", "nobody waits for the load of another", {"CD-03": "loads of the entry"}),
+    broken("writes_before_commit", "uncommitted values are cached", {"CD-04": "served what was rolled back"}),
+    broken("every_caller_loads", "every caller loads a missing entry itself", {"CD-03": "loads of the entry"}),
     broken(
         "invalidates_where_it_should_write_through",
         "a read after a write is a miss",
@@ -140,7 +140,7 @@ SABOTAGES = (
     ),
     broken(
         "never_caches",
-        "everything comes from the database",
+        "nothing is served from the cache",
         {"ST-01": "not a hit with the new value", "ST-02": "the two reads"},
     ),
     broken(
@@ -150,29 +150,33 @@ SABOTAGES = (
     ),
     broken(
         "joins_with_colons",
-        "keys are joined so that different ones are alike",
+        "different keys get the same name in Redis",
         {"CO-04 namespaces and keys": "not what they were"},
     ),
     broken(
         "forgets_the_table",
-        "the same question to two tables is one",
+        "the same query on two tables shares one key",
         {"CO-04 different namespaces": "not what they were"},
     ),
-    broken("forgets_types", "1 and the text 1 are one parameter", {"CO-04 different namespaces": "not what they were"}),
+    broken(
+        "forgets_types",
+        "the number 1 and the text 1 count as the same parameter",
+        {"CO-04 different namespaces": "not what they were"},
+    ),
     broken(
         "slow",
-        "each cached read takes 6 ms",
+        "each cached read takes 6 ms more",
         {"PF-05": "95th percentile .*limit: 5 ms", "PF-06 serves": "cache operations a second"},
     ),
-    broken("falls_over_with_redis", "an outage of Redis reaches who reads", {"OU-01 is killed": "ended in an error"}),
+    broken("falls_over_with_redis", "reads fail while Redis is down", {"OU-01 is killed": "ended in an error"}),
     broken(
         "waits_for_redis",
-        "every operation waits for a Redis that is silent",
+        "every operation waits for a Redis that does not answer",
         {"OU-01 freezes": "took too long|ended in an error"},
     ),
     broken(
         "forgets_what_an_outage_swallowed",
-        "what was to be dropped in an outage is served",
+        "entries that changed during an outage are served as they were before it",
         {"OU-01 freezes": "served a stale value"},
     ),
 )

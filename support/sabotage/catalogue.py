@@ -1,4 +1,4 @@
-"""All sabotages there are, by the part of the cluster that they break."""
+"""All sabotages, by the part of the cluster that they break."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -35,10 +35,10 @@ PART_OF: Mapping[str, str] = {one.name: part for part, sabotages in PARTS.items(
 
 
 def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]:
-    """What names of sabotages and ids of promises ask for; all without any.
+    """The sabotages that names and ids of promises select; all if there are none.
 
-    An id asks for each sabotage that it must notice, and only for its own notice. Raises UsageError for a word that is
-    neither.
+    An id selects each sabotage that the promise must notice, with this notice only. Raises UsageError for a word that
+    is neither a sabotage nor an id.
     """
     wanted = dict(SABOTAGES) if not words else {word: SABOTAGES[word] for word in words if word in SABOTAGES}
     for word in words:

@@ -1,19 +1,23 @@
-"""Sabotages of the application: its pool, its logins, its transactions, its filters (`application` has the parts)."""
+"""Sabotages of the application: its pool, its logins, its transactions, its filters. They are in `application`."""
 
 from support.sabotage.application import PARTS
-from support.sabotage.damages import nothing
+from support.sabotage.damage import nothing
 from support.sabotage.sabotage import Sabotage, notices
 
 
-def broken(part: str, words: str, says: dict[str, str]) -> Sabotage:
-    """The scenarios run with an application of which that part is broken."""
+def broken(part: str, description: str, patterns: dict[str, str]) -> Sabotage:
+    """The scenarios run with that part of the application broken."""
     return Sabotage(
-        f"application-{part.replace('_', '-')}", words, notices(says), nothing, application=PARTS[part].__name__
+        f"application-{part.replace('_', '-')}",
+        description,
+        notices(patterns),
+        nothing,
+        application=PARTS[part].__name__,
     )
 
 
 SABOTAGES = (
-    broken("pool_lends_the_dead", "the pool hands out sessions that died", {"CL-04 pooled": "what reached the user"}),
+    broken("pool_lends_the_dead", "the pool hands out dead sessions", {"CL-04 pooled": "what reached the user"}),
     broken("logins_wait_for_ever", "a login has no timeout", {"ER-03": "seconds until the login failed"}),
     broken(
         "commits_by_itself",
@@ -22,7 +26,7 @@ SABOTAGES = (
     ),
     broken(
         "commits_what_is_rolled_back",
-        "a rollback is a commit",
+        "a rollback commits",
         {
             "TX-01 seen by no session": "what is found of the write",
             "TX-01 reaches no member": "what each member has",
@@ -31,7 +35,7 @@ SABOTAGES = (
     ),
     broken(
         "forgets_the_namespace",
-        "reads and searches go over everybody's entries",
+        "reads and searches ignore the namespace",
         {"DA-04 Reading a key": "never stored", "DA-04 search": "found entries of another namespace"},
     ),
 )

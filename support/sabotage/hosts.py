@@ -1,4 +1,4 @@
-"""Sabotages of hosts and of the network between them: down, frozen, cut off, promoted, far away."""
+"""Sabotages of hosts and of the network: a member down, frozen, cut off, promoted by hand, or far away."""
 
 import time
 
@@ -8,7 +8,7 @@ from support.faults.network import Partition, PoorLinks
 from support.faults.process import Freeze, HostCrash
 from support.faults.roles import cache_host, host_of, member_by_role, proxy_host
 from support.hosts import SUITE
-from support.sabotage.damages import Damage, by_shared_configuration, together
+from support.sabotage.damage import Damage, by_shared_configuration, together
 from support.sabotage.programs import process_of
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.target.cluster import Cluster
@@ -16,7 +16,7 @@ from support.waiting import NotYet
 
 PARTITIONS = frozenset({"partitions"})
 FAR = 0.012
-"""Seconds each way."""
+"""Seconds of latency each way."""
 
 
 def _down(cluster: Cluster) -> Fault:
@@ -28,14 +28,14 @@ def _frozen(cluster: Cluster) -> Fault:
 
 
 def _patroni_frozen(cluster: Cluster) -> Damage:
-    """Its PostgreSQL goes on."""
+    """Its PostgreSQL runs on."""
     patroni = process_of(host_of(cluster, "a replica").processes["patroni"])
 
-    def seen() -> None:
+    def check() -> None:
         if patroni.status() != "stopped":
             raise NotYet(f"it is {patroni.status()}")
 
-    return Damage("the Patroni of a replica stands still", patroni.suspend, seen, patroni.resume)
+    return Damage("the Patroni of a replica is frozen", patroni.suspend, check, patroni.resume)
 
 
 def _stream_cut(cluster: Cluster) -> Damage:
@@ -43,15 +43,15 @@ def _stream_cut(cluster: Cluster) -> Damage:
     cut = Partition(cluster.sandbox, [replica], [leader])
     question = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s"
 
-    def seen() -> None:
+    def check() -> None:
         if sql.value(cluster.administration_of(leader), question, [replica]):
             raise NotYet(f"{leader} has a stream to {replica}")
 
-    return Damage(str(cut), cut.inject, seen, cut.heal)
+    return Damage(str(cut), cut.inject, check, cut.heal)
 
 
 def _second_primary(cluster: Cluster) -> Damage:
-    """A replica is promoted past its Patroni, which stands still; when that goes on, it makes it a replica again."""
+    """A replica is promoted while its Patroni is frozen. Thawed, Patroni makes it a replica again."""
     replica = member_by_role(cluster, "a replica")
     there, frozen = cluster.administration_of(replica), _patroni_frozen(cluster)
 
@@ -59,11 +59,11 @@ def _second_primary(cluster: Cluster) -> Damage:
         frozen.inject()
         sql.execute(there, "SELECT pg_promote(false)")
 
-    def seen() -> None:
+    def check() -> None:
         if sql.value(there, "SELECT pg_is_in_recovery()"):
             raise NotYet(f"{replica} is in recovery")
 
-    return Damage(f"{replica} is promoted past its Patroni", promote, seen, frozen.heal)
+    return Damage(f"{replica} is promoted behind its Patroni's back", promote, check, frozen.heal)
 
 
 def _far_members(cluster: Cluster) -> Fault:
@@ -75,14 +75,14 @@ def _members_apart(cluster: Cluster) -> Fault:
 
 
 def _far_cache(cluster: Cluster) -> Damage:
-    """For the suite alone, which is the application here."""
+    """Only the suite is slowed down, which is the application here."""
     network, cache = cluster.sandbox.network, cache_host(cluster).name
 
     def shape(latency: float) -> None:
         network.shape(SUITE, cache, latency=latency)
         network.shape(cache, SUITE, latency=latency)
 
-    def seen() -> None:
+    def check() -> None:
         with cluster.redis() as client:
             client.ping()
             begun = time.monotonic()
@@ -90,38 +90,38 @@ def _far_cache(cluster: Cluster) -> Damage:
         if (took := time.monotonic() - begun) < 2 * FAR:
             raise NotYet(f"a round trip takes {took * 1000:.1f} ms")
 
-    return Damage("the cache is far away", lambda: shape(FAR), seen, lambda: shape(0))
+    return Damage("the cache is far away", lambda: shape(FAR), check, lambda: shape(0))
 
 
 SABOTAGES = (
     Sabotage(
         "replica-down",
-        "the host of a replica has lost its power",
+        "the host of a replica is down",
         notices({"PH-03": "every member is in the state that its role requires|DCS knows", "PH-04": "no answer"}),
         _down,
     ),
     Sabotage(
         "replica-frozen",
-        "the host of a replica stands still",
+        "the host of a replica is frozen",
         notices({"PH-01": "every health check", "PH-04": "no answer", "RL-02": "can be asked for markers"}),
         _frozen,
     ),
     Sabotage(
         "patroni-frozen",
-        "the Patroni of a replica stands still, its PostgreSQL goes on",
+        "the Patroni of a replica is frozen while its PostgreSQL runs on",
         notices({"PH-01": "every health check", "PH-04": "no answer|heartbeat"}),
         _patroni_frozen,
     ),
     Sabotage(
         "stream-cut",
-        "a replica gets nothing from the leader any more",
+        "a replica is cut off from the leader",
         notices({"PH-03": "every member is in the state that its role requires", "RL-01": "streams to every replica"}),
         _stream_cut,
         PARTITIONS,
     ),
     Sabotage(
         "second-primary",
-        "two members take writes",
+        "two members accept writes",
         notices({"PH-02 leader key": "SQL on every member"}),
         _second_primary,
     ),

@@ -1,23 +1,23 @@
-"""Sabotages of Patroni and of the DCS: who leads, who may, and how fast."""
+"""Sabotages of Patroni and of the DCS: leadership, failover, synchronous standbys, quorum."""
 
 from support.faults.nemesis import Fault
 from support.faults.patroni import Tagged, paused
 from support.faults.process import HostCrash
 from support.faults.roles import leader_of_dcs
-from support.sabotage.damages import Making, by_shared_configuration, combined, nothing
+from support.sabotage.damage import MakeDamage, by_shared_configuration, combined, nothing
 from support.sabotage.programs import patroni_build
 from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.target.cluster import Cluster
 
 
-def replicas_tagged(**tags: object) -> Making:
-    """Every replica is tagged so, in its own configuration file."""
+def replicas_tagged(**tags: object) -> MakeDamage:
+    """Every replica gets these tags in its own configuration file."""
 
     return lambda cluster: combined([Tagged(cluster, name, tags) for name in cluster.replicas()])
 
 
 def _dcs_member_lost(cluster: Cluster) -> Fault:
-    """One that does not lead, so that a scenario finds the leading one."""
+    """The host of a DCS member that does not lead, because a scenario needs the leading one."""
     leading = leader_of_dcs(cluster)
     addresses = {address.host for address in cluster.topology.dcs}
     others = [one for one in cluster.sandbox.hosts.values() if one.address in addresses and one != leading]
@@ -27,13 +27,13 @@ def _dcs_member_lost(cluster: Cluster) -> Fault:
 SABOTAGES = (
     Sabotage(
         "failover-paused",
-        "nobody takes over from a leader that dies",
+        "automatic failover is paused",
         notices({"PH-05 take over": "Patroni is paused"}),
         paused,
     ),
     Sabotage(
         "nobody-may-lead",
-        "every replica is tagged never to lead",
+        "every replica is tagged nofailover",
         notices(
             {
                 "PH-05 take over": "may take over",
@@ -46,7 +46,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "slow-to-notice",
-        "the leader's lock lasts for 90 seconds, and Patroni looks twice a minute",
+        "the leader's lease lasts 90 seconds, and Patroni looks twice a minute",
         notices(
             {
                 "FO-01": "another member than .* leads: not so after",
@@ -68,7 +68,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "asynchronous-by-configuration",
-        "commits wait for no standby, and nobody declared that they should",
+        "commits wait for no standby, and synchronous replication was not declared",
         (Notice("PH-06", "synchronous_mode is off, .*can be lost in a failover", "as many standbys", skipped=True),),
         by_shared_configuration({"synchronous_mode": False}),
     ),
@@ -88,7 +88,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "other-members-than-declared",
-        "one of the members that were declared is not there, and another one is",
+        "one declared member is missing, and another one is there instead",
         notices({"PH-03": "members were declared .*does not know pg9; Patroni knows pg3 as well"}),
         nothing,
         variables=expecting(members=["pg1", "pg2", "pg9"]),
@@ -102,13 +102,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "strictly-synchronous",
-        "without a standby nothing is written",
+        "without a standby no write is accepted",
         notices({"GD-01 writes go on": "are acknowledged: not so after|interrupted for"}),
         by_shared_configuration({"synchronous_mode_strict": True}),
     ),
     Sabotage(
         "no-failsafe",
-        "a leader does not go on without the DCS",
+        "a leader stops when it cannot reach the DCS",
         notices(
             {
                 "SB-03 With failsafe": r"at look \d+ of|interrupted for",
@@ -120,13 +120,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "rewind-not-configured",
-        "a member that went its own way stays away",
+        "a diverged member is not rewound",
         notices({"PH-06 rewound": "use_pg_rewind"}),
         by_shared_configuration({"postgresql": {"use_pg_rewind": False}}),
     ),
     Sabotage(
         "rewind-impossible",
-        "a member that went its own way can be neither rewound nor rebuilt",
+        "a diverged member can be neither rewound nor rebuilt",
         notices({"FO-03 wrote alone": "streams as a replica: not so after"}),
         by_shared_configuration(
             {
@@ -151,7 +151,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "patroni-never-demotes",
-        "who has lost the leader's lock leads on",
+        "a leader that has lost its lease keeps leading",
         notices(
             {
                 "SB-01": "two members accepted writes",
@@ -162,7 +162,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "patroni-ignores-the-dcs",
-        "who cannot reach the DCS goes on as before",
+        "a leader that cannot reach the DCS keeps leading",
         notices(
             {
                 "SB-01": "two members accepted writes",
@@ -174,25 +174,25 @@ SABOTAGES = (
     ),
     Sabotage(
         "patroni-ignores-tags",
-        "a member that is tagged never to lead does",
+        "a member that is tagged nofailover takes over",
         notices({"FO-07 tagged never": "who took over"}),
         patroni_build("ignores_nofailover"),
     ),
     Sabotage(
         "patroni-lets-the-worst-win",
-        "a member that lacks what another has received takes over",
+        "a member that has received less WAL than another takes over",
         notices({"FO-07 most WAL": "who took over"}),
         patroni_build("the_worst_wins"),
     ),
     Sabotage(
         "patroni-keeps-its-standby",
-        "a standby that is gone is waited for, for ever",
+        "commits keep waiting for a standby that is gone",
         notices({"FO-08": "commits wait for another standby"}),
         patroni_build("keeps_its_standby"),
     ),
     Sabotage(
         "patroni-copies-nothing",
-        "a member without data stays without",
+        "a member that has lost its data is not rebuilt",
         notices({"FO-11": "streams as a replica: not so after"}),
         patroni_build("copies_nothing"),
     ),

@@ -7,7 +7,7 @@ import psutil
 from support.faults.process import running
 from support.faults.replay import ReplayStuck
 from support.faults.roles import host_of
-from support.sabotage.damages import (
+from support.sabotage.damage import (
     Damage,
     by_parameters,
     by_replica_parameters,
@@ -22,30 +22,30 @@ from support.target.cluster import Cluster
 from support.waiting import NotYet
 
 
-def _writer_of_wal_frozen(cluster: Cluster) -> Damage:
-    """On the leader: what is acknowledged early stays in memory; else it would be written a moment later."""
+def _wal_writer_frozen(cluster: Cluster) -> Damage:
+    """On the leader, so that commits acknowledged early stay in memory; otherwise they are written a moment later."""
     host = host_of(cluster, "the leader")
     writers = [one for one in running(host) if "walwriter" in " ".join(one.cmdline())]
 
-    def stand_still() -> None:
+    def freeze() -> None:
         for writer in writers:
             writer.suspend()
 
-    def seen() -> None:
+    def check() -> None:
         if not writers or any(writer.status() != psutil.STATUS_STOPPED for writer in writers):
-            raise NotYet(f"{len(writers)} processes write WAL on {host.name}")
+            raise NotYet(f"the WAL writer of {host.name} is not frozen ({len(writers)} found)")
 
-    def go_on() -> None:
+    def thaw() -> None:
         for writer in writers:
             with suppress(psutil.NoSuchProcess):
                 writer.resume()
 
-    return Damage(f"the WAL writer of {host.name} stands still", stand_still, seen, go_on)
+    return Damage(f"the WAL writer of {host.name} is frozen", freeze, check, thaw)
 
 
 EARLY = together(
     by_parameters(wal_writer_delay="10s", wal_writer_flush_after="1GB", bgwriter_lru_maxpages="0"),
-    _writer_of_wal_frozen,
+    _wal_writer_frozen,
     by_sql(
         "ALTER ROLE $app SET synchronous_commit = off",
         "ALTER ROLE $app RESET synchronous_commit",
@@ -57,13 +57,13 @@ EARLY = together(
 SABOTAGES = (
     Sabotage(
         "fsync-off",
-        "PostgreSQL does not wait for its disks",
+        "PostgreSQL does not flush its writes to disk",
         notices({"PH-06 durability": "fsync"}),
         by_parameters(fsync="off"),
     ),
     Sabotage(
         "full-page-writes-off",
-        "one replica would not survive a page that was written in half",
+        "one replica would not survive a half-written page",
         notices({"PH-06 durability": "full_page_writes"}),
         on_member(
             "a replica",
@@ -74,13 +74,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "synchronous-commit-off",
-        "no commit waits for anything",
+        "no commit waits until its WAL is on a disk or a standby",
         notices({"PH-06 durability": "synchronous_commit"}),
         by_parameters(synchronous_commit="off"),
     ),
     Sabotage(
         "commits-acknowledged-early",
-        "the application's commits are acknowledged seconds before they are safe anywhere",
+        "the application's commits are acknowledged seconds before they are durable anywhere",
         notices(
             {
                 "PH-06 durability": "synchronous_commit",
@@ -94,7 +94,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "standby-names-emptied",
-        "somebody has told the leader, behind Patroni's back, to wait for no standby",
+        "the leader was told, behind Patroni's back, to wait for no standby",
         notices({"PH-06 as many standbys": "a commit waits for as many standbys as asked for"}),
         on_member(
             "the leader",
@@ -105,7 +105,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "replay-delayed-by-a-minute",
-        "replicas serve what was true a minute ago",
+        "replicas serve data that is a minute old",
         notices(
             {
                 "RL-02": "not so after",
@@ -117,13 +117,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "replay-stuck",
-        "replicas receive what is written and show none of it",
+        "replicas receive WAL but do not replay it",
         notices({"HP-02": "read endpoint"}),
         lambda cluster: combined([ReplayStuck(cluster, one, behind=2**20) for one in cluster.followers()]),
     ),
     Sabotage(
         "role-limited-to-15-sessions",
-        "the application's role may have 15 sessions",
+        "the application's role is limited to 15 sessions",
         notices({"CL-03": "too many connections|all 40|session 1", "CL-05": "answered|ask"}),
         by_sql(
             "ALTER ROLE $app CONNECTION LIMIT 15",
@@ -133,7 +133,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "application-reads-only",
-        "the application's sessions are read-only, whatever the server is",
+        "the application's sessions are read-only on every server",
         notices({"HP-02": "read-only transaction", "RW-01": "read only sql transaction"}),
         by_sql(
             "ALTER ROLE $app SET default_transaction_read_only = on",
@@ -144,7 +144,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "cancel-is-swallowed",
-        "a statement that waits takes no notice of its timeout",
+        "a waiting statement ignores its timeout",
         notices({"CL-04 times out": "what the server reports|statement"}),
         by_sql(
             "CREATE FUNCTION public.pg_sleep(seconds double precision) RETURNS void LANGUAGE plpgsql AS $$ "
@@ -157,7 +157,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "answers-are-crossed",
-        "who asks gets the answer to what another asked",
+        "a client gets the answer to another client's question",
         notices({"CL-05": "answer"}),
         by_sql(
             "CREATE UNLOGGED TABLE public.asked (question text);;"
@@ -188,10 +188,10 @@ SABOTAGES = (
     ),
     Sabotage(
         "forgotten-slot",
-        "a replication slot that nobody uses keeps the leader's WAL for ever",
+        "an unused replication slot retains the leader's WAL forever",
         notices({"RL-01": "slots of the leader that nobody uses"}),
         together(
-            # or Patroni would drop it at once
+            # otherwise Patroni drops the slot at once
             by_shared_configuration({"ignore_slots": [{"name": "forgotten", "type": "physical"}]}),
             by_sql(
                 "SELECT pg_create_physical_replication_slot('forgotten', true)",

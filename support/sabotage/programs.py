@@ -1,4 +1,4 @@
-"""Means of sabotage: programs that run with another file, or as another build, or not at all."""
+"""Changes that break a cluster by its programs: another configuration file, another build, another way to start."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,19 +9,19 @@ import psutil
 
 from support.errors import UsageError
 from support.hosts import Host, Process
-from support.sabotage.damages import Damage, Making
+from support.sabotage.damage import Damage, MakeDamage
 from support.target.cluster import Cluster
 from support.waiting import NotYet
 
 BUILD = Path(__file__).with_name("broken_patroni.py")
 _NEEDED = ("PGPASSFILE",)
-"""What the environment of a member's Patroni may hold beside the usual."""
+"""Environment variables that a member's Patroni may need beside the usual ones."""
 
 
-def rewritten(host: Callable[[Cluster], Host], file: str, changes: Mapping[str, str]) -> Making:
-    """The host's program runs with another configuration file: each text is replaced by another."""
+def rewritten(host: Callable[[Cluster], Host], file: str, changes: Mapping[str, str]) -> MakeDamage:
+    """Run the host's program with a changed configuration file; `changes` is old text -> new text."""
 
-    def making(cluster: Cluster) -> Damage:
+    def make(cluster: Cluster) -> Damage:
         there = host(cluster)
         path = there.directory / file
         program = there.processes[path.stem]
@@ -32,44 +32,44 @@ def rewritten(host: Callable[[Cluster], Host], file: str, changes: Mapping[str, 
             program.kill()
             program.start()
 
-        def seen() -> None:
-            """Another process runs than before, and it has not ended over what it read."""
+        def check() -> None:
+            """A new process runs, so it accepted the file."""
             if program.pid in (None, running):
                 raise NotYet(f"{program.name} runs as {program.pid}, before as {running}")
             if path.read_text() == before:
                 raise NotYet(f"{file} is as it was")
 
-        return Damage(f"another {file}", lambda: write(_replaced(before, changes)), seen, lambda: write(before))
+        return Damage(f"another {file}", lambda: write(_replaced(before, changes)), check, lambda: write(before))
 
-    return making
+    return make
 
 
-def wrapped(host: Callable[[Cluster], Host], name: str, prefix: Sequence[str]) -> Making:
-    """The host's program is started by another one from its next start on."""
+def wrapped(host: Callable[[Cluster], Host], name: str, prefix: Sequence[str]) -> MakeDamage:
+    """From its next start on, the host's program is started through another command."""
 
-    def making(cluster: Cluster) -> Damage:
+    def make(cluster: Cluster) -> Damage:
         there = host(cluster)
         program = there.processes[name]
         argv = process_of(program).cmdline()
 
-        def seen() -> None:
-            """It is only seen at the next start, which is the scenario's."""
+        def check() -> None:
+            """Nothing to check: it takes effect at the next start, which the scenario causes."""
 
         return Damage(
             f"{name} is started by {prefix[0]}",
             lambda: there.add(name, [*prefix, *argv]),
-            seen,
+            check,
             lambda: there.add(name, argv),
-            leaves_its_sign=True,
+            passes_when_undone=True,
         )
 
-    return making
+    return make
 
 
-def patroni_build(build: str) -> Making:
-    """Every member runs a Patroni that does something else; its PostgreSQL runs on meanwhile."""
+def patroni_build(build: str) -> MakeDamage:
+    """Every member runs a modified Patroni (see `broken_patroni`). PostgreSQL keeps running meanwhile."""
 
-    def making(cluster: Cluster) -> Damage:
+    def make(cluster: Cluster) -> Damage:
         hosts = [cluster.sandbox.hosts[name] for name in cluster.members]
         usual = {host.name: process_of(host.processes["patroni"]).cmdline() for host in hosts}
         needed = {host.name: _environment(host.processes["patroni"]) for host in hosts}
@@ -78,25 +78,25 @@ def patroni_build(build: str) -> Making:
             for host in hosts:
                 _exchange(host, argv(usual[host.name]), needed[host.name])
 
-        def seen() -> None:
+        def check() -> None:
             for host in hosts:
                 if str(BUILD) not in process_of(host.processes["patroni"]).cmdline():
-                    raise NotYet(f"the Patroni of {host.name} is the usual one")
+                    raise NotYet(f"the Patroni of {host.name} is not modified")
             if len([one for one in cluster.view().replicas if one.streams]) < len(hosts) - 1:
                 raise NotYet("not every member streams")
 
         return Damage(
             f"Patroni {build}",
             lambda: run(lambda argv: [sys.executable, "-P", str(BUILD), build, argv[-1]]),
-            seen,
+            check,
             lambda: run(lambda argv: argv),
         )
 
-    return making
+    return make
 
 
 def _exchange(host: Host, argv: list[str], environment: Mapping[str, str]) -> None:
-    """Let the host's Patroni end without a word to its PostgreSQL, and start another."""
+    """Kill the host's Patroni, which leaves its PostgreSQL running, and start another."""
     program = host.add("patroni", argv, environment)
     with suppress(psutil.NoSuchProcess, NotYet):
         running = process_of(program)
@@ -120,6 +120,6 @@ def _environment(program: Process) -> dict[str, str]:
 def _replaced(text: str, changes: Mapping[str, str]) -> str:
     for old, new in changes.items():
         if old not in text:
-            raise UsageError(f"there is no {old!r} to be replaced")
+            raise UsageError(f"the configuration file does not contain {old!r}")
         text = text.replace(old, new)
     return text

@@ -1,4 +1,4 @@
-"""Sabotages of HAProxy: where the endpoints lead, who may look, when sessions end."""
+"""Sabotages of HAProxy: routing, limits and timeouts, health checks, access to its statistics."""
 
 import socket
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from support.errors import UsageError
 from support.faults.process import Kill
 from support.faults.roles import member_by_role, proxy_host
-from support.sabotage.damages import Damage, Making
+from support.sabotage.damage import Damage, MakeDamage
 from support.sabotage.programs import rewritten, wrapped
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.target.cluster import Cluster
@@ -16,31 +16,31 @@ _SOCKET = "haproxy.sock"
 _WRITE, _READ, _READY = "uri /primary", "uri /replica?lag=", "uri /readiness?lag="
 
 
-def changed(changes: dict[str, str]) -> Making:
-    """HAProxy with texts of its configuration replaced by others."""
+def changed(changes: dict[str, str]) -> MakeDamage:
+    """HAProxy with changes in its configuration: old text -> new text."""
     return rewritten(proxy_host, "haproxy.cfg", changes)
 
 
 def _forced_down(cluster: Cluster) -> Damage:
-    """By HAProxy's own administration: the server is up, and gets no sessions."""
+    """Through HAProxy's admin socket: the server is up, but gets no sessions."""
     replica, admin = member_by_role(cluster, "a replica"), proxy_host(cluster).directory / _SOCKET
 
-    def seen() -> None:
+    def check() -> None:
         if f",{replica}," not in (states := _ask(admin, "show stat")) or "MAINT" not in states:
             raise NotYet("no server is in maintenance")
 
     return Damage(
         f"{replica} is forced down",
-        lambda: _order(admin, f"set server read/{replica} state maint"),
-        seen,
-        lambda: _order(admin, f"set server read/{replica} state ready"),
+        lambda: _command(admin, f"set server read/{replica} state maint"),
+        check,
+        lambda: _command(admin, f"set server read/{replica} state ready"),
     )
 
 
-def _order(admin: Path, command: str) -> None:
-    """Raises UsageError when HAProxy has something to say against it."""
+def _command(admin: Path, command: str) -> None:
+    """Send a command. Raises UsageError if HAProxy answers with an objection."""
     if said := _ask(admin, command).strip():
-        raise UsageError(f"HAProxy, told {command!r}: {said}")
+        raise UsageError(f"HAProxy answered {command!r} with: {said}")
 
 
 def _ask(admin: Path, command: str) -> str:
@@ -72,31 +72,31 @@ SABOTAGES = (
     ),
     Sabotage(
         "writes-go-anywhere",
-        "the write endpoint takes every member that is up",
+        "the write endpoint leads to every member that is up",
         notices({"RW-01": "times pg., in recovery; allowed", "HP-01 role": "HAProxy sees every member"}),
         changed({_WRITE: "uri /health"}),
     ),
     Sabotage(
         "leader-serves-reads",
-        "the read endpoint takes every member that is up",
+        "the read endpoint leads to every member that is up",
         notices({"RW-02": "times pg., primary; allowed", "HP-01 role": "HAProxy sees every member"}),
         changed({_READ: "uri /health?lag=", _READY: "uri /health?lag="}),
     ),
     Sabotage(
         "one-replica-serves-all",
-        "the reads are not shared among the replicas",
+        "one replica serves all reads",
         notices({"RW-02": "balance first"}),
         changed({"balance roundrobin": "balance first"}),
     ),
     Sabotage(
         "proxy-limited-to-30",
-        "the proxy takes 30 sessions for the writes",
+        "the proxy accepts at most 30 sessions on the write endpoint",
         notices({"CL-03": "session 31 of 40"}),
         changed({"listen write\n": "listen write\n    maxconn 30\n"}),
     ),
     Sabotage(
         "proxy-cuts-what-waits",
-        "a session that waits for its answer for 0.3 s is cut",
+        "the proxy cuts a session that waits 0.3 s for an answer",
         notices({"CL-04 times out": "what the server reports"}),
         changed({"timeout server 30m": "timeout server 300ms"}),
     ),
@@ -108,25 +108,25 @@ SABOTAGES = (
     ),
     Sabotage(
         "statistics-open-to-all",
-        "the statistics page asks nobody for a password",
+        "the statistics page requires no password",
         notices({"HP-01 own credentials": "served"}),
         changed({"    stats auth ": "    # stats auth "}),
     ),
     Sabotage(
         "server-forced-down",
-        "a healthy replica is kept out of the reads",
+        "a healthy replica gets no reads",
         notices({"HP-01 role": "HAProxy sees every member", "RW-02": "the proxy holds pg. maint"}),
         _forced_down,
     ),
     Sabotage(
         "sessions-left-hanging",
-        "sessions on a member that is down are left to themselves",
+        "sessions on a failed member are not closed",
         notices({"HP-03 crashes": "left hanging"}),
         changed({" on-marked-down shutdown-sessions": ""}),
     ),
     Sabotage(
         "proxy-looks-twice-a-minute",
-        "the proxy learns of a change of roles after half a minute",
+        "the proxy notices a role change only after half a minute",
         notices(
             {
                 "FO-06 to a named replica": "operations of 8 clients .* are acknowledged: not so after",
@@ -139,7 +139,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "lag-not-looked-at",
-        "a replica serves reads however far it is behind",
+        "a replica serves reads no matter how far it lags",
         notices({"RW-03 too far behind": "left the read endpoint"}),
         changed({"/replica?lag=": "/replica?lagging=", "/readiness?lag=": "/liveness?lag="}),
     ),
@@ -151,7 +151,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "no-reads-without-replicas",
-        "with every replica down nobody answers reads",
+        "with every replica down, reads are not served",
         notices({"GD-01 writes go on": "reader"}),
         changed({"use_backend write if": "# use_backend write if"}),
     ),
@@ -163,7 +163,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "proxy-is-impatient",
-        "a member that takes 0.1 s to answer a check is taken for dead",
+        "a member that takes 0.1 s to answer a health check counts as down",
         notices({"GD-04 100 ms more": r"at look \d+ of \d+: routes was"}),
         changed({"timeout check 2s": "timeout check 100ms"}),
     ),

@@ -11,23 +11,23 @@ from support.target.cluster import Cluster
 
 @dataclass(frozen=True)
 class Notice:
-    """A promise that must be found broken, and what the failing scenario says then."""
+    """A promise that must be found broken, and words of the failing scenario's message."""
 
     id: str
-    says: str
-    """A regular expression that is found in the message: it names what was promised and what was observed."""
+    pattern: str
+    """A regular expression found in the message. It names what was promised and what was observed."""
     scenario: str = ""
-    """A part of the title of the scenario that must notice; one of the promise's scenarios, unless said."""
+    """Part of the title of the scenario that must notice. If empty, any scenario of the promise may notice."""
     skipped: bool = False
-    """The honest answer is "skipped": the sabotaged cluster no longer claims what is promised."""
+    """The right verdict is "skipped": the sabotaged cluster no longer claims to keep the promise."""
 
-    def meant(self, ids: tuple[str, ...] | frozenset[str], title: str) -> bool:
-        """Whether it means a scenario with those ids and that title."""
+    def applies_to(self, ids: tuple[str, ...] | frozenset[str], title: str) -> bool:
+        """Whether a scenario with those ids and that title must notice."""
         return self.id in ids and self.scenario in title
 
-    def understands(self, message: str) -> bool:
-        """Whether the message is about what was broken."""
-        return re.search(self.says, message) is not None
+    def matches(self, message: str) -> bool:
+        """Whether a message is about what was broken."""
+        return re.search(self.pattern, message) is not None
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Sabotage:
     """One way to break the cluster."""
 
     name: str
-    words: str
-    """What it breaks, in plain words."""
+    description: str
+    """What it breaks, in a few words for the reader of the report."""
     noticed_by: tuple[Notice, ...]
     damage: Callable[[Cluster], Fault]
-    """How it is done, how one sees that it took effect (`require_in_effect`), and how it is undone."""
+    """The change to the cluster: how it is made, checked (`require_in_effect`) and undone."""
     needs: frozenset[str] = frozenset()
-    """Capabilities of the target without which it cannot be done."""
+    """Capabilities that the target must have."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Settings with which the scenarios run meanwhile."""
+    """Environment variables for the scenarios that run meanwhile."""
     application: str = ""
-    """The broken part of the application with which they run, by its name in `application`."""
+    """The part of the application that is broken for these scenarios, by its name in `application`."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -53,28 +53,24 @@ class Sabotage:
         return tuple(dict.fromkeys(notice.id for notice in self.noticed_by))
 
 
-def notices(says: Mapping[str, str]) -> tuple[Notice, ...]:
-    """Notices from what each promise says: id -> regular expression; "FO-06 named replica" means that scenario."""
-    return tuple(Notice(*_split(key, words)) for key, words in says.items())
+def notices(patterns: Mapping[str, str]) -> tuple[Notice, ...]:
+    """Notices from id -> regular expression; the id "FO-06 named replica" means the scenario with that in its title."""
+    split = ((key.partition(" "), pattern) for key, pattern in patterns.items())
+    return tuple(Notice(id, pattern, scenario) for (id, _, scenario), pattern in split)
 
 
 def expecting(**declared: object) -> Mapping[str, str]:
-    """The settings with which the cluster is declared to be so ([expect])."""
+    """The setting that declares the cluster to be so ([expect])."""
     return {"ACCEPT_EXPECT": json.dumps(declared)}
 
 
 def of_sharded(
     name: str,
-    words: str,
-    says: Mapping[str, str],
+    description: str,
+    patterns: Mapping[str, str],
     damage: Callable[[Cluster], Fault],
     *needs: str,
     application: str = "",
 ) -> Sabotage:
     """A sabotage of a sharded cluster."""
-    return Sabotage(name, words, notices(says), damage, frozenset({"citus", *needs}), application=application)
-
-
-def _split(key: str, words: str) -> tuple[str, str, str]:
-    id, _, scenario = key.partition(" ")
-    return id, words, scenario
+    return Sabotage(name, description, notices(patterns), damage, frozenset({"citus", *needs}), application=application)

@@ -1,6 +1,6 @@
-"""Sabotages of the application's schema and of the data below it."""
+"""Sabotages of the application's schema and data."""
 
-from support.sabotage.damages import Making, by_sql
+from support.sabotage.damage import MakeDamage, by_sql
 from support.sabotage.sabotage import Sabotage, notices
 
 INDEX = "CREATE INDEX memory_entries_embedding ON memory_entries USING hnsw (embedding {opclass}) " + (
@@ -10,8 +10,8 @@ COSINE, EUCLIDEAN = INDEX.format(opclass="vector_cosine_ops"), INDEX.format(opcl
 NO_INDEX = "DROP INDEX IF EXISTS memory_entries_embedding"
 
 
-def triggered(event: str, body: str) -> Making:
-    """A trigger of the entries' table, at events such as "BEFORE INSERT", that does so for each row."""
+def triggered(event: str, body: str) -> MakeDamage:
+    """A trigger on the table of entries that runs `body` for each row, at an event such as "BEFORE INSERT"."""
     return by_sql(
         f"CREATE FUNCTION public.sabotage() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ {body} $$;;"
         f"CREATE TRIGGER sabotage {event} ON memory_entries FOR EACH ROW EXECUTE FUNCTION public.sabotage()",
@@ -23,13 +23,13 @@ def triggered(event: str, body: str) -> Making:
 SABOTAGES = (
     Sabotage(
         "values-are-trimmed",
-        "a text loses the spaces at its ends",
+        "texts lose their leading and trailing spaces",
         notices({"DA-01": "values are altered"}),
         triggered("BEFORE INSERT", "BEGIN NEW.value := btrim(NEW.value, E' \\t\\n'); RETURN NEW; END"),
     ),
     Sabotage(
         "embeddings-are-rounded",
-        "the numbers of an embedding are rounded",
+        "embeddings are rounded to two decimals",
         notices(
             {"DA-01 numbers of every size": "values are altered .*embedding", "DA-02": "values are altered .*embedding"}
         ),
@@ -41,13 +41,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "some-inserts-vanish",
-        "one entry in ten is not stored, and nobody is told",
+        "one entry in ten is silently not stored",
         notices({"DA-02": "values are missing", "TX-03 different keys": "acknowledged writes lost"}),
         triggered("BEFORE INSERT", "BEGIN IF NEW.key LIKE '%7' THEN RETURN NULL; END IF; RETURN NEW; END"),
     ),
     Sabotage(
         "all-inserts-vanish",
-        "what is committed is not there",
+        "no committed entry is stored",
         notices({"TX-02 every later session": "later sessions find", "HP-02": "marker"}),
         triggered("BEFORE INSERT", "BEGIN RETURN NULL; END"),
     ),
@@ -59,7 +59,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "writers-exclude-one-another",
-        "who writes while another does is turned away",
+        "a write fails while another one is in progress",
         notices({"TX-03 different keys": "another writes"}),
         triggered(
             "BEFORE INSERT",
@@ -69,7 +69,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "updates-are-lost",
-        "one update in ten changes nothing",
+        "some updates change nothing",
         notices({"TX-03 counter": "the counter grew by"}),
         triggered(
             "BEFORE UPDATE",
@@ -97,13 +97,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "index-dropped",
-        "there is no index over the embeddings",
+        "the vector index is missing",
         notices({"DA-03": "index", "PF-02": "index", "FO-10": "index"}),
         by_sql(NO_INDEX, f"{NO_INDEX};;{COSINE}", "SELECT to_regclass('memory_entries_embedding') IS NULL"),
     ),
     Sabotage(
         "index-of-another-metric",
-        "the index over the embeddings is for Euclidean distance",
+        "the vector index is for Euclidean distance",
         notices({"DA-03": "index"}),
         by_sql(
             f"{NO_INDEX};;{EUCLIDEAN}",
@@ -113,7 +113,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "any-dimension-is-taken",
-        "the column takes vectors of every dimension",
+        "the vector column accepts any dimension",
         notices({"ER-01 is refused": "no error: it was stored"}),
         by_sql(
             f"{NO_INDEX};;ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector",
@@ -135,7 +135,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "table-missing",
-        "a table of the application's schema is not there",
+        "a table of the application's schema is missing",
         notices({"CL-01 every table": "table graph_edges is missing"}),
         by_sql(
             "ALTER TABLE graph_edges RENAME TO graph_edges_away",
@@ -145,7 +145,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "key-is-a-plain-index",
-        "the key of a table is an index that keeps nothing unique",
+        "a table's key is an index that is not unique",
         notices({"ER-02 relies on": "two rows of hyperbolic_embeddings can share namespace, id"}),
         by_sql(
             "ALTER TABLE hyperbolic_embeddings DROP CONSTRAINT hyperbolic_embeddings_pkey;;"
@@ -168,7 +168,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "index-lacks-rows",
-        "an index that the planner takes for whole has no entry for some rows",
+        "an index lacks some rows, and the planner does not know it",
         notices({"DA-02 counted": "different counts of the same rows"}),
         by_sql(
             "INSERT INTO memory_entries (namespace, key, value) SELECT 'sabotage', n::text, '' "
@@ -181,7 +181,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "last-writer-wins",
-        "a second entry under the same key takes the place of the first",
+        "a second entry under the same key replaces the first",
         notices({"ER-02": "no error: it was stored"}),
         triggered(
             "BEFORE INSERT",
@@ -190,7 +190,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "entries-are-unlogged",
-        "the entries are not in the WAL: no replica has them, no crash leaves them",
+        "the table of entries is unlogged: replicas lack its rows, and a crash empties it",
         notices(
             {
                 "RL-02": "not so after",

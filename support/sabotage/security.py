@@ -7,7 +7,7 @@ import yaml
 
 from support import sql
 from support.faults.roles import cache_host, host_of, proxy_host
-from support.sabotage.damages import Damage, Making, by_shared_configuration, by_sql, signed
+from support.sabotage.damage import Damage, MakeDamage, by_shared_configuration, by_sql, confirmed_by_every_member
 from support.sabotage.programs import rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
@@ -20,10 +20,10 @@ _REPLICATION = "host replication replicator 0.0.0.0/0 scram-sha-256"
 _LEAKS_FOR = "600"
 
 
-def access(method: str) -> Making:
-    """Every member lets logins in by that method."""
+def access(method: str) -> MakeDamage:
+    """Every member accepts logins by that method."""
     rules = [f"host all all 0.0.0.0/0 {method}", _REPLICATION]
-    return signed(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _RULES.format(method))
+    return confirmed_by_every_member(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _RULES.format(method))
 
 
 def _one_member_trusts(cluster: Cluster) -> Damage:
@@ -35,43 +35,43 @@ def _one_member_trusts(cluster: Cluster) -> Damage:
         file.write_text(contents)
         sql.execute(there, "SELECT pg_reload_conf()")
 
-    def seen() -> None:
+    def check() -> None:
         if sql.value(there, _RULES.format("trust")) is not True:
-            raise NotYet(f"{host.name} trusts nobody")
+            raise NotYet(f"{host.name} still asks for passwords")
 
     return Damage(
-        f"{host.name} trusts everybody",
+        f"{host.name} accepts logins without a password",
         lambda: write(f"host all all 0.0.0.0/0 trust\n{before}"),
-        seen,
+        check,
         lambda: write(before),
     )
 
 
-def leaking(argv: Callable[[str], Sequence[str]], seen_in_log: bool) -> Making:
-    """A program on the proxy's host that knows the application's password, and does not keep it."""
+def leaking(argv: Callable[[str], Sequence[str]], seen_in_log: bool) -> MakeDamage:
+    """A program on the proxy's host that leaks the application's password."""
 
-    def making(cluster: Cluster) -> Damage:
+    def make(cluster: Cluster) -> Damage:
         host, password = proxy_host(cluster), cluster.topology.application.password
         log = host.directory / "leak.log"
 
         def leak() -> None:
             host.add("leak", argv(password), {"LEAK": password} if seen_in_log else None).start()
 
-        def seen() -> None:
+        def check() -> None:
             if host.processes["leak"].pid is None or (seen_in_log and password not in log.read_text()):
-                raise NotYet("nothing leaks")
+                raise NotYet("the password is not visible yet")
 
         def stop() -> None:
             if "leak" in host.processes:
                 host.add("leak", ["true"]).kill()
             log.unlink(missing_ok=True)
 
-        return Damage("a password leaks", leak, seen, stop)
+        return Damage("a password leaks", leak, check, stop)
 
-    return making
+    return make
 
 
-def power(grant: str, revoke: str, sign: str) -> Making:
+def power(grant: str, revoke: str, sign: str) -> MakeDamage:
     """The application's role may do more than it should."""
     return by_sql(grant, revoke, sign)
 
@@ -93,7 +93,7 @@ def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
             file.write_text(contents[name])
             read_file_again(cluster, name)
 
-    def seen() -> None:
+    def check() -> None:
         for name in files:
             answer = requests.patch(f"{cluster.patroni(name).url}/config", json={}, timeout=REST)
             if answer.status_code == requests.codes.unauthorized:
@@ -102,7 +102,7 @@ def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
     return Damage(
         "Patroni asks for no login",
         lambda: write({name: without_login(contents) for name, contents in before.items()}),
-        seen,
+        check,
         lambda: write(before),
     )
 
@@ -110,19 +110,19 @@ def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
 SABOTAGES = (
     Sabotage(
         "patroni-asks-for-no-login",
-        "whoever reaches a member may hand over its leadership",
+        "anyone who can reach a member can trigger a switchover",
         notices({"SE-04 Patroni": "were accepted"}),
         _patroni_asks_for_no_login,
     ),
     Sabotage(
         "redis-asks-for-no-password",
-        "whoever reaches Redis may empty it",
+        "anyone who can reach Redis can empty it",
         notices({"SE-04 Redis": "were accepted"}),
         rewritten(cache_host, "redis.conf", {"requirepass ": "protected-mode no\n# "}),
     ),
     Sabotage(
         "passwords-not-asked-for",
-        "every member lets everybody in",
+        "every member accepts logins without a password",
         notices(
             {
                 "SE-01 Every endpoint": "were accepted",
@@ -135,13 +135,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "one-member-trusts",
-        "one replica lets everybody in",
+        "one replica accepts logins without a password",
         notices({"SE-01 Every member": "were accepted", "SE-02 Every member": "asks for: expected SCRAM"}),
         _one_member_trusts,
     ),
     Sabotage(
         "passwords-in-the-clear",
-        "passwords cross the network as they are",
+        "passwords cross the network in plain text",
         notices({"SE-02 Every endpoint": "asks for: expected SCRAM"}),
         access("password"),
     ),
@@ -157,13 +157,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "application-is-superuser",
-        "the application's role may do everything",
+        "the application's role is a superuser",
         notices({"SE-02 no privileges": "superuser", "SE-02 is refused": "expected insufficient privilege"}),
         power("ALTER ROLE $app SUPERUSER", "ALTER ROLE $app NOSUPERUSER", _ATTRIBUTE.format("rolsuper")),
     ),
     Sabotage(
         "application-reads-files",
-        "the application's role reads the server's files, by a role that it is a member of",
+        "the application's role can read the server's files through another role",
         notices({"SE-02 no privileges": "read files", "SE-02 is refused": "expected insufficient privilege"}),
         power(
             "GRANT pg_read_server_files TO $app",

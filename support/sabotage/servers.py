@@ -1,4 +1,4 @@
-"""Sabotages by another PostgreSQL: one that is not the cluster's, or that lacks something."""
+"""Sabotages by another PostgreSQL: a server that is not part of the cluster, or one without an extension."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from support.faults.nemesis import Fault
 from support.faults.process import PostgresKilled
 from support.faults.roles import host_of, proxy_host
 from support.hosts import Host
-from support.sabotage.damages import Damage, together
+from support.sabotage.damage import Damage, together
 from support.sabotage.programs import process_of, rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
@@ -23,7 +23,7 @@ _SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 
 
 class Foreign:
-    """A PostgreSQL of its own, with a database, a role and a password that are called like the cluster's."""
+    """A PostgreSQL outside the cluster, with the same database name, role and password."""
 
     def __init__(self, cluster: Cluster, host: Host, port: int) -> None:
         self._cluster, self._host = cluster, host
@@ -32,15 +32,15 @@ class Foreign:
         self._there = sql.Endpoint("the foreign server", host.address, port, "postgres", "postgres", "")
 
     def start(self) -> None:
-        """It is made, and runs."""
+        """Create and start it."""
         self._host.run([str(self._programs / "initdb"), "-D", str(self._data), "-U", "postgres", "-A", "trust", "-N"])
         (self._data / "pg_hba.conf").write_text(_ACCESS)
         settings = {"listen_addresses": self._there.host, "port": self._there.port, "unix_socket_directories": ""}
         given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._host.add("foreign", [str(self._programs / "postgres"), "-D", str(self._data), *given]).start()
 
-    def seen(self) -> None:
-        """It answers the application, and is of another system than the cluster."""
+    def check(self) -> None:
+        """It accepts the application's login, and its system identifier is not the cluster's."""
         topology, leader = self._cluster.topology, self._cluster.administration_of(self._cluster.leader())
         user = topology.application.user
         if not sql.value(self._there, "SELECT count(*) FROM pg_roles WHERE rolname = %s", [user]):
@@ -48,10 +48,10 @@ class Foreign:
             sql.execute(self._there, f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
             sql.execute(self._there, f"CREATE DATABASE {topology.database} OWNER {user}")
         if sql.value(self._there, _SYSTEM) == sql.value(leader, _SYSTEM):
-            raise NotYet("it is the cluster's own")
+            raise NotYet("it has the cluster's system identifier")
 
     def end(self) -> None:
-        """It is gone, with its data."""
+        """End it, and remove its data."""
         if (program := self._host.processes.get("foreign")) is not None:
             program.kill()
         shutil.rmtree(self._data, ignore_errors=True)
@@ -61,10 +61,10 @@ def _behind_the_write_endpoint(cluster: Cluster) -> Fault:
     proxy = proxy_host(cluster)
     foreign = Foreign(cluster, proxy, _PORT)
     line = f"    use-server foreign if TRUE\n    server foreign {foreign.address} no-check\n    option httpchk\n"
-    led_astray = rewritten(
+    rerouted = rewritten(
         proxy_host, "haproxy.cfg", {"    option httpchk\n    http-check send": f"{line}    http-check send"}
     )
-    return together(lambda cluster: Damage("a foreign server", foreign.start, foreign.seen, foreign.end), led_astray)(
+    return together(lambda cluster: Damage("a foreign server", foreign.start, foreign.check, foreign.end), rerouted)(
         cluster
     )
 
@@ -83,11 +83,11 @@ def _in_place_of_a_replica(cluster: Cluster) -> Damage:
         foreign.end()
         patroni.resume()
 
-    return Damage(f"a foreign server in place of {host.name}", take_the_place, foreign.seen, give_it_back)
+    return Damage(f"a foreign server in place of {host.name}", take_the_place, foreign.check, give_it_back)
 
 
 def _without_extension(cluster: Cluster) -> Damage:
-    """One replica runs on a copy of the programs that lacks the files of the extension."""
+    """One replica runs on a copy of PostgreSQL's programs without the files of the extension."""
     host = host_of(cluster, "a replica")
     copy, file = host.directory / "programs", host.directory / "patroni.yml"
     ours = copy / "postgresql" / "programs"
@@ -102,7 +102,7 @@ def _without_extension(cluster: Cluster) -> Damage:
     def take_away() -> None:
         theirs = _programs(cluster).parent
         shutil.copytree(theirs, ours, symlinks=True)
-        for libraries in theirs.parent.parent.glob("*.libs"):  # found from where the programs are
+        for libraries in theirs.parent.parent.glob("*.libs"):  # the programs look for them relative to themselves
             (copy / libraries.name).symlink_to(libraries)
         for control in copy.rglob("vector.control"):
             control.unlink()
@@ -110,7 +110,7 @@ def _without_extension(cluster: Cluster) -> Damage:
         contents["postgresql"]["bin_dir"] = str(ours / "bin")
         run(yaml.safe_dump(contents, sort_keys=False))
 
-    def seen() -> None:
+    def check() -> None:
         if sql.value(there, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"):
             raise NotYet(f"{host.name} has the extension")
         if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
@@ -120,11 +120,11 @@ def _without_extension(cluster: Cluster) -> Damage:
         run(before)
         shutil.rmtree(copy, ignore_errors=True)
 
-    return Damage(f"{host.name} without the vector extension", take_away, seen, give_back)
+    return Damage(f"{host.name} without the vector extension", take_away, check, give_back)
 
 
 def _programs(cluster: Cluster) -> Path:
-    """Where PostgreSQL's own programs are."""
+    """The directory of PostgreSQL's programs."""
     settings = (cluster.sandbox.hosts[cluster.leader()].directory / "patroni.yml").read_text()
     return Path(yaml.safe_load(settings)["postgresql"]["bin_dir"])
 
@@ -132,7 +132,7 @@ def _programs(cluster: Cluster) -> Path:
 SABOTAGES = (
     Sabotage(
         "another-server-answers",
-        "the write endpoint leads to a PostgreSQL that is none of the cluster's",
+        "the write endpoint leads to a PostgreSQL that is not part of the cluster",
         notices(
             {
                 "CL-01 database system": "the database system of each member",
@@ -144,7 +144,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "another-server-in-the-place-of-a-replica",
-        "where a replica was is a PostgreSQL that is none of the cluster's",
+        "a PostgreSQL that is not part of the cluster runs in place of a replica",
         notices({"CL-01 database system": "the database system of each member", "PH-04": "no answer|heartbeat"}),
         _in_place_of_a_replica,
     ),

@@ -1,4 +1,4 @@
-"""Sabotages of what makes many nodes one cluster: of Citus' metadata and jobs, and of the links between nodes."""
+"""Sabotages of Citus as a whole: its metadata, its maintenance jobs, what the coordinator knows about the workers."""
 
 import threading
 from collections.abc import Callable
@@ -6,46 +6,54 @@ from dataclasses import replace
 
 from support import sql
 from support.sabotage.application import PARTS
-from support.sabotage.damages import Damage, Making, by_parameters, by_shared_configuration, by_sql, in_group, nothing
+from support.sabotage.damage import (
+    Damage,
+    MakeDamage,
+    by_parameters,
+    by_shared_configuration,
+    by_sql,
+    in_group,
+    nothing,
+)
 from support.sabotage.sabotage import expecting, of_sharded
 from support.target.cluster import Cluster
 from support.waiting import NotYet
 
 
-def again_and_again(words: str, statement: str, mend: Callable[[Cluster], object]) -> Making:
-    """A statement of a superuser on the coordinator, ten times a second; `mend` puts right what it left.
+def repeatedly(description: str, statement: str, repair: Callable[[Cluster], object]) -> MakeDamage:
+    """Run a statement on the coordinator as a superuser, ten times a second; `repair` undoes what it did.
 
-    %(address)s stands for where the leader of worker group 1 was when it began.
+    %(address)s stands for the address of the leader of worker group 1 when this began.
     """
 
-    def making(cluster: Cluster) -> Damage:
+    def make(cluster: Cluster) -> Damage:
         over, at_work = threading.Event(), threading.Event()
         values = {"address": cluster.of_group(1).write.host}
 
-        def go_on() -> None:
+        def repeat() -> None:
             while not over.wait(0.1):
                 if sql.error_of(lambda: sql.execute(cluster.administration, statement, values)) is None:
                     at_work.set()
 
-        def seen() -> None:
+        def check() -> None:
             if over.is_set() or not at_work.is_set():
-                raise NotYet("nobody does it")
+                raise NotYet("the statement has not succeeded yet")
 
         def stop() -> None:
             over.set()
-            mend(cluster)
+            repair(cluster)
 
-        return Damage(words, threading.Thread(target=go_on, daemon=True).start, seen, stop)
+        return Damage(description, threading.Thread(target=repeat, daemon=True).start, check, stop)
 
-    return making
+    return make
 
 
-def _right_addresses(cluster: Cluster) -> None:
-    """The coordinator has the addresses of worker group 1 again: the leader's as primary, the others as secondaries."""
+def _restore_addresses(cluster: Cluster) -> None:
+    """Restore the addresses of worker group 1: the leader as primary, the others as secondaries."""
     group = cluster.of_group(1)
     leader = group.leader()
     with sql.session(cluster.administration) as session:
-        # No two nodes may have one address, not even for a moment.
+        # No two nodes may have the same address, not even for a moment.
         sql.execute(session, "UPDATE pg_dist_node SET nodename = 'nowhere-' || nodeid WHERE groupid = 1")
         for member in sorted(group.members, key=lambda name: name != leader):
             address = group.address_of(member).postgres
@@ -63,7 +71,7 @@ _OF_2 = "WHERE groupid = 2 AND noderole = 'primary'"
 SABOTAGES = (
     of_sharded(
         "placement-inactive",
-        "Citus takes one shard to be out of use",
+        "Citus considers one shard inactive",
         {"RB-01": "is not active"},
         by_sql(
             "UPDATE pg_dist_placement SET shardstate = 3 WHERE placementid = (SELECT min(placementid) FROM "
@@ -84,7 +92,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "worker-disabled",
-        "a worker group is switched off",
+        "a worker group is disabled",
         {"CS-02 takes part": "active"},
         by_sql(
             f"UPDATE pg_dist_node SET isactive = false {_OF_2}",
@@ -103,7 +111,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "table-not-co-located",
-        "the patterns lie elsewhere than the entries that they are joined with",
+        "the patterns are not co-located with the entries that they are joined with",
         {"CS-03": "co-located with"},
         by_sql(
             "SELECT alter_distributed_table('patterns', colocate_with => 'none')",
@@ -114,7 +122,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "reference-table-is-local",
-        "a table that should be on every node is on the coordinator alone",
+        "a table that should be on every node is on the coordinator only",
         {"CS-04": "kind|sessions"},
         by_sql(
             "SELECT undistribute_table('sessions')",
@@ -124,9 +132,9 @@ SABOTAGES = (
     ),
     of_sharded(
         "one-shard-outweighs",
-        "most of what is stored is in one namespace",
+        "most of the data is in one namespace",
         {"RB-02 shard is known": "times the mean"},
-        again_and_again(
+        repeatedly(
             "rows of one namespace are added to each table of a scenario's own",
             "DO $do$ DECLARE own text; BEGIN FOR own IN "
             "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_%%_shards_%%' LOOP "
@@ -147,13 +155,13 @@ SABOTAGES = (
     ),
     of_sharded(
         "deadlocks-last",
-        "nobody looks for deadlocks between workers",
+        "deadlocks between workers are not detected",
         {"DT-03": "sessions were stopped: .*query canceled"},
         by_parameters(**{"citus.distributed_deadlock_detection_factor": "-1"}),
     ),
     of_sharded(
         "recovery-off",
-        "what is in doubt after a crash is left so",
+        "transactions that a crash left in doubt are never resolved",
         {"DT-01 PostgreSQL of a worker dies between": "in doubt"},
         by_parameters(**{"citus.recover_2pc_interval": "-1"}),
     ),
@@ -161,7 +169,7 @@ SABOTAGES = (
         "commit-records-vanish",
         "the coordinator forgets which transactions it has committed",
         {"DT-01 PostgreSQL of a worker dies between": "told|worker"},
-        again_and_again(
+        repeatedly(
             "the records of commits are removed",
             "DELETE FROM pg_dist_transaction",
             lambda cluster: None,
@@ -169,18 +177,18 @@ SABOTAGES = (
     ),
     of_sharded(
         "node-address-goes-stale",
-        "the coordinator goes to an address at which there is no worker",
+        "the coordinator uses an address where no worker is",
         {"DT-05": "every node knows where"},
-        again_and_again(
+        repeatedly(
             "the address of worker group 1 is made wrong once its leader has changed",
             "UPDATE pg_dist_node SET nodename = '192.0.2.1' "
             "WHERE groupid = 1 AND noderole = 'primary' AND nodename NOT LIKE %(address)s || '%%'",
-            _right_addresses,
+            _restore_addresses,
         ),
     ),
     of_sharded(
         "worker-slow-to-notice",
-        "a worker group is without a leader for a minute and a half before anybody takes over",
+        "a worker group stays without a leader for a minute and a half",
         {"DT-04": "another member than .* leads: not so after"},
         in_group(1, by_shared_configuration({"ttl": 90, "loop_wait": 30})),
     ),

@@ -1,7 +1,7 @@
-"""Sabotages of one worker, behind Citus' back: of its shards, of its copies of the reference tables, of its Citus."""
+"""Sabotages of one worker, behind Citus' back: its shards, its copies of reference tables, its version of Citus."""
 
 from support.example_app import schema
-from support.sabotage.damages import Making, on_member
+from support.sabotage.damage import MakeDamage, on_member
 from support.sabotage.sabotage import of_sharded
 
 A_WORKER = "the leader of worker group 1"
@@ -13,11 +13,11 @@ _ALONE = (
     "SET citus.enable_ddl_propagation = off;;SET citus.enable_manual_changes_to_shards = on;;"
     "SET citus.override_table_visibility = off"
 )
-"""What follows concerns this node alone, and the shards on it."""
+"""Makes the statements that follow apply to this node only, and lets them change shards."""
 
 
 def for_each_shard(tables: str, statement: str) -> str:
-    """A statement for each shard, on that node, of the tables whose names match; %1$s is the shard, %2$s its number."""
+    """Run a statement for each shard of the matching tables on that node; %1$s is the shard, %2$s its number."""
     return (
         f"DO $do$ DECLARE one record; BEGIN FOR one IN {_SHARDS_OF} AND relname ~ '^({tables})_\\d{{6,}}$' "
         f"AND relnamespace = 'public'::regnamespace LOOP EXECUTE format($q${statement}$q$, one.shard, one.number); "
@@ -25,7 +25,7 @@ def for_each_shard(tables: str, statement: str) -> str:
     )
 
 
-def triggered_on_worker(tables: str, event: str, body: str) -> Making:
+def triggered_on_worker(tables: str, event: str, body: str) -> MakeDamage:
     """A trigger on every shard of these tables on one worker, behind Citus' back."""
     trigger = f"CREATE TRIGGER sabotage {event} ON %1$s FOR EACH ROW EXECUTE FUNCTION public.sabotage()"
     return on_member(
@@ -37,8 +37,8 @@ def triggered_on_worker(tables: str, event: str, body: str) -> Making:
     )
 
 
-def stuttering(probability: float, seconds: float) -> Making:
-    """Reading a row on one worker takes so long, now and then."""
+def stuttering(probability: float, seconds: float) -> MakeDamage:
+    """On one worker, reading a row takes that long, with that probability."""
     allowed = f"CASE WHEN random() < {probability} THEN pg_sleep({seconds})::text IS NOT NULL ELSE true END"
     return on_member(
         A_WORKER,
@@ -60,7 +60,7 @@ _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods
 SABOTAGES = (
     of_sharded(
         "worker-forgets-entries",
-        "one worker does not store one entry in five, and tells nobody",
+        "one worker silently drops one entry in five",
         {
             "DQ-01": "holds|missing|lost",
             "SD-02 stored in the shard": "should be in",
@@ -87,7 +87,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "worker-loses-updates",
-        "one worker leaves a number as it was now and then, and never to anybody's gain",
+        "one worker loses some updates that increase a number",
         {"DT-06": "the accounts hold"},
         triggered_on_worker(
             _TABLE,
@@ -98,7 +98,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "worker-alters-entries",
-        "one worker stores other metadata than it was given",
+        "one worker changes the metadata that it stores",
         {"DQ-02": "answer", "DQ-04": "answer", "SD-03": "answer", "PF-03": "answer|right", "PF-04": "answer|right"},
         triggered_on_worker(_TABLE, "BEFORE INSERT", "BEGIN NEW.metadata := '{}'; NEW.value := ''; RETURN NEW; END"),
     ),
@@ -116,13 +116,13 @@ SABOTAGES = (
     ),
     of_sharded(
         "reference-copy-behind",
-        "one worker's copy of the reference tables misses what is stored",
+        "one worker's copy of the reference tables lacks new rows",
         {"RT-01": "holds|missing", "RT-02": "answer"},
         triggered_on_worker("|".join(schema.REFERENCE), "BEFORE INSERT", "BEGIN RETURN NULL; END"),
     ),
     of_sharded(
         "shard-index-missing",
-        "the shards of one worker have no index over the embeddings",
+        "the shards of one worker have no vector index",
         {"DQ-03": "index"},
         on_member(
             A_WORKER,
@@ -138,7 +138,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "shard-lost",
-        "one shard is not on the worker that should have it",
+        "one shard is missing on its worker",
         {"RB-01": "is not there", "SD-01": "is not there"},
         on_member(
             A_WORKER,
@@ -153,7 +153,7 @@ SABOTAGES = (
     ),
     of_sharded(
         "another-version-on-a-worker",
-        "the database of one worker is of an older version of Citus",
+        "one worker's database has an older version of Citus",
         {"CS-01": "Citus"},
         on_member(
             A_WORKER,

@@ -19,7 +19,7 @@ FAST = (
 )
 """Sabotages of six components, a few seconds each."""
 CONTROLS = """
-from support.sabotage.damages import Damage
+from support.sabotage.damage import Damage
 from support.sabotage.postgres import SABOTAGES as OF_POSTGRES
 from support.waiting import NotYet
 

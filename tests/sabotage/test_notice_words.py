@@ -74,9 +74,9 @@ def runs(words: str) -> Iterator[str]:
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_the_words_of_every_notice_occur_in_the_code(name: str, said: str) -> None:
     for notice in SABOTAGES[name].noticed_by:
-        for run in runs(notice.says):
+        for run in runs(notice.pattern):
             unsaid = [text for text in COMPOSED.get(run, (run,)) if text not in said and text not in OTHERS]
-            assert not unsaid, f"{notice.id}: {notice.says}"
+            assert not unsaid, f"{notice.id}: {notice.pattern}"
 
 
 def test_every_method_of_a_broken_cache_overrides_one_of_the_cache() -> None:

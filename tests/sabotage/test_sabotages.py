@@ -33,16 +33,16 @@ def test_names_are_unique_and_words_are_given() -> None:
     assert sum(map(len, PARTS.values())) == len(SABOTAGES)
     for name, one in SABOTAGES.items():
         assert re.fullmatch(r"[a-z0-9-]+", name), name
-        assert one.words, name
+        assert one.description, name
         assert one.noticed_by, name
 
 
 def test_every_notice_means_a_scenario_and_says_what_is_told(scenarios: tuple[Planned, ...]) -> None:
     for one in SABOTAGES.values():
         for notice in one.noticed_by:
-            assert any(notice.meant(scenario.ids, scenario.name) for scenario in scenarios), (one.name, notice)
-            assert len(notice.says) > 3, f"{one.name}: what does {notice.id} say?"
-            re.compile(notice.says)
+            assert any(notice.applies_to(scenario.ids, scenario.name) for scenario in scenarios), (one.name, notice)
+            assert len(notice.pattern) > 3, f"{one.name}: what does {notice.id} say?"
+            re.compile(notice.pattern)
 
 
 def test_every_promise_has_its_sabotages(scenarios: tuple[Planned, ...]) -> None:

@@ -1,4 +1,4 @@
-"""A host that accepts every connection and never says a word."""
+"""A host that accepts every connection and never answers."""
 
 import socket
 import threading
@@ -9,9 +9,9 @@ from support.sql import Endpoint
 
 
 class BlackHoleServer:
-    """Listens on a loopback address for as long as it is entered. Real TCP; what lies behind it is frozen, as it were.
+    """Listens on a loopback address while its `with` block runs. To a client it looks like a frozen server.
 
-    It hangs up on a caller after `patience` seconds, so that one who has no time limit is found out, not waited for.
+    It closes each connection after `patience` seconds, so that a client without a timeout does not wait forever.
     """
 
     def __init__(self, patience: float) -> None:
@@ -23,7 +23,7 @@ class BlackHoleServer:
 
     @property
     def name(self) -> str:
-        """Its address and port, as an error message should give them."""
+        """Address and port, as an error message should name them."""
         return f"{self._host}:{self._port}"
 
     @property

@@ -1,11 +1,8 @@
-"""Whether a search found what is really nearest, computed from what was stored, past the database.
+"""Checks of vector search and of replication lag.
 
-How far replicas were behind, from markers that one client wrote and others looked for.
-
-A marker is an operation "mark" whose value is a number that grows; a look at a replica is an operation "look" whose
-key is the replica's name and whose value the number that it showed. It has every marker up to that number.
-
-Whether searches went by the index that is there for them.
+Searches are compared with the true distances, computed here from the stored vectors without the database. Lag comes
+from markers: an operation "mark" writes a growing number, and an operation "look" reads it on the replica that is its
+key. A replica that shows a number has every marker up to it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,11 +16,9 @@ from support.engine.history import History, Operation, Outcome
 
 Vector = Sequence[float]
 Answer = Sequence[tuple[str, float]]
-"""Key and distance of each entry that a search returned, in its order."""
-
-
+"""Key and distance of each entry that a search returned, in that order."""
 Searched = tuple[Vector, Answer]
-"""One search: the vector that was searched for, and what came back."""
+"""The vector that was searched for, and the answer."""
 
 
 class CosineSpace:
@@ -35,16 +30,16 @@ class CosineSpace:
         self._units = _unit(numpy.array(list(stored.values()), dtype=float))
 
     def distances(self, sought: Vector) -> NDArray[numpy.float64]:
-        """From every stored vector to that one, in the order in which they were given."""
+        """The distance of every stored vector from that one, in the order in which they were given."""
         found: NDArray[numpy.float64] = 1 - self._units @ _unit(numpy.array(sought, dtype=float))
         return found
 
     def nearest(self, sought: Vector, count: int) -> list[str]:
-        """The keys of the nearest, the nearest first."""
+        """The keys of the nearest `count`, nearest first."""
         return [self._keys[row] for row in numpy.argsort(self.distances(sought), kind="stable")[:count]]
 
     def distances_of(self, sought: Vector, keys: Sequence[str]) -> NDArray[numpy.float64]:
-        """The true distances of some entries from a vector. Raises KeyError for a key that was never stored."""
+        """The true distances of these entries from a vector. Raises KeyError for a key that was never stored."""
         return self.distances(sought)[[self._rows[key] for key in keys]]
 
 
@@ -54,9 +49,9 @@ def _unit(vectors: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
 
 
 def recall(stored: Mapping[str, Vector], searches: Sequence[Searched], count: int) -> float:
-    """The share of the true nearest `count` that the searches returned, from 0 to 1. Raises ValueError for none."""
+    """The share of the true nearest `count` that searches returned, from 0 to 1. Raises ValueError without searches."""
     if not searches:
-        raise ValueError("there is no recall of no searches")
+        raise ValueError("no searches, so no recall")
     space = CosineSpace(stored)
     found = sum(
         len(set(space.nearest(sought, count)) & {key for key, _ in answer[:count]}) for sought, answer in searches
@@ -65,15 +60,15 @@ def recall(stored: Mapping[str, Vector], searches: Sequence[Searched], count: in
 
 
 def each_finds_its_own(origins: Sequence[Mapping[str, int]], namespace: str, count: int) -> Finding:
-    """Every search found `count` entries, all of that namespace; for each search, how many it found of which one.
+    """Every search found `count` entries, all of that namespace. `origins` is, for each search, namespace -> entries.
 
-    Unknown when there was no search.
+    Unknown if there was no search.
     """
     if not origins:
         return Finding.unknown("nothing was searched for")
-    strangers = sum(any(name != namespace for name in found) for found in origins)
+    astray = sum(any(name != namespace for name in found) for found in origins)
     few = [found.get(namespace, 0) for found in origins if found.get(namespace, 0) != count]
-    wrong = [f"{strangers} found entries of another namespace"] if strangers else []
+    wrong = [f"{astray} found entries of another namespace"] if astray else []
     wrong += [f"{len(few)} did not find {count} entries of their own namespace, but {listed(few)}"] if few else []
     if wrong:
         return Finding.false(f"of {len(origins)} searches {' and '.join(wrong)}")
@@ -85,7 +80,7 @@ def answers_are_in_order(
 ) -> Finding:
     """Every search returned `count` different stored entries, nearest first, each with its true distance.
 
-    Unknown when there were no searches.
+    Unknown if there were no searches.
     """
     if not searches:
         return Finding.unknown("no search was answered")
@@ -120,8 +115,8 @@ def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, prec
 
 @dataclass(frozen=True)
 class Sighting:
-    """What became of one marker on one replica. `lag` is None when it was never seen; then it was certainly not
-    there `absent_until` seconds after its commit."""
+    """When one marker arrived on one replica, in seconds from its commit. `lag` is None if it was never seen; it was
+    certainly not there `absent_until` seconds after the commit."""
 
     replica: str
     marker: int
@@ -130,7 +125,7 @@ class Sighting:
 
 
 def sightings(history: History, replicas: Iterable[str]) -> list[Sighting]:
-    """For every replica and every acknowledged marker. Seconds, from the commit's acknowledgement."""
+    """One for every replica and every acknowledged marker. Times count from the acknowledgement of the commit."""
     marks = history.of(action="mark", outcome=Outcome.OK)
     looks = history.of(action="look", outcome=Outcome.OK)
     return [
@@ -150,10 +145,10 @@ def _sighting(mark: Operation, replica: str, looks: list[Operation]) -> Sighting
 def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
     """Each marker was seen on each replica within `limit` seconds of its commit.
 
-    Unknown when there were no markers or no replicas, or when a replica could not be looked at long enough.
+    Unknown without markers or replicas, or if a replica did not answer for long enough.
     """
     if not found:
-        return Finding.unknown("no marker was written, or there was no replica to look at")
+        return Finding.unknown("no marker was written, or there was no replica")
     late = [one for one in found if (one.lag if one.lag is not None else one.absent_until) >= limit]
     if late:
         names = sorted({one.replica for one in late})
@@ -165,18 +160,18 @@ def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
     unseen = sorted({one.replica for one in found if one.lag is None})
     if unseen:
         return Finding.unknown(
-            f"markers that were not seen, on replicas that did not answer long enough: {listed(unseen)}"
+            f"markers were not seen on replicas that did not answer for long enough: {listed(unseen)}"
         )
     return Finding.true(f"{len(found)} sightings of markers, the latest after {longest_lag(found):.3f} s")
 
 
 def longest_lag(found: list[Sighting]) -> float:
-    """The longest that any marker took, in seconds; for one never seen, how long it was certainly not there."""
+    """The longest lag of any marker, in seconds; for one never seen, how long it was certainly not there."""
     return max((one.lag if one.lag is not None else one.absent_until for one in found), default=0.0)
 
 
 def clients_worked_meanwhile(history: History, action: str, clients: int) -> Finding:
-    """Each client had a write acknowledged after the first marker and before the last. Unknown when one had not."""
+    """Each client had a write acknowledged between the first marker and the last. Unknown if one had not."""
     marks = history.of(action="mark", outcome=Outcome.OK)
     if len(marks) < 2:
         return Finding.unknown("fewer than two markers were written")
@@ -190,12 +185,12 @@ def clients_worked_meanwhile(history: History, action: str, clients: int) -> Fin
 
 
 def went_by_index(used: Sequence[Collection[str]], meant: Collection[str]) -> Finding:
-    """Every plan names one of the indexes that are meant for it, and no other.
+    """Every plan uses one of the `meant` indexes, and no other.
 
-    A shard's index has the name of its table's index and a number. Unknown when there is no plan.
+    A shard's index has the name of the table's index, followed by a number. Unknown without plans.
     """
     if not used:
-        return Finding.unknown("there is no plan to look at")
+        return Finding.unknown("there is no plan")
     if not meant:
         return Finding.false("there is no valid HNSW index for this metric")
     astray = [names for names in used if not names or not all(_is_one_of(name, meant) for name in names)]

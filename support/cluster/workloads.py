@@ -1,14 +1,4 @@
-"""One client that searches for the nearest entries again and again over one session.
-
-One client that reads the same entry again and again over one session, which is what "a simple query" means.
-
-Clients that ask questions to which only one answer is right, so that an answer to another's shows.
-
-Markers: numbers that one client writes, and that a client at each replica looks for.
-
-A marker is an operation "mark" whose value is the number; a look is one "look" whose key is the replica's name and
-whose value is the number that it showed.
-"""
+"""What clients do in scenarios of the cluster: search, read, ask questions, write markers and look for them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,34 +18,34 @@ from support.example_app.vectors import VectorDialect
 from support.timeouts import NOTICE
 from support.waiting import NotYet, eventually
 
-_WARM_UP = 10  # searches that are not counted: the first ones read the index from disk
+_WARM_UP = 10  # searches that are not recorded: the first ones read the index from disk
 
 
 @dataclass(frozen=True)
 class Searches:
-    """Many searches in one namespace, and by which indexes they went."""
+    """Many searches in one namespace, and the indexes that they used."""
 
     history: History
-    """A search's key is its number, its value what was found."""
+    """The key of a search is its number, its value is what it found."""
     sought: Vectors
     count: int
-    """How many neighbours were asked for."""
+    """How many neighbours each search asked for."""
     indexes_used: tuple[frozenset[str], ...]
     """For each search."""
     cosine_indexes: frozenset[str]
-    """The indexes that are meant for it."""
+    """The valid HNSW indexes for cosine distance on the searched column."""
     plan: str
-    """Of the first one."""
+    """The plan of the first search."""
     dialect: VectorDialect
 
     @property
     def origins(self) -> list[dict[str, int]]:
-        """For each search: how many of what was found are of which namespace; none where it was refused."""
+        """For each search: namespace -> how many entries it found there; empty if the search failed."""
         return [dict(Counter(found.namespace for found in one.value or ())) for one in self.history.of(action=SEARCH)]
 
     @property
     def answers(self) -> list[tuple[Sequence[float], list[tuple[str, float]]]]:
-        """For each search that was answered: the vector, and key and distance of what was found."""
+        """For each answered search: the vector, and key and distance of each entry found."""
         return [
             (self.sought[int(one.key)].tolist(), [(found.key, found.distance) for found in one.value])
             for one in self.history.of(action=SEARCH, outcome=Outcome.OK)
@@ -63,7 +53,7 @@ class Searches:
 
     @property
     def found(self) -> dict[str, str]:
-        """For each search that was answered, by its number: what was found and how far away, as one line."""
+        """For each answered search, by its number: keys and distances of what was found, in one line."""
         answered = self.history.of(action=SEARCH, outcome=Outcome.OK)
         return {
             f"search {one.key}": ", ".join(f"{found.key} {found.distance}" for found in one.value) for one in answered
@@ -71,7 +61,7 @@ class Searches:
 
 
 def search_again(endpoint: sql.Endpoint, profile: Profile, namespace: str, before: Searches) -> Searches:
-    """The same searches as before, once the endpoint leads somewhere again."""
+    """Repeat searches as soon as the endpoint leads to a leader again."""
     return eventually(
         lambda: search_repeatedly(endpoint, profile, namespace, before.sought, before.count),
         within=NOTICE,
@@ -83,7 +73,7 @@ def search_again(endpoint: sql.Endpoint, profile: Profile, namespace: str, befor
 def search_repeatedly(
     endpoint: sql.Endpoint, profile: Profile, namespace: str, sought: Vectors, count: int
 ) -> Searches:
-    """Search for the `count` nearest of each vector, over one session."""
+    """Search for the `count` nearest entries of each vector, over one session."""
     history = History()
     with sql.session(endpoint) as session:
         search = Search(session, profile)
@@ -104,11 +94,11 @@ def search_repeatedly(
 
 
 READ = "read"
-_READ_WARM_UP = 20  # reads that are not counted: the first ones fill caches and plan
+_READ_WARM_UP = 20  # reads that are not recorded: the first ones fill caches and plan
 
 
 def read_repeatedly(endpoint: sql.Endpoint, profile: Profile, entry: Entry, times: int) -> History:
-    """Reads by key; the value of each operation is whether the entry came back as it was stored."""
+    """Read an entry by its key, over one session. The value of each operation is whether it came back as stored."""
     history = History()
     with sql.session(endpoint) as session:
         store = EntryStore(session, profile)
@@ -119,7 +109,7 @@ def read_repeatedly(endpoint: sql.Endpoint, profile: Profile, entry: Entry, time
 
 
 def questions(times: int) -> Script:
-    """Each client asks `times` questions. The key recorded is the question's number, the value what was answered."""
+    """Each client asks `times` questions, no two the same. The recorded key is the question, the value its answer."""
 
     def script(turn: Turn) -> Task | None:
         if turn.number == times:
@@ -131,12 +121,12 @@ def questions(times: int) -> Script:
 
 
 def right_answer(question: str) -> str:
-    """What the server is to answer to a question."""
+    """The right answer to a question: its characters in reverse order."""
     return question[::-1]
 
 
 def answer(session: sql.Session, question: str) -> str:
-    """What the server answers to a question: the question itself, turned round by the server."""
+    """The server's answer to a question."""
     return str(sql.value(session, "SELECT reverse(%s)", [question]))
 
 
@@ -151,7 +141,7 @@ _LOOK = (
     "WHERE {entries.namespace} = %s AND {entries.key} = %s"
 )
 _MARK_EVERY = 0.1  # seconds
-_LOOK_EVERY = 0.02  # seconds: what is measured is in tens of milliseconds
+_LOOK_EVERY = 0.02  # seconds: the lag is some tens of milliseconds
 
 
 def write_markers_and_watch(
@@ -163,9 +153,10 @@ def write_markers_and_watch(
     patience: float,
     history: History,
 ) -> list[str]:
-    """Write `count` markers, and look at every replica until it has shown the last, for `patience` seconds at most.
+    """Write `count` markers, and read every replica until it shows the last one, for at most `patience` seconds.
 
-    Returns the names of the replicas that were looked at, or to be looked at.
+    Writing marker 3 is an operation "mark" with value 3. A read of a replica is an operation "look" whose key is the
+    name of the replica and whose value is the marker that it showed. Returns the names of the replicas.
     """
     names = [replica.name for replica in replicas]
     sql.execute(write, profile.sql(_PLACE), [namespace, _KEY, "0"])
@@ -209,7 +200,7 @@ def _await_last_look(history: History, replicas: set[str], last: int, patience: 
             raise NotYet(f"not yet on {', '.join(sorted(behind))}")
 
     try:
-        # A little longer than the limit, so that a look after it shows that the marker is still not there.
+        # A little longer than the limit, so that a look after the limit shows that the marker is still missing.
         eventually(all_shown, within=patience + 1, subject="the last marker is seen on every replica")
     except NotInTime:
-        return  # which marker came how late is the checker's to say
+        return  # the check says which marker came how late

@@ -1,6 +1,7 @@
-"""One counter that every client reads, adds one to and writes back, under a row lock.
+"""A counter in one row that many clients add to.
 
-Clients that count, and repeat what was not acknowledged: the application's own way through a cut connection.
+`increments` reads the counter under a row lock and writes one more back. `operations` repeats each increment until it
+is acknowledged, and marks it with an id so that it is applied once: how the application survives a cut connection.
 """
 
 from collections.abc import Callable
@@ -22,25 +23,25 @@ _WRITE = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = 
 
 
 def create(where: sql.Endpoint, profile: Profile, namespace: str) -> None:
-    """A counter that stands at 0: an entry, whose value is the number."""
+    """Store a counter that stands at 0: an entry whose value is the number."""
     sql.execute(where, profile.sql(_CREATE), [namespace, KEY, "0"])
 
 
 def reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str) -> int:
-    """What the counter stands at."""
+    """The value of the counter."""
     return int(sql.value(where, profile.sql(_READ), [namespace, KEY]))
 
 
 def final_reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str) -> int:
-    """The same, of a server that can write: one that has stopped to lead cannot answer."""
+    """The value of the counter on a primary. A former leader cannot answer."""
     return int(sql.value(where, profile.sql(f"{_READ} FOR UPDATE"), [namespace, KEY]))
 
 
 def increments(profile: Profile, namespace: str, times: int | None = None) -> Script:
-    """Each client adds one, `times` times or until it is stopped. The value recorded is the one written back."""
+    """Each client adds one, `times` times or until it is stopped. The recorded value is the one written back."""
 
     def increment(session: sql.Session) -> int:
-        # In two statements on purpose: only the row lock keeps another client from writing in between.
+        # Two statements on purpose: only the row lock keeps another client from writing in between.
         written = final_reading(session, profile, namespace) + 1
         sql.execute(session, profile.sql(_WRITE), [str(written), namespace, KEY])
         return written
@@ -54,7 +55,7 @@ def increments(profile: Profile, namespace: str, times: int | None = None) -> Sc
 
 
 COUNT = "count"
-# An operation is known by its id: the entry of that name is made together with the increment, or not at all.
+# The entry with the id of the operation is stored together with the increment, or neither is.
 _ONCE = """
     WITH fresh AS (
         INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
@@ -67,7 +68,7 @@ _ONCE = """
 
 
 def operations(profile: Profile, namespace: str, statement: str = _ONCE) -> Script:
-    """Each client counts on, one operation after the other; each is repeated until it is acknowledged."""
+    """Each client adds one, again and again. Each operation is repeated until it is acknowledged."""
 
     def script(turn: Turn) -> Task:
         operation = f"{turn.client}-{turn.number}"
@@ -82,7 +83,7 @@ def _counting(statement: str, namespace: str, operation: str) -> Callable[[sql.S
 
 
 def close_count(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> int:
-    """Wait until clients get through again, let them end, and read what the counter stands at."""
+    """Wait until clients get through again, stop them, and read the counter."""
     workload.await_acknowledged(20, within)
     workload.stop()
     return eventually(

@@ -1,4 +1,4 @@
-"""What a checker answers: it holds, it does not hold, or nobody can tell."""
+"""The answer of a check: the promise holds, it does not hold, or the facts do not tell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from support.errors import Inconclusive
 
 @dataclass(frozen=True)
 class Finding:
-    """`holds` is None when the facts are no evidence either way. `words` says what was seen, with the figures."""
+    """`holds` is None if the facts are no evidence either way. `words` says what was observed, with figures."""
 
     holds: bool | None
     words: str
 
     def require(self) -> None:
-        """Raises AssertionError when it does not hold, Inconclusive when nobody can tell."""
+        """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell."""
         if self.holds is None:
             raise Inconclusive(self.words)
         if not self.holds:
@@ -34,6 +34,6 @@ class Finding:
 
 
 def listed(things: Sequence[object], most: int = 5) -> str:
-    """The first few, and how many more there are."""
+    """The first `most` of them, and how many more there are."""
     shown = ", ".join(map(str, things[:most]))
     return f"{shown}, and {len(things) - most} more" if len(things) > most else shown

@@ -1,4 +1,4 @@
-"""What clients did and what came of it: operations, outcomes, and the append-only history of them."""
+"""What clients did and how it ended: operations, their outcomes, and the append-only history of them."""
 
 import enum
 import json
@@ -13,16 +13,16 @@ class Outcome(enum.StrEnum):
     """How an operation ended."""
 
     OK = "ok"
-    """It happened, and was acknowledged."""
+    """It was acknowledged, so it happened."""
     FAIL = "fail"
     """It certainly did not happen."""
     UNKNOWN = "unknown"
-    """Nobody can tell: a timeout, or a connection lost at commit."""
+    """It may have happened: a timeout, or a connection lost at commit."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of one client. Times are seconds of the monotonic clock of the machine."""
+    """One operation of one client. Times are seconds on the machine's monotonic clock."""
 
     client: int
     action: str
@@ -36,7 +36,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class WriterSample:
-    """One look at one member, seconds on the monotonic clock. `writable` is None when it did not answer."""
+    """Whether a member accepted writes at one moment; seconds on the monotonic clock. `writable` is None if it did not
+    answer."""
 
     member: str
     begun: float
@@ -46,7 +47,7 @@ class WriterSample:
 
 
 class History:
-    """Operations in the order in which they ended; safe to append to from many threads."""
+    """Operations in the order in which they ended. Many threads may append at the same time."""
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:
         self._operations = list(operations)
@@ -70,7 +71,7 @@ class History:
             return History(self._operations[number:])
 
     def of(self, *, action: str | None = None, outcome: Outcome | None = None) -> list[Operation]:
-        """The operations with that action and that outcome, where named."""
+        """The operations with that action and that outcome; either may be left out."""
         return [
             operation
             for operation in self
@@ -79,29 +80,29 @@ class History:
 
     @property
     def lines(self) -> str:
-        """One JSON object a line."""
+        """The operations as JSON, one object per line."""
         return "".join(json.dumps(asdict(operation), default=str) + "\n" for operation in self)
 
     @classmethod
     def of_lines(cls, lines: Iterable[str]) -> "History":
-        """A history out of the lines that `lines` gave."""
+        """Read a history from what `lines` returned."""
         return cls(Operation(**{**one, "outcome": Outcome(one["outcome"])}) for one in map(json.loads, lines))
 
 
 @dataclass(frozen=True)
 class Durations:
-    """How long each of many operations took, in milliseconds, the shortest first."""
+    """How long each of many operations took, in milliseconds, shortest first."""
 
     milliseconds: tuple[float, ...]
 
     def percentile(self, share: float) -> float:
-        """The shortest time that `share` per cent of the operations did not exceed. Raises ValueError for none."""
+        """The time that `share` per cent of the operations did not exceed. Raises ValueError if there are none."""
         if not self.milliseconds:
-            raise ValueError("there is no percentile of nothing")
+            raise ValueError("no operations, so no percentile")
         return self.milliseconds[max(0, math.ceil(len(self.milliseconds) * share / 100) - 1)]
 
 
 def durations(history: History, action: str) -> Durations:
-    """Of the operations that ended well."""
+    """How long the acknowledged operations took."""
     done = history.of(action=action, outcome=Outcome.OK)
     return Durations(tuple(sorted(1000 * (operation.ended - operation.begun) for operation in done)))

@@ -1,6 +1,6 @@
-"""A ledger: clients append, nobody changes what was appended; so whatever is missing later was lost.
+"""A ledger: clients only append to it, so an entry that is missing later was lost.
 
-A ledger's history as elle-cli reads it, so that somebody else's checker can judge what ours did.
+`as_set` writes a ledger's history in the format of elle-cli, so that an independent checker can judge it:
 
     gunzip -c ledger.json.gz > ledger.json && elle-cli --model set ledger.json
 
@@ -26,12 +26,12 @@ _APPEND = (
     "VALUES (%s, %s, %s{entries.filling})"
 )
 _READ_ANYWHERE = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s ORDER BY {entries.key}"
-# FOR UPDATE, so that no server that has stopped to lead can answer.
+# FOR UPDATE, so that a former leader cannot answer.
 _READ = f"{_READ_ANYWHERE} FOR UPDATE"
 
 
 def appends(profile: Profile, namespace: str, times: int | None = None) -> Script:
-    """Each client appends entries of its own, `times` of them or until it is stopped; no two have the same value."""
+    """Each client appends entries, `times` of them or until it is stopped. No two entries have the same value."""
 
     def script(turn: Turn) -> Task | None:
         if turn.number == times:
@@ -43,7 +43,7 @@ def appends(profile: Profile, namespace: str, times: int | None = None) -> Scrip
 
 
 def size_of(namespace: str, entry: Operation) -> int:
-    """Bytes of an entry of the ledger: its namespace, its key and its value."""
+    """The size of an entry in bytes: namespace, key and value."""
     return len(f"{namespace}{entry.value}{entry.value}".encode())
 
 
@@ -52,19 +52,19 @@ def _append(session: sql.Session, profile: Profile, namespace: str, entry: str) 
 
 
 def read_back(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, history: History) -> None:
-    """Record all that the ledger holds, as one operation whose value is the list of it."""
+    """Read the whole ledger from a primary, and record it as one operation whose value is the list of entries."""
     _record(where, profile.sql(_READ), namespace, history)
 
 
 def read_anywhere(where: sql.Endpoint, profile: Profile, namespace: str, history: History) -> None:
-    """The same by a server that may be a replica: what it holds, whatever the leader may hold."""
+    """Record what this server holds, which may be a replica."""
     _record(where, profile.sql(_READ_ANYWHERE), namespace, history)
 
 
 def close_ledger(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> History:
-    """Wait until clients get through again, let them end, and read back all that the ledger holds.
+    """Wait until clients get through again, stop them, and read the whole ledger.
 
-    Raises NotInTime when no client gets through within that many seconds: what is lost cannot be told then.
+    Raises NotInTime if no client gets through within `within` seconds: then nothing is known about lost writes.
     """
     if workload.running:
         workload.await_acknowledged(10, within)
@@ -90,9 +90,9 @@ _NANOSECONDS = 1_000_000_000
 
 
 def as_set(history: History) -> str:
-    """A JSON array, one event a line: each operation is invoked, and ends, in the order in which that happened.
+    """The history as a JSON array, one event per line: the start and the end of each operation, in order of time.
 
-    Reads are of the whole ledger. What is neither an append nor a read is left out, as the model knows no more.
+    Each read is of the whole ledger. The model of elle-cli knows appends and reads only; anything else is left out.
     """
     operations = [one for one in history if one.action in _FUNCTIONS]
     events = sorted(itertools.chain.from_iterable(_events(operations)), key=lambda event: int(event["time"]))
@@ -101,8 +101,10 @@ def as_set(history: History) -> str:
 
 
 def _events(operations: list[Operation]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The two events of each. Whoever does not know what came of an operation goes on as another process, for nothing
-    can tell when it happens, if it does."""
+    """The start and the end of each operation.
+
+    After an unknown outcome the client gets a new process number, because the operation may still happen later.
+    """
     fresh = itertools.count()
     process: dict[int, int] = {}
     for one in sorted(operations, key=lambda one: one.begun):

@@ -1,4 +1,4 @@
-"""A scenario's table against what was observed, compared whole."""
+"""Compare a table of a scenario with what was observed, cell by cell."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ Table = Mapping[str, Mapping[str, str]]
 
 
 class GherkinTable(Protocol):
-    """What a table in a scenario looks like from here."""
+    """A table of a scenario, as behave passes it to a step."""
 
     headings: list[str]
     rows: Iterable[Any]
@@ -19,43 +19,43 @@ class GherkinTable(Protocol):
 
 
 def rows_of(table: GherkinTable) -> dict[str, dict[str, str]]:
-    """A table by its first column: row -> column -> value."""
+    """A table as a mapping: first column -> heading -> value."""
     return {row.cells[0]: dict(zip(table.headings[1:], row.cells[1:], strict=True)) for row in table.rows}
 
 
 def transposed(table: Table) -> dict[str, dict[str, str]]:
-    """The same table with its columns as rows."""
+    """The table with rows and columns exchanged."""
     columns = dict.fromkeys(column for row in table.values() for column in row)
     return {column: {name: row[column] for name, row in table.items()} for column in columns}
 
 
 def alike(names: Iterable[str], row: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
-    """A table in which every one of those names has the same row."""
+    """A table that has the same row for each of these names."""
     return dict.fromkeys(names, row)
 
 
 def of_each(kinds: Mapping[str, str], rows: Table) -> dict[str, Mapping[str, str]]:
-    """What a table by kind says of each one; `kinds` is name -> kind. Raises Inconclusive for a kind without a row."""
+    """A table by name, from one by kind; `kinds` is name -> kind. Raises Inconclusive for a kind without a row."""
     unnamed = [f"{name} is {kind}" for name, kind in kinds.items() if kind not in rows]
     if unnamed:
-        raise Inconclusive(f"the table says nothing of it: {', '.join(unnamed)}")
+        raise Inconclusive(f"the table has no row for it: {', '.join(unnamed)}")
     return {name: rows[kind] for name, kind in kinds.items()}
 
 
 def as_tabled(expected: Table, observed: Table) -> Finding:
-    """The observed table is the expected one, cell by cell; a missing or surplus cell is a difference too.
+    """The observed table is the expected one, cell by cell; a missing or additional cell is a difference, too.
 
-    A cell that may have one of several values is written "this or that". Unknown when nothing is expected.
+    "this or that" in an expected cell allows either value. Unknown if nothing is expected.
     """
     if not any(expected.values()):
-        return Finding.unknown("the table expects nothing of anything")
+        return Finding.unknown("the table has no cells")
     rows = dict.fromkeys([*expected, *observed])
     different = [line for row in rows for line in _differences(row, expected.get(row, {}), observed.get(row, {}))]
     return Finding.false("; ".join(different)) if different else Finding.true(f"all {len(rows)} rows are as expected")
 
 
 def _differences(name: str, expected: Mapping[str, str], observed: Mapping[str, str]) -> list[str]:
-    if expected and expected.keys().isdisjoint(observed):  # no row of that kind: why there is none stands in its place
+    if expected and expected.keys().isdisjoint(observed):  # not observed at all: the row has the reason instead
         return [f"{name}: {', '.join(observed.values()) or 'there is nothing'}"]
     pairs = (
         (column, expected.get(column, "nothing"), observed.get(column, "nothing"))
@@ -69,5 +69,5 @@ def _differences(name: str, expected: Mapping[str, str], observed: Mapping[str, 
 
 
 def fits(wanted: str, seen: str) -> bool:
-    """Whether a cell is as wanted: the value, or one of "this or that"."""
+    """Whether a cell has the wanted value, or one of "this or that"."""
     return seen in wanted.split(" or ")

@@ -1,8 +1,7 @@
-"""One client of a workload: its session, its patience, and the record of what came of each operation.
+"""Clients that work on the database while something happens to it, and record the outcome of every operation.
 
-Seeded clients that work in threads of their own while something happens to the cluster.
-
-One operation after another by one client, each recorded.
+A `Client` performs one `Task` after another on its session. A `Workload` runs many clients at the same time, each in a
+thread of its own, by a seeded `Script`. `record` is for a single client that a step runs itself.
 """
 
 import os
@@ -27,21 +26,21 @@ from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
 
 _ABORTS = frozenset("0A 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 72 HV P0".split())
-"""Classes of SQLSTATE that a server reports of a transaction that it has rolled back.
+"""Classes of SQLSTATE with which a server says that it has rolled a transaction back.
 
-Not among them: 08, which poolers use for a server connection that died under a client (PgBouncer: 08P01); 57, which
-ends statements from without, a commit that waits for a standby included; 58 and XX, errors of the system and internal
-ones, with which Citus tells that it lost sight of a worker's commit.
+Not among them: 08, which poolers use when a server connection dies under a client (PgBouncer: 08P01); 57, for
+statements that are ended from outside, even a commit that waits for a standby; 58 and XX, system and internal errors,
+with which Citus reports that it does not know the outcome of a commit on a worker.
 Source: https://www.postgresql.org/docs/16/errcodes-appendix.html
 """
 
 
 def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
-    """What an error means for a transaction that was under way.
+    """What an error means for the transaction that met it.
 
-    Before its commit was sent, any error means that the transaction certainly did not happen. Once the commit
-    (or an autocommitted statement) was sent, an error that is known to be an abort means "fail". All else means
-    "unknown": the answer was lost, not necessarily the write.
+    Before the commit was sent, any error means "fail": the transaction did not happen. After the commit (or an
+    autocommitted statement) was sent, only an error that is known to be an abort means "fail". Any other error means
+    "unknown": the answer was lost, the write not necessarily.
     """
     if isinstance(error, ConnectFailed) or not committing:
         return Outcome.FAIL
@@ -51,29 +50,29 @@ def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
 
 
 _SESSION_IS_SOUND = ("23", "40")
-"""Classes of errors (a constraint, a conflict) after which the session itself is as good as before."""
+"""Classes of errors (a constraint, a conflict) after which the session can still be used."""
 _NOT_REPLICATED = "might not have been replicated"
-"""PostgreSQL's warning when it is told to wait no longer for a standby: it answers as if all were well."""
-_GRACE = 1.0  # seconds that the server has to report a timeout by itself, before the client hangs up
+"""PostgreSQL's warning when its wait for a standby is cancelled. The commit is acknowledged all the same."""
+_GRACE = 1.0  # seconds for the server to report a timeout itself before the client hangs up
 
 
 @dataclass(frozen=True)
 class Task:
-    """One operation that a client is about to try."""
+    """One operation for a client to try."""
 
     action: str
     key: str
     value: Any
     perform: Callable[[sql.Session], Any]
-    """Its SQL. What this returns, if anything, is recorded in the place of `value`."""
+    """Its SQL. What this returns, if anything, is recorded instead of `value`."""
     transaction: bool = False
-    """Whether `perform` is to be committed after it; else it is one statement that commits by itself."""
+    """Whether `perform` needs a commit afterwards. Otherwise it is a single statement that commits by itself."""
     retried: bool = False
-    """Whether the client tries it again and again until it is acknowledged; each attempt is in the history."""
+    """Whether the client repeats it until it is acknowledged. Each attempt is in the history."""
 
 
 class Client:
-    """Performs tasks one after the other, on a session that is replaced when it is no longer sound."""
+    """Performs one task after another. Its session is replaced when it can no longer be used."""
 
     def __init__(self, number: int, endpoint: sql.Endpoint, history: History, patience: float) -> None:
         self.number, self.acknowledged = number, 0
@@ -83,12 +82,12 @@ class Client:
         self._begun: float | None = None
 
     def open(self) -> None:
-        """Log in ahead of the first task. A failure is not told here: the task will meet it, and record it."""
+        """Log in before the first task. A failure is ignored here: the task will meet it and record it."""
         with suppress(ConnectFailed):
             self._login()
 
     def perform(self, task: Task) -> Operation:
-        """Try the task once, and record its outcome. Errors that are no answer of the database are raised."""
+        """Try the task once and record its outcome. Raises errors that do not come from the database."""
         begun = self._begun = time.monotonic()
         committing, value = False, None
         outcome, said = Outcome.OK, ""
@@ -113,9 +112,9 @@ class Client:
         return operation
 
     def hang_up_when_late(self) -> None:
-        """Cut the session when its operation outlasts the patience: a frozen server would never end it.
+        """Cut the session if its operation takes longer than the client's patience: a frozen server would never end it.
 
-        Called by another thread. The operation then ends with a lost connection, whose outcome is unknown.
+        Called by another thread. The operation then ends with a lost connection, so its outcome is unknown.
         """
         begun = self._begun
         if begun is None or time.monotonic() - begun < self._patience + _GRACE:
@@ -144,27 +143,25 @@ class Client:
                 self._session.rollback()
                 return
         except sql.Error:
-            pass  # not so sound after all
+            pass  # it cannot be used after all
         self.close()
 
 
 def _committed(session: sql.Session) -> tuple[Outcome, str]:
-    """What the server's answer to a commit is worth: with a warning that no standby has it, nobody can tell."""
+    """The outcome of an acknowledged commit: unknown if the server warned that it may not be on a standby."""
     doubts = [" ".join(notice.split()) for notice in session.notices if _NOT_REPLICATED in notice]
     return (Outcome.UNKNOWN, doubts[0]) if doubts else (Outcome.OK, "")
 
 
-_RETRY = 0.05  # seconds before a client that was refused tries again
-_WATCH = 0.2  # seconds between two looks for operations that hang
-
-
-_SCRIPT_ENDS = 30.0  # seconds that a script with an end is given
-_OPERATION_ENDS = 10.0  # seconds that an operation of such a script is given
+_RETRY = 0.05  # seconds before a client repeats an operation that failed
+_WATCH = 0.2  # seconds between two checks for operations that hang
+_SCRIPT_ENDS = 30.0  # seconds allowed for a script that comes to an end
+_OPERATION_ENDS = 10.0  # seconds allowed for one operation of such a script
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Whose operation is next: the client's number and the operation's, both from 0, and the client's own chance."""
+    """The next operation: numbers of client and operation, both from 0, and the client's own random numbers."""
 
     client: int
     number: int
@@ -172,15 +169,15 @@ class Turn:
 
 
 Script = Callable[[Turn], Task | None]
-"""What a client does in its turn; None when it has nothing left to do."""
+"""Returns the next task of a client; None at the end of the script."""
 
 
 class Workload:
-    """Clients that follow a script until it ends or they are stopped; each operation is in the history.
+    """Clients that follow a script until it ends or they are stopped. Each operation is in the history.
 
-    All of them log in before the first one begins, and none goes on to a second operation before all have tried
-    their first: so they do work at the same time, however slow the machine. What the database answers is an
-    outcome; any other error stops all clients, and is raised by `stop` (and so at the end of a `with`).
+    All clients log in before the first one begins, and none tries a second operation before all have tried their
+    first. So they work at the same time even on a slow machine. An error of the database is an outcome. Any other
+    error stops all clients, and is raised by `stop`, which the end of a `with` block calls.
     """
 
     def __init__(
@@ -194,7 +191,7 @@ class Workload:
         patience: float = STATEMENT,
         history: History | None = None,
     ) -> None:
-        """`pace` is the pause between two operations of a client, `patience` the longest that one may take (seconds).
+        """`pace` is the pause between two operations of a client, `patience` the longest that one may take; in seconds.
 
         Several workloads may share a history.
         """
@@ -209,16 +206,16 @@ class Workload:
 
     @property
     def running(self) -> bool:
-        """Whether any client still works."""
+        """Whether any client is still working."""
         return any(thread.is_alive() for thread in self._threads)
 
     @property
     def acknowledged(self) -> int:
-        """How many operations have ended well until now."""
+        """How many operations have been acknowledged so far."""
         return sum(client.acknowledged for client in self._clients)
 
     def start(self) -> None:
-        """Returns when every client has tried its first operation."""
+        """Start the clients. Returns when each has tried its first operation."""
         threading.Thread(target=self._watch, daemon=True).start()
         for thread in self._threads:
             thread.start()
@@ -229,7 +226,7 @@ class Workload:
             self.stop()
 
     def stop(self) -> None:
-        """Let each client end the operation that it is in. Raises the first error that was not an outcome."""
+        """Stop the clients after their current operation. Raises the first error that is not the database's."""
         self._stopping.set()
         for thread in self._threads:
             if thread.ident is not None:
@@ -239,20 +236,20 @@ class Workload:
         if errors:
             raise errors[0]
         if self.running:
-            raise AcceptError(f"{self._name}: some did not end within twice their patience ({self._patience:g} s)")
+            raise AcceptError(f"{self._name}: some did not stop within twice their patience ({self._patience:g} s)")
 
     def await_end(self, within: float) -> None:
-        """Wait until every client has come to the end of the script. Raises NotInTime, or what went wrong."""
+        """Wait until every client has reached the end of the script. Raises NotInTime, or what stopped the clients."""
 
         def ended() -> None:
             if self.running:
                 raise NotYet(f"{self.acknowledged} operations are acknowledged")
 
-        eventually(ended, within=within, subject=f"{self._name} come to the end of their script", pause=0.05)
+        eventually(ended, within=within, subject=f"{self._name} reach the end of their script", pause=0.05)
         self.stop()
 
     def await_acknowledged(self, more: int, within: float) -> None:
-        """Wait until that many further operations are acknowledged: proof that clients get through now."""
+        """Wait until `more` further operations are acknowledged, which proves that clients get through now."""
         before = self.acknowledged
 
         def got_through() -> None:
@@ -280,7 +277,7 @@ class Workload:
             client.open()
             self._together.wait()
             self._follow_script(client)
-        except BaseException as error:  # raised by stop()
+        except BaseException as error:  # stop() raises it
             self._errors.append(error)
             self._stopping.set()
             self._together.abort()
@@ -295,7 +292,7 @@ class Workload:
             pass
 
     def _attempts(self, client: Client) -> Iterator[Operation]:
-        """One operation after the other, with a pause after each, to the end of the script."""
+        """The operations of a client until the end of the script, with a pause after each."""
         chance = Random(f"{self._seed}/{client.number}")
         for number in count():
             task = self._script(Turn(client.number, number, chance))
@@ -317,14 +314,14 @@ class Workload:
 
 
 def run_to_end(endpoint: sql.Endpoint, script: Script, clients: int) -> History:
-    """What came of it when so many clients at a time followed a script to its end."""
+    """Let `clients` clients follow a script to its end, all at the same time; returns the history."""
     with Workload(endpoint, script, clients=clients, patience=_OPERATION_ENDS) as workload:
         workload.await_end(_SCRIPT_ENDS)
     return workload.history
 
 
 def record(history: History, action: str, key: str, perform: Callable[[], Any]) -> Any:
-    """Perform it, record how long it took and what came of it, and return its answer; None when it was refused."""
+    """Call `perform`, record its outcome and times, and return its answer; None if there was an error."""
     begun = time.monotonic()
     answer, refused = None, None
 

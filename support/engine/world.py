@@ -1,4 +1,4 @@
-"""What one scenario holds: the one object on behave's context."""
+"""The state of one scenario: the one object on behave's context."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -28,14 +28,14 @@ H = TypeVar("H", bound="Handover")
 
 
 class Handover:
-    """What the steps of one subject hand to one another within a scenario.
+    """Values that the steps of one subject pass to each other within a scenario.
 
-    A subject derives a class of its own, and declares each value as an annotated name. `World.handover` makes the one
-    object of it that a scenario has. Reading a value that no step has provided raises MissingStep; what kind of step
-    would provide it may stand in the annotation: `Annotated[History, "When clients search"]`.
+    Each subject derives a class that declares every value as an annotated name. `World.handover` creates one object of
+    it for each scenario. Reading a value that no step has provided raises MissingStep. The annotation may name a step
+    that provides it: `Annotated[History, "When clients search"]`.
     """
 
-    if not TYPE_CHECKING:  # a type checker must still tell a slip of the pen from a declared name
+    if not TYPE_CHECKING:  # so that a type checker still finds misspelt names
 
         def __getattr__(self, name: str) -> NoReturn:
             hints = get_type_hints(type(self), include_extras=True)
@@ -47,10 +47,9 @@ class Handover:
 
 @dataclass
 class World:
-    """The cluster under test, and what the scenario's steps hand to one another.
+    """The cluster under test, and what the steps of the scenario pass to each other.
 
-    `cleanup` is unwound when the scenario ends, whatever happened: put on it what must be closed or undone,
-    before it is acquired.
+    `cleanup` always runs when the scenario ends. Register what must be closed or undone before it is acquired.
     """
 
     run: Run
@@ -59,12 +58,12 @@ class World:
     ids: tuple[str, ...] = ()
     """The catalogue ids of the scenario."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """The user's own limits by catalogue id, in place of those that scenarios state."""
+    """The user's limits by catalogue id, instead of those that scenarios state."""
     cleanup: ExitStack = field(default_factory=ExitStack)
     random: Random = field(default_factory=Random)
     """Seeded from the run's seed and the scenario's name."""
     namespace: str = ""
-    """This scenario's own namespace; all that is stored under it is removed at its end. Keys in Redis begin with it."""
+    """The scenario's own namespace. Its entries are removed at the end, and keys in Redis begin with it."""
     further_namespaces: list[str] = field(default_factory=list)
     cache_repository: str = ""
     """The cache under test, as the setting names it: "package.module:callable"."""
@@ -72,18 +71,18 @@ class World:
     sessions: list["Session"] = field(default_factory=list)
     _history: "History | None" = None
     workload: "Workload | None" = None
-    """The clients that work while something else happens; what they do is in its history."""
+    """The clients that work while something else happens."""
     fault_run: "Experiment | None" = None
-    """The faults of a destructive scenario, and the watch over what they do."""
+    """The faults of a destructive scenario, and the observation of their effects."""
     leaderships: Mapping[int, Leadership] = field(default_factory=dict)
-    """Group -> who led it when clients began, where a change of leaders may lose what they wrote."""
+    """Group -> its leader when clients began, if a failover may lose acknowledged writes."""
     error: Exception | None = None
-    """What was refused, for the step that says how."""
+    """The error of the last attempt, for the step that judges it."""
     _handovers: dict[type, Any] = field(default_factory=dict)
 
     @property
     def history(self) -> "History":
-        """The operations that the scenario judges. Raises Inconclusive where none were recorded."""
+        """The operations that the scenario judges. Raises Inconclusive if none were recorded."""
         if self._history is None:
             raise Inconclusive("no step of the scenario recorded any operation")
         return self._history
@@ -94,32 +93,32 @@ class World:
 
     @property
     def recorded(self) -> "History | None":
-        """The same; None where no operations were recorded."""
+        """The history, or None if no operations were recorded."""
         return self._history
 
     @property
     def experiment(self) -> "Experiment":
-        """The scenario's experiment. Raises Inconclusive where none began with a healthy cluster."""
+        """The scenario's experiment. Raises Inconclusive if no step began one with a healthy cluster."""
         if self.fault_run is None:
-            raise Inconclusive("the cluster was not seen to be healthy before")
+            raise Inconclusive("no step has checked that the cluster was healthy before")
         return self.fault_run
 
     @property
     def clients(self) -> "Workload":
-        """The clients that work in the scenario. Raises Inconclusive where there are none."""
+        """The clients that work in the scenario. Raises Inconclusive if there are none."""
         if self.workload is None:
-            raise Inconclusive("no client worked meanwhile")
+            raise Inconclusive("no clients are working")
         return self.workload
 
     def handover(self, kind: type[H]) -> H:
-        """What the steps of a subject hand to one another in this scenario: one object of that kind."""
+        """The scenario's object of that kind of handover."""
         found = self._handovers.setdefault(kind, kind())
         assert isinstance(found, kind)
         return found
 
     @property
     def profile(self) -> Profile:
-        """Which of the application's tables plays which part in the scenario."""
+        """Which of the application's tables the scenarios use, and for what."""
         return self.cluster.profile
 
     @property
@@ -128,7 +127,7 @@ class World:
         return EntryStore(self.cluster.write, self.profile)
 
     def start(self, workload: "Workload", acknowledged: int) -> None:
-        """Let the clients work from now until the scenario ends; returns when so many operations are acknowledged."""
+        """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged."""
         self.workload, self.history = workload, workload.history
         if self.cluster.topology.accepted_loss:
             self.leaderships = leaderships(self.cluster)
@@ -136,7 +135,7 @@ class World:
         workload.await_acknowledged(acknowledged, within=STATEMENT)
 
     def another_namespace(self, name: str) -> str:
-        """One more namespace of this scenario; it is emptied at the end too."""
+        """A further namespace of this scenario; it is emptied at the end, too."""
         self.further_namespaces.append(f"{self.namespace}-{name}")
         return self.further_namespaces[-1]
 
@@ -146,11 +145,11 @@ class World:
         return [self.namespace, *self.further_namespaces]
 
     def limit(self, stated: float, span: Span | None = None) -> float:
-        """The limit in force: the user's for this scenario's id, else the one that the scenario states.
+        """The limit in force: the user's for this scenario's id, or the one that the scenario states.
 
-        Of what the cluster needs time for, `span` says what that is: a cluster that looks less often than ours is
-        given what follows from its own timing, where that is more; see support/target/timing.py. A recovery time that
-        is declared takes the place of both.
+        `span` names what the cluster needs the time for. If its own timing needs more than is stated, because it checks
+        less often than the embedded one, that counts (see support/target/timing.py). A declared recovery time replaces
+        both.
         """
         in_force = self._limit(stated, span)
         if in_force.seconds != stated:
@@ -168,16 +167,16 @@ class World:
 
     @property
     def timing(self) -> Timing:
-        """How long the cluster may take for what it does by itself, and how long to wait for it."""
+        """How long the cluster's own reactions may take, and how long to wait for them."""
         return self.cluster.topology.timing
 
     def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Keep a figure for the report."""
+        """Record a figure for the report."""
         self.evidence.measure(name, value, unit, limit)
 
 
 class Context(Protocol):
-    """What behave gives to a step, as far as steps use it."""
+    """The part of behave's context that steps use."""
 
     world: World
     table: GherkinTable

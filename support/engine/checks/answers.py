@@ -1,9 +1,4 @@
-"""Whether two values are the same: in type and in content, all the way down.
-
-Whether each client got the answers to its own questions, and no other's.
-
-What was stored against what was read back.
-"""
+"""Whether answers are right: values come back unchanged, and each client gets the answers to its own questions."""
 
 import math
 import struct
@@ -18,12 +13,16 @@ import numpy as np
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Outcome
 
-_short = Repr()
+_short, _longer = Repr(), Repr()
 _short.maxstring = _short.maxother = 60
+_longer.maxstring = _longer.maxother = 120
 
 
 def same(one: Any, other: Any) -> bool:
-    """Stricter than ==: 1 is not True, 0.0 is not -0.0, 1.0 is not 1.00 as decimals are; and nan is itself."""
+    """Whether two values have the same type and content, at every depth.
+
+    Stricter than ==: 1 is not True, 0.0 is not -0.0, and the decimal 1.0 is not 1.00. But nan is the same as nan.
+    """
     alike: bool = type(one) is type(other) and _alike(one, other)
     return alike
 
@@ -36,7 +35,7 @@ def _alike(one: Any, other: Any) -> Any:
         case Decimal():
             return str(one) == str(other)
         case datetime() | time():
-            return repr(one) == repr(other)  # == compares moments, whatever their zones are
+            return repr(one) == repr(other)  # == ignores the time zone
         case list() | tuple():
             return len(one) == len(other) and all(map(same, one, other))
         case dict():
@@ -48,7 +47,7 @@ def _alike(one: Any, other: Any) -> Any:
 
 
 def unchanged(stored: Mapping[str, Any], read: Mapping[str, Any]) -> Finding:
-    """Each of the stored values, by its name, was read back the same. Unknown when nothing was stored."""
+    """Each stored value (by name) was read back with the same type and content. Unknown if nothing was stored."""
     if not stored:
         return Finding.unknown("nothing was stored")
     wrong: list[object] = [
@@ -66,16 +65,16 @@ def _described(value: Any) -> str:
 
 
 def each_answer_is_its_askers(history: History, right: Callable[[str], str]) -> Finding:
-    """Every answer (the value of an operation "ask") is the right one to its question (the operation's key).
+    """The value of each operation "ask" is the right answer to the question, which is its key.
 
-    Unknown when nothing was answered.
+    Unknown if no question was answered.
     """
     answered = history.of(action="ask", outcome=Outcome.OK)
     if not answered:
         return Finding.unknown("no question was answered")
     wrong = [operation for operation in answered if operation.value != right(operation.key)]
     if not wrong:
-        return Finding.true(f"{len(answered)} answers, each its asker's own")
+        return Finding.true(f"{len(answered)} answers, each to the client's own question")
     first = wrong[0]
     return Finding.false(
         f"{len(wrong)} of {len(answered)} answers are not the asker's own: client {first.client} asked {first.key!r} "
@@ -84,7 +83,7 @@ def each_answer_is_its_askers(history: History, right: Callable[[str], str]) -> 
 
 
 def every_answer_is(expected: object, history: History, action: str) -> Finding:
-    """Every operation of that kind was answered, with just that. Unknown when there was none."""
+    """Every operation of that kind had exactly the expected answer. Unknown if there was none."""
     asked = history.of(action=action)
     if not asked:
         return Finding.unknown(f"there was no operation ({action})")
@@ -97,12 +96,8 @@ def every_answer_is(expected: object, history: History, action: str) -> Finding:
     return Finding.true(f"{len(asked)} operations ({action}), each answered {expected!r}")
 
 
-_short_value = Repr()
-_short_value.maxstring = _short_value.maxother = 120
-
-
 def contents_match(stored: Mapping[str, object], read: Mapping[str, object]) -> Finding:
-    """All that was stored was read back, unchanged, and nothing else. Unknown when nothing was stored."""
+    """Everything that was stored was read back unchanged, and nothing else. Unknown if nothing was stored."""
     if not stored:
         return Finding.unknown("nothing was stored")
     missing = sorted(stored.keys() - read.keys())
@@ -117,7 +112,7 @@ def contents_match(stored: Mapping[str, object], read: Mapping[str, object]) -> 
         first = changed[0]
         said.append(
             f"{len(changed)} of {len(stored)} values are altered ({listed(changed)}): {first} was stored as "
-            f"{_short_value.repr(stored[first])} and read back as {_short_value.repr(read[first])}"
+            f"{_longer.repr(stored[first])} and read back as {_longer.repr(read[first])}"
         )
     if strange:
         said.append(f"{len(strange)} values were never stored ({listed(strange)})")

@@ -8,7 +8,7 @@ from support.reporting.judging import raised_in
 from support.reporting.recorder import Recorder
 from support.reporting.report_facts import tested_from
 from support.suite import Suite
-from support.target.facts import facts_of
+from support.target.inventory import inventory_of
 
 allure_mending.install()  # here, because this file is loaded before the formatters are
 
@@ -24,7 +24,7 @@ def before_all(context):
         selected,
         redactor=context.suite.redactor,
         facts={
-            **facts_of(context.suite.cluster),
+            **inventory_of(context.suite.cluster),
             "Seed": str(context.suite.run.seed),
             "Tested from": tested_from(),
             **context.suite.leftovers.facts,

@@ -20,13 +20,11 @@ from support.reporting.evidence import Evidence
 from support.reporting.redaction import Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.target import external, tables
-from support.target import tables as leftovers
+from support.target import leftovers, tables
+from support.target.baseline import apply_baseline
 from support.target.capabilities import lacking
 from support.target.cluster import Cluster
-from support.target.facts import secrets_of
-from support.target.settled import settle
-from support.target.tables import Leftovers
+from support.target.discovery import user_cluster
 from support.target.topology import Topology
 from support.waiting import describe
 
@@ -47,12 +45,14 @@ class Suite:
         self._for_the_last: list[Any] = []
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
-        topology = tables.of_our_own(topology, run.id, self._cleanup) if own else topology
-        self.topology, self.known_limits = settle(topology, settings.expectations, settings.accept_timeout_multiplier)
+        topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology
+        self.topology, self.known_limits = apply_baseline(
+            topology, settings.expectations, settings.accept_timeout_multiplier
+        )
         self.cluster = Cluster(self.topology)
-        self.leftovers = Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
-        self._local = tables.local(self.cluster, run.id, self._cleanup)
-        self.redactor = Redactor(secrets_of(self.cluster))
+        self.leftovers = leftovers.Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
+        self._local = tables.local_tables(self.cluster, run.id, self._cleanup)
+        self.redactor = Redactor(self.topology.secrets)
 
     @classmethod
     def open(cls, said: Mapping[str, Any]) -> "Suite":
@@ -67,7 +67,7 @@ class Suite:
             run = Run.load(settings.accept_run)
             return cls(run, Topology.load(run.topology), settings)
         run = begin_run()
-        topology = external.describe(settings) if settings.external else newest_cluster()
+        topology = user_cluster.discover(settings) if settings.external else newest_cluster()
         topology.save(run.topology)
         if topology.embedded:
             enter_sandbox(topology, run)

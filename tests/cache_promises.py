@@ -52,7 +52,7 @@ class Scene:
 
 def values_unchanged(scene: Scene) -> Finding:
     kinds = list(values.VALUES)
-    _, second = values.ask_each(scene.clients(), scene.namespace, kinds)
+    _, second = values.ask_in_parallel(scene.clients(), scene.namespace, kinds)
     return unchanged(values.values_of(kinds), visits.out_of_the_cache(second))
 
 

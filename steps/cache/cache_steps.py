@@ -72,7 +72,7 @@ def step_kinds_are_asked_for(context: Context) -> None:
     """One client asks for each of them; then another does."""
     world, kinds = context.world, list(rows_of(context.table))
     world.scene["stored"] = values.values_of(kinds)
-    world.scene["answers"] = values.ask_each(world.cache_clients, world.namespace, kinds)
+    world.scene["answers"] = values.ask_in_parallel(world.cache_clients, world.namespace, kinds)
 
 
 @then("the second time every answer comes out of the cache, unchanged")

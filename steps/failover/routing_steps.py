@@ -11,7 +11,7 @@ from support.example_app.sessions import open_idle
 from support.failover import health_checks, session_targets
 from support.failover.checks import all_among, each_serves
 from support.target import haproxy
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.waiting import eventually
 
 
@@ -90,7 +90,7 @@ def step_haproxy_view(context: Context) -> None:
         as_patroni_sees_them,
         within=context.world.timing.visible,
         subject="HAProxy sees every member as Patroni does",
-        retry_on=SILENCE,
+        retry_on=NO_ANSWER,
     )
 
 

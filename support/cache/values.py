@@ -49,7 +49,7 @@ def values_of(kinds: Sequence[str]) -> dict[str, Any]:
     return {kind: VALUES[kind]() for kind in kinds}
 
 
-def ask_each(clients: Sequence[CacheClient], namespace: str, kinds: Sequence[str]) -> list[dict[str, Read]]:
+def ask_in_parallel(clients: Sequence[CacheClient], namespace: str, kinds: Sequence[str]) -> list[dict[str, Read]]:
     """Every client in turn asks questions that are answered with a value of each kind."""
     questions = {kind: Question(namespace, "values", (kind,)) for kind in kinds}
     return [

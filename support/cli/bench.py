@@ -23,7 +23,7 @@ from support.run import RUNS, new_id
 from support.settings import Settings
 from support.target import tables
 from support.target.cluster import Cluster
-from support.target.facts import facts_of
+from support.target.inventory import inventory_of
 from support.target.topology import Topology
 from support.waiting import describe
 
@@ -114,7 +114,7 @@ def _note(
 def _site(order: Order, cleanup: ExitStack) -> Site:
     topology, name = _target(order, cleanup), new_id()
     if order.settings.accept_own_schema and not topology.embedded:
-        topology = tables.of_our_own(topology, name, cleanup)
+        topology = tables.own_tables(topology, name, cleanup)
     site = Site(Cluster(topology), f"accept-bench-{name}", order.settings.accept_cache_repository)
     if order.cluster or order.settings.external:  # one of our own ends with all that is in it
         cleanup.callback(site.cluster.forget_cached, site.namespace)
@@ -127,9 +127,11 @@ def _target(order: Order, cleanup: ExitStack) -> Topology:
     if order.cluster is not None:
         return order.cluster.topology
     if order.settings.external:
-        from support.target import external  # half a second of imports that other targets need not wait for
+        from support.target.discovery import (
+            user_cluster,  # half a second of imports that other targets need not wait for
+        )
 
-        return external.describe(order.settings)
+        return user_cluster.discover(order.settings)
     place = RUNS.absolute() / f"bench-{new_id()}"
     place.mkdir(parents=True, mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
@@ -146,4 +148,4 @@ def _machine() -> dict[str, str]:
 
 
 def _versions(cluster: Cluster) -> Mapping[str, str]:
-    return {name: value for name, value in facts_of(cluster).items() if not name.startswith(_OTHERWISE_EACH_TIME)}
+    return {name: value for name, value in inventory_of(cluster).items() if not name.startswith(_OTHERWISE_EACH_TIME)}

@@ -78,9 +78,9 @@ def carry_out(order: Order, arguments: Sequence[str]) -> int:
 def _topology(settings: Settings, cluster: Kept | None) -> Topology:
     if cluster is not None:
         return cluster.topology
-    from support.target import external  # half a second of imports that other targets need not wait for
+    from support.target.discovery import user_cluster  # half a second of imports that other targets need not wait for
 
-    return external.describe(settings)
+    return user_cluster.discover(settings)
 
 
 def _join(order: Order, topology: Topology) -> int:
@@ -124,7 +124,7 @@ def _lead(order: Order, topology: Topology) -> int:
 
 
 def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: ExitStack) -> Topology:
-    topology = tables.of_our_own(topology, run.id, cleanup) if settings.accept_own_schema else topology
+    topology = tables.own_tables(topology, run.id, cleanup) if settings.accept_own_schema else topology
     if "schema" in topology.lacks:
         raise NothingJudged(topology.lacks["schema"])
     return topology

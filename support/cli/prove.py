@@ -26,7 +26,7 @@ from support.sabotage import catalogue
 from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
 from support.target.cluster import Cluster
-from support.target.facts import facts_of
+from support.target.inventory import inventory_of
 from support.target.topology import Topology
 
 TRUST = STATE / "trust.jsonl"
@@ -152,7 +152,7 @@ def _share_on_one(order: Order, chosen: Sequence[Sabotage], scenarios: Sequence[
         )
         if claims.take(f"the-plan-{sharded}"):
             uncovered = {} if order.words else _uncovered(scenarios, possible, topology)
-            facts = facts_of(Cluster(topology))
+            facts = inventory_of(Cluster(topology))
             note(TRUST, "plan", Trust(passed_over=lacking, uncovered=uncovered, facts=facts))
         for name in lacking:
             claims.take(name)

@@ -166,10 +166,12 @@ def _target(order: Order, place: Kept) -> Target:
         place = order.cluster
         return Target(place.topology, lambda argv: reentry_argv(place.sandbox_directory, behaving.mortal(argv)))
     if order.settings.external:
-        from support.target import external  # half a second of imports that other targets need not wait for
-        from support.target.settled import settle
+        from support.target.baseline import apply_baseline
+        from support.target.discovery import (
+            user_cluster,  # half a second of imports that other targets need not wait for
+        )
 
-        topology, _ = settle(external.describe(order.settings), order.settings.expectations)
+        topology, _ = apply_baseline(user_cluster.discover(order.settings), order.settings.expectations)
         return Target(topology)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress = Progress()
@@ -186,13 +188,13 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
     """A cluster in the shape of another installation, booted in `place` and met as its users meet it."""
     if not order.keep:
         place = Kept(place.directory / clusters.BESIDE)  # the run's own files have the same names
-    from support.target import external
+    from support.target.discovery import user_cluster
 
     shape_like(str(settings.accept_like))  # who asks for one that is not there shall wait for no process
     upkeep.up_meanwhile(place, settings)
     try:
         said = targets.of_file(place.target)
-        topology = external.describe(Settings.load({**order.said, **said}))
+        topology = user_cluster.discover(Settings.load({**order.said, **said}))
     except BaseException:
         place.sandbox.end()
         raise
@@ -201,9 +203,9 @@ def _met_from_outside(order: Order, settings: Settings, place: Kept) -> Target:
 
 def _require(order: Order, topology: Topology) -> None:
     if declared := order.settings.accept_expect:
-        from support.target.settled import require_parts
+        from support.target.baseline import require_declared_parts
 
-        require_parts(topology, Expectations.parse(declared))
+        require_declared_parts(topology, Expectations.parse(declared))
     if missing := lacking(topology, order.required):
         raise RequirementMissing("; ".join(f"{one.name} is required and not there: {one.detail}" for one in missing))
 

@@ -14,7 +14,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.faults.network import OneWayCut, Partition
 from support.faults.patroni import Tagged
-from support.target.member_status import status_of
+from support.target.members import status_of
 from support.waiting import NotYet, describe, eventually
 
 _WRITES = 100

@@ -14,7 +14,7 @@ from support.failover import session_targets
 from support.failover.checks import all_hung_up
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
-from support.target.candidates import terms
+from support.target.failover_readiness import terms
 from support.waiting import NotYet, eventually
 
 _SILENT = (ConnectFailed, sql.Error, requests.RequestException)

@@ -12,8 +12,8 @@ from support.faults.nemesis import Fault
 from support.faults.process import DataDestroyed, Freeze, HostCrash
 from support.faults.roles import host_of
 from support.hosts import Host
-from support.target.candidates import obstacles
 from support.target.cluster import Cluster
+from support.target.failover_readiness import obstacles
 from support.waiting import eventually
 
 LOSSES: Mapping[str, Callable[[Host], Fault]] = {

@@ -8,8 +8,7 @@ from support.engine import markers
 from support.example_app.profile import Profile
 from support.failover.leader_views import STRANGER
 from support.target.cluster import Cluster
-from support.target.member_status import member_statuses
-from support.target.members import Server, Silent, server
+from support.target.members import NoAnswer, Server, member_statuses, server
 from support.waiting import describe
 
 PRIMARY, IN_RECOVERY = "primary", "in recovery"
@@ -32,7 +31,7 @@ def members(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
 
 def _landed(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[str, Server]]:
     known: dict[datetime, str] = {
-        answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, Silent)
+        answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, NoAnswer)
     }
     reached = [server(session) for session in sessions]
     return [(known.get(one.started, STRANGER), one) for one in reached]

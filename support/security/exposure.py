@@ -10,7 +10,6 @@ from urllib.parse import quote
 from support.errors import NotAvailable
 from support.run import Run
 from support.target.cluster import Cluster
-from support.target.facts import secrets_of
 from support.target.login import log_in
 from support.target.topology import Login, Topology
 
@@ -34,7 +33,7 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
     owners = {login.password: owner for owner, login in logins.items()}
     sought = {
         owners.get(secret, f"password {number}"): _forms(secret, (login.user for login in logins.values()))
-        for number, secret in enumerate(secrets_of(cluster), 1)
+        for number, secret in enumerate(cluster.topology.secrets, 1)
         if secret not in public
     }
     if not sought:

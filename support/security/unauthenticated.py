@@ -14,7 +14,7 @@ import requests
 
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
-from support.target.members import ask_each
+from support.target.members import ask_in_parallel
 from support.target.redis import client_of
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
@@ -54,21 +54,21 @@ def orders(cluster: Cluster, stranger: str, wanted: Iterable[str]) -> dict[str, 
     """Each of those orders to each member -> the HTTP status that refused it, "" when it was taken, or no answer."""
     login = STRANGERS[stranger](_patroni_login(cluster).user)
     tried = {f"{member}: {order}": (member, order) for order in wanted for member in cluster.everyone}
-    answers = ask_each(tried, lambda name: _order(cluster, *tried[name], login))
+    answers = ask_in_parallel(tried, lambda name: _order(cluster, *tried[name], login))
     return {name: str(answer) for name, answer in answers.items()}
 
 
 def commands(cluster: Cluster, stranger: str, wanted: Iterable[str], key: str) -> dict[str, str]:
     """Each of those commands to Redis -> "NOAUTH" when it was refused for that, "" when taken, or no answer."""
     login = STRANGERS[stranger](DEFAULT_USER)
-    answers = ask_each(wanted, lambda command: _command(cluster, command, login, key))
+    answers = ask_in_parallel(wanted, lambda command: _command(cluster, command, login, key))
     return {name: str(answer) for name, answer in answers.items()}
 
 
 def require_patroni_open_to_owner(cluster: Cluster) -> None:
     """Raises Inconclusive unless every Patroni takes an order with the right login: a refusal means little then."""
     login = _patroni_login(cluster)
-    answers = ask_each(cluster.everyone, lambda name: _order(cluster, name, "change the configuration", login))
+    answers = ask_in_parallel(cluster.everyone, lambda name: _order(cluster, name, "change the configuration", login))
     if wrong := {name: str(answer) for name, answer in answers.items() if answer != ""}:
         raise Inconclusive(f"the right login is of no use: {wrong}")
 

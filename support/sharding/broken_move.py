@@ -17,7 +17,7 @@ from support.sharding.placement_checks import Placement
 from support.sharding.rebalancing import COPIED, OwnTables, ShardJob, left_behind, move, own_tables, require_in_order
 from support.sharding.shards import name
 from support.target import citus
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
 
@@ -112,7 +112,7 @@ def require_as_before(world: World, limit: float) -> None:
         left = left_behind(own.cluster)
         Finding(not left, f"the move has left behind: {left}").require()
 
-    eventually(unharmed, within=limit, subject="all is as before the move", retry_on=SILENCE)
+    eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
 
 
 def require_moved(world: World) -> None:

@@ -60,7 +60,7 @@ def _mean(numbers: Sequence[int]) -> Decimal:
 
 def store_in_both(world: World) -> None:
     """The same rows in the sharded tables, over several workers, and in tables that are not sharded."""
-    plain = tables.local(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
+    plain = tables.local_tables(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
     rows = related_rows(world.random, world.namespace, namespaces_over_workers(world, _NAMESPACES), _ROWS)
     world.cleanup.callback(schema.remove, plain.write, plain.profile, world.namespaces)
     for cluster in (world.cluster, plain):

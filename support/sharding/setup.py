@@ -16,7 +16,7 @@ from support.sharding.placement_checks import each_holds
 from support.sharding.shards import COORDINATOR, leaders_of_nodes, name
 from support.target import citus
 from support.target.cluster import Cluster
-from support.target.members import Silent, ask_each
+from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address
 
 _VERSION = """
@@ -28,7 +28,7 @@ _REACHES = """
 """
 
 
-def versions(cluster: Cluster) -> dict[str, str | Silent]:
+def versions(cluster: Cluster) -> dict[str, str | NoAnswer]:
     """Node -> the version of Citus in its database and of the library that it runs, read on its leader."""
     leaders = leaders_of_nodes(cluster)
 
@@ -36,7 +36,7 @@ def versions(cluster: Cluster) -> dict[str, str | Silent]:
         found = sql.rows(leaders[node], _VERSION)
         return "{}, library {}".format(*found[0]) if found else "none"
 
-    return ask_each(leaders, version)
+    return ask_in_parallel(leaders, version)
 
 
 def expected_nodes(cluster: Cluster) -> list[str]:
@@ -80,7 +80,7 @@ def require_same_version(world: World) -> None:
     found = versions(world.cluster)
     world.evidence.attach_json("versions of Citus", {node: str(version) for node, version in found.items()})
     wanted = alike([COORDINATOR, *workers_of(world)], {"Citus": str(found[COORDINATOR])})
-    silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, Silent)]
+    silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, NoAnswer)]
     Finding(not silent, "; ".join(silent) or "every node answers").require()
     as_tabled(wanted, {node: {"Citus": str(version)} for node, version in found.items()}).require()
 
@@ -141,9 +141,9 @@ def _require_kept(world: World, wanted: Table) -> None:
         raise NotAvailable(f"schema profile {world.profile.name} has no such table")
     world.evidence.attach_json("how each table is to be kept", wanted)
     leaders = leaders_of_nodes(world.cluster)
-    found = ask_each(leaders, lambda node: described(shards.sharding_of(leaders[node], list(wanted)), wanted))
+    found = ask_in_parallel(leaders, lambda node: described(shards.sharding_of(leaders[node], list(wanted)), wanted))
     for node, answer in found.items():
-        known = {node: answer.row} if isinstance(answer, Silent) else answer
+        known = {node: answer.row} if isinstance(answer, NoAnswer) else answer
         finding = as_tabled(wanted, known)
         Finding(finding.holds, f"as {node} knows them: {finding.words}").require()
     world.evidence.attach("asked on", ", ".join(found))

@@ -35,7 +35,7 @@ from support.sharding.shards import held, leaders_of_nodes, name
 from support.sharding.spreading import namespaces_over_workers
 from support.target import citus
 from support.target.cluster import Cluster
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.target.synchronous import standbys_waited_for
 from support.timeouts import RECOVERY, VISIBLE
 from support.waiting import NotYet, eventually
@@ -49,7 +49,7 @@ _ANY, _COORDINATED_BY = "citus_", "citus_0_{pid}_"
 def in_doubt(cluster: Cluster, pid: int | None = None) -> dict[str, list[str]]:
     """Node -> what is prepared there; of the coordinator's backend `pid` alone, where given. Nodes without are absent.
 
-    Raises one of SILENCE while a node has no leader that answers.
+    Raises one of NO_ANSWER while a node has no leader that answers.
     """
     beginning = _ANY if pid is None else _COORDINATED_BY.format(pid=pid)
     found = {node: _prepared(where, beginning) for node, where in leaders_of_nodes(cluster).items()}
@@ -82,7 +82,7 @@ def await_resolved(cluster: Cluster, within: float) -> None:
         if found := in_doubt(cluster):
             raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
 
-    eventually(resolved, within=within, subject="no transaction is in doubt on any node", retry_on=SILENCE)
+    eventually(resolved, within=within, subject="no transaction is in doubt on any node", retry_on=NO_ANSWER)
 
 
 class CommitHeld:
@@ -212,7 +212,7 @@ def require_whole_or_nowhere(world: World) -> None:
         lambda: held(world.cluster, world.profile.entries, ("namespace", "key"), list(groups)),
         within=RECOVERY,
         subject="every node tells what it holds",
-        retry_on=SILENCE,
+        retry_on=NO_ANSWER,
     )
     found = {name(group): sum(row[0] == one for row in rows[name(group)]) for one, group in groups.items()}
     finding = both_or_neither(world.scene["told"], found, _EACH)

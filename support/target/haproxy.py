@@ -12,7 +12,7 @@ from secrets import token_hex
 import requests
 
 from support.errors import NotAvailable
-from support.target.members import Silent, ask_each
+from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Login, StatisticsPage, Topology
 from support.timeouts import REST
 from support.waiting import NotYet
@@ -83,9 +83,9 @@ def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[
     if page.login is None:
         raise NotAvailable("no credentials of the statistics page were given (HAPROXY_STATS_USER)")
     owner = page.login
-    statuses = ask_each(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
+    statuses = ask_in_parallel(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
     return {
-        visitor: {"answer": str(status) if isinstance(status, Silent) else _RECEPTIONS.get(status, str(status))}
+        visitor: {"answer": str(status) if isinstance(status, NoAnswer) else _RECEPTIONS.get(status, str(status))}
         for visitor, status in statuses.items()
     }
 

@@ -234,5 +234,5 @@ def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.E
 
 def test_what_is_no_statistics_page(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
     member = Member("a", "leader", "a.invalid:5432", "", pair[0])
-    with patroni(member, [member]) as port, pytest.raises(NotYet, match=r"no statistics of HAProxy|answered 503"):
+    with patroni(member, [member]) as port, pytest.raises(NotYet, match=r"not HAProxy's statistics page|answered 503"):
         haproxy.servers(StatisticsPage(f"http://127.0.0.1:{port}", Login("owner", "")))

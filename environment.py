@@ -1,20 +1,17 @@
-"""behave's hooks, and nothing else: each hands over to `support`."""
+"""The hooks of behave, and nothing else: each calls `support`."""
 
 import time
 
-from support.reporting import allure_mending
-from support.reporting.failure_evidence import collect
-from support.reporting.judging import raised_in
-from support.reporting.recorder import Recorder
-from support.reporting.report_facts import tested_from
+from support.reporting.evidence import collect
+from support.reporting.recorder import Recorder, mend_allure, raised_in, tested_from
 from support.suite import Suite
 from support.target.inventory import inventory_of
 
-allure_mending.install()  # here, because this file is loaded before the formatters are
+mend_allure()  # here, because this file is loaded before the formatters are
 
 
 def before_all(context):
-    """Open the run: its target, and the journal of what it proves."""
+    """Open the run: its target and its journal."""
     context.suite = Suite.open(context.config.userdata)
     features = context._runner.features  # the only way to know what is selected before it runs
     context.suite.shuffle(features)
@@ -37,7 +34,7 @@ def before_all(context):
 
 
 def before_scenario(context, scenario):
-    """Give the scenario its world, or say what the target lacks for it."""
+    """Give the scenario its world, or skip it, saying what the target lacks for it."""
     context.recorder.started(scenario)
     context.world = context.suite.world(scenario.name, scenario.effective_tags)
     context.begun = time.time()
@@ -46,9 +43,9 @@ def before_scenario(context, scenario):
 
 
 def after_scenario(context, scenario):
-    """Gather evidence of a failure while it can still be seen, clean up, and write the verdict down."""
+    """Collect evidence of a failure while it can still be seen, clean up, and record the verdict."""
     if "world" not in context:
-        return  # stopped, or failed, before it had one: after_feature accounts for it
+        return  # interrupted, or failed, before it had one: after_feature records it
     world, trouble, failing = context.world, None, context.recorder.failing(scenario)
     if failing:
         collect(world.cluster, world.evidence, context.begun, error=raised_in(scenario))
@@ -62,13 +59,13 @@ def after_scenario(context, scenario):
 
 
 def after_feature(context, feature):
-    """Account for scenarios that behave ended without calling the hooks above."""
+    """Record the scenarios that behave ended without calling the hooks above."""
     context.recorder.feature_ended(feature)
     context.suite.take_next(context._runner.features)
 
 
 def after_all(context):
-    """Remove what is left of the run's data, and close its journal."""
+    """Remove the data of the run, and close its journal."""
     if not hasattr(context, "recorder"):
         return
     try:

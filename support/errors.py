@@ -1,21 +1,21 @@
-"""The exception tree.
+"""The exception tree, and the verdict or exit status that follows from each.
 
-    AssertionError                what the product promised is not so           a broken promise
-    └── NotInTime                 it did not become so within its named time    a broken promise
-    Inconclusive                 no evidence either way                        the scenario fails, saying so
-    AcceptError                   the suite could not do its work
+    AssertionError                the product broke a promise                   broken
+    └── NotInTime                 a promised state was not reached in time      broken
+    Inconclusive                  no evidence either way                        inconclusive
+    AcceptError                   the suite could not do its work               error
     ├── UsageError                wrong usage or configuration                  exit status 2
     ├── NothingJudged             no verdict was possible                       exit status 3
     │   ├── TargetUnreachable     the cluster to test does not answer
     │   ├── ClusterDidNotStart    the embedded cluster did not become ready
-    │   └── RequirementMissing    the user required what the target lacks       exit status 1
-    ├── NotAvailable              this target or sandbox cannot do that         the scenario ends "skipped"
-    ├── MissingStep                   a step needs what no earlier one provides       the scenario ends in an error
+    │   └── RequirementMissing    the target lacks what the user requires       exit status 1
+    ├── NotAvailable              this target or sandbox cannot do that         skipped
+    ├── MissingStep               a step needs what no earlier one provides     error
     ├── ConnectFailed             a login did not succeed
-    └── ProcessFailed             a program could not be run, or ended wrongly
+    └── ProcessFailed             a program could not be run, or failed
 
-An assertion is a product failure, and so is a server's word that its data are corrupted (`sql.CORRUPTED`); any other
-exception is an infrastructure failure. The report keeps them apart.
+Data that the server reports as corrupted (`sql.CORRUPTED`) are broken as well; every other exception is an error of the
+suite or its environment. The report keeps them apart.
 """
 
 
@@ -40,11 +40,11 @@ class TargetUnreachable(NothingJudged):
 
 
 class ClusterDidNotStart(NothingJudged):
-    """The embedded cluster did not become ready in its time."""
+    """The embedded cluster did not become ready in time."""
 
 
 class RequirementMissing(NothingJudged):
-    """The user declared that the target has something which it has not."""
+    """The target lacks what the user declared that it has."""
 
     exit_status = 1
 
@@ -62,18 +62,18 @@ class ConnectFailed(AcceptError):
 
 
 class ProcessFailed(AcceptError):
-    """A program could not be started, or ended with a status that means failure."""
+    """A program could not be started, or ended with a failure status."""
 
 
 class Inconclusive(Exception):
-    """The scenario ran, but what it saw is no evidence either way; it counts as failed."""
+    """The scenario ran, but saw no evidence either way; it counts as failed."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"inconclusive: {why}")
 
 
 class NotInTime(AssertionError):
-    """What was promised to become so did not, within its time."""
+    """A promised state was not reached within its time."""
 
     def __init__(self, subject: str, observed: str, elapsed: float, limit: float) -> None:
         super().__init__(f"{subject}: not so after {elapsed:.1f} s (allowed: {limit:g} s); last observed: {observed}")

@@ -16,8 +16,7 @@ from support.errors import AcceptError, ConnectFailed, UsageError
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
-from support.reporting.evidence import Evidence
-from support.reporting.redaction import Redactor
+from support.reporting.evidence import Evidence, Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables

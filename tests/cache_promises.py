@@ -1,4 +1,4 @@
-"""What the scenarios of the cache do and find, in a smaller measure, and which broken cache each is to notice."""
+"""What the scenarios of the cache do and find, on a smaller scale, and which broken caches each must notice."""
 
 import time
 from collections.abc import Callable
@@ -9,22 +9,25 @@ from typing import Any
 from redis_servers import RedisServer
 
 from support import sql
-from support.cache import pressure, races, speed, storm, values, visits
+from support.cache import speed, values, workloads
 from support.cache.checks import (
-    actions,
-    every_key_ends,
+    every_key_expires,
     every_read_is_a_fresh_hit,
     every_read_served,
     lived_for,
     nothing_rolled_back_served,
+    reads_of,
     served_within,
-    storm_raged,
+    storm_was_heavy,
 )
 from support.cache.clients import CacheClient, CacheClients, Recorder
-from support.cache.visits import RoundTrips
+from support.cache.redis_server import remaining_lifetimes
+from support.cache.round_trips import RoundTripCounter, read_batch, store_batch
+from support.cache.workloads import KEY
 from support.engine.checks.answers import unchanged
 from support.engine.finding import Finding
 from support.engine.history import History
+from support.example_app.entries import EntryStore
 from support.example_app.known_profiles import EXAMPLE
 from support.target.cluster import Cluster
 from support.waiting import pause
@@ -34,7 +37,7 @@ DEFAULT = "support.example_app.cache:open_repository"
 
 @dataclass
 class Scene:
-    """What a scenario has: a cluster, a namespace of its own, and as many clients as it opens."""
+    """What a scenario has: a cluster, its own namespace, and the clients that it opens."""
 
     cluster: Cluster
     name: str
@@ -49,98 +52,106 @@ class Scene:
     def database(self) -> sql.Endpoint:
         return self.cluster.write
 
+    @property
+    def entries(self) -> EntryStore:
+        return EntryStore(self.cluster.write, EXAMPLE)
+
 
 def values_unchanged(scene: Scene) -> Finding:
     kinds = list(values.VALUES)
-    _, second = values.ask_in_parallel(scene.clients(), scene.namespace, kinds)
-    return unchanged(values.values_of(kinds), visits.out_of_the_cache(second))
+    _, second = values.fetch_each_type(scene.clients(), scene.namespace, kinds)
+    return unchanged({kind: values.VALUES[kind]() for kind in kinds}, values.hits(second))
 
 
 def life_is_as_long_as_told(scene: Scene) -> Finding:
     (client,) = scene.clients(1, time_to_live=0.6)
-    return lived_for(0.6, 0.05, races.expiry(client, scene.database, EXAMPLE, scene.namespace, 1.0))
+    return lived_for(0.6, 0.05, workloads.expiry(client, scene.entries, scene.namespace, 1.0))
 
 
-def all_ends(scene: Scene) -> Finding:
+def all_keys_expire(scene: Scene) -> Finding:
     (client,) = scene.clients(1, time_to_live=30)
-    visits.cache_in_every_way(client, scene.namespace)
-    return every_key_ends(pressure.lives(scene.cluster.redis(), scene.namespace), 30)
+    values.cache_by_every_operation(client, scene.namespace)
+    return every_key_expires(remaining_lifetimes(scene.cluster.redis(), scene.namespace), 30)
 
 
 def deleted_for_all(scene: Scene) -> Finding:
     clients = scene.clients(3)
-    clients[0].repository.write(scene.namespace, races.KEY, "value")
-    visits.reads_in_turn(clients, scene.namespace)
-    clients[0].repository.delete(scene.namespace, races.KEY)
-    return every_read_served(None, visits.reads_in_turn(clients, scene.namespace))
+    clients[0].repository.write(scene.namespace, KEY, "value")
+    workloads.reads_in_turn(clients, scene.namespace)
+    clients[0].repository.delete(scene.namespace, KEY)
+    return every_read_served(None, workloads.reads_in_turn(clients, scene.namespace))
 
 
 def one_round_trip(scene: Scene) -> Finding:
     assert scene.cluster.topology.redis is not None
-    trips = scene.cleanup.enter_context(RoundTrips(scene.cluster.topology.redis.address))
+    trips = scene.cleanup.enter_context(RoundTripCounter(scene.cluster.topology.redis.address))
     (client,) = scene.clients(1, redis=trips.address)
-    read = visits.read_at_once(client, trips, scene.namespace, 10)
-    one, many = visits.stored_one_and_many(client, trips, scene.namespace, 10)
+    read = read_batch(client, trips, scene.namespace, 10)
+    one, many = (store_batch(client, trips, scene.namespace, count) for count in (1, 10))
     words = f"{read.round_trips} to read 10, {one.round_trips} to store 1, {many.round_trips} to store 10"
     return Finding(read.round_trips == 1 and 0 < many.round_trips <= one.round_trips, words)
 
 
 def questions_apart(scene: Scene) -> Finding:
     questions = values.similar_questions(scene.namespace)
-    right, (_, second) = values.ask_similar(scene.clients(), questions)
-    return unchanged(right, visits.out_of_the_cache(second))
+    right, (_, second) = values.fetch_similar(scene.clients(), questions)
+    return unchanged(right, values.hits(second))
 
 
 def entries_apart(scene: Scene) -> Finding:
     names = values.similar_entries([scene.namespace, *(f"{scene.namespace}-{suffix}" for suffix in values.SUFFIXES)])
     stored, (_, second) = values.store_and_read(scene.clients(), names)
-    return unchanged(stored, visits.out_of_the_cache(second))
+    return unchanged(stored, values.hits(second))
 
 
 def calm_after_the_storm(scene: Scene) -> Finding:
-    clients, keys = scene.clients(), storm.names(10)
-    history = storm.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
-    held = storm.held(scene.database, EXAMPLE, clients, scene.namespace, keys)
-    agreement = unchanged(held, storm.served(clients, scene.namespace, keys))
-    return storm_raged(history) if agreement.holds else agreement
+    clients, keys = scene.clients(), [f"entry {number}" for number in range(10)]
+    history = workloads.storm(clients, scene.namespace, threads=8, keys=keys, times=150, seed=1)
+    held = workloads.held_by_database(scene.entries, clients, scene.namespace, keys)
+    agreement = unchanged(held, workloads.served_by_cache(clients, scene.namespace, keys))
+    return storm_was_heavy(history) if agreement.holds else agreement
 
 
 def bounded_staleness(scene: Scene) -> Finding:
     clients = scene.clients(staleness_bound=0.6)
-    history = races.replaced_while_read(
+    history = workloads.replaced_while_read(
         clients, scene.database, EXAMPLE, scene.namespace, changes=4, pace=0.05, afterwards=0.9
     )
     return served_within(0.6, history)
 
 
 def no_late_fill(scene: Scene) -> Finding:
-    history = races.late_fill(scene.clients(), scene.namespace, lambda recorder: recorder.update(races.KEY, "new"))
+    history = workloads.change_during_load(
+        scene.clients(), scene.namespace, lambda recorder: recorder.update(KEY, "new")
+    )
     return served_within(0, history)
 
 
 def one_load(scene: Scene) -> Finding:
     clients = scene.clients()
-    clients[0].repository.write(scene.namespace, races.KEY, "value")
-    clients[0].repository.invalidate(scene.namespace, races.KEY)
-    history = races.crowd(clients, scene.namespace, readers=20, delay=0.2)
+    clients[0].repository.write(scene.namespace, KEY, "value")
+    clients[0].repository.invalidate(scene.namespace, KEY)
+    history = workloads.stampede(clients, scene.namespace, readers=20, delay=0.2)
     every_read_served("value", history).require()
-    loads = visits.loads(clients)
+    loads = workloads.loads(clients)
     return Finding(loads == 1, f"{loads} loads")
 
 
 def nothing_rolled_back(scene: Scene) -> Finding:
     clients = scene.clients()
-    finding = nothing_rolled_back_served(races.rolled_back_while_read(clients, scene.namespace, rounds=2))
-    which = (clients, scene.namespace, races.ENTRIES)
-    return unchanged(storm.held(scene.database, EXAMPLE, *which), storm.served(*which)) if finding.holds else finding
+    finding = nothing_rolled_back_served(workloads.rolled_back_while_read(clients, scene.namespace, rounds=2))
+    if not finding.holds:
+        return finding
+    which = (clients, scene.namespace, workloads.ROLLED_BACK)
+    return unchanged(workloads.held_by_database(scene.entries, *which), workloads.served_by_cache(*which))
 
 
 def fresh_hits(scene: Scene) -> Finding:
-    return every_read_is_a_fresh_hit(visits.writes_and_reads(scene.clients(), scene.namespace, 5))
+    return every_read_is_a_fresh_hit(workloads.writes_and_reads(scene.clients(), scene.namespace, 5))
 
 
 def miss_then_hit(scene: Scene) -> Finding:
-    reads = actions(visits.reads_in_turn(scene.clients(), scene.namespace))
+    reads = [read.action for read in reads_of(workloads.reads_in_turn(scene.clients(), scene.namespace))]
     return Finding(reads == ["miss", "hit"], str(reads))
 
 
@@ -156,7 +167,7 @@ def fast(scene: Scene) -> Finding:
 def outage_survived(scene: Scene) -> Finding:
     """Redis freezes, entries are changed meanwhile, and Redis thaws."""
     (client,) = scene.clients(1)
-    history, keys = History(), storm.names(4)
+    history, keys = History(), [f"entry {number}" for number in range(4)]
     recorder = Recorder(history, 0, client, scene.namespace)
     for key in keys:
         recorder.write(key, "old")
@@ -181,7 +192,7 @@ NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
         "expires_early",
         "expires_late",
     ],
-    all_ends: ["never_expires", "expires_late"],
+    all_keys_expire: ["never_expires", "expires_late"],
     deleted_for_all: ["forgets_to_invalidate", "remembers_in_process"],
     one_round_trip: ["one_by_one"],
     questions_apart: [
@@ -204,5 +215,5 @@ NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
     fast: ["slow"],
     outage_survived: ["falls_over_with_redis", "waits_for_redis", "forgets_what_an_outage_swallowed"],
 }
-"""What a scenario finds -> the caches of which it is to find otherwise; where no module is said, they are of
+"""What a scenario finds -> the caches that it must find broken; those without a module are of
 `support.sabotage.broken_caches`."""

@@ -1,4 +1,4 @@
-"""What the tests of the cache share: leases on a throw-away Redis, and a database that a test holds in its hand."""
+"""What the tests of the cache share: leases on a throw-away Redis, and a database that the test controls."""
 
 import threading
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ ANSWER, RETRY, LEASE, TTL = 0.5, 0.5, 1.0, 30.0  # seconds
 
 
 def leases_on(port: int, time_to_live: float = TTL, lease: float = LEASE, staleness_bound: float = TTL) -> Leases:
-    """As another process of the application has them."""
+    """Leases as one more process of the application has them."""
     once = Retry(NoBackoff(), 0)
     client = redis.Redis(port=port, socket_timeout=ANSWER, socket_connect_timeout=ANSWER, protocol=2, retry=once)
     return Leases(client, Breaker(RETRY), time_to_live=time_to_live, lease=lease, staleness_bound=staleness_bound)
 
 
 class Database:
-    """What the loads of a test answer, and how often they were asked."""
+    """Answers the loads of a test, and counts them."""
 
     def __init__(self, value: Any = "value") -> None:
         self.value, self.loads = value, 0

@@ -1,24 +1,44 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, and how the tests are spread over processes (`./accept test`)."""
 
+import contextlib
+import fcntl
+import os
+import random
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
+import booting
 import pytest
 from servers import postgres as throw_away_postgres
 
 from support import sql
+from support.embedded import programs
+from support.errors import AcceptError
+from support.reporting.rendering import install_renderer
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS = range(10_000, 32_000)
+"""Below those that the kernel gives to connections, so that nobody gets one by chance that is meant to be closed."""
+
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody listens on now. No two processes of the same run are ever given the same one."""
+    own = PORTS[int(WORKER.removeprefix("gw") or 0) :: WORKERS]
+    while True:
+        port = random.SystemRandom().choice(own)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +46,65 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]
     """A throw-away PostgreSQL 16, as its superuser."""
     with throw_away_postgres(tmp_path_factory.mktemp("postgres"), free_port()) as endpoint:
         yield endpoint
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests for which nothing is booted")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What the tests need of the system is installed before processes run side by side that all would install it."""
+    LOCK.parent.mkdir(exist_ok=True)
+    if session.config.getoption("--quick"):
+        booting.forbid()
+    elif session.config.getoption("numprocesses", None):
+        with contextlib.suppress(AcceptError):  # the tests that need it say why it cannot be
+            programs.find(None, lambda line: None, pooler=True)
+            install_renderer(lambda line: None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a cluster; the longest come first, and those that run alone last."""
+    for item in items:
+        if booting.is_booted_for(item):
+            item.add_marker("cluster")
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=[item for item in items if _is(item, "cluster")])
+        items[:] = [item for item in items if not _is(item, "cluster")]
+    if WORKER:
+        items.sort(key=lambda item: (_is(item, "alone"), not _is(item, "slow"), not _is(item, "cluster")))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, None]:
+    """Tell xdist (`--dist loadgroup`) what stays together. It takes that from the ids, which are as they were again."""
+    known = [item.nodeid for item in session.items]
+    if WORKER:
+        for item in session.items:
+            if _shares(item) or not _is(item, "cluster"):
+                item._nodeid = f"{item.nodeid}@{item.path}"
+    yield
+    for item, nodeid in zip(session.items, known, strict=True):
+        item._nodeid = nodeid
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether other tests of its module use a fixture that is made once for all of them."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return any(one.scope in ("module", "class") for definitions in fixtures for one in definitions)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Beside a test that runs alone there is no other one, of this or any other process of the same project."""
+    with LOCK.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if _is(item, "alone") else fcntl.LOCK_SH)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # also for the children that have inherited it
+
+
+def _is(item: pytest.Item, marker: str) -> bool:
+    return item.get_closest_marker(marker) is not None

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from support.reporting.journal import Journal, RunRecord, read
-from support.reporting.scenario import Scenario
-from support.reporting.verdict import Measure, ScenarioResult
+from support.reporting.scenario import Measure, Scenario, ScenarioResult
 
 WRITES = Scenario("features/failover/crash.feature", "Crashes", "Writes \\ go on\n", tags=("id.FO-02", "blocker"))
 READS = Scenario("features/cache/reads.feature", "Reads", 'Reads are "fast"', tags=("id.PF-01",))

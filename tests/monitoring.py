@@ -3,6 +3,7 @@
 Where they are not installed their packages are fetched and unpacked: nothing is installed, and no service starts.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from booting import boots
 
 from support.waiting import eventually
 
@@ -20,6 +22,7 @@ PACKAGES = {"promtool": "prometheus"}  # program -> package, where they are not 
 FETCHED = Path(__file__).parent.parent / ".accept" / "packages"
 
 
+@boots
 def program(name: str) -> Path:
     """Where that program is. Skips the test on a system without apt; fails it where apt cannot fetch the package."""
     if found := shutil.which(name):
@@ -34,6 +37,13 @@ def program(name: str) -> Path:
 
 def _fetch(package: Path) -> None:
     package.parent.mkdir(parents=True, exist_ok=True)
+    with package.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not package.exists():  # no other test has fetched it meanwhile
+            _download(package)
+
+
+def _download(package: Path) -> None:
     with tempfile.TemporaryDirectory(dir=package.parent) as folder:
         download = ["apt-get", "download", package.name]
         if _run(download, folder).returncode and os.geteuid() == 0:  # the lists may be missing or old
@@ -50,6 +60,7 @@ def _run(command: Sequence[str], folder: str) -> "subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
+@boots
 @contextmanager
 def running(command: Sequence[object], ready: str, log: Path) -> Iterator[None]:
     """Run a server until the end; goes on when it answers at `ready`, a web address."""

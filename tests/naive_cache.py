@@ -1,6 +1,6 @@
 """A cache repository as it is written in an afternoon: no base class, nothing of the default in it.
 
-It shows how little a repository of one's own takes, and is right only as long as nothing happens at the same time.
+It shows how little a repository of your own takes. It is right only as long as nothing happens at the same time.
 In the setting ACCEPT_CACHE_REPOSITORY it is "tests.naive_cache:NaiveCache".
 """
 

@@ -4,7 +4,7 @@ import base64
 import re
 from html.parser import HTMLParser
 
-from support.reporting.pages import POLICY_TAG
+from support.reporting.rendering import POLICY_TAG
 
 _EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,([A-Za-z0-9+/=]+)")
 _TRACKERS = re.compile(r"googletagmanager|google-analytics|\bgtag\(|sendBeacon\(")

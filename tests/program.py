@@ -1,4 +1,4 @@
-"""The program as its users meet it: a real process, in a copy of the project so that it writes nowhere else."""
+"""Runs the program as its users do: a real process, in a copy of the project, so that it writes nowhere else."""
 
 import os
 import shutil
@@ -10,11 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from booting import boots
+
 from support.settings import Settings
 from support.sql import Endpoint
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("support", "steps", "features")
+FEATURE = """
+@normal
+Feature: {title}
+  @id.ZZ-01 {tags}
+  Scenario: {title}
+    Given a sum
+    When {seconds} seconds pass
+    Then {claim}
+"""
 PROBES = """
 from behave import given, then, when
 from support.errors import Inconclusive
@@ -39,7 +50,7 @@ def nobody_knows(context):
 
 @dataclass(frozen=True)
 class Ended:
-    """What a start of the program came to."""
+    """How a run of the program ended, and its output."""
 
     status: int
     out: str
@@ -47,7 +58,7 @@ class Ended:
 
     @property
     def complaints(self) -> list[str]:
-        """The lines by which the program complains."""
+        """The error messages of the program."""
         return [line for line in self.err.splitlines() if line.startswith("accept: ")]
 
     @property
@@ -60,7 +71,7 @@ class Ended:
 
 @dataclass
 class Program:
-    """The program in a project of its own."""
+    """The program in a copy of the project."""
 
     project: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -71,13 +82,13 @@ class Program:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Ours, without any setting of the suite's, and with the copy in place of the installed project."""
+        """Our environment without the suite's settings, and with the copy in place of the installed project."""
         settings = {name.upper() for name in Settings.model_fields}
         kept = {name: value for name, value in os.environ.items() if name.upper() not in settings}
         return {**kept, "PYTHONPATH": str(self.project), **self.variables}
 
     def run(self, *arguments: str, timeout: float = 120, **variables: str) -> Ended:
-        """Start it, and wait for its end."""
+        """Run it to its end."""
         started = subprocess.run(
             [*self.argv, *arguments],
             cwd=self.project,
@@ -91,7 +102,7 @@ class Program:
 
     @contextmanager
     def started(self, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
-        """Start it in a process group of its own, as a terminal does, and kill what is left of that at the end."""
+        """Start it in a process group of its own, as a terminal does, and kill the group at the end."""
         running = subprocess.Popen(
             [*self.argv, *arguments],
             cwd=self.project,
@@ -110,7 +121,7 @@ class Program:
             running.wait()
 
     def write_features(self, features: Mapping[str, str]) -> None:
-        """Have these features and steps, and no others. The names are paths below `features`."""
+        """Replace the features. The names are paths below `features`."""
         shutil.rmtree(self.project / "features")
         for name, text in features.items():
             file = self.project / "features" / name
@@ -119,14 +130,25 @@ class Program:
         (self.project / "steps" / "probe_steps.py").write_text(PROBES, encoding="utf-8")
 
 
+@boots
 def copy(project: Path) -> Program:
-    """The program in a fresh copy of this project."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    """A fresh copy of this project."""
+    unfinished = shutil.ignore_patterns("__pycache__")  # another test compiles the modules right now
     for name in COPIED:
-        shutil.copytree(ROOT / name, project / name, ignore=ignored)
+        shutil.copytree(ROOT / name, project / name, ignore=unfinished)
     for file in ("environment.py", "pyproject.toml", "accept", "requirements.lock"):
         shutil.copy2(ROOT / file, project / file)
     return Program(project)
+
+
+def feature(title: str, claim: str, seconds: int = 0, tags: str = "") -> str:
+    """A feature with one scenario, which uses the steps in PROBES."""
+    return FEATURE.format(title=title, claim=claim, seconds=seconds, tags=tags)
+
+
+TRUE = feature("A true claim", "one and one are 2")
+FALSE = feature("A false claim", "one and one are 3")
+LONG = feature("A claim that takes long", "one and one are 2", seconds=60)
 
 
 def target(endpoint: Endpoint) -> dict[str, str]:
@@ -141,5 +163,5 @@ def target(endpoint: Endpoint) -> dict[str, str]:
 
 
 def busyness() -> float:
-    """How much longer things take on this machine now than when it is left alone; 1 or more."""
+    """How much longer things take now than on an idle machine; 1 or more."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

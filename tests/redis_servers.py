@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from booting import boots
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from support.waiting import eventually
 
 
+@boots
 class RedisServer:
     """One redis-server process on 127.0.0.1, without persistence: what it held is gone with it."""
 

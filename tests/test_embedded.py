@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.cli.booting import layout_of
+from support.cli.boot import layout_of
 from support.embedded.plan import PUBLISHED, Credentials, Layout, Plan, PlannedHost, Role, lacks, published
 from support.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
 from support.embedded.services import service_of
@@ -196,7 +196,7 @@ def test_there_are_workers_if_there_is_citus(workers: int | None, missing: str, 
 
 
 def test_workers_without_citus_are_refused() -> None:
-    with pytest.raises(UsageError, match="there can be no worker groups: Citus is not there"):
+    with pytest.raises(UsageError, match="worker groups need Citus: Citus is not there"):
         layout_of(Settings(accept_workers=1), "Citus is not there")
 
 

@@ -7,10 +7,10 @@ import pytest
 from journals import READS, WRITES
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 
-from support.reporting import junit, markdown
+from support.reporting import junit
 from support.reporting.journal import Journal, RunRecord, read
-from support.reporting.scenario import Scenario
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.summary import append_markdown
 
 VECTORS = Scenario("features/cluster/search.feature", "Search", "Vectors | are <found>", tags=("id.DA-03", "vector"))
 SHARDS = Scenario("features/sharding/shards.feature", "Shards", "Rows are spread", tags=("id.SH-01", "citus"))
@@ -61,7 +61,7 @@ def test_every_verdict_has_its_outcome(tmp_path: Path) -> None:
     passed = found['PF-01 Reads are "fast"']
     assert passed.is_passed
     assert (passed.classname, passed.time) == ("cache.Reads", 0.25)
-    assert passed.system_out == "measured p95: 12 ms (limit in force: 100 ms)"
+    assert passed.system_out == "measured p95: 12 ms (limit: 100 ms)"
 
 
 def test_suites_are_in_the_order_of_the_report(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_trouble_of_the_run_is_an_error_of_its_own(tmp_path: Path) -> None:
 def test_markdown_has_the_table_and_every_reason(tmp_path: Path, trouble: str) -> None:
     file = tmp_path / "summary.md"
     file.write_text("before\n")
-    markdown.append(record_of(tmp_path, trouble=trouble), file)
+    append_markdown(record_of(tmp_path, trouble=trouble), file)
     lines = file.read_text().splitlines()
     assert lines[0] == "before"
-    assert lines[1] == "| promises | promised | kept | broken | errors | skipped | unfinished | seconds |"
+    assert lines[1] == "| capability | promises | kept | broken | errors | skipped | unfinished | seconds |"
     assert lines[3] == "| Cluster | 2 | 0 | 0 | 1 | 0 | 1 | 0.0 |"
     assert lines[7] == "| **all** | **5** | **1** | **1** | **1** | **1** | **1** | **1.8** |"
     assert ("- **the run**: the data could not be removed" in lines) == bool(trouble)

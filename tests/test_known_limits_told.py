@@ -7,14 +7,12 @@ import pytest
 from rich.console import Console
 
 from support.reporting import merging
+from support.reporting.allure_results import write_facts
 from support.reporting.journal import Journal, RunRecord, read
-from support.reporting.markdown import markdown
 from support.reporting.metrics import exposition
-from support.reporting.report_facts import write_facts
-from support.reporting.scenario import Scenario
-from support.reporting.summary import summary
-from support.reporting.table import show
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
+from support.reporting.summary import dashboard_head, markdown
+from support.reporting.terminal import show
 
 LOSS, ALONE = "1,024 bytes *can* be lost", "there is a single member"
 ONE = ScenarioResult(Scenario("features/failover/a.feature", "A", "A"), Verdict.PASSED)
@@ -59,7 +57,7 @@ def test_in_markdown(record: RunRecord) -> None:
 
 
 def test_on_the_dashboard_and_among_allures_facts(record: RunRecord, tmp_path: Path) -> None:
-    assert f'Known limits of this cluster</h2>\n  <div class="why">{LOSS}' in summary(record, "n", "t")
+    assert f'Known limits of this cluster</h2>\n  <div class="why">{LOSS}' in dashboard_head(record, "n", "t")
     write_facts(tmp_path, record)
     assert f"Known\\ limit\\ 2 = {ALONE}\n" in (tmp_path / "environment.properties").read_text()
 

@@ -11,7 +11,7 @@ from program import Program, copy
 
 from support.reporting import merging
 from support.reporting.journal import INTERRUPTED, Journal, RunRecord, exit_status, read
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import ScenarioResult, Verdict
 
 PASSED = ScenarioResult(WRITES, Verdict.PASSED, seconds=2, measures=(LAG,))
 BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost", seconds=3)
@@ -159,4 +159,4 @@ def test_a_summary_that_cannot_be_written_changes_no_verdict(program: Program) -
     leave(program.project / "more", PASSED)
     ended = program.run("report", "more", "--summary", "/proc/none")
     assert ended.status == 0, str(ended)
-    assert ended.complaints == ["accept: no summary in /proc/none: No such file or directory"]
+    assert ended.complaints == ["accept: the summary /proc/none cannot be written: No such file or directory"]

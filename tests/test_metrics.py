@@ -1,4 +1,4 @@
-"""A run as metrics: the series that come of a journal, the file that they go to, the alerts that go by them."""
+"""A run as metrics: the series, the file they are written to, the alerts on them, and whole runs of the program."""
 
 import os
 import subprocess
@@ -12,15 +12,15 @@ import pytest
 from conftest import free_port
 from journals import LAG, READS, WRITES, record_of
 from monitoring import program
+from program import Program, copy, target
 from prometheus_client import parser as older
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
+from support import sql
 from support.reporting.journal import Journal, RunRecord, exit_status, read
-from support.reporting.metrics import exposition
-from support.reporting.publishing import Publisher
-from support.reporting.scenario import Scenario
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
+from support.reporting.metrics import Publisher, exposition
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +153,7 @@ def test_the_file_is_replaced_at_once_for_everyone_to_read(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert published(RunRecord(), accept_metrics=pipe) == [f"no metrics in {pipe}: it is there, and is no file"]
+    assert published(RunRecord(), accept_metrics=pipe) == [f"no metrics in {pipe}: it exists and is not a file"]
     gone = tmp_path / "gone" / "accept.prom"
     assert published(RunRecord(), accept_metrics=gone) == [f"no metrics in {gone}: No such file or directory"]
 
@@ -166,7 +166,7 @@ def test_a_gateway_that_cannot_be_reached_is_told_in_a_line_without_its_password
 
 def test_nothing_is_left_of_a_program_that_was_killed() -> None:
     made = "Publisher(Settings.load({'accept_pushgateway': 'http://gateway'}))"
-    imports = "from support.reporting.publishing import Publisher; from support.settings import Settings"
+    imports = "from support.reporting.metrics import Publisher; from support.settings import Settings"
     code = f"{imports}; made = {made}; print(flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as program:
@@ -191,3 +191,63 @@ def promtool(*arguments: str, given: bytes = b"") -> None:
     """Raises AssertionError with what it found fault with."""
     ended = subprocess.run([program("promtool"), *arguments], input=given, capture_output=True)
     assert ended.returncode == 0, (ended.stdout + ended.stderr).decode()
+
+
+FEATURE = """
+@normal
+Feature: Sums
+  @id.ZZ-01
+  Scenario: One and one
+    Given a sum
+    Then one and one are 2
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    project = copy(tmp_path_factory.mktemp("project"))
+    project.write_features({"cluster/a.feature": FEATURE})
+    return project
+
+
+def series_in(file: Path) -> dict[tuple[str, ...], float]:
+    """Name and, where it has one, verdict of each series -> its value."""
+    families = openmetrics.text_string_to_metric_families(file.read_text())
+    found = [one for family in families for one in family.samples]
+    return {tuple(filter(None, (one.name, one.labels.get("verdict")))): one.value for one in found}
+
+
+def test_a_run_publishes_to_a_file_and_says_what_it_could_not(
+    project: Program, postgres: sql.Endpoint, tmp_path: Path
+) -> None:
+    nobody = f"http://jo:secret@127.0.0.1:{free_port()}"
+    file = tmp_path / "accept.prom"
+    said = ("--metrics", str(file), "--pushgateway", nobody, "--pipeline", "nightly")
+    ended = project.run(*said, **target(postgres))
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
+    assert f"metrics: {file}" in ended.out
+    assert f"no metrics in {nobody.replace('jo:secret@', '')}: Connection refused" in ended.out
+    assert "secret" not in ended.out + ended.err
+    assert 'pipeline="nightly"' in file.read_text()
+    first = series_in(file)
+    assert first["accept_scenario_verdict", "passed"] == first["accept_run_scenarios", "passed"] == 1
+    file.unlink()
+    again = project.run("report", "--metrics", str(file))
+    assert (again.status, again.last_line) == (ended.status, ended.last_line), again
+    assert series_in(file) == first
+
+
+def test_a_run_that_cannot_begin_publishes_that(project: Program, tmp_path: Path) -> None:
+    file = tmp_path / "accept.prom"
+    ended = project.run(RUVECTOR_HOST="127.0.0.1", RUVECTOR_PORT=str(free_port()), ACCEPT_METRICS=str(file))
+    assert ended.status == 3, str(ended)
+    found = series_in(file)
+    assert found["accept_run_exit_status",] == 3
+    assert found["accept_run_scenarios", "passed"] == found["accept_run_scenarios", "broken"] == 0
+
+
+def test_an_address_that_is_none_is_wrong_usage_and_not_shown(project: Program) -> None:
+    ended = project.run("--pushgateway", "jo:secret@gateway:9091")
+    assert ended.status == 2, str(ended)
+    assert ended.complaints == ["accept: ACCEPT_PUSHGATEWAY should be like http://user:password@host:9091"], str(ended)
+    assert "secret" not in ended.out + ended.err

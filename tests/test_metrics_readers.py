@@ -19,8 +19,8 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
 from support.hosts import enter
 from support.reporting.journal import RunRecord
-from support.reporting.publishing import Publisher
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.metrics import Publisher
+from support.reporting.scenario import ScenarioResult, Verdict
 from support.settings import Settings
 from support.waiting import NotYet, eventually
 

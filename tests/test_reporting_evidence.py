@@ -1,19 +1,20 @@
-"""The evidence of a failure: what is seen of a real database, and what is said where nothing can be seen."""
+"""The evidence of a failure, read from a real database, and the masking of passwords in it."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import allure_commons
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support import sql
-from support.reporting.evidence import Evidence
-from support.reporting.failure_evidence import collect
-from support.reporting.log_window import LONGEST, written_since
-from support.reporting.redaction import Redactor
+from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 
@@ -90,14 +91,14 @@ def test_what_cannot_be_had_is_said(attached: dict[str, str], tmp_path: Path) ->
     )
     error = sql.error_of(lambda: sql.rows(Cluster(topology).write, "SELECT 1"))
     collect(Cluster(topology), Evidence(Redactor(["a-password"])), time.time(), error)
-    assert attached["Patroni's view"].startswith("could not be had: NotYet: no member's Patroni answered")
-    assert attached["HAProxy's view"].startswith("could not be had: ConnectionError")
+    assert attached["Patroni's view"].startswith("could not be read: NotYet: no member's Patroni answered")
+    assert attached["HAProxy's view"].startswith("could not be read: ConnectionError")
     assert not [name for name in attached if name.startswith("log")]
 
 
 def test_a_sandbox_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:
     collect(Cluster(replace(cluster.topology, sandbox=tmp_path)), Evidence(), time.time())
-    assert attached["logs"].startswith("could not be had: ")
+    assert attached["logs"].startswith("could not be read: ")
 
 
 def stamp(moment: float) -> str:
@@ -140,7 +141,7 @@ def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, mon
 def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text(f"{stamp(1000)} LOG: long ago\n")
-    assert written_since(log, time.time()) == "(nothing was written in the time of the scenario)"
+    assert written_since(log, time.time()) == "(nothing was written during the scenario)"
 
 
 def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:
@@ -153,3 +154,45 @@ def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:
 
 def test_a_log_that_is_not_there_says_so(tmp_path: Path) -> None:
     assert "No such file" in written_since(tmp_path / "none.log", 0)
+
+
+ODD = "pä ss/w\"o'r\\d&="
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ODD,
+        f"password={ODD} host=db",
+        json.dumps({"password": ODD}),
+        json.dumps({"password": ODD}, ensure_ascii=False),
+        f"postgresql://app:{quote(ODD, safe='')}@db/postgres",
+        f"http://stats:{quote_plus(ODD)}@proxy/",
+    ],
+)
+def test_a_secret_is_masked_in_every_form(text: str) -> None:
+    masked = Redactor([ODD]).mask(text)
+    assert MASK in masked
+    assert "ss/w" not in masked
+    assert "ss%2Fw" not in masked
+
+
+def test_a_secret_that_holds_another_is_masked_whole() -> None:
+    assert Redactor(["secret", "secret-of-redis"]).mask("it is secret-of-redis") == f"it is {MASK}"
+
+
+def test_what_is_no_secret_stays() -> None:
+    assert Redactor([None, "", "abc"]).mask("abc is too short to hide") == "abc is too short to hide"
+
+
+LETTERS = "ab"  # so few that a secret often overlaps what is around it
+
+
+@given(st.text(LETTERS, min_size=SHORTEST, max_size=6), st.text(LETTERS), st.text(LETTERS))
+def test_nothing_around_a_secret_brings_it_back(secret: str, before: str, after: str) -> None:
+    assert secret not in Redactor([secret]).mask(before + secret + after)
+
+
+@given(st.text(min_size=SHORTEST, alphabet="abcdefgh"), st.binary())
+def test_bytes_are_masked_as_texts_are(secret: str, around: bytes) -> None:
+    assert secret.encode() not in Redactor([secret]).mask_bytes(around.upper() + secret.encode() + around.upper())

@@ -11,9 +11,8 @@ import pytest
 from small_suites import ROOT
 
 from support.reporting.journal import Journal, RunRecord, exit_status, read
-from support.reporting.scenario import Scenario
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import counts_line
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
 
 PASSED, BROKEN, ERROR, NOTHING, NOT = (
     Verdict.PASSED,
@@ -143,7 +142,7 @@ import os, signal
 from pathlib import Path
 from test_reporting_journal import scenario
 from support.reporting.journal import Journal
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import ScenarioResult, Verdict
 
 journal = Journal(Path("journal.jsonl"))
 journal.begin([scenario(number) for number in range(3)])

@@ -16,11 +16,16 @@ from rich.console import Console
 from small_suites import SECRET, Ran, run_suite, write_suite
 
 from support.reporting import rendering
-from support.reporting.conclusion import conclude
-from support.reporting.pages import without_third_parties
-from support.reporting.redaction import Redactor
-from support.reporting.renderer_setup import WANTED, install_renderer, renderer_installed
-from support.reporting.rendering import NAME, render
+from support.reporting.evidence import Redactor
+from support.reporting.rendering import (
+    NAME,
+    WANTED,
+    conclude,
+    install_renderer,
+    render,
+    renderer_installed,
+    without_third_parties,
+)
 
 FEATURES = {
     "cluster/speed.feature": """
@@ -139,8 +144,8 @@ def test_each_scenario_has_its_status_and_its_category(rendered: Rendered) -> No
     }
     assert shown == {
         "A simple query is quick": ("passed",),
-        "The answer is right": ("failed", "Product failures"),
-        "There is one leader": ("broken", "Infrastructure failures"),
+        "The answer is right": ("failed", "Broken"),
+        "There is one leader": ("broken", "Errors"),
         "There are replicas": ("failed", "Inconclusive"),
         "It is a primary": ("skipped", "Skipped"),
     }
@@ -151,7 +156,7 @@ def test_a_scenario_shows_its_reason_severity_figures_and_history(rendered: Rend
     quick, skipped = scenarios["A simple query is quick"], scenarios["It is a primary"]
     assert quick["groupedLabels"]["severity"] == ["critical"]
     assert quick["groupedLabels"]["promise"] == ["PF-01"]
-    assert "measured p95: 12 ms (limit in force: 100 ms)" in quick["descriptionHtml"]
+    assert "measured p95: 12 ms (limit: 100 ms)" in quick["descriptionHtml"]
     assert len(quick["history"]) == 1
     assert skipped["error"]["message"] == "this sandbox has no network to cut"
 

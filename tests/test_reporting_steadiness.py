@@ -5,9 +5,8 @@ import io
 from rich.console import Console
 
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Scenario
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.steadiness import changes, show
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
 
 STEADY, FICKLE = (Scenario("cache/a.feature", "A", name, tags=("id.CD-01",)) for name in ("steady", "fickle"))
 

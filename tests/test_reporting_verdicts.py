@@ -9,7 +9,7 @@ import pytest
 from small_suites import SECRET, run_feature, run_suite, write_suite
 
 from support.reporting.journal import exit_status
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 
 ONE = """
 Feature: Answers
@@ -191,7 +191,7 @@ def test_attachments_and_tables_below_a_rule_are_there(tmp_path: Path) -> None:
 def test_allure_alone_ends_the_run_at_a_table_below_a_rule(tmp_path: Path) -> None:
     write_suite(tmp_path, {"cluster/one.feature": RULE})
     environment = tmp_path / "environment.py"
-    environment.write_text(environment.read_text().replace("allure_mending.install()", ""))
+    environment.write_text(environment.read_text().replace("mend_allure()", ""))
     assert "KeyError: None" in run_suite(tmp_path).output
 
 
@@ -214,7 +214,7 @@ def test_a_result_says_what_it_is_about(tmp_path: Path) -> None:
     ]:
         assert expected in labels
     assert [value for name, value in labels if name == "tag"] == ["FO-02", "slow", "patroni"]
-    assert shown["description"] == "Why they are there.\n\n- measured p95: 12 ms (limit in force: 100 ms)"
+    assert shown["description"] == "Why they are there.\n\n- measured p95: 12 ms (limit: 100 ms)"
     assert shown["titlePath"] == ["Cluster", "Rules"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from program import Program, copy
 
-from support.cli.booting import dialect_of, layout_of, shape_of, with_ruvector
+from support.cli.boot import dialect_of, layout_of, shape_of, with_ruvector
 from support.embedded.plan import Role, published
 from support.embedded.programs import Missing
 from support.embedded.shape import OWN
@@ -142,7 +142,7 @@ def test_help_names_every_shape(program: Program) -> None:
     [
         (["up", "--like", "swan"], ["--like swan", "swarm-minimal", "one PostgreSQL and one Redis"]),
         (["run", "--like", "swan"], ["--like swan", "swarm-minimal"]),
-        (["run", "--like", "swarm", "--target", "postgresql://u@h/d"], ["--like", "leave out one of them"]),
+        (["run", "--like", "swarm", "--target", "postgresql://u@h/d"], ["--like", "leave out one of the two"]),
         (["up", "--like", "swarm", "--sandbox", "loopback"], ["namespaces", "--sandbox loopback"]),
     ],
 )
@@ -155,7 +155,7 @@ def test_impossible_combinations_are_refused(program: Program, arguments: list[s
 def test_bench_refuses_such_a_cluster(program: Program) -> None:
     ended = program.run("bench", "PF-01 alone", ACCEPT_LIKE="swarm-minimal")
     assert ended.status == 2, ended
-    assert "./accept up and ./accept run alone" in ended.err, ended
+    assert "only ./accept up and ./accept run can boot" in ended.err, ended
 
 
 def test_a_port_that_is_taken_is_reported_and_replaced(program: Program) -> None:

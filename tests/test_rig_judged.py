@@ -16,7 +16,7 @@ from rigs import Rig, rig
 from support.embedded.plan import api_of
 from support.hosts import Process, attach
 from support.reporting.journal import read
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Verdict
 from support.run import RUNS
 from support.waiting import NotYet, eventually
 
@@ -87,7 +87,7 @@ def counts(there: Rig) -> dict[str, int]:
 SHAPES: Mapping[str, Callable[[str], bool]] = {
     "swarm": lambda name: False,
     # PgBouncer asks for an MD5 hash there (auth_type md5), and its clients' role is behind it.
-    "swarm-unified": lambda name: name.startswith("SE-02 Every endpoint has a login proven by SCRAM"),
+    "swarm-unified": lambda name: name.startswith("SE-02 Every endpoint authenticates logins by SCRAM"),
     "swarm-ha": lambda name: False,
     # The application's role is a superuser there, as the image makes it.
     "swarm-citus": lambda name: name.startswith("SE-02 The application's role"),

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from support.cli.behaving import Planned, plan
-from support.cli.prove import _is_blocker
-from support.cli.proving import heard, ids_of
+from support.cli.behave_process import Planned, dry_run
+from support.cli.prover import heard
 from support.errors import UsageError
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Scenario
-from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, read
-from support.reporting.trust_page import render
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
+from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, page_of, read
 from support.sabotage import broken_caches
 from support.sabotage.catalogue import PARTS, SABOTAGES, chosen
 from support.sabotage.sabotage import Notice
@@ -24,7 +21,7 @@ HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: not so
 
 @pytest.fixture(scope="module")
 def scenarios() -> tuple[Planned, ...]:
-    return plan(["features"]).scenarios
+    return dry_run(["features"]).scenarios
 
 
 def record(verdict: Verdict, reason: str = "", ids: tuple[str, ...] = ("id.FO-01",)) -> RunRecord:
@@ -43,7 +40,7 @@ def test_names_are_unique_and_words_are_given() -> None:
 def test_every_notice_means_a_scenario_and_says_what_is_told(scenarios: tuple[Planned, ...]) -> None:
     for one in SABOTAGES.values():
         for notice in one.noticed_by:
-            assert any(notice.meant(ids_of(scenario), scenario.name) for scenario in scenarios), (one.name, notice)
+            assert any(notice.meant(scenario.ids, scenario.name) for scenario in scenarios), (one.name, notice)
             assert len(notice.says) > 3, f"{one.name}: what does {notice.id} say?"
             re.compile(notice.says)
 
@@ -52,9 +49,9 @@ def test_every_promise_has_its_sabotages(scenarios: tuple[Planned, ...]) -> None
     """Those that an embedded cluster can keep without shards: one each, two where it is a blocker."""
     for scenario in scenarios:
         if not scenario.tags & {"citus", "tls", "verified_tls"}:
-            for id in ids_of(scenario):
+            for id in scenario.ids:
                 found = [one.name for one in SABOTAGES.values() if id in one.ids]
-                assert len(found) >= (2 if _is_blocker(scenario) else 1), (id, found)
+                assert len(found) >= (2 if scenario.is_blocker else 1), (id, found)
 
 
 def test_every_broken_cache_is_a_sabotage() -> None:
@@ -87,7 +84,7 @@ def test_a_broken_promise_that_says_so_is_noticed() -> None:
     ("verdict", "reason", "why"),
     [
         (Verdict.PASSED, "", "passed all the same"),
-        (Verdict.BROKEN, "the whole cluster is well: not so after 120 s", "says nothing of"),
+        (Verdict.BROKEN, "the whole cluster is well: not so after 120 s", "does not match"),
         (Verdict.ERROR, "KeyError: leads: not so after 30 s", "KeyError"),
         (Verdict.INCONCLUSIVE, "inconclusive: nobody wrote", "nobody wrote"),
         (Verdict.SKIPPED, "no citus", "no citus"),
@@ -139,7 +136,7 @@ def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -
 
 def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:
     silent = Heard("FO-02", False, "passed", "An acknowledged write", "it passed <all> the same")
-    page = render(
+    page = page_of(
         Trust((Proof("slow", "Patroni", "it is slow", (HEARD, silent), others=("FO-03",)),), planned=("slow",))
     )
     assert page.count("✓") == page.count("✗") == 2, "one cell each, and the legend"

@@ -47,6 +47,7 @@ class TestPublished:
         for peer in peers:
             peer.close()
 
+    @pytest.mark.alone
     def test_forwarding_adds_little_time(self, address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=10) as peer:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

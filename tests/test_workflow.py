@@ -1,7 +1,7 @@
-"""The workflow for GitHub Actions: linted, and every `run:` block of it run as the runner would.
+"""The workflow for GitHub Actions: it is linted, and every `run:` block runs as on a runner.
 
-Only what is not ours is stood in for: the runner's sudo and curl, and what the runner fills in. The program is the real
-one; where it would boot a cluster it is asked for its plan.
+Only the runner's parts are replaced: sudo, curl, and the values that it fills in. The program is real; where it would
+boot a cluster, it prints its plan instead.
 """
 
 import json
@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 import yaml
-from program import ROOT, Ended, Program, copy, target
+from program import LONG, ROOT, Ended, Program, copy, target
 from small_suites import Ran, run_feature
-from test_program_runs import LONG
 
 from support import sql
 from support.reporting.journal import read
@@ -33,14 +32,14 @@ NEEDS = "${{ toJSON(needs) }}"
 
 SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
-ASKED_FOR_A_PLAN = """#!/bin/sh
+PLAN_ONLY = """#!/bin/sh
 case "$1" in
 run) set -- "$@" --plan ;;
 prove) set -- "$@" --list ;;
 esac
 exec "{python}" -P -m support.cli "$@"
 """
-NOTED = '#!/bin/sh\necho "${0##*/} $*" >>"$NOTES"\n[ -t 0 ] || cat >/dev/null\n'
+RECORDER = '#!/bin/sh\necho "${0##*/} $*" >>"$NOTES"\n[ -t 0 ] || cat >/dev/null\n'
 
 TRUE, FALSE = "Then it is 42", "Then it is 7"
 FEATURE = "@normal\nFeature: {name}\n  @id.ZZ-01\n  Scenario: {name} is so\n    {claim}\n"
@@ -48,7 +47,7 @@ FEATURE = "@normal\nFeature: {name}\n  @id.ZZ-01\n  Scenario: {name} is so\n    
 
 @dataclass(frozen=True)
 class Block:
-    """A `run:` of a job."""
+    """A `run:` block of a job."""
 
     job: str
     text: str
@@ -68,7 +67,7 @@ SUMMARY = next(block for block in BLOCKS if block.job == "summary")
 
 @dataclass(frozen=True)
 class Runner:
-    """A checkout of the project, and what a runner has around it."""
+    """A checkout of the project, and the parts of a runner around it."""
 
     program: Program
 
@@ -77,7 +76,7 @@ class Runner:
         return self.program.project.parent
 
     def run(self, block: Block, filled_in: Mapping[str, str]) -> Ended:
-        """Run a block as GitHub's runner does. An expression that is not filled in is a KeyError."""
+        """Run a block as GitHub's runner does. Raises KeyError for an expression without a value."""
         script = self.around / "script.sh"
         script.write_text(block.text, encoding="utf-8")
         env = {name: filled_in[value] if "${{" in value else value for name, value in block.env.items()}
@@ -107,9 +106,9 @@ class Runner:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Program:
     program = copy(tmp_path_factory.mktemp("runner") / "checkout")
-    _write(program.project / "accept", ASKED_FOR_A_PLAN.format(python=sys.executable))
+    _write(program.project / "accept", PLAN_ONLY.format(python=sys.executable))
     for name in ("sudo", "curl", "lsb_release"):
-        _write(program.project.parent / "bin" / name, NOTED)
+        _write(program.project.parent / "bin" / name, RECORDER)
     return program
 
 
@@ -124,7 +123,7 @@ def runner(checkout: Program) -> Iterator[Runner]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ran]:
-    """Small runs, by what they came to."""
+    """Small runs, by their results."""
     features = {"passed": FEATURE.format(name="One", claim=TRUE), "broken": FEATURE.format(name="Two", claim=FALSE)}
     return {name: run_feature(tmp_path_factory.mktemp(name), text) for name, text in features.items()}
 
@@ -141,14 +140,14 @@ def test_every_block_does_what_it_says(runner: Runner, block: Block) -> None:
         assert ("fsync-off" in ended.out) if block.job == "prove" else ("scenarios would run" in ended.err), str(ended)
 
 
-def test_a_job_with_a_suite_that_is_none_fails(runner: Runner) -> None:
+def test_a_job_with_an_unknown_suite_fails(runner: Runner) -> None:
     (block,) = (one for one in BLOCKS if one.job == "basic" and "accept run" in one.text)
     ended = runner.run(Block("basic", block.text.replace("cluster", "clusters"), block.env), {TARGET: ""})
     assert ended.status == 2, str(ended)
     assert "there is no suite, command or feature file 'clusters'" in ended.err
 
 
-def test_a_job_whose_time_is_over_leaves_what_was_done(tmp_path: Path, postgres: sql.Endpoint) -> None:
+def test_a_job_that_is_timed_out_leaves_its_results(tmp_path: Path, postgres: sql.Endpoint) -> None:
     program = copy(tmp_path / "checkout")
     program.variables = target(postgres)
     program.write_features({"cache/a.feature": LONG})
@@ -166,7 +165,7 @@ def test_a_job_whose_time_is_over_leaves_what_was_done(tmp_path: Path, postgres:
     assert read(program.project / "allure-results" / "journal.jsonl").interrupted
 
 
-def test_a_secret_that_is_not_set_is_no_target(runner: Runner) -> None:
+def test_a_missing_secret_is_refused_as_a_target(runner: Runner) -> None:
     (block,) = (one for one in BLOCKS if one.job == "basic" and "accept run" in one.text)
     ended = runner.run(block, {TARGET: "the secret ACCEPT_TARGET"})
     assert ended.status == 2, str(ended)
@@ -182,7 +181,7 @@ def test_a_secret_that_is_not_set_is_no_target(runner: Runner) -> None:
         ({}, {"basic": "cancelled"}, 3, "runs/basic: it has no journal"),
     ],
 )
-def test_the_summary_is_that_of_all_jobs(
+def test_the_summary_covers_all_jobs(
     runner: Runner,
     runs: Mapping[str, Ran],
     came_to: Mapping[str, str],
@@ -200,13 +199,13 @@ def test_the_summary_is_that_of_all_jobs(
 
 
 def leave(ran: Ran, folder: Path) -> None:
-    """A run's results, where its artifact is unpacked."""
+    """Put a run's results where its artifact would be unpacked."""
     ran.settled()
     shutil.copytree(ran.results_directory, folder / "allure-results")
     shutil.copy(ran.directory / "journal.jsonl", folder / "allure-results")
 
 
-def test_the_jobs_have_their_time_and_can_be_chosen() -> None:
+def test_jobs_have_time_limits_and_can_be_chosen() -> None:
     text = WORKFLOW.read_text(encoding="utf-8")
     assert {name: JOBS[name]["timeout-minutes"] for name in MINUTES} == MINUTES
     assert f"options: [all, {', '.join([*MINUTES, 'prove'])}]" in text
@@ -230,7 +229,7 @@ def test_actions_are_pinned_by_commit_and_expressions_stay_out_of_the_shell() ->
     ],
     ids=lambda linter: linter[0],
 )
-def test_linters_find_nothing(linter: tuple[str, ...], tmp_path: Path) -> None:
+def test_linters_have_no_findings(linter: tuple[str, ...], tmp_path: Path) -> None:
     def status(workflow: Path) -> tuple[int, str]:
         program = Path(sys.executable).with_name(linter[0])
         ended = subprocess.run([program, *linter[1:], workflow], capture_output=True, text=True, timeout=60)

@@ -18,7 +18,7 @@ from support.engine.history import History, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import NotInTime
 from support.example_app.known_profiles import EXAMPLE
-from support.failover import endurance
+from support.failover import degradation
 from support.waiting import eventually
 
 
@@ -269,9 +269,9 @@ def test_an_operation_that_is_repeated_counts_once(database: sql.Endpoint) -> No
 
 
 def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:
-    task = endurance.lookups(EXAMPLE, "looked at")(Turn(0, 0, Random(0)))
+    task = degradation.lookups(EXAMPLE, "looked at")(Turn(0, 0, Random(0)))
     assert task is not None
     with sql.session(database) as session:
         assert task.perform(session) == "nothing"
-        sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [endurance.ENTRY])
+        sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [degradation.ENTRY])
         assert task.perform(session) == "found"

@@ -1,30 +1,30 @@
 @redis @critical
 Feature: Redis is fit to be a cache
-  The application's cache is only as good as the server below it. One that is a replica refuses to store, one without
-  a memory limit takes the machine down, and one that does not evict stops storing when it is full.
+  The application's cache is only as good as the Redis server behind it. A replica refuses writes. A server without a
+  memory limit takes its machine down. A server that does not evict stops storing when it is full.
 
   @id.RC-01 @blocker
-  Scenario: Redis answers, as a primary that takes writes
-    When Redis is asked what it is
+  Scenario: Redis is a primary that accepts writes
+    When Redis reports its state
     Then Redis is a primary
-    And Redis takes a write
+    And Redis accepts a write
 
   @id.RC-02 @normal
   Scenario: Redis is a supported version in the expected mode
-    When Redis is asked what it is
+    When Redis reports its state
     Then Redis has version 7 or newer, or is Valkey
     And Redis is in standalone mode
 
   @id.RC-03
   Scenario: Redis is set to evict by LRU or LFU under a finite memory limit
-    When Redis is asked what it is
+    When Redis reports its state
     Then Redis evicts by LRU or LFU
     And Redis has a finite memory limit
 
   @id.RC-03 @hosts @schema
-  Scenario: Under memory pressure Redis evicts and goes on
+  Scenario: Under memory pressure Redis evicts entries and keeps working
     Given 2 clients of the cache
-    When more is stored in Redis than its memory holds
-    Then Redis evicted keys and refused none
+    When more data is stored in Redis than its memory limit allows
+    Then Redis evicted keys and refused no write
     And Redis stayed within its memory limit
-    And the cache goes on to take new entries and to serve them
+    And the cache still stores new entries and serves them

@@ -1,14 +1,14 @@
 @redis @schema @normal
 Feature: The cache is fast
-  A cache that is no faster than the database is only one more thing that can be wrong. It is read so often that a
-  machine which is busy with something else for a second changes no verdict.
+  A cache that is no faster than the database is only one more thing that can fail. The scenarios read often enough that a
+  machine which is busy with something else for a second does not change the verdict.
 
   @id.PF-05
   Scenario: A cached read is fast, and faster than the same read from the database
     Given a client of the cache
-    When a cached entry is read 3000 times from the cache, and as often from the database, in turn
+    When an entry is read alternately from the cache and from the database, 3000 times each
     Then 95 in 100 cached reads took under 5 ms
-    And the median cached read took less time than the median database read
+    And the median cached read was faster than the median database read
 
   @id.PF-06
   Scenario: The cache serves over 1000 reads a second to one client
@@ -19,5 +19,5 @@ Feature: The cache is fast
   @id.PF-06
   Scenario: The cache takes over 1000 writes a second from one client
     Given a client of the cache
-    When new answers are stored in the cache for 3 seconds
+    When new query results are stored in the cache for 3 seconds
     Then the cache did over 1000 operations a second

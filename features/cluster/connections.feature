@@ -1,7 +1,7 @@
 @blocker
 Feature: The application reaches its database
-  The application knows one address for all that it writes. Whatever stands behind it, the application must find its
-  own database there, in as many sessions as it needs, and must not notice when one of them dies.
+  The application writes to one address. Behind that address it must find its own database, in as many sessions as it
+  needs, and it must not notice when one of those sessions dies.
 
   @id.CL-01
   Scenario: The write endpoint leads to the application's database
@@ -14,7 +14,7 @@ Feature: The application reaches its database
     Then every table and column of the application's schema is there
 
   @id.CL-01 @members
-  Scenario: Every member holds the very database that the write endpoint leads to
+  Scenario: Every member belongs to the database system behind the write endpoint
     When every member is asked which database system it belongs to
     Then all name the one behind the write endpoint
 
@@ -24,7 +24,7 @@ Feature: The application reaches its database
     Then all have the same version installed, and the same version at hand
 
   @id.CL-02 @vector
-  Scenario Outline: The <metric> distance from <one> to <other> is computed right by <servers>
+  Scenario Outline: The <metric> distance from <one> to <other> is computed correctly by <servers>
     When the <metric> distance from <one> to <other> is computed by <servers>
     Then the answer is <distance>
 
@@ -58,7 +58,7 @@ Feature: The application reaches its database
     Given a pool of sessions, with one that lies idle
     When the server kills the idle session
     Then the next user of the pool is served without an error
-    And it is by another session
+    And it is a different session
 
   @id.CL-05
   Scenario: 20 clients at a time each get their own answers

@@ -1,7 +1,7 @@
 @schema @critical
-Feature: What was stored is found, unchanged
-  Entries are text, JSON and embeddings. Nobody looks at them for months; when somebody does, they must be what they
-  were, all of them, and a search by meaning must find the nearest ones.
+Feature: Stored entries are found unchanged
+  Entries are text, JSON and embeddings. They may lie unread for months; when they are read, every one of them must be
+  unchanged, and a similarity search must find the nearest ones.
 
   @id.DA-01
   Scenario Outline: An entry with <content> is read back unchanged

@@ -1,7 +1,7 @@
 @critical
-Feature: What is wrong is refused, clearly and in time
-  A wrong value that is stored is found out months later, a login that hangs takes the application with it. Both must
-  fail at once, and say why.
+Feature: Bad input is refused, clearly and in time
+  A bad value that is stored is discovered months later; a login that hangs takes the application down with it. Both
+  must fail at once and say why.
 
   @id.ER-01 @vector @schema
   Scenario Outline: An embedding of <size> is refused
@@ -30,10 +30,10 @@ Feature: What is wrong is refused, clearly and in time
 
   @id.ER-02 @application_schema
   Scenario: Every key that the application relies on is unique
-    Then no two rows can share a key of the application's schema
+    Then every key of the application's schema is unique
 
   @id.ER-03
-  Scenario: A login fails in time where a host accepts and never answers
+  Scenario: A login to a host that accepts connections but never answers fails in time
     Given a host that accepts connections and never answers
     When the application logs in there with a limit of 2 seconds
     Then the login fails within 4 seconds

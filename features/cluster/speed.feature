@@ -1,12 +1,12 @@
 @schema @normal
 Feature: Answers come in time
-  Speed is promised in percentiles over many samples, warm: what most requests take, not what one took once.
+  Speed is promised as a percentile over many warm samples: the time that most requests take, not a single best one.
 
   @id.PF-01
   Scenario: A simple query takes under 100 ms
     Given a stored entry
     When it is read 200 times by its key
-    Then each time it came back unchanged
+    Then it came back unchanged every time
     And 95 in 100 reads took under 100 ms
 
   @id.PF-02 @vector
@@ -22,4 +22,4 @@ Feature: Answers come in time
     Given 8 clients appending to a ledger through the write endpoint
     When 30 markers are written meanwhile, and looked for on every replica
     Then every replica showed each marker within 5 seconds
-    And all 8 clients wrote all the while
+    And all 8 clients kept writing

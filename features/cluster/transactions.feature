@@ -1,6 +1,6 @@
 @schema @blocker
-Feature: A transaction happens wholly or not at all
-  What was committed is there for everybody who asks later, also of a replica; what was rolled back never was.
+Feature: A transaction is atomic, durable and isolated
+  A committed write is visible to every later reader, on replicas too; a rolled-back write is visible to nobody.
   Clients that write at the same time do not undo one another's work.
 
   @id.TX-01
@@ -33,7 +33,7 @@ Feature: A transaction happens wholly or not at all
     And every replica has it within 5 seconds
 
   @id.TX-03
-  Scenario: 10 writers to different keys do not hinder one another
+  Scenario: 10 writers to different keys do not get in one another's way
     When 10 clients at a time store 20 entries each
     Then all 10 clients succeeded 20 times
     And each of their entries is there once

@@ -1,7 +1,7 @@
 @patroni @haproxy @members @schema @hosts @destructive @slow
 Feature: The cluster survives the loss of everything at once
-  A power cut takes the whole room. Nobody is left who could take over then, so that what was acknowledged must be on the
-  disks, and all parts must find together by themselves when the power is back.
+  A power cut takes down the whole room. No member is left to take over, so every acknowledged write must be on disk,
+  and all parts must find one another by themselves when the power returns.
 
   @id.FO-12 @blocker
   Scenario: The whole cluster killed at once comes back with every acknowledged write

@@ -1,10 +1,10 @@
 @patroni @haproxy @members @schema @hosts @destructive @slow
 Feature: The cluster survives the loss of its leader
-  Whoever writes must be able to go on within half a minute when the machine that takes the writes is gone, and what was
-  acknowledged must still be there: this is what high availability is bought for. A machine that was gone and comes back
-  must fall in line by itself: until it does, the next loss is an outage, and if it kept a truth of its own, some of its
-  readers would be told what never happened. One that stood still does not know that it was replaced until it looks:
-  what its clients ask of it in that moment it must not acknowledge.
+  High availability is bought for this: when the machine that takes the writes is gone, a failover lets clients go on
+  within half a minute, and every acknowledged write is still there. A machine that comes back must rejoin as a replica
+  by itself. Until it does, the next loss is an outage; and if it kept its own version of the data, some readers would
+  see writes that were never committed. A frozen leader does not know that it has been replaced: when it thaws, it must
+  not acknowledge any write.
 
   @id.FO-01 @blocker
   Scenario: A crashed leader is replaced within 30 seconds
@@ -29,18 +29,18 @@ Feature: The cluster survives the loss of its leader
     And the target member holds every acknowledged entry of the ledger
 
   @id.FO-03 @partitions @critical
-  Scenario: What a cut-off leader wrote alone is gone when it comes back
+  Scenario: What a cut-off leader wrote alone is gone when it rejoins
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
-    When the leader, cut off from all other hosts, writes an entry alone
+    When the leader commits an entry that no other host can receive
     And another member leads
     And the fault is healed
     Then the target member streams as a replica within 60 seconds
-    And the lone entry is on no member
+    And no member has that entry
     And every member holds every acknowledged entry of the ledger
 
   @id.FO-04 @critical
-  Scenario: The cluster rides out the death of PostgreSQL alone on its leader
+  Scenario: The cluster survives the death of PostgreSQL alone on the leader
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When PostgreSQL alone is killed on the leader
@@ -48,10 +48,10 @@ Feature: The cluster survives the loss of its leader
     And the ledger lost no acknowledged write
 
   @id.FO-05 @synchronous @critical
-  Scenario: A frozen leader is replaced and takes no write when it thaws
+  Scenario: A frozen leader is replaced, and acknowledges no write when it thaws
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
-    And 4 clients appending through sessions that they hold on the leader itself
+    And 4 clients appending through direct sessions on the leader
     When the host of the leader freezes until another member leads
     Then the target member streams as a replica within 60 seconds
     And the thawed member acknowledged no write

@@ -1,32 +1,32 @@
 @patroni @haproxy @members @schema @hosts @dcs @dcs_keys @statistics @pools @destructive @slow
 Feature: The cluster bears the loss of DCS members
-  Who leads is settled in the DCS. It has several members so that one may be lost without anybody noticing; losing most
-  of them must cost neither the data nor, with failsafe mode, the service.
+  The members elect their leader through the DCS (etcd). It has several members of its own so that it keeps its quorum,
+  unnoticed, when one is lost. Losing the quorum must cost no data, and with failsafe mode no service either.
 
   @id.SB-03 @spare_dcs @critical
-  Scenario: The DCS losing its leading member changes nothing
+  Scenario: The DCS loses its leading member, and the cluster does not change
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When the leading member of the DCS crashes
-    Then the leader renews its lock all the same
-    And nothing has changed
+    Then the leader still renews its lock
+    And the leader and the routing are unchanged
     And clients are interrupted for less than 3 seconds
 
   @id.SB-03 @failsafe @critical
-  Scenario: With failsafe mode the leader goes on while the DCS has no quorum
+  Scenario: With failsafe mode, the leader goes on while the DCS has no quorum
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When a majority of the DCS crashes
-    Then nothing flaps for longer than the leader's lock lasts
+    Then the leader and the routing stay unchanged for longer than the leader's lock lasts
     And clients are interrupted for less than 3 seconds
     And at no time did two members accept writes
 
   @id.SB-03 @critical
-  Scenario: Without failsafe mode nobody writes while the DCS has no quorum, and service returns with it
+  Scenario: Without failsafe mode, nobody writes while the DCS has no quorum, and service returns with it
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
-    And no leader may go on without the DCS
+    And failsafe mode is off
     When a majority of the DCS crashes
-    Then the target member stops accepting writes before its lock runs out
+    Then the target member stops accepting writes before its lock expires
     And once the fault is healed, writes are accepted again within 30 seconds
     And at no time did two members accept writes

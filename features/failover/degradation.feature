@@ -1,10 +1,10 @@
 @patroni @haproxy @members @schema @hosts @statistics @pools @destructive @slow
-Feature: What is left of the cluster goes on to serve
-  A cluster that has lost a part of itself is slower, or has less to fall back on; its clients need not know. They see a
-  pause whose length is promised, and whatever they repeat after it counts once.
+Feature: A degraded cluster goes on serving
+  A cluster that has lost a part of itself may be slower and has less to fall back on, but its clients need not know.
+  They see a pause of limited length, and whatever they repeat after it is applied exactly once.
 
   @id.GD-01 @replicas @critical
-  Scenario: With every replica down writes go on and reads are answered
+  Scenario: With every replica down, writes go on and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     And 4 clients reading through the read endpoint
@@ -14,11 +14,11 @@ Feature: What is left of the cluster goes on to serve
     And the ledger lost no acknowledged write
 
   @id.GD-01 @replicas @synchronous @critical
-  Scenario: In strict mode no write is acknowledged while every replica is down, and reads are answered
+  Scenario: In strict synchronous mode, no write is acknowledged while every replica is down, and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     And 4 clients reading through the read endpoint
-    And a commit waits for a standby even when there is none
+    And commits wait for a standby even when there is none
     When the hosts of all replicas crash
     Then each reader is answered again within 10 seconds
     And no write is acknowledged meanwhile
@@ -27,16 +27,16 @@ Feature: What is left of the cluster goes on to serve
   @id.GD-02 @partitions @critical
   Scenario: What a client repeats after its connection was cut is applied exactly once
     Given a healthy cluster
-    And 8 clients counting, each operation repeated until it is acknowledged
-    When the answers of the leader are lost on their way
+    And 8 clients incrementing a counter, each operation repeated until it is acknowledged
+    When the leader's answers are lost on the way to its clients
     And the fault is healed
     Then each operation was applied exactly once
 
   @id.GD-02 @partitions @synchronous @critical
   Scenario: What a client repeats over a change of leaders is applied exactly once
     Given a healthy cluster
-    And 8 clients counting, each operation repeated until it is acknowledged
-    When the answers of the leader are lost on their way
+    And 8 clients incrementing a counter, each operation repeated until it is acknowledged
+    When the leader's answers are lost on the way to its clients
     And the host of the leader crashes
     And another member leads
     Then each operation was applied exactly once

@@ -1,25 +1,25 @@
 @patroni @haproxy @members @replicas @admin @schema @hosts @destructive @slow
 Feature: A full disk costs no more than the writes that do not fit
-  Disks fill up, mostly at night. A server that says so to whoever writes, keeps what it has acknowledged, and goes on
-  by itself when there is room, has done all it can. It can say so only until its next checkpoint, which needs room as
-  well: there PostgreSQL ends, starts again, and lets nobody in, while Patroni leaves the lock with it. No failover
-  comes to help, so that what was acknowledged has to outlast that, too.
+  Disks fill up, mostly at night. A server does all it can if it tells clients why it refuses their writes, keeps what
+  it has acknowledged, and goes on by itself once there is space. It can do so only until its next checkpoint, which
+  needs space as well. Then PostgreSQL stops, tries to start again and lets nobody in, while Patroni keeps the leader
+  lock. No failover helps in that case, so acknowledged writes must outlast it, too.
 
   @id.FO-04 @critical
-  Scenario: A leader whose disk is full refuses writes, and takes them again once there is room
+  Scenario: A leader whose disk is full refuses writes, and accepts them again once there is space
     Given a healthy cluster
     And the data of the leader is on a small disk of its own
     And 8 clients appending to a ledger through the write endpoint
     When the disk of the leader is full
-    Then writes are refused for want of room, and none hangs
-    And once there is room again, writes are taken within 10 seconds
+    Then writes are refused for lack of disk space, and none hangs
+    And once there is space again, writes are accepted within 10 seconds
     And the ledger lost no acknowledged write
 
   @id.FO-04 @critical
-  Scenario: A leader that a full disk has ended takes writes again once there is room
+  Scenario: A leader whose PostgreSQL a full disk has stopped accepts writes again once there is space
     Given a healthy cluster
     And the data of the leader is on a small disk of its own
     And 8 clients appending to a ledger through the write endpoint
-    When the disk of the leader is full as a checkpoint is due
-    Then once there is room again, writes are taken within 15 seconds
+    When the disk of the leader is full when a checkpoint is due
+    Then once there is space again, writes are accepted within 15 seconds
     And the ledger lost no acknowledged write

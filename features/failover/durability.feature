@@ -12,8 +12,8 @@ Feature: The settings that make a commit durable are on
       | data_checksums     | on                                 |
 
   @id.PH-06 @members @critical
-  Scenario: A member that went its own way can be rewound
-    Then every member logs what a rewind needs
+  Scenario: A member whose timeline diverged can be rewound
+    Then every member writes the WAL that a rewind needs
     And Patroni is configured to rewind
 
   @id.PH-06 @replicas @synchronous @critical

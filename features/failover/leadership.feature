@@ -1,11 +1,11 @@
 @patroni
 Feature: One member leads, and another could take over
-  Two leaders mean two versions of the truth, and none means that nobody can write. A cluster that could not fail over
-  right now looks as healthy as any other until its leader dies.
+  Two leaders mean two versions of the data (split brain); no leader means that nobody can write. A cluster that could
+  not fail over right now looks as healthy as any other until its leader dies.
 
   @id.PH-02 @members @blocker
-  Scenario: Exactly one member leads, and all who can tell name it
-    Then one and the same member leads according to
+  Scenario: Exactly one member leads, and every observer names it
+    Then the same single member leads according to
       | observer                          |
       | the Patroni of every member      |
       | the health check of every member |
@@ -14,7 +14,7 @@ Feature: One member leads, and another could take over
 
   @id.PH-02 @members @dcs @dcs_keys @blocker
   Scenario: The leader key in the DCS names the primary
-    Then one and the same member leads according to
+    Then the same single member leads according to
       | observer                   |
       | the leader key in the DCS |
       | SQL on every member       |
@@ -30,4 +30,4 @@ Feature: One member leads, and another could take over
 
   @id.SB-03 @members @failsafe @critical
   Scenario: A leader could go on without the DCS right now
-    Then failsafe mode is on, and every member knows all others whom a leader has to ask
+    Then failsafe mode is on, and every member knows all others that a leader has to reach

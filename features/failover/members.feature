@@ -1,11 +1,11 @@
 @patroni
 Feature: Every member is up and tells the truth about itself
-  Proxies, operators and failovers act on what the members say of themselves. A member that is down, frozen or wrong
-  about its role turns the next fault into an outage.
+  Proxies, operators and failovers rely on what the members report about themselves. A member that is down, frozen or
+  wrong about its role turns the next fault into an outage.
 
   @id.PH-01 @members @critical
-  Scenario: Every member answers each health check by what it truly is
-    Then every member says, by what it truly is, whether it is
+  Scenario: Every member answers each health check according to its true role
+    Then every member answers each health check according to its true role
       | check                         | leader | synchronous standby | quorum standby | asynchronous replica | excluded replica |
       | the primary                   | yes    | no                  | no             | no                   | no               |
       | the holder of the leader lock | yes    | no                  | no             | no                   | no               |
@@ -19,7 +19,7 @@ Feature: Every member is up and tells the truth about itself
 
   @id.PH-03 @replicas @blocker
   Scenario: Every replica streams on the timeline of the leader
-    Then the members are, by who holds the leader key
+    Then every member is in the state that its role requires
       | member     | role    | PostgreSQL | replication | timeline     |
       | the leader | leader  | running    | none        | the leader's |
       | a replica  | replica | running    | streaming   | the leader's |

@@ -1,6 +1,6 @@
 @patroni @replicas
 Feature: Every replica has what the leader has
-  A replica that silently fell behind serves stale reads today and loses data tomorrow, when it is promoted.
+  A replica that silently lags behind serves stale reads today, and loses data when it is promoted tomorrow.
 
   @id.RL-01 @admin @critical
   Scenario: The leader streams to every replica through an active slot
@@ -8,5 +8,5 @@ Feature: Every replica has what the leader has
     And no slot of the leader is orphaned
 
   @id.RL-02 @members @schema @critical
-  Scenario: What is written on the leader is on every replica within 5 seconds
+  Scenario: What is written on the leader reaches every replica within 5 seconds
     Then each of 20 markers written through the write endpoint is on every replica within 5 seconds

@@ -1,7 +1,7 @@
 @haproxy
 Feature: Writes reach the primary and reads reach the replicas
-  Applications know two endpoints and no members. A write that lands on a replica is an error, reads that all land on
-  the primary are an overload.
+  Applications know two endpoints and no members. A write that lands on a replica fails, and reads that all land on the
+  primary overload it.
 
   @id.RW-01 @patroni @schema @blocker
   Scenario: Every session on the write endpoint is on the primary
@@ -18,7 +18,7 @@ Feature: Writes reach the primary and reads reach the replicas
   @id.RW-02 @patroni @replicas @spread @critical
   Scenario: Every healthy replica serves reads
     When 50 sessions are opened through the read endpoint
-    Then every healthy replica serves some of them, or has others to serve
+    Then every healthy replica serves some of them, or has other sessions to serve
 
   @id.HP-01 @statistics @statistics_login @normal
   Scenario: The statistics page opens to its own credentials only
@@ -31,7 +31,7 @@ Feature: Writes reach the primary and reads reach the replicas
 
   @id.HP-01 @statistics @pools @patroni @critical
   Scenario: HAProxy sees every server in the role that Patroni gives it
-    Then HAProxy holds the members for
+    Then HAProxy has the members up or down as follows
       | member              | write | read |
       | the leader          | up    | down |
       | a replica           | down  | up   |

@@ -1,8 +1,9 @@
 @patroni @haproxy @members @schema @hosts @destructive @slow @critical
-Feature: The endpoints lead nobody astray when a member fails
-  An application knows the endpoints and no members, so it cannot see that the replica which answers it is minutes
+Feature: The endpoints lead no client to a failed member
+  An application knows the endpoints and no members. It cannot see that the replica that answers it lags minutes
   behind, or that the leader at the other end of its session is gone. The proxy has to see that for it: reads go to
-  replicas that keep up, and a session that leads nowhere is ended, for a pool gives back only what it knows to be dead.
+  replicas that keep up, and sessions on a lost leader are cut, because a connection pool replaces only connections it
+  knows are dead.
 
   @id.RW-03 @replicas
   Scenario: A replica that is too far behind serves no reads until it has caught up
@@ -26,7 +27,7 @@ Feature: The endpoints lead nobody astray when a member fails
     Then each of these sessions is cut within 8 seconds
 
   @id.HP-03
-  Scenario: Sessions on a leader that stands still are cut at once
+  Scenario: Sessions on a leader whose host freezes are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
     When the host of the leader freezes

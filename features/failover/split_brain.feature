@@ -1,10 +1,11 @@
 @patroni @haproxy @members @schema @hosts @partitions @destructive @slow
 Feature: Two leaders never accept writes at once
-  Two leaders write two versions of the truth, and one of them is thrown away later: acknowledged, and lost. So a leader
-  that the others can no longer hear must have stopped before one of them takes over.
+  In a split brain two leaders accept writes, and the writes of one of them are thrown away later, although they were
+  acknowledged. So a leader that is cut off from the others must have stopped (fenced itself) before one of them takes
+  over.
 
   @id.SB-01 @blocker
-  Scenario: A cut-off leader that clients still reach and its successor never accept writes at the same time
+  Scenario: A cut-off leader that clients still reach, and its successor, never accept writes at the same time
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When the leader is cut off from all but its clients
@@ -14,20 +15,20 @@ Feature: Two leaders never accept writes at once
     And the target member streams as a replica within 60 seconds
 
   @id.SB-02 @blocker
-  Scenario: A leader that is cut off from everyone stops before its lock runs out, and loses nothing
+  Scenario: A leader that is cut off from everyone stops before its lock expires, and loses no acknowledged write
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When the leader is cut off from every other host
-    Then the target member stops accepting writes before its lock runs out
+    Then the target member stops accepting writes before its lock expires
     And another member leads
     And the ledger lost no acknowledged write
 
   @id.SB-02 @blocker
-  Scenario: A leader that is cut off from the DCS alone stops before its lock runs out, and loses nothing
+  Scenario: A leader that is cut off from the DCS alone stops before its lock expires, and loses no acknowledged write
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
-    And no leader may go on without the DCS
+    And failsafe mode is off
     When the leader is cut off from the DCS
-    Then the target member stops accepting writes before its lock runs out
+    Then the target member stops accepting writes before its lock expires
     And another member leads
     And the ledger lost no acknowledged write

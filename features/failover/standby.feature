@@ -1,7 +1,7 @@
 @patroni @haproxy @members @schema @hosts @destructive @slow
 Feature: The cluster gets over the loss of a standby
-  A synchronous standby holds every commit back until it has it too. When it dies, somebody else must take its place
-  soon, or writes stop; and if the cluster disagreed about who that is, a failover could promote one that lacks
+  A commit waits until the synchronous standby has it. When that standby dies, another one must soon take its place, or
+  writes stop; and if the cluster disagreed about which standby that is, a failover could promote a replica that lacks
   acknowledged writes.
 
   @id.FO-08 @dcs @dcs_keys @synchronous @critical
@@ -9,7 +9,7 @@ Feature: The cluster gets over the loss of a standby
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the host of the synchronous standby crashes
-    Then commits wait for another standby within 10 seconds, and all who can tell agree
+    Then commits wait for another standby within 10 seconds, and all observers agree on it
     And the loss of a standby interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 

@@ -1,22 +1,22 @@
 @critical
-Feature: Who listens on the way hears nothing, and who stands in the way is found out
-  A connection in the clear gives every answer to whoever listens. One that believes any certificate gives the password
-  to whoever answers first.
+Feature: Connections are encrypted, and clients verify the server's certificate
+  Anyone on the network path can read an unencrypted connection. A client that accepts any certificate sends its
+  password to an attacker who answers in the place of the server (man in the middle).
 
   @id.SE-03 @tls
   Scenario: Every endpoint refuses a login without TLS
-    Given every endpoint lets the application in by its right login
+    Given every endpoint accepts the application's login
     When logins without TLS are tried at every endpoint
-    Then each of them is refused as not authenticated
+    Then every login is refused as unauthenticated
 
   @id.SE-03 @tls @members
   Scenario: Every member refuses a login without TLS
-    Given every member lets the application in by its right login
+    Given every member accepts the application's login
     When logins without TLS are tried at every member
-    Then each of them is refused as not authenticated
+    Then every login is refused as unauthenticated
 
   @id.SE-03 @verified_tls
-  Scenario: The application believes no endpoint whose certificate another authority should have signed
-    Given every endpoint lets the application in by its right login
-    When the application trusts another authority alone, and logs in at every endpoint
-    Then it turns away from each of them, for the certificate
+  Scenario: The application rejects a certificate that was not signed by the authority it trusts
+    Given every endpoint accepts the application's login
+    When the application trusts a different authority only, and logs in at every endpoint
+    Then the application rejects the certificate of each endpoint

@@ -1,12 +1,13 @@
 @blocker
-Feature: Only those who prove who they are get in
-  Every member and every endpoint is a door. One that trusts where the others ask is open to everyone who finds it.
+Feature: Only clients that authenticate get in
+  Every member and every endpoint is a way into the database. If one of them trusts its clients where the others ask for
+  a password, the cluster is open to anyone who finds it.
 
   @id.SE-01
   Scenario Outline: Every endpoint refuses a login with <wrong>
-    Given every endpoint lets the application in by its right login
+    Given every endpoint accepts the application's login
     When logins with <wrong> are tried at every endpoint
-    Then each of them is refused as not authenticated
+    Then every login is refused as unauthenticated
 
     Examples:
       | wrong            |
@@ -16,9 +17,9 @@ Feature: Only those who prove who they are get in
 
   @id.SE-01 @members
   Scenario Outline: Every member refuses a login with <wrong>
-    Given every member lets the application in by its right login
+    Given every member accepts the application's login
     When logins with <wrong> are tried at every member
-    Then each of them is refused as not authenticated
+    Then every login is refused as unauthenticated
 
     Examples:
       | wrong            |
@@ -27,9 +28,9 @@ Feature: Only those who prove who they are get in
       | an unknown role  |
 
   @id.SE-02
-  Scenario: Every endpoint has a login proven by SCRAM, so that no password crosses the network
-    Then every endpoint asks for a proof by SCRAM
+  Scenario: Every endpoint authenticates logins by SCRAM, so that no password crosses the network
+    Then every endpoint asks for SCRAM authentication
 
   @id.SE-02 @members
-  Scenario: Every member has a login proven by SCRAM, so that no password crosses the network
-    Then every member asks for a proof by SCRAM
+  Scenario: Every member authenticates logins by SCRAM, so that no password crosses the network
+    Then every member asks for SCRAM authentication

@@ -1,36 +1,36 @@
 @citus @nodes @schema @destructive @slow
-Feature: Shards move while the cluster works
-  A cluster grows by a worker that takes its part of the shards. That is done while people work; whoever has to stop
-  for it puts it off until it is too late.
+Feature: Shards are moved and rebalanced while clients write
+  A cluster grows when a new worker takes its share of the shards. This must be possible while users work: a team that
+  has to stop the service for it puts it off until it is too late.
 
   @id.RB-03 @admin @critical
   Scenario: Draining empties a worker group while clients write
-    Given two tables of 8 shards that lie together, and a client that writes to each shard
-    When one worker group is drained of them
-    Then it has none of their shards
-    And shards that belong together are together
+    Given two co-located tables of 8 shards, and a client that writes to each shard
+    When one worker group is drained
+    Then it holds none of their shards
+    And co-located shards are still together
     And no write that was acknowledged meanwhile is lost
 
   @id.RB-03 @admin @critical
-  Scenario: A worker group that joins gets its part of the shards while clients write
-    Given two tables of 8 shards that lie together, and a client that writes to each shard
-    And a worker group that has none of them
-    When it takes shards, and they are rebalanced
-    Then the 8 shards of each table are spread over all workers, and those that belong together are together
+  Scenario: A worker group that joins gets its share of the shards while clients write
+    Given two co-located tables of 8 shards, and a client that writes to each shard
+    And a worker group that holds none of their shards
+    When it may take shards again, and the tables are rebalanced
+    Then the 8 shards of each table are spread over all workers, and co-located shards are together
     And no write that was acknowledged meanwhile is lost
-    And a further rebalance moves nothing
+    And another rebalance moves nothing
 
   @id.RB-04 @patroni @haproxy @hosts @critical
   Scenario Outline: A shard move that dies half-way changes nothing, and works when retried: <victim> is killed
     Given a healthy cluster
-    And two tables of 8 shards that lie together, one of them with 10000 rows
-    When it is moved to another worker group, and half-way <victim> is killed
+    And two co-located tables of 8 shards, one shard with 10000 rows
+    When that shard is moved to another worker group, and <victim> is killed half-way
     Then the move fails
     And within 60 seconds every shard and every row is where it was, and nothing of the move is left
-    And the same move works when it is asked for again
+    And the same move works when it is retried
 
     Examples:
-      | victim                         |
-      | the session that moves it      |
-      | PostgreSQL where it comes from |
-      | PostgreSQL where it goes to    |
+      | victim                          |
+      | the session that moves it       |
+      | PostgreSQL on the source worker |
+      | PostgreSQL on the target worker |

@@ -1,7 +1,7 @@
 @citus @schema
 Feature: The sharded cluster is set up as designed
-  Whatever a cluster promises about its shards rests on how it was set up. A table that was forgotten works as any
-  other, on one machine alone; nobody sees it until that machine is full.
+  Every promise about shards depends on how the cluster was set up. A table that somebody forgot to distribute works
+  like any other, on one machine only; nobody notices until that machine is full.
 
   @id.CS-01 @nodes @critical
   Scenario: Citus is installed in the same version on every node
@@ -13,10 +13,10 @@ Feature: The sharded cluster is set up as designed
     And every node reaches every other
 
   @id.CS-03 @nodes @application_schema @declared_sharding @critical
-  Scenario: Tables are distributed by the right column, next to those that they are joined with
-    Then every node has the distributed tables of the application's schema distributed as declared
+  Scenario: Tables are distributed by the right column, and co-located with the tables that they are joined with
+    Then on every node the distributed tables of the application's schema are distributed as declared
 
   @id.CS-04 @nodes @application_schema @declared_sharding @critical
   Scenario: Tables that are joined with everything are reference tables
-    Then every node has the reference tables of the application's schema as reference tables
+    Then on every node the reference tables of the application's schema are reference tables
     And each node has a copy of every reference table, read there

@@ -1,15 +1,16 @@
 @citus @nodes @schema @patroni @haproxy @members @hosts @destructive @slow @blocker
-Feature: A transaction over two workers is never half done
-  Each worker promises to commit before any of them does. If one dies in between, the others must not go back on it,
-  and the one that died must learn how it ended: nobody mends what is in doubt by hand, and it blocks whoever comes.
+Feature: A transaction over two workers is never half committed
+  In a two-phase commit each worker first promises to commit, and then is told to. If one dies in between, the others
+  must keep their promise, and the dead one must learn the outcome when it is back. A transaction that stays in doubt
+  blocks others, and nobody should have to resolve it by hand.
 
   @id.DT-01
-  Scenario Outline: A transaction is whole or nowhere when <what> of a worker dies <moment>
+  Scenario Outline: A transaction is on both workers or on neither when <what> of a worker dies <moment>
     Given a healthy cluster
     And a transaction that has written to two workers
     When <what> of one of the two dies <moment>
     Then within <limit> seconds no transaction is in doubt on any node
-    And the transaction is on both workers or on none, as its client was told
+    And the transaction is on both workers or on neither, as its client was told
 
     Examples:
       | what       | moment                     | limit |

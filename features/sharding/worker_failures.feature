@@ -1,20 +1,20 @@
 @citus @nodes @schema @patroni @haproxy @members @hosts @destructive @slow
-Feature: The rest works on while a worker is replaced
-  Each group of workers holds a part of every table, and nobody else holds it. When its leader is lost, that part
-  waits for the failover; every other part must not, and no transfer between the parts may happen by half.
+Feature: The other workers keep serving while one of them fails over
+  Each worker group holds a part of every table, and no other group has it. When a group loses its leader, its part
+  waits for the failover. The other parts must not wait, and no transfer between parts may be left half done.
 
   @id.DT-04 @critical
-  Scenario: While one worker group has no leader, what lies on the others is read and written
+  Scenario: While one worker group has no leader, data on the others is read and written
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1
     And 4 clients appending to a ledger on worker group 2
     When the host of the leader of worker group 1 crashes
     Then a write to worker group 1 is refused within 10 seconds, with an error that names its node
-    And what lies on worker group 2 is read within 2 seconds
+    And data on worker group 2 can be read within 2 seconds
     And the clients of worker group 2 are interrupted for less than 2 seconds
 
   @id.DT-04 @critical
-  Scenario: What lies on a worker group is written again after its failover, and nothing is lost
+  Scenario: After the failover of a worker group its data is written again, and nothing is lost
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1
     When the host of the leader of worker group 1 crashes
@@ -32,10 +32,10 @@ Feature: The rest works on while a worker is replaced
     And no ledger lost an acknowledged write
 
   @id.DT-06 @blocker
-  Scenario: Transfers between worker groups keep the total, whoever is killed meanwhile
+  Scenario: Transfers between worker groups keep the total, whichever leader is killed meanwhile
     Given a healthy cluster
     And 8 clients transferring between accounts on different worker groups
-    When PostgreSQL alone is killed, one after the other, on
+    When the PostgreSQL of each of these is killed, one after the other
       | who                           |
       | the leader of worker group 1  |
       | the leader of worker group 2  |

@@ -1,47 +1,48 @@
-"""How fast the cache is to one client."""
+"""How fast the cache is for one client."""
 
 from behave import then, when
 from hamcrest import assert_that, greater_than, less_than
 
 from support.cache import speed
+from support.cache.handover import CacheHandover
 from support.engine.world import Context
 
 
-@when("a cached entry is read {times:d} times from the cache, and as often from the database, in turn")
+@when("an entry is read alternately from the cache and from the database, {times:d} times each")
 def step_interleaved_reads(context: Context, times: int) -> None:
-    """By one client, one after the other, either way as the application does it."""
+    """By one client, one read after the other, each as the application does it."""
     world = context.world
-    (client,) = world.cache_clients
+    (client,) = world.handover(CacheHandover).clients
     world.history = speed.interleaved_reads(client, world.cluster.write, world.profile, world.namespace, times)
 
 
-@then("the median cached read took less time than the median database read")
+@then("the median cached read was faster than the median database read")
 def step_faster_than_the_database(context: Context) -> None:
-    """Both medians over as many reads, taken in turn, so that what slows one slows the other."""
+    """The reads alternate, so that whatever slows down one kind slows down the other as well."""
     cached, direct = speed.medians(context.world.history)
     context.world.measure("median cached read, against the database's", cached, "ms", direct)
-    assert_that(cached, less_than(direct), "ms that a median cached read takes, against one from the database")
+    assert_that(cached, less_than(direct), "ms that the median cached read takes, against the median database read")
 
 
 @when("a cached entry is read from the cache for {seconds:g} seconds")
 def step_reads_in_a_row(context: Context, seconds: float) -> None:
     """By one client, one read after the other."""
-    (client,) = context.world.cache_clients
-    operations = speed.reads(client, context.world.namespace)
-    context.world.scene["throughput"] = speed.throughput(operations, seconds)
+    handover = context.world.handover(CacheHandover)
+    (client,) = handover.clients
+    handover.throughput = speed.throughput(speed.reads(client, context.world.namespace), seconds)
 
 
-@when("new answers are stored in the cache for {seconds:g} seconds")
+@when("new query results are stored in the cache for {seconds:g} seconds")
 def step_writes_in_a_row(context: Context, seconds: float) -> None:
-    """By one client, one after the other; the database has no part in it."""
-    (client,) = context.world.cache_clients
-    operations = speed.writes(client, context.world.namespace)
-    context.world.scene["throughput"] = speed.throughput(operations, seconds)
+    """By one client, one after the other; the database is not involved."""
+    handover = context.world.handover(CacheHandover)
+    (client,) = handover.clients
+    handover.throughput = speed.throughput(speed.writes(client, context.world.namespace), seconds)
 
 
 @then("the cache did over {least:d} operations a second")
 def step_throughput(context: Context, least: int) -> None:
-    """The mean of the whole time."""
-    world, limit = context.world, context.world.limit(least)
-    world.measure("operations", world.scene["throughput"], "/s", limit)
-    assert_that(world.scene["throughput"], greater_than(limit), "operations of the cache a second")
+    """The mean over the whole time."""
+    throughput, limit = context.world.handover(CacheHandover).throughput, context.world.limit(least)
+    context.world.measure("operations", throughput, "/s", limit)
+    assert_that(throughput, greater_than(limit), "cache operations a second")

@@ -16,6 +16,7 @@ from hamcrest import (
 from support import sql
 from support.cluster import workloads
 from support.cluster.black_hole import BlackHoleServer
+from support.cluster.handover import handed
 from support.engine.checks.answers import each_answer_is_its_askers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.workload import run_to_end
@@ -60,13 +61,13 @@ def step_ask_system(context: Context) -> None:
     """Each is asked for its system identifier, past the proxy: a replica has its leader's, and nobody else has it."""
     cluster = context.world.cluster
     asked = (cluster.leader(), *cluster.followers())
-    context.world.scene["systems"] = ask_in_parallel(asked, lambda name: system_identifier(cluster.of_member(name)))
+    handed(context.world).systems = ask_in_parallel(asked, lambda name: system_identifier(cluster.of_member(name)))
 
 
 @then("all name the one behind the write endpoint")
 def step_same_system(context: Context) -> None:
     """The system identifier is the same on every member and through the write endpoint."""
-    systems, behind = context.world.scene["systems"], system_identifier(context.world.cluster.write)
+    systems, behind = handed(context.world).systems, system_identifier(context.world.cluster.write)
     assert_that(systems, equal_to(dict.fromkeys(systems, behind)), "the database system of each member")
 
 
@@ -95,7 +96,7 @@ def step_impatient_session(context: Context, seconds: float) -> None:
     """A session through the write endpoint, whose server cancels longer statements."""
     world = context.world
     world.sessions.append(sql.connect(world.cluster.write, statement_timeout=seconds, autocommit=True))
-    world.scene["backend"] = backend(world.sessions[0])
+    handed(world).backend = backend(world.sessions[0])
 
 
 @when("it executes a statement that takes {seconds:g} seconds")
@@ -116,7 +117,9 @@ def step_cancelled(context: Context) -> None:
 def step_goes_on(context: Context) -> None:
     """A further statement is answered, by the backend that cancelled the one before."""
     assert_that(
-        backends(context.world.sessions), equal_to({context.world.scene["backend"]}), "the backend that answers"
+        backends(context.world.sessions),
+        equal_to({handed(context.world).backend}),
+        "the backend that answers",
     )
 
 
@@ -124,29 +127,33 @@ def step_goes_on(context: Context) -> None:
 def step_pool(context: Context) -> None:
     """The application's own pool, of which one session was used and given back."""
     world = context.world
-    pool = world.scene["pool"] = world.cleanup.enter_context(SessionPool(world.cluster.write))
-    world.scene["idle"] = pool.use(backend)
+    pool = handed(world).pool = world.cleanup.enter_context(SessionPool(world.cluster.write))
+    handed(world).idle_backend = pool.use(backend)
 
 
 @when("the server kills the idle session")
 def step_kill_idle(context: Context) -> None:
     """Ended by the server, as an administrator or a restart would; the pool is not told."""
-    kill_backend(context.world.cluster.write, context.world.scene["idle"])
+    kill_backend(context.world.cluster.write, handed(context.world).idle_backend)
 
 
 @then("the next user of the pool is served without an error")
 def step_pool_serves(context: Context) -> None:
     """What the pool hands out answers at the first attempt."""
-    scene = context.world.scene
-    error = sql.error_of(lambda: scene.update(served=scene["pool"].use(backend)))
+    state = handed(context.world)
+
+    def use() -> None:
+        state.served_by = state.pool.use(backend)
+
+    error = sql.error_of(use)
     assert_that(error, none(), "what reached the user of the pool")
 
 
-@then("it is by another session")
+@then("it is a different session")
 def step_pool_replaced(context: Context) -> None:
     """Another backend answered than the one that was killed."""
-    scene = context.world.scene
-    assert_that(scene["served"], is_not(scene["idle"]), "the backend of the session that the pool handed out")
+    state = handed(context.world)
+    assert_that(state.served_by, is_not(state.idle_backend), "the backend of the session that the pool handed out")
 
 
 @when("{clients:d} clients at a time ask {times:d} questions each")
@@ -171,20 +178,20 @@ def step_own_answers(context: Context) -> None:
 @given("a host that accepts connections and never answers")
 def step_silent_host(context: Context) -> None:
     """A listening socket of ours, with nothing behind it."""
-    context.world.scene["silent"] = context.world.cleanup.enter_context(BlackHoleServer(patience=15))
+    handed(context.world).black_hole = context.world.cleanup.enter_context(BlackHoleServer(patience=15))
 
 
 @when("the application logs in there with a limit of {seconds:d} seconds")
 def step_log_in_there(context: Context, seconds: int) -> None:
     """As the application logs in anywhere, with that connect timeout."""
-    endpoint = context.world.scene["silent"].endpoint
-    context.world.scene["login"] = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+    endpoint = handed(context.world).black_hole.endpoint
+    handed(context.world).login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
 
 
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
     """It ends with an error, in time; the host itself would only hang up much later."""
-    login, limit = context.world.scene["login"], context.world.limit(seconds)
+    login, limit = handed(context.world).login, context.world.limit(seconds)
     context.world.measure("login at a silent host, until it failed", login.seconds, "s", limit)
     assert_that(login.error, instance_of(ConnectFailed), "what came of the login")
     assert_that(login.seconds, less_than(limit), "seconds until the login failed")
@@ -193,11 +200,11 @@ def step_login_fails(context: Context, seconds: float) -> None:
 @then("the error names the host")
 def step_error_names_host(context: Context) -> None:
     """Whoever reads the message knows which host to look at."""
-    scene = context.world.scene
-    assert_that(str(scene["login"].error), contains_string(scene["silent"].name), "the error of the login")
+    state = handed(context.world)
+    assert_that(str(state.login.error), contains_string(state.black_hole.name), "the error of the login")
 
 
 @then("the host had accepted the connection")
 def step_host_accepted(context: Context) -> None:
     """So it was the silence that the login gave up on, not a refusal."""
-    context.world.scene["silent"].require_caller()
+    handed(context.world).black_hole.require_caller()

@@ -3,6 +3,7 @@
 from behave import given, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, less_than, none
 
+from support.cluster.handover import handed
 from support.cluster.workloads import READ, read_repeatedly
 from support.engine.checks.answers import contents_match, every_answer_is
 from support.engine.world import Context
@@ -17,15 +18,15 @@ from support.sql import condition_of, error_of
 def step_stored_entry(context: Context) -> None:
     """Text, metadata and an embedding, committed through the write endpoint."""
     world = context.world
-    world.scene["entry"] = samples.entry(world.random, world.namespace, world.profile)
-    world.entries.add(world.scene["entry"])
+    handed(world).entry = samples.entry(world.random, world.namespace, world.profile)
+    world.entries.add(handed(world).entry)
 
 
 @when("an entry with {content} is stored")
 def step_store_entry(context: Context, content: str) -> None:
     """Committed through the write endpoint, or refused."""
     world = context.world
-    entry = world.scene["entry"] = samples.entry_with(content, world.random, world.namespace, world.profile)
+    entry = handed(world).entry = samples.entry_with(content, world.random, world.namespace, world.profile)
     world.error = error_of(lambda: world.entries.add(entry))
 
 
@@ -33,7 +34,7 @@ def step_store_entry(context: Context, content: str) -> None:
 def step_store_again(context: Context) -> None:
     """With another value; the key is taken."""
     world = context.world
-    second = samples.entry(world.random, world.namespace, world.profile, world.scene["entry"].key)
+    second = samples.entry(world.random, world.namespace, world.profile, handed(world).entry.key)
     world.error = error_of(lambda: world.entries.add(second))
 
 
@@ -69,7 +70,7 @@ def step_nothing_stored(context: Context) -> None:
 @then("another session reads it back unchanged")
 def step_reads_back(context: Context) -> None:
     """Column for column; the session is one that had no part in storing it."""
-    world, entry = context.world, context.world.scene["entry"]
+    world, entry = context.world, handed(context.world).entry
     assert_that(world.error, none(), "what was said against storing the entry")
     read = world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(read)).require()
@@ -78,7 +79,7 @@ def step_reads_back(context: Context) -> None:
 @then("another session reads the first one back unchanged")
 def step_first_stays(context: Context) -> None:
     """Under that key there is the first entry, and nothing but it."""
-    entry = context.world.scene["entry"]
+    entry = handed(context.world).entry
     found = context.world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(found)).require()
 
@@ -87,14 +88,14 @@ def step_first_stays(context: Context) -> None:
 def step_store_many(context: Context, count: int) -> None:
     """In one transaction through the write endpoint, as the application loads them."""
     world = context.world
-    stored = world.scene["entries"] = samples.entries(world.random, world.namespace, count, world.profile)
-    world.scene["load"] = attempt(lambda: world.entries.add_many(stored))
+    stored = handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
+    handed(world).load = attempt(lambda: world.entries.add_many(stored))
 
 
 @then("it took less than {seconds:g} seconds")
 def step_load_in_time(context: Context, seconds: float) -> None:
     """From the login to the acknowledged commit."""
-    load, limit = context.world.scene["load"], context.world.limit(seconds)
+    load, limit = handed(context.world).load, context.world.limit(seconds)
     context.world.measure("loading the entries", load.seconds, "s", limit)
     assert_that(load.error, none(), "what was said against storing the entries")
     assert_that(load.seconds, less_than(limit), "seconds until the load was acknowledged")
@@ -105,7 +106,7 @@ def step_reads_all_back(context: Context, count: int) -> None:
     """Every entry, column for column, and none that was not stored."""
     world = context.world
     found = world.entries.all(world.namespace)
-    contents_match(contents(world.scene["entries"]), contents(found)).require()
+    contents_match(contents(handed(world).entries), contents(found)).require()
 
 
 @then("a count of all entries is the same by every plan")
@@ -127,10 +128,10 @@ def step_counted_right(context: Context) -> None:
 def step_read_repeatedly(context: Context, times: int) -> None:
     """One after another over one session through the write endpoint, after some that are not counted."""
     world = context.world
-    world.history = read_repeatedly(world.cluster.write, world.profile, world.scene["entry"], times)
+    world.history = read_repeatedly(world.cluster.write, world.profile, handed(world).entry, times)
 
 
-@then("each time it came back unchanged")
+@then("it came back unchanged every time")
 def step_each_read_right(context: Context) -> None:
     """A wrong answer is no answer, however fast."""
     every_answer_is(True, context.world.history, READ).require()

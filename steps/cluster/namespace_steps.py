@@ -4,6 +4,7 @@ from behave import given, then, when
 from hamcrest import assert_that, empty, equal_to
 
 from support.cluster.checks import each_finds_its_own
+from support.cluster.handover import handed
 from support.cluster.workloads import search_repeatedly
 from support.engine.checks.answers import contents_match
 from support.engine.world import Context
@@ -18,62 +19,62 @@ NEW_VALUE = "changed by the first namespace"
 def step_two_namespaces(context: Context) -> None:
     """Some entries each, stored through the write endpoint."""
     world = context.world
-    world.scene["first"] = samples.entries(world.random, world.namespace, ENTRIES, world.profile)
-    world.scene["second"] = samples.entries(world.random, world.another_namespace("second"), ENTRIES, world.profile)
-    world.entries.add_many(world.scene["first"] + world.scene["second"])
+    handed(world).first = samples.entries(world.random, world.namespace, ENTRIES, world.profile)
+    handed(world).second = samples.entries(world.random, world.another_namespace("second"), ENTRIES, world.profile)
+    world.entries.add_many(handed(world).first + handed(world).second)
 
 
 @when("the first namespace reads every key")
 def step_read_every_key(context: Context) -> None:
     """Key by key."""
-    world, scene = context.world, context.world.scene
-    scene["found"] = world.entries.find_each(world.namespace, samples.keys(scene["second"]))
+    world, state = context.world, handed(context.world)
+    state.found = world.entries.find_each(world.namespace, samples.keys(state.second))
 
 
 @then("it finds its own entries and no others")
 def step_finds_own(context: Context) -> None:
     """Each of its entries, unchanged, and nothing else."""
-    scene = context.world.scene
-    contents_match(contents(scene["first"]), contents(scene["found"])).require()
+    state = handed(context.world)
+    contents_match(contents(state.first), contents(state.found)).require()
 
 
 @when("the first namespace searches for the nearest {count:d} to each entry of the second")
 def step_search_for_others(context: Context, count: int) -> None:
     """With the very embeddings of the second namespace's entries, so that those would be the nearest."""
-    world, scene = context.world, context.world.scene
-    sought = samples.embeddings(scene["second"])
-    scene["searches"] = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
+    world, state = context.world, handed(context.world)
+    sought = samples.embeddings(state.second)
+    state.searches = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
 
 
 @then("every search finds {count:d} entries, all of the first namespace")
 def step_found_own(context: Context, count: int) -> None:
     """So many, although the nearest of all had to be passed over."""
     world = context.world
-    each_finds_its_own(world.scene["searches"].origins, world.namespace, count).require()
+    each_finds_its_own(handed(world).searches.origins, world.namespace, count).require()
 
 
 @when("the first namespace updates every key")
 def step_update_every_key(context: Context) -> None:
     """Each of its entries gets another value."""
-    world, scene = context.world, context.world.scene
+    world, state = context.world, handed(context.world)
     store = world.entries
-    scene["touched"] = store.update_each(world.namespace, samples.keys(scene["second"]), NEW_VALUE)
+    state.touched = store.update_each(world.namespace, samples.keys(state.second), NEW_VALUE)
 
 
 @then("all of its own entries are changed")
 def step_own_changed(context: Context) -> None:
     """They have the new value, and as many rows were touched as there are entries."""
-    world, scene = context.world, context.world.scene
+    world, state = context.world, handed(context.world)
     values = {entry.value for entry in world.entries.all(world.namespace)}
     assert_that(values, equal_to({NEW_VALUE}), "the values in the first namespace")
-    assert_that(scene["touched"], equal_to(ENTRIES), "rows that the updates touched")
+    assert_that(state.touched, equal_to(ENTRIES), "rows that the updates touched")
 
 
 @when("the first namespace deletes every key")
 def step_delete_every_key(context: Context) -> None:
     """Key by key."""
-    world, scene = context.world, context.world.scene
-    scene["touched"] = world.entries.delete_each(world.namespace, samples.keys(scene["second"]))
+    world, state = context.world, handed(context.world)
+    state.touched = world.entries.delete_each(world.namespace, samples.keys(state.second))
 
 
 @then("none of its own entries are left")
@@ -81,12 +82,12 @@ def step_own_deleted(context: Context) -> None:
     """The namespace is empty, and as many rows were touched as there were entries."""
     world = context.world
     assert_that(world.entries.all(world.namespace), empty(), "entries of the first namespace")
-    assert_that(world.scene["touched"], equal_to(ENTRIES), "rows that the deletes touched")
+    assert_that(handed(world).touched, equal_to(ENTRIES), "rows that the deletes touched")
 
 
 @then("the entries of the second namespace are unchanged")
 def step_second_unchanged(context: Context) -> None:
     """All of them, column for column."""
-    second = context.world.scene["second"]
+    second = handed(context.world).second
     found = context.world.entries.all(second[0].namespace)
     contents_match(contents(second), contents(found)).require()

@@ -17,7 +17,7 @@ def step_tables_there(context: Context) -> None:
     _require_none(context.world, missing, "tables and columns")
 
 
-@then("no two rows can share a key of the application's schema")
+@then("every key of the application's schema is unique")
 def step_keys_unique(context: Context) -> None:
     """A unique constraint or index, valid and over all rows, is on each key that the schema profile names."""
     _require_none(context.world, not_unique, "keys")

@@ -4,13 +4,14 @@ from behave import then, when
 
 from support.cache.speed import CACHED
 from support.cluster.checks import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
+from support.cluster.handover import handed
 from support.cluster.workloads import READ, write_markers_and_watch
 from support.engine.checks.availability import percentile_is_under
 from support.engine.history import durations
 from support.engine.ledger import APPEND
 from support.engine.world import Context
 from support.example_app.search import SEARCH
-from support.sharding.local_joins import JOIN, OVER_ALL
+from support.sharding.queries import JOIN, OVER_ALL
 from support.timeouts import VISIBLE
 
 ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": JOIN, "queries": OVER_ALL}
@@ -29,7 +30,7 @@ def step_markers(context: Context, count: int) -> None:
     """One after another through the write endpoint; each replica is looked at all the time, past the proxy."""
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
-    world.scene["replicas"] = write_markers_and_watch(
+    handed(world).replicas = write_markers_and_watch(
         cluster.write, replicas, world.profile, world.namespace, count, world.limit(VISIBLE), world.history
     )
 
@@ -38,12 +39,12 @@ def step_markers(context: Context, count: int) -> None:
 def step_markers_arrived(context: Context, seconds: float) -> None:
     """From the acknowledged commit until the replica showed it; the longest of all is measured."""
     world, limit = context.world, context.world.limit(seconds)
-    seen = sightings(world.history, world.scene["replicas"])
+    seen = sightings(world.history, handed(world).replicas)
     world.measure("replication lag, the longest of all markers", longest_lag(seen), "s", limit)
     every_marker_arrived(seen, limit).require()
 
 
-@then("all {clients:d} clients wrote all the while")
+@then("all {clients:d} clients kept writing")
 def step_clients_wrote(context: Context, clients: int) -> None:
     """Each client of the ledger had writes acknowledged between the first marker and the last."""
     clients_worked_meanwhile(context.world.history, APPEND, clients).require()

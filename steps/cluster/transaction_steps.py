@@ -4,6 +4,7 @@ from behave import given, then, when
 from hamcrest import all_of, assert_that, empty, equal_to, has_length, only_contains
 
 from support import sql
+from support.cluster.handover import handed
 from support.engine import counter, ledger, markers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.checks.durability import counted_exactly, each_write_once, no_acknowledged_write_lost
@@ -19,22 +20,22 @@ from support.waiting import eventually
 def step_write_uncommitted(context: Context) -> None:
     """Through the write endpoint; the session itself sees the entry."""
     world = context.world
-    world.scene["entry"] = Entry(world.namespace, "entry", f"{world.random.random()}")
+    handed(world).entry = Entry(world.namespace, "entry", f"{world.random.random()}")
     world.sessions.append(sql.connect(world.cluster.write))
-    write_uncommitted(world.sessions[0], world.profile, world.scene["entry"])
+    write_uncommitted(world.sessions[0], world.profile, handed(world).entry)
 
 
 @when("other sessions look for the entry")
 def step_others_look(context: Context) -> None:
     """Five new ones through the write endpoint, one after another, while the transaction is open."""
     world = context.world
-    world.scene["found"] = sightings(world.cluster.write, world.profile, world.scene["entry"], sessions=5)
+    handed(world).found = sightings(world.cluster.write, world.profile, handed(world).entry, sessions=5)
 
 
 @then("none of them finds it")
 def step_none_finds(context: Context) -> None:
     """Each was answered, and saw nothing under the entry's key."""
-    assert_that(context.world.scene["found"], empty(), "what other sessions find of an uncommitted write")
+    assert_that(handed(context.world).found, empty(), "what other sessions find of an uncommitted write")
 
 
 @when("it rolls back")
@@ -46,7 +47,7 @@ def step_roll_back(context: Context) -> None:
 @then("neither that session nor a later one finds the entry")
 def step_nobody_finds(context: Context) -> None:
     """The session that rolled back looks again, and five new ones do."""
-    world, entry = context.world, context.world.scene["entry"]
+    world, entry = context.world, handed(context.world).entry
     own = tuple(EntryStore(world.sessions[0], world.profile).find(entry.namespace, entry.key))
     assert_that(
         own + sightings(world.cluster.write, world.profile, entry, sessions=5), empty(), "what is found of the write"
@@ -64,7 +65,7 @@ def step_roll_back_and_pass(context: Context) -> None:
 @then("no member has the entry")
 def step_no_member_has(context: Context) -> None:
     """Looked for on each member, past the proxy."""
-    cluster, entry = context.world.cluster, context.world.scene["entry"]
+    cluster, entry = context.world.cluster, handed(context.world).entry
     members = (cluster.leader(), *cluster.followers())
     found = ask_in_parallel(
         members, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
@@ -76,14 +77,14 @@ def step_no_member_has(context: Context) -> None:
 def step_commit(context: Context) -> None:
     """Through the write endpoint; the commit is acknowledged."""
     world = context.world
-    world.scene["entry"] = Entry(world.namespace, "entry", f"{world.random.random()}")
-    world.entries.add(world.scene["entry"])
+    handed(world).entry = Entry(world.namespace, "entry", f"{world.random.random()}")
+    world.entries.add(handed(world).entry)
 
 
 @then("{count:d} later sessions find it unchanged")
 def step_later_sessions_find(context: Context, count: int) -> None:
     """New ones through the write endpoint, one after another, from the acknowledgement on."""
-    world, entry = context.world, context.world.scene["entry"]
+    world, entry = context.world, handed(context.world).entry
     assert_that(
         sightings(world.cluster.write, world.profile, entry, count),
         all_of(has_length(count), only_contains(equal_to(entry))),
@@ -94,7 +95,7 @@ def step_later_sessions_find(context: Context, count: int) -> None:
 @then("the leader has it")
 def step_leader_has(context: Context) -> None:
     """Read on the leader, past the proxy, at once."""
-    cluster, entry = context.world.cluster, context.world.scene["entry"]
+    cluster, entry = context.world.cluster, handed(context.world).entry
     found = sightings(cluster.of_member(cluster.leader()), cluster.profile, entry, sessions=1)
     assert_that(found, equal_to((entry,)), "what the leader has of the write")
 
@@ -102,7 +103,11 @@ def step_leader_has(context: Context) -> None:
 @then("every replica has it within {seconds:g} seconds")
 def step_replicas_have(context: Context, seconds: float) -> None:
     """Each follower of the leader is read past the proxy; one that does not answer does not have it."""
-    cluster, entry, replicas = context.world.cluster, context.world.scene["entry"], context.world.cluster.followers()
+    cluster, entry, replicas = (
+        context.world.cluster,
+        handed(context.world).entry,
+        context.world.cluster.followers(),
+    )
     eventually(
         lambda: assert_that(
             ask_in_parallel(
@@ -120,7 +125,7 @@ def step_clients_store(context: Context, clients: int, times: int) -> None:
     """Each under keys of its own, each entry in a transaction of its own; then all are read back."""
     world = context.world
     world.history = run_to_end(world.cluster.write, ledger.appends(world.profile, world.namespace, times), clients)
-    world.scene["action"] = ledger.APPEND
+    handed(world).action = ledger.APPEND
     ledger.read_back(world.cluster.write, world.profile, world.namespace, world.history)
 
 
@@ -142,13 +147,13 @@ def step_clients_count(context: Context, clients: int, times: int) -> None:
     """Each reads the counter under a row lock, and writes back one more, in a transaction."""
     world = context.world
     world.history = run_to_end(world.cluster.write, counter.increments(world.profile, world.namespace, times), clients)
-    world.scene["action"] = counter.INCREMENT
+    handed(world).action = counter.INCREMENT
 
 
 @then("all {clients:d} clients succeeded {times:d} times")
 def step_all_succeeded(context: Context, clients: int, times: int) -> None:
     """No operation ended in an error, and all clients were at it at the same time."""
-    every_client_succeeded(context.world.history, context.world.scene["action"], clients, times).require()
+    every_client_succeeded(context.world.history, handed(context.world).action, clients, times).require()
 
 
 @then("the counter stands at {expected:d}")

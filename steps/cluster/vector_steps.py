@@ -12,6 +12,7 @@ from hamcrest import (
 )
 
 from support.cluster.checks import answers_are_in_order, recall, went_by_index
+from support.cluster.handover import handed
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
 from support.engine.world import Context
@@ -28,7 +29,7 @@ PRECISION = 1e-5
 def step_ask_extension(context: Context) -> None:
     """Past the proxy: what the database has installed, and which files that member's own host has."""
     cluster = context.world.cluster
-    context.world.scene["extensions"] = ask_in_parallel(
+    handed(context.world).extensions = ask_in_parallel(
         cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
     )
 
@@ -36,7 +37,10 @@ def step_ask_extension(context: Context) -> None:
 @then("all have the same version installed, and the same version at hand")
 def step_same_extension(context: Context) -> None:
     """The same as behind the write endpoint; on a member without the files nothing would be at hand."""
-    answers, expected = context.world.scene["extensions"], vector_extension(context.world.cluster.write)
+    answers, expected = (
+        handed(context.world).extensions,
+        vector_extension(context.world.cluster.write),
+    )
     assert_that(expected, has_property("at_hand", not_none()), "the vector extension behind the write endpoint")
     assert_that(answers, equal_to(dict.fromkeys(answers, expected)), "the vector extension of each member")
 
@@ -45,14 +49,14 @@ def step_same_extension(context: Context) -> None:
 def step_distance_on_write(context: Context, metric: str, one: str, other: str) -> None:
     """By the server that the write endpoint leads to."""
     write = context.world.cluster.write
-    context.world.scene["distances"] = {write.name: distance(write, dialect_of(write), metric, one, other)}
+    handed(context.world).distances = {write.name: distance(write, dialect_of(write), metric, one, other)}
 
 
 @when("the {metric} distance from {one} to {other} is computed by every member")
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
     """By each member, past the proxy."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
-    context.world.scene["distances"] = ask_in_parallel(
+    handed(context.world).distances = ask_in_parallel(
         cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
     )
 
@@ -60,7 +64,7 @@ def step_distance_on_members(context: Context, metric: str, one: str, other: str
 @then("the answer is {expected:g}")
 def step_distance_is(context: Context, expected: float) -> None:
     """The distance by hand, on every server that was asked."""
-    answers = context.world.scene["distances"]
+    answers = handed(context.world).distances
     assert_that(list(answers.values()), only_contains(close_to(expected, PRECISION)), f"distances computed: {answers}")
 
 
@@ -68,25 +72,24 @@ def step_distance_is(context: Context, expected: float) -> None:
 def step_entries_with_embeddings(context: Context, count: int) -> None:
     """Around some centres, as embeddings of texts are; stored through the write endpoint."""
     world = context.world
-    world.scene["entries"] = samples.entries(world.random, world.namespace, count, world.profile)
-    world.entries.add_many(world.scene["entries"])
+    handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
+    world.entries.add_many(handed(world).entries)
 
 
 @step("the nearest {count:d} entries are searched for, {times:d} times")
 def step_search(context: Context, count: int, times: int) -> None:
     """Each time near another entry, over one session through the write endpoint, after some that are not counted."""
     world = context.world
-    sought = samples.vectors_near(world.random, samples.embeddings(world.scene["entries"]), times)
-    searches = world.scene["searches"] = search_repeatedly(
-        world.cluster.write, world.profile, world.namespace, sought, count
-    )
-    world.history = searches.history
+    sought = samples.vectors_near(world.random, samples.embeddings(handed(world).entries), times)
+    state = handed(world)
+    state.searches = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
+    state.answered, world.history = state.searches, state.searches.history
 
 
 @then("every search went by the HNSW index for cosine distance")
 def step_by_index(context: Context) -> None:
     """By the planner's word for each of them; the index is valid, of that kind and for that metric."""
-    searches = context.world.scene["searches"]
+    searches = handed(context.world).searches
     context.world.evidence.attach("Plan of the search", searches.plan)
     went_by_index(searches.indexes_used, searches.cosine_indexes).require()
 
@@ -94,30 +97,31 @@ def step_by_index(context: Context) -> None:
 @then("each answer is in the order of the true distances")
 def step_in_order(context: Context) -> None:
     """As many entries as were asked for, each with its true distance, computed apart from the database."""
-    scene = context.world.scene
-    stored = samples.embeddings_by_key(scene["entries"])
-    answers_are_in_order(stored, scene["searches"].answers, scene["searches"].count, PRECISION).require()
+    state = handed(context.world)
+    stored = samples.embeddings_by_key(state.entries)
+    answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
 
 
 @then("the recall at {count:d} is at least {least:g}")
 def step_recall(context: Context, count: int, least: float) -> None:
     """The share of the true nearest, computed apart from the database, that the searches found."""
-    scene, limit = context.world.scene, context.world.limit(least)
-    found = recall(samples.embeddings_by_key(scene["entries"]), scene["searches"].answers, count)
+    state, limit = handed(context.world), context.world.limit(least)
+    found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit)
-    assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(scene['searches'].answers)} searches")
+    assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")
 
 
 @when("the same is searched for again")
 def step_search_again(context: Context) -> None:
     """The same vectors, over a new session through the write endpoint, as soon as that leads to a leader."""
     world = context.world
-    before = world.scene["searches before"] = world.scene["searches"]
-    world.scene["searches"] = search_again(world.cluster.write, world.profile, world.namespace, before)
+    state = handed(world)
+    state.earlier_searches = state.searches
+    state.searches = search_again(world.cluster.write, world.profile, world.namespace, state.earlier_searches)
 
 
-@then("every answer is the one of before")
+@then("every answer is the same as before")
 def step_same_answers(context: Context) -> None:
     """For each search the same entries at the same distances, in the same order."""
-    scene = context.world.scene
-    unchanged(scene["searches before"].found, scene["searches"].found).require()
+    state = handed(context.world)
+    unchanged(state.earlier_searches.found, state.searches.found).require()

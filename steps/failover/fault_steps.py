@@ -1,11 +1,12 @@
-"""Faults: what happens to the cluster, and how it is undone. Whatever a scenario breaks is healed at its end."""
+"""Faults: what happens to the cluster, and how it is healed. Whatever a scenario breaks is healed at its end."""
 
 from behave import given, when
 
 from support.engine.experiment import Experiment
+from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
-from support.faults.process import DataDestroyed, EveryHostCrashes, Freeze, HostCrash, PostgresKilled
-from support.faults.roles import host_of
+from support.faults.process import DataDestroyed, EveryHostCrashes, Freeze, HostCrash, PostgresKilled, Restart
+from support.faults.roles import host_of, proxy_host
 
 
 @given("a healthy cluster")
@@ -14,6 +15,7 @@ def step_healthy_cluster(context: Context) -> None:
     context.world.fault_run = Experiment(context.world.cluster)
 
 
+@given("the host of {role} is down")
 @when("the host of {role} crashes")
 def step_host_crashes(context: Context, role: str) -> None:
     """Every process of that host is gone at once, as in a power cut."""
@@ -21,31 +23,46 @@ def step_host_crashes(context: Context, role: str) -> None:
     context.world.experiment.inject(HostCrash(host), host.name)
 
 
+@when("the host of {role} is down until another member leads")
+def step_down_until_replaced(context: Context, role: str) -> None:
+    """It crashes, and is switched on again when another member has taken over."""
+    host = host_of(context.world.cluster, role)
+    inject_until_replaced(context.world, HostCrash(host), host.name)
+
+
 @when("the host of {role} freezes")
 def step_host_freezes(context: Context, role: str) -> None:
-    """Its programs stand still: not dead, not answering."""
+    """Its programs are suspended: not dead, not answering."""
     host = host_of(context.world.cluster, role)
     context.world.experiment.inject(Freeze(host), host.name)
 
 
+@when("the host of {role} freezes until another member leads")
+def step_frozen_until_replaced(context: Context, role: str) -> None:
+    """Its programs are suspended, and resume when another member has taken over."""
+    host = host_of(context.world.cluster, role)
+    inject_until_replaced(context.world, Freeze(host), host.name)
+
+
 @when("PostgreSQL alone is killed on {role}")
 def step_postgres_killed(context: Context, role: str) -> None:
-    """Its Patroni lives on beside it."""
+    """Its Patroni keeps running beside it."""
     host = host_of(context.world.cluster, role)
     context.world.experiment.inject(PostgresKilled(host), host.name)
 
 
-@when("the fault is healed")
-def step_healed(context: Context) -> None:
-    """What crashed is switched on again, what froze thaws, what was cut is whole."""
-    context.world.experiment.nemesis.heal()
-
-
 @when("the data directory of {role} is destroyed")
 def step_data_destroyed(context: Context, role: str) -> None:
-    """Its PostgreSQL is killed and all its files are gone at once; its Patroni lives on."""
+    """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
     host = host_of(context.world.cluster, role)
     context.world.experiment.inject(DataDestroyed(host), host.name)
+
+
+@when("the hosts of all replicas crash")
+def step_replicas_crash(context: Context) -> None:
+    """All at once, as in a power cut."""
+    cluster, followers = context.world.cluster, context.world.cluster.followers()
+    context.world.experiment.inject(EveryHostCrashes([cluster.sandbox.hosts[name] for name in followers]), followers[0])
 
 
 @when("every host of the cluster crashes at once")
@@ -53,3 +70,16 @@ def step_every_host_crashes(context: Context) -> None:
     """Members, DCS, proxy and cache, as in a power cut of the whole room."""
     cluster = context.world.cluster
     context.world.experiment.inject(EveryHostCrashes(cluster.sandbox.hosts.values()), cluster.leader())
+
+
+@when("the proxy is killed and started again")
+def step_proxy_restarts(context: Context) -> None:
+    """All its sessions are gone at once."""
+    proxy = proxy_host(context.world.cluster)
+    context.world.experiment.inject(Restart(proxy.processes["haproxy"]), proxy.name)
+
+
+@when("the fault is healed")
+def step_healed(context: Context) -> None:
+    """Crashed hosts are switched on, frozen ones resume, cut links are restored."""
+    context.world.experiment.nemesis.heal()

@@ -1,20 +1,20 @@
-"""What the members are: their health, their roles, who leads and who could, and their settings."""
+"""The members: their health, their roles, who leads and who could take over."""
 
 from behave import then
-from hamcrest import assert_that, empty, equal_to, greater_than_or_equal_to, has_length, is_
+from hamcrest import assert_that, empty, equal_to, is_
 
 from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
 from support.engine.world import Context
-from support.failover import health_checks, replication
-from support.failover.checks import could_lose, one_leader, someone_may_lead
+from support.failover import health_checks
+from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
 from support.failover.leader_views import leader_views
-from support.target import dcs, failover_readiness, members, synchronous
+from support.target import dcs, failover_readiness, members
 from support.target.members import in_each_group, of_the_whole
 
 
-@then("every member says, by what it truly is, whether it is")
+@then("every member answers each health check according to its true role")
 def step_health_checks_are_true(context: Context) -> None:
-    """Each health check of each member answers as the table has it for what SQL says that the member is."""
+    """For the role that a member has by SQL, each of its health checks answers as in the table."""
     truth = transposed(rows_of(context.table))
     in_each_group(
         context.world.cluster,
@@ -23,16 +23,16 @@ def step_health_checks_are_true(context: Context) -> None:
     )
 
 
-@then("the members are, by who holds the leader key")
+@then("every member is in the state that its role requires")
 def step_members_are(context: Context) -> None:
-    """Each member's words about itself are those of its row: the holder of the leader key's, or the others'."""
+    """Each member reports about itself what its row says: the leader is the holder of the leader key."""
     rows = rows_of(context.table)
     in_each_group(
         context.world.cluster,
         lambda group: as_tabled(
             of_each(members.roles(group.as_declared), rows), members.status_table(group.as_declared)
         ).require(),
-        "every member is as its role wants it",
+        "every member is in the state that its role requires",
     )
 
 
@@ -40,7 +40,7 @@ def step_members_are(context: Context) -> None:
 def step_dcs_knows_members(context: Context) -> None:
     """Patroni's view, which comes from the DCS, names the members that were declared or known when the run began.
 
-    Where [expect] declares members, they are so many, or those of these names.
+    If [expect] declares members, their number or their names are as declared.
     """
     of_the_whole(context.world.cluster, members.require_as_declared, "the members are those that were declared")
     in_each_group(
@@ -54,18 +54,18 @@ def step_dcs_knows_members(context: Context) -> None:
 
 @then("every member's PostgreSQL answers, and its Patroni is alive")
 def step_members_run(context: Context) -> None:
-    """A query past the proxy is answered by each member, and the heartbeat of its Patroni is not late."""
+    """Each member answers a query past the proxy, and the heartbeat of its Patroni is not late."""
     for group in context.world.cluster.groups:
         declared = group.as_declared
         as_tabled(alike(declared.members, health_checks.WELL), health_checks.vital_signs(declared)).require()
 
 
-@then("one and the same member leads according to")
+@then("the same single member leads according to")
 def step_one_leader(context: Context) -> None:
-    """All observers of the table name the same single member. A member that gives no answer could lead as well."""
+    """All observers of the table name one member. A member that gives no answer could be leading, too."""
     for group in context.world.cluster.groups:
-        heard = leader_views(group, rows_of(context.table))
-        one_leader(heard.seen, heard.unheard).require()
+        views = leader_views(group, rows_of(context.table))
+        one_leader(views.seen, views.unheard).require()
 
 
 @then("automatic failover is on")
@@ -79,31 +79,31 @@ def step_failover_is_on(context: Context) -> None:
 
 
 @then("at least one replica may take over")
-def step_someone_may_lead(context: Context) -> None:
+def step_a_replica_may_take_over(context: Context) -> None:
     """By Patroni's rules: it streams on the leader's timeline, lags less than allowed, and no tag bars it."""
     in_each_group(
         context.world.cluster,
-        lambda group: someone_may_lead(failover_readiness.obstacles(group)).require(),
+        lambda group: a_replica_may_take_over(failover_readiness.obstacles(group)).require(),
         "a replica may take over from the leader",
     )
 
 
 @then("the DCS has a quorum with one member to spare")
 def step_dcs_has_spare(context: Context) -> None:
-    """So many members of the DCS are healthy that it works on when any one of them is lost.
+    """Enough members of the DCS are healthy that it keeps its quorum when any one of them is lost.
 
-    Where [expect] declares how many can be lost (dcs_spare), so many.
+    If [expect] declares how many it can lose (dcs_spare), that number counts.
     """
     topology = context.world.cluster.topology
     declared = topology.expectations.dcs_spare
     could_lose(dcs.quorum(topology), 1 if declared is None else declared).require()
 
 
-@then("failsafe mode is on, and every member knows all others whom a leader has to ask")
+@then("failsafe mode is on, and every member knows all others that a leader has to reach")
 def step_failsafe_is_ready(context: Context) -> None:
-    """By each member's REST API: whichever of them leads, it goes on without the DCS as long as all the others answer.
+    """By each member's REST API: whichever leads goes on without the DCS as long as all the others answer.
 
-    Where [expect] declares the mode, it is as declared.
+    If [expect] declares failsafe mode on or off, it is so.
     """
     for group in context.world.cluster.groups:
         failover_readiness.require_failsafe_as_declared(group)
@@ -113,42 +113,4 @@ def step_failsafe_is_ready(context: Context) -> None:
             failover_readiness.unprepared_for_failsafe(group), empty(), "members that could not go on"
         ),
         "a leader could go on without the DCS",
-    )
-
-
-@then("every member has these settings for the application")
-def step_settings(context: Context) -> None:
-    """What SHOW says in a session of the application on each member, role and database settings included."""
-    wanted = {name: row["value"] for name, row in rows_of(context.table).items()}
-    for group in context.world.cluster.groups:
-        as_tabled(alike(group.members, wanted), members.settings(group, wanted)).require()
-
-
-@then("every member logs what a rewind needs")
-def step_rewind_is_possible(context: Context) -> None:
-    """wal_log_hints or data checksums are on, without which pg_rewind refuses."""
-    for group in context.world.cluster.groups:
-        assert_that(replication.unprepared(group), empty(), "members that could not be rewound")
-
-
-@then("Patroni is configured to rewind")
-def step_rewind_is_configured(context: Context) -> None:
-    """use_pg_rewind is on in the configuration that all members share."""
-    for group in context.world.cluster.groups:
-        assert_that(replication.configured(group), is_(True), f"use_pg_rewind is on in group {group.group}")
-
-
-@then("the leader waits for as many standbys as the configuration asks for")
-def step_standbys_are_waited_for(context: Context) -> None:
-    """By the states of the leader's streams. Where [expect] declares synchronous replication, it is configured so."""
-    for group in context.world.cluster.groups:
-        synchronous.require_as_declared(group)
-    in_each_group(
-        context.world.cluster,
-        lambda group: assert_that(
-            synchronous.standbys_waited_for(group),
-            has_length(greater_than_or_equal_to(synchronous.standbys_asked_for(group))),
-            "the standbys that commits wait for",
-        ),
-        "a commit waits for as many standbys as asked for",
     )

@@ -1,39 +1,50 @@
-"""How the cluster recovers: who leads, who is back, for how long clients could not work, and what was lost."""
+"""How the cluster recovers: who leads, who is back, how long clients were interrupted, and what was lost."""
 
-from behave import step, then, when
+from behave import step, then
 
 from support.engine.recovery import (
-    inject_until_replaced,
     require_all_streaming,
     require_interruption_under,
+    require_ledger_intact,
     require_ledger_on,
-    require_ledger_whole,
+    require_no_write_after_thaw,
     require_other_leader,
     require_rejoined,
     require_standby_replaced,
 )
 from support.engine.world import Context
-from support.faults.process import Freeze, HostCrash
-from support.faults.roles import host_of
+from support.failover.handover import FailoverHandover
 from support.target.timing import Span
 
 
 @step("another member leads")
 def step_another_leads(context: Context) -> None:
-    """Another member than the target one holds the leader key, and takes writes."""
+    """A member other than the target member holds the leader key and accepts writes."""
     require_other_leader(context.world, context.world.timing.recovery)
 
 
 @then("another member leads within {seconds:g} seconds")
 def step_another_leads_within(context: Context, seconds: float) -> None:
-    """Another member than the target one holds the leader key, and takes writes, in that time from the fault on."""
+    """A member other than the target member holds the leader key and accepts writes, in that time from the fault on."""
     require_other_leader(context.world, context.world.limit(seconds, Span.FAILOVER))
 
 
 @then("the target member streams as a replica within {seconds:g} seconds")
-def step_struck_member_streams(context: Context, seconds: float) -> None:
-    """It streams from the leader on the leader's timeline, in that time from now on."""
+def step_target_member_streams(context: Context, seconds: float) -> None:
+    """The member that the fault hit streams from the leader, on the leader's timeline, in that time from now on."""
     require_rejoined(context.world, context.world.limit(seconds, Span.REJOIN))
+
+
+@then("every replica streams on the timeline of the leader within {seconds:g} seconds")
+def step_all_stream(context: Context, seconds: float) -> None:
+    """All members but the leader, in that time from now on."""
+    require_all_streaming(context.world, context.world.limit(seconds, Span.REJOIN))
+
+
+@then("commits wait for another standby within {seconds:g} seconds, and all observers agree on it")
+def step_standby_replaced(context: Context, seconds: float) -> None:
+    """The DCS, synchronous_standby_names and the leader's streams name it, in that time from the fault on."""
+    require_standby_replaced(context.world, context.world.limit(seconds, Span.STANDBY_LOSS))
 
 
 @then("clients are interrupted for less than {seconds:g} seconds")
@@ -44,24 +55,27 @@ def step_interruption(context: Context, seconds: float) -> None:
 
 @then("the {event} interrupts clients for less than {seconds:g} seconds")
 def step_interruption_by(context: Context, event: str, seconds: float) -> None:
-    """The same, where the cluster has to do something: `event` is failover, switchover, loss of a standby or loss of
-    everything. A cluster whose own timing is longer is given what follows from it."""
+    """The longest time without an acknowledged write, from the fault until clients got through again.
+
+    `event` is "failover", "switchover", "loss of a standby" or "loss of everything": what the cluster needs time for.
+    If its own timing (ttl, loop_wait, ...) is slower than the embedded cluster's, its limit follows from that.
+    """
     require_interruption_under(context.world, context.world.limit(seconds, Span(event)))
 
 
 @then("the ledger lost no acknowledged write")
 def step_nothing_lost(context: Context) -> None:
-    """Every entry whose writing was acknowledged, before, during and after the fault, is read back, and only once.
+    """Every entry that was acknowledged before, during or after the fault is read back, exactly once.
 
-    Where replication is asynchronous, by configuration or declared, and the leader was lost: all but what a failover
-    may lose then.
+    If replication is asynchronous, as configured or declared, and the leader was lost, the ledger may lack what a
+    failover may then lose.
     """
-    require_ledger_whole(context.world)
+    require_ledger_intact(context.world)
 
 
 @then("the target member holds every acknowledged entry of the ledger")
-def step_struck_member_holds_ledger(context: Context) -> None:
-    """Read on it, past the proxy, once it has replayed all that was written."""
+def step_target_member_holds_ledger(context: Context) -> None:
+    """Read on the member that the fault hit, past the proxy, once it has replayed all that was written."""
     require_ledger_on(context.world, [context.world.experiment.target_member])
 
 
@@ -71,27 +85,8 @@ def step_every_member_holds_ledger(context: Context) -> None:
     require_ledger_on(context.world, context.world.cluster.members)
 
 
-@when("the host of {role} is down until another member leads")
-def step_down_until_replaced(context: Context, role: str) -> None:
-    """It crashes, and is switched on again when another member took over."""
-    host = host_of(context.world.cluster, role)
-    inject_until_replaced(context.world, HostCrash(host), host.name)
-
-
-@when("the host of {role} freezes until another member leads")
-def step_frozen_until_replaced(context: Context, role: str) -> None:
-    """Its programs stand still, and go on when another member took over."""
-    host = host_of(context.world.cluster, role)
-    inject_until_replaced(context.world, Freeze(host), host.name)
-
-
-@then("commits wait for another standby within {seconds:g} seconds, and all who can tell agree")
-def step_standby_replaced(context: Context, seconds: float) -> None:
-    """The DCS, synchronous_standby_names and the leader's streams name another one, in that time from the fault on."""
-    require_standby_replaced(context.world, context.world.limit(seconds, Span.STANDBY_LOSS))
-
-
-@then("every replica streams on the timeline of the leader within {seconds:g} seconds")
-def step_all_stream(context: Context, seconds: float) -> None:
-    """All members but the leader, in that time from now on."""
-    require_all_streaming(context.world, context.world.limit(seconds, Span.REJOIN))
+@then("the thawed member acknowledged no write")
+def step_thawed_member_acknowledged_no_write(context: Context) -> None:
+    """None sent since the thaw, in old sessions or new ones; and no write that it acknowledged before is lost."""
+    direct = context.world.handover(FailoverHandover).direct_clients
+    require_no_write_after_thaw(context.world, direct.workload, direct.namespace)

@@ -1,11 +1,13 @@
-"""Replication: slots, and how soon a replica has what the leader has."""
+"""Replication: slots, synchronous standbys, settings that make a commit durable, and the lag of replicas."""
 
 from behave import then
-from hamcrest import assert_that, empty
+from hamcrest import assert_that, empty, greater_than_or_equal_to, has_length, is_
 
 from support.engine import markers
+from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.failover import replication
+from support.target import members, synchronous
 from support.target.members import in_each_group
 
 
@@ -21,7 +23,7 @@ def step_replicas_use_slots(context: Context) -> None:
 
 @then("no slot of the leader is orphaned")
 def step_no_slot_is_orphaned(context: Context) -> None:
-    """Nobody's slot: it would keep WAL on the leader until its disk is full."""
+    """A slot that nobody uses would keep WAL on the leader until its disk is full."""
     for group in context.world.cluster.groups:
         assert_that(replication.orphaned(group), empty(), "slots of the leader that nobody uses")
 
@@ -32,3 +34,41 @@ def step_markers_are_on_replicas(context: Context, count: int, seconds: float) -
     world, limit = context.world, context.world.limit(seconds)
     slowest = max(markers.delays(world.cluster, world.namespace, count, limit))
     world.measure("slowest marker, from its commit until it was on every replica", slowest, "s", limit)
+
+
+@then("every member has these settings for the application")
+def step_settings(context: Context) -> None:
+    """What SHOW says in a session of the application on each member, role and database settings included."""
+    wanted = {name: row["value"] for name, row in rows_of(context.table).items()}
+    for group in context.world.cluster.groups:
+        as_tabled(alike(group.members, wanted), members.settings(group, wanted)).require()
+
+
+@then("every member writes the WAL that a rewind needs")
+def step_rewind_is_possible(context: Context) -> None:
+    """wal_log_hints or data checksums are on; pg_rewind refuses without them."""
+    for group in context.world.cluster.groups:
+        assert_that(replication.not_rewindable(group), empty(), "members that could not be rewound")
+
+
+@then("Patroni is configured to rewind")
+def step_rewind_is_configured(context: Context) -> None:
+    """use_pg_rewind is on in the configuration that all members share."""
+    for group in context.world.cluster.groups:
+        assert_that(replication.rewind_configured(group), is_(True), f"use_pg_rewind is on in group {group.group}")
+
+
+@then("the leader waits for as many standbys as the configuration asks for")
+def step_standbys_are_waited_for(context: Context) -> None:
+    """By the states of the leader's streams. If [expect] declares synchronous replication, it is configured so."""
+    for group in context.world.cluster.groups:
+        synchronous.require_as_declared(group)
+    in_each_group(
+        context.world.cluster,
+        lambda group: assert_that(
+            synchronous.standbys_waited_for(group),
+            has_length(greater_than_or_equal_to(synchronous.standbys_asked_for(group))),
+            "the standbys that commits wait for",
+        ),
+        "a commit waits for as many standbys as asked for",
+    )

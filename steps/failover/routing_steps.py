@@ -1,23 +1,29 @@
-"""Where the endpoints lead, and how HAProxy sees the members."""
+"""Routing: where the endpoints lead, how HAProxy sees the members, and what happens when a member fails."""
 
-from behave import then, when
+from behave import given, then, when
 from hamcrest import assert_that, is_, none
 
 from support import sql
 from support.engine import markers
 from support.engine.tables import as_tabled, of_each, rows_of
 from support.engine.world import Context
+from support.errors import Inconclusive
 from support.example_app.sessions import open_idle
-from support.failover import health_checks, session_targets
-from support.failover.checks import all_among, each_serves
+from support.failover import health_checks, routing
+from support.failover.checks import all_among, each_serves, sessions_closed_in_time
+from support.faults.network import Partition
+from support.faults.replay import ReplayStuck
+from support.faults.roles import member_by_role
 from support.target import haproxy
+from support.target.failover_readiness import terms
 from support.target.members import NO_ANSWER
+from support.target.timing import Span
 from support.waiting import eventually
 
 
 @when("{count:d} sessions are opened through the {endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once; none is in a transaction, so that a pooler bears it.
+    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
 
     `endpoint` is write or read.
     """
@@ -28,26 +34,26 @@ def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
 
 @then("each of them is on the leader, and not in recovery")
 def step_sessions_on_leader(context: Context) -> None:
-    """Every session's server is the leader's, told by when it started, and it is a primary."""
+    """Every session's server is the leader's, recognised by when it started, and it is a primary."""
     world = context.world
-    allowed = [session_targets.place(world.cluster.leader(), in_recovery=False)]
-    all_among(session_targets.places(world.cluster, world.sessions), allowed).require()
+    allowed = [routing.place(world.cluster.leader(), in_recovery=False)]
+    all_among(routing.places(world.cluster, world.sessions), allowed).require()
 
 
 @then("each of them is on a replica, and in recovery")
 def step_sessions_on_replicas(context: Context) -> None:
-    """Every session's server is that of a member which does not lead, and it is in recovery."""
+    """Every session's server belongs to a member that does not lead, and it is in recovery."""
     world = context.world
-    allowed = [session_targets.place(name, in_recovery=True) for name in world.cluster.replicas()]
-    all_among(session_targets.places(world.cluster, world.sessions), allowed).require()
+    allowed = [routing.place(name, in_recovery=True) for name in world.cluster.replicas()]
+    all_among(routing.places(world.cluster, world.sessions), allowed).require()
 
 
-@then("every healthy replica serves some of them, or has others to serve")
+@then("every healthy replica serves some of them, or has other sessions to serve")
 def step_sessions_are_shared(context: Context) -> None:
-    """Healthy by its own health check. How many each gets is the proxy's affair: it may have others already."""
+    """Healthy by its own health check. The proxy decides how many each gets: a replica may have others already."""
     cluster, sessions = context.world.cluster, context.world.sessions
     each_serves(
-        session_targets.members(cluster, sessions),
+        routing.members(cluster, sessions),
         health_checks.serving_replicas(cluster),
         haproxy.read_servers(cluster.topology),
     ).require()
@@ -55,30 +61,29 @@ def step_sessions_are_shared(context: Context) -> None:
 
 @then("a write on each of them is accepted")
 def step_writes_accepted(context: Context) -> None:
-    """A row is committed on every session."""
+    """A row is committed in every session."""
     world = context.world
-    all_among(session_targets.writes(world.sessions, world.profile, world.namespace), ["accepted"]).require()
+    all_among(routing.writes(world.sessions, world.profile, world.namespace), ["accepted"]).require()
 
 
 @then("a write on each of them is refused as read-only")
 def step_writes_refused(context: Context) -> None:
-    """A row is tried on every session, and refused because the server takes no writes; not for another reason."""
+    """A write is tried in every session, and refused because the server is read-only, not for another reason."""
     world = context.world
-    all_among(
-        session_targets.writes(world.sessions, world.profile, world.namespace), ["read only sql transaction"]
-    ).require()
+    outcomes = routing.writes(world.sessions, world.profile, world.namespace)
+    all_among(outcomes, ["read only sql transaction"]).require()
 
 
 @then("the statistics page answers")
 def step_statistics_page_answers(context: Context) -> None:
-    """Each visitor of the table, told by the credentials, is served or refused."""
+    """Each visitor of the table, identified by the credentials, is served or refused."""
     page, expected = context.world.cluster.statistics_page, rows_of(context.table)
     as_tabled(expected, haproxy.receptions(page, expected)).require()
 
 
-@then("HAProxy holds the members for")
+@then("HAProxy has the members up or down as follows")
 def step_haproxy_view(context: Context) -> None:
-    """The position of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
+    """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
     cluster, rows = context.world.cluster, rows_of(context.table)
     page, members = cluster.statistics_page, cluster.members
 
@@ -96,7 +101,7 @@ def step_haproxy_view(context: Context) -> None:
 
 @when("a marker is written through the write endpoint")
 def step_marker_written(context: Context) -> None:
-    """One row is committed there by the application."""
+    """The application commits one row there."""
     world = context.world
     refused = sql.error_of(lambda: markers.write(world.cluster.write, world.profile, world.namespace, "the marker"))
     assert_that(refused, none(), "what PostgreSQL, or the way to it, said against the write")
@@ -106,11 +111,8 @@ def step_marker_written(context: Context) -> None:
 def step_marker_is_seen(context: Context) -> None:
     """A new session there reads the row as it was written, now."""
     world = context.world
-    assert_that(
-        markers.is_there(world.cluster.write, world.profile, world.namespace, "the marker"),
-        is_(True),
-        "the marker is seen",
-    )
+    seen = markers.is_there(world.cluster.write, world.profile, world.namespace, "the marker")
+    assert_that(seen, is_(True), "the marker is seen")
 
 
 @then("the marker becomes visible through the read endpoint within {seconds:g} seconds")
@@ -118,3 +120,51 @@ def step_marker_becomes_visible(context: Context, seconds: float) -> None:
     """New sessions there read the row as it was written, from then on."""
     world, where = context.world, context.world.cluster.read
     markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", world.limit(seconds))
+
+
+@given("{count:d} idle sessions through the write endpoint")
+def step_idle_sessions(context: Context, count: int) -> None:
+    """Held open until the scenario ends, all of them on the leader; none is ever used."""
+    world = context.world
+    open_idle(world.cluster.write, count, world.sessions)
+    leader = routing.place(world.cluster.leader(), in_recovery=False)
+    if elsewhere := {*routing.places(world.cluster, world.sessions)} - {leader}:
+        raise Inconclusive(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
+
+
+@when("a replica falls further behind than is allowed")
+def step_falls_behind(context: Context) -> None:
+    """It stops replaying, while the leader writes twice as much WAL as a replica may lag behind."""
+    world, replica = context.world, member_by_role(context.world.cluster, "a replica")
+    world.experiment.inject(ReplayStuck(world.cluster, replica, 2 * terms(world.cluster).allowed_lag), replica)
+
+
+@when("a replica loses its stream")
+def step_loses_stream(context: Context) -> None:
+    """Nothing gets from it to the leader, nor back; both still reach everybody else."""
+    cluster, replica = context.world.cluster, member_by_role(context.world.cluster, "a replica")
+    context.world.experiment.inject(Partition(cluster.sandbox, [replica], [cluster.leader()]), replica)
+
+
+@then("the target member leaves the read endpoint within {seconds:g} seconds")
+def step_leaves_reads(context: Context, seconds: float) -> None:
+    """New sessions there land on other members, in that time from the fault on."""
+    routing.require_out_of_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+
+
+@then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
+def step_back_in_reads(context: Context, seconds: float) -> None:
+    """New sessions there land on it again, in that time from the healing on."""
+    context.world.experiment.nemesis.heal()
+    routing.require_back_in_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+
+
+@then("each of these sessions is cut within {seconds:g} seconds")
+def step_sessions_closed(context: Context, seconds: float) -> None:
+    """Its client learns of it in that time from the fault on, and need not wait for a dead connection to time out."""
+    world, limit = context.world, context.world.limit(seconds, Span.HANGUP)
+    begun = world.experiment.injected_fault.begun
+    ended = [when - begun for when in routing.closings(world.sessions, until=begun + limit + world.timing.notice)]
+    if ended:
+        world.measure("the last session was cut after", max(ended), "s", limit)
+    sessions_closed_in_time(len(world.sessions), ended, limit).require()

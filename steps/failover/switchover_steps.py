@@ -1,70 +1,71 @@
-"""Planned switchovers: the leader is asked to hand over, and does, or says why not."""
+"""Planned switchovers: the leader is asked to hand over, and does, or refuses with a reason."""
 
-from behave import given, then, when
+from behave import then, when
 from hamcrest import assert_that, equal_to
 
 from support.engine.tables import rows_of
 from support.engine.world import Context
-from support.failover.switchover import (
-    ask_each_of,
-    break_off,
-    candidate,
-    require_left_alone,
-    require_none_pending,
-    require_refused_for,
-)
+from support.failover.handover import FailoverHandover
+from support.failover.switchover import HalfwaySwitchover, require_none_pending, require_refused_for
 from support.faults.patroni import Switchover
-from support.faults.process import HostCrash
-from support.faults.roles import host_of
+from support.faults.roles import member_by_role
+from support.target.patroni_commands import switch_over
 
 
-@given("the host of {role} is down")
-def step_host_is_down(context: Context, role: str) -> None:
-    """It has crashed, and stays off until the scenario ends."""
-    host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(HostCrash(host), host.name)
+@when("the leader is asked to hand over to {candidate}")
+def step_hand_over(context: Context, candidate: str) -> None:
+    """By Patroni's REST API, to "any replica" or to the member with that role; Patroni has answered that it is done."""
+    world = context.world
+    member = None if candidate == "any replica" else member_by_role(world.cluster, candidate)
+    switchover = Switchover(world.cluster, member)
+    world.experiment.inject(switchover, switchover.leader)
+    world.handover(FailoverHandover).requested_candidate = member
 
 
-@when("the leader is asked to hand over to {whom}")
-def step_hand_over(context: Context, whom: str) -> None:
-    """By Patroni's REST API, to "any replica" or to the one in that role; it has answered that this is done."""
-    order = Switchover(context.world.cluster, candidate(context.world.cluster, whom))
-    context.world.experiment.inject(order, order.leader)
-    context.world.scene["named"] = order.candidate
+@then("the requested candidate leads")
+def step_candidate_leads(context: Context) -> None:
+    """The member that the leader was asked to hand over to holds the leader key."""
+    candidate = context.world.handover(FailoverHandover).requested_candidate
+    assert_that(context.world.cluster.leader(), equal_to(candidate), "the leader now")
 
 
-@then("the named member leads")
-def step_named_leads(context: Context) -> None:
-    """The one that the leader was asked to hand over to holds the leader key."""
-    assert_that(context.world.cluster.leader(), equal_to(context.world.scene["named"]), "the leader now")
-
-
-@when("switchovers are asked for to those who cannot lead")
+@when("switchovers to members that cannot lead are requested")
 def step_hand_over_in_vain(context: Context) -> None:
-    """By Patroni's REST API, to each of the table, one after the other."""
-    context.world.scene["replies"] = ask_each_of(context.world, rows_of(context.table))
+    """By Patroni's REST API, to each candidate of the table, one after the other."""
+    world, leader = context.world, context.world.cluster.leader()
+    names = {
+        "the member that is down": world.experiment.target_member,
+        "a member that does not exist": world.namespace,
+        "the leader itself": leader,
+    }
+    replies = {who: switch_over(world.cluster, leader, names[who]) for who in rows_of(context.table)}
+    world.evidence.attach_json("what Patroni answered", {who: str(reply) for who, reply in replies.items()})
+    world.handover(FailoverHandover).replies = replies
 
 
-@then("each time the answer is a refusal with a reason")
+@then("each request is refused with a reason")
 def step_refused(context: Context) -> None:
-    """Patroni did not take the order, and its words hold those of the table."""
-    replies = context.world.scene["replies"]
-    require_refused_for(replies, {who: row["reason speaks of"] for who, row in rows_of(context.table).items()})
-
-
-@then("the leader leads on, and no switchover is pending")
-def step_leads_on(context: Context) -> None:
-    """The same member as before holds the leader key, and the DCS holds no order that could still be carried out."""
-    require_left_alone(context.world)
+    """Patroni did not accept the request, and its reason mentions the words of the table."""
+    reasons = {candidate: row["reason mentions"] for candidate, row in rows_of(context.table).items()}
+    require_refused_for(context.world.handover(FailoverHandover).replies, reasons)
 
 
 @when("{who} dies while the leader hands over")
 def step_orchestrator_dies(context: Context, who: str) -> None:
-    """By kill -9, as soon as the DCS holds the order: "the client that ordered it", or "the Patroni of the leader"."""
-    break_off(context.world, who)
+    """By kill -9, once the DCS holds the request: "the client that requested it" or "the Patroni of the leader"."""
+    cluster = context.world.cluster
+    switchover = HalfwaySwitchover(cluster, member_by_role(cluster, "a replica that may lead"), who)
+    context.world.experiment.inject(switchover, switchover.leader)
+
+
+@then("the leader is still the same")
+def step_same_leader(context: Context) -> None:
+    """The member that led before the fault holds the leader key."""
+    before = context.world.experiment.leaders[0]
+    assert_that(context.world.cluster.leader(), equal_to(before), "the leader now")
 
 
 @then("no switchover is pending")
 def step_none_pending(context: Context) -> None:
-    """The DCS holds no order to hand over that could still be carried out."""
-    require_none_pending(context.world)
+    """The DCS holds no request for a switchover that could still be carried out."""
+    require_none_pending(context.world.cluster)

@@ -1,20 +1,46 @@
-"""Workloads: clients that work while something else happens. What they do is in the scenario's history."""
+"""Workloads: clients that work while a fault lasts. What they do is in the scenario's history, or in their own."""
 
 from behave import given
 
+from support.engine import counter
 from support.engine.ledger import appends
 from support.engine.workload import Workload
 from support.engine.world import Context
+from support.failover.degradation import start_readers
+from support.failover.handover import DirectClients, FailoverHandover
 
 PATIENCE = 3.0
-"""Seconds that a client waits for an answer before it gives up and logs in anew."""
+"""Seconds that a client waits for an answer before it gives up and connects again."""
 
 
 @given("{clients:d} clients appending to a ledger through the write endpoint")
 def step_ledger(context: Context, clients: int) -> None:
-    """Each adds entries of its own without a pause, until the scenario ends; a good many are acknowledged by now."""
+    """Each appends entries of its own without a pause, until the scenario ends; waits for 1,000 acknowledgements."""
     world = context.world
-    workload = Workload(
-        world.cluster.write, appends(world.profile, world.namespace), clients=clients, patience=PATIENCE
-    )
-    world.start(workload, acknowledged=1000)
+    script = appends(world.profile, world.namespace)
+    world.start(Workload(world.cluster.write, script, clients=clients, patience=PATIENCE), acknowledged=1000)
+
+
+@given("{clients:d} clients appending through direct sessions on the leader")
+def step_clients_of_leader(context: Context, clients: int) -> None:
+    """Past the proxy. Each waits for an answer longer than any freeze lasts, and goes on trying afterwards."""
+    world, handover = context.world, context.world.handover(FailoverHandover)
+    namespace, leader = world.another_namespace("leader"), world.cluster.of_member(world.cluster.leader())
+    script = appends(world.profile, namespace)
+    workload = Workload(leader, script, clients=clients, patience=world.timing.rejoin)
+    handover.direct_clients = DirectClients(world.cleanup.enter_context(workload), namespace)
+
+
+@given("{clients:d} clients reading through the read endpoint")
+def step_readers(context: Context, clients: int) -> None:
+    """Each looks up the same entry again and again until the scenario ends; every replica has the entry already."""
+    context.world.handover(FailoverHandover).readers = start_readers(context.world, clients, PATIENCE)
+
+
+@given("{clients:d} clients incrementing a counter, each operation repeated until it is acknowledged")
+def step_counting(context: Context, clients: int) -> None:
+    """An operation adds an entry named by its id, and one to a counter, unless that entry is there already."""
+    world = context.world
+    counter.create(world.cluster.write, world.profile, world.namespace)
+    script = counter.operations(world.profile, world.namespace)
+    world.start(Workload(world.cluster.write, script, clients=clients, patience=PATIENCE), acknowledged=500)

@@ -1,78 +1,205 @@
-"""Queries over rows that lie on several workers."""
+"""Queries over rows on several workers: their answers, their plans, and joins of co-located shards."""
+
+import time
 
 from behave import given, then, when
 
-from support.engine.world import Context
-from support.example_app import samples
-from support.sharding import questions, spreading
-from support.sharding.checks import each_shard_by_index
-from support.sharding.spreading import search_every_shard
+from support import sql
+from support.cluster.handover import handed
+from support.engine.checks.answers import every_answer_is
+from support.engine.finding import Finding
+from support.engine.world import Context, World
+from support.example_app import samples, schema
+from support.run import new_id
+from support.sharding import queries, shards
+from support.sharding.checks import Compared, all_agree, each_shard_by_index, nothing_moves
+from support.sharding.handover import QueryHandover
+from support.sharding.placement_checks import joins_co_located, on_several_nodes, together_they_hold
+from support.sharding.plans import plan_of, tasks_by_worker
+from support.sharding.queries import Question, ask_repeatedly
+from support.sharding.random_queries import RandomQueries
+from support.sharding.shards import namespaces_over_workers, rows_on_nodes
+from support.target import tables
+from support.waiting import describe
+
+_ROWS, _NAMESPACES = 120, 12
+"""Rows of each table for random queries, and their namespaces: few enough to ask many questions about."""
 
 
 @given("{count:d} entries over {namespaces:d} namespaces, on more than one worker")
 def step_spread_entries(context: Context, count: int, namespaces: int) -> None:
-    """With an embedding each, stored through the write endpoint; looked for on each worker itself."""
-    spreading.store_over_workers(context.world, count, namespaces)
-    spreading.require_on_several_workers(context.world)
+    """With an embedding each, stored through the write endpoint; then read on each worker itself."""
+    step_store_spread(context, count, namespaces)
+    _require_on_several_workers(context.world)
 
 
 @when("{count:d} entries over {namespaces:d} namespaces are stored")
 def step_store_spread(context: Context, count: int, namespaces: int) -> None:
     """In one transaction, through the write endpoint."""
-    spreading.store_over_workers(context.world, count, namespaces)
+    world = context.world
+    entries = world.handover(QueryHandover).entries = queries.entries_over_workers(world, count, namespaces)
+    world.entries.add_many(entries)
 
 
-@then("they lie on more than one worker")
+@then("they are on more than one worker")
 def step_on_several_workers(context: Context) -> None:
-    """Looked for in the shards that each worker has, read on the leader of each, past the coordinator."""
-    spreading.require_on_several_workers(context.world)
+    """Read in the shards of each worker, on the leader of its group, past the coordinator."""
+    _require_on_several_workers(context.world)
 
 
-@then("all workers together hold each of them, once")
+def _require_on_several_workers(world: World) -> None:
+    found = rows_on_nodes(world.cluster, world.profile.entries, ("namespace", "key"), world.namespaces)
+    for node, rows in found.items():
+        world.measure(f"entries on {node}", len(rows), "")
+    on_several_nodes(found).require()
+
+
+@then("the workers together hold each of them exactly once")
 def step_whole_together(context: Context) -> None:
     """The sum of what the workers hold is what was stored, unchanged, read on the leader of each."""
-    spreading.require_whole_together(context.world)
+    world = context.world
+    stored = [(one.namespace, one.key, one.value) for one in world.handover(QueryHandover).entries]
+    found = rows_on_nodes(world.cluster, world.profile.entries, ("namespace", "key", "value"), world.namespaces)
+    together_they_hold(stored, found).require()
 
 
-@when("they are counted and summed up by topic")
+@when("they are counted and summed by topic")
 def step_summarize(context: Context) -> None:
     """In one query over all shards: counts, distinct counts, sums, means, the first and the last."""
-    questions.summarize(context.world)
+    world, handover = context.world, context.world.handover(QueryHandover)
+    given = sql.rows(world.cluster.write, world.profile.sql(queries.TOTALS_BY_TOPIC), [world.namespace])
+    handover.answers = [Compared("entries by topic", queries.totals_by_topic(handover.entries), given)]
 
 
-@then("every answer is the right one")
+@then("every answer is correct")
 def step_answers_right(context: Context) -> None:
-    """Row for row the one that is known by other means; the first question that is answered otherwise is shown."""
-    questions.require_answers_right(context.world)
+    """Row for row the answer that is known by other means; the first question with a wrong answer is shown."""
+    found = all_agree(context.world.handover(QueryHandover).answers)
+    context.world.evidence.attach("answers", found.words)
+    found.require()
 
 
 @when("the nearest {count:d} entries of all shards are searched for, {times:d} times")
 def step_search_all_shards(context: Context, count: int, times: int) -> None:
     """Each time near another entry, over one session through the write endpoint; no namespace is named."""
-    world = context.world
-    sought = samples.vectors_near(world.random, samples.embeddings(world.scene["entries"]), times)
-    searches = world.scene["searches"] = search_every_shard(
+    world, handover = context.world, context.world.handover(QueryHandover)
+    sought = samples.vectors_near(world.random, samples.embeddings(handover.entries), times)
+    searches = handover.searches = queries.search_every_shard(
         world.cluster.write, world.profile, world.namespace, sought, count
     )
     world.history = searches.history
+    handed(world).entries, handed(world).answered = handover.entries, searches  # for the steps that judge them
 
 
 @then("every shard was searched by its HNSW index for cosine distance")
 def step_each_shard_by_index(context: Context) -> None:
-    """By the plans of the workers, which are asked for every shard; none is left out."""
-    searches = context.world.scene["searches"]
+    """By the plans of the workers, which are requested for every shard; none is left out."""
+    searches = context.world.handover(QueryHandover).searches
     context.world.evidence.attach("Plan of the search", searches.plan)
     each_shard_by_index(searches.used, searches.shards, searches.cosine_indexes).require()
 
 
-@given("the same rows in sharded tables, on more than one worker, and in tables that are not")
+@given("the same rows in sharded tables, on more than one worker, and in unsharded tables")
 def step_rows_in_both(context: Context) -> None:
     """Entries, patterns, nodes, edges and a history, over several namespaces; the same in both."""
-    questions.store_in_both(context.world)
-    spreading.require_on_several_workers(context.world)
+    world = context.world
+    unsharded = tables.local_tables(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
+    names = namespaces_over_workers(world, _NAMESPACES)
+    rows = samples.related_rows(world.random, world.namespace, names, _ROWS)
+    world.cleanup.callback(schema.remove, unsharded.write, unsharded.profile, world.namespaces)
+    for cluster in (world.cluster, unsharded):
+        samples.store_rows(cluster.write, cluster.profile, rows)
+    world.handover(QueryHandover).unsharded = unsharded
+    _require_on_several_workers(world)
 
 
-@when("{count:d} random queries are put to both")
+@when("{count:d} random queries are run on both")
 def step_random_queries(context: Context, count: int) -> None:
-    """Filters, joins, groups, windows, subqueries, sorted and cut; seeded by the run."""
-    questions.ask_both(context.world, count)
+    """Filters, joins, groups, windows, subqueries, sorts and limits; seeded by the run."""
+    world, handover = context.world, context.world.handover(QueryHandover)
+    asked = RandomQueries(world.random, world.namespaces[1:]).some(count)
+    begun = time.monotonic()
+    handover.answers = queries.ask_both(asked, world.cluster, handover.unsharded)
+    world.measure(f"{count} queries, asked twice", time.monotonic() - begun, "s")
+    world.evidence.attach("the queries", "\n".join(one.question for one in handover.answers))
+
+
+@given("a pattern for each topic in each of these namespaces")
+def step_patterns(context: Context) -> None:
+    """In the table of patterns, through the write endpoint."""
+    world = context.world
+    queries.store_patterns(world.cluster.write, world.profile, world.handover(QueryHandover).entries)
+
+
+@when("the entries of all namespaces are joined with their patterns")
+def step_join_all(context: Context) -> None:
+    """In one query over all shards, joined on the namespace; its plan is requested, too.
+
+    Citus refuses a join that needs rows moved, unless it may repartition: here it may, so that the plan shows it.
+    """
+    world, handover = context.world, context.world.handover(QueryHandover)
+    statement, own = world.profile.sql(queries.JOIN_ALL_PATTERNS), {"own": world.namespace}
+    with sql.session(world.cluster.write) as session:
+        sql.execute(session, "SET citus.enable_repartition_joins = on")
+        try:
+            handover.plan = plan_of(session, statement, own)
+            given = sql.rows(session, statement, own)
+        except sql.Error as error:
+            raise AssertionError(f"entries cannot be joined with patterns by namespace: {describe(error)}") from error
+    right = queries.joined_with_patterns(handover.entries)
+    handover.answers = [Compared("entries joined with patterns, over all shards", right, given)]
+
+
+@then("each task joins two co-located shards, and no rows are moved first")
+def step_joined_in_place(context: Context) -> None:
+    """By the plan: no repartition, no subplan, a task for each pair of shards, on the node that has both."""
+    world, plan = context.world, context.world.handover(QueryHandover).plan
+    entries, related = world.profile.entries, world.profile.related
+    assert related is not None
+    known = shards.placements(world.cluster.write, (entries.table, related.table))
+    nothing_moves(plan.count, plan.moves, sum(one.table == related.table for one in known)).require()
+    in_place = joins_co_located(known, [task.tables for task in plan.tasks])
+    world.evidence.attach("tasks of the join", in_place.words)
+    in_place.require()
+    tasks_by_worker(world, plan)
+
+
+@when("the entries of one namespace are joined with its patterns, {times:d} times")
+def step_join_one(context: Context, times: int) -> None:
+    """Another namespace each time, over one session through the write endpoint, after some that are not counted."""
+    world, entries = context.world, context.world.handover(QueryHandover).entries
+    statement = world.profile.sql(queries.JOIN_PATTERNS_OF_ONE)
+    by_namespace = {own: [one for one in entries if one.namespace == own] for own in sorted(world.namespaces)}
+    questions = [
+        Question(statement, {"own": own}, queries.joined_with_patterns(ones))
+        for own, ones in by_namespace.items()
+        if ones
+    ]
+    world.history = ask_repeatedly(world.cluster.write, queries.JOIN, questions, times)
+
+
+@when("the entries of all shards are summed by topic, {times:d} times")
+def step_ask_all_shards(context: Context, times: int) -> None:
+    """Over one session through the write endpoint, after some that are not counted; the plan is requested, too."""
+    world, handover = context.world, context.world.handover(QueryHandover)
+    statement, own = world.profile.sql(queries.SUMS_BY_TOPIC), {"own": world.namespace}
+    question = Question(statement, own, queries.sums_by_topic(handover.entries))
+    world.history = ask_repeatedly(world.cluster.write, queries.OVER_ALL, [question], times)
+    with sql.session(world.cluster.write) as session:
+        handover.plan = plan_of(session, statement, own)
+
+
+@then("every {operation} was answered correctly")
+def step_answered_right(context: Context, operation: str) -> None:
+    """Row for row as computed from what was stored; a wrong answer is no answer, however fast."""
+    every_answer_is(True, context.world.history, operation).require()
+
+
+@then("every worker took part in it")
+def step_every_worker(context: Context) -> None:
+    """By the plan: a task for each shard, and some of them on each worker."""
+    world, plan = context.world, context.world.handover(QueryHandover).plan
+    count = len(shards.placements(world.cluster.write, (world.profile.entries.table,)))
+    nothing_moves(plan.count, plan.moves, count).require()
+    tasks = tasks_by_worker(world, plan)
+    Finding(all(tasks.values()), f"tasks of a query over all shards: {tasks}").require()

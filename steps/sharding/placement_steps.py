@@ -1,98 +1,135 @@
-"""Where shards and rows are, and that queries go there."""
+"""Where shards and rows are, and that a query for one namespace goes to its shard only."""
 
 from behave import given, then, when
 
-from support.engine.world import Context
-from support.sharding import local_joins, placement
+from support import sql
+from support.engine.finding import Finding
+from support.engine.world import Context, World
+from support.errors import Inconclusive
+from support.example_app.entries import Entry
+from support.sharding import placement_checks as checks
+from support.sharding import shard_map, shards
+from support.sharding.handover import QueryHandover
+from support.sharding.placement_checks import of_hash
+from support.sharding.plans import node_names, plan_of
+from support.sharding.shards import namespaces_over_workers, workers_of
+from support.target import citus
+from support.target.citus import node_name
+from support.timeouts import VISIBLE
+from support.waiting import eventually
+
+_ONE_NAMESPACE = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
+_FILL = """
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    SELECT 'namespace ' || number %% %s, number::text, repeat(md5(number::text), 4){entries.filling}
+      FROM generate_series(1, %s) number
+"""
 
 
 @then("each distributed table has {count:d} shards, spread over all workers to within {share:g} percent")
 def step_evenly_spread(context: Context, count: int, share: float) -> None:
-    """Every table that should be distributed; the map of their shards is attached."""
-    placement.require_evenly_spread(context.world, count, share)
+    """Every table that should be distributed; a map of the shards is attached."""
+    world, workers = context.world, workers_of(context.world.cluster)
+    found = shards.placements(world.cluster.write, world.profile.distributed())
+    for worker in workers:
+        world.measure(f"shards on {worker}", sum(one.node == worker for one in found), "")
+    shard_map.attach(world.evidence, "shards of the application's tables", {"now": found})
+    checks.evenly_spread(found, int(world.limit(count)), workers, share).require()
 
 
-@then("each shard is on the node that the coordinator names, and on no other")
+@then("each shard is on the node that the coordinator lists for it, and on no other")
 def step_each_on_one_node(context: Context) -> None:
-    """One active placement each; looked for among the own tables of the leader of each group."""
-    placement.require_each_on_one_live_node(context.world)
+    """One active placement each; read among the own tables of the leader of each group.
+
+    Citus is given a moment to remove what a move has left behind.
+    """
+    cluster, tables = context.world.cluster, context.world.profile.distributed()
+
+    def settled() -> Finding:
+        known, held = shards.placements(cluster.write, tables), shards.held_on_nodes(cluster, tables)
+        found = checks.each_on_one_live_node(known, held)
+        found.require()
+        return found
+
+    finding = eventually(settled, within=VISIBLE, subject="each shard is on the one node where it belongs")
+    context.world.evidence.attach("shards found on each node", finding.words)
 
 
 @when("an entry is stored in each of {count:d} namespaces")
 def step_store_one_each(context: Context, count: int) -> None:
-    """Through the write endpoint, in namespaces of all workers in turn."""
-    placement.store_one_each(context.world, count)
+    """Through the write endpoint; the namespaces are on all workers in turn."""
+    world = context.world
+    entries = [Entry(name, "entry", f"of {name}") for name in namespaces_over_workers(world, count)]
+    world.handover(QueryHandover).entries = entries
+    world.entries.add_many(entries)
 
 
-@then("each is in the one shard that its namespace hashes to, read on the workers")
+@then("each is in the shard that its namespace hashes to and in no other, read on the workers")
 def step_where_it_hashes(context: Context) -> None:
-    """By PostgreSQL's own hash function and the ranges of the shards; read in every shard of every node."""
-    placement.require_where_it_hashes(context.world)
+    """By PostgreSQL's own hash function and the hash ranges of the shards; read in every shard of every node.
+
+    The coordinator's own function for the same must agree.
+    """
+    world, expected = context.world, _by_hash(context.world)
+    with sql.session(world.cluster.write) as session:
+        homes = {one: node_name(citus.home(session, world.profile.entries.table, one)) for one in expected}
+    astray = [one for one, places in expected.items() if [node for node, _ in places] != [homes[one]]]
+    Finding(not astray, f"the coordinator would look for {astray} elsewhere than where they hash to").require()
+    finding = checks.each_where_it_hashes(expected, shards.rows_by_shard(world.cluster, list(expected)))
+    world.evidence.attach("entries found in the shards of each node", finding.words)
+    finding.require()
 
 
-@then("a query for any one of the namespaces is a single task, where that lies")
+@then("a query for one of the namespaces is a single task, on the node and the shard that hold it")
 def step_one_task(context: Context) -> None:
-    """By the plan for each of them."""
-    placement.require_one_task_each(context.world)
+    """By the plan of such a query for each of the namespaces."""
+    world, expected = context.world, _by_hash(context.world)
+    names = node_names(world.cluster.write)
+    with sql.session(world.cluster.write) as session:
+        plans = {one: plan_of(session, world.profile.sql(_ONE_NAMESPACE), [one]) for one in expected}
+    most = max(plan.count for plan in plans.values())
+    world.measure("tasks of a query for one namespace, at most", most, "", 1)
+    Finding(most == 1, f"a query for one namespace is {most} tasks").require()
+    asked = {
+        one: [(names[task.node], shard) for task in plan.tasks for shard in task.tables] for one, plan in plans.items()
+    }
+    checks.each_where_it_hashes(expected, asked).require()
 
 
-@given("a pattern for each topic in each of these namespaces")
-def step_patterns(context: Context) -> None:
-    """In the table of patterns, through the write endpoint."""
-    local_joins.store_patterns(context.world)
+def _by_hash(world: World) -> dict[str, list[tuple[str, str]]]:
+    """Namespace -> node and shard in which its entries should be."""
+    names = [one.namespace for one in world.handover(QueryHandover).entries]
+    known = shards.placements(world.cluster.write, world.profile.distributed())
+    hashed = shards.hashes(world.cluster.write, names)
+    table = world.profile.entries.table
+    return {one: [(at.node, at.name) for at in of_hash(known, table, hashed[one])] for one in names}
 
 
-@when("the entries of all namespaces are joined with their patterns")
-def step_join_all(context: Context) -> None:
-    """In one query over all shards, joined on the namespace; its plan is asked for, too."""
-    local_joins.join_all(context.world)
-
-
-@then("each task joins two shards that lie together, and nothing is moved before")
-def step_joined_in_place(context: Context) -> None:
-    """By the plan: no repartition, no subplan, a task for each pair of shards, on the node that has both."""
-    local_joins.require_joined_in_place(context.world)
-
-
-@given(
-    "{entries:d} entries over {namespaces:d} namespaces, in a table of their own that is sharded as the application's"
-)
+@given("{entries:d} entries over {namespaces:d} namespaces, in a separate table sharded like the application's")
 def step_own_table(context: Context, entries: int, namespaces: int) -> None:
     """A copy of the table of entries, which is dropped at the end."""
-    placement.fill_own_tables(context.world, entries, namespaces)
+    world, own = context.world, context.world.profile.entries
+    count = len({one.shard for one in shards.placements(world.cluster.write, (own.table,))})
+    copies = world.handover(QueryHandover).copies = shards.own_copies(world, [own], count)
+    sql.execute(copies.write, copies.profile.sql(_FILL), [namespaces, entries])
 
 
 @then("the size of every shard of the application's tables is known")
 def step_sizes_known(context: Context) -> None:
-    """By Citus, with its indexes."""
-    placement.require_sizes_known(context.world)
+    """As Citus reports it, with indexes."""
+    found = shards.sizes(context.world.cluster.write, context.world.profile.distributed())
+    if not found:
+        raise Inconclusive("no shard is known")
+    unknown = [shard for shard, size in found.items() if not size]
+    Finding(not unknown, f"the sizes of {len(unknown)} of {len(found)} shards are not known: {unknown[:5]}").require()
 
 
-@then("no shard of that table is more than {times:g} times as large as the mean")
+@then("no shard of that table is larger than {times:g} times the mean")
 def step_sizes_even(context: Context, times: float) -> None:
-    """By Citus, with their indexes."""
-    placement.require_sizes_even(context.world, context.world.limit(times))
-
-
-@when("the entries of one namespace are joined with its patterns, {times:d} times")
-def step_join_one(context: Context, times: int) -> None:
-    """Of another namespace each time, over one session through the write endpoint, after some that are not counted."""
-    local_joins.join_in_one_namespace(context.world, times)
-
-
-@when("the entries of all shards are summed up by topic, {times:d} times")
-def step_ask_all_shards(context: Context, times: int) -> None:
-    """Over one session through the write endpoint, after some that are not counted."""
-    local_joins.ask_all_shards(context.world, times)
-
-
-@then("every {operation} was answered right")
-def step_answered_right(context: Context, operation: str) -> None:
-    """Row for row as worked out from what was stored; a wrong answer is no answer, however fast."""
-    local_joins.require_right(context.world, operation)
-
-
-@then("every worker had a part in it")
-def step_every_worker(context: Context) -> None:
-    """By the plan: a task for each shard, and some of them on each worker."""
-    local_joins.require_tasks_on_every_worker(context.world)
+    """As Citus reports the sizes, with indexes."""
+    world, copies = context.world, context.world.handover(QueryHandover).copies
+    limit, found = world.limit(times), shards.sizes(copies.write, (copies.profile.entries.table,))
+    known = [size for size in found.values() if size]
+    if known:
+        world.measure("the largest shard, of the mean", max(known) * len(found) / sum(known), "times", limit)
+    checks.none_too_large(found, limit).require()

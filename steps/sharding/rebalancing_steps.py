@@ -1,93 +1,230 @@
-"""Shards that are moved: drained, rebalanced, and moves that are broken."""
+"""Shards that are moved: drained, rebalanced, and moves that are interrupted."""
+
+import time
 
 from behave import given, then, when
 
-from support.engine.world import Context
-from support.sharding import broken_move, rebalancing
+from support import sql
+from support.engine.checks.availability import every_client_worked, longest_gap_of_any_client
+from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
+from support.engine.finding import Finding
+from support.engine.history import History, Operation, Outcome
+from support.engine.ledger import APPEND, READ, appends, read_back
+from support.engine.workload import Task, Turn, Workload
+from support.engine.world import Context, World
+from support.errors import Inconclusive
+from support.example_app.profile import quoted
+from support.sharding import placement_checks as checks
+from support.sharding import shard_map, shards
+from support.sharding.handover import MoveHandover
+from support.sharding.moves import (
+    COPIED,
+    PlannedMove,
+    fault_of_move,
+    left_behind,
+    let_take_shards,
+    make_tables,
+    rebalance,
+)
+from support.sharding.shards import workers_of
+from support.target.citus import known_to, node_name
+from support.target.members import NO_ANSWER
+from support.timeouts import RECOVERY, REJOIN, STATEMENT
+from support.waiting import describe, eventually
+
+_PACE, _PATIENCE = 0.02, 10.0  # seconds between a client's writes, and that it waits for an answer
+_FILL = """
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    SELECT %s, number::text, repeat(md5(number::text), 20){entries.filling} FROM generate_series(1, %s) number
+"""
 
 
-@given("two tables of {count:d} shards that lie together, and a client that writes to each shard")
+@given("two co-located tables of {count:d} shards, and a client that writes to each shard")
 def step_tables_with_clients(context: Context, count: int) -> None:
-    """Tables of the scenario's own; the clients append to ledgers without an end until the scenario ends."""
-    rebalancing.make_tables(context.world, count)
-    rebalancing.start_clients(context.world)
+    """Tables of the scenario's own; each client appends to a ledger in one shard until the scenario ends."""
+    world = context.world
+    own = world.handover(MoveHandover).tables = make_tables(world, count)
+    ledgers = [appends(own.cluster.profile, namespace) for namespace in own.namespaces]
+
+    def script(turn: Turn) -> Task | None:
+        return ledgers[turn.client](turn)
+
+    clients = len(ledgers)
+    workload = Workload(own.cluster.write, script, clients=clients, pace=_PACE, patience=_PATIENCE)
+    world.start(workload, acknowledged=10 * clients)
 
 
-@given("two tables of {count:d} shards that lie together, one of them with {rows:d} rows")
+@given("two co-located tables of {count:d} shards, one shard with {rows:d} rows")
 def step_tables_with_rows(context: Context, count: int, rows: int) -> None:
-    """Tables of the scenario's own; the rows are in one shard, the others have a few."""
-    rebalancing.make_tables(context.world, count)
-    broken_move.fill(context.world, rows)
+    """Tables of the scenario's own; the other shards have a few rows each. The large shard is the one to be moved."""
+    handover = context.world.handover(MoveHandover)
+    own = handover.tables = make_tables(context.world, count)
+    for number, namespace in enumerate(own.namespaces):
+        sql.execute(own.cluster.write, own.cluster.profile.sql(_FILL), [namespace, 10 if number else rows])
+    handover.planned = PlannedMove.of_first_shard(own)
 
 
-@given("a worker group that has none of them")
+@given("a worker group that holds none of their shards")
 def step_drained_before(context: Context) -> None:
     """It was drained just now, and is empty."""
-    rebalancing.drain(context.world)
-    rebalancing.require_empty(context.world)
+    step_drain(context)
+    step_empty(context)
 
 
-@when("one worker group is drained of them")
+@when("one worker group is drained")
 def step_drain(context: Context) -> None:
-    """It is told to have no shards, and those of these tables are moved away."""
-    rebalancing.drain(context.world)
+    """It may take no shards, and those of these tables are moved away; at the end of the scenario it may again."""
+    world, group = context.world, _last_group(context.world)
+    world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
+    let_take_shards(world.cluster.administration, group, False)
+    _rebalance(world, "draining", drain_only=True)
 
 
-@when("it takes shards, and they are rebalanced")
+@when("it may take shards again, and the tables are rebalanced")
 def step_rebalance(context: Context) -> None:
-    """The shards of these tables, by their number."""
-    rebalancing.rebalance_again(context.world)
+    """The shards of these tables only, by their number."""
+    let_take_shards(context.world.cluster.administration, _last_group(context.world), True)
+    _rebalance(context.world, "the rebalance")
 
 
-@then("it has none of their shards")
+def _rebalance(world: World, words: str, *, drain_only: bool = False) -> None:
+    """Rebalance the scenario's tables; the progress, and maps of the shards before and after, are attached."""
+    handover, own = world.handover(MoveHandover), world.handover(MoveHandover).tables
+    handover.before = own.placements
+    with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=drain_only) as job:
+        world.measure(f"{words} took", job.require_done(), "s")
+    handover.job = job
+    world.evidence.attach(f"{words}, step by step", "\n".join(map(str, job.steps)))
+    maps = {"before": handover.before, "after": own.placements}
+    shard_map.attach(world.evidence, f"shards before and after {words}", maps)
+
+
+def _last_group(world: World) -> int:
+    """The worker group that is drained and filled again."""
+    return max(node.group for node in known_to(world.cluster.write))
+
+
+@then("it holds none of their shards")
 def step_empty(context: Context) -> None:
-    """By Citus' word, and read among its own tables."""
-    rebalancing.require_empty(context.world)
+    """By Citus' metadata, and by the node's own tables."""
+    own, worker = context.world.handover(MoveHandover).tables, node_name(_last_group(context.world))
+
+    def emptied() -> None:
+        meant = [str(one) for one in own.placements if one.node == worker]
+        held = shards.held_on_nodes(own.cluster, own.tables)[worker]
+        Finding(not meant and not held, f"{worker} should have {meant}, and has {sorted(held)}").require()
+
+    eventually(emptied, within=REJOIN, subject=f"{worker} is empty")
 
 
-@then("shards that belong together are together")
+@then("co-located shards are still together")
 def step_together(context: Context) -> None:
-    """And each is on one node alone, read on the leader of each group."""
-    rebalancing.require_in_order(rebalancing.own_tables(context.world))
+    """And each is on one node only, read on the leader of each group."""
+    context.world.handover(MoveHandover).tables.require_in_order()
 
 
-@then("the {count:d} shards of each table are spread over all workers, and those that belong together are together")
+@then("the {count:d} shards of each table are spread over all workers, and co-located shards are together")
 def step_balanced(context: Context, count: int) -> None:
-    """Some were moved; each is on one node alone, read on the leader of each group."""
-    rebalancing.require_balanced(context.world, count)
+    """Some were moved; each is on one node only, read on the leader of each group."""
+    world, handover = context.world, context.world.handover(MoveHandover)
+    shifted = checks.moved(handover.before, handover.tables.placements)
+    world.measure("shards moved", len(shifted), "")
+    Finding(bool(shifted), "no shard was moved").require()
+    checks.evenly_spread(handover.tables.placements, count, workers_of(world.cluster)).require()
+    handover.tables.require_in_order()
 
 
 @then("no write that was acknowledged meanwhile is lost")
 def step_nothing_lost(context: Context) -> None:
-    """Every client wrote while shards were moved; all of it is read back, once."""
-    rebalancing.require_ledgers_whole(context.world)
+    """Every client wrote while shards were moved; every acknowledged write is read back, once."""
+    world, handover = context.world, context.world.handover(MoveHandover)
+    clients, moved = len(handover.tables.namespaces), (handover.job.begun, handover.job.ended)
+    world.clients.await_acknowledged(clients, within=RECOVERY)
+    world.clients.stop()
+    history = world.clients.history
+    every_client_worked(history, APPEND, clients, moved).require()
+    world.measure("a client was interrupted for, at most", longest_gap_of_any_client(history, APPEND, moved[0]), "s")
+    world.measure("acknowledged writes", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
+    _read_back(handover, history)
+    for finding in (no_acknowledged_write_lost(history, moved), each_write_once(history)):
+        world.evidence.attach("ledgers", finding.words)
+        finding.require()
 
 
-@then("a further rebalance moves nothing")
+def _read_back(handover: MoveHandover, history: History) -> None:
+    """Record the entries of all ledgers as one read."""
+    cluster, found, begun = handover.tables.cluster, History(), time.monotonic()
+    for namespace in handover.tables.namespaces:
+        read_back(cluster.write, cluster.profile, namespace, found)
+    values = [value for one in found for value in one.value]
+    history.append(Operation(-1, READ, "all ledgers", values, Outcome.OK, begun, time.monotonic()))
+
+
+@then("another rebalance moves nothing")
 def step_nothing_moves(context: Context) -> None:
     """The shards are balanced."""
-    rebalancing.require_nothing_moves(context.world)
+    own = context.world.handover(MoveHandover).tables
+    before = own.placements
+    with rebalance(own.cluster.write, quoted(own.tables[0])) as job:
+        job.require_done()
+    checks.as_before(before, own.placements).require()
 
 
-@when("it is moved to another worker group, and half-way {victim} is killed")
-def step_break_move(context: Context, victim: str) -> None:
-    """When its rows are copied, and it is not yet handed over."""
-    broken_move.break_half_way(context.world, victim)
+@when("that shard is moved to another worker group, and {victim} is killed half-way")
+def step_interrupt_move(context: Context, victim: str) -> None:
+    """When the shard's rows are copied, and it is not yet handed over."""
+    world, handover = context.world, context.world.handover(MoveHandover)
+    with handover.planned.start(handover.tables.cluster.write) as job:
+        handover.job = job
+        job.await_phase(COPIED, within=STATEMENT)
+        fault, target_member = fault_of_move(world, victim, handover.planned, job)
+        world.experiment.inject(fault, target_member)
+    world.evidence.attach("the move, step by step", "\n".join(map(str, job.steps)))
 
 
 @then("the move fails")
 def step_move_fails(context: Context) -> None:
-    """Who asked for it is told."""
-    broken_move.require_failed(context.world)
+    """The client that asked for it gets an error."""
+    job = context.world.handover(MoveHandover).job
+    if job.error is None:
+        raise Inconclusive("the move was done before it was interrupted")
+    context.world.evidence.attach("the error of the move", describe(job.error))
 
 
 @then("within {seconds:g} seconds every shard and every row is where it was, and nothing of the move is left")
 def step_as_before(context: Context, seconds: float) -> None:
     """Read on the leader of each group: shards, rows, and no subscription, publication, slot or role of the move."""
-    broken_move.require_as_before(context.world, context.world.limit(seconds))
+    handover = context.world.handover(MoveHandover)
+    planned, own = handover.planned, handover.tables
+
+    def unharmed() -> None:
+        checks.as_before(planned.placements, own.placements).require()
+        held = shards.held_on_nodes(own.cluster, own.tables)
+        checks.each_on_one_live_node(planned.placements, held).require()
+        _require_rows(handover)
+        left = left_behind(own.cluster)
+        Finding(not left, f"the move has left behind: {left}").require()
+
+    limit = context.world.limit(seconds)
+    eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
 
 
-@then("the same move works when it is asked for again")
+@then("the same move works when it is retried")
 def step_move_works(context: Context) -> None:
-    """The shard and its relative are on the other worker group, with every row, and nowhere else."""
-    broken_move.require_moved(context.world)
+    """The shard and those co-located with it are on the other worker group, with every row, and nowhere else."""
+    handover = context.world.handover(MoveHandover)
+    planned, own = handover.planned, handover.tables
+    with planned.start(own.cluster.write) as job:
+        context.world.measure("the move took, when it was retried", job.require_done(), "s")
+    shifted = sorted(map(str, checks.moved(planned.placements, own.placements)))
+    lowest = next(one.lowest for one in planned.placements if one.shard == planned.shard)
+    target = node_name(planned.target)
+    wanted = sorted(f"{one.name} on {target}" for one in planned.placements if one.lowest == lowest)
+    Finding(shifted == wanted, f"moved were {shifted}, and {wanted} should have been").require()
+    own.require_in_order()
+    _require_rows(handover)
+
+
+def _require_rows(handover: MoveHandover) -> None:
+    found, before = handover.tables.rows, handover.planned.rows
+    Finding(found == before, f"there are {found} entries, and there were {before}").require()

@@ -1,42 +1,74 @@
-"""How a sharded cluster is set up: versions, workers, and which table is kept how."""
+"""How a sharded cluster is set up: versions, workers, and how each table is kept."""
 
 from behave import then
 
+from support.engine.finding import Finding
+from support.engine.tables import alike, as_tabled
 from support.engine.world import Context
-from support.sharding import setup
+from support.sharding import setup, shards
+from support.sharding.placement_checks import each_holds
+from support.sharding.shards import workers_of
+from support.target.citus import COORDINATOR, expected_nodes, known_to, node_name
+from support.target.members import NoAnswer
+
+_READY = dict.fromkeys(("active", "takes shards", "has the metadata"), "yes")
 
 
 @then("the coordinator and every worker have the same version of Citus, in the database and as a library")
 def step_same_version(context: Context) -> None:
     """Asked of the leader of each group, past the coordinator."""
-    setup.require_same_version(context.world)
+    world, found = context.world, setup.versions(context.world.cluster)
+    said = {node: str(version) for node, version in found.items()}
+    world.evidence.attach_json("versions of Citus", said)
+    wanted = alike([COORDINATOR, *workers_of(world.cluster)], {"Citus": said[COORDINATOR]})
+    silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, NoAnswer)]
+    Finding(not silent, "; ".join(silent) or "every node answers").require()
+    as_tabled(wanted, {node: {"Citus": version} for node, version in said.items()}).require()
 
 
 @then("every worker group is active, takes shards, and has the metadata")
 def step_workers_ready(context: Context) -> None:
     """Every group that should be there, by the coordinator's list of nodes."""
-    setup.require_workers_ready(context.world)
+    world, cluster = context.world, context.world.cluster
+    nodes = [node for node in known_to(cluster.write) if node.group]
+    states = {node_name(node.group): (node.active, node.takes_shards, node.knows_metadata) for node in nodes}
+    found = {
+        worker: {column: "yes" if true else "no" for column, true in zip(_READY, state, strict=True)}
+        for worker, state in states.items()
+    }
+    world.evidence.attach_json("worker groups", found)
+    if (declared := cluster.topology.expectations.workers) is not None:
+        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(found)}"
+        Finding(len(found) == declared, f"{told}: {', '.join(found) or 'none'}").require()
+    as_tabled(alike(workers_of(cluster), _READY), found).require()
 
 
 @then("every node reaches every other")
 def step_all_reachable(context: Context) -> None:
-    """The coordinator and each worker group, from each to each, tried just now."""
-    setup.require_all_reachable(context.world)
+    """The coordinator and each worker group, from each to each and to itself, tried just now."""
+    nodes = expected_nodes(context.world.cluster)
+    wanted = alike(nodes, dict.fromkeys(nodes, "reached"))
+    as_tabled(wanted, setup.reaching(context.world.cluster)).require()
 
 
-@then("every node has the distributed tables of the application's schema distributed as declared")
+@then("on every node the distributed tables of the application's schema are distributed as declared")
 def step_distributed_as_declared(context: Context) -> None:
-    """By the schema profile: the distribution column, and the tables next to whose shards a table's own lie."""
-    setup.require_distributed_as_declared(context.world)
+    """By the schema profile: the distribution column, and the tables that a table is co-located with."""
+    setup.require_kept_on_each_node(context.world, setup.declared_distribution(context.world.profile))
 
 
-@then("every node has the reference tables of the application's schema as reference tables")
+@then("on every node the reference tables of the application's schema are reference tables")
 def step_references_as_declared(context: Context) -> None:
     """By the schema profile."""
-    setup.require_references_as_declared(context.world)
+    wanted = {table: {"kind": "reference"} for table in context.world.profile.references()}
+    setup.require_kept_on_each_node(context.world, wanted)
 
 
 @then("each node has a copy of every reference table, read there")
 def step_copy_on_each_node(context: Context) -> None:
     """Among the own tables of the leader of each group, the coordinator's too."""
-    setup.require_copy_on_each_node(context.world)
+    cluster, tables = context.world.cluster, context.world.profile.references()
+    copies = sorted({one.name for one in shards.placements(cluster.write, tables)})
+    found = shards.held_on_nodes(cluster, tables)
+    Finding(len(copies) == len(tables), f"{len(copies)} of {len(tables)} tables are known to Citus").require()
+    each_holds(copies, {node: sorted(found.get(node, ())) for node in expected_nodes(cluster)}).require()

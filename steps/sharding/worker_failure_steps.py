@@ -1,76 +1,155 @@
-"""Groups of workers under faults: who goes on, who is told what, and what is whole afterwards."""
+"""Faults on worker groups: the others keep serving, clients learn what failed, and nothing is lost or half done."""
+
+import time
+from functools import partial
 
 from behave import given, then, when
 
+from support import sql
+from support.engine import markers
+from support.engine.finding import Finding
+from support.engine.recovery import require_interruption_under, require_ledger_intact
 from support.engine.world import Context
+from support.errors import ConnectFailed, Inconclusive
 from support.faults.patroni import Switchover
-from support.sharding import workers
+from support.faults.process import PostgresKilled
+from support.faults.roles import host_of
+from support.sharding.checks import all_or_nothing
+from support.sharding.handover import WorkerHandover
+from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
+from support.target import citus
+from support.target.members import NO_ANSWER
 from support.target.timing import Span
+from support.waiting import describe, eventually
+
+_COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 
 
 @given("{clients:d} clients appending to a ledger on worker group {group:d}")
 def step_ledger_on_group(context: Context, clients: int, group: int) -> None:
-    """All entries of that ledger lie on that group; the clients write through the write endpoint, without a pause."""
-    workers.start_ledger(context.world, group, clients)
+    """All entries of that ledger are on that group; the clients write through the write endpoint, without a pause."""
+    world = context.world
+    world.handover(WorkerHandover).ledgers[group] = start_ledger(world, group, clients)
 
 
 @given("{clients:d} clients transferring between accounts on different worker groups")
 def step_transfers(context: Context, clients: int) -> None:
     """Each transfer takes from one account and gives to another, in one transaction, until the scenario ends."""
-    workers.start_transfers(context.world, clients)
+    context.world.handover(WorkerHandover).accounts = start_transfers(context.world, clients)
 
 
 @when("the leader of worker group {group:d} is asked to hand over to any replica")
 def step_worker_hands_over(context: Context, group: int) -> None:
     """By Patroni's REST API; it has answered that this is done."""
-    order = Switchover(context.world.cluster.of_group(group))
-    context.world.experiment.inject(order, order.leader)
+    switchover = Switchover(context.world.cluster.of_group(group))
+    context.world.experiment.inject(switchover, switchover.leader)
 
 
-@when("PostgreSQL alone is killed, one after the other, on")
+@when("the PostgreSQL of each of these is killed, one after the other")
 def step_killed_in_turn(context: Context) -> None:
-    """Each of the table, the next one as soon as clients get through again."""
-    workers.kill_in_turn(context.world, [row["who"] for row in context.table.rows])
+    """The next one as soon as clients get through again."""
+    world, roles = context.world, [row["who"] for row in context.table.rows]
+    if not roles:
+        raise Inconclusive("nobody was to be killed")
+    for role in roles:
+        host = host_of(world.cluster, role)
+        world.experiment.inject(PostgresKilled(host), host.name)
+        world.clients.await_acknowledged(50, within=world.timing.recovery)
 
 
 @then("a write to worker group {group:d} is refused within {seconds:g} seconds, with an error that names its node")
 def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
-    """Asked once, in a new session; the client learns which server could not be reached."""
-    workers.require_refused(context.world, group, context.world.limit(seconds))
+    """Tried once, in a new session; the client learns which server could not be reached.
+
+    Inconclusive when the write is accepted: then the group is not down.
+    """
+    world, limit = context.world, context.world.limit(seconds)
+    (node,) = [one.address for one in citus.known_to(world.cluster.write) if one.group == group]
+    namespace = world.handover(WorkerHandover).ledger(group).namespace
+    begun = time.monotonic()
+    error = sql.error_of(partial(markers.write, world.cluster.write, world.profile, namespace, "refused"))
+    took = time.monotonic() - begun
+    if error is None:
+        raise Inconclusive(f"worker group {group} accepted a write while it should have been down")
+    said = " ".join(str(error).split())
+    world.evidence.attach("what the client was told", said)
+    world.measure(f"a write to worker group {group} was refused after", took, "s", limit)
+    told = node.host in said and str(node.port) in said
+    Finding(told and took < limit, f"after {took:.1f} s (allowed: {limit:g} s), naming {node}: {said}").require()
 
 
-@then("what lies on worker group {group:d} is read within {seconds:g} seconds")
+@then("data on worker group {group:d} can be read within {seconds:g} seconds")
 def step_group_is_read(context: Context, group: int, seconds: float) -> None:
     """All entries of its ledger, in a new session through the write endpoint."""
-    workers.require_readable(context.world, group, seconds)
+    world, namespace = context.world, context.world.handover(WorkerHandover).ledger(group).namespace
+    begun = time.monotonic()
+    try:
+        found = sql.value(world.cluster.write, world.profile.sql(_COUNT), [namespace])
+    except (sql.Error, ConnectFailed) as error:
+        raise AssertionError(f"data on worker group {group} cannot be read: {describe(error)}") from error
+    took = time.monotonic() - begun
+    world.measure(f"reading the entries on worker group {group}", took, "s", seconds)
+    Finding(
+        found > 0 and took < seconds, f"{found} entries were read in {took:.1f} s (allowed: {seconds:g} s)"
+    ).require()
 
 
 @then("the clients of worker group {group:d} are interrupted for less than {seconds:g} seconds")
 def step_group_interruption(context: Context, group: int, seconds: float) -> None:
     """The longest time without an acknowledged write on that group, from the fault on; they get through now."""
-    workers.require_ledger_served(context.world, group, context.world.limit(seconds))
+    world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
+    require_interruption_under(world, world.limit(seconds), ledger.workload, f"clients of worker group {group}")
 
 
 @then("the {event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
 def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
-    """The same, where the group has to do something: `event` is failover or switchover."""
-    workers.require_ledger_served(context.world, group, context.world.limit(seconds, Span(event)))
+    """The same, where the group itself has to act: `event` is failover or switchover."""
+    world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
+    require_interruption_under(
+        world, world.limit(seconds, Span(event)), ledger.workload, f"clients of worker group {group}"
+    )
 
 
 @then("no ledger lost an acknowledged write")
 def step_no_ledger_lost(context: Context) -> None:
-    """Every entry that was acknowledged, on whichever group, is read back, and only once."""
-    for group in workers.ledgers(context.world):
-        workers.require_ledger_kept(context.world, group)
+    """Every acknowledged entry, on any group, is read back, and only once."""
+    world, ledgers = context.world, context.world.handover(WorkerHandover).ledgers
+    if not ledgers:
+        raise Inconclusive("no client writes to a ledger on a worker group")
+    for group, ledger in ledgers.items():
+        require_ledger_intact(world, ledger.workload, ledger.namespace, f" on worker group {group}")
 
 
 @then("every node knows the new leader of worker group {group:d} within {seconds:g} seconds")
 def step_address_is_known(context: Context, group: int, seconds: float) -> None:
-    """By pg_dist_node, read directly on the leader of each group: its address, and that it is active."""
-    workers.require_address_known(context.world, group, context.world.limit(seconds, Span.NODES))
+    """By pg_dist_node, read directly on the leader of each group: the leader's address, and that it is active."""
+    world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, Span.NODES)
+    begun = time.monotonic()
+    leader = cluster.of_group(group).leader()
+    address = cluster.address_of(leader).postgres
+
+    def known() -> None:
+        for one in cluster.groups:
+            nodes = citus.known_to(one.of_member(one.leader()))
+            found = [(node.address, node.active) for node in nodes if node.group == group]
+            Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
+
+    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=NO_ANSWER)
+    world.measure("every node knew the new leader after", time.monotonic() - begun, "s", limit)
 
 
 @then("within {seconds:g} seconds nothing is in doubt, and each transfer happened on both accounts or on neither")
 def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
-    workers.require_transfers_whole(context.world, context.world.limit(seconds))
+    world, limit = context.world, context.world.limit(seconds)
+    world.clients.stop()
+    begun = time.monotonic()
+    settled = partial(citus.require_settled, world.cluster, [group.leader() for group in world.cluster.groups])
+    eventually(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
+    world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
+    crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
+    world.measure("times that the coordinator crashed by itself", len(crashes), "")
+    accounts = read_accounts(world.cluster.write, world.profile, world.handover(WorkerHandover).accounts)
+    finding = all_or_nothing(world.clients.history, accounts, OPENED_WITH)
+    world.evidence.attach("transfers", finding.words)
+    finding.require()

@@ -1,1 +1,1 @@
-"""How fast the cluster is, beside the least that each figure could be on this machine: `accept bench`."""
+"""How fast the cluster is, compared with a floor measured on the same machine: `accept bench`."""

@@ -1,8 +1,7 @@
-"""Sessions with the database that a cache repository is given: what it loads is counted, and can be held back.
+"""Clients of the cache under test: each has a cache repository and database sessions of its own.
 
-Clients of the cache under test: each has a repository of its own, as a process of the application has.
-
-Operations on the cache under test, each recorded with its times and what came of it.
+A client stands for one process of the application. Its sessions are watched: loads are counted, and their answers can
+be delayed or held back. A Recorder performs operations on the cache and records each in a history.
 """
 
 import threading
@@ -31,21 +30,20 @@ from support.waiting import describe, pause
 class WatchedSessions:
     """Opens sessions on which every load (a SELECT on the table of entries) is seen.
 
-    Nothing is changed: the database answers, and only the way back to the repository is watched. Safe to share
-    between threads.
+    The database answers as always; only the way back to the repository is watched. Safe to share between threads.
     """
 
     def __init__(self, endpoint: sql.Endpoint, table: str) -> None:
         self.delay = 0.0
-        """Seconds by which each answer to a load is late."""
+        """Seconds by which each answer to a load is delayed."""
         self.loads = 0
-        """How many loads were answered until now."""
+        """How many loads the database has answered so far."""
         self._endpoint, self._table = endpoint, table.encode()
         self._lock = threading.Lock()
         self._answered, self._gate = threading.Event(), threading.Event()
         self._gate.set()
         self._opened: list[sql.Session] = []
-        self._cursor = _cursor_that_reports_to(self)
+        self._cursor = _cursor_reporting_to(self)
 
     def connect(self) -> sql.Session:
         """One more session, in autocommit."""
@@ -56,7 +54,7 @@ class WatchedSessions:
 
     @contextmanager
     def holding_answers(self) -> Iterator[None]:
-        """Until the end, the answer to a load is on its way and does not arrive."""
+        """Meanwhile no answer to a load reaches the repository."""
         self._answered.clear()
         self._gate.clear()
         try:
@@ -70,7 +68,7 @@ class WatchedSessions:
             raise Inconclusive("the cache repository loaded nothing through the sessions that it was given")
 
     def close(self) -> None:
-        """Close every session that was opened, also those that the repository forgot."""
+        """Close every session that was opened, including those that the repository did not close."""
         for session in self._opened:
             session.close()
 
@@ -86,7 +84,7 @@ class WatchedSessions:
         self._gate.wait(STATEMENT)
 
 
-def _cursor_that_reports_to(sessions: WatchedSessions) -> type[psycopg2.extensions.cursor]:
+def _cursor_reporting_to(sessions: WatchedSessions) -> type[psycopg2.extensions.cursor]:
     class WatchedCursor(psycopg2.extensions.cursor):
         def execute(self, query: str | bytes, vars: sql.Values = None) -> None:  # type: ignore[override]
             super().execute(query, vars)
@@ -96,12 +94,12 @@ def _cursor_that_reports_to(sessions: WatchedSessions) -> type[psycopg2.extensio
 
 
 LONG = 60.0
-"""Seconds: a time to live, and a staleness bound, that no scenario outlasts."""
+"""Seconds: a time to live and a staleness bound that outlast every scenario."""
 
 
 @dataclass(frozen=True)
 class CacheClient:
-    """A repository, and the sessions through which it works."""
+    """A cache repository, and the database sessions through which it works."""
 
     repository: CacheRepository
     sessions: WatchedSessions
@@ -109,23 +107,23 @@ class CacheClient:
 
 @dataclass(frozen=True)
 class CacheClients:
-    """Opens clients for one scenario, which closes them with its `cleanup`."""
+    """Opens clients for a scenario; its `cleanup` closes them."""
 
     cluster: Cluster
     name: str
-    """The cache under test, as the setting names it."""
+    """The cache under test, as the setting ACCEPT_CACHE_REPOSITORY names it."""
     prefix: str
-    """What every key in Redis begins with."""
+    """Every key in Redis begins with it."""
     cleanup: ExitStack
 
     def open_many(self, count: int, **options: Any) -> list[CacheClient]:
-        """So many clients, each as `open` opens it."""
+        """Open `count` clients, each as `open` does it."""
         return [self.open(**options) for _ in range(count)]
 
     def open(
         self, *, time_to_live: float = LONG, staleness_bound: float = LONG, redis: Address | None = None
     ) -> CacheClient:
-        """One more client; times in seconds. `redis` is where to reach Redis, when not where it is."""
+        """Open one more client. Times are in seconds; `redis` is an address to use in place of Redis's own."""
         server = self.cluster.topology.redis
         if server is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
@@ -150,39 +148,36 @@ ACTIONS = {Source.CACHE: "hit", Source.DATABASE: "miss"}
 
 
 class Recorder:
-    """Performs the operations of one client of the history. An error is an outcome: none may reach a caller."""
+    """Performs operations as one client of a history. An error is recorded as an outcome, and not raised."""
 
     def __init__(self, history: History, number: int, client: CacheClient, namespace: str) -> None:
         self._history, self._number, self._namespace = history, number, namespace
         self._repository = client.repository
 
     def read(self, key: str) -> Operation:
-        """A read of an entry: a hit or a miss, with the value that it served."""
-        return self._record("miss", key, None, lambda: self._repository.read(self._namespace, key))
+        """Read an entry: recorded as a hit or a miss, with the value that was served."""
+        return self.perform("miss", key, None, lambda: self._repository.read(self._namespace, key))
 
     def write(self, key: str, value: str) -> Operation:
-        """A write-through."""
-        return self._record("write", key, value, lambda: self._repository.write(self._namespace, key, value))
+        """Write through the cache."""
+        return self.perform("write", key, value, lambda: self._repository.write(self._namespace, key, value))
 
     def update(self, key: str, value: str) -> Operation:
-        """A change of an entry that is there, recorded as a write."""
-        return self._record("write", key, value, lambda: self._repository.update(self._namespace, key, value))
+        """Change an existing entry; recorded as a write."""
+        return self.perform("write", key, value, lambda: self._repository.update(self._namespace, key, value))
 
     def delete(self, key: str) -> Operation:
-        """A deletion, recorded as a write of nothing."""
-        return self._record("write", key, None, lambda: self._repository.delete(self._namespace, key))
-
-    def perform(self, action: str, key: str, value: str | None, work: Callable[[], object]) -> Operation:
-        """Anything else, under a name of the caller's."""
-        return self._record(action, key, value, work)
+        """Delete an entry; recorded as a write of None."""
+        return self.perform("write", key, None, lambda: self._repository.delete(self._namespace, key))
 
     def note(self, action: str, key: str, value: str | None, begun: float) -> None:
-        """Record what the caller has done well since `begun`."""
+        """Record an operation that the caller itself has performed since `begun`, successfully."""
         self._history.append(Operation(self._number, action, key, value, Outcome.OK, begun, time.monotonic()))
 
-    def _record(self, action: str, key: str, value: str | None, work: Callable[[], object]) -> Operation:
+    def perform(self, action: str, key: str, value: str | None, work: Callable[[], object]) -> Operation:
+        """Do `work` and record it as `action`; a read is recorded as what it was, a hit or a miss."""
         begun = time.monotonic()
-        outcome, said = Outcome.OK, ""
+        outcome, message = Outcome.OK, ""
         found: Any = value
         try:
             result = work()
@@ -191,18 +186,23 @@ class Recorder:
         except Exception as error:
             ours = isinstance(error, sql.Error | ConnectFailed)
             outcome = outcome_of(error, committing=True) if ours else Outcome.UNKNOWN
-            said = describe(error)
-        operation = Operation(self._number, action, key, found, outcome, begun, time.monotonic(), said)
+            message = describe(error)
+        operation = Operation(self._number, action, key, found, outcome, begun, time.monotonic(), message)
         self._history.append(operation)
         return operation
 
 
-class TakenBack(Exception):
-    """Raised in a transaction to end it without its commit."""
+def recorders_of(clients: Sequence[CacheClient], history: History, namespace: str) -> list[Recorder]:
+    """A recorder for each client; its number in the history is its place in the list."""
+    return [Recorder(history, number, client, namespace) for number, client in enumerate(clients)]
+
+
+class RolledBack(Exception):
+    """Raised within a transaction to roll it back."""
 
 
 def together(jobs: Sequence[Callable[[], object]]) -> list[object]:
-    """Do all of it at once, in a thread each; returns the results when all have ended. Raises the first error."""
+    """Do all jobs at once, each in a thread; returns the results when all have ended. Raises the first error."""
     gate = threading.Barrier(len(jobs))
 
     def begin(job: Callable[[], object]) -> object:

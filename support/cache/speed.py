@@ -1,4 +1,4 @@
-"""How fast the cache is to one client: warm, over many operations, with none left out."""
+"""How fast the cache is for one client: after a warm-up, over many operations, none left out."""
 
 import time
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from support.example_app.sessions import SessionPool
 CACHED, DIRECT = "cached read", "database read"
 _KEY = "entry"
 _WARM_UP = 50  # operations that are not counted
-_CHECKED = 100  # of so many stores one is checked
-_FILLED = 100  # after so many reads the entry is written anew: in a slow cache it would come to its end meanwhile
+_CHECKED = 100  # one of so many stores is checked
+_FILLED = 100  # the entry is rewritten after so many reads: it would expire meanwhile if the cache were slow
 
 Operations = Callable[[int], object]
 """Performs the operation of that number."""
@@ -27,10 +27,10 @@ Operations = Callable[[int], object]
 def interleaved_reads(
     client: CacheClient, where: sql.Endpoint, profile: Profile, namespace: str, times: int
 ) -> History:
-    """An entry is read from the cache and from the database in turn, so many times each.
+    """Read an entry alternately from the cache and from the database, `times` times each.
 
-    Either the way that the application does it: through the repository, or through its pool of sessions. Raises
-    Inconclusive when what is to be a cached read is none.
+    Both reads are done as the application does them: through the cache repository, and through its session pool.
+    Raises Inconclusive when a read that should be cached is a miss.
     """
 
     def fill() -> None:
@@ -45,19 +45,19 @@ def interleaved_reads(
 
 
 def medians(history: History) -> tuple[float, float]:
-    """Of the cached reads and of the database reads, in ms."""
+    """The median of the cached reads and of the database reads, in ms."""
     return durations(history, CACHED).percentile(50), durations(history, DIRECT).percentile(50)
 
 
 def reads(client: CacheClient, namespace: str) -> Operations:
-    """Reads of a cached entry."""
+    """Operations that read a cached entry."""
     client.repository.write(namespace, _KEY, "value")
     client.repository.read(namespace, _KEY)
     return lambda _: _require_hit(client.repository.read(namespace, _KEY))
 
 
 def writes(client: CacheClient, namespace: str) -> Operations:
-    """New answers are stored in the cache; the database has no part in it."""
+    """Operations that store a new query result in the cache; the database is not involved."""
 
     def store(number: int) -> None:
         answer = partial(client.repository.fetch, Question(namespace, "throughput", (number,)))
@@ -69,7 +69,7 @@ def writes(client: CacheClient, namespace: str) -> Operations:
 
 
 def throughput(operations: Operations, seconds: float) -> float:
-    """How many operations a second were done, one after the other, over that time as a whole."""
+    """Operations per second, done one after the other for `seconds`: the mean over the whole time."""
     numbers = count()
     for _ in range(_WARM_UP):
         operations(next(numbers))
@@ -100,4 +100,4 @@ def _read_in_turn(
 
 def _require_hit(read: Read) -> None:
     if read.source is not Source.CACHE:
-        raise Inconclusive("what was to be measured is a cached read, and the database answered")
+        raise Inconclusive("a cached read was to be measured, but the database answered it")

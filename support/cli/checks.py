@@ -1,15 +1,20 @@
-"""`accept test`: the project's own checks. All of them run, whatever the ones before found."""
+"""`accept test`: the project's own checks. All of them run, whatever the others find."""
 
+import compileall
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
 from support.cli.console import out
+
+PACKAGES = ("support", "steps")
 
 
 @dataclass(frozen=True)
@@ -20,32 +25,87 @@ class Check:
     argv: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What a check came to."""
+
+    status: int
+    seconds: float
+    said: bytes = b""
+
+
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-def checks(pytest_arguments: Sequence[str]) -> tuple[Check, ...]:
-    """Every check there is, the quick ones first."""
-    return (
-        Check("style (ruff check)", _module("ruff", "check")),
-        Check("format (ruff format)", _module("ruff", "format", "--check")),
-        Check("layers (import-linter)", (str(Path(sys.executable).with_name("lint-imports")), "--no-logo")),
-        Check("types (mypy)", _module("mypy")),
-        Check("scenarios (accept lint)", _module("support.cli", "lint")),
-        Check("tests (pytest)", _module("pytest", *pytest_arguments)),
+LINTERS = (
+    Check("style (ruff check)", _module("ruff", "check")),
+    Check("format (ruff format)", _module("ruff", "format", "--check")),
+    Check("layers (import-linter)", (str(Path(sys.executable).with_name("lint-imports")), "--no-logo")),
+    Check("types (mypy)", _module("mypy")),
+    Check("scenarios (accept lint)", _module("support.cli", "lint")),
+)
+
+
+def tests(arguments: Sequence[str], quick: bool) -> Check:
+    """pytest in several processes; most tests wait more than they work, so there is one more than there are cores."""
+    cores = len(os.sched_getaffinity(0))
+    spread = ("-n", str(cores if quick else cores + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
+    return Check("tests (pytest)", _module("pytest", *spread, *(["--quick"] if quick else []), *arguments))
+
+
+def run_all(pytest_arguments: Sequence[str], quick: bool = False) -> bool:
+    """Run the tests, and the linters beside them; show what each check took. Returns whether all passed."""
+    for package in PACKAGES:  # once, and not by every process that imports or copies it
+        compileall.compile_dir(package, quiet=1)
+    pytest, begun = tests(pytest_arguments, quick), time.monotonic()
+    ended: dict[Check, Ended] = {}
+    with _started(pytest, "--color=yes" if out.is_terminal else "--color=no") as running:
+        with ThreadPoolExecutor(1) as beside:
+            for check, linted in zip(LINTERS, beside.map(_run, LINTERS), strict=True):
+                ended[check] = linted
+                _show(check, linted.said)
+        _show(pytest)
+        assert running.stdout is not None
+        while said := os.read(running.stdout.fileno(), 1 << 16):  # what it has said meanwhile waits in the pipe
+            _write(said)
+    ended[pytest] = Ended(running.wait(), time.monotonic() - begun)
+    out.print(_table(ended))
+    return all(one.status == 0 for one in ended.values())
+
+
+def _started(check: Check, *arguments: str) -> "subprocess.Popen[bytes]":
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.Popen(
+        [*check.argv, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
-def run_all(selected: Sequence[Check]) -> bool:
-    """Run the checks one after another, and show what each took; whether all passed."""
+def _run(check: Check) -> Ended:
+    begun = time.monotonic()
+    with _started(check) as running:
+        said, _ = running.communicate()
+    return Ended(running.returncode, time.monotonic() - begun, said)
+
+
+def _show(check: Check, said: bytes = b"") -> None:
+    out.rule(check.name, align="left")
+    _write(said)
+
+
+def _write(said: bytes) -> None:
+    out.file.flush()
+    sys.stdout.buffer.write(said)
+    sys.stdout.buffer.flush()
+
+
+def _table(ended: dict[Check, Ended]) -> Table:
     table = Table("check", "result", "seconds", title="the project's own checks")
-    passed = True
-    for check in selected:
-        out.rule(check.name, align="left")
-        begun = time.monotonic()
-        status = subprocess.run(check.argv, stdin=subprocess.DEVNULL).returncode
-        passed = passed and status == 0
-        result = "[green]passed" if status == 0 else f"[red]failed (exit status {status})"
-        table.add_row(check.name, result, f"{time.monotonic() - begun:.1f}")
-    out.print(table)
-    return passed
+    for check, one in ended.items():
+        result = "[green]passed" if one.status == 0 else f"[red]failed (exit status {one.status})"
+        table.add_row(check.name, result, f"{one.seconds:.1f}")
+    return table

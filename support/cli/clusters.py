@@ -1,31 +1,35 @@
-"""The clusters that `accept up` started: where they are kept, which of them live, and how to reach them."""
+"""The clusters that `accept up` started: where they are kept, which of them are up, and how to enter them."""
 
+import os
 import re
 import shutil
+import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from support.cli.booting import TARGET
 from support.errors import UsageError
-from support.hosts import Sandbox, alive, attach, stale
+from support.hosts import Sandbox, alive, attach, reentry_argv, stale
 from support.run import CLUSTERS, RUNS
 from support.target.topology import Topology
 
 NEWEST = "up"
 """As a target: the cluster that was started last, whatever its name."""
 FORGOTTEN_AFTER = 24 * 3600.0
-"""Seconds after which a run that nothing tells of is taken to be over."""
+"""Seconds after which a run counts as over, if nothing shows whether it is alive."""
 BESIDE = "beside"
-"""In the folder of a run: that of a cluster which it booted and meets from outside."""
+"""In a run's folder: the folder of a cluster that the run booted and reaches from outside."""
+TARGET_FILE = "target.toml"
+"""In the folder of a cluster that is reached from outside: its target file."""
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,29}$")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One cluster's folder under `.accept/clusters`."""
+class KeptCluster:
+    """A cluster with a folder of its own, usually under `.accept/clusters`."""
 
     directory: Path
 
@@ -39,27 +43,27 @@ class Kept:
 
     @property
     def file(self) -> Path:
-        """Its topology; written when it is ready."""
+        """Its topology. Written when the cluster is ready."""
         return self.directory / "topology.json"
 
     @property
     def target(self) -> Path:
-        """The target file of a cluster that is met from outside only; other clusters have none."""
-        return self.directory / TARGET
+        """The target file. Exists only for a cluster that is reached from outside."""
+        return self.directory / TARGET_FILE
 
     @property
     def log(self) -> Path:
-        """What the process that keeps it up had to say."""
+        """The log of the process that keeps the cluster up."""
         return self.directory / "accept.log"
 
     @property
     def psql(self) -> Path:
-        """The psql of its PostgreSQL; the system's where that one brings none."""
+        """The psql of the cluster's PostgreSQL, or the system's if it has none."""
         own = self.directory / "bin" / "psql"
         return own if own.exists() else Path("psql")
 
     @property
-    def lives(self) -> bool:
+    def is_up(self) -> bool:
         return alive(self.sandbox_directory)
 
     @cached_property
@@ -71,53 +75,65 @@ class Kept:
         return attach(self.sandbox_directory)
 
     def remove(self) -> None:
-        """Remove what it left on the disk."""
+        """Remove the cluster's folder."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def kept(name: str) -> Kept:
-    """The folder of that name, whether there is a cluster or not. Raises UsageError for a name that cannot be one."""
+def named(name: str) -> KeptCluster:
+    """The folder of that name, whether or not there is a cluster in it. Raises UsageError if the name is not valid."""
     if not _NAME.match(name) or name == NEWEST:
-        raise UsageError(f"a cluster cannot be named {name!r}; a name is of small letters, digits and dashes")
-    return Kept((CLUSTERS / name).absolute())
+        raise UsageError(
+            f"a cluster cannot be named {name!r}; use small letters, digits and dashes, and not {NEWEST!r}"
+        )
+    return KeptCluster((CLUSTERS / name).absolute())
 
 
-def living() -> tuple[Kept, ...]:
+def running() -> tuple[KeptCluster, ...]:
     """The clusters that are up and ready, the newest first."""
-    found = [Kept(path.parent.absolute()) for path in CLUSTERS.glob("*/topology.json")]
-    ready = [one for one in found if one.lives]
+    found = [KeptCluster(path.parent.absolute()) for path in CLUSTERS.glob("*/topology.json")]
+    ready = [one for one in found if one.is_up]
     return tuple(sorted(ready, key=lambda one: one.file.stat().st_mtime, reverse=True))
 
 
-def find(name: str | None) -> Kept:
-    """The living cluster of that name ("up": the newest); without a name the only one. Raises UsageError if none is."""
-    there = living()
-    names = ", ".join(one.name for one in there)
-    if not there:
+def find(name: str | None) -> KeptCluster:
+    """The running cluster of that name ("up": the newest), or the only one. Raises UsageError if there is none."""
+    found = running()
+    names = ", ".join(one.name for one in found)
+    if not found:
         raise UsageError("no cluster is up; ./accept up starts one")
-    if name == NEWEST or (name is None and len(there) == 1):
-        return there[0]
+    if name == NEWEST or (name is None and len(found) == 1):
+        return found[0]
     if name is None:
-        raise UsageError(f"several clusters are up ({names}): say which one")
-    for one in there:
+        raise UsageError(f"several clusters are up; name one of {names}")
+    for one in found:
         if one.name == name:
             return one
     raise UsageError(f"no cluster {name!r} is up; there is {names}")
 
 
 def sweep() -> None:
-    """Remove what dead clusters and dead runs left on the disk: their data, and the passwords of it."""
+    """Remove the folders of dead clusters and dead runs, with their data and passwords."""
     for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
-        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _forgotten(folder):
+        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _is_forgotten(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _forgotten(folder: Path) -> bool:
-    """Whether it is of a run that had no sandbox of its own and is long over: nothing tells that such a run lives."""
+def _is_forgotten(folder: Path) -> bool:
+    """Whether it is the folder of an old run without a sandbox of its own. Only its age tells that it is over."""
     with suppress(FileNotFoundError):
-        return folder.parent == RUNS and not (folder / "sandbox").exists() and _age(folder) > FORGOTTEN_AFTER
+        age = time.time() - folder.stat().st_mtime
+        return folder.parent == RUNS and not (folder / "sandbox").exists() and age > FORGOTTEN_AFTER
     return False
 
 
-def _age(folder: Path) -> float:
-    return time.time() - folder.stat().st_mtime
+def accept_argv(arguments: Sequence[str]) -> list[str]:
+    """The command that runs this program with these arguments."""
+    return [sys.executable, "-P", "-m", "support.cli", *arguments]
+
+
+def continue_inside(cluster: KeptCluster, arguments: Sequence[str]) -> None:
+    """Replace this process by the same program inside the cluster's sandbox. Returns only if it is there already."""
+    program = accept_argv(arguments)
+    argv = reentry_argv(cluster.sandbox_directory, program)
+    if argv != program:
+        os.execvp(argv[0], argv)

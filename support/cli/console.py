@@ -1,6 +1,17 @@
-"""What the program says: results to standard output, everything else to standard error."""
+"""The program's output and errors: results go to standard output, everything else to standard error."""
+
+import signal
+import time
+import traceback
+from collections.abc import Callable
 
 from rich.console import Console
+
+from support.cli.paths import STATE
+from support.errors import AcceptError
+
+INTERRUPTED = 128 + signal.SIGINT
+UNEXPECTED = 3
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -12,6 +23,39 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Errors, a line each, each with the program's name in front."""
+    """Print errors, one per line, each prefixed with the program's name."""
     for line in text.splitlines():
         err.print(f"accept: {line}", style="red", markup=False)
+
+
+class Progress:
+    """Prints lines of progress, each with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        err.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/]  ", end="")
+        err.print(text, markup=False)
+
+
+def exit_status_of(action: Callable[[], int]) -> int:
+    """Run an action and return its exit status. An error becomes a message and the status that belongs to it.
+
+    An expected error is told in its own words. The traceback of any other goes to a file, which the message names.
+    """
+    try:
+        return action()
+    except AcceptError as error:
+        complain(str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        complain("stopped")
+        return INTERRUPTED
+    except Exception as error:
+        log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        STATE.mkdir(exist_ok=True)
+        log.touch(mode=0o600)
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        complain(f"unexpected error in the suite: {type(error).__name__}: {error}; the traceback is in {log}")
+        return UNEXPECTED

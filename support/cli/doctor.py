@@ -1,15 +1,15 @@
-"""`accept doctor`: what the target has, which scenarios can run there, and why the others cannot."""
+"""`accept doctor`: what the target offers, which scenarios can run there, and why the others cannot."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.markup import escape
 from rich.table import Table
 
-from support.cli.behaving import Planned
-from support.cli.booting import dialect_of, layout_of
-from support.cli.clusters import Kept
+from support.cli.behave_process import Planned
+from support.cli.boot import dialect_of, layout_of
+from support.cli.clusters import KeptCluster
 from support.cli.console import out
 from support.embedded import packages, programs
 from support.embedded.plan import lacks, ruvector_missing
@@ -26,68 +26,68 @@ from support.target.topology import MemberAddress, Topology
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known of a target before anything runs there."""
+    """What is known about a target before a run."""
 
     target: str
     lacks: Mapping[str, str]
-    """Capability -> why it is not there."""
+    """Why each missing capability is missing."""
     remarks: tuple[str, ...] = ()
 
-    def against(self, scenario: Planned) -> str:
-        """Why a scenario cannot run there; empty when it can."""
+    def obstacle(self, scenario: Planned) -> str:
+        """Why a scenario cannot run there; empty if it can."""
         return "; ".join(f"no {name}: {why}" for name, why in self.lacks.items() if name in scenario.tags)
 
 
-def diagnose(settings: Settings, cluster: Kept | None) -> Diagnosis:
-    """Look at the target; nothing is changed. Raises TargetUnreachable when there is nothing to look at."""
+def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
+    """Examine the target without changing it. Raises TargetUnreachable if it does not answer."""
     if cluster is not None:
-        return Diagnosis(f"the cluster {cluster.name}, which is up", cluster.topology.lacks)
+        return Diagnosis(f"the running cluster {cluster.name}", cluster.topology.lacks)
     if settings.external:
         topology, limits = apply_baseline(user_cluster.discover(settings), settings.expectations)
         where = f"your cluster at {topology.write}, database {topology.database}"
-        told = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
-        return Diagnosis(where, topology.lacks, told)
+        remarks = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
+        return Diagnosis(where, topology.lacks, remarks)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     missing = programs.missing_extensions(settings.accept_pg_bindir)
     layout = layout_of(settings, missing.citus)
     lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))
-    return Diagnosis("an embedded cluster, booted by the run", lacking, tuple(_here(settings, kind)))
+    return Diagnosis("an embedded cluster, which the run boots", lacking, tuple(_machine(settings, kind)))
 
 
 def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
-    """Print what was found."""
+    """Print a diagnosis, and which of the scenarios can run."""
     out.print(f"target: {diagnosis.target}", style="bold", markup=False)
     for remark in diagnosis.remarks:
         out.print(f"  {remark}", markup=False)
     out.print(_capabilities(diagnosis.lacks))
-    unable = {scenario: why for scenario in scenarios if (why := diagnosis.against(scenario))}
+    unable = {scenario: why for scenario in scenarios if (why := diagnosis.obstacle(scenario))}
     out.print(f"\n{len(scenarios) - len(unable)} of {len(scenarios)} scenarios can run", style="bold")
     for why, names in _by_reason(unable).items():
         out.print(f"  {len(names)} cannot, {why}: {', '.join(names)}", markup=False)
 
 
 def _tables(topology: Topology, settings: Settings) -> Iterator[str]:
-    """What was made of the application's tables, and what is amiss with them."""
+    """How the application's tables were recognised, and what is wrong with them."""
     profile, write = topology.profile, Cluster(topology).write
     if "application_schema" in topology.lacks:
         yield f"tables: {topology.lacks['application_schema']}"
         if not settings.accept_own_schema and (proposed := proposal(write)):
-            yield "tables: this could be what the scenarios need; check it, and put it into the target's file:"
+            yield "tables: these may be what the scenarios need; check them, and put them into the target file:"
             yield from (f"  {line}" for line in proposed.splitlines())
         return
     how = "declared in [schema]" if settings.accept_schema else "recognised by its tables"
     yield f"tables: schema profile {profile.name}, {how}; entries are in {profile.entries.table}"
     facts = look_at(write, profile.tables)
-    for amiss in (*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)):
-        yield f"tables: {amiss}; the run will say so"
+    for problem in (*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)):
+        yield f"tables: {problem}; the run will report it"
 
 
-def _here(settings: Settings, kind: str) -> Iterator[str]:
-    """What this machine has for an embedded cluster."""
+def _machine(settings: Settings, kind: str) -> Iterator[str]:
+    """What this machine offers to an embedded cluster."""
     yield f"hosts: {kind}{f' ({why})' if (why := why_not_namespaces()) else ''}"
     absent = programs.absent()
     if absent:
-        yield f"to be installed at the first run: {packages.command([one.package for one in absent])}"
+        yield f"the first run installs what is missing: {packages.command([one.package for one in absent])}"
         return
     found = programs.find(settings.accept_pg_bindir, lambda text: None)
     yield f"PostgreSQL: {found.pg_bindir}"
@@ -95,12 +95,12 @@ def _here(settings: Settings, kind: str) -> Iterator[str]:
 
 
 def _found(topology: Topology) -> Iterator[str]:
-    """What was found of a user's cluster, and where."""
+    """The parts of a user's cluster that were found, with their addresses."""
     for member in topology.members:
         group = f" of worker group {member.group}" if member.group else ""
         yield f"member {member.name}{group}: PostgreSQL {member.unreached or member.postgres}, {_rest(member)}"
     for member in topology.absent:
-        yield f"member {member.name}: declared, and gives no sign of life ({_rest(member)})"
+        yield f"member {member.name}: declared, but does not answer ({_rest(member)})"
     for node, address in topology.nodes.items():
         yield f"node {node}: reached at {address}"
     if (page := topology.statistics) is not None:
@@ -108,7 +108,7 @@ def _found(topology: Topology) -> Iterator[str]:
         if topology.read is not None:
             ends["read"] = (topology.read, page.read_backends)
         for end, (address, backends) in ends.items():
-            yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'cannot be told'}"
+            yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'unknown'}"
         for server, name in sorted(page.servers.items()):
             yield f"HAProxy's server {server}: member {name}"
     if topology.dcs and "dcs_keys" not in topology.lacks:
@@ -120,7 +120,7 @@ def _rest(member: MemberAddress) -> str:
 
 
 def _capabilities(lacking: Mapping[str, str]) -> Table:
-    table = Table("capability", "there", "what it is, or why it is not there", box=None, pad_edge=False)
+    table = Table("capability", "present", "what it is, or why it is missing", box=None, pad_edge=False)
     for name, meaning in CAPABILITIES.items():
         there = "[red]no" if name in lacking else "[green]yes"
         table.add_row(name, there, escape(lacking.get(name, meaning)))
@@ -128,11 +128,7 @@ def _capabilities(lacking: Mapping[str, str]) -> Table:
 
 
 def _by_reason(unable: Mapping[Planned, str]) -> Mapping[str, Sequence[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, set[str]] = defaultdict(set)
     for scenario, why in unable.items():
-        found[why].extend(_ids(scenario.tags))
-    return {why: sorted(set(ids)) for why, ids in found.items()}
-
-
-def _ids(tags: Iterable[str]) -> Iterator[str]:
-    return (tag.removeprefix("id.") for tag in tags if tag.startswith("id."))
+        found[why] |= scenario.ids
+    return {why: sorted(ids) for why, ids in found.items()}

@@ -1,41 +1,283 @@
-"""`accept lint`: how the scenarios are written, which promises they prove, and whether each step means one thing."""
+"""`accept lint`: the rules for feature files, the list of promises, and steps without a step function.
 
-from collections.abc import Sequence
+A rule is a function from all scenarios to its findings.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from support.cli import behaving, gherkin_rules, promises
+from gherkin.errors import CompositeParserException
+from gherkin.parser import Parser
+
+from support.cli.behave_process import dry_run
 from support.cli.console import out, say
-from support.cli.gherkin_rules import Finding
-from support.cli.places import FEATURES
+from support.cli.paths import FEATURES
 from support.errors import UsageError
+from support.reporting.promises import FILE, Promise, load
+from support.reporting.scenario import EPICS, SEVERITIES
+from support.target.capabilities import CAPABILITIES
+
+COSTS = frozenset({"slow", "destructive"})
+KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])
+ID = re.compile(r"^@id\.[A-Z]{2}-\d{2}$")
+MOST_STEPS = 8
+# Technical details that do not belong in a scenario, such as addresses and SQL.
+TECHNICAL = (
+    (re.compile(r"\w+://"), "a URL"),
+    (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b|:\d{4,5}\b|\bport \d+"), "an address or a port"),
+    (
+        re.compile(r"\b(SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b"),
+        "SQL (allowed only in a docstring)",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to correct."""
+
+    file: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A step as written. `kind` is Context (Given), Action (When), Outcome (Then) or Conjunction (And)."""
+
+    kind: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A scenario as written, without the steps of the background."""
+
+    file: Path
+    line: int
+    feature: str
+    name: str
+    tags: tuple[str, ...]
+    """Its own and inherited tags, without the @."""
+    steps: tuple[Line, ...]
+    examples: tuple[tuple[str, ...], ...] = ()
+    """The tags of each table of examples; empty if there are none."""
+
+    @property
+    def id(self) -> str:
+        """The id of its promise; empty if it has none."""
+        return next((tag.removeprefix("id.") for tag in self.tags if tag.startswith("id.")), "")
+
+    @property
+    def severity(self) -> str:
+        """The severity among its tags, the scenario's own before the feature's; empty if there is none."""
+        return next((tag for tag in reversed(self.tags) if tag in SEVERITIES), "")
+
+    def finding(self, text: str, line: int | None = None) -> Finding:
+        return Finding(self.file, line or self.line, text)
+
+
+Rule = Callable[[tuple[Outline, ...]], Iterator[Finding]]
+
+
+def read(files: Iterable[Path]) -> tuple[tuple[Outline, ...], tuple[Finding, ...]]:
+    """The scenarios in the files, and the syntax errors."""
+    outlines: list[Outline] = []
+    findings: list[Finding] = []
+    for file in files:
+        try:
+            document = Parser().parse(file.read_text(encoding="utf-8"))
+        except CompositeParserException as error:
+            for one in error.errors:
+                text = re.sub(r"^\(\d+:\d+\): ", "", " ".join(str(one).split()))
+                findings.append(Finding(file, one.location["line"], text))
+            continue
+        feature = document.get("feature")
+        if feature is None:
+            findings.append(Finding(file, 1, "the file has no feature"))
+        else:
+            outlines += _outlines(file, feature["name"], feature, ())
+    return tuple(outlines), tuple(findings)
+
+
+def check(outlines: tuple[Outline, ...]) -> tuple[Finding, ...]:
+    """The findings of all rules."""
+    return tuple(finding for rule in RULES for finding in rule(outlines))
+
+
+def _outlines(file: Path, feature: str, parent: Any, inherited: tuple[str, ...]) -> Iterator[Outline]:
+    tags = (*inherited, *_tags(parent))
+    for child in parent["children"]:
+        if "rule" in child:
+            yield from _outlines(file, feature, child["rule"], tags)
+        elif "scenario" in child:
+            scenario = child["scenario"]
+            examples = tuple(_tags(table) for table in scenario["examples"])
+            own = (*tags, *_tags(scenario), *chain.from_iterable(examples))
+            line = scenario["location"]["line"]
+            yield Outline(file, line, feature, scenario["name"], own, tuple(_lines(scenario["steps"])), examples)
+
+
+def _tags(node: Any) -> tuple[str, ...]:
+    return tuple(tag["name"].removeprefix("@") for tag in node["tags"])
+
+
+def _lines(steps: Any) -> Iterator[Line]:
+    for step in steps:
+        yield Line(step["keywordType"], step["text"], step["location"]["line"])
+
+
+def _titles_are_unique(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+    titles: dict[str, list[Outline]] = defaultdict(list)
+    features: dict[str, set[Path]] = defaultdict(set)
+    for outline in outlines:
+        titles[outline.name].append(outline)
+        features[outline.feature].add(outline.file)
+    for title, same in titles.items():
+        for outline in same[1:]:
+            yield outline.finding(f"the title {title!r} is already used at {same[0].file}:{same[0].line}")
+    for name, files in features.items():
+        for file in sorted(files)[1:]:
+            yield Finding(file, 1, f"the feature name {name!r} is already used in {min(files)}")
+
+
+def _scenarios_prove_one_promise(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+    for outline in outlines:
+        ids = [f"@{tag}" for tag in outline.tags if tag.startswith("id.")]
+        if len(ids) != 1:
+            yield outline.finding(
+                f"a scenario needs exactly one id, such as @id.FO-01; this one has {', '.join(ids) or 'none'}"
+            )
+        for one in ids:
+            if not ID.match(one):
+                yield outline.finding(f"{one} is not a valid id; write it like @id.FO-01")
+
+
+def _tags_are_known(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+    for outline in outlines:
+        if not set(SEVERITIES).intersection(outline.tags):
+            yield outline.finding(f"a scenario or its feature needs a severity: @{', @'.join(SEVERITIES)}")
+        for tag in outline.tags:
+            if tag not in KNOWN_TAGS and not tag.startswith(("id.", "allure.")):
+                yield outline.finding(f"unknown tag @{tag}; {_suggestion(tag)}")
+
+
+def _suggestion(tag: str) -> str:
+    nearest = get_close_matches(tag, sorted(KNOWN_TAGS), 1)
+    return f"did you mean @{nearest[0]}?" if nearest else "a tag is a capability, a severity, a suite or a cost"
+
+
+def _scenarios_show_one_behaviour(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+    for outline in outlines:
+        whens = [step for step in outline.steps if step.kind == "Action"]
+        if len(whens) > 1:
+            yield outline.finding("a second When; describe one behaviour per scenario", whens[1].line)
+        if not any(step.kind == "Outcome" for step in outline.steps):
+            yield outline.finding("no Then; the scenario claims nothing")
+        if len(outline.steps) > MOST_STEPS:
+            yield outline.finding(
+                f"{len(outline.steps)} steps; use at most {MOST_STEPS}, so that the claim stays visible"
+            )
+
+
+def _wording_is_not_technical(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+    for outline in outlines:
+        for step in (Line("", outline.name, outline.line), *outline.steps):
+            for pattern, what in TECHNICAL:
+                if pattern.search(step.text):
+                    yield outline.finding(f"{what} in {step.text!r}; scenarios say what the user sees", step.line)
+
+
+RULES: tuple[Rule, ...] = (
+    _titles_are_unique,
+    _scenarios_prove_one_promise,
+    _tags_are_known,
+    _scenarios_show_one_behaviour,
+    _wording_is_not_technical,
+)
 
 
 def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
-    """All findings against the feature files of a folder, by file and line."""
-    files = sorted(folder.rglob("*.feature"))
-    outlines, findings = gherkin_rules.read(files)
+    """All findings about the feature files in a folder, by file and line."""
+    outlines, findings = read(sorted(folder.rglob("*.feature")))
     if not findings:
-        found = (*gherkin_rules.check(outlines), *promises.findings(folder, outlines))
-        findings = (*found, *_steps_without_meaning(folder))
+        findings = (*check(outlines), *check_promises(folder, outlines), *_undefined_steps(folder))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
 def show(findings: Sequence[Finding]) -> int:
-    """A line for each; the exit status."""
+    """Print the findings, one per line, and return the exit status."""
     for finding in findings:
         out.print(str(finding), markup=False)
-    say(f"findings: {len(findings)}" if findings else "nothing found against the scenarios")
+    say(f"{len(findings)} findings" if findings else "no findings")
     return 1 if findings else 0
 
 
-def _steps_without_meaning(folder: Path) -> tuple[Finding, ...]:
-    """Undefined steps, by behave's dry run; ambiguous ones end it before it begins."""
+def by_promise(outlines: Sequence[Outline]) -> Mapping[str, list[Outline]]:
+    """The scenarios of each promise, by its id."""
+    found: dict[str, list[Outline]] = defaultdict(list)
+    for outline in outlines:
+        if outline.id:
+            found[outline.id].append(outline)
+    return found
+
+
+def check_promises(folder: Path, outlines: Sequence[Outline]) -> Iterator[Finding]:
+    """Where the list of promises and the scenarios do not agree."""
+    path = folder / FILE
     try:
-        undefined = behaving.plan([str(folder)]).undefined
+        promises = load(path)
+    except UsageError as error:
+        for line in str(error).splitlines():
+            yield _finding_of(path, line)
+        return
+    scenarios = by_promise(outlines)
+    for promise in promises.values():
+        if promise.id not in scenarios:
+            yield Finding(path, promise.line, f"{promise.id} has no scenario; tag one @id.{promise.id}, or remove it")
+    for id, proving in scenarios.items():
+        for outline in proving:
+            known = promises.get(id)
+            if known is None:
+                yield outline.finding(f"@id.{id} is not listed in {path}; add [{id}] there, or correct the tag")
+            else:
+                yield from _disagreements(outline, known, path)
+
+
+def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[Finding]:
+    severity = outline.severity
+    if severity and SEVERITIES.index(severity) < SEVERITIES.index(promise.severity):
+        yield outline.finding(f"@{severity} is more severe than {promise.id} in {path}, which is {promise.severity}")
+    if outline.file.parent.name != promise.capability:
+        yield outline.finding(
+            f"{promise.id} belongs to {promise.capability!r} in {path}; move the scenario to that folder"
+        )
+
+
+def _finding_of(path: Path, message: str) -> Finding:
+    """The finding for a message of the loader, which may begin with the file and the line."""
+    at, _, text = message.removeprefix(f"{path}:").partition(":")
+    return Finding(path, int(at), text.strip()) if at.isdigit() else Finding(path, 1, f"{at}:{text}".strip(": "))
+
+
+def _undefined_steps(folder: Path) -> tuple[Finding, ...]:
+    """Steps without a step function, by behave's dry run; ambiguous steps make it fail."""
+    try:
+        undefined = dry_run([str(folder)]).undefined
     except UsageError as error:
         return (Finding(folder, 0, str(error)),)
     return tuple(
-        Finding(Path(file), int(line), f"no step is worded {one.step!r}")
+        Finding(Path(file), int(line), f"undefined step {one.step!r}; ./accept steps searches those that exist")
         for one in undefined
         for file, _, line in [one.location.rpartition(":")]
     )

@@ -1,126 +1,140 @@
-"""`accept load`: a master and workers that write one ledger together, and whether it kept every acknowledged write."""
+"""`accept load`: a master and workers write one ledger; then it must hold each acknowledged write exactly once."""
 
+import json
 import math
+import os
+import signal
 import socket
-from collections.abc import Sequence
-from contextlib import ExitStack
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 from rich.table import Table
 
 from support import sql
-from support.cli import behaving, clusters
-from support.cli import load_processes as processes
-from support.cli.clusters import Kept
+from support.cli import clusters
+from support.cli.behave_process import dies_with_us, sigterm_interrupts
+from support.cli.clusters import KeptCluster
 from support.cli.console import out, say
 from support.engine import ledger
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome, durations
 from support.errors import ConnectFailed, NothingJudged, UsageError
-from support.load import judging
-from support.load.judging import Part
-from support.load.plan import CLIENTS_EACH, Plan, as_json
-from support.reporting.verdict import Verdict
+from support.hosts import reentry_argv
+from support.load import histories
+from support.load.histories import WorkerHistory
+from support.load.plan import CLIENTS_EACH, LoadPlan, as_json
+from support.reporting.scenario import Verdict
 from support.run import Run, begin_run
 from support.settings import Settings
 from support.target import tables
 from support.target.cluster import Cluster
 from support.target.topology import Topology
-from support.timeouts import NOTICE, STATEMENT
-from support.waiting import eventually
+from support.timeouts import CONNECT, NOTICE, STATEMENT
+from support.waiting import NotYet, eventually
 
 PORT = 5557
-_COLUMNS = ("acknowledged", "failed", "unknown", "a second", "p50 ms", "p95 ms", "p99 ms")
+_COLUMNS = ("acknowledged", "failed", "unknown", "per second", "p50 ms", "p95 ms", "p99 ms")
 _LOCAL = "127.0.0.1"
-_JOIN_HERE, _JOIN = 60.0, 600.0  # seconds that workers have to join: those that are started here, and from elsewhere
+_JOIN_LOCAL, _JOIN_REMOTE = 60.0, 600.0  # seconds that workers have to join: those started here, and those elsewhere
+_STOP_TIMEOUT = 10.0  # seconds that the master has after Ctrl-C, for the operations in progress
+_UNPATCHED = {"LOCUST_SKIP_MONKEY_PATCH": "1"}
+Process = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the user asked for."""
+class LoadOptions:
+    """What the user asked for. Raises UsageError for options that do not go together."""
 
     settings: Settings
-    cluster: Kept | None
+    cluster: KeptCluster | None
     workers: int = 1
-    """Processes that are started here."""
+    """Worker processes to start on this machine."""
     clients: int | None = None
     seconds: float | None = None
     seed: int | None = None
     awaited: int | None = None
-    """Workers that join from elsewhere."""
+    """How many workers join from other machines."""
     join: str | None = None
-    """The master, as host or host:port, whose worker this is to be."""
+    """The master to join, as host or host:port."""
     port: int | None = None
 
     def __post_init__(self) -> None:
-        masters = {"clients": self.clients, "seconds": self.seconds, "seed": self.seed, "await": self.awaited}
-        if self.join and (
-            said := [name for name, value in {**masters, "port": self.port}.items() if value is not None]
-        ):
-            raise UsageError(f"--{said[0]} is for the master to say, not for one that joins it")
+        for_master = {
+            "clients": self.clients,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "await": self.awaited,
+            "port": self.port,
+        }
+        if self.join and (given := [name for name, value in for_master.items() if value is not None]):
+            raise UsageError(f"--{given[0]} is an option of the master; leave it out with --join")
         if self.workers + (self.awaited or 0) < 1:
             raise UsageError("a load needs a worker: --workers, --await or both")
         if self.clients is not None and not self.workers + (self.awaited or 0) <= self.clients <= CLIENTS_EACH:
             raise UsageError(f"--clients {self.clients}: at least one for each worker, and at most {CLIENTS_EACH}")
 
 
-def carry_out(order: Order, arguments: Sequence[str]) -> int:
-    """Be a master, or workers of one; the exit status. `arguments` are the command line."""
-    cluster = order.cluster or (None if order.settings.external else clusters.find(None))
-    if cluster is not None and (status := processes.inside(cluster, arguments)) is not None:
+def load(options: LoadOptions, arguments: Sequence[str]) -> int:
+    """Be the master, or start workers for one. Returns the exit status. `arguments` are the command line."""
+    cluster = options.cluster or (None if options.settings.external else clusters.find(None))
+    if cluster is not None and (status := _run_inside(cluster, arguments)) is not None:
         return status
-    topology = _topology(order.settings, cluster)
-    with behaving.interruptible():
-        return _join(order, topology) if order.join else _lead(order, topology)
+    topology = _topology(options.settings, cluster)
+    with sigterm_interrupts():
+        return _join(options, topology) if options.join else _lead(options, topology)
 
 
-def _topology(settings: Settings, cluster: Kept | None) -> Topology:
+def _topology(settings: Settings, cluster: KeptCluster | None) -> Topology:
     if cluster is not None:
         return cluster.topology
-    from support.target.discovery import user_cluster  # half a second of imports that other targets need not wait for
+    from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
     return user_cluster.discover(settings)
 
 
-def _join(order: Order, topology: Topology) -> int:
-    host, _, port = (order.join or "").partition(":")
+def _join(options: LoadOptions, topology: Topology) -> int:
+    host, _, port = (options.join or "").partition(":")
     if port and not port.isdecimal():
-        raise UsageError(f"--join {order.join}: not like host or host:port")
+        raise UsageError(f"--join {options.join}: write it as host or host:port")
     master = (host, int(port or PORT))
-    processes.await_master(master)
+    _await_master(master)
     with ExitStack() as cleanup:
         log = Path(begin_run().directory, "load.log")
-        workers = [processes.worker(Cluster(topology).write, master, log, cleanup) for _ in range(order.workers)]
-        say(f"workers here: {order.workers}; the master at {host} judges what they write")
-        eventually(lambda: processes.over(workers, workers, log), within=math.inf, subject="the load is over")
+        workers = [_start_worker(Cluster(topology).write, master, log, cleanup) for _ in range(options.workers)]
+        say(f"{options.workers} workers started; the master at {host} judges what they write")
+        eventually(lambda: _require_ended(workers, workers, log), within=math.inf, subject="the load is over")
     return 0
 
 
-def _lead(order: Order, topology: Topology) -> int:
-    run = begin_run(order.seed)
+def _lead(options: LoadOptions, topology: Topology) -> int:
+    run = begin_run(options.seed)
     with ExitStack() as cleanup:
-        topology = _with_tables(topology, order.settings, run, cleanup)
+        topology = _with_tables(topology, options.settings, run, cleanup)
         where = Cluster(topology).write
         cleanup.callback(tables.sweep, where, topology.profile, run.namespace)
-        plan = Plan(
+        plan = LoadPlan(
             namespace=run.namespace,
-            seconds=order.seconds or 10.0,
+            seconds=options.seconds or 10.0,
             seed=run.seed,
             patience=STATEMENT,
             schema=as_json(topology.profile),
             session_options=topology.options.get("options", ""),
         )
         plan.mark(where)
-        _carry_out(order, plan, run, where)
-        found = judging.parts(run.directory)
-        histories = [part.history(run.directory) for part in found]
-        merged = judging.merged(
-            histories, _final_read(where, plan), frozenset(part.number for part in found if part.gap)
-        )
-    _show(found, histories, merged)
-    say(f"the history of each worker is in {run.directory}, for a day; seed {run.seed}")
-    return _conclude(judging.judged(merged, found), merged)
+        _run_load(options, plan, run, where)
+        workers = histories.load(run.directory)
+        each = [worker.history(run.directory) for worker in workers]
+        incomplete = frozenset(worker.number for worker in workers if worker.gap)
+        merged = histories.merged(each, _final_read(where, plan), incomplete)
+    _show(workers, each, merged)
+    say(f"the workers' histories are kept for a day in {run.directory}; seed {run.seed}")
+    return _conclude(histories.judge(merged, workers), merged)
 
 
 def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: ExitStack) -> Topology:
@@ -130,31 +144,31 @@ def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: Exit
     return topology
 
 
-def _carry_out(order: Order, plan: Plan, run: Run, where: sql.Endpoint) -> None:
-    """The load, from the first process to the last."""
-    awaited, log = order.awaited or 0, run.directory / "load.log"
-    port = processes.free(order.port or PORT) if awaited else processes.free(order.port or 0)
-    number = order.workers + awaited
-    told = {
+def _run_load(options: LoadOptions, plan: LoadPlan, run: Run, where: sql.Endpoint) -> None:
+    """Start the master and the local workers, and wait until the load is over."""
+    awaited, log = options.awaited or 0, run.directory / "load.log"
+    port = _free_port(options.port or PORT) if awaited else _free_port(options.port or 0)
+    number = options.workers + awaited
+    given = {
         "plan": asdict(plan),
         "host": "*" if awaited else _LOCAL,
         "port": port,
-        "clients": order.clients or max(8, number),
+        "clients": options.clients or max(8, number),
         "workers": number,
-        "joining": _JOIN if awaited else _JOIN_HERE,
+        "joining": _JOIN_REMOTE if awaited else _JOIN_LOCAL,
         "folder": str(run.directory),
     }
     if awaited:
-        here = socket.gethostname() if order.settings.external else _LOCAL  # nobody else reaches an embedded cluster
-        say(f"workers to come: {awaited}; each by ./accept load --join {here}:{port} --target ...")
-    with ExitStack() as cleanup:  # at its end workers have said theirs, and end; or they hang, and are killed
-        master = processes.start("master", told, log, cleanup)
-        workers = [processes.worker(where, (_LOCAL, port), log, cleanup) for _ in range(order.workers)]
-        with processes.ended_early_by_ctrl_c(master):
-            eventually(lambda: processes.over([master], workers, log), within=math.inf, subject="the load is over")
+        here = socket.gethostname() if options.settings.external else _LOCAL  # others cannot reach an embedded cluster
+        say(f"waiting for {awaited} workers; start each with ./accept load --join {here}:{port} --target ...")
+    with ExitStack() as cleanup:  # workers that have not ended by themselves are killed here
+        master = _start("master", given, log, cleanup)
+        workers = [_start_worker(where, (_LOCAL, port), log, cleanup) for _ in range(options.workers)]
+        with _stopped_by_ctrl_c(master):
+            eventually(lambda: _require_ended([master], workers, log), within=math.inf, subject="the load is over")
 
 
-def _final_read(where: sql.Endpoint, plan: Plan) -> Operation:
+def _final_read(where: sql.Endpoint, plan: LoadPlan) -> Operation:
     history = History()
     try:
         eventually(
@@ -168,28 +182,123 @@ def _final_read(where: sql.Endpoint, plan: Plan) -> Operation:
     return next(iter(history))
 
 
-def _show(found: Sequence[Part], histories: Sequence[History], merged: History) -> None:
-    """How much each worker wrote, and all of them; durations are of acknowledged writes."""
+def _show(workers: Sequence[WorkerHistory], each: Sequence[History], merged: History) -> None:
+    """Print what each worker wrote, and all of them. Durations are those of acknowledged writes."""
     table = Table("", *_COLUMNS, box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for part, history in zip(found, histories, strict=True):
-        table.add_row(f"worker {part.number} on {part.machine}", *_figures(history))
-    table.add_row("all", *_figures(merged))
+    for worker, history in zip(workers, each, strict=True):
+        table.add_row(f"worker {worker.number} on {worker.machine}", *_cells(history))
+    table.add_row("all", *_cells(merged))
     out.print(table)
 
 
-def _figures(history: History) -> list[str]:
+def _cells(history: History) -> list[str]:
     counts = [len(history.of(action=ledger.APPEND, outcome=outcome)) for outcome in Outcome]
     times = durations(history, ledger.APPEND)
     percentiles = [f"{times.percentile(share):.1f}" if times.milliseconds else "-" for share in (50, 95, 99)]
-    return [*(f"{count:,}" for count in counts), f"{judging.rate(history):,.0f}", *percentiles]
+    return [*(f"{count:,}" for count in counts), f"{histories.rate(history):,.0f}", *percentiles]
 
 
 def _conclude(finding: Finding, merged: History) -> int:
-    """Print the verdict; returns the exit status."""
+    """Print the verdict, and return the exit status."""
     verdict = {True: Verdict.PASSED, False: Verdict.BROKEN, None: Verdict.INCONCLUSIVE}[finding.holds]
     out.print(f"{verdict}: {finding.words}", markup=False)
     if verdict.failed and not merged.of(action=ledger.APPEND, outcome=Outcome.OK):
         return NothingJudged.exit_status
     return int(verdict.failed)
+
+
+def _run_inside(cluster: KeptCluster, arguments: Sequence[str]) -> int | None:
+    """Run this program inside the cluster's sandbox, and return its exit status. None if we are there already.
+
+    It is a child, and we send it Ctrl-C: nsenter, which stands in between, would end at once and leave it alone.
+    """
+    program = dies_with_us(clusters.accept_argv(arguments))
+    argv = reentry_argv(cluster.sandbox_directory, program)
+    if argv == program:
+        return None
+    with sigterm_interrupts():
+        entering = subprocess.Popen(dies_with_us(argv), stdin=subprocess.DEVNULL, process_group=0)
+        try:
+            return entering.wait()
+        except KeyboardInterrupt:
+            for child in psutil.Process(entering.pid).children():
+                child.send_signal(signal.SIGINT)
+            return entering.wait()
+
+
+def _start_worker(where: sql.Endpoint, master: tuple[str, int], log: Path, cleanup: ExitStack) -> Process:
+    """Start a worker on this machine, for the master at that address."""
+    return _start("worker", {"endpoint": asdict(where), "host": master[0], "port": master[1]}, log, cleanup)
+
+
+def _start(module: str, given: Mapping[str, Any], log: Path, cleanup: ExitStack) -> Process:
+    """Start a program of support/load until `cleanup`. Its input goes through a pipe, which nobody else can read."""
+    command = dies_with_us([sys.executable, "-P", "-m", f"support.load.{module}"])
+    variables = {**os.environ, **_UNPATCHED}
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, process_group=0, env=variables, text=True
+        )
+    cleanup.callback(process.wait)
+    cleanup.callback(process.kill)
+    if process.stdin is not None:
+        with process.stdin as line:
+            json.dump(given, line)
+    return process
+
+
+def _require_ended(these: Sequence[Process], workers: Sequence[Process], log: Path) -> None:
+    """Raises NotYet while one of `these` is running, and NothingJudged if one of them or a worker failed.
+
+    A worker that was killed is no error here: its history is incomplete, and the verdict says so.
+    """
+    for process in {*these, *workers}:
+        if process.poll() is not None and (process.returncode > 0 or (process in these and process.returncode)):
+            last = (log.read_text(errors="replace").strip().splitlines() or ["it was killed"])[-1]
+            raise NothingJudged(f"a process of the load ended with status {process.returncode}: {last} (see {log})")
+    if any(process.poll() is None for process in these):
+        raise NotYet("it is still running")
+
+
+@contextmanager
+def _stopped_by_ctrl_c(master: Process) -> Iterator[None]:
+    """On Ctrl-C, let the master stop all workers, wherever they are, and wait for them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            master.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                master.wait(_STOP_TIMEOUT)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        raise
+
+
+def _free_port(port: int) -> int:
+    """The port, or for 0 one on which nobody listens. Raises UsageError if it is taken."""
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise UsageError(
+                f"the master cannot listen on port {port} ({error.strerror}); choose another with --port"
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _await_master(address: tuple[str, int]) -> None:
+    """Wait for the master, which may be starting. Raises NothingJudged if there is none."""
+    try:
+        eventually(
+            lambda: socket.create_connection(address, timeout=CONNECT).close(),
+            within=CONNECT,
+            subject=f"a master at {address[0]}:{address[1]}",
+            retry_on=(OSError,),
+        )
+    except AssertionError as error:
+        raise NothingJudged(f"{error}; ./accept load --await 1 starts one") from None

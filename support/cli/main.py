@@ -1,4 +1,8 @@
-"""The command line of `accept`. What a command does is in the other modules, imported when it is called."""
+"""The command line of `accept`: the commands and their options.
+
+The work is in the other modules, one for each command. They are imported when the command is called, so that `--help`
+and wrong usage are answered at once.
+"""
 
 import sys
 from pathlib import Path
@@ -6,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from support.cli import places, suites
-from support.cli.bench_command import bench
-from support.cli.boundary import guarded
-from support.cli.cluster_commands import down, logs, psql, shell, status, up
+from support.cli import paths, suites
+from support.cli.console import exit_status_of, say
 from support.cli.options import (
+    ClusterName,
     Folders,
+    Host,
     Like,
     Metrics,
     OwnSchema,
@@ -22,9 +26,9 @@ from support.cli.options import (
     Size,
     Summary,
     Target,
-    publishing,
-    shaped,
-    sized,
+    metrics_settings,
+    shape_settings,
+    with_size_options,
 )
 
 app = typer.Typer(
@@ -33,31 +37,31 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    help="Does a distributed PostgreSQL cluster keep its promises? Without a command, `run` is meant.",
+    help="Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`.",
 )
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="SUITE", help=f"Any of: {', '.join(suites.SUITES)}.")]
-
 
 @app.command(context_settings=PASSING_ON)
-@sized
+@with_size_options
 def run(
-    words: Words = None,
-    tags: Annotated[
-        list[str] | None, typer.Option(help="Scenarios with these tags, as in '@cache and not @slow'.")
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="SUITE", help=f"Any of {', '.join(suites.SUITES)}; or feature files.")
     ] = None,
-    name: Annotated[list[str] | None, typer.Option(help="Scenarios whose title matches this.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option(help="Only scenarios with these tags, such as '@cache and not @slow'.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Only scenarios whose title matches this pattern.")] = None,
     target: Target = None,
     own_schema: OwnSchema = False,
     require: Require = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the cluster up after the run.")] = False,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Tell which lines of the suite itself ran.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the embedded cluster up after the run.")] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Measure which lines of the suite itself run.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="So many runs; tells whose verdict changed.")] = 1,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="In random order, by the seed.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="So many clusters, the features spread over them.")] = 1,
+    repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Spread the features over this many clusters.")] = 1,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     like: Like = None,
@@ -67,132 +71,271 @@ def run(
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
 ) -> None:
-    """Prove the promises: boot a cluster (or use yours), run the scenarios, write the report.
+    """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    SUITES are folders (cluster, sharding, failover, cache, security) or kinds of scenarios (fast, slow, destructive,
-    performance); feature files may be named as well. What is not known here is passed on to behave.
+    A SUITE is a subject (cluster, sharding, failover, cache, security) or a kind of scenario (fast, slow, destructive,
+    performance). Options that accept does not know are passed to behave.
     """
     from support.cli import targets
     from support.settings import Settings
 
     selection = suites.select(words or (), tags or (), name or ())
-    overriding, cluster = targets.choose(target)
+    target_settings, cluster = targets.choose(target)
     own = {"accept_own_schema": True} if own_schema else {}
-    said = {**overriding, **size, **shaped(like, ports), **own}
-    settings = Settings.load({**said, **publishing(metrics, pushgateway, pipeline)})
-    from support.cli import measuring, planning, running  # takes half a second: wrong usage is told before
+    given = {**target_settings, **size, **shape_settings(like, ports), **own}
+    settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
+    from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
 
-    need = frozenset(require or ())
-    order = running.Order(selection, settings, said, cluster, need, seed, keep, repeat, shuffle, jobs, rerun, share_of)
+    options = run.RunOptions(
+        selection=selection,
+        settings=settings,
+        given=given,
+        cluster=cluster,
+        required=frozenset(require or ()),
+        seed=seed,
+        keep=keep,
+        repeat=repeat,
+        shuffled=shuffle,
+        jobs=jobs,
+        rerun=rerun,
+        share_of=share_of,
+    )
     if plan:
-        raise typer.Exit(planning.show(selection))
+        raise typer.Exit(run.show_plan(selection))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
-        raise typer.Exit(measuring.carry_out([one for one in arguments if one != "--coverage"]))
-    raise typer.Exit(running.carry_out(order, arguments))
+        raise typer.Exit(run_processes.run_with_coverage([one for one in arguments if one != "--coverage"]))
+    raise typer.Exit(run.run(options, arguments))
 
 
 @app.command()
-@sized
+@with_size_options
 def prove(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="ID|SABOTAGE", help="Promises or sabotages; all unless said.")
+        list[str] | None, typer.Argument(metavar="ID|SABOTAGE", help="Promises or sabotages (default: all).")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Run every fast scenario each time: who else notices?")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="Show all sabotages, and break nothing.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Clusters side by side.")] = 1,
-    healthy_every: Annotated[int, typer.Option(min=1, help="Sabotages between two healthy runs.")] = 20,
-    target: Annotated[str | None, typer.Option(help="A cluster that is up, by name, to be broken.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Run every fast scenario each time, to see which others notice.")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the sabotages, and break nothing.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Work on this many clusters side by side.")] = 1,
+    healthy_every: Annotated[int, typer.Option(min=1, help="Sabotages between two runs on a healthy cluster.")] = 20,
+    target: Annotated[
+        str | None, typer.Option(help="The name of a cluster started with `accept up`; it will be broken.")
+    ] = None,
     require: Require = None,
     claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
     size: Size = {},  # noqa: B006
 ) -> None:
-    """Prove the suite itself: break the cluster on purpose, again and again, and see that the scenarios notice."""
-    from support.cli import clusters, prove, trusting
+    """Test the suite itself: break a cluster on purpose, and check that the scenarios notice."""
+    from support.cli import clusters, prove
     from support.settings import Settings
 
     if listed:
-        trusting.catalogue()
+        prove.show_sabotages()
         return
-    settings = Settings.load(size)
-    cluster = clusters.find(target) if target else None
-    order = prove.Order(tuple(words or ()), settings, cluster, every, jobs, healthy_every, require or (), claims)
-    raise typer.Exit(prove.carry_out(order, sys.argv[2:]))
+    options = prove.ProveOptions(
+        words=tuple(words or ()),
+        settings=Settings.load(size),
+        cluster=clusters.find(target) if target else None,
+        all_fast=every,
+        jobs=jobs,
+        healthy_every=healthy_every,
+        required=require or (),
+        claims=claims,
+    )
+    raise typer.Exit(prove.prove(options, sys.argv[2:]))
 
 
-app.command()(bench)
+@app.command()
+@with_size_options
+def bench(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="ROW", help="Rows, as --list names them (default: all).")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="How often to measure each row.")] = 5,
+    save: Annotated[Path | None, typer.Option(help="Write the results to this file, as JSON.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="The baseline to compare with (default: .accept/bench.json, if it exists).")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the rows, and measure nothing.")] = False,
+    target: Target = None,
+    size: Size = {},  # noqa: B006
+) -> None:
+    """Measure speed, and compare it with floors on the same machine and with a baseline.
+
+    Exits with 1 if something got worse. The embedded cluster has no worker groups unless --workers asks for them. On a
+    cluster that was started with `accept up`, failovers are measured, too.
+    """
+    from support.cli import bench, targets
+    from support.settings import Settings
+
+    if listed:
+        bench.show_rows()
+        return
+    target_settings, cluster = targets.choose(target)
+    settings = Settings.load({**target_settings, **size})
+    if settings.accept_workers is None:
+        settings = settings.model_copy(update={"accept_workers": 0})
+    save, against = (paths.from_command_line(path) if path else None for path in (save, against))
+    raise typer.Exit(bench.bench(bench.BenchOptions(words or (), runs, settings, cluster, save, against)))
 
 
 @app.command()
 def load(
     target: Target = None,
     workers: Annotated[int, typer.Option(min=0, max=100, help="Worker processes on this machine.")] = 1,
-    clients: Annotated[int | None, typer.Option(min=1, help="All workers' together; 8 unless said.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, help="How long they write; 10 unless said.")] = None,
+    clients: Annotated[int | None, typer.Option(min=1, help="Clients of all workers together (default: 8).")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long they write (default: 10).")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier load.")] = None,
     awaited: Annotated[
-        int | None, typer.Option("--await", min=1, help="Workers that join from elsewhere; begins with the last.")
+        int | None, typer.Option("--await", min=1, help="Wait for this many workers that join from other machines.")
     ] = None,
-    join: Annotated[str | None, typer.Option(metavar="HOST[:PORT]", help="Be workers of the master there.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where to listen for workers; 5557.")] = None,
+    join: Annotated[
+        str | None, typer.Option(metavar="HOST[:PORT]", help="Start workers for the master at this address.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on which the master listens for workers (default: 5557).")
+    ] = None,
 ) -> None:
-    """Write from many processes and machines at once (by Locust); was every acknowledged write kept, once?"""
+    """Write from many processes and machines at once, and check that no acknowledged write is lost or doubled."""
     from support.cli import load, targets
     from support.settings import Settings
 
-    overriding, cluster = targets.choose(target)
-    order = load.Order(Settings.load(overriding), cluster, workers, clients, seconds, seed, awaited, join, port)
-    raise typer.Exit(load.carry_out(order, sys.argv[1:]))
-
-
-for command in (up, down, status, shell, logs):
-    app.command()(command)
-app.command(context_settings=PASSING_ON)(psql)
+    target_settings, cluster = targets.choose(target)
+    settings = Settings.load(target_settings)
+    options = load.LoadOptions(settings, cluster, workers, clients, seconds, seed, awaited, join, port)
+    raise typer.Exit(load.load(options, sys.argv[1:]))
 
 
 @app.command()
-@sized
+@with_size_options
+def up(
+    name: Annotated[str, typer.Option(help="A name for the cluster.")] = "main",
+    like: Like = None,
+    ports: Ports = None,
+    size: Size = {},  # noqa: B006
+) -> None:
+    """Start an embedded cluster that stays up until `accept down`.
+
+    With --like it has the names, ports, schema and timing of another installation. It prints the environment variables
+    that reach it, ready to be pasted into a shell; they are also in .accept/clusters/NAME/target.toml.
+    """
+    from support.cli import clusters, status, up
+    from support.settings import Settings
+
+    cluster = clusters.named(name)
+    exit_status = up.up(cluster, Settings.load({**size, **shape_settings(like, ports)}))
+    if exit_status == 0:
+        status.show_connections(cluster)
+    raise typer.Exit(exit_status)
+
+
+@app.command()
+def down(
+    name: Annotated[str | None, typer.Argument(help="Which cluster, if several are up.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Stop all clusters.")] = False,
+) -> None:
+    """Stop a cluster that `accept up` started, and remove its data."""
+    from support.cli import clusters, up
+
+    for cluster in clusters.running() if every else (clusters.find(name),):
+        up.down(cluster)
+        say(f"cluster {cluster.name} is down")
+    clusters.sweep()
+
+
+@app.command()
+def status(name: ClusterName = None) -> None:
+    """Show members, roles, lag, memory and endpoints of a running cluster."""
+    from support.cli import clusters, status
+
+    cluster = clusters.find(name)
+    clusters.continue_inside(cluster, ["status", "--name", cluster.name])
+    status.show(cluster)
+    status.show_connections(cluster)
+
+
+@app.command(context_settings=PASSING_ON)
+def psql(
+    context: typer.Context,
+    endpoint: Annotated[str, typer.Argument(help="write, read, or a member.")] = "write",
+    name: ClusterName = None,
+) -> None:
+    """Log in to a running cluster with psql, as the application. Further options are passed to psql."""
+    from support.cli import clusters, shell
+
+    shell.psql(clusters.find(name), endpoint, context.args)
+
+
+@app.command()
+def shell(host: Host, name: ClusterName = None) -> None:
+    """Open a shell on a host of a running cluster."""
+    from support.cli import clusters, shell
+
+    shell.shell(clusters.find(name), host)
+
+
+@app.command()
+def logs(
+    host: Host,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what is added.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines to print.")] = 200,
+    name: ClusterName = None,
+) -> None:
+    """Print the logs of a host of a running cluster."""
+    from support.cli import clusters, shell
+
+    shell.logs(clusters.find(name), host, lines, follow)
+
+
+@app.command()
+@with_size_options
 def doctor(
     target: Target = None,
     own_schema: OwnSchema = False,
     size: Size = {},  # noqa: B006
 ) -> None:
-    """What the target has, which scenarios can run there, and why the others cannot."""
-    from support.cli import behaving, doctor, targets
+    """Show what the target offers, which scenarios can run there, and why the others cannot."""
+    from support.cli import behave_process, doctor, targets
     from support.settings import Settings
 
-    overriding, cluster = targets.choose(target)
-    settings = Settings.load({**overriding, **size, **({"accept_own_schema": True} if own_schema else {})})
-    doctor.show(doctor.diagnose(settings, cluster), behaving.plan([str(places.FEATURES)]).scenarios)
+    target_settings, cluster = targets.choose(target)
+    own = {"accept_own_schema": True} if own_schema else {}
+    settings = Settings.load({**target_settings, **size, **own})
+    doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
 
 
 @app.command()
-def steps(words: Annotated[list[str] | None, typer.Argument(help="Steps that speak of all of these.")] = None) -> None:
-    """The step catalogue: every wording, what it does, and where."""
-    from support.cli import catalogue
+def steps(
+    words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
+) -> None:
+    """Search the step catalogue: each wording, what it does, and where it is."""
+    from support.cli import steps
 
-    found = catalogue.search(" ".join(words or ()), catalogue.steps())
-    catalogue.show(found)
+    found = steps.search(" ".join(words or ()), steps.steps())
+    steps.show(found)
     raise typer.Exit(0 if found else 1)
 
 
 @app.command()
 def promises(
-    words: Annotated[list[str] | None, typer.Argument(help="Promises that speak of all of these.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="All of them as docs/promises.md.")] = False,
+    words: Annotated[list[str] | None, typer.Argument(help="Only promises that contain all of these words.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/promises.md.")] = False,
 ) -> None:
-    """What the cluster promises: each promise with its id, its capability and its scenarios, searched by words.
+    """List the promises of the cluster, with their ids and severities.
 
-    `./accept promises split brain` finds what speaks of both words; `./accept promises cache` a whole capability.
+    `./accept promises split brain` finds the promises that contain both words, `./accept promises cache` those of a
+    capability.
     """
     from support.cli import promises
 
-    raise typer.Exit(promises.carry_out(" ".join(words or ()), markdown))
+    raise typer.Exit(promises.show(" ".join(words or ()), markdown))
 
 
 @app.command()
 def lint() -> None:
-    """Are the scenarios written as they should be and their promises listed, and does every step mean one thing?"""
+    """Check the feature files and the list of promises, and that each step has exactly one step function."""
     from support.cli import lint
 
     raise typer.Exit(lint.show(lint.lint()))
@@ -206,28 +349,32 @@ def report(
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
 ) -> None:
-    """Render the report of the last run once more, show its table, publish its metrics.
+    """Render the report of the last run again, print its table, and publish its metrics.
 
-    With folders, of the runs in them as one: those of other jobs or machines, each with its `allure-results`. A run
-    that is missing or was stopped counts as not judged. Of a scenario that ran more than once the gravest end counts.
+    With folders: report on the runs in them as one run, for example those of several CI jobs. Each folder holds the
+    `allure-results` of one run. A run that is missing or was stopped counts as not judged. If a scenario ran more than
+    once, its worst verdict counts.
     """
     from support.cli import report
     from support.settings import Settings
 
-    settings = Settings.load(publishing(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.once_more(folders or (), settings, summary))
+    settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
+    raise typer.Exit(report.report(folders or (), settings, summary))
 
 
 @app.command(context_settings=PASSING_ON)
-def test(context: typer.Context) -> None:
-    """The project's own checks; what is not known here is passed on to pytest."""
+def test(
+    context: typer.Context,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
+) -> None:
+    """Run the project's own checks. Options that accept does not know are passed to pytest."""
     from support.cli import checks
 
-    raise typer.Exit(0 if checks.run_all(checks.checks(context.args)) else 1)
+    raise typer.Exit(0 if checks.run_all(context.args, quick) else 1)
 
 
 def with_default_command(arguments: list[str]) -> list[str]:
-    """The arguments, `run` put in front where no command is named."""
+    """The arguments, with `run` in front if they name no command."""
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h")):
         return arguments
@@ -235,8 +382,8 @@ def with_default_command(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """The program."""
-    places.go_home()
+    """Run the program, and exit with its status."""
+    paths.enter_project()
 
     def program() -> int:
         try:
@@ -245,4 +392,4 @@ def main() -> None:
             return int(end.code or 0)
         return int(status or 0)
 
-    sys.exit(guarded(program))
+    sys.exit(exit_status_of(program))

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the settings that they stand for."""
+"""Options that several commands share, and the settings that they set."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,60 +8,76 @@ from typing import Annotated, Any
 
 import typer
 
-from support.cli import places
+from support.cli import paths
 
 Target = Annotated[
     str | None,
     typer.Option(
         envvar="ACCEPT_TARGET",
-        help="What to test: a TOML file (or its text), a postgresql:// address, or a cluster that is up, by name.",
+        help="The cluster to test: a TOML file (or its text), a postgresql:// address, or the name of a cluster "
+        "started with `accept up`.",
     ),
 ]
-Require = Annotated[list[str] | None, typer.Option(help="Fail if the target lacks this: redis, citus, ...")]
-Members = Annotated[int | None, typer.Option(help="How many members an embedded cluster has; 3 unless said.")]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CAPABILITY", help="Fail if the target lacks this capability: redis, citus, ..."),
+]
+Members = Annotated[int | None, typer.Option(help="Members of an embedded cluster (default: 3).")]
 Workers = Annotated[
-    int | None, typer.Option(help="How many Citus worker groups it has; 2 unless said, 0 without Citus.")
+    int | None, typer.Option(help="Citus worker groups of an embedded cluster (default: 2; 0 without Citus).")
 ]
-WorkerMembers = Annotated[int | None, typer.Option(help="How many members each worker group has; 2 unless said.")]
-Etcd = Annotated[int | None, typer.Option(help="How many etcd nodes it has; 3 unless said.")]
+WorkerMembers = Annotated[int | None, typer.Option(help="Members of each worker group (default: 2).")]
+Etcd = Annotated[int | None, typer.Option(help="etcd nodes of an embedded cluster (default: 3).")]
 SandboxKind = Annotated[
-    str | None, typer.Option("--sandbox", help="What its hosts are made of: auto, namespaces, loopback.")
+    str | None, typer.Option("--sandbox", help="How its hosts are isolated: auto, namespaces or loopback.")
 ]
-Bindir = Annotated[Path | None, typer.Option("--pg-bindir", help="The PostgreSQL to use (16 or newer, with vector).")]
+Bindir = Annotated[
+    Path | None,
+    typer.Option("--pg-bindir", help="Directory of the PostgreSQL programs to use (16 or newer, with pgvector)."),
+]
 OwnSchema = Annotated[
     bool,
-    typer.Option("--own-schema", help="On your cluster: work on tables of the suite's own, in a schema for the run."),
+    typer.Option(
+        "--own-schema", help="On your cluster: create the suite's own tables, in a schema that is dropped at the end."
+    ),
 ]
 Vector = Annotated[
     str | None,
-    typer.Option(help="The vector extension of an embedded cluster: pgvector, ruvector, auto (RuVector if there)."),
+    typer.Option(
+        help="Vector extension of an embedded cluster: pgvector, ruvector, or auto (RuVector if it is installed)."
+    ),
 ]
 Like = Annotated[
     str | None,
     typer.Option(
         metavar="SHAPE",
-        help="An embedded cluster in the shape of another installation, met from outside by published ports as its "
-        "users meet it: swarm, swarm-unified, swarm-citus, swarm-ha, swarm-minimal (another name lists them).",
+        help="Boot a cluster shaped like another installation, and reach it from outside through published ports: "
+        "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal.",
     ),
 ]
 Ports = Annotated[
-    str | None, typer.Option(help="Where --like publishes: usual (that installation's ports, where free), or free.")
+    str | None,
+    typer.Option(help="Ports that --like publishes: usual (those of the installation, if they are free) or free."),
 ]
 Metrics = Annotated[
-    Path | None, typer.Option(help="Write the run's metrics there, in OpenMetrics; for node_exporter a file *.prom.")
+    Path | None,
+    typer.Option(help="Write the run's metrics to this file in OpenMetrics format (*.prom: for node_exporter)."),
 ]
 Pushgateway = Annotated[str | None, typer.Option(metavar="URL", help="Push the run's metrics to this Pushgateway.")]
 Folders = Annotated[
-    list[Path] | None, typer.Argument(metavar="DIR", help="What runs left: allure-results, or a folder with it.")
+    list[Path] | None, typer.Argument(metavar="DIR", help="Folders with the allure-results of other runs.")
 ]
-Summary = Annotated[Path | None, typer.Option(help="Append the table of promises to this file, in Markdown.")]
-Pipeline = Annotated[str | None, typer.Option(help="What the metrics call runs of this kind; accept unless said.")]
-Size = dict[str, object]
-"""How an embedded cluster is to be, as settings; see `sized`."""
+Summary = Annotated[Path | None, typer.Option(help="Append the table of promises to this file, as Markdown.")]
+Pipeline = Annotated[
+    str | None, typer.Option(help="Name of the pipeline in the metrics, to tell kinds of runs apart (default: accept).")
+]
 ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
+Host = Annotated[str, typer.Argument(help="A host of the cluster: pg1, etcd1, haproxy, redis, ...")]
+Size = dict[str, object]
+"""Size and kind of an embedded cluster, as settings; see `with_size_options`."""
 
 
-def embedded(
+def size_settings(
     members: Members = None,
     workers: Workers = None,
     worker_members: WorkerMembers = None,
@@ -70,32 +86,25 @@ def embedded(
     pg_bindir: Bindir = None,
     vector: Vector = None,
 ) -> Size:
-    """The settings of an embedded cluster that the command line gave."""
-    given = {
-        "accept_members": members,
-        "accept_workers": workers,
-        "accept_worker_members": worker_members,
-        "accept_etcd": etcd,
-        "accept_sandbox": sandbox,
-        "accept_pg_bindir": places.named_by_user(pg_bindir) if pg_bindir else None,
-        "accept_vector": vector,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    """The settings for an embedded cluster that the command line gave."""
+    return _given(
+        accept_members=members,
+        accept_workers=workers,
+        accept_worker_members=worker_members,
+        accept_etcd=etcd,
+        accept_sandbox=sandbox,
+        accept_pg_bindir=paths.from_command_line(pg_bindir) if pg_bindir else None,
+        accept_vector=vector,
+    )
 
 
-def shaped(like: str | None, ports: str | None) -> Size:
-    """The settings of a cluster in the shape of another installation that the command line gave."""
-    given = {"accept_like": like, "accept_ports": ports}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def sized(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `embedded` in place of its parameter `size`, which gets what they come to."""
-    own, options = signature(command).parameters, signature(embedded).parameters
+def with_size_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's parameter `size` by the options of `size_settings`; the command gets the settings."""
+    own, options = signature(command).parameters, signature(size_settings).parameters
 
     @wraps(command)
     def with_size(**given: Any) -> None:
-        size = embedded(**{name: given.pop(name) for name in options})
+        size = size_settings(**{name: given.pop(name) for name in options})
         command(**given, size=size)
 
     parameters = [one for name in own for one in (options.values() if name == "size" else (own[name],))]
@@ -104,11 +113,16 @@ def sized(command: Callable[..., None]) -> Callable[..., None]:
     return with_size
 
 
-def publishing(metrics: Path | None, pushgateway: str | None, pipeline: str | None) -> dict[str, object]:
-    """The settings of where the metrics go that the command line gave."""
-    given = {
-        "accept_metrics": places.named_by_user(metrics) if metrics else None,
-        "accept_pushgateway": pushgateway,
-        "accept_pipeline": pipeline,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def shape_settings(like: str | None, ports: str | None) -> Size:
+    """The settings for a cluster shaped like another installation that the command line gave."""
+    return _given(accept_like=like, accept_ports=ports)
+
+
+def metrics_settings(metrics: Path | None, pushgateway: str | None, pipeline: str | None) -> Size:
+    """The settings for the metrics that the command line gave."""
+    file = paths.from_command_line(metrics) if metrics else None
+    return _given(accept_metrics=file, accept_pushgateway=pushgateway, accept_pipeline=pipeline)
+
+
+def _given(**settings: object) -> Size:
+    return {name: value for name, value in settings.items() if value is not None}

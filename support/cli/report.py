@@ -1,4 +1,4 @@
-"""The end of a run: its report, its table, its exit status; and the report of the last run once more."""
+"""`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
 import fcntl
 import shutil
@@ -7,33 +7,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from support.cli.console import complain, out, say
-from support.cli.places import REPORT, RESULTS, STATE, named_by_user
+from support.cli.paths import REPORT, RESULTS, STATE, from_command_line
 from support.errors import AcceptError, UsageError
-from support.reporting import journal, markdown, merging
-from support.reporting.conclusion import conclude
-from support.reporting.publishing import Publisher
-from support.reporting.redaction import Redactor
-from support.reporting.renderer_setup import install_renderer
+from support.reporting import journal, merging
+from support.reporting.evidence import Redactor
+from support.reporting.metrics import Publisher
+from support.reporting.rendering import conclude, install_renderer
+from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
 from support.target.topology import Topology
 
 JOURNAL = RESULTS / merging.JOURNAL
-"""The journal of the last run that came to a report, among its results: all that another machine needs of it."""
+"""The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 
 
-def make_ready() -> None:
-    """See to it that a report can be rendered; without it a run is still worth its table."""
+def prepare() -> None:
+    """Install the renderer if it is missing. If that fails, a run still has its table."""
     try:
         install_renderer(say)
     except AcceptError as error:
-        complain(f"{error}; the run will end without a report")
+        complain(f"{error}; there will be no HTML report")
 
 
 def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
-    """Report on a run, and keep its results and journal as the last ones; the exit status.
+    """Report on a run, keep its results and journal as the last ones, and return the exit status.
 
-    The passwords of `topologies` are masked in all of it.
+    The passwords of `topologies` are masked everywhere.
     """
     secrets = [secret for topology in topologies for secret in topology.secrets]
     status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out, publisher=publisher)
@@ -41,28 +41,28 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
     return status
 
 
-def once_more(folders: Sequence[Path], settings: Settings, summary: Path | None = None) -> int:
-    """Report once more: on the last run, or on the runs in these folders as on one; the exit status.
+def report(folders: Sequence[Path], settings: Settings, summary: Path | None = None) -> int:
+    """Report on the last run, or on the runs in these folders as one, and return the exit status.
 
-    `summary` is a file to which the table of promises is appended, in Markdown.
+    `summary` is a file to which the table of promises is appended, as Markdown.
     """
-    make_ready()
+    prepare()
     with Publisher(settings) as publisher:
         status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
     if summary:
-        _summarize(named_by_user(summary))
+        _summarize(from_command_line(summary))
     return status
 
 
 def _of_last_run(publisher: Publisher) -> int:
     if not JOURNAL.exists():
-        raise UsageError("there is no run to report on yet; ./accept run makes one")
+        raise UsageError("there is no run to report on yet; start one with ./accept run")
     return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher)
 
 
 def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
-    """Together they are the last run then."""
-    parts = [merging.part_in(named_by_user(folder), str(folder)) for folder in folders]
+    """Report on several runs as one, which becomes the last run."""
+    parts = [merging.part_in(from_command_line(folder), str(folder)) for folder in folders]
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="merging-", dir=STATE) as name:
         kept, results = Path(name, merging.JOURNAL), Path(name, "results")
@@ -74,15 +74,15 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
 
 
 def _summarize(file: Path) -> None:
-    """A file that cannot be written changes no verdict."""
+    """Append the table. If the file cannot be written, the exit status stays as it is."""
     try:
-        markdown.append(journal.read(JOURNAL), file)
+        append_markdown(journal.read(JOURNAL), file)
     except OSError as error:
-        complain(f"no summary in {file}: {error.strerror}")
+        complain(f"the summary {file} cannot be written: {error.strerror}")
 
 
 def _keep(kept: Path, results: Path) -> None:
-    """As the last run's. Two runs that end at once leave theirs one after the other."""
+    """Keep journal and results as those of the last run. A lock orders two runs that end at the same time."""
     with (STATE / "journal.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(RESULTS, ignore_errors=True)

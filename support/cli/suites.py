@@ -1,14 +1,15 @@
-"""Which scenarios a command line selects: suites to folders and tags, and the rest of the words for behave."""
+"""Which scenarios a command line selects. Suites become folders and tags; unknown options go to behave."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from cucumber_tag_expressions import TagExpressionError
 from cucumber_tag_expressions import parse as parse_tags
 
-from support.cli.places import FEATURES
+from support.cli.paths import FEATURES
 from support.errors import UsageError
 from support.reporting.scenario import EPICS
 
@@ -21,22 +22,22 @@ TAGS = {
 }
 SUITES = ("all", *FOLDERS, *TAGS)
 
-# behave takes these for the name of one tag, which no scenario has, and so selects nothing or everything.
+# behave takes these for the name of a single tag, which no scenario has, and selects nothing or everything.
 _OLD_STYLE = re.compile(r"^[~-]|,")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What behave is told to run."""
+    """What behave has to run."""
 
     words: tuple[str, ...]
-    """What the user asked for, for messages."""
+    """The suites and files as the user typed them, for messages."""
     paths: tuple[str, ...]
     tags: tuple[str, ...] = ()
-    """Tag expressions; a scenario is selected when all of them hold."""
+    """Tag expressions. A scenario is selected if all of them hold."""
     names: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
-    """What is behave's alone to understand."""
+    """Further options of behave."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -47,18 +48,18 @@ class Selection:
 
     def __str__(self) -> str:
         filters = [*(f"--tags {tag!r}" for tag in self.tags), *(f"--name {name!r}" for name in self.names), *self.rest]
-        return " ".join([*(self.words or ("all",)), *filters])
+        return " ".join([*self.words, *filters]) or "all"
 
 
 def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = ()) -> Selection:
-    """Make a selection of what the command line says.
+    """The selection that a command line asks for.
 
-    Folder suites name folders, tag suites (fast, slow, destructive, performance) narrow them down; several of a kind
-    add up. Feature files may stand beside them. From the first unknown option on, all words are behave's. Raises
-    UsageError for a word that is none of these, and for tags that behave would misunderstand.
+    Suites that are folders (cluster, cache, ...) add up; suites that are kinds (fast, slow, destructive, performance)
+    narrow them down. Feature files may be named, too. From the first unknown option on, all words are for behave.
+    Raises UsageError for any other word, and for tag expressions that behave would misunderstand.
     """
-    ours = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
-    asked, rest = words[:ours], words[ours:]
+    first_option = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    asked, rest = words[:first_option], words[first_option:]
     folders, narrowing, paths = [], [], []
     for word in asked:
         if word in TAGS:
@@ -73,7 +74,7 @@ def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] 
     if folders and not found:
         found = [str(folder) for folder in folders]
     for expression in tags:
-        _require_new_style(expression)
+        _require_valid(expression)
     either = " or ".join(f"({one})" for one in narrowing)
     return Selection(
         words=tuple(asked),
@@ -89,21 +90,23 @@ def _feature(word: str) -> str:
     if Path(path).exists():
         return word
     if word.startswith("@"):
-        raise UsageError(f"{word!r} is no suite; say --tags {word!r}")
+        raise UsageError(f"{word!r} is not a suite; to select by tag, use --tags {word!r}")
+    nearest = get_close_matches(word, SUITES, 1)
+    meant = f"did you mean {nearest[0]!r}? The" if nearest else "the"
     raise UsageError(
-        f"there is no suite, command or feature file {word!r}; the suites are {', '.join(SUITES)}; "
+        f"there is no suite, command or feature file {word!r}; {meant} suites are {', '.join(SUITES)}; "
         "./accept --help lists the commands"
     )
 
 
-def _require_new_style(expression: str) -> None:
+def _require_valid(expression: str) -> None:
     if _OLD_STYLE.search(expression):
         terms = [re.sub(r"^[~-]", "not ", term.strip()) for term in expression.split(",")]
-        raise UsageError(f"--tags {expression!r} is of the old style; say --tags {' or '.join(terms)!r}")
+        raise UsageError(f"--tags {expression!r} uses the old style; write --tags {' or '.join(terms)!r}")
     try:
         parse_tags(expression)
     except TagExpressionError as error:
         why = " ".join(str(error).split())
         raise UsageError(
-            f"--tags {expression!r} is no tag expression ({why}); an example: '@cache and not @slow'"
+            f"--tags {expression!r} is not a valid tag expression ({why}); write it like '@cache and not @slow'"
         ) from None

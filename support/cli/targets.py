@@ -1,4 +1,4 @@
-"""Which cluster is tested: `--target`, else the settings, else one of our own."""
+"""`--target`: which cluster to test. Without it the settings decide, or an embedded cluster is booted."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,26 +7,26 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from support.cli import clusters
-from support.cli.clusters import Kept
-from support.cli.places import named_by_user
+from support.cli.clusters import KeptCluster
+from support.cli.paths import from_command_line
 from support.errors import UsageError
 
 _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 
-def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
-    """What `--target` says: settings that win over all others, or a cluster that is up. Without it neither.
+def choose(target: str | None) -> tuple[Mapping[str, Any], KeptCluster | None]:
+    """The settings that `--target` stands for, which override all others, or the running cluster that it names.
 
-    It is a file with the keys of accept.toml, the text of one, the address of a database, or the name of a cluster
-    that `accept up` started ("up": the newest one); one in another installation's shape is met by its target file.
-    Raises UsageError when it is none of them.
+    `target` is a file with the keys of accept.toml, the text of such a file, the address of a database, or the name of
+    a cluster that `accept up` started ("up": the newest). A cluster shaped like another installation is reached through
+    its target file. Raises UsageError if it is none of these.
     """
     if target is None:
         return {}, None
     if target.startswith(("postgresql://", "postgres://")):
         return _of_address(target), None
     if target.endswith(".toml"):
-        return of_file(named_by_user(Path(target))), None
+        return of_file(from_command_line(Path(target))), None
     if "=" in target:
         return _of_text(target, "--target"), None
     try:
@@ -39,7 +39,7 @@ def choose(target: str | None) -> tuple[Mapping[str, Any], Kept | None]:
 
 
 def of_file(path: Path) -> Mapping[str, Any]:
-    """The settings in a target file. Raises UsageError when it cannot be read."""
+    """The settings in a target file. Raises UsageError if it cannot be read."""
     try:
         return _of_text(path.read_text(encoding="utf-8"), f"--target {path}")
     except OSError as error:
@@ -58,11 +58,13 @@ def _of_address(address: str) -> Mapping[str, Any]:
     try:
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"--target: {error}; an example: postgresql://user:password@host:5432/database") from None
+        raise UsageError(f"--target: {error}; write it like postgresql://user:password@host:5432/database") from None
     query = dict(parse_qsl(parts.query))
     if unknown := sorted(query.keys() - set(_TLS)):
-        raise UsageError(f"--target: {', '.join(unknown)} is not understood there; only {', '.join(_TLS)} are")
-    said = {
+        raise UsageError(
+            f"--target: unknown parameter {', '.join(unknown)} in the address; known are {', '.join(_TLS)}"
+        )
+    settings = {
         "ruvector_host": parts.hostname or "localhost",
         "ruvector_port": port,
         "ruvector_db": unquote(parts.path.removeprefix("/")) or None,
@@ -70,4 +72,4 @@ def _of_address(address: str) -> Mapping[str, Any]:
         "ruvector_password": unquote(parts.password) if parts.password else None,
         **{f"ruvector_{name}": value for name, value in query.items()},
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}

@@ -18,7 +18,7 @@ POSTGRES_PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_isready", "pg_basebacku
 SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
 SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # on the PATH of root alone
 ANSWER_WITHIN = 10.0  # seconds for a program to print its version
-NO_CITUS_PACKAGE = "the package manager knows no postgresql-NN-citus package; README.md says where there is one"
+NO_CITUS_PACKAGE = "apt knows no postgresql-NN-citus package; docs/embedded-cluster.md says where to get one"
 _CITUS_PACKAGE = re.compile(r"postgresql-(?P<major>\d+)-citus(-(?P<version>[\d.]+))?")
 
 

@@ -1,15 +1,14 @@
-"""A destructive scenario's frame: a healthy cluster, faults under watch, and what must hold when all is over.
+"""The frame of a destructive scenario: a healthy cluster, faults under watch, and what must hold afterwards.
 
-Whatever the scenario itself asks for, afterwards no two members may have accepted writes at the same time, nothing of
-a fault may be left, the members of each group stream on one timeline, and no log may hold a PANIC or a "report it as
-a BUG".
+Whatever else a scenario asks for: at no time may two members have accepted writes (split brain), every fault must be
+healed, every group must stream on one timeline again, and no log may hold a PANIC or "report it as a BUG".
 """
 
 import time
 from pathlib import Path
 
 from support.embedded.readiness import await_all
-from support.engine.checks.writers import Nap, at_most_one_writer, awake
+from support.engine.checks.writers import FrozenPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
 from support.engine.watch import Watch
 from support.errors import Inconclusive
@@ -17,11 +16,11 @@ from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
 from support.target.cluster import Cluster
 
-WAKING = 5.0
-"""Seconds that a leader which stood still has to learn that it was replaced: nothing can tell it before it looks.
+THAW_GRACE = 5.0
+"""Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
 
-Until then it takes transactions that it cannot acknowledge, because no standby follows it any more; that none was
-acknowledged is for the scenario to prove, by clients of its own.
+Until then it accepts transactions that it cannot acknowledge, because no standby follows it any more. A scenario that
+freezes a leader proves with clients of its own that none was acknowledged.
 """
 ALARMS = ("PANIC:", "report it as a BUG", "TRAP: failed Assert")
 
@@ -30,20 +29,19 @@ class Experiment:
     """From a healthy cluster to a healthy cluster. `target_member` is the member or host that the last fault hit."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Wait until the cluster is well, and begin to watch. Raises NotInTime when it was not well to begin with."""
+        """Wait until the cluster is healthy, and start watching. Raises NotInTime if it does not become healthy."""
         self.begun = time.monotonic()
         self._recovery = cluster.topology.timing.recovery
         await_all(cluster, self._recovery)
         self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
-        self.began_at = time.time()
         self.target_member = ""
         self.planned = False
-        """The last fault was a switchover that went in order: it may lose nothing, however commits are replicated."""
+        """The last fault was an orderly switchover: it may lose nothing, even if replication is asynchronous."""
         self.recovered_in: float | None = None
         self.leaders = [cluster.leader()]
-        """Who led when the experiment began, and each time that a step looked since."""
-        self.foreseen: list[str] = []
-        """Words by which one tells alarms that belong to the fault itself, from those that must never be."""
+        """The leader when the experiment began, and each new one that a step has seen since."""
+        self.expected_alarms: list[str] = []
+        """Words that mark an alarm as a consequence of the injected fault; any other alarm breaks the scenario."""
         self._frozen: list[tuple[str, InjectedFault]] = []
         self._marks = {path: path.stat().st_size for path in _logs(cluster)}
         self.watch = Watch({name: cluster.of_member(name) for group in cluster.groups for name in group.members})
@@ -60,40 +58,42 @@ class Experiment:
 
     @property
     def injected_fault(self) -> InjectedFault:
-        """The last fault. Raises Inconclusive when there was none."""
+        """The last fault. Raises Inconclusive if there was none."""
         if not self.nemesis.injected_faults:
             raise Inconclusive("no fault was injected")
         return self.nemesis.injected_faults[-1]
 
     @property
     def healing_since(self) -> float:
-        """When the healing of the last fault began. Raises Inconclusive while it lasts."""
+        """When the healing of the last fault began. Raises Inconclusive while the fault lasts."""
         if self.injected_fault.healing is None:
             raise Inconclusive(f"{self.injected_fault.words}: it was not healed")
         return self.injected_fault.healing
 
     def conclude(self) -> None:
-        """Heal everything, wait until the cluster is well again, and require what must always hold."""
+        """Heal every fault, wait until the cluster is healthy again, and require what must always hold."""
         try:
             self.nemesis.heal()
             self.recovered_in = await_all(self.cluster, self._recovery)
         finally:
             self.watch.__exit__()
-            self._require_one_writer()  # graver than a cluster that is not well, and likely the reason for it
-        self._no_alarm().require()
+            self._require_one_writer()  # a split brain is worse than a cluster that stays unhealthy, and may explain it
+        found = [line for line in self.alarms if not any(words in line for words in self.expected_alarms)]
+        Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
 
     def _require_one_writer(self) -> None:
-        looks = awake(self.watch.samples, self._naps)
+        frozen = [
+            FrozenPeriod(name, one.begun, one.healing + THAW_GRACE)
+            for name, one in self._frozen
+            if one.healing is not None
+        ]
+        samples = without_frozen(self.watch.samples, frozen)
         for group in self.cluster.groups:
-            at_most_one_writer(looks, group.members).require()
-
-    @property
-    def _naps(self) -> list[Nap]:
-        return [Nap(name, one.begun, one.healing + WAKING) for name, one in self._frozen if one.healing is not None]
+            at_most_one_writer(samples, group.members).require()
 
     @property
     def alarms(self) -> list[str]:
-        """What servers said, since the beginning, of what must never happen."""
+        """The lines in the servers' logs, since the experiment began, that report what must never happen."""
         found = []
         for path in _logs(self.cluster):
             with path.open(errors="replace") as log:
@@ -102,14 +102,9 @@ class Experiment:
             found += [f"{path.parent.name}: {line}" for line in alarms]
         return found
 
-    def _no_alarm(self) -> Finding:
-        """No server said that it met what must never happen."""
-        found = [line for line in self.alarms if not any(words in line for words in self.foreseen)]
-        return Finding.false(f"in the logs: {listed(found)}") if found else Finding.true("no alarm in the logs")
-
 
 def _logs(cluster: Cluster) -> list[Path]:
-    """What the programs of every host write."""
+    """The log of every program on every host."""
     return [
         process.log
         for host in cluster.sandbox.hosts.values()

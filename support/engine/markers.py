@@ -1,4 +1,4 @@
-"""Markers: rows that are written to be looked for elsewhere."""
+"""Markers: rows written in one place and looked for in another, to see how soon they arrive."""
 
 import time
 from collections.abc import Mapping
@@ -10,8 +10,7 @@ from support.example_app.profile import Profile
 from support.target.cluster import Cluster
 from support.waiting import NotYet, eventually
 
-_LOOK_AGAIN_AFTER = 0.01  # seconds: what is measured is in milliseconds
-
+_PAUSE = 0.01  # seconds between two attempts: the delay to measure is a few milliseconds
 
 _WRITE = (
     "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
@@ -21,13 +20,13 @@ _FIND = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AN
 
 
 def write(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> float:
-    """Commit a marker; returns the time at which the commit was acknowledged (monotonic clock)."""
+    """Commit a marker; returns when the commit was acknowledged (monotonic clock)."""
     sql.execute(where, profile.sql(_WRITE), [namespace, key, key])
     return time.monotonic()
 
 
 def is_there(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> bool:
-    """Whether a marker is seen there now."""
+    """Whether a marker is visible there now."""
     found = sql.rows(where, profile.sql(_FIND), [namespace, key])
     return found == [(key,)]
 
@@ -35,7 +34,7 @@ def is_there(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str
 def await_seen(
     places: Mapping[str, sql.Endpoint | sql.Session], profile: Profile, namespace: str, key: str, within: float
 ) -> None:
-    """Wait until a marker is seen in all places; raises NotInTime, which names those where it is not."""
+    """Wait until a marker is visible in all places; raises NotInTime, naming the places where it is not."""
 
     def seen() -> None:
         missing = [name for name, where in places.items() if not is_there(where, profile, namespace, key)]
@@ -47,14 +46,14 @@ def await_seen(
         within=within,
         subject=f"{key}, committed, is seen on {' and '.join(places)}",
         retry_on=(ConnectFailed, sql.Error),
-        pause=_LOOK_AGAIN_AFTER,
+        pause=_PAUSE,
     )
 
 
 def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[float]:
-    """Write markers, one after another; for each, the seconds from its commit until it was seen on all replicas.
+    """Write markers, one after another; returns the seconds from each commit until all replicas showed the marker.
 
-    Raises NotInTime when one takes longer than `within` seconds, Inconclusive when there is no replica.
+    Raises NotInTime if one takes longer than `within` seconds, Inconclusive if there is no replica.
     """
     with ExitStack() as opened:
         writer = opened.enter_context(sql.session(cluster.write))

@@ -1,14 +1,18 @@
-"""What a fault cost: measured, kept for the report, and judged."""
+"""How the cluster recovers from a fault: who leads, how long clients were interrupted, and what was lost.
+
+Each function waits for one outcome or judges it, keeps the figure for the report, and raises AssertionError (or
+NotInTime) where a promise is broken. Times begin with the scenario's last fault, unless stated otherwise.
+"""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from support.engine import markers
 from support.engine.checks.availability import interrupted_for_less_than, longest_gap
 from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
-from support.engine.checks.writers import last_accepted, took_no_write
-from support.engine.experiment import WAKING, Experiment
+from support.engine.checks.writers import acknowledged_no_write, last_accepted
+from support.engine.experiment import THAW_GRACE, Experiment
 from support.engine.finding import Finding
 from support.engine.history import History, Outcome
 from support.engine.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
@@ -25,15 +29,15 @@ from support.waiting import eventually
 
 
 def require_other_leader(world: World, limit: float) -> None:
-    """Another member than the target one leads within `limit` seconds of the fault."""
+    """A member other than the target member leads within `limit` seconds of the fault."""
     experiment = world.experiment
     group = world.cluster.group_with(experiment.target_member)
-    experiment.leaders.append(await_other_leader(group, experiment.target_member, _left(experiment, limit)))
+    experiment.leaders.append(await_other_leader(group, experiment.target_member, _remaining(experiment, limit)))
     require_within(world, "another member led after", time.monotonic() - experiment.injected_fault.begun, limit)
 
 
 def inject_until_replaced(world: World, fault: Fault, target_member: str) -> None:
-    """Let a fault hit a member, and heal it when another one leads."""
+    """Inject a fault into the leader, and heal it when another member leads."""
     world.experiment.inject(fault, target_member)
     require_other_leader(world, world.timing.recovery)
     world.experiment.nemesis.heal()
@@ -55,22 +59,21 @@ def require_all_streaming(world: World, limit: float) -> None:
 
 
 def require_standby_replaced(world: World, limit: float) -> None:
-    """Commits wait for another standby than the target one within `limit` seconds of the fault."""
+    """Commits wait for a standby other than the target member within `limit` seconds of the fault."""
     experiment = world.experiment
-    await_replaced(world.cluster, experiment.target_member, _left(experiment, limit))
-    require_within(
-        world, "commits waited for another standby after", time.monotonic() - experiment.injected_fault.begun, limit
-    )
+    await_replaced(world.cluster, experiment.target_member, _remaining(experiment, limit))
+    took = time.monotonic() - experiment.injected_fault.begun
+    require_within(world, "commits waited for another standby after", took, limit)
 
 
-def require_interruption_under(world: World, limit: float) -> None:
-    """From the fault on, clients were never without an acknowledged write for `limit` seconds; they work again."""
-    require_served(world, world.clients, limit)
+def require_interruption_under(
+    world: World, limit: float, workload: Workload | None = None, who: str = "clients"
+) -> None:
+    """From the fault on, clients never went `limit` seconds without an acknowledged write, and they work again.
 
-
-def require_served(world: World, workload: Workload, limit: float, who: str = "clients") -> None:
-    """The same for clients of one workload among several; `who` is how the figure calls them."""
-    since = world.experiment.injected_fault.begun
+    Judges the scenario's clients, unless one of several workloads is given; `who` names its clients in the figure.
+    """
+    workload, since = workload or world.clients, world.experiment.injected_fault.begun
     workload.await_acknowledged(10, within=limit)
     gap = longest_gap(workload.history, APPEND, since)
     if gap is not None:
@@ -78,13 +81,20 @@ def require_served(world: World, workload: Workload, limit: float, who: str = "c
     interrupted_for_less_than(limit, workload.history, APPEND, since).require()
 
 
-def require_ledger_whole(world: World) -> None:
-    """No acknowledged entry of the ledger is lost, and each is there once; clients wrote before and after the fault."""
-    require_whole(world, world.clients, world.namespace)
+def require_accepted_again(world: World, heal: Callable[[], None], limit: float) -> None:
+    """Call `heal`; from then on, writes are acknowledged again within `limit` seconds."""
+    workload, begun = world.clients, time.monotonic()
+    heal()
+    workload.await_acknowledged(10, within=limit)
+    world.measure("writes were acknowledged after", time.monotonic() - begun, "s", limit)
 
 
-def require_whole(world: World, workload: Workload, namespace: str, where: str = "") -> None:
-    """The same for the ledger in one namespace among several; `where` is how the figures call it."""
+def require_ledger_intact(world: World, workload: Workload | None = None, namespace: str = "", where: str = "") -> None:
+    """No acknowledged entry of the ledger is lost, and each is there once; clients wrote before and after the fault.
+
+    Judges the scenario's own ledger, unless one of several is given; `where` names it in the figures.
+    """
+    workload, namespace = workload or world.clients, namespace or world.namespace
     fault = world.experiment.injected_fault
     history = close_ledger(workload, world.cluster.write, world.profile, namespace, within=world.timing.recovery)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
@@ -99,7 +109,7 @@ def require_whole(world: World, workload: Workload, namespace: str, where: str =
 
 
 def _accepted_loss(world: World) -> AcceptedLoss:
-    """What this scenario may lose: nothing, unless an unplanned change of leaders came over its clients."""
+    """What this scenario may lose: nothing, unless an unplanned change of leaders happened while its clients wrote."""
     cluster, accepted = world.cluster, world.cluster.topology.accepted_loss
     if not accepted or world.experiment.planned:
         return AcceptedLoss()
@@ -110,10 +120,10 @@ def _accepted_loss(world: World) -> AcceptedLoss:
 
 
 def require_ledger_on(world: World, members: Collection[str]) -> None:
-    """Each of these members, asked past the proxy, holds every acknowledged entry once it has replayed all there is."""
-    require_whole(world, world.clients, world.namespace)
+    """Each of these members holds every acknowledged entry; each is asked past the proxy, once it has caught up."""
+    require_ledger_intact(world)
     ledger = kept(world.clients.history)
-    for member, where in levelled(world, members).items():
+    for member, where in caught_up(world, members).items():
         held = History(ledger)
         read_anywhere(where, world.profile, world.namespace, held)
         finding = no_acknowledged_write_lost(held)
@@ -121,42 +131,42 @@ def require_ledger_on(world: World, members: Collection[str]) -> None:
         Finding(finding.holds, f"on {member}, {finding.words}").require()
 
 
-def levelled(world: World, members: Collection[str]) -> dict[str, Endpoint]:
-    """These members, past the proxy, once each has replayed all that the leader has written until now.
+def caught_up(world: World, members: Collection[str]) -> dict[str, Endpoint]:
+    """The endpoints of these members, past the proxy, once each has replayed all that the leader had written until now.
 
-    After a change of leaders any of them may have to be rewound first, not only the target one.
+    Waits as long as a rejoin may take: after a change of leaders any of them may have to be rewound first.
     """
     places = {name: world.cluster.of_member(name) for name in members}
-    namespace, key = world.another_namespace("levelled"), f"mark {new_id()}"
+    namespace, key = world.another_namespace("caught-up"), f"mark {new_id()}"
     markers.write(world.cluster.write, world.profile, namespace, key)
     markers.await_seen(places, world.profile, namespace, key, within=world.timing.rejoin)
     return places
 
 
-def require_no_write_taken(world: World, knocking: Workload, namespace: str) -> None:
-    """From the healing on the member that these clients knock at took no write of theirs.
+def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) -> None:
+    """Since it thawed, the target member has acknowledged no write to the clients that are connected to it directly.
 
-    Whatever it acknowledged, also what it had done before the fault and answered after it, is in the cluster's ledger.
+    What it acknowledged before, even if the answer came after the thaw, is in the cluster's ledger.
     """
     experiment = world.experiment
-    knocking.stop()
-    awake = last_accepted(experiment.watch.samples, experiment.target_member, experiment.healing_since)
-    require_within(world, "the thawed member would have taken writes for", awake, WAKING)
-    read_back(world.cluster.write, world.profile, namespace, knocking.history)
+    direct.stop()
+    accepted_for = last_accepted(experiment.watch.samples, experiment.target_member, experiment.healing_since)
+    require_within(world, "the thawed member would have taken writes for", accepted_for, THAW_GRACE)
+    read_back(world.cluster.write, world.profile, namespace, direct.history)
     for finding in (
-        took_no_write(knocking.history, APPEND, experiment.healing_since),
-        no_acknowledged_write_lost(knocking.history),
+        acknowledged_no_write(direct.history, APPEND, experiment.healing_since),
+        no_acknowledged_write_lost(direct.history),
     ):
         world.evidence.attach("writes tried on the healed member", finding.words)
         finding.require()
 
 
 def require_within(world: World, name: str, seconds: float, limit: float) -> None:
-    """Keep a figure and hold it against its limit: a wait may end well and yet too late, in its last look."""
+    """Keep a figure and hold it against its limit: a wait can succeed in its last attempt, and still be too late."""
     world.measure(name, seconds, "s", limit)
     Finding(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()
 
 
-def _left(experiment: Experiment, limit: float) -> float:
-    """What is left of a time that began with the fault, in tenths of seconds."""
+def _remaining(experiment: Experiment, limit: float) -> float:
+    """How many seconds are left of a limit that began with the fault, rounded to tenths."""
     return round(experiment.injected_fault.begun + limit - time.monotonic(), 1)

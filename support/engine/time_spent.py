@@ -1,7 +1,4 @@
-"""How much of a scenario's time the cluster's own lock made necessary.
-
-What a scenario's time was spent on: waiting for a lock to run out, or the suite's own work and the cluster's.
-"""
+"""What a scenario's time was spent on: waiting for a leader's lock to expire, or everything else."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -13,40 +10,38 @@ from support.engine.world import World
 from support.target.leadership import lease
 
 
+def measure_time_spent(world: World, experiment: Experiment) -> None:
+    """Keep both figures for the report, if another member took over and the cluster is healthy again.
+
+    A leader that is lost cannot give its lock back, so nobody can take over before the lock expires: at most Patroni's
+    ttl and loop_wait for each lost leader. Only what is left depends on the cluster's and the suite's speed.
+    """
+    members = world.cluster.members
+    changes = takeovers(sample for sample in experiment.watch.samples if sample.member in members)
+    if not changes or experiment.recovered_in is None:
+        return
+    terms, faults = lease(world.cluster), [one.begun for one in experiment.nemesis.injected_faults]
+    waited = waited_for_lock(changes, faults, least=terms.least_left, most=terms.surely_gone)
+    world.measure("spent waiting for the lock to expire", waited, "s")
+    world.measure("everything else", time.monotonic() - experiment.begun - waited, "s")
+
+
 def takeovers(samples: Iterable[WriterSample]) -> list[float]:
-    """When another member than before was first seen to take writes, each time; seconds on the monotonic clock."""
+    """When a different member than before was first seen to be writable, each time; seconds, monotonic clock."""
     writing = sorted((one for one in samples if one.writable), key=lambda one: one.ended)
     return [after.ended for before, after in pairwise(writing) if after.member != before.member]
 
 
 def waited_for_lock(changes: Iterable[float], faults: Sequence[float], *, least: float, most: float) -> float:
-    """Seconds in which nobody could take over because the lock of the one before had not run out.
+    """Seconds in which nobody could take over because the former leader's lock had not expired.
 
-    Each change of leaders is put down to the last fault that began before it, and only the first one of each fault is
-    waited for: a member that thaws may take a write or two before it learns that another leads. A lock that nobody
-    gave back lasts `least` seconds from the fault on, so that a change that came sooner did not wait for it; after
-    `most` seconds it is surely gone, so that what is beyond is nobody's necessity.
+    Each change of leaders is attributed to the last fault that began before it. Only the first change after a fault
+    counts: a member that thaws may seem writable for a moment before it learns that another one leads. A change sooner
+    than `least` seconds after the fault did not wait for the lock; after `most` seconds the lock is certainly gone, so
+    a longer wait counts as `most`.
     """
     waits: dict[float, float] = {}
     for change in sorted(changes):
         if begun := [one for one in faults if one < change]:
             waits.setdefault(max(begun), change - max(begun))
     return sum(min(wait, most) for wait in waits.values() if wait >= least)
-
-
-def measure_time_spent(world: World, experiment: Experiment) -> None:
-    """Keep both figures for the report, where another member took over and the cluster is well again.
-
-    The lock's share is at most Patroni's ttl and loop_wait for each time that a leader was lost with its lock.
-    """
-    members = world.cluster.members
-    changes = takeovers(look for look in experiment.watch.samples if look.member in members)
-    if not changes or experiment.recovered_in is None:
-        return
-    terms, faults = (
-        lease(world.cluster),
-        [injected_fault.begun for injected_fault in experiment.nemesis.injected_faults],
-    )
-    waited = waited_for_lock(changes, faults, least=terms.least_left, most=terms.surely_gone)
-    world.measure("lock share", waited, "s")
-    world.measure("rest", time.monotonic() - experiment.begun - waited, "s")

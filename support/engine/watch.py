@@ -1,4 +1,4 @@
-"""Looks at every member, all the time, whether it would take a write; what a split brain is told by."""
+"""Asks every member, all the time, whether it would accept a write: this is how a split brain is detected."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -7,10 +7,10 @@ from support import sql
 from support.engine.history import History, Operation, Outcome, WriterSample
 from support.engine.workload import Script, Task, Turn, Workload
 
-PACE = 0.05  # seconds between two looks at a member
-PATIENCE = 1.0  # seconds after which a look that got no answer is given up
+PACE = 0.05  # seconds between two questions to a member
+PATIENCE = 1.0  # seconds to wait for an answer
 
-# An xid is given to writers only. Nothing is waited for: a leader that is cut off from its standby is a writer still.
+# Only a writable server assigns an xid. This waits for no standby: a leader that lost its standby is still a writer.
 _WOULD_WRITE = """
     SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN NULL
                 ELSE pg_current_xact_id()::text END
@@ -18,7 +18,7 @@ _WOULD_WRITE = """
 
 
 def looks(member: str) -> Script:
-    """One client looks again and again; the value recorded is whether the member would have taken a write."""
+    """One client asks again and again; the recorded value is whether the member would have accepted a write."""
 
     def look(session: sql.Session) -> bool:
         return sql.value(session, _WOULD_WRITE) is not None
@@ -30,7 +30,7 @@ def looks(member: str) -> Script:
 
 
 class Watch:
-    """Looks at all members at once, past the proxy, until it is closed. A context manager."""
+    """Asks all members at once, past the proxy, until it is closed. A context manager."""
 
     def __init__(self, members: Mapping[str, sql.Endpoint]) -> None:
         self._history = History()
@@ -42,7 +42,7 @@ class Watch:
 
     @property
     def samples(self) -> list[WriterSample]:
-        """Every look until now."""
+        """Every answer, or missing answer, until now."""
         return [_sample(operation) for operation in self._history]
 
     def __enter__(self) -> "Watch":

@@ -70,8 +70,6 @@ class World:
     """The cache under test, as the setting names it: "package.module:callable"."""
 
     sessions: list["Session"] = field(default_factory=list)
-    cache_clients: list[Any] = field(default_factory=list)
-    """Who uses the cache under test in this scenario."""
     _history: "History | None" = None
     workload: "Workload | None" = None
     """The clients that work while something else happens; what they do is in its history."""
@@ -82,8 +80,6 @@ class World:
     error: Exception | None = None
     """What was refused, for the step that says how."""
     _handovers: dict[type, Any] = field(default_factory=dict)
-    scene: dict[str, Any] = field(default_factory=dict)
-    """For a value that only the steps of one file hand to one another."""
 
     @property
     def history(self) -> "History":

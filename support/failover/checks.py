@@ -1,17 +1,4 @@
-"""Who leads: everyone who can tell must name the same single member.
-
-Whether a DCS could lose a member.
-
-Whether the cluster could lose its leader now.
-
-Nothing changes while one looks.
-
-What a server without room on its disk does to those who write.
-
-Whether sessions that can be of no more use were ended, or left hanging.
-
-Where clients were sent, and what became of them there.
-"""
+"""Checks of failover: who leads and could lead, what stays unchanged, and what clients and sessions experience."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -24,8 +11,8 @@ from support.engine.history import History, Outcome
 def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
     """Every observer saw the same single member leading.
 
-    `seen` is observer -> whom it saw leading. Unknown when that is so, but some observers did not see everything
-    (`unheard`: observer -> why): who gives no answer may lead as well.
+    `seen` is observer -> the members that it saw leading. Unknown if they agree, but some observers did not see every
+    member (`unheard`: observer -> why): a member that gives no answer may lead as well.
     """
     named = {leader for leaders in seen.values() for leader in leaders}
     against = {
@@ -38,12 +25,12 @@ def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) 
         return Finding.false(f"not one and the same leader: {said}")
     if unheard or not named:
         why = "; ".join(f"{observer}: {reason}" for observer, reason in unheard.items()) or "no observer was asked"
-        return Finding.unknown(f"who gives no answer may lead as well: {why}")
+        return Finding.unknown(f"a member that gives no answer may lead as well: {why}")
     return Finding.true(f"{named.pop()} leads, by {len(seen)} observers")
 
 
 class Quorum(Protocol):
-    """What is known of the members of a DCS."""
+    """What is known about the members of a DCS."""
 
     @property
     def voters(self) -> int:
@@ -59,7 +46,7 @@ class Quorum(Protocol):
 
     @property
     def unjudged(self) -> Collection[str]:
-        """Those of which nothing is known."""
+        """Those about which nothing is known."""
 
     @property
     def spare(self) -> int:
@@ -67,18 +54,18 @@ class Quorum(Protocol):
 
 
 def could_lose(now: Quorum, members: int) -> Finding:
-    """It would work on without any so many of its members. Unknown where that hangs on those nothing is known of."""
+    """The DCS would keep its quorum without any `members` of its members. Unknown if that depends on unjudged ones."""
     words = f"{len(now.healthy)} of {now.voters} members of the DCS are healthy ({', '.join(sorted(now.healthy))})"
     if now.unhealthy:
-        words += f"; not so: {', '.join(f'{name}: {why}' for name, why in now.unhealthy.items())}"
+        words += f"; unhealthy: {', '.join(f'{name}: {why}' for name, why in now.unhealthy.items())}"
     if now.spare >= members:
         return Finding.true(words)
     if now.spare + len(now.unjudged) >= members:
-        return Finding.unknown(f"{words}; nothing is known of {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
+        return Finding.unknown(f"{words}; nothing is known about {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
     return Finding.false(f"{words}: {max(0, now.spare)} could be lost, and {members} should be")
 
 
-def someone_may_lead(obstacles: Mapping[str, Collection[str]]) -> Finding:
+def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding:
     """At least one replica may take over; `obstacles` is replica -> what keeps it from leading."""
     fit = [name for name, found in obstacles.items() if not found]
     if fit:
@@ -88,11 +75,11 @@ def someone_may_lead(obstacles: Mapping[str, Collection[str]]) -> Finding:
 
 
 Look = Mapping[str, object]
-"""Aspect -> how it is found at one look."""
+"""Aspect of the cluster -> its state at one look."""
 
 
 def nothing_changed(looks: Sequence[Look]) -> Finding:
-    """Every look found what the first one found. Unknown when there were fewer than two."""
+    """Every look found the same as the first one. Unknown if there were fewer than two."""
     if len(looks) < 2:
         return Finding.unknown(f"there were {len(looks)} looks")
     first = looks[0]
@@ -106,31 +93,33 @@ def nothing_changed(looks: Sequence[Look]) -> Finding:
     )
 
 
-NO_ROOM = ("No space left on device", "Check free disk space")
-"""What PostgreSQL says then; either of it."""
+NO_SPACE = ("No space left on device", "Check free disk space")
+"""What PostgreSQL says when its disk is full: either of the two."""
 
 
-def refused_for_want_of_room(history: History, action: str, since: float, clients: int) -> Finding:
-    """Operations that began after `since` were refused because there was no room; none hung, or ended otherwise badly.
+def refused_for_lack_of_space(history: History, action: str, since: float, clients: int) -> Finding:
+    """Operations that began after `since` were refused because the disk was full; none hung or failed differently.
 
-    What still fitted in may have been acknowledged. Unknown unless every client was refused.
+    What still fitted on the disk may have been acknowledged. Unknown unless every client was refused.
     """
     tried = [one for one in history.of(action=action) if one.begun > since]
     failed = [one for one in tried if one.outcome is not Outcome.OK]
-    refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_ROOM)]
+    refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_SPACE)]
     if others := [one for one in failed if one not in refused]:
         return Finding.false(
-            f"{len(others)} of {len(tried)} operations on a full disk were not refused for want of room, the first "
+            f"{len(others)} of {len(tried)} operations on a full disk were not refused for lack of space, the first "
             f"({others[0].outcome}): {others[0].error}"
         )
     if left_out := clients - len({one.client for one in refused}):
-        return Finding.unknown(f"{left_out} of {clients} clients were refused nothing")
-    return Finding.true(f"{len(refused)} of {len(tried)} operations were refused for want of room, and none hung")
+        return Finding.unknown(f"{left_out} of {clients} clients were not refused anything")
+    return Finding.true(f"{len(refused)} of {len(tried)} operations were refused for lack of space, and none hung")
 
 
-def all_hung_up(sessions: int, ended: Sequence[float], limit: float) -> Finding:
-    """Each of so many idle sessions was ended within `limit` seconds of the fault. `ended` tells when those were that
-    were ended, in seconds from the fault."""
+def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float) -> Finding:
+    """Each of so many idle sessions was closed within `limit` seconds of the fault.
+
+    `ended` has the seconds from the fault to the end of each session that was closed.
+    """
     if not sessions:
         return Finding.unknown("no session was held")
     if late := [when for when in ended if when > limit]:
@@ -143,7 +132,7 @@ def all_hung_up(sessions: int, ended: Sequence[float], limit: float) -> Finding:
 
 
 def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
-    """Everything that was found is allowed. Unknown when nothing was found."""
+    """Everything that was found is allowed. Unknown if nothing was found."""
     if not found:
         return Finding.unknown("nothing was found to judge")
     astray = Counter(one for one in found if one not in allowed)
@@ -154,11 +143,11 @@ def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
 
 
 class InProxy(Protocol):
-    """How the proxy holds one server."""
+    """What the proxy reports about one server."""
 
     @property
     def position(self) -> str:
-        """Whether new sessions are sent there: "up", "down", or another word."""
+        """Whether the proxy sends new sessions there: "up", "down", or another word."""
 
     @property
     def served(self) -> int:
@@ -166,14 +155,14 @@ class InProxy(Protocol):
 
     @property
     def algorithm(self) -> str:
-        """How sessions are balanced; empty where the proxy does not tell."""
+        """How sessions are balanced; empty if the proxy does not report it."""
 
 
 def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str, InProxy]) -> Finding:
-    """Each of `among` has some of the sessions, or the proxy has sent others there and would send further ones.
+    """Each replica of `among` serves some of the sessions, or the proxy has sent others there and would send more.
 
-    `found` is the member on which each session is; `held` is member -> how the proxy holds it, where that is known.
-    Unknown without any, and where a proxy that sends all sessions of one client to one server would look the same.
+    `found` is the member of each session; `held` is member -> what the proxy reports about it, if that is known.
+    Unknown without sessions, and if a proxy that sends all sessions of one client to one server would look the same.
     """
     if not found or not among:
         return Finding.unknown(f"{len(found)} sessions over {len(among)} replicas show no share")

@@ -1,7 +1,4 @@
-"""Disks that are full: a member gets a small one of its own, and something else fills it.
-
-A leader whose disk is full: how it came to have one that can be, and what its clients notice.
-"""
+"""A leader whose disk is full: how a member gets a small disk that can be filled, and what clients experience."""
 
 import shutil
 import sys
@@ -15,7 +12,7 @@ from support.engine.ledger import APPEND
 from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, ProcessFailed
-from support.failover.checks import NO_ROOM, refused_for_want_of_room
+from support.failover.checks import NO_SPACE, refused_for_lack_of_space
 from support.faults.nemesis import Nemesis
 from support.faults.patroni import Switchover, Tagged
 from support.faults.process import DATA
@@ -25,7 +22,7 @@ from support.target.leadership import await_other_leader, await_streaming
 from support.waiting import NotYet, eventually, pause
 
 ROOM = 48
-"""Megabytes that are free on the small disk at first."""
+"""Free space on the small disk at first, in megabytes."""
 
 _DISK, _WAL, _ASIDE, _BALLAST = "disk", "wal", "data.aside", "ballast"
 _COPY = f"""
@@ -37,9 +34,9 @@ _FULL = "No space left on device"
 
 
 class SmallDisk:
-    """A member's data is on a disk of its own, with little room left; its WAL is on the one that it had.
+    """A member's data is on a small disk of its own, with little free space; its WAL stays on the original disk.
 
-    Servers are built so because one that cannot write its WAL has to end at once.
+    Servers are commonly built like this, because a PostgreSQL that cannot write its WAL has to stop at once.
     """
 
     def __init__(self, host: Host) -> None:
@@ -64,10 +61,10 @@ class SmallDisk:
 
     def require_in_effect(self) -> None:
         if self._member.pid is None or not self._data.is_symlink():
-            raise NotYet(f"{self.host.name} does not run from it")
+            raise NotYet(f"{self.host.name} does not run on it")
 
     def heal(self) -> None:
-        """All that the member has written goes back to where it was; the disk goes with the power."""
+        """Move the member's data back to its original place; the disk vanishes when the host is powered off."""
         if not self._disk.exists():
             return
         DiskFull(self.host).heal()
@@ -90,12 +87,12 @@ class SmallDisk:
         return self.host.processes["patroni"]
 
     def _copy(self, source: Path, target: Path) -> None:
-        """As the host sees them: nobody else sees the disk."""
+        """Copy on the host itself: the disk is visible there only."""
         self.host.run([sys.executable, "-S", "-c", _COPY, str(source), str(target)])
 
 
 class DiskFull:
-    """Something has taken all that was free on the small disk of a member."""
+    """All the free space on the small disk of a member is used up."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -117,7 +114,7 @@ class DiskFull:
             raise NotYet(f"{free} blocks are free on the disk of {self.host.name}")
 
     def heal(self) -> None:
-        with suppress(ProcessFailed):  # it went with the disk
+        with suppress(ProcessFailed):  # the disk may be gone
             self.host.run(["rm", "--force", str(self._disk / _BALLAST)])
 
 
@@ -127,11 +124,11 @@ FULL_FOR = 3.0
 
 
 def lead_from_small_disk(world: World) -> None:
-    """A replica that may lead gets a small disk, which it has until the scenario ends, and is handed over to."""
+    """Give a replica that may lead a small disk until the scenario ends, and switch over to it."""
     cluster, host = world.cluster, host_of(world.cluster, _SUCCESSOR)
     preparing = world.cleanup.enter_context(Nemesis())
     for other in set(cluster.followers()) - {host.name}:
-        preparing.inject(Tagged(cluster, other, {"nosync": True}))  # so that it is the standby again afterwards
+        preparing.inject(Tagged(cluster, other, {"nosync": True}))  # so that it becomes the standby again afterwards
     preparing.inject(SmallDisk(host))
     await_streaming(cluster, host.name, world.timing.rejoin)
 
@@ -139,56 +136,49 @@ def lead_from_small_disk(world: World) -> None:
         if (standby := member_by_role(cluster, _SUCCESSOR)) != host.name:
             raise NotYet(f"that is {standby}")
 
-    subject = f"{host.name} may lead"
-    eventually(
-        may_lead, within=world.timing.notice, subject=subject, retry_on=(Inconclusive,)
-    )  # for a moment nobody is
-    order = Switchover(cluster, host.name)
-    preparing.inject(order)
-    await_other_leader(cluster, order.leader, world.timing.notice)
-    _checkpoint(world)  # one comes after each promotion; the next one is due in minutes
+    # Inconclusive is raised while no replica may lead, for a moment.
+    eventually(may_lead, within=world.timing.notice, subject=f"{host.name} may lead", retry_on=(Inconclusive,))
+    switchover = Switchover(cluster, host.name)
+    preparing.inject(switchover)
+    await_other_leader(cluster, switchover.leader, world.timing.notice)
+    _checkpoint(world)  # every promotion causes one; after it, the next is due in minutes
 
 
 def fill_disk(world: World) -> None:
-    """The disk of the leader is full, for a while at least, and no checkpoint is due."""
-    _fill(world)
-    pause(FULL_FOR)
+    """Not a block is free on the disk of the leader from now on."""
+    host = host_of(world.cluster, "the leader")
+    world.experiment.inject(DiskFull(host), host.name)
 
 
 def fill_disk_until_checkpoint(world: World) -> None:
-    """The disk of the leader is full, and then comes a checkpoint, which PostgreSQL does not survive."""
-    _fill(world)
-    world.experiment.foreseen += NO_ROOM
+    """Fill the disk of the leader, and cause a checkpoint, which PostgreSQL does not survive."""
+    fill_disk(world)
+    world.experiment.expected_alarms += NO_SPACE
     died = sql.error_of(lambda: _checkpoint(world))
     if died is None:
-        raise Inconclusive("a checkpoint was done on a full disk")
+        raise Inconclusive("a checkpoint succeeded on a full disk")
     pause(FULL_FOR)
 
 
-def require_refused_for_room(world: World) -> None:
-    """Every client was refused for want of room since the disk is full, and nothing worse came over any of them."""
+def require_refused_for_space(world: World) -> None:
+    """Since the disk is full, every client was refused for lack of space, and nothing worse happened to any of them."""
     history = world.clients.history
     clients = len({one.client for one in history.of(action=APPEND)})
-    found = refused_for_want_of_room(history, APPEND, world.experiment.injected_fault.in_effect_since, clients)
+    found = refused_for_lack_of_space(history, APPEND, world.experiment.injected_fault.in_effect_since, clients)
     world.evidence.attach("writes on a full disk", found.words)
     found.require()
 
 
-def require_taken_again(world: World, limit: float) -> None:
-    """There is room again, and clients get through within `limit` seconds of that."""
+def require_accepted_after_space(world: World, limit: float) -> None:
+    """Free the space; clients get through within `limit` seconds of that."""
     experiment = world.experiment
     experiment.nemesis.heal()
     world.clients.await_acknowledged(10, within=limit)
     history = world.clients.history
     taken = [one.ended for one in history.of(action=APPEND, outcome=Outcome.OK) if one.begun > experiment.healing_since]
-    require_within(world, "writes were taken again after", min(taken) - experiment.healing_since, limit)
+    require_within(world, "writes were accepted again after", min(taken) - experiment.healing_since, limit)
     if gap := longest_gap(history, APPEND, experiment.injected_fault.begun):
         world.measure("clients were interrupted for", gap.seconds, "s")
-
-
-def _fill(world: World) -> None:
-    host = host_of(world.cluster, "the leader")
-    world.experiment.inject(DiskFull(host), host.name)
 
 
 def _checkpoint(world: World) -> None:

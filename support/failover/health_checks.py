@@ -1,4 +1,4 @@
-"""The health checks by which proxies and operators ask a member what it is, and what it truly is."""
+"""The health checks of every member, which proxies and operators rely on, and the true role of each member."""
 
 from collections.abc import Mapping
 
@@ -17,19 +17,19 @@ CHECKS: Mapping[str, str] = {
     "healthy": "/health",
     "alive": "/liveness",
 }
-"""What a member can be asked whether it is -> the check that asks it."""
+"""What a member can be asked -> the health check of Patroni's REST API that answers it."""
 
 WELL: Mapping[str, str] = {"PostgreSQL": "answers", "Patroni": "alive"}
-"""The vital signs of a member that runs."""
+"""The vital signs of a member that runs well."""
 
 _KINDS_OF_STANDBY = {"sync": "synchronous standby", "quorum": "quorum standby"}
 _ANSWERS = {200: "yes", 503: "no"}
 
 
 def kinds(cluster: Cluster) -> dict[str, str]:
-    """Member -> what it truly is: by its own SQL, its tags, and by how the primary's SQL says that it is waited for.
+    """Member -> its true role, by its own SQL, its tags, and how the primary waits for it.
 
-    Raises NotYet when a member gives no answer.
+    Raises NotYet if a member gives no answer.
     """
     excluded, waits = kept_from_reads(cluster), _waits(cluster)
     return {name: _kind(name, answer, excluded, waits.get(name, "")) for name, answer in servers(cluster).items()}
@@ -44,18 +44,18 @@ def _kind(name: str, answer: Server | NoAnswer, excluded: set[str], wait: str) -
 
 
 def _waits(cluster: Cluster) -> dict[str, str]:
-    """Replica -> how it is waited for (sync, quorum, ...), by the SQL of the one from which it streams."""
+    """Replica -> how commits wait for it (sync, quorum, ...), by the SQL of the member from which it streams."""
     heard = (answer for answer in member_statuses(cluster).values() if not isinstance(answer, NoAnswer))
     return {replica: wait for answer in heard for replica, wait in answer.streams.items()}
 
 
 def kept_from_reads(cluster: Cluster) -> set[str]:
-    """The members whose tags say that proxies must not send reads to them."""
+    """The members that their tags exclude from serving reads (noloadbalance)."""
     return {member.name for member in cluster.view().members if member.tags.get("noloadbalance")}
 
 
 def routing_roles(cluster: Cluster) -> dict[str, str]:
-    """Member -> "the leader", "a replica", or "an excluded replica" where its tags keep reads away from it."""
+    """Member -> "the leader", "a replica", or "an excluded replica" if its tags exclude it from serving reads."""
     excluded = kept_from_reads(cluster)
     return {
         name: "an excluded replica" if role == A_REPLICA and name in excluded else role
@@ -73,7 +73,7 @@ def serving_replicas(cluster: Cluster) -> list[str]:
 
 
 def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Member -> what it is asked -> its answer: "yes", "no", or the HTTP status if that is neither."""
+    """Member -> health check -> its answer: "yes", "no", or the HTTP status if it is neither."""
     return {
         name: status.row
         if isinstance(status, NoAnswer)
@@ -83,7 +83,7 @@ def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def vital_signs(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Member -> its parts -> how they are now: as in WELL, or what is wrong."""
+    """Member -> its parts -> their state: as in WELL, or what is wrong."""
     databases, heartbeats = servers(cluster), health_checks(cluster, ["/liveness"])
     return {
         name: {"PostgreSQL": _database(databases[name]), "Patroni": _heartbeat(heartbeats[name])} for name in databases

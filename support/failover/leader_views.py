@@ -1,4 +1,4 @@
-"""Who can tell which member leads, each by its own means."""
+"""Which member leads, as each observer sees it: Patroni, the health checks, SQL, the proxy, the DCS."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,20 +7,20 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel, health_checks, server, servers
 
-STRANGER = "a server that is no member"
+NO_MEMBER = "a server that is no member"
 
 
 @dataclass
 class LeaderViews:
-    """What observers said."""
+    """Whom the observers saw leading."""
 
     seen: dict[str, set[str]] = field(default_factory=dict)
-    """Witness -> whom it saw leading."""
+    """Observer -> the members that it saw leading."""
     unheard: dict[str, str] = field(default_factory=dict)
-    """Witness -> why it did not see everything."""
+    """Observer -> why it did not see every member."""
 
-    def hear(self, observer: str, answers: Mapping[str, set[str] | NoAnswer]) -> None:
-        """Take down whom a observer names, by each member that it looked at or asked."""
+    def record(self, observer: str, answers: Mapping[str, set[str] | NoAnswer]) -> None:
+        """Record whom an observer names; `answers` is what it learned from each member that it asked."""
         said = [answer for answer in answers.values() if not isinstance(answer, NoAnswer)]
         silent = [f"{name} {answer}" for name, answer in answers.items() if isinstance(answer, NoAnswer)]
         self.seen[observer] = set[str]().union(*said)
@@ -29,24 +29,24 @@ class LeaderViews:
 
 
 def leader_views(cluster: Cluster, observers: Iterable[str]) -> LeaderViews:
-    """What the observers of those names say now. Raises LookupError for a name that is not in OBSERVERS."""
-    taken = LeaderViews()
+    """What these observers see now. Raises LookupError for a name that is not in OBSERVERS."""
+    views = LeaderViews()
     for name in observers:
-        OBSERVERS[name](cluster, taken)
-    return taken
+        OBSERVERS[name](cluster, views)
+    return views
 
 
-def _patroni_of_every_member(cluster: Cluster, taken: LeaderViews) -> None:
+def _patroni_of_every_member(cluster: Cluster, views: LeaderViews) -> None:
     def leaders(name: str) -> set[str]:
         return {member.name for member in cluster.patroni(name).cluster().members if member.leads}
 
     for name, answer in ask_in_parallel(cluster.members, leaders).items():
-        taken.hear(f"Patroni of {name}", {name: answer})
+        views.record(f"Patroni of {name}", {name: answer})
 
 
-def _health_check_of_every_member(cluster: Cluster, taken: LeaderViews) -> None:
+def _health_check_of_every_member(cluster: Cluster, views: LeaderViews) -> None:
     answers = health_checks(cluster, ["/primary"])
-    taken.hear(
+    views.record(
         "the members' health checks",
         {
             name: answer if isinstance(answer, NoAnswer) else {name} if answer["/primary"] == 200 else set()
@@ -55,9 +55,9 @@ def _health_check_of_every_member(cluster: Cluster, taken: LeaderViews) -> None:
     )
 
 
-def _sql_on_every_member(cluster: Cluster, taken: LeaderViews) -> None:
+def _sql_on_every_member(cluster: Cluster, views: LeaderViews) -> None:
     answers = servers(cluster)
-    taken.hear(
+    views.record(
         "SQL on every member",
         {
             name: answer if isinstance(answer, NoAnswer) else set() if answer.in_recovery else {name}
@@ -66,21 +66,21 @@ def _sql_on_every_member(cluster: Cluster, taken: LeaderViews) -> None:
     )
 
 
-def _write_endpoint(cluster: Cluster, taken: LeaderViews) -> None:
+def _write_endpoint(cluster: Cluster, views: LeaderViews) -> None:
     observer = "the write endpoint"
     try:
         reached = server(cluster.write)
     except NO_ANSWER as error:
-        taken.hear(observer, {"it gave": NoAnswer.because(error)})
+        views.record(observer, {"it gave": NoAnswer.because(error)})
     else:
-        taken.hear(
-            observer, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {STRANGER}}
+        views.record(
+            observer, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {NO_MEMBER}}
         )
 
 
-def _leader_key(cluster: Cluster, taken: LeaderViews) -> None:
+def _leader_key(cluster: Cluster, views: LeaderViews) -> None:
     holder = dcs.key(cluster.topology, "leader", cluster.group)
-    taken.hear("the leader key in the DCS", {"": {holder} if holder else set()})
+    views.record("the leader key in the DCS", {"": {holder} if holder else set()})
 
 
 OBSERVERS: Mapping[str, Callable[[Cluster, LeaderViews], None]] = {

@@ -1,7 +1,4 @@
-"""Replication slots as the leader's PostgreSQL reports them.
-
-Whether a member that went its own way after a failover can be brought back by pg_rewind.
-"""
+"""Replication slots as the leader's PostgreSQL reports them, and what pg_rewind needs to bring a member back."""
 
 from dataclasses import dataclass
 
@@ -20,18 +17,18 @@ _SLOTS = """
 
 @dataclass(frozen=True)
 class Slot:
-    """One replication slot on the leader, and who streams through it."""
+    """One replication slot on the leader, and the replica that streams through it."""
 
     name: str
     active: bool
     replica: str | None
-    """The name under which its user streams: a member's."""
+    """The name of the member that uses it."""
     state: str | None
-    """"streaming" when its user has caught up."""
+    """"streaming" once that member has caught up."""
 
 
 def slotless(cluster: Cluster) -> list[str]:
-    """The replicas to which nothing is streamed through an active slot, each with what there is instead."""
+    """The replicas that do not stream through an active slot, each with what there is instead."""
     used = {slot.replica: slot for slot in slots(cluster) if slot.active}
     return [
         f"{name}: {_use(used.get(name))}"
@@ -41,12 +38,12 @@ def slotless(cluster: Cluster) -> list[str]:
 
 
 def orphaned(cluster: Cluster) -> list[str]:
-    """The slots on the leader that nobody uses: each keeps it from ever removing old WAL."""
+    """The slots on the leader that nobody uses: each keeps it from removing old WAL, until its disk is full."""
     return [slot.name for slot in slots(cluster) if not slot.active]
 
 
 def slots(cluster: Cluster) -> tuple[Slot, ...]:
-    """The lasting replication slots of the leader, as a superuser sees them."""
+    """The permanent replication slots of the leader, as a superuser sees them."""
     return tuple(Slot(*row) for row in sql.rows(cluster.administration_of(cluster.leader()), _SLOTS))
 
 
@@ -58,15 +55,15 @@ _NEEDED = ("wal_log_hints", "data_checksums")
 _ON = frozenset({"on", "true", "yes", "1"})
 
 
-def unprepared(cluster: Cluster) -> list[str]:
-    """The members whose WAL lacks what a rewind needs: hint bits, by wal_log_hints or by data checksums."""
+def not_rewindable(cluster: Cluster) -> list[str]:
+    """The members whose WAL lacks the hint bits that pg_rewind needs (wal_log_hints or data checksums)."""
     return [
         f"{member}: {values}" for member, values in settings(cluster, _NEEDED).items() if "on" not in values.values()
     ]
 
 
-def configured(cluster: Cluster) -> bool:
-    """Whether Patroni rewinds. Raises Inconclusive where the configuration in the DCS does not say so."""
+def rewind_configured(cluster: Cluster) -> bool:
+    """Whether Patroni uses pg_rewind. Raises Inconclusive if the configuration in the DCS does not say so."""
     patroni = shared_configuration(cluster).get("postgresql", {})
     if "use_pg_rewind" not in patroni:
         raise Inconclusive("use_pg_rewind is not in the configuration that the DCS holds (patronictl edit-config)")

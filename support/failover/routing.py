@@ -1,41 +1,69 @@
-"""Where the endpoints lead while something is wrong with a member: who leaves, who is back, whose sessions end."""
+"""Where sessions through the endpoints land, and what becomes of them when a member fails."""
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import requests
 
 from support import sql
+from support.engine import markers
 from support.engine.recovery import require_within
 from support.engine.world import World
-from support.errors import ConnectFailed, Inconclusive
-from support.failover import session_targets
-from support.failover.checks import all_hung_up
-from support.faults.network import Partition
-from support.faults.replay import ReplayStuck
-from support.target.failover_readiness import terms
-from support.waiting import NotYet, eventually
+from support.errors import ConnectFailed
+from support.example_app.profile import Profile
+from support.failover.leader_views import NO_MEMBER
+from support.target.cluster import Cluster
+from support.target.members import NoAnswer, Server, member_statuses, server
+from support.waiting import NotYet, describe, eventually
 
 _SILENT = (ConnectFailed, sql.Error, requests.RequestException)
 _LOGINS = 6
-"""So many logins in a row meet every replica of the read endpoint, for it serves them in turn."""
+"""Logins in a row that meet every replica of the read endpoint, which serves them in turn."""
 
 
-def let_fall_behind(world: World, replica: str) -> None:
-    """The replica replays nothing until it is further behind than is allowed."""
-    allowed = terms(world.cluster).allowed_lag
-    world.experiment.inject(ReplayStuck(world.cluster, replica, 2 * allowed), replica)
+def place(member: str, in_recovery: bool) -> str:
+    """How the target of a session is written: the member, and whether it is a primary."""
+    return f"{member}, {'in recovery' if in_recovery else 'primary'}"
 
 
-def cut_stream(world: World, replica: str) -> None:
-    """Nothing gets from the replica to the leader, nor back; both reach everybody else."""
-    sandbox, leader = world.cluster.sandbox, world.cluster.leader()
-    world.experiment.inject(Partition(sandbox, [replica], [leader]), replica)
+def places(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
+    """The target of each session, as `place` writes it."""
+    return [place(member, reached.in_recovery) for member, reached in _targets(cluster, sessions)]
+
+
+def members(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
+    """The member that each session is on."""
+    return [member for member, _ in _targets(cluster, sessions)]
+
+
+def _targets(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[str, Server]]:
+    """A member is recognised by the time at which its server started."""
+    known: dict[datetime, str] = {
+        answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, NoAnswer)
+    }
+    reached = [server(session) for session in sessions]
+    return [(known.get(one.started, NO_MEMBER), one) for one in reached]
+
+
+def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) -> list[str]:
+    """What came of a write on each session: "accepted", the condition that refused it, or how it was lost."""
+
+    def write(session: sql.Session, key: str) -> None:
+        session.rollback()
+        markers.write(session, profile, namespace, key)
+        session.commit()
+
+    def outcome(session: sql.Session, key: str) -> str:
+        error = sql.error_of(lambda: write(session, key))
+        return "accepted" if error is None else sql.condition_of(error) or describe(error)
+
+    return [outcome(session, f"write {number}") for number, session in enumerate(sessions)]
 
 
 def require_out_of_reads(world: World, limit: float) -> None:
-    """New sessions on the read endpoint stop to land on the target member within `limit` seconds of the fault."""
+    """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault."""
     experiment = world.experiment
 
     def left() -> None:
@@ -46,9 +74,8 @@ def require_out_of_reads(world: World, limit: float) -> None:
 
 
 def require_back_in_reads(world: World, limit: float) -> None:
-    """The fault is healed, and new sessions on the read endpoint land on the target member within `limit` seconds."""
+    """New sessions on the read endpoint land on the target member within `limit` seconds of the healing."""
     experiment = world.experiment
-    experiment.nemesis.heal()
 
     def back() -> None:
         if experiment.target_member not in (there := _readers(world)):
@@ -57,41 +84,27 @@ def require_back_in_reads(world: World, limit: float) -> None:
     _await_within(world, back, "the target member was back in the read endpoint", experiment.healing_since, limit)
 
 
-def hold_sessions(world: World, count: int) -> None:
-    """Open so many sessions through the write endpoint, which nobody uses. Raises Inconclusive unless all are on the
-    leader."""
-    for _ in range(count):
-        world.sessions.append(sql.connect(world.cluster.write, autocommit=True))
-    leader = session_targets.place(world.cluster.leader(), in_recovery=False)
-    if elsewhere := set(session_targets.places(world.cluster, world.sessions)) - {leader}:
-        raise Inconclusive(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
-
-
-def require_hung_up(world: World, limit: float) -> None:
-    """Each session that was held is ended by the other side within `limit` seconds of the fault."""
-    begun = world.experiment.injected_fault.begun
-    ended = _ends(world.sessions, until=begun + limit + world.timing.notice)
-    if ended:
-        world.measure("the last session was cut after", max(ended) - begun, "s", limit)
-    all_hung_up(len(world.sessions), [when - begun for when in ended], limit).require()
-
-
 def _readers(world: World) -> set[str]:
-    """The members on which new sessions through the read endpoint land, all open at once."""
+    """The members on which new sessions through the read endpoint land, all of them open at once."""
     opened: list[sql.Session] = []
     try:
         for _ in range(_LOGINS):
             opened.append(sql.connect(world.cluster.read, autocommit=True))
-        return {place.partition(",")[0] for place in session_targets.places(world.cluster, opened)}
+        return set(members(world.cluster, opened))
     finally:
         for session in opened:
             session.close()
 
 
-def _ends(sessions: list[sql.Session], until: float) -> list[float]:
-    """When each idle session was ended by the other side, as far as it was; seconds on the monotonic clock.
+def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
+    eventually(probe, within=round(since + limit - time.monotonic(), 1), subject=subject, retry_on=_SILENT)
+    require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
-    Nobody speaks on an idle session unless to end it: what can be read there is a farewell, or the end itself.
+
+def closings(sessions: Iterable[sql.Session], until: float) -> list[float]:
+    """When the other side closed idle sessions, one time for each that it closed; monotonic clock, waits until `until`.
+
+    On an idle session the server speaks only to end it, so anything that can be read is a farewell or the end itself.
     """
     lines, ended = {session.fileno() for session in sessions}, list[float]()
     while lines and (left := until - time.monotonic()) > 0:
@@ -99,8 +112,3 @@ def _ends(sessions: list[sql.Session], until: float) -> list[float]:
         lines -= set(said)
         ended += [time.monotonic()] * len(said)
     return ended
-
-
-def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
-    eventually(probe, within=round(since + limit - time.monotonic(), 1), subject=subject, retry_on=_SILENT)
-    require_within(world, f"{subject} after", time.monotonic() - since, limit)

@@ -1,4 +1,4 @@
-"""What happened while a fault lasted, in one picture: who took writes, who was silent, and what clients got done."""
+"""A picture of what happened during a fault: which member accepted writes, which was silent, what clients achieved."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,12 +27,12 @@ _OUTCOMES = {
     Outcome.UNKNOWN: ("outcome unknown", "#7a3b8f"),
 }
 _BIN = 0.5  # seconds of operations in one bar
-_FAULT, _CURE = "#d1495b", "#3a6ea5"
+_FAULT, _HEAL = "#d1495b", "#3a6ea5"
 
 
 @dataclass(frozen=True)
 class Period:
-    """A time in which every look at a member found the same; seconds on the monotonic clock."""
+    """A time in which a member was in one state at every look; seconds on the monotonic clock."""
 
     member: str
     writable: bool | None
@@ -48,7 +48,7 @@ def attach(
     history: History | None,
     injected_faults: Sequence[InjectedFault],
 ) -> None:
-    """Attach the picture, and the history as JSON lines. Raises nothing: what went wrong is said where it would be."""
+    """Attach the picture, and the history as JSON lines. Never raises: a failure is attached in their place."""
     try:
         evidence.attach_picture("what happened", picture(title, samples, history, injected_faults))
         if history is not None:
@@ -62,7 +62,7 @@ def attach(
 def picture(
     title: str, samples: Sequence[WriterSample], history: History | None, injected_faults: Sequence[InjectedFault]
 ) -> bytes:
-    """A PNG. Its time begins with the first fault, or with the first look where there was none."""
+    """A PNG. Its time axis begins with the first fault, or with the first look if there was none."""
     from matplotlib.figure import Figure  # here: it takes a second, and most scenarios need no picture
 
     zero = min([one.begun for one in injected_faults] or [one.begun for one in samples] or [0.0])
@@ -74,7 +74,7 @@ def picture(
         _draw_operations(panels[1], operations, zero)
         _draw_gap(panels[1], _gap(operations, injected_faults), zero)
     for panel in panels:
-        _draw_injuries(panel, injected_faults, zero, named=panel is panels[0])
+        _draw_faults(panel, injected_faults, zero, named=panel is panels[0])
         if panel.get_legend_handles_labels()[0]:
             panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
@@ -85,7 +85,7 @@ def picture(
 
 
 def periods(samples: Iterable[WriterSample]) -> list[Period]:
-    """Consecutive looks at a member that found the same, as one; each lasts until the next begins."""
+    """Consecutive looks that found a member in one state, merged; each period lasts until the next begins."""
     found = []
     by_time = sorted(samples, key=lambda sample: (sample.member, sample.begun))
     for member, looks in groupby(by_time, key=lambda sample: sample.member):
@@ -118,7 +118,7 @@ def _draw_members(panel: "Axes", found: Sequence[Period], zero: float) -> None:
 
 
 def _draw_operations(panel: "Axes", operations: Sequence[Operation], zero: float) -> None:
-    """How many operations ended in each half second, as a rate; what failed goes down from the line."""
+    """How many operations ended in each half second, as a rate; those that failed are drawn below the line."""
     for outcome, (words, colour) in _OUTCOMES.items():
         bins = Counter((one.ended - zero) // _BIN for one in operations if one.outcome is outcome)
         sign = 1 if outcome is Outcome.OK else -1
@@ -137,7 +137,7 @@ def _draw_gap(panel: "Axes", gap: Gap | None, zero: float) -> None:
     panel.annotate(words, ((gap.begun + gap.ended) / 2 - zero, panel.get_ylim()[1] * 0.9), ha="center", va="top")
 
 
-def _draw_injuries(panel: "Axes", injected_faults: Sequence[InjectedFault], zero: float, *, named: bool) -> None:
+def _draw_faults(panel: "Axes", injected_faults: Sequence[InjectedFault], zero: float, *, named: bool) -> None:
     """The beginning of each fault, when it was seen in effect, and its healing."""
     for number, one in enumerate(injected_faults):
         first = named and number == 0
@@ -146,17 +146,11 @@ def _draw_injuries(panel: "Axes", injected_faults: Sequence[InjectedFault], zero
         panel.axvline(one.in_effect_since - zero, color=_FAULT, linewidth=1.5, linestyle=":", label=label)
         if one.healing is not None:
             label = "it is healed" if first else None
-            panel.axvline(one.healing - zero, color=_CURE, linewidth=1.5, linestyle="--", label=label)
+            panel.axvline(one.healing - zero, color=_HEAL, linewidth=1.5, linestyle="--", label=label)
 
 
 def _name(figure: "Figure", panels: Sequence["Axes"], title: str, injected_faults: Sequence[InjectedFault]) -> None:
     faults = "; then ".join(one.words for one in injected_faults) or "no fault"
     figure.suptitle(f"{title}: {faults}" if title else faults, wrap=True)
-    since = (
-        "the first look"
-        if not injected_faults
-        else "the fault began"
-        if len(injected_faults) == 1
-        else "the first fault began"
-    )
+    since = {0: "the first look", 1: "the fault began"}.get(len(injected_faults), "the first fault began")
     panels[-1].set_xlabel(f"seconds since {since}")

@@ -1,4 +1,4 @@
-"""Injects faults, proves that they are in effect, and heals them whatever happens in between."""
+"""Injects faults, makes sure that they are in effect, and heals them whatever happens in between."""
 
 import time
 from contextlib import ExitStack
@@ -11,24 +11,24 @@ from support.waiting import eventually
 
 
 class Fault(Protocol):
-    """One disturbance with its healing."""
+    """One disturbance and the way to heal it."""
 
     def __str__(self) -> str:
         """What happens, in the users' words: "the host of pg1 crashes"."""
 
     def inject(self) -> None:
-        """Make it happen."""
+        """Begin the disturbance."""
 
     def require_in_effect(self) -> None:
-        """Raises NotYet while its effect cannot be seen."""
+        """Raises NotYet while the effect cannot be observed."""
 
     def heal(self) -> None:
-        """Undo it. Harmless when it is undone already, or never was injected."""
+        """Undo it. Harmless if it was already undone or never injected."""
 
 
 @dataclass
 class InjectedFault:
-    """A fault that was injected; seconds on the monotonic clock."""
+    """What became of a fault, and when; seconds on the monotonic clock."""
 
     words: str
     begun: float
@@ -36,20 +36,20 @@ class InjectedFault:
     healing: float | None = None
     """When its healing began; None while it lasts."""
     healed: float | None = None
-    """When its healing was done."""
+    """When its healing was complete."""
 
 
 class Nemesis:
-    """What a scenario breaks the cluster with. A context manager: leaving it heals everything."""
+    """Injects the faults of a scenario. A context manager: leaving it heals everything."""
 
     def __init__(self, effect_within: float = EFFECT) -> None:
-        """`effect_within`: seconds that a fault has to show its effect."""
+        """`effect_within`: seconds within which a fault must be in effect."""
         self._effect_within = effect_within
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []
 
     def inject(self, fault: Fault) -> InjectedFault:
-        """Inject a fault whose healing is known first. Raises Inconclusive when it does not take effect."""
+        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect."""
         begun = time.monotonic()
         injected_fault = InjectedFault(str(fault), begun, begun)
         self._heals.callback(self._heal, fault, injected_fault)
@@ -63,7 +63,7 @@ class Nemesis:
         return injected_fault
 
     def heal(self) -> None:
-        """Heal every fault, the last one first; a healing that fails does not keep the others from being tried."""
+        """Heal every fault, the last one first; if one cannot be healed, the others are still tried."""
         self._heals.close()
 
     def __enter__(self) -> "Nemesis":

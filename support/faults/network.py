@@ -1,8 +1,6 @@
-"""Whether one host reaches another: how a fault of the network is seen to have bitten.
+"""Faults of the network: partitions, one-way cuts, latency, packet loss. Only a sandbox of namespaces can inject them.
 
-Faults of the network: partitions, one-way cuts, latency, loss. Only a sandbox of namespaces can do them.
-
-Cuts, crashes and poor links, as scenarios speak of them: by the roles of the hosts that they hit.
+The functions at the end make the faults that scenarios name by the roles of the hosts.
 """
 
 import itertools
@@ -20,7 +18,9 @@ from support.hosts import Host, Sandbox
 from support.target.cluster import Cluster
 from support.waiting import NotYet
 
-CLOSED_PORT = 9  # nobody listens there: who gets through is refused at once
+T = TypeVar("T")
+
+CLOSED_PORT = 9  # nobody listens there: a packet that gets through is refused at once
 PATIENCE = 0.4  # seconds without an answer that mean "cut"; a first retransmission would come after 1 s
 
 _PROBE = f"""
@@ -37,7 +37,7 @@ print(time.monotonic() - begun)
 
 
 def round_trip(sandbox: Sandbox, source: str, target: str, patience: float = PATIENCE) -> float | None:
-    """Seconds that a packet takes there and back; None when nothing comes back."""
+    """Seconds that a packet takes there and back; None if nothing comes back."""
     hosts = sandbox.hosts
     probe = [sys.executable, "-S", "-c", _PROBE, hosts[target].address, str(patience)]
     try:
@@ -49,7 +49,7 @@ def round_trip(sandbox: Sandbox, source: str, target: str, patience: float = PAT
 
 
 def require_unreachable(sandbox: Sandbox, source: str, target: str) -> None:
-    """Raises NotYet while packets get from the one to the other and back."""
+    """Raises NotYet while packets get from `source` to `target` and back."""
     took = round_trip(sandbox, source, target)
     if took is not None:
         raise NotYet(f"{source} reaches {target} in {took * 1000:.1f} ms")
@@ -57,7 +57,7 @@ def require_unreachable(sandbox: Sandbox, source: str, target: str) -> None:
 
 @dataclass(frozen=True)
 class Partition:
-    """Nothing gets from one group of hosts to the other, nor back. Clients of the suite reach both."""
+    """No packet gets from one group of hosts to the other, nor back. The suite's own clients reach both."""
 
     sandbox: Sandbox
     hosts: Collection[str]
@@ -71,7 +71,7 @@ class Partition:
             self.sandbox.network.cut(source, target)
 
     def require_in_effect(self) -> None:
-        # At once: a leader that is cut off stops to lead within seconds.
+        # All pairs at once: a leader that is cut off stops leading within seconds.
         pairs = list(itertools.product(self.hosts, self.others))
         with ThreadPoolExecutor(len(pairs)) as probing:
             list(probing.map(lambda pair: require_unreachable(self.sandbox, *pair), pairs))
@@ -83,7 +83,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class OneWayCut:
-    """Nothing gets from one host to another; the way back is open."""
+    """No packet gets from one host to another; the way back is open."""
 
     sandbox: Sandbox
     source: str
@@ -104,7 +104,7 @@ class OneWayCut:
 
 @dataclass(frozen=True)
 class PoorLinks:
-    """Every packet between any two of these hosts takes longer, or is lost with some chance (0 to 1)."""
+    """Every packet between any two of these hosts takes longer, or is lost with a probability (0 to 1)."""
 
     sandbox: Sandbox
     hosts: Collection[str]
@@ -120,7 +120,7 @@ class PoorLinks:
             self.sandbox.network.shape(source, target, latency=self.latency, loss=self.loss)
 
     def require_in_effect(self) -> None:
-        """A round trip takes twice the latency; loss is not looked for, its effect is too rare to be quick."""
+        """A round trip takes at least twice the latency. Loss is not checked: its effect is too rare to see quickly."""
         source, target = list(self.hosts)[:2]
         took = round_trip(self.sandbox, source, target, patience=2 * self.latency + 1)
         if took is not None and took < 2 * self.latency:
@@ -134,8 +134,6 @@ class PoorLinks:
 def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
     return [pair for one, other in itertools.product(hosts, others) for pair in ((one, other), (other, one))]
 
-
-T = TypeVar("T")
 
 _FROM: Mapping[str, Callable[[Cluster], Collection[str]]] = {
     "every other host": lambda cluster: cluster.sandbox.hosts,
@@ -152,25 +150,25 @@ _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
 }
 
 
-def of_leader(cluster: Cluster, others: str) -> Partition:
-    """The leader's host cut off from others, named as above."""
+def partition_of_leader(cluster: Cluster, others: str) -> Partition:
+    """The leader's host cut off from `others`: one of the keys of _FROM."""
     leader = cluster.leader()
     return Partition(cluster.sandbox, [leader], sorted({*_named(_FROM, others)(cluster)} - {leader}))
 
 
 def crash_in_dcs(cluster: Cluster, part: str) -> Fault:
-    """The hosts of a part of the DCS, named as above, crash at once."""
+    """The hosts of a part of the DCS crash at once: one of the keys of _OF_DCS."""
     return EveryHostCrashes(_named(_OF_DCS, part)(cluster))
 
 
 def poor_links(cluster: Cluster, how: str) -> PoorLinks:
-    """Every link between two hosts worsens, in a way named as above."""
+    """Every link between two hosts worsens: one of the keys of _WORSENED."""
     return _named(_WORSENED, how)(cluster)
 
 
 def _named(choices: Mapping[str, T], name: str) -> T:
     if name not in choices:
-        raise LookupError(f"nothing is called {name!r}; there are {', '.join(choices)}")
+        raise LookupError(f"there is no {name!r}; choose one of {', '.join(choices)}")
     return choices[name]
 
 

@@ -1,8 +1,6 @@
-"""A cluster that is configured otherwise for a while, by Patroni's shared configuration or by a member's own file.
+"""Patroni as a source of faults: a different configuration for a while, tags on a member, and a switchover.
 
-Modes of Patroni that decide what a leader does when it is alone.
-
-A leader that hands over because it was asked to: planned, and yet a disturbance for its clients.
+A switchover is planned, and yet a disturbance for clients.
 """
 
 import time
@@ -23,12 +21,12 @@ from support.waiting import NotYet, eventually
 
 
 class Reconfigured:
-    """Some keys of the configuration that all members share have other values."""
+    """Some keys of the configuration that all members share have different values."""
 
     def __init__(
         self, cluster: Cluster, words: str, values: Mapping[str, Any], require_effect: Callable[[Cluster], None]
     ) -> None:
-        """`require_effect` raises NotYet until the members act by it."""
+        """`require_effect` raises NotYet until the members act on them."""
         self._cluster, self._words, self._values, self._require_effect = cluster, words, values, require_effect
         self._before: dict[str, Any] = {}
 
@@ -46,7 +44,7 @@ class Reconfigured:
     def heal(self) -> None:
         if not self._before:
             return
-        eventually(  # a DCS that was just switched on needs a moment
+        eventually(  # a DCS that has just come back needs a moment
             lambda: configure(self._cluster, self._before),
             within=RECOVERY,
             subject=f"it is over that {self}",
@@ -55,7 +53,7 @@ class Reconfigured:
 
 
 def asynchronous(cluster: Cluster) -> Reconfigured:
-    """A commit waits for no standby."""
+    """Asynchronous replication: commits wait for no standby."""
 
     def effect(cluster: Cluster) -> None:
         if waited_for := standbys_waited_for(cluster):
@@ -65,7 +63,7 @@ def asynchronous(cluster: Cluster) -> Reconfigured:
 
 
 def paused(cluster: Cluster) -> Reconfigured:
-    """Patroni leaves everything as it is: nobody takes over from a leader that dies."""
+    """Patroni is in maintenance mode: nobody takes over from a leader that dies."""
 
     def effect(cluster: Cluster) -> None:
         if not cluster.view().paused:
@@ -75,7 +73,7 @@ def paused(cluster: Cluster) -> Reconfigured:
 
 
 class Tagged:
-    """A member has further tags, by its own configuration file."""
+    """A member has additional tags, set in its own configuration file."""
 
     def __init__(self, cluster: Cluster, member: str, tags: Mapping[str, Any]) -> None:
         self._cluster, self._member, self._tags = cluster, member, tags
@@ -93,7 +91,7 @@ class Tagged:
         reload_configuration(self._cluster, self._member)
 
     def require_in_effect(self) -> None:
-        """The others must know it too: they read it in the DCS."""
+        """The other members know the tags, which they read from the DCS."""
         tags = next((one.tags for one in self._cluster.view().members if one.name == self._member), {})
         if not tags.items() >= self._tags.items():
             raise NotYet(f"the tags of {self._member} are {dict(tags)}")
@@ -107,33 +105,33 @@ class Tagged:
 
 
 def without_failsafe(cluster: Cluster) -> Reconfigured:
-    """A leader that loses the DCS stops to lead, even if every other member answers it."""
-    return _mode(cluster, "no leader goes on without the DCS", {"failsafe_mode": False})
+    """Failsafe mode is off: a leader that loses the DCS stops leading, even if every other member answers it."""
+    return _mode(cluster, "failsafe mode is off", {"failsafe_mode": False})
 
 
 def strictly_synchronous(cluster: Cluster) -> Reconfigured:
-    """A commit waits for a standby also when there is none."""
-    return _mode(cluster, "a commit waits for a standby, be there one or not", {"synchronous_mode_strict": True})
+    """A commit waits for a standby even when there is none."""
+    return _mode(cluster, "commits wait for a standby even when there is none", {"synchronous_mode_strict": True})
 
 
 def _mode(cluster: Cluster, words: str, values: dict[str, bool]) -> Reconfigured:
     decided = time.time()
 
     def effect(cluster: Cluster) -> None:
-        """Each member has read the configuration since; it acts by it from then on."""
+        """Each member has read the configuration since then, and acts on it."""
         read = {name: cluster.patroni(name).status().get("dcs_last_seen", 0) for name in cluster.members}
         stale = [name for name, when in read.items() if when <= decided + 1]
         if stale:
-            raise NotYet(f"{', '.join(stale)} may not know it")
+            raise NotYet(f"{', '.join(stale)} may not have read it")
 
     return Reconfigured(cluster, words, values, effect)
 
 
 class Switchover:
-    """The leader hands over to the candidate, or to whom Patroni likes best."""
+    """A switchover: the leader hands over to the candidate, or to the replica that Patroni chooses."""
 
     planned = True
-    """It stops in order, and what it acknowledged is on its successor first."""
+    """The leader stops in order, after everything that it acknowledged has reached its successor."""
 
     def __init__(self, cluster: Cluster, candidate: str | None = None) -> None:
         self._cluster = cluster
@@ -144,7 +142,7 @@ class Switchover:
         return f"{self.leader} hands over to {self.candidate or 'any other member'}"
 
     def inject(self) -> None:
-        """Raises AssertionError, with Patroni's reason, when it is not carried out."""
+        """Raises AssertionError, with Patroni's reason, if it is refused."""
         self.reply = switch_over(self._cluster, self.leader, self.candidate)
         if not self.reply.done:
             raise AssertionError(f"{self}: refused: {self.reply}")
@@ -154,4 +152,4 @@ class Switchover:
             raise NotYet(f"{self.leader} leads")
 
     def heal(self) -> None:
-        """Nothing is left to be undone: the former leader follows by itself."""
+        """Nothing to undo: the former leader becomes a replica by itself."""

@@ -1,11 +1,4 @@
-"""Faults of processes and of whole hosts: crash, freeze, clean stop.
-
-Single processes of a PostgreSQL server, told by the titles that they give themselves.
-
-A program that is killed and started again at once.
-
-The worst that can happen to hosts: their data is destroyed, or all of them are gone at once.
-"""
+"""Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes."""
 
 import shutil
 from collections.abc import Collection, Iterable
@@ -20,10 +13,13 @@ from support.errors import Inconclusive
 from support.hosts import Host, Process
 from support.waiting import NotYet
 
+DATA = "data"
+"""The data directory of a member's PostgreSQL, in the directory of its host."""
+
 
 @dataclass(frozen=True)
 class HostCrash:
-    """Every process of the host is gone at once, as by a power cut; its disk is as the crash left it."""
+    """Every process of the host is gone at once, as by a power cut; its disk stays as the crash left it."""
 
     host: Host
 
@@ -41,9 +37,31 @@ class HostCrash:
         self.host.power_on()
 
 
+class EveryHostCrashes:
+    """All hosts lose their power at once; their disks stay as the power cut left them."""
+
+    def __init__(self, hosts: Collection[Host]) -> None:
+        self._hosts = hosts
+
+    def __str__(self) -> str:
+        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
+
+    def inject(self) -> None:
+        with ThreadPoolExecutor(len(self._hosts)) as each:
+            list(each.map(Host.power_off, self._hosts))
+
+    def require_in_effect(self) -> None:
+        if on := [host.name for host in self._hosts if host.powered]:
+            raise NotYet(f"on are {', '.join(on)}")
+
+    def heal(self) -> None:
+        for host in self._hosts:
+            host.power_on()
+
+
 @dataclass(frozen=True)
 class Freeze:
-    """The host's programs stand still: not dead, not answering, as in a long pause of a virtual machine."""
+    """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
     host: Host
 
@@ -66,7 +84,7 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Kill:
-    """A program of a host and all that it started are gone at once (kill -9); the host stays."""
+    """A program and all that it started are killed at once (kill -9); its host stays up."""
 
     process: Process
 
@@ -84,8 +102,32 @@ class Kill:
         self.process.start()
 
 
+class Restart:
+    """A program is killed with all its sessions (kill -9), and started again at once."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._before = process.pid
+
+    def __str__(self) -> str:
+        return f"{self._process.name} on {self._process.host} is killed and started again"
+
+    def inject(self) -> None:
+        self._process.kill()
+        self._process.start()
+
+    def require_in_effect(self) -> None:
+        """A different process runs than before."""
+        now = self._process.pid
+        if now is None or now == self._before:
+            raise NotYet(f"it runs as {now}, before as {self._before}")
+
+    def heal(self) -> None:
+        self._process.start()
+
+
 class PostgresKilled:
-    """PostgreSQL alone is killed on a member, with all its backends; Patroni lives on beside it."""
+    """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -107,7 +149,7 @@ class PostgresKilled:
             raise NotYet(f"still there: {alive}")
 
     def heal(self) -> None:
-        """Patroni starts it again by itself; that is the promise under test."""
+        """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
 def _postgres_of(host: Host) -> list[psutil.Process]:
@@ -126,65 +168,8 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def running(host: Host) -> list[psutil.Process]:
-    """Every process of the host's programs, also those that left their parent, as PostgreSQL does."""
-    found = []
-    for process in host.processes.values():
-        for pid in process.pids:
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                found.append(psutil.Process(pid))
-    return found
-
-
-def server_processes(host: Host, kind: str) -> list[psutil.Process]:
-    """Those of one kind ("startup", "walreceiver", ...) that run on a host now."""
-    return [process for process in running(host) if _is(process, kind)]
-
-
-def resume(processes: Iterable[psutil.Process]) -> None:
-    """Let suspended processes go on; a server that was started again meanwhile has others."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.resume()
-
-
-def _is(process: psutil.Process, kind: str) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return title.startswith("postgres:") and f" {kind}" in title
-    return False
-
-
-class Restart:
-    """The program and its sessions are gone (kill -9), and it is there again as soon as it can start."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._before = process.pid
-
-    def __str__(self) -> str:
-        return f"{self._process.name} on {self._process.host} is killed and started again"
-
-    def inject(self) -> None:
-        self._process.kill()
-        self._process.start()
-
-    def require_in_effect(self) -> None:
-        """It is another process than before."""
-        now = self._process.pid
-        if now is None or now == self._before:
-            raise NotYet(f"it runs as {now}, before as {self._before}")
-
-    def heal(self) -> None:
-        self._process.start()
-
-
-DATA = "data"
-"""The data directory of a member's PostgreSQL, within the directory of its host."""
-
-
 class DataDestroyed:
-    """A member's PostgreSQL is killed and its data directory is gone; its Patroni lives on beside it."""
+    """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -203,27 +188,34 @@ class DataDestroyed:
         self._killed.require_in_effect()
 
     def heal(self) -> None:
-        """Patroni makes a new copy by itself, that is the promise under test; what is left of the old one goes."""
+        """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""
         shutil.rmtree(self._remains, ignore_errors=True)
 
 
-class EveryHostCrashes:
-    """All hosts lose their power at once; their disks are as that left them."""
+def running(host: Host) -> list[psutil.Process]:
+    """Every process of the host's programs, including those that left their parent, as PostgreSQL does."""
+    found = []
+    for process in host.processes.values():
+        for pid in process.pids:
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                found.append(psutil.Process(pid))
+    return found
 
-    def __init__(self, hosts: Collection[Host]) -> None:
-        self._hosts = hosts
 
-    def __str__(self) -> str:
-        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
+def server_processes(host: Host, kind: str) -> list[psutil.Process]:
+    """The PostgreSQL processes of one kind ("startup", "walreceiver", ...) on a host, by their process titles."""
+    return [process for process in running(host) if _is(process, kind)]
 
-    def inject(self) -> None:
-        with ThreadPoolExecutor(len(self._hosts)) as each:
-            list(each.map(Host.power_off, self._hosts))
 
-    def require_in_effect(self) -> None:
-        if on := [host.name for host in self._hosts if host.powered]:
-            raise NotYet(f"on are {', '.join(on)}")
+def _is(process: psutil.Process, kind: str) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        title = " ".join(process.cmdline())
+        return title.startswith("postgres:") and f" {kind}" in title
+    return False
 
-    def heal(self) -> None:
-        for host in self._hosts:
-            host.power_on()
+
+def resume(processes: Iterable[psutil.Process]) -> None:
+    """Resume suspended processes; those that have ended are skipped."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()

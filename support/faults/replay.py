@@ -1,4 +1,4 @@
-"""A replica that receives everything and replays nothing: it serves what was true some time ago."""
+"""A replica that receives all WAL and replays none of it: it serves stale data."""
 
 import psutil
 
@@ -10,14 +10,14 @@ from support.waiting import NotYet
 
 _MEGABYTE = 2**20
 _WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
-# Both positions by the replica's own word.
+# The replica reports both positions.
 _BEHIND = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
 
 
 class ReplayStuck:
-    """The process that replays stands still on a replica, and the leader has written so many bytes of WAL more.
+    """A replica's replay process is suspended, and the leader has written `behind` bytes of WAL since.
 
-    pg_wal_replay_pause() would not do: Patroni resumes at once what it finds paused.
+    pg_wal_replay_pause() would not do: Patroni resumes a paused replay at once.
     """
 
     def __init__(self, cluster: Cluster, replica: str, behind: int) -> None:

@@ -1,4 +1,4 @@
-"""Whom a fault hits: roles, resolved at the moment when it is injected."""
+"""Finds the target of a fault: the member or host that has a role at the moment."""
 
 import re
 from collections.abc import Collection
@@ -11,15 +11,13 @@ from support.target.failover_readiness import never_leads
 from support.target.patroni_configuration import configuration_of
 
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
-
-
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 
 
 def member_by_role(cluster: Cluster, role: str) -> str:
-    """The member that has the role now: one of those below, or "the leader of worker group 1" and the like.
+    """The member that has the role now: a key of `having`, or such as "the leader of worker group 1".
 
-    Raises Inconclusive when nobody has it, LookupError when there is no such role or group.
+    Raises Inconclusive if no member has it, LookupError if there is no such role or group.
     """
     if of_workers := _OF_WORKERS.fullmatch(role):
         cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
@@ -34,9 +32,9 @@ def member_by_role(cluster: Cluster, role: str) -> str:
         "an asynchronous replica": [one.name for one in view.replicas if one.role not in SYNCHRONOUS],
     }
     if role == "a replica that may lead" and not synchronous and configuration_of(cluster).synchronous:
-        having[role] = []  # where commits wait for standbys nobody else may lead, also while none is chosen yet
+        having[role] = []  # with synchronous replication only a standby may lead, even while none is chosen yet
     if role not in having:
-        raise LookupError(f"no role is called {role!r}; there are {', '.join(having)}")
+        raise LookupError(f"there is no role {role!r}; choose one of {', '.join(having)}")
     if not having[role]:
         raise Inconclusive(f"no member is {role} now")
     return having[role][0]
@@ -48,7 +46,7 @@ def host_of(cluster: Cluster, role: str) -> Host:
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
-    """The hosts of the DCS."""
+    """The names of the hosts that run the DCS."""
     return _hosts_at(cluster, [address.host for address in cluster.topology.dcs])
 
 

@@ -1,5 +1,5 @@
-"""Load from many processes and machines: one ledger, written under Locust's distributed mode, judged as any other.
+"""Load from many processes and machines: all write one ledger, coordinated by Locust's distributed mode.
 
-`master` and `worker` are programs, started by `accept load`; nobody imports them. Nothing of Python is patched for
-gevent in them (LOCUST_SKIP_MONKEY_PATCH): all that waits there is Locust itself and psycopg2, and both are told how.
+`master` and `worker` are programs that `accept load` starts; nothing imports them. gevent does not patch Python in them
+(LOCUST_SKIP_MONKEY_PATCH): only Locust and psycopg2 wait, and psycopg2 gets a wait function of its own.
 """

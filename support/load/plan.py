@@ -1,4 +1,4 @@
-"""What the master of a load tells its workers, and what both must agree on."""
+"""What the master of a load tells its workers, and what both have to agree on."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -11,50 +11,50 @@ from support import sql
 from support.engine import markers
 from support.example_app.profile import Profile
 
-# The messages. A worker greets, is told the plan (or why not), is ready, sends its history part by part, and says its
-# end; the master ends the load.
+# The messages. A worker says hello and gets the plan or a refusal. It says that it is ready, sends its history in
+# parts, and reports its end. The master halts the load.
 HELLO, PLAN, REFUSED, READY, PART, END, HALT = "hello", "plan", "refused", "ready", "part", "end", "halt"
 
 CLIENTS_EACH = 100_000
-"""A worker's clients are numbered from its own number times this: so no two clients anywhere have one number."""
+"""A worker numbers its clients from its own number times this, so that each client has a number of its own."""
 GRACE = 1.0
-"""Seconds that the server has, after its own timeout, to say so before a client hangs up."""
+"""Seconds that a client waits beyond the server's timeout for the server to report it."""
 MARK = "mark"
 _PROFILE = TypeAdapter(Profile)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One load; times in seconds."""
+class LoadPlan:
+    """One load. Times are in seconds."""
 
     namespace: str
     seconds: float
-    """How long the clients of a worker write, from when its first one begins."""
+    """How long the clients of a worker write, counted from its first client."""
     seed: int
     patience: float
-    """The longest that one operation may take."""
+    """The time limit of one operation."""
     schema: str
     """The profile of the application's tables, as JSON."""
     session_options: str = ""
-    """libpq's `options` of every session: where the tables are."""
+    """libpq's `options` for every session; they say where the tables are."""
 
     @cached_property
     def profile(self) -> Profile:
-        """Which of the application's tables plays which part."""
+        """The application's tables and their roles."""
         return _PROFILE.validate_json(self.schema)
 
     def of_target(self, endpoint: sql.Endpoint) -> sql.Endpoint:
-        """A worker's own way to the database, to the tables that the master means."""
+        """A worker's endpoint, with the options that lead to the master's tables."""
         if not self.session_options:
             return endpoint
         return replace(endpoint, options={**endpoint.options, "options": self.session_options})
 
     def mark(self, where: sql.Endpoint) -> None:
-        """Leave something by which workers know this database."""
+        """Write an entry by which workers recognise this database."""
         markers.write(where, self.profile, f"{self.namespace}-{MARK}", MARK)
 
     def marked(self, where: sql.Endpoint) -> bool:
-        """Whether this is the database that the master marked."""
+        """Whether the master marked this database."""
         try:
             return markers.is_there(where, self.profile, f"{self.namespace}-{MARK}", MARK)
         except sql.Error:
@@ -62,7 +62,7 @@ class Plan:
 
 
 def as_json(profile: Profile) -> str:
-    """A profile as a plan carries it."""
+    """A profile as JSON, for a plan."""
     return _PROFILE.dump_json(profile).decode()
 
 
@@ -73,7 +73,7 @@ def worker_of(client: int) -> int:
 
 @cache
 def version() -> str:
-    """Of this program, to the byte: a worker of another one might write something else."""
+    """A digest of the suite's code: a worker with different code might write something else."""
     support = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(support.rglob("*.py")):

@@ -1,7 +1,7 @@
-"""One worker: clients that append to the master's ledger, and what came of each operation, sent to the master.
+"""A worker: its clients append to the master's ledger, and it sends the outcome of each operation to the master.
 
-A program. Standard input: the endpoint and the master's address, as JSON. Ends with 3 when it could not take part,
-with one line that says why.
+A program. It reads JSON from standard input: the endpoint and the master's address. If it cannot take part, it prints
+the reason in one line and exits with 3.
 """
 
 import itertools
@@ -12,11 +12,14 @@ import sys
 from typing import Any
 
 import gevent
+import psycopg2
 from gevent.event import Event
+from gevent.socket import wait_read, wait_write
 from locust import User, task
 from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import WorkerRunner
+from psycopg2.extensions import POLL_OK, POLL_READ, set_wait_callback
 
 from support import sql
 from support.engine import ledger
@@ -24,42 +27,41 @@ from support.engine.history import History, Outcome
 from support.engine.workload import Client, Script, Turn
 from support.errors import AcceptError
 from support.load import plan as agreed
-from support.load.cooperation import cooperate
-from support.load.plan import Plan
+from support.load.plan import LoadPlan
 from support.timeouts import STATEMENT
 from support.waiting import describe
 
 _SEND = 0.5  # seconds between two parts of the history
-_ANSWERS = 20.0  # seconds that the master has to answer a greeting
-_RETRY = 0.05  # seconds before a client that was refused tries again
+_ANSWERS = 20.0  # seconds that the master has to answer
+_RETRY = 0.05  # seconds before a client tries again after a failure
 
 
-class Share:
-    """What the clients of this process have in common."""
+class SharedState:
+    """What the clients of this process share."""
 
     def __init__(self, endpoint: sql.Endpoint) -> None:
         self.endpoint, self.history = endpoint, History()
-        self.told, self.begun, self.over = Event(), Event(), Event()
-        self.plan: Plan | None = None
+        self.answered, self.begun, self.over = Event(), Event(), Event()
+        self.plan: LoadPlan | None = None
         self.refused = ""
         self.errors: list[str] = []
         self._numbers = itertools.count()
         self._first = 0
 
-    def begin(self, plan: Plan, worker: int) -> None:
-        """From now on clients can begin; `worker` is the number that the master gave to this worker."""
+    def begin(self, plan: LoadPlan, worker: int) -> None:
+        """Let the clients begin. `worker` is the number that the master gave to this worker."""
         self.plan, self.endpoint = plan, plan.of_target(self.endpoint)
         self._first = worker * agreed.CLIENTS_EACH
-        self.told.set()
+        self.answered.set()
 
     def refuse(self, why: str) -> None:
-        """This worker takes no part."""
+        """The master does not let this worker take part."""
         self.refused = why
-        self.told.set()
+        self.answered.set()
 
     def client(self) -> tuple[Client, Script, random.Random]:
-        """The next client, what it does, and its chance."""
-        self.told.wait()
+        """The next client, its script, and its random numbers. Waits for the plan."""
+        self.answered.wait()
         if self.plan is None:
             raise StopUser
         self.begun.set()
@@ -73,9 +75,9 @@ class Share:
 
 
 class Appender(User):
-    """One client of the ledger."""
+    """A client that appends to the ledger."""
 
-    share: Share
+    share: SharedState
     client: Client | None = None
 
     def on_start(self) -> None:
@@ -98,17 +100,33 @@ class Appender(User):
             self.client.close()
 
 
-def work(runner: WorkerRunner, share: Share) -> None:
-    """Greet the master, let the clients write for as long as it says, and send their history."""
-    if not share.told.wait(_ANSWERS):
+def wait_cooperatively(patience: float) -> None:
+    """Let psycopg2 wait for the database without blocking the other greenlets, for at most this many seconds.
+
+    After that the session is closed with an OperationalError without a code, as if the connection was lost: the outcome
+    of the operation is unknown. (libpq itself does not limit logins or answers of sessions that are polled.) Compared
+    with gevent's thread pool, an operation needs no switch between threads.
+    """
+
+    def wait(session: sql.Session) -> None:
+        while (state := session.poll()) != POLL_OK:
+            late = psycopg2.OperationalError(f"no answer within {patience:g} s; connection closed")
+            (wait_read if state == POLL_READ else wait_write)(session.fileno(), timeout=patience, timeout_exc=late)
+
+    set_wait_callback(wait)
+
+
+def work(runner: WorkerRunner, share: SharedState) -> None:
+    """Wait for the plan, let the clients write for as long as it says, and send their history."""
+    if not share.answered.wait(_ANSWERS):
         raise AcceptError(f"the master did not answer within {_ANSWERS:g} s")
     if share.plan is None:
-        raise AcceptError(f"this worker takes no part: {share.refused}")
+        raise AcceptError(f"this worker cannot take part: {share.refused}")
     sender = gevent.spawn(_send, runner, share)
     while not (share.begun.wait(_SEND) or share.over.is_set()):
         if not len(runner.greenlet):
             raise AcceptError("the master is gone; nothing was written")
-    share.over.wait(share.plan.seconds)  # the master says when, and ends it here where it cannot
+    share.over.wait(share.plan.seconds)  # the master ends the load; if it is gone, its time limit does
     share.over.set()
     runner.user_greenlets.join(timeout=2 * share.plan.patience)
     if runner.user_count:
@@ -117,8 +135,8 @@ def work(runner: WorkerRunner, share: Share) -> None:
     runner.send_message(agreed.END, {"operations": sent, "errors": share.errors})
 
 
-def _send(runner: WorkerRunner, share: Share) -> int:
-    """Send the history, part by part, until all clients have ended; how many operations there were."""
+def _send(runner: WorkerRunner, share: SharedState) -> int:
+    """Send the history in parts until all clients have ended. Returns the number of operations."""
     sent, last = 0, False
     while not last:
         share.over.wait(_SEND)
@@ -132,21 +150,21 @@ def _send(runner: WorkerRunner, share: Share) -> int:
     return sent
 
 
-def _listen(runner: WorkerRunner, share: Share) -> None:
+def _listen(runner: WorkerRunner, share: SharedState) -> None:
     def on_plan(environment: Environment, msg: Any) -> None:
-        plan = Plan(**msg.data)
+        plan = LoadPlan(**msg.data)
         try:
             marked = plan.marked(plan.of_target(share.endpoint))
         except AcceptError as error:
             share.refuse(str(error))
             return
         if not marked:
-            share.refuse(f"{share.endpoint} is not the target of the master: its mark is not there")
+            share.refuse(f"{share.endpoint} is not the master's target: the master's mark is missing")
             return
         share.begin(plan, runner.worker_index)
         runner.send_message(agreed.READY)
 
-    # each in a greenlet of its own: a look into the database must not keep heartbeats waiting
+    # in a greenlet of its own: a query must not delay heartbeats
     runner.register_message(agreed.PLAN, on_plan, concurrent=True)
     runner.register_message(agreed.REFUSED, lambda environment, msg: share.refuse(msg.data["why"]))
     runner.register_message(agreed.HALT, lambda environment, msg: share.over.set())
@@ -156,13 +174,13 @@ def _listen(runner: WorkerRunner, share: Share) -> None:
 
 
 def main() -> int:
-    """The program."""
-    told = json.load(sys.stdin)
+    """Run the program, and return its exit status."""
+    given = json.load(sys.stdin)
     logging.disable(logging.WARNING)
-    cooperate(STATEMENT + agreed.GRACE)
-    share = Appender.share = Share(sql.Endpoint(**told["endpoint"]))
+    wait_cooperatively(STATEMENT + agreed.GRACE)
+    share = Appender.share = SharedState(sql.Endpoint(**given["endpoint"]))
     environment = Environment(user_classes=[Appender], catch_exceptions=False, stop_timeout=2 * STATEMENT)
-    runner = environment.create_worker_runner(told["host"], told["port"])
+    runner = environment.create_worker_runner(given["host"], given["port"])
     _listen(runner, share)
     runner.send_message(agreed.HELLO, {"version": agreed.version()})
     try:
@@ -171,7 +189,7 @@ def main() -> int:
         environment.events.quitting.fire(environment=environment)
         sys.stderr.write(f"{error}\n")
         return error.exit_status
-    runner.greenlet.join()  # the master says when; it, or the loss of it, ends this
+    runner.greenlet.join()  # ends when the master quits or is lost
     return 0
 
 

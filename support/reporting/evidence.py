@@ -1,39 +1,256 @@
-"""What a scenario leaves for the report: figures and attachments."""
+"""What a scenario leaves for the report: figures, attachments and, after a failure, the state of the cluster.
+
+No password stays in any of it."""
 
 import gzip
 import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import allure
 
-from support.reporting.redaction import Redactor
-from support.reporting.verdict import Measure
+from support import sql
+from support.errors import NotAvailable
+from support.hosts import Host
+from support.reporting.scenario import Measure
+from support.sql import sent_since
+from support.target import citus, haproxy
+from support.target.cluster import Cluster
+from support.timeouts import CONNECT
+from support.waiting import describe
+
+LONGEST = 400
+"""Lines. The end of a log is worth more than its beginning."""
+_READ = 512 * 1024  # bytes at the end of the file
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
+_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
+_BEGINNING = 60  # characters of a line in which its date stands
+_EARLIER = 1.0  # seconds; the stamps are whole seconds
+MASK = "••••••"
+
+SHORTEST = 4
+"""Characters. A shorter secret occurs in ordinary words: masking it would garble the report and hide nothing."""
+
+
+class Redactor:
+    """Masks known secrets in texts, also in the form that they have in URLs and JSON."""
+
+    def __init__(self, secrets: Iterable[str | None] = ()) -> None:
+        known = {form for secret in secrets if secret and len(secret) >= SHORTEST for form in _forms(secret)}
+        self._secrets = tuple(sorted(known, key=len, reverse=True))  # the longest first: one may hold another
+
+    def mask(self, text: str) -> str:
+        """The text with its secrets masked."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+    def mask_bytes(self, content: bytes) -> bytes:
+        """The same for the content of any file."""
+        for secret in self._secrets:
+            content = content.replace(secret.encode(), MASK.encode())
+        return content
+
+
+def _forms(secret: str) -> set[str]:
+    """As it is, in JSON (ASCII or not), in a URL, and in a libpq connection string."""
+    in_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    in_libpq = secret.replace("\\", "\\\\").replace("'", "\\'")
+    return {secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret), in_libpq}
 
 
 class Evidence:
-    """Collects the figures of one scenario, and attaches texts, tables and pictures to its Allure result."""
+    """Collects the figures of one scenario, and attaches texts, tables and pictures to its Allure result.
+
+    Passwords are masked in all texts.
+    """
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
         self._redactor = redactor or Redactor()
 
     def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Keep a figure; shown in the scenario's own text, with the limit in force."""
+        """Keep a figure; the report shows it in the description of the scenario, with its limit."""
         self.measures.append(Measure(name, value, unit, limit))
 
     def attach(self, name: str, text: str) -> None:
-        """Attach a text; passwords are masked."""
+        """Attach a text."""
         allure.attach(self._redactor.mask(text), name=name, attachment_type=allure.attachment_type.TEXT)
 
     def attach_json(self, name: str, facts: Any) -> None:
-        """Attach facts as JSON; passwords are masked."""
+        """Attach facts as JSON."""
         text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
         allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
-        """Attach lines of JSON, packed: there can be megabytes of them; passwords are masked."""
+        """Attach lines of JSON, compressed: there can be megabytes of them."""
         packed = gzip.compress(self._redactor.mask(text).encode())
         allure.attach(packed, name=name, attachment_type="application/gzip", extension=f"{extension}.gz")
 
     def attach_picture(self, name: str, png: bytes) -> None:
         allure.attach(png, name=name, attachment_type=allure.attachment_type.PNG)
+
+
+def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseException | None = None) -> None:
+    """Attach what can be seen of a cluster right after a scenario failed: the SQL, the views of its parts, their logs.
+
+    `since` is when the scenario began (seconds since the epoch), `error` what ended it. Raises nothing: where something
+    cannot be read, its attachment says why.
+    """
+    _attach(evidence, "SQL and its plan", lambda: _statements(cluster, since, error))
+    for group in cluster.groups:
+        name = f"Patroni's view of worker group {group.group}" if group.group else "Patroni's view"
+        _attach(evidence, name, partial(_patroni, group))
+    if "citus" not in cluster.topology.lacks:
+        _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
+    _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
+    if not cluster.topology.embedded:
+        return  # the logs of the user's own cluster cannot be read
+    try:
+        hosts: Mapping[str, Host] = cluster.sandbox.hosts
+    except Exception as unreachable:
+        evidence.attach("logs", f"could not be read: {describe(unreachable)}")
+        return
+    for name, host in hosts.items():
+        _attach(evidence, f"log of {name}", partial(_logs, host, since))
+
+
+def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
+    try:
+        text = find()
+    except NotAvailable as lacking:
+        text = f"not available: {lacking}"
+    except Exception as error:
+        text = f"could not be read: {type(error).__name__}: {describe(error)}"
+    if text:
+        evidence.attach(name, text)
+
+
+def _logs(host: Host, since: float) -> str:
+    logs: dict[str, Path] = {f"{process.name}.log": process.log for process in host.processes.values()}
+    logs |= {path.name: path for path in host.directory.glob("*.log")}
+    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(logs.items()))
+
+
+def _patroni(cluster: Cluster) -> str:
+    """The cluster as the first member that answers sees it, then each member's own status."""
+    if not cluster.members:
+        return ""
+    with ThreadPoolExecutor(len(cluster.members)) as pool:
+        statuses = pool.map(lambda name: f"{name}: {_status(cluster, name)}", cluster.members)
+        return "\n".join([_cluster_view(cluster), *statuses])
+
+
+def _cluster_view(cluster: Cluster) -> str:
+    view = cluster.view()
+    rows = [
+        f"{one.name}: {one.role}, {one.state}, timeline {one.timeline}, lag {one.lag} bytes, tags {dict(one.tags)}"
+        for one in view.members
+    ]
+    return "\n".join([f"cluster {view.scope}{', paused' if view.paused else ''}", *rows, ""])
+
+
+def _status(cluster: Cluster, name: str) -> str:
+    try:
+        return json.dumps(cluster.patroni(name).status())
+    except Exception as error:
+        return f"does not answer: {describe(error)}"
+
+
+def _nodes(cluster: Cluster) -> str:
+    return "\n".join(map(str, citus.known_to(cluster.write)))
+
+
+def _haproxy(cluster: Cluster) -> str:
+    if cluster.topology.statistics is None:
+        return ""
+    rows = [asdict(row) for row in haproxy.servers(cluster.topology.statistics)]
+    lines = [",".join(rows[0]), *(",".join(str(cell) for cell in row.values()) for row in rows)] if rows else []
+    return "\n".join(lines)
+
+
+def _statements(cluster: Cluster, since: float, error: BaseException | None) -> str:
+    """The statement that failed, or else the last ones sent; with the plan of the last."""
+    failed = next((one for one in _chain(error) if isinstance(one, sql.Error)), None)
+    if failed is not None and (statement := _sent_with(failed)):
+        return f"{statement}\n\n{describe(failed)}\n\n{_plan(cluster, statement)}"
+    recent = sent_since(since)
+    if not recent:
+        return ""
+    last = recent[-1]
+    plan = _plan(cluster, last.statement) if last.whole else "no plan: the statement is too long to keep"
+    return "\n\n".join(["the last statements, and the plan of the last one", *(one.statement for one in recent), plan])
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _sent_with(failed: sql.Error) -> str:
+    cursor: Any = failed.cursor
+    sent = cursor.query if cursor is not None else None
+    return sent.decode(errors="replace") if sent else ""
+
+
+def _plan(cluster: Cluster, statement: str) -> str:
+    """EXPLAIN without ANALYZE, in a read-only transaction that is rolled back."""
+    if ";" in statement.rstrip().rstrip(";"):
+        return "no plan: it may be more than one statement"
+    try:
+        with sql.session(
+            cluster.write, connect_timeout=CONNECT, statement_timeout=CONNECT, autocommit=False
+        ) as session:
+            session.set_session(readonly=True)
+            with session.cursor() as cursor:
+                cursor.execute("EXPLAIN (VERBOSE, SETTINGS) " + statement)
+                plan = "\n".join(line for (line,) in cursor.fetchall())
+            session.rollback()
+            return plan
+    except Exception as refused:
+        return f"no plan: {describe(refused)}"
+
+
+def written_since(log: Path, moment: float) -> str:
+    """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
+
+    A line without a date belongs to the one above it.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _READ))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})"
+    window = _window(lines, moment - _EARLIER)
+    if not window:
+        return "(nothing was written during the scenario)"
+    left_out = f"(the first {len(window) - LONGEST} lines are left out)\n" if len(window) > LONGEST else ""
+    return left_out + "\n".join(window[-LONGEST:])
+
+
+def _window(lines: Iterable[str], moment: float) -> list[str]:
+    lines = list(lines)
+    for number, line in enumerate(lines):
+        stamp = _time_of(line)
+        if stamp is not None and stamp >= moment:
+            return lines[number:]
+    return [] if any(_time_of(line) is not None for line in lines) else lines
+
+
+def _time_of(line: str) -> float | None:
+    """The date of a line, in seconds since the epoch; local time where it names no zone."""
+    if found := _STAMP.search(line[:_BEGINNING]):
+        stamp = datetime.fromisoformat(found[1])
+        return (stamp.replace(tzinfo=UTC) if found[2] else stamp).timestamp()
+    if found := _STAMP_OF_REDIS.match(line):
+        return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").timestamp()
+    return None

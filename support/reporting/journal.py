@@ -1,8 +1,8 @@
-"""The journal of a run: what was selected, what began, how each scenario ended; our own truth of the run.
+"""The journal of a run: what was selected, what began, how each scenario ended. Every verdict and the exit status
+come from it.
 
-Append-only JSON lines, handed to the kernel one by one, so that kill -9 loses nothing that was written, and so that
-several processes can write the journal of one run. A reader passes over a last line that was torn off.
-"""
+JSON lines, appended one by one, so that kill -9 loses nothing that was written, and so that several processes can write
+the journal of one run. A reader ignores a last line that is incomplete."""
 
 import json
 import os
@@ -15,8 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from support.reporting.scenario import Scenario
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 
 PASSED, BROKEN, NOTHING_JUDGED, INTERRUPTED = 0, 1, 3, 130
 """Exit statuses; 2 is wrong usage, which ends before there is a journal."""
@@ -40,15 +39,14 @@ class Journal:
         at: float | None = None,
         known_limits: Sequence[str] = (),
     ) -> None:
-        """The scenarios that shall get a verdict, what is tested, and the capabilities that the target must have.
+        """The selected scenarios, facts about what is tested, and the capabilities that the target must have.
 
-        `known_limits` are what the target is not configured to promise, a line each.
-
-        `at`, here and below: seconds since the epoch; now unless said.
+        `known_limits` says what the target is not configured to promise, a line each. `at`, here and below, is in
+        seconds since the epoch; the default is now.
         """
         scenarios = _SCENARIOS.dump_python(tuple(selected), mode="json")
-        told = {"facts": dict(facts or {}), "required": list(required), "known_limits": list(known_limits)}
-        self._write("begin", at=_now(at), scenarios=scenarios, **told)
+        facts_of_run = {"facts": dict(facts or {}), "required": list(required), "known_limits": list(known_limits)}
+        self._write("begin", at=_now(at), scenarios=scenarios, **facts_of_run)
 
     def started(self, scenario: Scenario, at: float | None = None) -> None:
         self._write("started", key=scenario.key, at=_now(at))
@@ -58,15 +56,15 @@ class Journal:
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
     def rerun(self, results: Sequence[ScenarioResult]) -> None:
-        """These are going to be run once more. What they come to then counts; how they ended before is kept."""
+        """These will run once more. Their next verdict counts; the earlier one is kept."""
         self._write("rerun", keys=[result.scenario.key for result in results])
 
     def trouble(self, message: str, trace: str = "") -> None:
-        """Something failed that belongs to no scenario."""
+        """A failure that belongs to no scenario."""
         self._write("trouble", message=message, trace=trace)
 
     def end(self, interrupted: bool = False, at: float | None = None) -> None:
-        """The run is over; `interrupted`: by its user, before all had begun."""
+        """The run is over. `interrupted`: its user stopped it."""
         self._write("end", at=_now(at), interrupted=interrupted)
 
     def _write(self, event: str, **facts: Any) -> None:
@@ -92,7 +90,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A journal that was read."""
+    """A run, as its journal records it."""
 
     selected: tuple[Scenario, ...] = ()
     results: tuple[ScenarioResult, ...] = ()
@@ -105,16 +103,16 @@ class RunRecord:
     """What the target is not configured to promise."""
     troubles: tuple[Trouble, ...] = ()
     interrupted: bool = False
-    """It was stopped by its user, or it ended without saying so: killed, or crashed."""
+    """Its user stopped it, or it was killed or crashed: its journal has no end."""
     began: float = 0.0
     earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
-    """How scenarios ended at first that were run once more, by their keys."""
+    """The earlier results of scenarios that ran once more, by key."""
     ended: float = 0.0
-    """Seconds since the epoch; of a run that did not say so, the last time that it said anything."""
+    """Seconds since the epoch; where the journal has no end, the time of its last entry."""
 
     @cached_property
     def without_verdict(self) -> tuple[Scenario, ...]:
-        """The scenarios that were selected and got no verdict, also those that began and never ended."""
+        """The selected scenarios that have no result, whether or not they began."""
         return tuple(one for one in self.selected if one.key not in self.by_key)
 
     def verdict_on(self, key: str) -> Verdict:
@@ -190,10 +188,10 @@ def _unknown(result: Mapping[str, Any]) -> str:
 
 
 def exit_status(record: RunRecord) -> int:
-    """What the run says to the shell. Never 0 unless a scenario passed.
+    """The exit status of the run. Never 0 unless a scenario passed.
 
     1    a promise is broken, a scenario was inconclusive, the suite failed, or what the user required is missing
-    130  none of that, but the run was stopped before its end (Ctrl-C, a kill): nobody knows about the rest
+    130  none of that, but the run was stopped before its end (Ctrl-C, a kill)
     1    it ended, and yet a scenario has no verdict
     3    nothing was judged: no scenario selected, or the target lacks what each of them needs
     0    every scenario passed, or was skipped for a reason that the report states

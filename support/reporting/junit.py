@@ -1,4 +1,4 @@
-"""The verdicts of a run as JUnit XML, which CI servers read: promises of a suite are a test suite."""
+"""The verdicts of a run as JUnit XML, which CI servers read: a test suite for each capability."""
 
 import re
 import time
@@ -7,9 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree as xml
 
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Scenario
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.tally import in_order
-from support.reporting.verdict import ScenarioResult, Verdict
 
 OUTCOMES = {
     Verdict.BROKEN: "failure",
@@ -17,13 +16,13 @@ OUTCOMES = {
     Verdict.ERROR: "error",
     Verdict.SKIPPED: "skipped",
 }
-"""The element that JUnit has for a verdict; a scenario that passed needs none."""
+"""Verdict -> JUnit element; a scenario that passed needs none."""
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(record: RunRecord) -> bytes:
-    """The whole file. What was required and is missing, or has no verdict, is an error, as in the run's exit status."""
+    """The whole file. A required capability that is missing, and a scenario without a result, are errors."""
     root = xml.Element("testsuites", name="promises")
     suites: dict[str, xml.Element] = {}
     for scenario in in_order(record.selected):
@@ -54,19 +53,19 @@ def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult 
         suite,
         "testcase",
         classname=_clean(f"{scenario.suite}.{scenario.feature}"),
-        name=_clean(" ".join([*scenario.ids, scenario.name])),
+        name=_clean(scenario.title),
         time=f"{ended.seconds if ended else 0:.3f}",
     )
     if ended is None:
         why = "it did not end" if scenario.key in record.started else "it did not begin"
         _add_outcome(case, "error", record.verdict_on(scenario.key), f"{why}: the run was stopped")
     elif ended in record.required_and_missing:
-        _add_outcome(case, "error", "required, not there", ended.reason)
+        _add_outcome(case, "error", "required but missing", ended.reason)
     elif ended.verdict in OUTCOMES:
         _add_outcome(case, OUTCOMES[ended.verdict], ended.verdict, ended.reason, ended.trace)
     notes = [f"measured {one}" for one in ended.measures] if ended else []
     if first := record.earlier.get(scenario.key):
-        notes.append(f"run once more; at first {first.verdict}: {first.reason}")
+        notes.append(f"rerun; {first.verdict} at first: {first.reason}")
     if notes:
         xml.SubElement(case, "system-out").text = _clean("\n".join(notes))
 
@@ -92,5 +91,5 @@ def _began(record: RunRecord) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML cannot hold, such as the colours of a terminal."""
+    """The text without characters that are illegal in XML, such as terminal colours."""
     return _NOT_IN_XML.sub("�", text)

@@ -1,4 +1,4 @@
-"""Several runs as one: those of other jobs, of other machines, also of jobs that failed.
+"""Several runs as one: of other jobs or machines, also of jobs that failed.
 
 Of a scenario that ran more than once the gravest verdict counts, with the steps, attachments and figures of that run;
 where the runs disagree, its reason names the verdicts of the others. So a scenario passes when it passed in every run
@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.reporting.journal import Journal, RunRecord, Trouble, read
+from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.tally import GRAVEST_FIRST
-from support.reporting.verdict import ScenarioResult, Verdict
 from support.waiting import describe
 
 JOURNAL = "journal.jsonl"
-"""The journal's name among the results that a run leaves."""
+"""Name of the journal in the folder of results."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Part:
     """One of the runs."""
 
     name: str
-    """How reasons and troubles speak of it."""
+    """Used in reasons and troubles."""
     results: Path
     """Its Allure results, with its journal."""
     record: RunRecord
 
 
 def part_in(folder: Path, name: str) -> Part:
-    """The run that left `allure-results` in a folder, or left that folder itself.
+    """The run whose results are in `allure-results` in a folder, or in that folder itself.
 
-    Never raises: what is not there, or cannot be read, is a run with a trouble.
+    Never raises: a run that is missing or cannot be read is a run with a trouble.
     """
     inner = folder / "allure-results"
     results = inner if inner.is_dir() else folder
@@ -44,13 +44,13 @@ def part_in(folder: Path, name: str) -> Part:
 
 
 def merged(parts: Sequence[Part]) -> RunRecord:
-    """One record of all of them. A part without a journal, or that was stopped, is a trouble: it was not judged."""
+    """One record of all parts. A part that has no journal, or was stopped, is a trouble: it was not judged."""
     records = [part.record for part in parts]
     selected = {one.key: one for record in records for one in record.selected}
     chosen = _chosen(parts)
     return RunRecord(
         selected=tuple(selected.values()),
-        results=tuple(_told(key, part, parts) for key, part in chosen.items() if key in part.record.by_key),
+        results=tuple(_result(key, part, parts) for key, part in chosen.items() if key in part.record.by_key),
         started={key: at for record in records for key, at in record.started.items()},
         facts=_facts(parts),
         required=frozenset(one for record in records if record.required_and_missing for one in record.required),
@@ -64,7 +64,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
 
 
 def write(record: RunRecord, path: Path) -> None:
-    """Write the journal that makes this record when it is read."""
+    """Write a journal from which `read` returns this record."""
     journal = Journal(path)
     journal.begin(record.selected, record.facts, sorted(record.required), record.began, record.known_limits)
     for scenario in record.selected:
@@ -81,7 +81,7 @@ def write(record: RunRecord, path: Path) -> None:
 
 
 def collect(parts: Sequence[Part], results: Path) -> None:
-    """Copy what Allure shows: of each scenario the result that counts, and every attachment."""
+    """Copy what Allure needs: the result that counts of each scenario, and all attachments."""
     results.mkdir(parents=True)
     chosen = _chosen(parts)
     for part in parts:
@@ -105,7 +105,7 @@ def _read(journal: Path) -> RunRecord:
 
 
 def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
-    """The part that counts for each scenario, by its key: the one with the gravest end, of equals the last."""
+    """The part that counts for each scenario, by key: the one with the gravest verdict, of equals the last."""
     of: dict[str, list[Part]] = defaultdict(list)
     for part in parts:
         for scenario in part.record.selected:
@@ -114,14 +114,14 @@ def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
 
 
 def _gravity(part: Part, key: str) -> tuple[bool, int, bool]:
-    """Smaller is graver; what passed at once is better than what passed on the rerun."""
+    """Smaller is graver. Passing at once is better than passing on the rerun."""
     verdict = part.record.verdict_on(key)
     lacking = verdict is Verdict.SKIPPED and part.record.by_key[key] not in part.record.required_and_missing
     return lacking, GRAVEST_FIRST.index(verdict), key not in part.record.earlier
 
 
-def _told(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:
-    """The result that counts, with a word on those that differ."""
+def _result(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:
+    """The result that counts; its reason names the parts with another verdict."""
     result = part.record.by_key[key]
     others = {other.name: other.record.verdict_on(key) for other in parts if _selected(other, key)}
     differing = [f"{word} in {name}" for name, word in others.items() if word != result.verdict]
@@ -135,7 +135,7 @@ def _selected(part: Part, key: str) -> bool:
 
 
 def _facts(parts: Sequence[Part]) -> dict[str, str]:
-    """What is the same everywhere is said once, and what is not for each part."""
+    """A fact that is the same in all parts appears once, another with the part behind each value."""
     values: dict[str, dict[str, str]] = defaultdict(dict)
     for part in parts:
         for name, value in part.record.facts.items():
@@ -156,7 +156,7 @@ def _troubles(part: Part) -> Iterator[Trouble]:
 
 
 def _key(path: Path) -> str:
-    """Which scenario a result is of; of a result that was torn off, none."""
+    """The key of a result's scenario; empty where the file is incomplete."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8")).get("historyId"))
     except (ValueError, AttributeError):

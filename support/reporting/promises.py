@@ -13,7 +13,7 @@ from support.errors import UsageError
 from support.reporting.scenario import EPICS, SEVERITIES
 
 FILE = "promises.toml"
-"""Its name in the folder of the features."""
+"""Name of the file in the folder of the features."""
 _ID = re.compile(r"[A-Z]{2}-\d{2}")
 _TABLE = re.compile(r"""^\s*\[\s*["']?([^\]"']+?)["']?\s*\]""")
 _KEYS = ("capability", "promise", "severity")
@@ -30,30 +30,30 @@ class Promise:
     sentence: str
     """What is promised, for management."""
     severity: str
-    """How bad it is when it is broken; no scenario of the promise is above it."""
+    """How bad it is when it is broken; none of its scenarios is more severe."""
     line: int = 0
-    """Where it is in the file."""
+    """Its line in the file."""
 
 
 def load(path: Path) -> Mapping[str, Promise]:
     """The promises by id, in the order of the file.
 
-    Raises UsageError with a line for each thing that is wrong: no file, no TOML, a duplicate id, an unknown or missing
-    key, a value that is not one of those that are known.
+    Raises UsageError with a line for each mistake: no file, not TOML, a duplicate id, an unknown or missing key, an
+    invalid value.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"{path}: it is not there; it lists the promises that the scenarios prove") from None
+        raise UsageError(f"{path}: the file does not exist; it lists the promises that the scenarios prove") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: it is not UTF-8: {error}") from None
+        raise UsageError(f"{path}: not UTF-8: {error}") from None
     lines, complaints = _lines(text)
     if complaints:
         raise UsageError("\n".join(f"{path}:{one}" for one in complaints))
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: it is not TOML: {error}") from None
+        raise UsageError(f"{path}: not TOML: {error}") from None
     complaints = [
         f"{path}:{lines.get(id, 1)}: {what}" for id, table in tables.items() for what in _complaints(id, table)
     ]
@@ -66,9 +66,9 @@ def load(path: Path) -> Mapping[str, Promise]:
 
 
 def sentence_of(id: str, feature: Path) -> str:
-    """What that promise says in the list that belongs to a feature file; empty where the list does not say.
+    """The sentence of that promise in the list beside a feature file; empty where the list does not have it.
 
-    A list that cannot be read costs a run its sentences and no more: `accept lint` says what is wrong with it.
+    A list that cannot be read costs a run only its sentences: `accept lint` reports what is wrong with it.
     """
     for folder in feature.parents:
         if folder.name == "features":
@@ -85,23 +85,23 @@ def _sentences(path: Path) -> Mapping[str, str]:
 
 
 def _lines(text: str) -> tuple[dict[str, int], list[str]]:
-    """Where each table begins, and the ids that are there twice; the TOML parser names neither line."""
+    """The line of each table, and a complaint for each duplicate id; the TOML parser names no line."""
     lines: dict[str, int] = {}
     twice = []
     for number, line in enumerate(text.splitlines(), 1):
         if found := _TABLE.match(line):
             first = lines.setdefault(found[1], number)
             if first != number:
-                twice.append(f"{number}: {found[1]} is already in line {first}; each id is listed once")
+                twice.append(f"{number}: {found[1]} is already in line {first}; list each id once")
     return lines, twice
 
 
 def _complaints(id: str, table: Any) -> Iterator[str]:
     if not isinstance(table, dict):
-        yield f"{id!r} belongs to no promise; put it below a table such as [FO-01]"
+        yield f"{id!r} belongs to no promise: put it below a table such as [FO-01]"
         return
     if not _ID.fullmatch(id):
-        yield f"[{id}] is no id of the form AB-12"
+        yield f"[{id}] is not an id of the form AB-12"
     for key in table:
         if key not in _KEYS:
             yield f"{id}: there is no key {key!r}{_meant(key, _KEYS)}; the keys are {', '.join(_KEYS)}"
@@ -110,12 +110,12 @@ def _complaints(id: str, table: Any) -> Iterator[str]:
         if value is None:
             yield f"{id}: {key!r} is missing"
         elif not isinstance(value, str) or not value.strip():
-            yield f"{id}: {key} = {value!r}: it has to be a text, and not an empty one"
+            yield f"{id}: {key} = {value!r}: must be a text that is not empty"
         elif key in _MEANT_FOR and value not in _MEANT_FOR[key]:
             known = _MEANT_FOR[key]
-            yield f"{id}: {key} = {value!r}: it has to be one of {', '.join(known)}{_meant(value, known)}"
+            yield f"{id}: {key} = {value!r}: must be one of {', '.join(known)}{_meant(value, known)}"
         elif "\n" in value.strip():
-            yield f"{id}: {key}: it has to be in one line"
+            yield f"{id}: {key}: must be a single line"
 
 
 def _meant(word: str, known: tuple[str, ...]) -> str:

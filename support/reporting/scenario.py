@@ -1,11 +1,17 @@
-"""A scenario as the reports speak of it: plain facts, read off behave's model without importing behave."""
+"""A scenario as the reports know it: what it is, how it ended, and what it measured.
 
+Plain facts, taken from behave's model without importing behave."""
+
+import enum
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
+
+from support import sql
+from support.errors import Inconclusive, NotAvailable
 
 SEVERITIES = ("blocker", "critical", "normal", "minor", "trivial")
 
@@ -36,17 +42,22 @@ class Scenario:
     line: int = 0
     """Where it begins in the feature file; of an outline, its row."""
     sentence: str = ""
-    """The promise it belongs to, in one sentence; empty where the list of promises does not know it."""
+    """Its promise in one sentence; empty where the list of promises does not have it."""
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """The ids that the catalogue of promises knows it by."""
+        """Its ids in the list of promises."""
         return tuple(tag.removeprefix("id.") for tag in self.tags if tag.startswith("id."))
 
     @cached_property
     def promise(self) -> str:
-        """The promise it belongs to: its catalogue id, or its own name where it has none."""
+        """The id of its promise, or the scenario's own name where it has none."""
         return self.ids[0] if self.ids else self.name
+
+    @property
+    def title(self) -> str:
+        """Its ids and its name."""
+        return " ".join([*self.ids, self.name])
 
     @cached_property
     def suite(self) -> str:
@@ -64,7 +75,7 @@ class Scenario:
 
     @cached_property
     def key(self) -> str:
-        """The same in every run, and no other scenario's: from the feature's path, the name and the row."""
+        """Identifies it across runs; made from the feature's path, the name and the row."""
         return hashlib.md5(repr((self.path, self.name, self.row)).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -89,7 +100,89 @@ def _from_features(path: PurePath) -> str:
 
 
 def _tags(model: Any) -> Iterator[str]:
-    """behave's own `effective_tags` is a set: it forgets whose severity is the nearer one."""
+    """Its own tags first: behave's `effective_tags` is a set, so the nearest severity is lost there."""
     while model is not None:
         yield from map(str, model.tags)
         model = model.parent
+
+
+class Verdict(enum.StrEnum):
+    """The end of one scenario."""
+
+    PASSED = "passed"
+    """The promise was seen to hold."""
+    BROKEN = "broken"
+    """The promise was seen not to hold: an assertion failed, or the database reported corrupted data."""
+    INCONCLUSIVE = "inconclusive"
+    """The scenario ran and saw no evidence either way. Counts as a failure."""
+    ERROR = "error"
+    """The suite or its environment failed, which says nothing about the promise. Counts as a failure."""
+    SKIPPED = "skipped"
+    """The target lacks what the scenario needs; it did not run, and the reason says what is missing."""
+    INTERRUPTED = "interrupted"
+    """It began, and the run was stopped or killed before it ended. The journal has no result of it."""
+    NOT_REACHED = "not reached"
+    """The run ended before its turn came; the journal has no result of it."""
+
+    @property
+    def failed(self) -> bool:
+        return self in (Verdict.BROKEN, Verdict.INCONCLUSIVE, Verdict.ERROR)
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """The verdict that an exception raised by a step stands for. Corrupted data break any promise."""
+    if isinstance(error, (AssertionError, *sql.CORRUPTED)):
+        return Verdict.BROKEN
+    if isinstance(error, Inconclusive):
+        return Verdict.INCONCLUSIVE
+    if isinstance(error, NotAvailable):
+        return Verdict.SKIPPED
+    return Verdict.ERROR
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure that a scenario measured; `limit` is the limit in force, None where there is none."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def figure(self) -> str:
+        """The value with its unit, rounded for people."""
+        return f"{_readable(self.value)} {self.unit}"
+
+    @property
+    def allowed(self) -> str:
+        """The limit in force; empty where there is none."""
+        return f"{_readable(self.limit)} {self.unit}" if self.limit is not None else ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.figure}" + (f" (limit: {self.allowed})" if self.allowed else "")
+
+
+def _readable(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """How one scenario ended."""
+
+    scenario: Scenario
+    verdict: Verdict
+    reason: str = ""
+    """Why it did not pass; empty when it did."""
+    seconds: float = 0.0
+    began: float = 0.0
+    """Seconds since the epoch."""
+    measures: tuple[Measure, ...] = ()
+    trace: str = ""
+    """The traceback of the exception that ended it; empty where there was none."""
+
+    @property
+    def reason_in_a_line(self) -> str:
+        """The reason without line breaks."""
+        return " ".join(self.reason.split())

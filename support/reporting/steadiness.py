@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Scenario
-from support.reporting.verdict import Verdict
+from support.reporting.scenario import Scenario, Verdict
 
 
 @dataclass(frozen=True)

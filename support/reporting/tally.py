@@ -1,6 +1,6 @@
-"""Verdicts on scenarios, counted as promises: per suite how many were kept, broken, not judged.
+"""Verdicts on scenarios, counted as promises: how many of a suite are kept, broken, not judged.
 
-It counts catalogue ids, not scenarios: a promise is kept when each of its scenarios passed.
+A promise is kept when each of its scenarios passed, and broken when one of them is.
 """
 
 from collections import defaultdict
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import EPICS, Scenario
-from support.reporting.verdict import ScenarioResult, Verdict
+from support.reporting.scenario import EPICS, Scenario, ScenarioResult, Verdict
 
 GRAVEST_FIRST: Sequence[Verdict] = (
     Verdict.BROKEN,
@@ -39,7 +38,7 @@ COLUMNS: Sequence[tuple[str, Sequence[Verdict]]] = (
 
 @dataclass
 class SuiteTally:
-    """What became of the promises of one suite, and the seconds that its scenarios took."""
+    """The verdicts on the promises of one suite, and the seconds that its scenarios took."""
 
     name: str
     promises: dict[str, Verdict] = field(default_factory=dict)
@@ -67,25 +66,25 @@ def tally(record: RunRecord) -> list[SuiteTally]:
 
 
 def in_order(scenarios: Iterable[Scenario]) -> list[Scenario]:
-    """The scenarios of one suite beside each other, the suites in the order of the report."""
+    """The scenarios grouped by suite, the suites in the order of the report."""
     return sorted(scenarios, key=_place)
 
 
 def columns_of(suites: Iterable[SuiteTally]) -> list[tuple[str, Sequence[Verdict]]]:
-    """The columns that such a table needs: "unfinished" only where something is."""
+    """The columns of a table of promises: "unfinished" only where a promise is."""
     stopped = any(suite.count(*UNFINISHED) for suite in suites)
     return [(title, verdicts) for title, verdicts in COLUMNS if stopped or verdicts != UNFINISHED]
 
 
 def counts_line(record: RunRecord) -> str:
-    """The scenarios in one plain line, for CI."""
+    """The scenarios counted in one line, for CI."""
     failed = len(record.failing) + len(record.without_verdict)
     passed, skipped = len(record.of(Verdict.PASSED)), len(record.of(Verdict.SKIPPED))
     return f"{passed} passed, {failed} failed, {skipped} skipped"
 
 
 def unfinished(record: RunRecord) -> dict[Verdict, list[Scenario]]:
-    """The scenarios that were interrupted, and those that the run did not reach; without an entry for none."""
+    """The scenarios that were interrupted and those that were not reached, by verdict."""
     found = {
         verdict: [one for one in record.without_verdict if record.verdict_on(one.key) is verdict]
         for verdict in UNFINISHED
@@ -94,17 +93,17 @@ def unfinished(record: RunRecord) -> dict[Verdict, list[Scenario]]:
 
 
 def why_unfinished(record: RunRecord) -> str:
-    """For people."""
+    """Why scenarios have no result."""
     return "the run was stopped" if record.interrupted else "the run ended without a result for them"
 
 
 def failures(record: RunRecord) -> list[ScenarioResult]:
-    """What failed, the gravest first."""
+    """The failures, the gravest first."""
     return sorted(record.failing, key=lambda one: GRAVEST_FIRST.index(one.verdict))
 
 
 def by_reason(results: Iterable[ScenarioResult]) -> dict[str, list[ScenarioResult]]:
-    """The results grouped by their reason, in one line."""
+    """The results grouped by their reason (without line breaks)."""
     groups: dict[str, list[ScenarioResult]] = defaultdict(list)
     for result in results:
         groups[result.reason_in_a_line].append(result)
@@ -112,12 +111,12 @@ def by_reason(results: Iterable[ScenarioResult]) -> dict[str, list[ScenarioResul
 
 
 def promises_of(scenarios: Iterable[Scenario]) -> str:
-    """The promises that these scenarios belong to, each once."""
+    """The ids of the promises of these scenarios, each once."""
     return ", ".join(dict.fromkeys(scenario.promise for scenario in scenarios))
 
 
 def sentences_of(scenarios: Iterable[Scenario]) -> list[tuple[str, str]]:
-    """What the promises say that these scenarios belong to, each once: id and sentence; without those not listed."""
+    """Id and sentence of the promises of these scenarios, each once; only those in the list of promises."""
     return list({one.promise: (one.promise, one.sentence) for one in scenarios if one.sentence}.values())
 
 

@@ -1,10 +1,11 @@
-"""What `accept prove` found: which sabotages were noticed by whom, and how often the suite cried wolf.
+"""What `accept prove` found: which promise noticed which sabotage, and how many false alarms there were.
 
-Kept as JSON lines, a line each, so that several processes may write to one file and nothing is lost by a kill.
-"""
+Kept as JSON lines, so that several processes can write to one file and a kill loses nothing. Shown as the trust matrix,
+a page beside the report."""
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,61 +13,65 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from support.reporting.summary import TEMPLATES
+
+PAGE = "trust.html"
+
 
 @dataclass(frozen=True)
 class Heard:
-    """What a promise's scenario had to say to a sabotage that it must notice."""
+    """How the scenarios of a promise reacted to a sabotage that they must notice."""
 
     id: str
     noticed: bool
     verdict: str
     scenario: str = ""
     message: str = ""
-    """The failing scenario's own; else why it does not count."""
+    """The message of the scenario that noticed, or else why the promise has not noticed."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One sabotage, and what came of it."""
+    """One sabotage, and who noticed it."""
 
     sabotage: str
     part: str
     words: str
     heard: tuple[Heard, ...] = ()
     failed: str = ""
-    """Why it was not done, or did not take effect, or what was not well after it; empty when all went as it should."""
+    """Why it could not be done, did not take effect, or could not be undone; empty when all went well."""
     others: tuple[str, ...] = ()
-    """Further promises of which a scenario failed; looked for with --all."""
+    """Further promises with a failing scenario; looked for with --all."""
     seconds: float = 0.0
     recovered: bool = True
-    """The cluster was well again after it."""
+    """Whether the cluster was healthy again afterwards."""
 
     @property
     def noticed(self) -> bool:
-        """Every promise that must notice did."""
+        """Whether every promise that must notice it did."""
         return bool(self.heard) and not self.failed and all(one.noticed for one in self.heard)
 
 
 @dataclass(frozen=True)
 class HealthyRun:
-    """A run of scenarios on the cluster as it is when nothing is broken."""
+    """A run of scenarios on the healthy cluster."""
 
     scenarios: int
     alarms: tuple[str, ...] = ()
-    """Scenarios that did not pass all the same: false alarms, each with its message."""
+    """Scenarios that did not pass, each with its message: false alarms."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Trust:
-    """All of it."""
+    """Everything that `accept prove` found."""
 
     proofs: tuple[Proof, ...] = ()
     healthy: tuple[HealthyRun, ...] = ()
     uncovered: Mapping[str, str] = field(default_factory=dict)
-    """Promises without (enough) sabotages: id -> what is missing."""
+    """Promises with too few sabotages: id -> what is missing."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
-    """Sabotages that cannot be done on this target: name -> why."""
+    """Sabotages that are impossible on this target: name -> why."""
     planned: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -77,7 +82,7 @@ class Trust:
 
     @property
     def noticed(self) -> int:
-        """Pairs of a sabotage and a promise that must notice it, and did."""
+        """Number of pairs of a sabotage and a promise that must notice it and did."""
         return sum(one.noticed for proof in self.proofs if not proof.failed for one in proof.heard)
 
     @property
@@ -86,22 +91,22 @@ class Trust:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Sabotages that were planned and not come to."""
+        """Sabotages that were planned and not carried out."""
         done = {proof.sabotage for proof in self.proofs}
         return tuple(name for name in self.planned if name not in done)
 
     @property
     def passed(self) -> bool:
-        """Every sabotage was noticed by all who must, nobody cried wolf, and every promise has its sabotages."""
+        """Whether every promise has sabotages, all that must notice one did, and there was no false alarm."""
         sound = all(proof.noticed for proof in self.proofs) and not self.missing and not self.uncovered
         return sound and bool(self.proofs) and not self.alarms
 
     @property
     def score(self) -> str:
-        """For people, in one line."""
+        """The result in one line."""
         whole = sum(proof.noticed for proof in self.proofs)
         return (
-            f"{whole} of {len(self.planned)} sabotages noticed by all who must "
+            f"{whole} of {len(self.planned)} sabotages noticed by all that must "
             f"({self.noticed} of {len(self.heard)} notices); "
             f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
             f"{sum(run.scenarios for run in self.healthy)} scenarios; {self.seconds / 60:.0f} min"
@@ -126,13 +131,13 @@ def note(path: Path, kind: str, fact: Proof | HealthyRun | Trust) -> None:
 
 
 def read(path: Path) -> Trust:
-    """All that was noted, as far as it was written; the plan says what was to be done."""
+    """Everything noted so far."""
     found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             noted = json.loads(line)
         except ValueError:
-            continue  # torn off
+            continue  # incomplete
         found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
     plan = _together(found["plan"])
     planned = tuple(name for name in plan.planned if name not in plan.passed_over)
@@ -149,7 +154,7 @@ def read(path: Path) -> Trust:
 
 
 def _together(plans: Sequence[Trust]) -> Trust:
-    """What was planned at first, and what was seen of it on one cluster after another."""
+    """The plans of all clusters as one."""
     return Trust(
         planned=tuple(name for plan in plans for name in plan.planned),
         passed_over={name: why for plan in plans for name, why in plan.passed_over.items()},
@@ -160,3 +165,32 @@ def _together(plans: Sequence[Trust]) -> Trust:
 
 def _place(planned: Sequence[str], name: str) -> int:
     return planned.index(name) if name in planned else len(planned)
+
+
+def write_page(trust: Trust, report: Path) -> Path:
+    """Write the trust matrix into the folder of the report; returns its path."""
+    report.mkdir(parents=True, exist_ok=True)
+    page = report / PAGE
+    page.write_text(page_of(trust), encoding="utf-8")
+    return page
+
+
+def page_of(trust: Trust) -> str:
+    """The trust matrix as HTML: sabotages × promises, and the message of each scenario."""
+    promises = sorted({one.id for one in trust.heard})
+    return TEMPLATES.get_template("trust.html.j2").render(
+        trust=trust,
+        promises=promises,
+        rows=[(proof, [_cell(proof, id) for id in promises]) for proof in trust.proofs],
+        covered={id: sum(one.id == id and one.noticed for one in trust.heard) for id in promises},
+        colour="passed" if trust.passed else "failed",
+        when=time.strftime("%d %B %Y, %H:%M %Z"),
+    )
+
+
+def _cell(proof: Proof, id: str) -> Heard | str | None:
+    """How the promise reacted; "other" where it failed without having to; None where it was not tried."""
+    heard = [one for one in proof.heard if one.id == id]
+    if heard:
+        return next((one for one in heard if not one.noticed), heard[0])
+    return "other" if id in proof.others else None

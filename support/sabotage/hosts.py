@@ -97,7 +97,7 @@ SABOTAGES = (
     Sabotage(
         "replica-down",
         "the host of a replica has lost its power",
-        notices({"PH-03": "every member is as its role wants it|DCS knows", "PH-04": "no answer"}),
+        notices({"PH-03": "every member is in the state that its role requires|DCS knows", "PH-04": "no answer"}),
         _down,
     ),
     Sabotage(
@@ -115,7 +115,7 @@ SABOTAGES = (
     Sabotage(
         "stream-cut",
         "a replica gets nothing from the leader any more",
-        notices({"PH-03": "every member is as its role wants it", "RL-01": "streams to every replica"}),
+        notices({"PH-03": "every member is in the state that its role requires", "RL-01": "streams to every replica"}),
         _stream_cut,
         PARTITIONS,
     ),
@@ -138,8 +138,8 @@ SABOTAGES = (
         notices(
             {
                 "PF-05 cached read": "95th percentile .*limit: 5 ms",
-                "PF-06 serves": "operations of the cache a second",
-                "PF-06 takes": "operations of the cache a second",
+                "PF-06 serves": "cache operations a second",
+                "PF-06 takes": "cache operations a second",
             }
         ),
         _far_cache,

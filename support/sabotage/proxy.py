@@ -63,7 +63,7 @@ SABOTAGES = (
             {
                 "RW-01": "times pg., in recovery; allowed",
                 "RW-02": "times pg., primary; allowed",
-                "PH-02 all who can tell": "by the write endpoint",
+                "PH-02 every observer": "by the write endpoint",
                 "HP-01 role": "HAProxy sees every member",
                 "HP-02": "read-only",
             }
@@ -130,7 +130,7 @@ SABOTAGES = (
         notices(
             {
                 "FO-06 to a named replica": "operations of 8 clients .* are acknowledged: not so after",
-                "HP-03 stands still": "left hanging|were cut after",
+                "HP-03 freezes": "left hanging|were cut after",
                 "GD-03 hangs": "no endpoint leads to|answered",
             }
         ),

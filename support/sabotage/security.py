@@ -1,4 +1,4 @@
-"""Sabotages of what keeps strangers out: logins, powers, secrets."""
+"""Sabotages of authentication, privileges and secrets."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -111,13 +111,13 @@ SABOTAGES = (
     Sabotage(
         "patroni-asks-for-no-login",
         "whoever reaches a member may hand over its leadership",
-        notices({"SE-04 Patroni": "were believed"}),
+        notices({"SE-04 Patroni": "were accepted"}),
         _patroni_asks_for_no_login,
     ),
     Sabotage(
         "redis-asks-for-no-password",
         "whoever reaches Redis may empty it",
-        notices({"SE-04 Redis": "were believed"}),
+        notices({"SE-04 Redis": "were accepted"}),
         rewritten(cache_host, "redis.conf", {"requirepass ": "protected-mode no\n# "}),
     ),
     Sabotage(
@@ -125,10 +125,10 @@ SABOTAGES = (
         "every member lets everybody in",
         notices(
             {
-                "SE-01 Every endpoint": "were believed",
-                "SE-01 Every member": "were believed",
+                "SE-01 Every endpoint": "were accepted",
+                "SE-01 Every member": "were accepted",
                 "SE-02 endpoint": "asks for: expected SCRAM",
-                "SE-02 Every member has": "asks for: expected SCRAM",
+                "SE-02 Every member": "asks for: expected SCRAM",
             }
         ),
         access("trust"),
@@ -136,13 +136,13 @@ SABOTAGES = (
     Sabotage(
         "one-member-trusts",
         "one replica lets everybody in",
-        notices({"SE-01 Every member": "were believed", "SE-02 Every member has": "asks for: expected SCRAM"}),
+        notices({"SE-01 Every member": "were accepted", "SE-02 Every member": "asks for: expected SCRAM"}),
         _one_member_trusts,
     ),
     Sabotage(
         "passwords-in-the-clear",
         "passwords cross the network as they are",
-        notices({"SE-02 Every endpoint has": "asks for: expected SCRAM"}),
+        notices({"SE-02 Every endpoint": "asks for: expected SCRAM"}),
         access("password"),
     ),
     Sabotage(
@@ -158,13 +158,13 @@ SABOTAGES = (
     Sabotage(
         "application-is-superuser",
         "the application's role may do everything",
-        notices({"SE-02 power": "superuser", "SE-02 is refused": "expected insufficient privilege"}),
+        notices({"SE-02 no privileges": "superuser", "SE-02 is refused": "expected insufficient privilege"}),
         power("ALTER ROLE $app SUPERUSER", "ALTER ROLE $app NOSUPERUSER", _ATTRIBUTE.format("rolsuper")),
     ),
     Sabotage(
         "application-reads-files",
         "the application's role reads the server's files, by a role that it is a member of",
-        notices({"SE-02 power": "read files", "SE-02 is refused": "expected insufficient privilege"}),
+        notices({"SE-02 no privileges": "read files", "SE-02 is refused": "expected insufficient privilege"}),
         power(
             "GRANT pg_read_server_files TO $app",
             "REVOKE pg_read_server_files FROM $app",

@@ -137,7 +137,7 @@ SABOTAGES = (
             {
                 "CL-01 very database": "the database system of each member",
                 "RW-01": "a server that is no member",
-                "PH-02 all who can tell": "a server that is no member by the write endpoint",
+                "PH-02 every observer": "a server that is no member by the write endpoint",
             }
         ),
         _behind_the_write_endpoint,

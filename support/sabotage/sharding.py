@@ -104,7 +104,7 @@ SABOTAGES = (
     of_sharded(
         "table-not-co-located",
         "the patterns lie elsewhere than the entries that they are joined with",
-        {"CS-03": "lies with"},
+        {"CS-03": "co-located with"},
         by_sql(
             "SELECT alter_distributed_table('patterns', colocate_with => 'none')",
             "SELECT alter_distributed_table('patterns', colocate_with => 'memory_entries')",
@@ -187,7 +187,7 @@ SABOTAGES = (
     of_sharded(
         "rollbacks-are-commits",
         "the application commits where it should roll back",
-        {"DT-02": "not as they should be|missing on the nodes"},
+        {"DT-02": "unexpected on the nodes|missing on the nodes"},
         nothing,
         application=PARTS["commits_what_is_rolled_back"].__name__,
     ),

@@ -64,7 +64,7 @@ SABOTAGES = (
         {
             "DQ-01": "holds|missing|lost",
             "SD-02 stored in the shard": "should be in",
-            "DT-06": "happened by half",
+            "DT-06": "happened on one account only",
         },
         triggered_on_worker(
             _TABLE,

@@ -1,7 +1,4 @@
-"""Whether something secret can be read where anybody may look.
-
-Whether strangers were turned away, and for that reason.
-"""
+"""Whether everything that was tried without a right login was refused, and whether a secret can be read anywhere."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,22 +10,22 @@ _DECOY = "the decoy"
 
 @dataclass
 class Search:
-    """A search for secrets, and what it has come to so far. They go by their names here: this is printed."""
+    """A search for secrets, and what it has found so far. It is printed, so that secrets appear by their names only."""
 
     secrets: Mapping[str, Collection[bytes]] = field(repr=False)
-    """Name -> every form in which the secret may stand."""
+    """Name -> every form in which the secret may occur."""
     decoy: str
-    """A word that is no secret, but sought like one, to show that the search finds what is there."""
+    """A word that is not secret, but searched for like a secret, to show that the search finds what is there."""
     planted: int = 0
-    """In how many places the decoy should be found."""
+    """In how many places the decoy must be found."""
     found: dict[str, list[str]] = field(default_factory=dict)
-    """Name -> where it stands."""
+    """Name -> the places where it was found."""
     places: int = 0
     size: int = 0
-    """In bytes, of all places together."""
+    """Bytes searched, in all places together."""
 
     def look_into(self, places: Iterable[tuple[str, bytes]]) -> None:
-        """Search some more places, each a name and what is written there."""
+        """Search more places, each a name and its content."""
         sought = {**self.secrets, _DECOY: [self.decoy.encode()]}
         for place, content in places:
             self.places, self.size = self.places + 1, self.size + len(content)
@@ -38,46 +35,47 @@ class Search:
 
 
 def decoy_found(search: Search) -> Finding:
-    """The search finds what is there: the decoy in every place where it was planted. Unknown where it does not."""
+    """The decoy was found in every place where it was planted. Unknown otherwise: the search cannot be trusted then."""
     places: list[object] = [*search.found.get(_DECOY, [])]
     words = f"the decoy was planted in {search.planted} places and found in {len(places)}: {listed(places) or 'none'}"
     return Finding.true(words) if 0 < search.planted <= len(places) else Finding.unknown(words)
 
 
-def nothing_told(search: Search) -> Finding:
-    """No secret was found. Unknown when there was none to seek, or nowhere to look."""
+def no_secret_found(search: Search) -> Finding:
+    """No secret was found. Unknown when there was no secret to search for, or nothing to search."""
     told = {name: places for name, places in search.found.items() if name != _DECOY}
     if told:
         where = "; ".join(f"{name} in {listed([*places])}" for name, places in told.items())
-        return Finding.false(f"it can be read: {where}")
-    words = f"{len(search.secrets)} secrets, {search.places} places of {search.size} bytes together: none was found"
+        return Finding.false(f"secrets can be read: {where}")
+    words = f"none of {len(search.secrets)} secrets was found in {search.places} places ({search.size} bytes)"
     return Finding.true(words) if search.secrets and search.size else Finding.unknown(words)
 
 
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
 _WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed", "08P01"})
-"""HTTP's statuses for it, Redis's word, that of a client which does not believe the server, and PgBouncer's SQLSTATE.
+"""HTTP statuses, Redis's error, OpenSSL's when a client rejects the server's certificate, and PgBouncer's SQLSTATE.
 
-PgBouncer refuses every login by 08P01, a wrong password and one for replication alike. PostgreSQL has that code for
-messages that it does not understand; the right login, which is tried before, is made of the same messages.
+PgBouncer refuses every login with 08P01, be it for a wrong password or for replication. PostgreSQL uses that code for
+messages that it does not understand; here that cannot be the cause, because the right login, which is tried first,
+sends the same messages.
 """
 
 
 def all_refused(attempts: Mapping[str, str]) -> Finding:
-    """Everything that was tried without a right login was refused for want of one.
+    """Everything that was tried without a right login was refused as unauthenticated.
 
-    `attempts` is a login, an order, a command -> the code that refused it (a SQLSTATE, a status of HTTP, Redis's
-    NOAUTH, a client's own "certificate verify failed"), "" when the stranger was believed, or why there was no answer.
-    Unknown when none was tried, or when one failed for another reason: that says nothing about who may come in.
+    `attempts` is a login, request or command -> the code that refused it (a SQLSTATE, an HTTP status, Redis's NOAUTH,
+    a client's own "certificate verify failed"), "" when it was accepted, or why there was no answer. Unknown when
+    nothing was tried, or when an attempt failed for another reason: that does not show who gets in.
     """
-    let_in = [name for name, outcome in attempts.items() if not outcome]
-    if let_in:
-        return Finding.false(f"{len(let_in)} of {len(attempts)} were believed: {', '.join(let_in)}")
-    astray = {name: why for name, why in attempts.items() if not _is_refusal(why)}
-    if astray or not attempts:
-        reasons = "; ".join(f"{name}: {why}" for name, why in astray.items()) or "nothing was tried"
-        return Finding.unknown(f"not everything was answered: {reasons}")
+    accepted = [name for name, outcome in attempts.items() if not outcome]
+    if accepted:
+        return Finding.false(f"{len(accepted)} of {len(attempts)} were accepted: {', '.join(accepted)}")
+    unclear = {name: why for name, why in attempts.items() if not _is_refusal(why)}
+    if unclear or not attempts:
+        reasons = "; ".join(f"{name}: {why}" for name, why in unclear.items()) or "nothing was tried"
+        return Finding.unknown(f"not everything was refused as unauthenticated: {reasons}")
     return Finding.true(f"{len(attempts)} were refused")
 
 

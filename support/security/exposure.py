@@ -1,31 +1,40 @@
-"""Where a password could be read by those who must not know it."""
+"""Where a password could leak: logs, arguments of programs, the report, and error messages.
+
+A decoy can be planted in each of these, to show that a search there finds what it is looking for.
+"""
 
 import json
+import traceback
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from support.errors import NotAvailable
+from support import sql
+from support.errors import Inconclusive, NotAvailable
 from support.run import Run
+from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.login import log_in
+from support.target.redis import client_of
 from support.target.topology import Login, Topology
 
 Places = Iterator[tuple[str, bytes]]
-"""Names of places, and what is written there."""
+"""Names of places, and the content of each."""
 
 _PROC = Path("/proc")
 _BOOTED = ("sandbox", "beside")
-"""The folders, in a run's own, of a cluster that was booted for it: on its hosts, or beside the run."""
-_DECOY_LIVES = 60  # seconds; longer than any search
+"""Folders, within a run's directory, of a cluster that was booted for the run."""
+_DECOY_LIVES = 60  # seconds; longer than any search takes
+_UNUSED_PORT = 1
 
 
 def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
-    """Whose password -> every form in which it may stand. One that is a public name as well cannot be sought.
+    """Whose password -> every form in which it may occur.
 
-    Raises NotAvailable if there is none to seek.
+    A password that is also a public name is left out: it cannot be searched for. Raises NotAvailable if none is left.
     """
     topology = cluster.topology
     logins = _logins(topology)
@@ -42,22 +51,22 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
 
 
 def logs(cluster: Cluster) -> Places:
-    """Everything that the programs on all hosts have logged, a place a file."""
+    """Everything that the programs on all hosts have logged; each file is a place."""
     for host in cluster.sandbox.hosts.values():
         yield from files({*host.directory.rglob("*.log"), *(process.log for process in host.processes.values())})
 
 
 def arguments(cluster: Cluster) -> Places:
-    """The arguments of every process on all hosts, as anybody there can list them; a place a host."""
+    """The arguments of every process on all hosts, as any user there can list them; each host is a place."""
     for host in cluster.sandbox.hosts.values():
         pids = [pid for process in host.processes.values() for pid in process.pids]
         yield host.name, b"\n".join(content for _, content in files(_PROC / str(pid) / "cmdline" for pid in pids))
 
 
 def report(run: Run) -> Places:
-    """What the run has gathered for its report, a place a file.
+    """What the run has gathered for its report; each file is a place.
 
-    Not what configures it, which holds the passwords, nor the folders of a cluster that was booted for the run.
+    Neither the run's configuration, which contains the passwords, nor the folders of a cluster that was booted for it.
     """
     gathered = {path for root in (run.results, run.directory) for path in root.rglob("*")}
     booted = [run.directory / name for name in _BOOTED]
@@ -66,22 +75,22 @@ def report(run: Run) -> Places:
 
 
 def files(paths: Iterable[Path]) -> Places:
-    """What stands in those files; one that is gone meanwhile, or is no file, is passed over."""
+    """The content of those files; paths that have vanished or are not files are skipped."""
     for path in paths:
         if path.is_file():
             with suppress(FileNotFoundError, ProcessLookupError):
                 yield str(path), path.read_bytes()
 
 
-def have_logged(cluster: Cluster, decoy: str) -> int:
-    """Have every member log a word; returns how many logs it should stand in."""
+def log_on_every_member(cluster: Cluster, decoy: str) -> int:
+    """Make every member log the decoy; returns how many logs must contain it."""
     for name in cluster.everyone:
         log_in(cluster.of_member(name).as_user(decoy, ""))
     return len(cluster.everyone)
 
 
-def have_as_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:
-    """Run a program with that word as an argument on every host; returns on how many."""
+def run_with_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:
+    """Run a program with the decoy as an argument on every host, `until` that unwinds; returns the number of hosts."""
     hosts = cluster.sandbox.hosts.values()
     for host in hosts:
         process = host.add("decoy", ["sh", "-c", f"sleep {_DECOY_LIVES}", decoy])
@@ -90,13 +99,51 @@ def have_as_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:
     return len(hosts)
 
 
-def have_in_report(run: Run, attach: Callable[[str, str], object], decoy: str) -> int:
-    """Attach a word to the report. Raises NotAvailable where this run gathers nothing for a report."""
+def attach_to_report(run: Run, attach: Callable[[str, str], object], decoy: str) -> int:
+    """Attach the decoy to the report; returns the number of places. Raises NotAvailable in a run without a report."""
     before = set(run.results.glob("*"))
     attach("decoy", decoy)
     if set(run.results.glob("*")) == before:
         raise NotAvailable("no report is written in this run: behave was started without Allure's formatter")
     return 1
+
+
+def error_messages(cluster: Cluster, decoy: str) -> Places:
+    """The traceback of each failing login, down to its first cause; and the printed description of the cluster.
+
+    The decoy is a name that no role, database or host has. Raises Inconclusive if one of the logins does not fail.
+    """
+    for name, fail in failing_logins(cluster, decoy).items():
+        try:
+            fail()
+        except Exception as error:
+            yield name, "".join(traceback.format_exception(error)).encode()
+        else:
+            raise Inconclusive(f"{name} did not fail")
+    yield "the description of the cluster", repr(cluster.topology).encode()
+
+
+def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], object]]:
+    """Logins and requests that fail although their password is right: description -> what to call."""
+    write, topology = cluster.write, cluster.topology
+    failing: dict[str, Callable[[], object]] = {
+        "a login to a database that does not exist": lambda: sql.connect(replace(write, database=decoy)),
+        "a login as a role that does not exist": lambda: sql.connect(replace(write, user=decoy)),
+        "a login where nobody listens": lambda: sql.connect(replace(write, port=_UNUSED_PORT)),
+        "a login to a host that does not exist": lambda: sql.connect(replace(write, host=f"{decoy}.invalid")),
+        "a login with an unknown option": lambda: sql.connect(replace(write, options={"sslmode": decoy})),
+        "an invalid statement": lambda: sql.execute(write, decoy),
+    }
+    page, cache = topology.statistics, topology.redis
+    if page:
+        nowhere = page.url.replace("//", f"//{decoy}.")
+        failing["a statistics page on a host that does not exist"] = lambda: haproxy.servers(replace(page, url=nowhere))
+    if cache:
+        elsewhere = replace(cache.address, port=_UNUSED_PORT)
+        failing["a cache where nobody listens"] = lambda: client_of(replace(cache, address=elsewhere)).ping()
+    if cache and (password := cache.password):
+        failing["a cache that refuses a login"] = lambda: cluster.redis().auth(password, decoy)
+    return failing
 
 
 def _logins(topology: Topology) -> dict[str, Login]:
@@ -112,6 +159,6 @@ def _logins(topology: Topology) -> dict[str, Login]:
 
 
 def _forms(secret: str, users: Iterable[str]) -> set[bytes]:
-    """As it is, in JSON, in a URL, and as a browser sends it together with a user's name."""
+    """In plain text, in JSON, in a URL, and in HTTP's basic authentication together with a user's name."""
     sent = {b64encode(f"{user}:{secret}".encode()) for user in users}
     return {secret.encode(), json.dumps(secret)[1:-1].encode(), quote(secret, safe="").encode(), *sent}

@@ -1,4 +1,4 @@
-"""Attempts to log in by those who should not get in, at every door of the cluster."""
+"""Logins that must be refused, tried at every endpoint or at every member; and which proof the servers ask for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,77 +17,78 @@ WRONG: Mapping[str, Callable[[Login], Login]] = {
     "no password": lambda own: Login(own.user, ""),
     "an unknown role": lambda own: Login(f"accept_{token_hex(8)}", token_hex(8)),
 }
-"""What can be wrong with a login -> how it is made of a right one."""
+"""What is wrong with a login -> how to make it from a right one."""
 
 UNVERIFIED = "certificate verify failed"
-"""How OpenSSL says that no authority which it knows has signed a certificate."""
+"""OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
 _FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
 _USUAL_SUPERUSER = Login("postgres", "")
-_PURPOSES = {"for a session": False, "for a copy of the database": True}
+_PURPOSES = {"for a session": False, "for replication": True}
 
 
-def doors(cluster: Cluster, where: str) -> list[sql.Endpoint]:
-    """Every "endpoint" or every "member", as the application."""
+def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
+    """Every "endpoint" or every "member", with the application's login."""
     if where == "endpoint":
         return [cluster.write, *([cluster.read] if cluster.topology.read else [])]
     return [cluster.of_member(member.name) for member in cluster.topology.members if not member.unreached]
 
 
-def require_open_to_owner(cluster: Cluster, where: str) -> None:
-    """Raises Inconclusive unless each door lets the application in by its right login: a refusal means little then."""
-    shut = {name: answer.words for name, answer in _own_logins(cluster, where).items() if answer.refusal}
-    if shut:
-        raise Inconclusive(f"the application's right login is refused: {shut}")
+def require_right_login_accepted(cluster: Cluster, where: str) -> None:
+    """Raises Inconclusive unless the application's right login is accepted everywhere: else a refusal means nothing."""
+    refused = {name: answer.words for name, answer in _right_logins(cluster, where).items() if answer.refusal}
+    if refused:
+        raise Inconclusive(f"the application's right login is refused: {refused}")
 
 
-def proofs_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
-    """Door -> "asks for" -> what it wants as proof of the application's login: "SCRAM", "nothing", ..."""
-    return {name: {"asks for": _proof_asked_for(answer)} for name, answer in _own_logins(cluster, where).items()}
+def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
+    """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ..."""
+    return {name: {"asks for": _asked_for(answer)} for name, answer in _right_logins(cluster, where).items()}
 
 
-def _proof_asked_for(answer: Answer) -> str:
-    """A login that is refused before any proof says nothing about the proof that would be asked for."""
-    if answer.refusal and not answer.believed and answer.asked_for == "nothing":
+def _asked_for(answer: Answer) -> str:
+    """A login that is refused before any proof does not show which proof would be demanded."""
+    if answer.refusal and not answer.authenticated and answer.asked_for == "nothing":
         return f"nothing: the login is refused ({answer.words})"
     return answer.asked_for
 
 
-def attempts(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
-    """Each attempt with that wrong login -> the SQLSTATE that refused it, "" when it was believed, or what else came.
+def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
+    """Each attempt -> the SQLSTATE that refused it, "" when it was accepted, or why there was no answer.
 
-    It is tried in the name of every known role, both for ordinary sessions and for copies of the whole database.
+    `wrong` is a key of WRONG. It is tried as every known role, both for ordinary sessions and for replication.
     """
     topology = cluster.topology
     known = {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
     tried = {
-        f"{stranger} {purpose}": (stranger, copies)
-        for door in doors(cluster, where)
+        f"{endpoint} {purpose}": (endpoint, replication)
+        for right in ways_in(cluster, where)
         for login in map(WRONG[wrong], known.values())
-        for stranger in [door.as_user(login.user, login.password)]
-        for purpose, copies in _PURPOSES.items()
+        for endpoint in [right.as_user(login.user, login.password)]
+        for purpose, replication in _PURPOSES.items()
     }
 
     def attempt(name: str) -> Answer:
-        stranger, copies = tried[name]
-        return log_in(stranger, replication=copies)
+        endpoint, replication = tried[name]
+        return log_in(endpoint, replication=replication)
 
     answers = ask_in_parallel(tried, attempt)
     return {name: _outcome(answer) for name, answer in answers.items()}
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """What becomes of the application's own login without TLS at each door, as `attempts` has it."""
-    plain = {str(door): replace(door, options={**door.options, "sslmode": "disable"}) for door in doors(cluster, where)}
+    """The application's own login without TLS, tried everywhere; the outcomes are those of `wrong_logins`."""
+    plain = {str(one): replace(one, options={**one.options, "sslmode": "disable"}) for one in ways_in(cluster, where)}
     return {name: _outcome(answer) for name, answer in ask_in_parallel(plain, lambda name: log_in(plain[name])).items()}
 
 
-def distrustful_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """Each door -> OpenSSL's word when the application, which trusts a foreign authority alone, believes it not.
+def mistrusting_logins(cluster: Cluster, where: str) -> dict[str, str]:
+    """The application logs in everywhere, but trusts a foreign authority only, which has signed no certificate here.
 
-    "" where it logs in all the same, or what else came. By libpq, as the application does it.
+    Each attempt -> UNVERIFIED if the application rejected the certificate, "" if it logged in all the same, or another
+    error. It logs in by libpq, as the application does.
     """
     by_name = {
-        str(door): replace(door, options={**door.options, "sslrootcert": _FOREIGN}) for door in doors(cluster, where)
+        str(one): replace(one, options={**one.options, "sslrootcert": _FOREIGN}) for one in ways_in(cluster, where)
     }
 
     def attempt(name: str) -> str:
@@ -103,11 +104,11 @@ def distrustful_logins(cluster: Cluster, where: str) -> dict[str, str]:
 def _outcome(answer: Answer | NoAnswer) -> str:
     if isinstance(answer, NoAnswer):
         return str(answer)
-    return "" if answer.believed else answer.refusal
+    return "" if answer.authenticated else answer.refusal
 
 
-def _own_logins(cluster: Cluster, where: str) -> dict[str, Answer]:
-    by_name = {str(door): door for door in doors(cluster, where)}
+def _right_logins(cluster: Cluster, where: str) -> dict[str, Answer]:
+    by_name = {str(one): one for one in ways_in(cluster, where)}
     answers = ask_in_parallel(by_name, lambda name: log_in(by_name[name]))
     silent = {name: str(answer) for name, answer in answers.items() if isinstance(answer, NoAnswer)}
     if silent or not answers:

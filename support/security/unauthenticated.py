@@ -1,6 +1,6 @@
-"""Orders to Patroni and commands to Redis from somebody without a login for them.
+"""Requests to Patroni and commands to Redis from a client that has no right login for them.
 
-None of them would change anything if it were obeyed: each is incomplete, or is about nothing that there is.
+None of them would change anything if it were accepted: each is incomplete, or concerns something that does not exist.
 Sources: https://patroni.readthedocs.io/en/latest/rest_api.html, https://redis.io/docs/latest/commands/
 """
 
@@ -19,71 +19,71 @@ from support.target.redis import client_of
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
 
-ORDERS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+REQUESTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "change the configuration": ("PATCH", "/config", {}),
-    "hand over the leadership": ("POST", "/switchover", {}),
-    "take over the leadership": ("POST", "/failover", {}),
+    "start a switchover": ("POST", "/switchover", {}),
+    "start a failover": ("POST", "/failover", {}),
     "restart PostgreSQL": ("POST", "/restart", {"role": "nobody's"}),
-    "read its file again": ("POST", "/reload", {}),
-    "call off a handover": ("DELETE", "/switchover", {}),
+    "reload its configuration": ("POST", "/reload", {}),
+    "cancel a switchover": ("DELETE", "/switchover", {}),
 }
-"""Words -> method, path and body."""
+"""What the request is to do -> method, path and body."""
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "read a key": ("GET", "$key"),
-    "store a key": ("SET", "$key", "a stranger's", "EX", "10"),
+    "store a key": ("SET", "$key", "any", "EX", "10"),
     "delete a key": ("UNLINK", "$key"),
-    "tell its settings": ("CONFIG", "GET", "maxmemory"),
-    "tell who is there": ("CLIENT", "LIST"),
+    "show its settings": ("CONFIG", "GET", "maxmemory"),
+    "list its clients": ("CLIENT", "LIST"),
     "run a script": ("EVAL", "return 1", "0"),
 }
-"""Words -> the command; $key stands for a key of the suite's own."""
+"""What the command is to do -> the command; $key stands for a key of the scenario."""
 
-STRANGERS: Mapping[str, Callable[[str], Login | None]] = {
+LOGINS: Mapping[str, Callable[[str], Login | None]] = {
     "no login": lambda user: None,
     "a wrong password": lambda user: Login(user, token_hex(16)),
 }
-"""Who comes -> the login that he has, made of the right user."""
+"""What is wrong with the login -> the login, made from the right user."""
 
 DEFAULT_USER = "default"
-"""Of Redis: whoever names no other."""
+"""Redis's user for clients that name none."""
 _WANTS_LOGIN = frozenset({requests.codes.unauthorized, requests.codes.forbidden})
 
 
-def orders(cluster: Cluster, stranger: str, wanted: Iterable[str]) -> dict[str, str]:
-    """Each of those orders to each member -> the HTTP status that refused it, "" when it was taken, or no answer."""
-    login = STRANGERS[stranger](_patroni_login(cluster).user)
-    tried = {f"{member}: {order}": (member, order) for order in wanted for member in cluster.everyone}
-    answers = ask_in_parallel(tried, lambda name: _order(cluster, *tried[name], login))
+def patroni_requests(cluster: Cluster, wrong: str, wanted: Iterable[str]) -> dict[str, str]:
+    """Each request to each member -> the HTTP status that refused it, "" when it was accepted, or no answer."""
+    login = LOGINS[wrong](_patroni_login(cluster).user)
+    tried = {f"{member}: {request}": (member, request) for request in wanted for member in cluster.everyone}
+    answers = ask_in_parallel(tried, lambda name: _request(cluster, *tried[name], login))
     return {name: str(answer) for name, answer in answers.items()}
 
 
-def commands(cluster: Cluster, stranger: str, wanted: Iterable[str], key: str) -> dict[str, str]:
-    """Each of those commands to Redis -> "NOAUTH" when it was refused for that, "" when taken, or no answer."""
-    login = STRANGERS[stranger](DEFAULT_USER)
+def redis_commands(cluster: Cluster, wrong: str, wanted: Iterable[str], key: str) -> dict[str, str]:
+    """Each command -> "NOAUTH" when it was refused as unauthenticated, "" when it was accepted, or no answer."""
+    login = LOGINS[wrong](DEFAULT_USER)
     answers = ask_in_parallel(wanted, lambda command: _command(cluster, command, login, key))
     return {name: str(answer) for name, answer in answers.items()}
 
 
-def require_patroni_open_to_owner(cluster: Cluster) -> None:
-    """Raises Inconclusive unless every Patroni takes an order with the right login: a refusal means little then."""
+def require_patroni_accepts_login(cluster: Cluster) -> None:
+    """Raises Inconclusive unless every Patroni accepts a request with the right login: else a refusal means nothing."""
     login = _patroni_login(cluster)
-    answers = ask_in_parallel(cluster.everyone, lambda name: _order(cluster, name, "change the configuration", login))
+    answers = ask_in_parallel(cluster.everyone, lambda name: _request(cluster, name, "change the configuration", login))
     if wrong := {name: str(answer) for name, answer in answers.items() if answer != ""}:
-        raise Inconclusive(f"the right login is of no use: {wrong}")
+        raise Inconclusive(f"the right login is not accepted: {wrong}")
 
 
-def require_redis_open_to_owner(cluster: Cluster) -> None:
-    """Raises Inconclusive unless Redis takes a command with the right login."""
+def require_redis_accepts_login(cluster: Cluster) -> None:
+    """Raises Inconclusive unless Redis accepts a command with the right login."""
     try:
         with client_of(_named_login(cluster)) as client:
             client.ping()
     except redis.RedisError as error:
-        raise Inconclusive(f"the right login is of no use to Redis: {error}") from None
+        raise Inconclusive(f"Redis does not accept the right login: {error}") from None
 
 
 def _named_login(cluster: Cluster) -> RedisAddress:
-    """Redis with the user's name said: a Redis that asks for no password refuses one that comes without a name."""
+    """Redis with an explicit user name: a Redis that asks for no password refuses one that comes without a name."""
     assert cluster.topology.redis is not None, "scenarios say by a tag that they need it"
     return replace(cluster.topology.redis, user=cluster.topology.redis.user or DEFAULT_USER)
 
@@ -93,8 +93,8 @@ def _patroni_login(cluster: Cluster) -> Login:
     return cluster.topology.patroni_login
 
 
-def _order(cluster: Cluster, member: str, order: str, login: Login | None) -> str:
-    method, path, body = ORDERS[order]
+def _request(cluster: Cluster, member: str, request: str, login: Login | None) -> str:
+    method, path, body = REQUESTS[request]
     answer = requests.request(
         method,
         f"{cluster.patroni(member).url}{path}",

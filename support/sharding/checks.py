@@ -1,12 +1,7 @@
-"""Whether two answers to one question are the same.
+"""What must hold of queries and transactions over several workers.
 
-Whether a query over sharded tables is done as it should be, by the plan that was made for it.
-
-Every transfer happened on both of its accounts or on neither, and what was acknowledged happened.
-
-Whether a transaction over several nodes happened wholly or not at all, and as its client was told.
-
-Who has to give way when sessions wait for one another.
+Answers are correct, and plans move no rows; transfers and two-phase commits are whole, as their clients were told;
+a deadlock has one victim. Where shards and rows are is judged in `placement_checks`.
 """
 
 from collections import Counter
@@ -22,26 +17,28 @@ Rows = Sequence[tuple[object, ...]]
 
 @dataclass(frozen=True)
 class Compared:
-    """One question, the right answer, and the one that was given."""
+    """A question, the right answer, and the answer that was given."""
 
     question: str
     right: Rows
     given: Rows | str
-    """Or what was said instead of an answer."""
+    """The rows, or the error that came instead."""
     ordered: bool = False
     """Whether the order of the rows is part of the answer."""
 
 
 def all_agree(answers: Sequence[Compared]) -> Finding:
-    """Every question was answered right. Unknown unless at least half of the right answers have any rows."""
+    """Every question was answered correctly. Unknown unless at least half of the right answers have any rows."""
     telling = sum(bool(one.right) for one in answers)
     if not answers or 2 * telling < len(answers):
-        return Finding.unknown(f"{telling} of {len(answers)} questions have an answer with rows in it")
+        return Finding.unknown(f"{telling} of {len(answers)} questions have an answer with any rows")
     wrong = [(one, said) for one in answers if (said := _difference(one))]
     if not wrong:
-        return Finding.true(f"{len(answers)} questions are answered right, {telling} of them by rows")
+        return Finding.true(f"{len(answers)} questions are answered correctly, {telling} of them with rows")
     first, said = wrong[0]
-    return Finding.false(f"{len(wrong)} of {len(answers)} questions are not answered right: {first.question}: {said}")
+    return Finding.false(
+        f"{len(wrong)} of {len(answers)} questions are not answered correctly: {first.question}: {said}"
+    )
 
 
 def _difference(one: Compared) -> str:
@@ -58,12 +55,12 @@ def _difference(one: Compared) -> str:
 
 
 def _comparable(row: tuple[object, ...]) -> tuple[object, ...]:
-    """A row that can be counted: arrays come as lists."""
+    """The row with its arrays, which come as lists, made hashable."""
     return tuple(tuple(value) if isinstance(value, list) else value for value in row)
 
 
 def nothing_moves(tasks: int, moves: Sequence[str], shards: int) -> Finding:
-    """One task for each shard, and no rows that are moved between nodes before. Unknown where there is no shard."""
+    """The plan has one task for each shard and moves no rows between nodes first. Unknown where there is no shard."""
     if not shards:
         return Finding.unknown("the table has no shard")
     if moves:
@@ -76,9 +73,9 @@ def nothing_moves(tasks: int, moves: Sequence[str], shards: int) -> Finding:
 def each_shard_by_index(
     used: Mapping[str, Collection[str]], shards: Collection[str], meant: Collection[str]
 ) -> Finding:
-    """Every shard was read by its own part of one of the indexes that are meant for it; `used` is shard -> indexes.
+    """Every shard was read by its own part of one of the `meant` indexes; `used` is shard -> indexes.
 
-    A shard's index has the name of its table's index, and the number of the shard. Unknown where there is no shard.
+    A shard's index has the name of the table's index, followed by the number of the shard. Unknown without a shard.
     """
     if not shards:
         return Finding.unknown("the table has no shard")
@@ -92,7 +89,7 @@ def each_shard_by_index(
     instead = ", ".join(sorted(used[astray[0]])) or "no index"
     return Finding.false(
         f"{len(astray)} of {len(shards)} shards are not read by {' or '.join(sorted(meant))}: "
-        f"{astray[0]} by {instead}{f', so {listed(astray[1:])}' if astray[1:] else ''}"
+        f"{astray[0]} by {instead}{f', and likewise {listed(astray[1:])}' if astray[1:] else ''}"
     )
 
 
@@ -102,7 +99,7 @@ def _own(shard: str, indexes: Collection[str]) -> set[str]:
 
 
 class Account(Protocol):
-    """What an account holds, and the names of the transfers that took part in it."""
+    """What an account holds, and the names of the transfers that it took part in."""
 
     @property
     def balance(self) -> int: ...
@@ -111,7 +108,7 @@ class Account(Protocol):
 
 
 def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_with: int) -> Finding:
-    """No transfer is on one of its accounts only, no acknowledged one is missing, no failed one is there, and the
+    """Every acknowledged transfer is on both its accounts, no failed one is, and none is on one account only; the
     balances add up to what the accounts were opened with.
 
     A transfer is an operation with action "transfer", its name as key and its two accounts as value. Unknown when none
@@ -125,7 +122,7 @@ def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_wit
     if unread:
         return Finding.unknown(f"accounts that were not read: {listed(sorted(unread))}")
     faults: dict[str, list[object]] = {
-        "happened by half": [one.key for one in tried if _places(one, accounts) == 1],
+        "happened on one account only": [one.key for one in tried if _places(one, accounts) == 1],
         "were acknowledged and are not there": [one.key for one in done if not _places(one, accounts)],
         "failed and are there": [
             f"{one.key} ({one.error})" for one in tried if one.outcome is Outcome.FAIL and _places(one, accounts) == 2
@@ -150,15 +147,15 @@ def _places(transfer: Operation, accounts: Mapping[str, Account]) -> int:
 
 
 def both_or_neither(told: Outcome, found: Mapping[str, int], each: int) -> Finding:
-    """`found` is node -> how many of the `each` rows are there that the transaction wrote on it.
+    """A transaction is on all its nodes or on none; `found` is node -> how many of its `each` rows are there.
 
-    All are there when the client was told so, none when it was told that it failed, all or none when it was told
-    neither. Unknown when it wrote on fewer than two nodes.
+    All are there when the client was told that it committed, none when it was told that it failed, and either all or
+    none when it was told neither. Unknown when the transaction wrote to fewer than two nodes.
     """
     there = ", ".join(f"{count} of {each} on {node}" for node, count in found.items())
     words = f"the client was told {told}, and there are {there}"
     if len(found) < 2 or each < 1:
-        return Finding.unknown(f"the transaction was at work on fewer than two nodes: {words}")
+        return Finding.unknown(f"the transaction wrote to fewer than two nodes: {words}")
     allowed = {Outcome.OK: [each], Outcome.FAIL: [0], Outcome.UNKNOWN: [0, each]}[told]
     return Finding(any(all(count == right for count in found.values()) for right in allowed), words)
 
@@ -167,14 +164,14 @@ DEADLOCK = "deadlock detected"
 
 
 def one_victim(conditions: Sequence[str]) -> Finding:
-    """One session was cancelled because of a deadlock, and every other met no error.
+    """Exactly one session was cancelled, because of a deadlock, and the others met no error.
 
-    `conditions` are the names that PostgreSQL gives to what ended each of the sessions, empty where nothing did.
-    Unknown where there are not two, or nobody was stopped: then nobody waited for the other.
+    `conditions` has PostgreSQL's name of the error that ended each session, empty where none did. Unknown where there
+    are not two, or none was stopped: then they did not block each other.
     """
     said = ", ".join(condition or "no error" for condition in conditions)
     if len(conditions) < 2 or not any(conditions):
-        return Finding.unknown(f"no two sessions waited for each other: {said or 'there was none'}")
+        return Finding.unknown(f"no two sessions blocked each other: {said or 'there was none'}")
     victims = [condition for condition in conditions if condition]
     words = f"{len(victims)} of {len(conditions)} sessions were stopped: {said}"
     return Finding(victims == [DEADLOCK], words)

@@ -1,8 +1,7 @@
-"""A shard of a table and the node that has it: plain facts, as Citus has them or as they are found on the nodes.
+"""What must hold of where shards and rows are.
 
-Where shards are: shared out evenly, each on one node that has it, and those that belong together on the same.
-
-Where rows are, among the nodes of a sharded cluster; node -> what was read on it.
+Shards are spread evenly, each is on exactly one live node, and co-located shards are on the same node. Rows are in the
+shard that they hash to; the nodes together, or each of them, hold what was stored.
 """
 
 from collections import Counter, defaultdict
@@ -14,12 +13,12 @@ from support.engine.finding import Finding, listed
 from support.example_app.profile import relation
 
 NOWHERE = "no node"
-"""Stands for the node of a shard that Citus has on none."""
+"""In place of a node, for a shard without a placement."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One row of pg_dist_placement, with what is known of its shard."""
+    """One row of pg_dist_placement, with the facts about its shard."""
 
     table: str
     shard: int
@@ -27,14 +26,14 @@ class Placement:
     """"worker group 1", "the coordinator"."""
     lowest: int = 0
     highest: int = 0
-    """The hashes of those values of the distribution column whose rows it holds."""
-    family: int = 0
-    """Citus' co-location group: tables whose shards of the same hashes belong on the same node."""
+    """The range of hashes of the distribution column whose rows it holds."""
+    colocation: int = 0
+    """Citus' co-location group: shards of its tables with the same range of hashes belong on the same node."""
     active: bool = True
 
     @property
     def name(self) -> str:
-        """The table that it is on its node."""
+        """The name of the shard, which is a table of its node."""
         return f"{relation(self.table)}_{self.shard}"
 
     def __str__(self) -> str:
@@ -42,19 +41,19 @@ class Placement:
 
 
 def of_hash(placements: Iterable[Placement], table: str, hashed: int) -> list[Placement]:
-    """Where the rows of a table lie whose distribution column hashes to that."""
+    """The placements that hold the rows of a table whose distribution column has that hash."""
     return [one for one in placements if one.table == table and one.lowest <= hashed <= one.highest]
 
 
 Held = Mapping[str, Collection[str]]
-"""Node that answers -> the shards that are among its own tables."""
+"""Node that answers -> the shards among its own tables."""
 
 
 def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collection[str], share: float = 10) -> Finding:
-    """Each table has so many shards, and each of the nodes its part of them, to within `share` per cent.
+    """Each table has so many shards, and each node has its share of them, to within `share` per cent.
 
-    Where shards cannot be divided so evenly, one shard more or less is not uneven. Unknown without two nodes, or a
-    table.
+    One shard more or less is not uneven, where shards cannot be divided more evenly. Unknown without two nodes or
+    without a table.
     """
     if len(nodes) < 2 or not placements:
         return Finding.unknown(f"{len(placements)} placements, to be spread over {len(nodes)} nodes")
@@ -72,9 +71,9 @@ def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collectio
 
 
 def each_on_one_live_node(placements: Sequence[Placement], held: Held) -> Finding:
-    """Each shard has one placement; it is active, its node answers, has that shard, and no other node has it too.
+    """Each shard has one active placement, on a node that answers and has the shard; no other node has it.
 
-    Nor is there any further shard of those tables. Unknown when there is no placement.
+    The nodes have no further shards of those tables. Unknown when there is no placement.
     """
     if not placements:
         return Finding.unknown("there is no placement")
@@ -95,22 +94,19 @@ def each_on_one_live_node(placements: Sequence[Placement], held: Held) -> Findin
     return _all_or(wrong, f"{len(placements)} shards, each on one of {listed(list(held))}")
 
 
-def relatives_together(placements: Sequence[Placement]) -> Finding:
-    """Shards of the same hashes, of tables of one family, are on the same node.
-
-    Unknown when no shard has a relative.
-    """
-    relatives = defaultdict(list)
+def co_located_together(placements: Sequence[Placement]) -> Finding:
+    """Co-located shards (same group, same range of hashes) are on the same node. Unknown when there are none."""
+    co_located = defaultdict(list)
     for one in placements:
-        relatives[one.family, one.lowest].append(one)
-    if all(len(ones) == 1 for ones in relatives.values()):
-        return Finding.unknown("no two shards belong together")
-    apart = [listed(ones) for ones in relatives.values() if len({one.node for one in ones}) > 1]
-    return _all_or([f"not together: {ones}" for ones in apart], f"{len(relatives)} times shards lie together")
+        co_located[one.colocation, one.lowest].append(one)
+    if all(len(ones) == 1 for ones in co_located.values()):
+        return Finding.unknown("no two shards are co-located")
+    apart = [listed(ones) for ones in co_located.values() if len({one.node for one in ones}) > 1]
+    return _all_or([f"not together: {ones}" for ones in apart], f"{len(co_located)} sets of co-located shards together")
 
 
 def moved(before: Sequence[Placement], after: Sequence[Placement]) -> list[Placement]:
-    """Those that are on another node than before, as they are now."""
+    """The placements of `after` that are on another node than before."""
     return [one for one in after if one.node not in {was.node for was in before if was.name == one.name}]
 
 
@@ -124,16 +120,16 @@ def as_before(before: Sequence[Placement], after: Sequence[Placement]) -> Findin
 
 
 def none_too_large(sizes: Mapping[int, int | None], times: float) -> Finding:
-    """The size of each shard (number -> bytes) is known, and none is more than so many times the mean.
+    """The size of each shard (number -> bytes) is known, and none is larger than so many times the mean.
 
-    Unknown when there is none, or nothing in any.
+    Unknown when there is no shard, or all are empty.
     """
     unknown = [shard for shard, size in sizes.items() if size is None]
     if unknown:
         return Finding.false(f"the sizes of {len(unknown)} of {len(sizes)} shards are not known: {listed(unknown)}")
     known = {shard: size for shard, size in sizes.items() if size}
     if not known:
-        return Finding.unknown(f"there is nothing in {len(sizes)} shards")
+        return Finding.unknown(f"all {len(sizes)} shards are empty")
     mean, largest = sum(known.values()) / len(sizes), max(known, key=lambda shard: known[shard])
     said = f"the largest of {len(sizes)} shards, {largest}, is {known[largest] / mean:.1f} times the mean"
     return Finding(known[largest] <= times * mean, f"{said} of {mean / 1024:.0f} kB (allowed: {times:g} times)")
@@ -142,9 +138,9 @@ def none_too_large(sizes: Mapping[int, int | None], times: float) -> Finding:
 def each_where_it_hashes(
     expected: Mapping[str, Sequence[tuple[str, str]]], found: Mapping[str, Sequence[tuple[str, str]]]
 ) -> Finding:
-    """The rows of each namespace are on the node and in the shard that they should be, and nowhere else.
+    """The rows of each namespace are on the node and in the shard where they should be, and nowhere else.
 
-    `expected` and `found` are namespace -> node and shard of each row. Unknown when all should be on one node.
+    `expected` and `found` are namespace -> node and shard of each row. Unknown when all should be on a single node.
     """
     nodes = {node for places in expected.values() for node, _ in places}
     if len(nodes) < 2:
@@ -157,8 +153,8 @@ def each_where_it_hashes(
     return _all_or(wrong, f"{len(expected)} namespaces, each in its shard, on {listed(sorted(nodes))}")
 
 
-def joins_relatives(placements: Sequence[Placement], tasks: Sequence[Collection[str]]) -> Finding:
-    """Each task reads a pair of shards of the same hashes that lie on one node; `tasks` are the shards that each reads.
+def joins_co_located(placements: Sequence[Placement], tasks: Sequence[Collection[str]]) -> Finding:
+    """Each task reads two shards of the same range of hashes on one node; `tasks` has the shards that each reads.
 
     Unknown when there is no task.
     """
@@ -171,7 +167,7 @@ def joins_relatives(placements: Sequence[Placement], tasks: Sequence[Collection[
         if len(read) != 2 or len({(one.lowest, one.highest, one.node) for one in read}) != 1:
             wrong.append(f"one task reads {listed(read)}")
     nodes = sorted({by_name[shard].node for shards in tasks for shard in shards if shard in by_name})
-    return _all_or(wrong, f"{len(tasks)} tasks, each joins two shards that lie together, on {listed(nodes)}")
+    return _all_or(wrong, f"{len(tasks)} tasks, each joins two co-located shards, on {listed(nodes)}")
 
 
 def _places(places: Sequence[tuple[str, str]]) -> str:
@@ -191,11 +187,11 @@ def _all_or(wrong: Sequence[str], right: str) -> Finding:
 
 
 RowsHeld = Mapping[str, Sequence[Hashable]]
-"""Node -> the rows that it holds itself."""
+"""Node -> the rows in its own shards."""
 
 
 def on_several_nodes(held: RowsHeld) -> Finding:
-    """More than one node holds some of them. Unknown when none holds any."""
+    """More than one node holds rows. Unknown when none does."""
     holding = {node: len(rows) for node, rows in held.items() if rows}
     words = ", ".join(f"{count} on {node}" for node, count in holding.items())
     if not holding:
@@ -205,8 +201,8 @@ def on_several_nodes(held: RowsHeld) -> Finding:
     return Finding.true(words)
 
 
-def together_they_are(expected: Collection[Hashable], held: RowsHeld) -> Finding:
-    """What the nodes hold together is what is expected, each row on one of them and once. Unknown for nothing."""
+def together_they_hold(expected: Collection[Hashable], held: RowsHeld) -> Finding:
+    """The nodes together hold exactly the expected rows, each once. Unknown when none is expected."""
     if not expected:
         return Finding.unknown("no row is expected anywhere")
     found = Counter(row for rows in held.values() for row in rows)
@@ -214,7 +210,7 @@ def together_they_are(expected: Collection[Hashable], held: RowsHeld) -> Finding
 
 
 def each_holds(expected: Collection[Hashable], held: RowsHeld) -> Finding:
-    """Every node holds all that is expected, each row once, and nothing else. Unknown for nothing, or no node."""
+    """Every node holds exactly the expected rows, each once. Unknown when none is expected, or without a node."""
     if not expected or not held:
         return Finding.unknown("no row is expected anywhere" if held else "no node was asked")
     findings = {node: _difference(set(expected), Counter(rows), f"on {node}") for node, rows in held.items()}
@@ -229,7 +225,7 @@ def _difference(expected: set[Hashable], found: Counter[Hashable], where: str) -
     twice = sorted(repr(row) for row, times in found.items() if times > 1)
     said = [
         f"{len(rows)} rows are {what} {where} ({listed(rows, most=3)})"
-        for what, rows in (("missing", lacking), ("not as they should be", strange), ("there more than once", twice))
+        for what, rows in (("missing", lacking), ("unexpected", strange), ("there more than once", twice))
         if rows
     ]
     return Finding.false("; ".join(said)) if said else Finding.true(f"all {len(expected)} rows are {where}, once each")

@@ -1,4 +1,4 @@
-"""Seeded random queries, of the kinds that applications ask, each with one right answer however it is planned."""
+"""Seeded random queries of the kinds that applications run, each with one right answer however it is planned."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,27 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Query:
-    """One question. `ordered` when the order of its rows is part of the answer."""
+    """One query."""
 
     text: str
-    """In the words of a schema profile."""
+    """With the placeholders of a schema profile, for `Profile.sql`."""
     ordered: bool = False
+    """Whether the order of the rows is part of the answer."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a query is about: tables, joined where there are several, and what can be asked of them.
+    """The tables that a query reads, joined where there are several, and the expressions that it can use.
 
-    All is written in the words of a schema profile, and rendered by `Profile.sql`.
+    Everything is written with the placeholders of a schema profile, for `Profile.sql`.
     """
 
     tables: str
     namespace: str
-    """The namespace that counts."""
+    """The column that restricts the query to the scenario's namespaces."""
     words: tuple[str, ...]
-    """Expressions that are text."""
+    """Expressions of type text."""
     numbers: tuple[str, ...]
-    """Expressions that are whole numbers: sums of them are exact, in whatever order they are added."""
+    """Expressions that are integers: their sums are exact, in whatever order they are added."""
 
 
 _PATTERN = "e.{entries.metadata}->>'pattern'"
@@ -79,7 +80,7 @@ SOURCES = (ENTRIES, PATTERNS, NODES, ENTRIES_OF_PATTERNS, PATTERNS_WITH_OR_WITHO
 
 
 class RandomQueries:
-    """Queries about the rows of some namespaces, one after the other; the same for the same chance."""
+    """Queries about the rows of some namespaces, one after the other; the same seed gives the same queries."""
 
     def __init__(self, chance: random.Random, namespaces: Sequence[str]) -> None:
         self._chance, self._namespaces = chance, namespaces
@@ -102,7 +103,7 @@ class RandomQueries:
         """The next one."""
         return self._chance.choice(self._shapes)(self._chance.choice(SOURCES))
 
-    # Shapes
+    # Kinds of queries
 
     def _filtered(self, source: Source) -> Query:
         return Query(f"SELECT {self._columns(source)} {self._from(source)}")
@@ -147,10 +148,10 @@ class RandomQueries:
             f"{place} OVER (PARTITION BY {source.namespace} ORDER BY {word}) {self._from(source)}"
         )
 
-    # Parts
+    # Parts of queries
 
     def _from(self, source: Source) -> str:
-        """From where; the condition keeps it to the scenario's own rows, whatever else is in the tables."""
+        """FROM and WHERE; the condition selects only the scenario's own rows, whatever else is in the tables."""
         return f"FROM {source.tables} WHERE {source.namespace} {self._own()}{self._condition(source)}"
 
     def _own(self) -> str:

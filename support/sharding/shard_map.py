@@ -1,4 +1,4 @@
-"""The map of shards to nodes as a picture: a strip for each table, a cell for each shard, coloured by its node."""
+"""A picture of which node has which shard: a strip for each table, a cell for each shard, coloured by its node."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -17,7 +17,7 @@ _INACTIVE = "#d1495b"
 
 
 def attach(evidence: Evidence, title: str, maps: Mapping[str, Sequence[Placement]]) -> None:
-    """Attach the picture. Raises nothing: what went wrong is said where it would be."""
+    """Attach the picture. Raises nothing: an error is attached in place of the picture."""
     try:
         evidence.attach_picture(title, picture(title, maps))
     except Exception as error:
@@ -25,7 +25,7 @@ def attach(evidence: Evidence, title: str, maps: Mapping[str, Sequence[Placement
 
 
 def picture(title: str, maps: Mapping[str, Sequence[Placement]]) -> bytes:
-    """A PNG with one map below the other, each under its name: "before", "after"; a node has one colour in all."""
+    """A PNG with the maps below one another, each under its name ("before", "after"); a node has one colour in all."""
     from matplotlib.figure import Figure  # here: it takes a second, and most scenarios need no picture
 
     nodes = sorted({one.node for placements in maps.values() for one in placements})
@@ -42,7 +42,7 @@ def picture(title: str, maps: Mapping[str, Sequence[Placement]]) -> bytes:
 
 
 def _draw(panel: "Axes", placements: Sequence[Placement], nodes: Sequence[str]) -> None:
-    """Tables from above, shards by the hashes that they hold; what is not active is red."""
+    """Tables from top to bottom, shards from left to right by their hashes; inactive placements are red."""
     tables = _tables(placements)
     for number, node in enumerate(nodes):
         here = [one for one in placements if one.node == node]

@@ -1,83 +1,29 @@
-"""What each node of a sharded cluster holds: the rows of the shards that lie there, read there.
+"""How tables are sharded and where their shards and rows are.
 
-A node's shards are found among its own tables, not by what the coordinator believes.
-
-How tables are sharded and where their shards are: as Citus has it, and as the nodes' own tables show.
+Both sides are read here: what Citus' metadata say (`placements`, `sharding_of`, `sizes`), and what each node itself
+has among its own tables, read on its leader past the coordinator (`held_on_nodes`, `rows_on_nodes`, `rows_by_shard`).
+The second half chooses namespaces by the worker on which their rows will be, and makes copies of tables for scenarios
+that move shards.
 
 Source: https://docs.citusdata.com/en/v13.0/develop/api_metadata.html
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import count as numbers
 
 from support import sql
-from support.errors import ConnectFailed
-from support.example_app.profile import Entries, Reference, columns_of, quoted, relation
+from support.engine.world import World
+from support.errors import ConnectFailed, NotAvailable
+from support.example_app.profile import Entries, Reference, Related, columns_of, quoted
+from support.example_app.schema import sharded_copies
+from support.run import new_id
 from support.sharding.placement_checks import NOWHERE, Placement
 from support.target import citus
+from support.target.citus import node_leaders, node_name
 from support.target.cluster import Cluster
-
-COORDINATOR = "the coordinator"
-_SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)"
-_UNHIDE_SHARDS = "SET citus.override_table_visibility = off"
-_SHARDS = """
-    SELECT format('%%I.%%I', nspname, relname)
-      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     WHERE nspname = %s AND regexp_replace(relname, '_[0-9]+$', '') = %s AND relname ~ '_[0-9]+$' AND relkind = 'r'
-"""
-
-
-def leaders_of_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
-    """The leader of each group, past every proxy: "the coordinator", "worker group 1", ...
-
-    By Patroni's word where the group has one, else at the address that Citus has for it. A coordinator need not be
-    among its own nodes: it is behind the write endpoint.
-    """
-    found = {0: cluster.write} | {node.group: cluster.at_node(node.address) for node in citus.known_to(cluster.write)}
-    found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.has_patroni}
-    return {name(group): replace(found[group], name=name(group)) for group in sorted(found)}
-
-
-def name(group: int) -> str:
-    """How a group is spoken of."""
-    return f"worker group {group}" if group else COORDINATOR
-
-
-def held(
-    cluster: Cluster, part: Entries | Reference, columns: Sequence[str], namespaces: Sequence[str]
-) -> dict[str, list[sql.Row]]:
-    """Node -> those columns of the rows of those namespaces that its own shards of a table hold, read on its leader.
-
-    The columns are named by the fields of the part. Rows of a reference table are told by their keys.
-    """
-    schema = str(sql.value(cluster.write, _SCHEMA, [quoted(part.table)]))
-    return {node: _rows(where, schema, part, columns, namespaces) for node, where in _data_nodes(cluster).items()}
-
-
-def _data_nodes(cluster: Cluster) -> dict[str, sql.Endpoint]:
-    """The leaders of the nodes that Citus keeps data on; a coordinator that is not among its own nodes gets none."""
-    registered = {name(node.group) for node in citus.known_to(cluster.write)}
-    return {node: where for node, where in leaders_of_nodes(cluster).items() if node in registered}
-
-
-def _rows(
-    where: sql.Endpoint, schema: str, part: Entries | Reference, columns: Sequence[str], namespaces: Sequence[str]
-) -> list[sql.Row]:
-    with sql.session(where) as session:
-        sql.execute(session, _UNHIDE_SHARDS)
-        shards = [shard for (shard,) in sql.rows(session, _SHARDS, [schema, relation(part.table)])]
-        if not shards:
-            return []
-        named = columns_of(part)
-        wanted = ", ".join(quoted(named[column]) for column in columns)
-        if isinstance(part, Entries):
-            own, values = f"{quoted(part.namespace)} = ANY (%s)", list(namespaces)
-        else:
-            own, values = f"split_part({quoted(part.key)}, '/', 1) = ANY (%s)", list(namespaces)
-        statement = " UNION ALL ".join(f"SELECT {wanted} FROM {shard} WHERE {own}" for shard in shards)
-        return sql.rows(session, statement, [values] * len(shards))
-
 
 _TABLES = """
     SELECT t, to_regclass(quoted) IS NOT NULL, partmethod, repmodel, colocationid,
@@ -93,15 +39,6 @@ _PLACEMENTS = """
       LEFT JOIN pg_dist_placement USING (shardid)
      ORDER BY t, shardid, groupid
 """
-_UNHIDE = "SELECT set_config('citus.override_table_visibility', 'off', false)"
-_HELD = """
-    SELECT shard.relname, shard.relnamespace::regnamespace::text
-      FROM unnest(%s, %s) AS named (t, quoted)
-      JOIN pg_class parent ON parent.oid = to_regclass(quoted)
-      JOIN pg_class shard ON shard.relnamespace = parent.relnamespace
-       AND shard.relname ~ '_[0-9]+$' AND regexp_replace(shard.relname, '_[0-9]+$', '') = parent.relname
-     WHERE shard.relkind = 'r'
-"""
 _SIZES = """
     SELECT shardid, max(size)
       FROM pg_dist_shard LEFT JOIN citus_shard_sizes() ON shard_id = shardid
@@ -109,6 +46,19 @@ _SIZES = """
      GROUP BY shardid
 """
 _HASHES = "SELECT value, hashtext(value) FROM unnest(%s) value"
+_RESOLVED = """
+    SELECT nspname, relname
+      FROM unnest(%s) quoted
+      JOIN pg_class ON pg_class.oid = to_regclass(quoted) JOIN pg_namespace ON pg_namespace.oid = relnamespace
+"""
+_UNHIDE_SHARDS = "SET citus.override_table_visibility = off"
+_SHARDS_HERE = """
+    SELECT relname, format('%%I.%%I', nspname, relname)
+      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE (nspname, regexp_replace(relname, '_[0-9]+$', '')) IN (SELECT * FROM unnest(%s, %s))
+       AND relname ~ '_[0-9]+$' AND relkind = 'r'
+     ORDER BY 1
+"""
 
 
 @dataclass(frozen=True)
@@ -118,7 +68,9 @@ class Sharding:
     kind: str
     """"distributed", "reference", "local", or "missing" where there is no such table."""
     column: str = ""
-    family: int = 0
+    """The distribution column."""
+    colocation: int = 0
+    """Citus' co-location group."""
 
 
 _LOCAL, _MISSING = Sharding("local"), Sharding("missing")
@@ -127,61 +79,155 @@ _LOCAL, _MISSING = Sharding("local"), Sharding("missing")
 def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
     """How each of the tables is kept, as that server knows it."""
     found = {}
-    for table, there, method, model, family, column in sql.rows(where, _TABLES, _named(tables)):
+    for table, there, method, model, colocation, column in sql.rows(where, _TABLES, _named(tables)):
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
-        found[table] = Sharding(kind, column or "", family) if kind != "local" else _LOCAL if there else _MISSING
+        found[table] = Sharding(kind, column or "", colocation) if kind != "local" else _LOCAL if there else _MISSING
     return found
 
 
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
-    """Every placement of the tables' shards; a shard that has none is on "no node"."""
+    """Every placement of the tables' shards; a shard without a placement is on "no node"."""
     return [
-        Placement(table, shard, NOWHERE if group is None else name(group), lowest, highest, family, bool(active))
-        for table, shard, group, lowest, highest, family, active in sql.rows(where, _PLACEMENTS, _named(tables))
+        Placement(
+            table, shard, NOWHERE if group is None else node_name(group), lowest, highest, colocation, bool(active)
+        )
+        for table, shard, group, lowest, highest, colocation, active in sql.rows(where, _PLACEMENTS, _named(tables))
     ]
 
 
-def held_on_nodes(cluster: Cluster, tables: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Node -> the shards of those tables that are among its own tables, read on its leader.
-
-    A node that lets nobody in is left out.
-    """
-    found = {}
-    for node, where in leaders_of_nodes(cluster).items():
-        with suppress(ConnectFailed), sql.session(where) as session:
-            sql.execute(session, _UNHIDE)
-            found[node] = frozenset(shard for shard, _ in sql.rows(session, _HELD, _named(tables)))
-    return found
-
-
-def _named(tables: Sequence[str]) -> list[list[str]]:
-    """Tables as they are called, and as SQL takes their names."""
-    return [list(tables), [quoted(table) for table in tables]]
-
-
 def sizes(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[int, int | None]:
-    """Shard -> its size in bytes with its indexes; None where Citus cannot tell."""
+    """Shard number -> its size in bytes with its indexes; None where Citus cannot tell."""
     return dict(sql.rows(where, _SIZES, _named(tables)))
 
 
+def _named(tables: Sequence[str]) -> list[list[str]]:
+    """The tables by the names that messages use, and as SQL identifiers."""
+    return [list(tables), [quoted(table) for table in tables]]
+
+
 def hashes(where: sql.Endpoint | sql.Session, values: Collection[str]) -> dict[str, int]:
-    """What PostgreSQL itself, without Citus, hashes texts to."""
+    """Text -> its hash by PostgreSQL's own function, without Citus."""
     return dict(sql.rows(where, _HASHES, [list(values)]))
 
 
-def rows_by_shard(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Namespace -> node and shard of each entry of it, read in every shard of entries that each node has itself."""
-    entries = cluster.profile.entries
-    found: dict[str, list[tuple[str, str]]] = {namespace: [] for namespace in namespaces}
-    for node, where in leaders_of_nodes(cluster).items():
-        with sql.session(where) as session:
-            sql.execute(session, _UNHIDE)
-            shards = sorted(sql.rows(session, _HELD, _named([entries.table])))
-            every = " UNION ALL ".join(
-                f"SELECT {quoted(entries.namespace)} AS namespace, '{shard}' FROM {schema}.{quoted(shard)}"
-                for shard, schema in shards
-            )
-            statement = f"SELECT * FROM ({every}) AS held WHERE namespace = ANY (%s)"
-            for namespace, shard in sql.rows(session, statement, [list(namespaces)]) if shards else ():
-                found[namespace].append((node, shard))
+def held_on_nodes(cluster: Cluster, tables: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Node -> the shards of those tables that are among its own tables. A node that refuses the login is left out."""
+    resolved, found = _resolved(cluster, tables), {}
+    for node, where in node_leaders(cluster).items():
+        with suppress(ConnectFailed), sql.session(where) as session:
+            found[node] = frozenset(name for name, _ in _shards_here(session, resolved))
     return found
+
+
+def rows_on_nodes(
+    cluster: Cluster, part: Entries | Reference, columns: Sequence[str], namespaces: Sequence[str]
+) -> dict[str, list[sql.Row]]:
+    """Node -> the rows of those namespaces in the node's own shards of a table.
+
+    `columns` are named by the fields of the part. Rows of a reference table belong to the namespace that their key
+    begins with.
+    """
+    resolved = _resolved(cluster, [part.table])
+    return {
+        node: [row[1:] for row in _rows(where, resolved, part, columns, namespaces)]
+        for node, where in citus.data_node_leaders(cluster).items()
+    }
+
+
+def rows_by_shard(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Namespace -> node and shard of each of its entries, read in every shard of entries on every node."""
+    entries = cluster.profile.entries
+    resolved = _resolved(cluster, [entries.table])
+    found: dict[str, list[tuple[str, str]]] = {namespace: [] for namespace in namespaces}
+    for node, where in node_leaders(cluster).items():
+        for shard, namespace in _rows(where, resolved, entries, ["namespace"], namespaces):
+            found[namespace].append((node, shard))
+    return found
+
+
+def _resolved(cluster: Cluster, tables: Sequence[str]) -> list[list[str]]:
+    """The schemas and the names of the tables, as the coordinator resolves them."""
+    found = sql.rows(cluster.write, _RESOLVED, [[quoted(table) for table in tables]])
+    return [[schema for schema, _ in found], [name for _, name in found]]
+
+
+def _shards_here(session: sql.Session, resolved: list[list[str]]) -> list[sql.Row]:
+    """The shards of those tables among the node's own tables: the name, and the qualified SQL identifier."""
+    sql.execute(session, _UNHIDE_SHARDS)
+    return sql.rows(session, _SHARDS_HERE, resolved)
+
+
+def _rows(
+    where: sql.Endpoint,
+    resolved: list[list[str]],
+    part: Entries | Reference,
+    columns: Sequence[str],
+    namespaces: Sequence[str],
+) -> list[sql.Row]:
+    """Shard and columns of each row."""
+    named = columns_of(part)
+    wanted = ", ".join(quoted(named[column]) for column in columns)
+    own = quoted(part.namespace) if isinstance(part, Entries) else f"split_part({quoted(part.key)}, '/', 1)"
+    with sql.session(where) as session:
+        shards = _shards_here(session, resolved)
+        selects = [f"SELECT %s, {wanted} FROM {identifier} WHERE {own} = ANY (%s)" for _, identifier in shards]
+        values = [value for name, _ in shards for value in (name, list(namespaces))]
+        return sql.rows(session, " UNION ALL ".join(selects), values) if shards else []
+
+
+_CHOICE = 8  # candidates for each namespace that is wanted: enough that every one of a few workers gets some
+_HOMES = """
+    SELECT name, shardid, groupid
+      FROM unnest(%s) name
+      JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, %s || name)
+"""
+
+
+def namespaces_over_workers(world: World, count: int) -> list[str]:
+    """So many new namespaces of the scenario: the workers take turns, and on each worker its shards take turns.
+
+    The coordinator says where the rows of a namespace will be; whether they really are is read on the workers.
+    """
+    candidates = [str(number) for number in range(_CHOICE * max(count, 5))]
+    on_shard: Counter[int] = Counter()
+    on_worker: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    homes = [candidates, quoted(world.profile.entries.table), f"{world.namespace}-"]
+    for name, shard, worker in sql.rows(world.cluster.write, _HOMES, homes):
+        on_worker[worker].append((on_shard[shard], name))
+        on_shard[shard] += 1
+    in_turn = sorted(
+        (turn, worker, name) for worker, names in on_worker.items() for turn, (_, name) in enumerate(sorted(names))
+    )
+    return [world.another_namespace(name) for _, _, name in in_turn[:count]]
+
+
+def namespace_on(world: World, group: int) -> str:
+    """A new namespace of the scenario whose rows are on that worker group. Raises LookupError without such a group."""
+    world.cluster.of_group(group)
+    with sql.session(world.cluster.write) as session:
+        names = (f"on-{group}-{number}" for number in numbers())
+        return world.another_namespace(
+            next(
+                one
+                for one in names
+                if f"{world.namespace}-{one}" not in world.namespaces
+                and citus.home(session, world.profile.entries.table, f"{world.namespace}-{one}") == group
+            )
+        )
+
+
+def workers_of(cluster: Cluster) -> list[str]:
+    """The worker groups. Raises NotAvailable where there is none: then nothing can be spread."""
+    if not (found := citus.expected_workers(cluster)):
+        raise NotAvailable("the cluster has no worker group: all shards are on the coordinator")
+    return found
+
+
+def own_copies(world: World, parts: Sequence[Entries | Related], count: int) -> Cluster:
+    """The cluster with empty copies of these tables, `count` shards each, dropped when the scenario ends.
+
+    The logins of the cluster that is returned find the copies first.
+    """
+    schema = f"accept_{world.run.id}_shards_{new_id()}"
+    world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, parts, count))
+    return world.cluster.with_copies_in(schema)

@@ -1,10 +1,10 @@
-"""Citus' nodes: which servers the coordinator, and every other, takes for the groups of workers.
+"""Citus' nodes: the servers that the coordinator, and every other node, takes for the groups of the cluster.
 
 Source: https://docs.citusdata.com/en/v13.0/develop/api_metadata.html (pg_dist_node)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from support import sql
 from support.example_app.profile import quoted
@@ -12,6 +12,7 @@ from support.target.cluster import Cluster
 from support.target.topology import Address
 from support.waiting import NotYet
 
+COORDINATOR = "the coordinator"
 _NODES = """
     SELECT groupid, nodename, nodeport, isactive, shouldhaveshards, hasmetadata AND metadatasynced
       FROM pg_dist_node
@@ -38,7 +39,7 @@ class Node:
 
 
 def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:
-    """The nodes that a server knows, the coordinator's first."""
+    """The nodes that a server knows, the coordinator first."""
     return tuple(
         Node(group, Address(host, port), active, shards, metadata)
         for group, host, port, active, shards, metadata in sql.rows(where, _NODES)
@@ -46,8 +47,46 @@ def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:
 
 
 def home(where: sql.Endpoint | sql.Session, table: str, namespace: str) -> int:
-    """The group of workers on which what a table has of a namespace lies."""
+    """The group that holds the rows of a namespace in this table, by the coordinator's metadata."""
     return int(sql.value(where, _HOME, [quoted(table), namespace]))
+
+
+def node_name(group: int) -> str:
+    """What steps and messages call the node of a group: "the coordinator", "worker group 1"."""
+    return f"worker group {group}" if group else COORDINATOR
+
+
+def node_leaders(cluster: Cluster) -> dict[str, sql.Endpoint]:
+    """Node name -> the leader of its group, past every proxy.
+
+    Patroni names the leader where the group has Patroni; elsewhere it is at the address that Citus has for the group.
+    A coordinator that is not among its own nodes is the server behind the write endpoint.
+    """
+    found = {0: cluster.write} | {node.group: cluster.at_node(node.address) for node in known_to(cluster.write)}
+    found |= {group.group: group.of_member(group.leader()) for group in cluster.groups if group.has_patroni}
+    return {node_name(group): replace(found[group], name=node_name(group)) for group in sorted(found)}
+
+
+def data_node_leaders(cluster: Cluster) -> dict[str, sql.Endpoint]:
+    """The same for the nodes on which Citus keeps data; a coordinator that is not among its own nodes gets none."""
+    registered = {node_name(node.group) for node in known_to(cluster.write)}
+    return {node: where for node, where in node_leaders(cluster).items() if node in registered}
+
+
+def expected_workers(cluster: Cluster) -> list[str]:
+    """The worker groups that should be there: those whose members are known, and those that Citus itself knows."""
+    known = {node.group for node in known_to(cluster.write)}
+    return [node_name(group) for group in sorted({*known, *cluster.topology.groups}) if group]
+
+
+def expected_nodes(cluster: Cluster) -> list[str]:
+    """The same, preceded by the coordinator where it is a node too.
+
+    Patroni registers the coordinator as a node. Other clusters may do without: then it has no shard and no copy of a
+    reference table, and nobody queries the cluster through another node.
+    """
+    is_node = cluster.of_group(0).has_patroni or any(node.group == 0 for node in known_to(cluster.write))
+    return [*([COORDINATOR] if is_node else []), *expected_workers(cluster)]
 
 
 def require_all(cluster: Cluster, leader: str) -> None:
@@ -59,15 +98,15 @@ def require_all(cluster: Cluster, leader: str) -> None:
 
 
 def require_settled(cluster: Cluster, leaders: Sequence[str]) -> None:
-    """What sharding needs to be whole again; `leaders` are those of the groups in their order. Raises NotYet before.
+    """Sharding is whole again; `leaders` are the leaders of the groups, in their order. Raises NotYet before.
 
     Every node knows the same nodes, at the leaders' addresses and active; no transaction is in doubt, no placement
-    is inactive, and nothing waits to be cleaned up after a move.
+    is inactive, and no shard is left to be removed after a move.
     """
     wanted = [cluster.address_of(leader).postgres for leader in leaders]
     for leader in leaders:
         where = cluster.administration_of(leader)
-        if sql.value(where, _IN_RECOVERY):  # what is in doubt there does not show yet
+        if sql.value(where, _IN_RECOVERY):  # transactions in doubt do not show there yet
             raise NotYet(f"{leader} is in recovery")
         nodes = known_to(where)
         if [node.address for node in nodes] != wanted or not all(node.active for node in nodes):

@@ -1,8 +1,7 @@
-"""The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
+"""One attempt to log in to PostgreSQL, message by message, to see which proof the server demands and what it answers.
 
-Messages of PostgreSQL's protocol, over a socket, with TLS where the server offers it.
-
-One attempt to log in.
+libpq does not tell these. Below: the client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677, without channel binding), a
+connection that speaks PostgreSQL's protocol, with TLS where the server offers it, and the login itself.
 """
 
 import enum
@@ -26,7 +25,7 @@ _ALGORITHM = "sha256"
 
 
 class ScramClient:
-    """One login. PostgreSQL takes the user from the connection and ignores the one in here."""
+    """One login by SCRAM. PostgreSQL takes the user from the connection, and ignores the one in these messages."""
 
     def __init__(self, password: str, user: str = "", nonce: str | None = None) -> None:
         self._password = password
@@ -34,7 +33,7 @@ class ScramClient:
 
     @property
     def first(self) -> str:
-        """What the client says first."""
+        """The client's first message."""
         return _HEADER + self._bare
 
     def final(self, challenge: str) -> str:
@@ -53,22 +52,22 @@ _PROTOCOL_3_0 = 196608
 _SSL_REQUEST = 80877103
 
 
-class Wire:
-    """One connection to a server. Whatever goes wrong on the way is an OSError."""
+class Connection:
+    """A connection that speaks PostgreSQL's protocol. Every failure of it is an OSError."""
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
 
     def start(self, parameters: Mapping[str, str]) -> None:
-        """The first message: who wants in, and where to."""
-        words = b"".join(text(word) for pair in parameters.items() for word in pair)
+        """Send the first message: user, database and further parameters."""
+        words = b"".join(_text(word) for pair in parameters.items() for word in pair)
         self.send(b"", struct.pack("!i", _PROTOCOL_3_0) + words + b"\0")
 
     def send(self, kind: bytes, body: bytes) -> None:
         self._stream.sendall(kind + struct.pack("!i", len(body) + 4) + body)
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """Kind and body of each message of the server, until it hangs up."""
+        """Kind and body of each message of the server, until it closes the connection."""
         while kind := self._stream.recv(1):
             (length,) = struct.unpack("!i", self._exactly(4))
             yield kind, self._exactly(length - 4)
@@ -78,32 +77,32 @@ class Wire:
         while len(received) < count:
             more = self._stream.recv(count - len(received))
             if not more:
-                raise ConnectionError("the server hung up in the middle of a message")
+                raise ConnectionError("the server closed the connection in the middle of a message")
             received += more
         return received
 
 
 @contextmanager
-def wire(endpoint: sql.Endpoint) -> Iterator[Wire]:
-    """A connection, closed at the end; secured as `sslmode` says, where the server offers it by default."""
+def _connected(endpoint: sql.Endpoint) -> Iterator[Connection]:
+    """A connection, closed at the end. It uses TLS as `sslmode` says; by default, where the server offers it."""
     mode = endpoint.options.get("sslmode", "prefer")
     with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
         if mode in ("disable", "allow") or not _offers_tls(stream):
             if mode in ("require", "verify-ca", "verify-full"):
                 raise NotAvailable(f"{endpoint.name} offers no TLS, and sslmode={mode} asks for it")
-            yield Wire(stream)
+            yield Connection(stream)
         else:
             with _context(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
-                yield Wire(secured)
+                yield Connection(secured)
 
 
-def text(word: str) -> bytes:
-    """A string as the protocol has it."""
+def _text(word: str) -> bytes:
+    """A string as the protocol encodes it."""
     return word.encode() + b"\0"
 
 
-def error_fields(body: bytes) -> dict[str, str]:
-    """What an error message consists of: C is the SQLSTATE, M the words."""
+def _error_fields(body: bytes) -> dict[str, str]:
+    """The fields of an error message: C is the SQLSTATE, M the message."""
     return {part[:1].decode(): part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
 
 
@@ -111,12 +110,12 @@ def _offers_tls(stream: socket.socket) -> bool:
     stream.sendall(struct.pack("!ii", 8, _SSL_REQUEST))
     answer = stream.recv(1)
     if not answer:
-        raise ConnectionError("the server hung up without a word")
+        raise ConnectionError("the server closed the connection without an answer")
     return answer == b"S"
 
 
 def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS that does not verify the server: what is tried here are logins, not certificates."""
+    """TLS that does not verify the server: this is about logins, not about certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -130,7 +129,7 @@ _PASSWORD, _TERMINATE = b"p", b"X"
 
 
 class _Request(enum.IntEnum):
-    """What the server may want next; NOTHING when it has seen enough."""
+    """What the server may demand next; NOTHING once the login is accepted."""
 
     NOTHING = 0
     CLEARTEXT = 3
@@ -145,44 +144,45 @@ _METHODS = {_Request.CLEARTEXT: "the password in the clear", _Request.MD5: "an M
 
 @dataclass(frozen=True)
 class Answer:
-    """How a server met a login."""
+    """A server's answer to a login."""
 
     asked_for: str
-    """What it wanted as proof: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"."""
-    believed: bool
-    """It took the proof for good (or asked for none): from there on, only what the role may do could stop it."""
+    """The proof that it demanded: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"."""
+    authenticated: bool
+    """It accepted the proof (or demanded none). It may still have refused the session, for lack of a privilege."""
     refusal: str = ""
-    """The SQLSTATE with which it refused; empty when it opened a session."""
+    """The SQLSTATE with which it refused the session; empty when it opened one."""
     words: str = ""
-    """What it said when it refused."""
+    """Its error message when it refused."""
 
 
 def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
-    """Try a login, for an ordinary session or for one that streams WAL, and leave again.
+    """Try a login, for an ordinary session or for replication, and disconnect.
 
-    Raises OSError when there was no answer: nothing listens, it does not speak, or it hangs up without a word.
+    Raises OSError when there is no answer: nothing listens, or the server stays silent or closes the connection.
     """
     parameters = {"user": endpoint.user, "database": endpoint.database}
-    with wire(endpoint) as opened:
+    with _connected(endpoint) as opened:
         opened.start({**parameters, "replication": "true"} if replication else parameters)
         return _converse(opened, endpoint)
 
 
 def salt(endpoint: sql.Endpoint) -> str:
-    """With what the server salts that role's password; empty where it does not ask for SCRAM.
+    """The salt of that role's password; empty where the server does not ask for SCRAM.
 
-    Only servers with one database system have the same: it is kept with the password, and is made up, for a role that
-    is not there, of a secret which a system gets when it is created. Raises OSError when there is no answer.
+    Two servers that give the same salt belong to the same database system: it is stored with the password, or, for a
+    role that does not exist, derived from a secret that a system gets when it is created. Raises OSError when there is
+    no answer.
     """
     first = ScramClient("").first.encode()
-    with wire(endpoint) as opened:
+    with _connected(endpoint) as opened:
         opened.start({"user": endpoint.user, "database": endpoint.database})
         for kind, body in opened.messages():
             if kind != _AUTHENTICATION:
                 return ""
             match _request(endpoint, body):
                 case _Request.SASL:
-                    opened.send(_PASSWORD, text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first)
+                    opened.send(_PASSWORD, _text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first)
                 case _Request.SASL_CONTINUE:
                     return dict(part.split("=", 1) for part in body[4:].decode().split(",")).get("s", "")
                 case _:
@@ -190,21 +190,21 @@ def salt(endpoint: sql.Endpoint) -> str:
     return ""
 
 
-def _converse(opened: Wire, endpoint: sql.Endpoint) -> Answer:
-    asked_for, believed, scram = "nothing", False, ScramClient(endpoint.password)
+def _converse(opened: Connection, endpoint: sql.Endpoint) -> Answer:
+    asked_for, authenticated, scram = "nothing", False, ScramClient(endpoint.password)
     for kind, body in opened.messages():
         if kind == _ERROR:
-            said = error_fields(body)
-            return Answer(asked_for, believed, said["C"], said["M"])
+            said = _error_fields(body)
+            return Answer(asked_for, authenticated, said["C"], said["M"])
         if kind == _READY:
             opened.send(_TERMINATE, b"")
-            return Answer(asked_for, believed)
+            return Answer(asked_for, authenticated)
         if kind == _AUTHENTICATION:
             request = _request(endpoint, body)
-            asked_for, believed = _METHODS.get(request, asked_for), request is _Request.NOTHING
+            asked_for, authenticated = _METHODS.get(request, asked_for), request is _Request.NOTHING
             if proof := _proof(request, endpoint, scram, body[4:]):
                 opened.send(_PASSWORD, proof)
-    raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) hung up without a word")
+    raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) closed the connection without an answer")
 
 
 def _request(endpoint: sql.Endpoint, body: bytes) -> _Request:
@@ -212,20 +212,20 @@ def _request(endpoint: sql.Endpoint, body: bytes) -> _Request:
     try:
         return _Request(number)
     except ValueError:
-        raise NotAvailable(f"{endpoint.name} asks for a kind of login that is not spoken here ({number})") from None
+        raise NotAvailable(f"{endpoint.name} asks for an authentication method unknown here ({number})") from None
 
 
 def _proof(request: _Request, endpoint: sql.Endpoint, scram: ScramClient, asked: bytes) -> bytes:
-    """What to send in answer to a request; empty when it wants nothing."""
+    """What to send in answer to a request; empty when nothing is demanded."""
     match request:
         case _Request.CLEARTEXT:
-            return text(endpoint.password)
+            return _text(endpoint.password)
         case _Request.MD5:
             inner = hashlib.md5(f"{endpoint.password}{endpoint.user}".encode()).hexdigest()
-            return text("md5" + hashlib.md5(inner.encode() + asked).hexdigest())
+            return _text("md5" + hashlib.md5(inner.encode() + asked).hexdigest())
         case _Request.SASL:
             first = scram.first.encode()
-            return text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first
+            return _text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first
         case _Request.SASL_CONTINUE:
             return scram.final(asked.decode()).encode()
         case _:

@@ -1,7 +1,4 @@
-"""What a Redis server says of itself.
-
-A client of Redis, past the application's cache.
-"""
+"""A Redis server: a client of it, which bypasses the application's cache, and what it reports about itself."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ from support.waiting import describe
 
 @dataclass(frozen=True)
 class RedisFacts:
-    """From INFO alone: managed servers refuse CONFIG."""
+    """What INFO reports; managed servers refuse CONFIG."""
 
     product: str
     """Redis or Valkey."""
@@ -26,9 +23,9 @@ class RedisFacts:
     mode: str
     """standalone, cluster or sentinel."""
     role: str
-    """master or slave, in Redis's own words."""
+    """master or slave, as Redis calls it."""
     eviction: str
-    """What it drops when its memory is full, such as allkeys-lru."""
+    """The eviction policy, such as allkeys-lru."""
     memory_limit: int
     """In bytes; 0 means none."""
     memory_used: int
@@ -43,29 +40,29 @@ class RedisFacts:
 
 
 def facts_of(client: redis.Redis) -> RedisFacts:
-    """The facts now. Raises AssertionError when Redis gives no answer: it was there when the run began."""
+    """The facts now. Raises AssertionError when Redis does not answer: it did when the run began."""
     try:
-        said: dict[str, Any] = client.info()
+        info: dict[str, Any] = client.info()
     except redis.RedisError as error:
-        raise AssertionError(f"Redis gave no answer: {describe(error)}") from error
-    product = "Valkey" if "valkey_version" in said else "Redis"
-    version = str(said.get("valkey_version", said.get("redis_version", "0")))
+        raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+    product = "Valkey" if "valkey_version" in info else "Redis"
+    version = str(info.get("valkey_version", info.get("redis_version", "0")))
     return RedisFacts(
         product=product,
         version=tuple(int(part) for part in re.findall(r"\d+", version)[:3]),
-        mode=str(said.get("server_mode", said.get("redis_mode", "unknown"))),
-        role=str(said.get("role", "unknown")),
-        eviction=str(said.get("maxmemory_policy", "unknown")),
-        memory_limit=int(said.get("maxmemory", 0)),
-        memory_used=int(said.get("used_memory", 0)),
-        evicted=int(said.get("evicted_keys", 0)),
+        mode=str(info.get("server_mode", info.get("redis_mode", "unknown"))),
+        role=str(info.get("role", "unknown")),
+        eviction=str(info.get("maxmemory_policy", "unknown")),
+        memory_limit=int(info.get("maxmemory", 0)),
+        memory_used=int(info.get("used_memory", 0)),
+        evicted=int(info.get("evicted_keys", 0)),
     )
 
 
 def client_of(server: RedisAddress, timeout: float = REST) -> redis.Redis:
-    """A client that tries once: redis-py would try three times with pauses, and hide that the server is gone.
+    """A client that tries once: by default redis-py tries three times, which would hide that the server is gone.
 
-    `timeout` in seconds bounds the connecting and each answer.
+    `timeout` (seconds) limits the connect and each answer.
     """
     return redis.Redis(
         host=server.address.host,

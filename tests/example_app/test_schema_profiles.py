@@ -19,8 +19,8 @@ from support.example_app.profile import Entries, Profile
 from support.example_app.profile_fit import Fit, fit, missing, not_unique, proposal, recognised, without_vector_index
 from support.example_app.samples import related_rows, store_rows
 from support.example_app.vectors import PGVECTOR
-from support.failover import endurance
-from support.sharding import workers
+from support.failover import degradation
+from support.sharding import workloads
 
 # The tables of the swarm's services: serial keys, limits, timestamps without a zone.
 SWARM_TABLES = """
@@ -163,9 +163,9 @@ def test_entries_and_workloads_use_the_tables_that_the_profile_names(swarm: sql.
             assert task is not None
             task.perform(session)
     assert counter.reading(swarm, profile, "run-c") == 1
-    workers.open_accounts(swarm, profile, ["run-t1", "run-t2"])
-    assert workers.read_accounts(swarm, profile, ["run-t1"])["run-t1"].balance == workers.OPENED_WITH
-    assert endurance.lookups(profile, "run-x") is not None
+    workloads.open_accounts(swarm, profile, ["run-t1", "run-t2"])
+    assert workloads.read_accounts(swarm, profile, ["run-t1"])["run-t1"].balance == workloads.OPENED_WITH
+    assert degradation.lookups(profile, "run-x") is not None
     store_rows(swarm, profile, related_rows(chance, "run", ["run-1", "run-2"], 20))
     assert sql.value(swarm, "SELECT count(*) FROM vector_indexes WHERE index_name LIKE 'run/%%'") > 0
 

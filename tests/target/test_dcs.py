@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from booting import boots
 from conftest import free_port
 
 from support.errors import RequirementMissing
@@ -33,6 +34,7 @@ class Ensemble:
         return Topology("app", Login("app", ""), Address("127.0.0.1", 5432), dcs=addresses, scope="accept")
 
 
+@boots
 @contextmanager
 def ensemble(directory: Path, count: int, advertised: str = "http://{}") -> Iterator[Ensemble]:
     """So many etcds, gone at the end. `advertised` is the URL to which each sends its clients."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from booting import boots
 from conftest import free_port
 
 from support.errors import NotAvailable
@@ -41,6 +42,7 @@ listen statistics
 
 
 @pytest.fixture(scope="module")
+@boots
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StatisticsPage]:
     """The statistics page of a HAProxy with servers in every position."""
     ports = {name: free_port() for name in ("write", "read", "page", "nobody")}

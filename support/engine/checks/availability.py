@@ -1,12 +1,6 @@
-"""How long clients could not work: the gap between two acknowledged operations.
+"""Whether clients could work: how long they were interrupted, whether all succeeded, and how fast they were.
 
-While something lasts, no write is acknowledged.
-
-Whether every client got through with all that it tried.
-
-How long operations took: percentiles over many of them.
-
-Whether clients were at work while something else went on.
+An interruption is a gap between two acknowledged operations.
 """
 
 import math
@@ -31,14 +25,17 @@ class Gap:
 
 
 def longest_gap(history: History, action: str, since: float) -> Gap | None:
-    """The longest gap that ended after `since`; None when no operation was acknowledged after it."""
+    """The longest gap that ended after `since`; None if no operation was acknowledged after it."""
     ends = sorted(one.ended for one in history.of(action=action, outcome=Outcome.OK))
     gaps = [Gap(one, other) for one, other in pairwise(ends) if other > since]
     return max(gaps, key=lambda gap: gap.seconds, default=None)
 
 
 def interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
-    """No gap of `limit` seconds or more from `since` (the fault) on; unknown when clients never worked again."""
+    """No gap of `limit` seconds or more since `since` (the fault).
+
+    False if clients never worked again, unknown if nothing was acknowledged before the fault.
+    """
     acknowledged = history.of(action=action, outcome=Outcome.OK)
     if not any(one.ended <= since for one in acknowledged):
         return Finding.unknown("no operation was acknowledged before the fault")
@@ -51,9 +48,9 @@ def interrupted_for_less_than(limit: float, history: History, action: str, since
 
 
 def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
-    """No single client had a gap of `limit` seconds or more from `since` (the fault) on.
+    """No single client had a gap of `limit` seconds or more since `since` (the fault).
 
-    Unknown when a client was acknowledged nothing before the fault. The figure is that of the worst off.
+    Unknown if a client had no operation acknowledged before the fault. The figure is the longest gap of any client.
     """
     clients = sorted({one.client for one in history.of(action=action)})
     own = {client: History(one for one in history if one.client == client) for client in clients}
@@ -63,12 +60,12 @@ def each_client_interrupted_for_less_than(limit: float, history: History, action
             return Finding(holds, f"{len(found)} of {len(clients)} clients: {listed(found)}")
     if not clients:
         return Finding.unknown(f"there was no operation ({action})")
-    worst = longest_gap_of_any(history, action, since)
+    worst = longest_gap_of_any_client(history, action, since)
     return Finding.true(f"no client of {len(clients)} was interrupted for more than {worst:.2f} s (limit: {limit:g} s)")
 
 
-def longest_gap_of_any(history: History, action: str, since: float) -> float:
-    """The longest gap after `since` that a single client had, in seconds; 0 where there is none."""
+def longest_gap_of_any_client(history: History, action: str, since: float) -> float:
+    """The longest gap of a single client after `since`, in seconds; 0 if there is none."""
     clients = {one.client for one in history.of(action=action)}
     own = (longest_gap(History(one for one in history if one.client == client), action, since) for client in clients)
     return max((gap.seconds for gap in own if gap is not None), default=0.0)
@@ -77,7 +74,7 @@ def longest_gap_of_any(history: History, action: str, since: float) -> float:
 def nothing_acknowledged(history: History, action: str, begun: float, ended: float) -> Finding:
     """No operation of that kind that began and ended between these two moments was acknowledged.
 
-    Unknown when none was acknowledged before, or when none was tried meanwhile.
+    Unknown if none was acknowledged before, or if none was tried in between.
     """
     tried = history.of(action=action)
     meanwhile = [one for one in tried if begun <= one.begun and one.ended <= ended]
@@ -93,9 +90,9 @@ def nothing_acknowledged(history: History, action: str, begun: float, ended: flo
 
 
 def every_client_succeeded(history: History, action: str, clients: int, times: int) -> Finding:
-    """Each of the clients tried that action `times` times, and each time it was acknowledged.
+    """Each of the clients tried that action `times` times, and each attempt was acknowledged.
 
-    Unknown unless there was a moment at which all of them were at it.
+    Unknown unless there was a moment at which all of them were working.
     """
     tried = history.of(action=action)
     refused = [operation for operation in tried if operation.outcome is not Outcome.OK]
@@ -122,9 +119,9 @@ def _all_at_once(history: History, action: str) -> bool:
 
 
 def percentile_is_under(history: History, action: str, share: float, limit: float) -> Finding:
-    """All operations ended well, and `share` per cent of them in under `limit` ms.
+    """All operations succeeded, and `share` per cent of them in under `limit` ms.
 
-    Unknown when there are so few that the percentile would be one of the worst five.
+    Unknown if there are so few that the percentile would be one of the worst five.
     """
     every = history.of(action=action)
     refused = [operation for operation in every if operation.outcome is not Outcome.OK]
@@ -142,7 +139,7 @@ def percentile_is_under(history: History, action: str, share: float, limit: floa
 
 
 def every_client_worked(history: History, action: str, clients: int, during: tuple[float, float]) -> Finding:
-    """Each of so many clients had an operation acknowledged in that time; unknown when one had not."""
+    """Each of the clients had an operation acknowledged in that time; unknown if one had not."""
     begun, ended = during
     done = Counter(one.client for one in history.of(action=action, outcome=Outcome.OK) if begun < one.ended < ended)
     idle = [client for client in range(clients) if not done[client]]

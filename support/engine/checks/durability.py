@@ -1,14 +1,8 @@
-"""Acknowledged writes are kept, and each is there once.
+"""Acknowledged writes are kept, and each is applied exactly once.
 
-An append is an operation with action "append" and a value that no other append has; the final read is one with
-action "read", whose value is the list of everything that was found.
-
-A counter that many clients increment counts exactly.
-
-What a client repeats until it is acknowledged is applied once, however often it was tried.
-
-An attempt is an operation with action "count" and a key that names what is repeated; each that is applied adds one to
-a counter.
+The histories hold three kinds of operations. "append" adds a value that no other append has to a ledger; "read" has
+the list of everything found in the ledger as its value, and the last one is the final read. "increment" adds one to a
+counter. "count" does so, too, and is repeated until it is acknowledged; its key names what is repeated.
 """
 
 from collections import Counter, defaultdict
@@ -27,14 +21,15 @@ def no_acknowledged_write_lost(
     accepted: AcceptedLoss = NOTHING,
     size_of: Callable[[Operation], int] = lambda one: len(str(one.value)),
 ) -> Finding:
-    """Every acknowledged append is in the final read; or what is not is within the loss that is accepted.
+    """Every acknowledged append is in the final read, or the loss is no more than what is accepted.
 
-    `size_of` tells the bytes of an append. What was acknowledged in the last `accepted.recent` seconds before the last
-    lost one does not count: who takes over cannot know of it. Unknown where nothing of before the fault is left.
+    An append with an unknown outcome may be there ("recovered") or not. Of the lost appends, those acknowledged less
+    than `accepted.recent` seconds before the last lost one do not count: the new leader cannot know of them. `size_of`
+    gives the bytes of an append, `fault` the start and the end of the fault in the history's clock.
 
-    An append with an unknown outcome may be there ("recovered") or not. Unknown when the ledger was never read back
-    after the last append began, or when nothing was acknowledged, or, where `fault` (its start and its end, in the
-    history's clock) is given, when nothing was acknowledged before it began, or nothing after it began.
+    Unknown if the ledger was not read back after the last append began, or if nothing was acknowledged. If `fault` is
+    given, also unknown if nothing was acknowledged before it began or after it began, or if nothing of what was
+    acknowledged before it is left.
     """
     appends = history.of(action="append")
     acknowledged = [one for one in appends if one.outcome is Outcome.OK]
@@ -66,12 +61,12 @@ def no_acknowledged_write_lost(
 
 
 def lost_writes(history: History) -> list[object]:
-    """The acknowledged appends that are not in the final read; all of them where there is no such read."""
+    """The values of acknowledged appends that are not in the final read; all of them if there was none."""
     return [one.value for one in _lost(history)]
 
 
 def kept(history: History) -> History:
-    """The appends that the final read has, and those of which nobody knows: what each member must hold, too."""
+    """All appends but the lost ones: what each member must hold, too."""
     lost = {id(one) for one in _lost(history)}
     return History(one for one in history.of(action="append") if id(one) not in lost)
 
@@ -82,7 +77,7 @@ def _lost(history: History) -> list[Operation]:
 
 
 def each_write_once(history: History) -> Finding:
-    """Nothing is in the final read twice, and nothing is there that was refused or never written."""
+    """Nothing is in the final read twice, and nothing that was refused or never written is there."""
     appends = history.of(action="append")
     found = _final_read(history, appends)
     if found is None:
@@ -119,7 +114,7 @@ def _no_evidence(acknowledged: list[Operation], fault: tuple[float, float] | Non
 
 
 def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
-    """The counter grew by the acknowledged increments, and by at most the unknown ones more."""
+    """The counter grew at least by the acknowledged increments, at most by those plus the unknown ones."""
     acknowledged = len(history.of(action="increment", outcome=Outcome.OK))
     unknown = len(history.of(action="increment", outcome=Outcome.UNKNOWN))
     grown = ended_at - begun_at
@@ -130,10 +125,11 @@ def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
 
 
 def each_applied_once(history: History, counted: int) -> Finding:
-    """The counter stands at the number of operations that were acknowledged, or at most at those in doubt more.
+    """The counter equals the number of acknowledged operations, or exceeds it by at most those in doubt.
 
-    In doubt is what was never acknowledged, and has an attempt whose outcome is unknown. Unknown when nothing was
-    acknowledged, or when no operation whose outcome was unknown was repeated until it was: nothing was put to the test.
+    An operation is in doubt if it was never acknowledged and one of its attempts has an unknown outcome. Unknown if
+    nothing was acknowledged, or if no operation with a lost answer was repeated until it was acknowledged: then nothing
+    was put to the test.
     """
     attempts: dict[str, list[Operation]] = defaultdict(list)
     for one in history.of(action="count"):

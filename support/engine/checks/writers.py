@@ -1,8 +1,6 @@
-"""At most one member accepts writes, at any time.
+"""Who accepted writes, and when: split brain, a leader that stops in time, a former leader that acknowledges nothing.
 
-A leader that can no longer renew its lock stops in time.
-
-A server that no longer leads takes no write.
+A member is sampled all the time: each sample says whether it would have accepted a write (see support/engine/watch.py).
 """
 
 from collections.abc import Collection, Iterable
@@ -13,11 +11,11 @@ from support.engine.history import History, Outcome, WriterSample
 
 
 def at_most_one_writer(samples: Iterable[WriterSample], members: Collection[str]) -> Finding:
-    """No two of the members of one group accepted a write at the same time; samples of others are passed over.
+    """No two of the members of one group accepted a write at the same time; samples of other members are ignored.
 
-    A member is taken to have been writable from the end of the first to the beginning of the last of its consecutive
-    writable samples; two such periods of different members that overlap are two primaries. Unknown when a member was
-    never asked, or when none was ever seen writable.
+    A member counts as writable from the end of the first to the beginning of the last of its consecutive writable
+    samples. Two such periods of different members that overlap are a split brain. Unknown if a member was never asked,
+    or if none was ever seen to be writable.
     """
     seen = sorted((sample for sample in samples if sample.member in members), key=lambda sample: sample.begun)
     unasked = sorted(set(members) - {sample.member for sample in seen})
@@ -39,24 +37,6 @@ def at_most_one_writer(samples: Iterable[WriterSample], members: Collection[str]
 
 
 @dataclass(frozen=True)
-class Nap:
-    """A time in which a member stood still, or was about to learn what it missed; seconds on the monotonic clock."""
-
-    member: str
-    begun: float
-    ended: float
-
-
-def awake(samples: Iterable[WriterSample], naps: Collection[Nap]) -> list[WriterSample]:
-    """The samples without those that ended within a nap of their member."""
-
-    def asleep(look: WriterSample) -> bool:
-        return any(look.member == nap.member and nap.begun < look.ended < nap.ended for nap in naps)
-
-    return [look for look in samples if not asleep(look)]
-
-
-@dataclass(frozen=True)
 class _Period:
     member: str
     begun: float
@@ -70,45 +50,63 @@ def _writable(samples: list[WriterSample], member: str) -> list[_Period]:
         if sample.writable:
             run.append(sample)
         elif run:
-            # No answer ends a period as well: what was not seen is not held against the member.
+            # A missing answer ends a period, too: what was not seen is not held against the member.
             periods.append(_period(run))
             run = []
     return [*periods, _period(run)] if run else periods
 
 
 def _period(run: list[WriterSample]) -> _Period:
-    # One writable sample was writable at some moment between its question and its answer.
+    # A single writable sample was writable at some moment between its question and its answer.
     begun, ended = run[0].ended, run[-1].begun
     return _Period(run[0].member, begun, ended) if begun <= ended else _Period(run[0].member, ended, ended)
 
 
+@dataclass(frozen=True)
+class FrozenPeriod:
+    """When a member was frozen, and the moment afterwards in which it learns what it missed; monotonic clock."""
+
+    member: str
+    begun: float
+    ended: float
+
+
+def without_frozen(samples: Iterable[WriterSample], frozen: Collection[FrozenPeriod]) -> list[WriterSample]:
+    """The samples without those that ended while their member was frozen or had just thawed."""
+
+    def left_out(sample: WriterSample) -> bool:
+        return any(sample.member == one.member and one.begun < sample.ended < one.ended for one in frozen)
+
+    return [sample for sample in samples if not left_out(sample)]
+
+
 def last_accepted(samples: Iterable[WriterSample], member: str, since: float) -> float:
-    """Seconds from `since` until the member was last seen to accept a write; 0 when it was not seen to afterwards."""
+    """Seconds from `since` until the member was last seen to accept a write; 0 if it was not seen to afterwards."""
     return max((one.ended - since for one in samples if one.member == member and one.writable), default=0.0)
 
 
 def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, limit: float) -> Finding:
-    """The member accepted writes when the fault came (`since`), and none later than `limit` seconds after it.
+    """The member accepted writes when the fault began (`since`), and none later than `limit` seconds after that.
 
     Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is no refusal.
     """
-    looks = [one for one in samples if one.member == member]
-    last = last_accepted(looks, member, since)
-    if not any(one.writable and one.ended <= since for one in looks):
+    own = [one for one in samples if one.member == member]
+    last = last_accepted(own, member, since)
+    if not any(one.writable and one.ended <= since for one in own):
         return Finding.unknown(f"{member} was not seen to accept writes before the fault")
     words = f"{member} was last seen to accept a write {last:.2f} s after the fault (limit: {limit:g} s)"
     if last >= limit:
         return Finding.false(words)
-    if not any(one.writable is False and one.begun > since + last for one in looks):
-        return Finding.unknown(f"{words}, and not to refuse one since")
+    if not any(one.writable is False and one.begun > since + last for one in own):
+        return Finding.unknown(f"{words}, but was not seen to refuse one since")
     return Finding.true(words)
 
 
-def took_no_write(history: History, action: str, since: float) -> Finding:
-    """Of the operations of that kind, all tried on one server, none that began after `since` was acknowledged.
+def acknowledged_no_write(history: History, action: str, since: float) -> Finding:
+    """No operation of that kind that began after `since` was acknowledged; all were tried on one server.
 
-    One that began before may have been done before, and its answer have been late. Unknown when none was acknowledged
-    before, or when none began after it: nobody knocked then.
+    An operation that began earlier may have been done before, and its answer may have been late. Unknown if none was
+    acknowledged before, or if none was tried afterwards.
     """
     tried = history.of(action=action)
     if not any(one.outcome is Outcome.OK and one.begun <= since for one in tried):

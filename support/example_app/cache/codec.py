@@ -1,9 +1,9 @@
-"""Values as bytes and back, unchanged: the same type, the same value, however deeply nested.
+"""Encodes values as bytes and decodes them unchanged: the same type and value, however deeply nested.
 
-The form is JSON. What JSON keeps unchanged (text, whole numbers, finite numbers, true, false, null, lists) stands for
-itself; everything else is an object with one member, {"its type": how to make it again}, a dictionary too, so that no
-value can be taken for another. Types are matched exactly, not by inheritance: a value that would come back as something
-else is refused, never altered. Nothing that is read is executed, as it would be with pickle.
+The format is JSON. What JSON keeps unchanged (text, integers, finite floats, true, false, null, lists) is encoded as
+itself. Everything else, dictionaries included, is an object with one member, {"its type": its parts}, so that no value
+can be mistaken for another. Types are matched exactly, not by inheritance: a value that would come back as something
+else is refused, never altered. Decoding executes nothing, unlike pickle.
 """
 
 import base64
@@ -20,16 +20,16 @@ import numpy as np
 
 
 class NotCacheable(TypeError):
-    """A value of a type that could not be brought back unchanged."""
+    """A value of this type could not be decoded unchanged."""
 
 
 def encode(value: Any) -> bytes:
-    """The bytes that `decode` turns into the same value. Raises NotCacheable."""
+    """Bytes that `decode` turns into the same value. Raises NotCacheable."""
     return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def decode(encoded: bytes) -> Any:
-    """The value that was encoded. Raises ValueError for bytes that `encode` did not make."""
+    """The value that was encoded. Raises ValueError for bytes that do not come from `encode`."""
     try:
         return _value(json.loads(encoded))
     except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
@@ -63,7 +63,7 @@ def _clock_parts(value: datetime | time) -> list[Any]:
     if zone is not None and type(zone) is not timezone:
         kind = type(value).__name__
         raise NotCacheable(f"a {kind} in {zone!r} cannot be cached unchanged; one with a fixed offset can")
-    # fromisoformat takes an offset of less than a second for none, so the offset goes by itself, with its name if any
+    # fromisoformat ignores an offset of less than a second, so the offset is encoded separately, with its name if any
     made_of = _plain(list(zone.__getinitargs__())) if zone is not None else None  # type: ignore[attr-defined]
     return [value.replace(tzinfo=None).isoformat(), value.fold, made_of]
 
@@ -86,7 +86,7 @@ def _array(parts: list[Any]) -> "np.ndarray[Any, Any]":
 
 
 _PARTS: dict[type, tuple[str, Callable[[Any], Any]]] = {
-    float: ("float", str),  # nan and the infinities; finite ones stand for themselves
+    float: ("float", str),  # NaN and the infinities; finite ones are encoded as themselves
     bytes: ("bytes", lambda value: base64.b64encode(value).decode("ascii")),
     dict: ("dict", lambda value: [[_plain(key), _plain(one)] for key, one in value.items()]),
     tuple: ("tuple", lambda value: [_plain(one) for one in value]),
@@ -100,7 +100,7 @@ _PARTS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     uuid.UUID: ("uuid", str),
     np.ndarray: ("array", _array_parts),
 }
-"""Type -> its name, and the parts that it is made of."""
+"""Type -> its name, and a function that takes a value of it apart."""
 
 _WHOLE: dict[str, Callable[[Any], Any]] = {
     "float": float,
@@ -117,4 +117,4 @@ _WHOLE: dict[str, Callable[[Any], Any]] = {
     "uuid": uuid.UUID,
     "array": _array,
 }
-"""The name of a type -> what makes a value of its parts."""
+"""Name of a type -> a function that makes a value of it from the parts."""

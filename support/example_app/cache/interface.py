@@ -1,11 +1,9 @@
-"""What a cache repository is: the contract that the scenarios hold the cache under test to.
+"""The contract of a cache repository: what the scenarios require of the cache under test.
 
-To put your own to the test, write a callable that takes `Means` and returns something with the methods of
-`CacheRepository`, and name it in the setting ACCEPT_CACHE_REPOSITORY as "package.module:callable". It may adapt what
-your application has. It is called once for each client that a scenario needs; two repositories stand for two
-processes of the application, and may share nothing but Redis and the database. Each is used from several threads.
-
-The cache under test, by the name that the setting gives it.
+To test your own, write a callable that takes `Means` and returns an object with the methods of `CacheRepository`, and
+name it in the setting ACCEPT_CACHE_REPOSITORY as "package.module:callable". It may be an adapter for the cache that
+your application has. It is called once for each client of a scenario. Two repositories stand for two processes of the
+application, and may share nothing but Redis and the database. Each is used from several threads.
 """
 
 import enum
@@ -21,7 +19,7 @@ from support.sql import Session
 
 
 class Source(enum.StrEnum):
-    """Where an answer came from."""
+    """Where a value came from."""
 
     CACHE = "the cache"
     DATABASE = "the database"
@@ -29,7 +27,7 @@ class Source(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Read:
-    """What a read found. The value is None where there is no such entry."""
+    """The result of a read. The value is None if there is no such entry."""
 
     value: Any
     source: Source
@@ -37,9 +35,9 @@ class Read:
 
 @dataclass(frozen=True)
 class Question:
-    """All that an answer of the database depends on: two answers are the same one only if all of this is the same.
+    """Identifies a query: two queries may share a cached result only if all of this is the same.
 
-    Parameters differ when their types do: 1, "1" and True are three.
+    Parameters of different types are different: 1, "1" and True are three parameters.
     """
 
     namespace: str
@@ -49,26 +47,26 @@ class Question:
 
 @dataclass(frozen=True)
 class Means:
-    """What a repository is given to work with. Times are in seconds."""
+    """What a repository gets to work with. Times are in seconds."""
 
     redis_host: str
     redis_port: int
     redis_password: str | None = field(repr=False)
     connect: Callable[[], Session]
-    """Opens one more session with the database, in autocommit, as the application. All loads and writes are to go
-    through such sessions: that is how a scenario sees them (SQLAlchemy takes it as `creator`)."""
+    """Opens one more database session, in autocommit, as the application. All loads and writes must use such sessions:
+    that is how a scenario sees them (SQLAlchemy accepts it as `creator`)."""
     profile: Profile
-    """Which table has the entries, and by which columns; `profile.sql` puts the names into a statement."""
+    """The table of entries and its columns; `profile.sql` puts their names into a statement."""
     prefix: str
-    """Every key in Redis is to begin with it; what does is removed after the scenario."""
+    """Every key in Redis must begin with it; all such keys are removed after the scenario."""
     time_to_live: float
-    """How long an entry is to stay in the cache."""
+    """How long an entry must stay in the cache."""
     staleness_bound: float
-    """An old value is to be served for at most so long after a change was committed, whatever fails meanwhile."""
+    """How long an old value may be served after a change was committed, whatever fails meanwhile."""
 
 
 class Transaction(Protocol):
-    """Changes of entries that are committed together. Nobody sees any of them before that."""
+    """Changes of entries that are committed together. No reader sees any of them before the commit."""
 
     def write(self, namespace: str, key: str, value: str) -> None: ...
 
@@ -78,10 +76,10 @@ class Transaction(Protocol):
 
 
 class CacheRepository(Protocol):
-    """The application's way to its entries (a table with namespace, key, value) and to answers of queries.
+    """How the application accesses its entries (a table with namespace, key and value) and query results.
 
-    An outage of Redis reaches no caller: then the answer comes from the database, in bounded time. What is wrong with
-    the database is raised as it is.
+    No caller notices an outage of Redis: the database answers instead, in bounded time. Errors of the database are
+    raised as they are.
     """
 
     def read(self, namespace: str, key: str) -> Read:
@@ -91,44 +89,44 @@ class CacheRepository(Protocol):
         """The values of several entries by key; the cache is asked once for all of them."""
 
     def write(self, namespace: str, key: str, value: str) -> None:
-        """Store an entry, there before or not, and put it into the cache (write-through)."""
+        """Insert or overwrite an entry, and put it into the cache (write-through)."""
 
     def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
         """Store several entries, all or none; the cache is asked as often as for one."""
 
     def update(self, namespace: str, key: str, value: str) -> bool:
-        """Change an entry that is there, and drop it from the cache (cache-aside). False if there is none."""
+        """Change an existing entry, and drop it from the cache (cache-aside). False if there is no such entry."""
 
     def delete(self, namespace: str, key: str) -> bool:
-        """Delete an entry, for every client. False if there is none."""
+        """Delete an entry for every client. False if there is no such entry."""
 
     def invalidate(self, namespace: str, key: str) -> None:
-        """Drop an entry from the cache alone; a load that is under way now will not bring it back."""
+        """Drop an entry from the cache only; a load that is in progress does not bring it back."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Several changes in one: committed at the end, rolled back by an exception."""
+        """Several changes in one transaction: committed at the end, rolled back by an exception."""
 
     def fetch(self, question: Question, load: Callable[[], Any]) -> Read:
-        """The answer to any question, from the cache or, once for all who ask meanwhile, from `load`.
+        """The result of a query, from the cache or from `load`, which is called once for all concurrent readers.
 
-        `load` may answer with any value that `codec` knows. What changes in the database drops no such answer: it is
+        `load` may return any value that `codec` can encode. Changes in the database do not drop the result: it may be
         old by at most the staleness bound.
         """
 
     def close(self) -> None:
-        """Let go of every connection. What was read or written before stays right."""
+        """Close every connection. What was read or written before stays correct."""
 
 
 def opener(name: str) -> Callable[[Means], CacheRepository]:
-    """The callable that "package.module:callable" names. Raises UsageError, which says what is wrong with the name."""
+    """The callable with the name "package.module:callable". Raises UsageError, which says what is wrong with it."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
-        raise UsageError(f'ACCEPT_CACHE_REPOSITORY is {name!r}: it is to be "package.module:callable"')
+        raise UsageError(f'ACCEPT_CACHE_REPOSITORY is {name!r}: it must be "package.module:callable"')
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"ACCEPT_CACHE_REPOSITORY is {name!r}: {error}") from error
     if not callable(found):
-        raise UsageError(f"ACCEPT_CACHE_REPOSITORY is {name!r}: that is a {type(found).__name__}, no callable")
+        raise UsageError(f"ACCEPT_CACHE_REPOSITORY is {name!r}: that is a {type(found).__name__}, not a callable")
     opening: Callable[[Means], CacheRepository] = found
     return opening

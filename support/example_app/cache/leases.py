@@ -1,16 +1,12 @@
-"""A circuit breaker: after a failure nobody waits for Redis again until a pause has passed; then one caller tries.
+"""What is stored in Redis: values, and for each key at most one lease, which says who may store its value.
 
-Source: M. Nygard, Release It!, "Circuit Breaker".
+A reader that misses takes the lease, to load and fill. A writer that is about to commit takes it so that nobody fills
+meanwhile. Dropping a value always drops its lease as well, so that a value loaded before can no longer be filled in.
+The package's docstring says why that is enough.
 
-What is kept in Redis: values, and beside each at most one lease, which says who may put a value there.
-
-A lease is taken by a reader who found nothing (to load and fill) or by a writer about to commit (nobody may fill
-meanwhile). Whoever drops a value drops its lease as well, so that what was loaded before can no longer be filled in.
-See the package's docstring for why that is enough.
-
-Every change is one script, atomic in Redis. Values expire on Redis's own clock, counted from when the lease was taken,
-that is, from before the value was loaded or committed. For one Redis, not for a Redis Cluster, which would keep a
-value and its lease apart.
+Every change is one script, atomic in Redis. Values expire by Redis's own clock, counted from when the lease was taken,
+which is before the value was loaded or committed. This works with a single Redis, not with a Redis Cluster, which might
+store a value and its lease on different nodes.
 """
 
 import threading
@@ -24,7 +20,10 @@ import redis
 
 
 class Breaker:
-    """Whether it is worth asking. Safe to share between threads; `pause` is in seconds."""
+    """A circuit breaker: after a failure nobody asks Redis until `pause` (seconds) has passed; then one caller tries.
+
+    Safe to share between threads. Source: M. Nygard, Release It!, "Circuit Breaker".
+    """
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
@@ -32,7 +31,7 @@ class Breaker:
         self._next_try: float | None = None
 
     def admits(self) -> bool:
-        """Whether the caller may ask now. While it is open, one caller in each pause may."""
+        """Whether the caller may ask now. While the breaker is open, one caller per pause may."""
         with self._lock:
             now = time.monotonic()
             if self._next_try is not None and now < self._next_try:
@@ -42,12 +41,12 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """It answered: everyone may ask again."""
+        """Redis answered: everyone may ask again."""
         with self._lock:
             self._next_try = None
 
     def failed(self) -> None:
-        """It did not answer: nobody is to wait for it for a while."""
+        """Redis did not answer: nobody asks it again until the pause has passed."""
         with self._lock:
             self._next_try = time.monotonic() + self._pause
 
@@ -89,31 +88,31 @@ for i = 1, #KEYS, 2 do
 end
 """
 
-_BATCH = 1000  # debts that are paid in one round trip
+_BATCH = 1000  # debts that are settled in one round trip
 
 
 class Unavailable(Exception):
-    """Redis gave no answer that helps; the caller goes on without it."""
+    """Redis gave no usable answer; the caller goes on without it."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What came of looking for some keys."""
+    """The result of looking up some keys."""
 
     found: dict[str, bytes]
-    """Has a value."""
+    """Keys that have a value."""
     leased: list[str]
-    """Has none; the lease is ours now: to load and to fill."""
+    """Keys without a value whose lease we have now, to load and fill them."""
     busy: list[str]
-    """Has none; somebody else is loading it. What is in none of the three is reserved by a writer."""
+    """Keys without a value that another reader is loading. A key in none of the three is reserved by a writer."""
 
 
 class Leases:
-    """Values and leases of one application process. Safe to share between threads. Times are in seconds.
+    """Values and leases, as one application process uses them. Safe to share between threads. Times are in seconds.
 
-    Every method raises Unavailable when Redis is down, frozen, full, or refuses. What was to be dropped then, and what
-    may have been changed, we cannot tell, is a debt: those keys are dropped before anything else is asked. A debt is
-    forgotten after `staleness_bound`, when nothing that was in Redis before can be there any more.
+    Every method raises Unavailable when Redis is down, frozen or full, or refuses the request. Keys that should have
+    been dropped then, or that may or may not have been changed, become a debt: they are dropped before anything else
+    is asked. A debt is forgotten after `staleness_bound`: by then everything that was in Redis before has expired.
     """
 
     def __init__(
@@ -127,7 +126,7 @@ class Leases:
         self._lock = threading.Lock()
 
     def look(self, keys: Sequence[str], token: str) -> Looked:
-        """The values that are there, and the lease of each key that has neither a value nor a lease."""
+        """Get the values of the keys, and take the lease of each key that has neither a value nor a lease."""
         with self._asking(keys):
             states = self._look(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
         answers = list(zip(keys, states, strict=True))
@@ -135,16 +134,16 @@ class Leases:
         return Looked({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy)
 
     def fill(self, values: Mapping[str, bytes], token: str) -> None:
-        """Put loaded values in, each only if our lease on it still stands."""
+        """Store loaded values, each only if our lease on it is still valid."""
         self._put_in(values, f"r{token}", "fill")
 
     def reserve(self, keys: Sequence[str], token: str) -> None:
-        """Before a commit: drop the old values, and let nobody fill these keys until `settle`."""
+        """Before a commit: drop the old values, and prevent fills of these keys until `settle`."""
         with self._asking(keys, required=True):
             self._reserve(_with_leases(keys), [f"w{token}", self._milliseconds["lease"]])
 
     def settle(self, values: Mapping[str, bytes | None], token: str) -> None:
-        """After a commit: put the new values in; None drops a key, and so does a reservation that does not stand."""
+        """After a commit: store the new values. Drop keys whose value is None or whose reservation is not valid."""
         self._put_in(values, f"w{token}", "settle")
 
     def drop(self, keys: Sequence[str]) -> None:
@@ -153,7 +152,7 @@ class Leases:
             self._client.unlink(*_with_leases(keys))
 
     def close(self) -> None:
-        """Close the connections; what is still owed is paid first, if Redis takes it."""
+        """Drop what is still owed, if Redis answers, and close the connections."""
         with suppress(redis.RedisError):
             self._pay()
         self._client.close()
@@ -166,7 +165,7 @@ class Leases:
 
     @contextmanager
     def _asking(self, keys: Iterable[str], *, required: bool = False) -> Iterator[None]:
-        """Around a request that changes these keys; whether it is `required`, so that it is owed if it is not sent."""
+        """Around a request that changes these keys. One that is `required` becomes a debt if it cannot be sent."""
         if not self._breaker.admits():
             if required:
                 self._owe(keys)
@@ -178,9 +177,9 @@ class Leases:
             self._owe(keys)
             if isinstance(error, redis.ConnectionError | redis.TimeoutError):
                 self._breaker.failed()
-                self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead as well
+                self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead, too
             raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
-        except BaseException:  # we were interrupted, and cannot tell either
+        except BaseException:  # interrupted: we cannot know either whether the request was executed
             self._owe(keys)
             raise
         self._breaker.succeeded()
@@ -207,5 +206,5 @@ class Leases:
 
 
 def _with_leases(keys: Iterable[str]) -> list[str]:
-    """Each key and the key of its lease; no value's key ends so."""
+    """Each key and the key of its lease; no key of a value ends like that."""
     return [name for key in keys for name in (key, f"{key}?lease")]

@@ -1,9 +1,4 @@
-"""Reads through the cache: one load for all who miss at the same time, and never a late fill.
-
-Names in Redis for entries and for answers.
-
-Our cache repository: the application's entries and answers of queries, cache-aside and write-through.
-"""
+"""The default cache repository: cache-aside reads, write-through writes; see the package's docstring."""
 
 import secrets
 import time
@@ -26,20 +21,22 @@ from support.example_app.sessions import SessionPool
 from support.waiting import pause
 
 Load = Callable[[list[str]], Mapping[str, Any]]
-"""Answers some keys from the database, each of them."""
+"""Loads the values of some keys from the database; it returns one for each key."""
 
-FIRST_POLL, LONGEST_POLL = 0.004, 0.05  # seconds between two looks whether somebody else's load is there
+FIRST_POLL, LONGEST_POLL = 0.004, 0.05  # seconds between two checks whether another reader's load has arrived
 
 
 class CacheAside:
-    """Answers keys from the cache, and from `load` what is not there. `patience` (seconds) is how long a reader waits
-    for somebody else's load before it loads for itself."""
+    """Reads keys from the cache, and loads those that it does not have: one load for all concurrent misses.
+
+    `patience` (seconds) is how long a reader waits for another reader's load before it loads for itself.
+    """
 
     def __init__(self, leases: Leases, patience: float) -> None:
         self._leases, self._patience = leases, patience
 
     def read(self, keys: Iterable[str], load: Load) -> dict[str, Read]:
-        """One answer for each key. What is cached costs one round trip for all keys together."""
+        """One result for each key. Cached keys cost one round trip, for all of them together."""
         asked = list(dict.fromkeys(keys))
         reads: dict[str, Read] = {}
         with suppress(Unavailable):
@@ -48,7 +45,7 @@ class CacheAside:
         return reads | (_loaded(rest, load) if rest else {})
 
     def _read_through(self, asked: list[str], load: Load, reads: dict[str, Read]) -> None:
-        """Add to `reads` what can be had through the cache. Raises Unavailable when Redis leaves us half-way."""
+        """Add to `reads` what can be read through the cache. Raises Unavailable when Redis fails meanwhile."""
         token = secrets.token_hex(8)
         give_up, wait = time.monotonic() + self._patience, FIRST_POLL
         while missing := [key for key in asked if key not in reads]:
@@ -68,7 +65,7 @@ class CacheAside:
             values = {key: encode(read.value) for key, read in loaded.items()}
         except BaseException:
             with suppress(Unavailable):
-                self._leases.drop(keys)  # whoever waits for us need not wait for the lease to end
+                self._leases.drop(keys)  # so that nobody waits for the lease to expire
             raise
         reads.update(loaded)
         self._leases.fill(values, token)
@@ -78,7 +75,7 @@ class CacheAside:
         for key, encoded in found.items():
             try:
                 hits[key] = Read(decode(encoded), Source.CACHE)
-            except ValueError:  # not of our making: no answer, and in the way of one
+            except ValueError:  # not written by us: drop it, so that the key can be filled again
                 self._leases.drop([key])
         return hits
 
@@ -90,16 +87,16 @@ def _loaded(keys: Sequence[str], load: Load) -> dict[str, Read]:
 
 @dataclass(frozen=True)
 class Keys:
-    """Two keys are the same only if all that they are made of is: the encoding of the parts is one to one."""
+    """Keys in Redis. Two keys are the same only if all their parts are: the encoding of the parts is one to one."""
 
     prefix: str
 
     def entry(self, namespace: str, key: str) -> str:
-        """Where an entry's value is cached."""
+        """The key of an entry's value."""
         return self._name("entry", namespace, key)
 
     def answer(self, question: Question) -> str:
-        """Where the answer to a question is cached."""
+        """The key of a query's result."""
         return self._name("answer", question.table, question.namespace, list(question.parameters))
 
     def _name(self, *parts: object) -> str:
@@ -107,13 +104,13 @@ class Keys:
 
 
 ANSWER = 0.5
-"""Seconds that Redis has for an answer; the database is asked instead of a Redis that takes longer."""
+"""Seconds that Redis has for an answer; if it takes longer, the database is asked instead."""
 RETRY = 1.0
 """Seconds after a failure before Redis is asked again."""
 LEASE = 3.0
-"""Seconds that a load or a commit may take if its value is to be cached; a reader waits as long for another's load."""
+"""Seconds that a load or a commit may take if its value is to be cached, and that readers wait for another's load."""
 SESSIONS = 16
-"""Sessions with the database at the same time."""
+"""Database sessions at the same time, at most."""
 
 _SELECT = (
     "SELECT {entries.key}, {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = ANY(%s)"
@@ -126,12 +123,12 @@ _UPSERT = """
 
 
 class EntryTransaction:
-    """Changes that are made on one session, and what each means for the cache once they are committed."""
+    """Changes made in one session, and what each means for the cache once they are committed."""
 
     def __init__(self, session: sql.Session, keys: Keys, profile: Profile) -> None:
         self._session, self._keys, self._profile = session, keys, profile
         self.effects: dict[str, bytes | None] = {}
-        """Key in the cache -> the value to put there; None to drop what is there."""
+        """Key in the cache -> the value to store there; None to drop the key."""
 
     def write(self, namespace: str, key: str, value: str) -> None:
         sql.execute(self._session, self._profile.sql(_UPSERT), [namespace, key, value])
@@ -172,7 +169,7 @@ class EntryRepository:
 
     def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
         with self.transaction() as transaction:
-            for key, value in sorted(values.items()):  # in one order everywhere: no deadlock between two of these
+            for key, value in sorted(values.items()):  # in one order, so that two calls cannot deadlock
                 transaction.write(namespace, key, value)
 
     def update(self, namespace: str, key: str, value: str) -> bool:
@@ -191,15 +188,15 @@ class EntryRepository:
             try:
                 yield transaction
             except BaseException:
-                with suppress(sql.Error):  # a session that is lost has rolled back by itself
+                with suppress(sql.Error):  # a lost session has rolled back by itself
                     session.rollback()
                 raise
             self._commit(session, transaction.effects)
 
     def _commit(self, session: sql.Session, effects: Mapping[str, bytes | None]) -> None:
-        """Reserve, commit, settle. Whatever goes wrong after the reservation drops the keys: at worst a miss."""
+        """Reserve, commit, settle. An error after the reservation drops the keys: the worst result is a miss."""
         token = secrets.token_hex(8)
-        with suppress(Unavailable):  # then the keys are a debt, and dropped before anything is read again
+        with suppress(Unavailable):  # then the keys are a debt, and are dropped before anything is read again
             self._leases.reserve(list(effects), token)
         try:
             session.commit()
@@ -230,7 +227,7 @@ def open_repository(
     leases: type[Leases] = Leases,
     keys: type[Keys] = Keys,
 ) -> EntryRepository:
-    """The default cache under test. Each part can be replaced by one that differs from it."""
+    """The default cache under test. Each part can be replaced by a variant of it."""
     client = redis.Redis(
         host=means.redis_host,
         port=means.redis_port,

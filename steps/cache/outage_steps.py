@@ -1,0 +1,58 @@
+"""The cache under faults: outages of Redis, and failovers of the database."""
+
+from behave import then, when
+
+from support.cache.checks import (
+    cached_again,
+    caching_resumed,
+    last_served,
+    lost_write_forgotten,
+    no_caller_noticed,
+    own_writes_seen,
+    slowest,
+)
+from support.cache.handover import CacheHandover
+from support.cache.outages import KEPT, LOST, own_keys, work_through_lost_write, work_through_outage
+from support.engine.world import Context
+
+
+@when("Redis {fails} for a while, and every client of the cache keeps reading and writing")
+def step_redis_fails(context: Context, fails: str) -> None:
+    """It "is killed", "freezes", "is restarted empty" or "is full". The clients start before and stop after it."""
+    work_through_outage(context.world, fails)
+
+
+@then("no cache operation failed or took {seconds:g} seconds, and each client saw its own writes")
+def step_outage_unnoticed(context: Context, seconds: float) -> None:
+    """An error is a failure, and so is a value older than the client's own last write."""
+    world, limit = context.world, context.world.limit(seconds)
+    clients, since = len(world.handover(CacheHandover).clients), world.experiment.injected_fault.in_effect_since
+    world.measure("the slowest operation took", slowest(world.history), "s", limit)
+    no_caller_noticed(limit, world.history, clients, since, until=world.experiment.healing_since).require()
+    own_writes_seen(world.history, own_keys, clients).require()
+
+
+@then("every client of the cache has a hit again within {seconds:g} seconds")
+def step_caching_resumed(context: Context, seconds: float) -> None:
+    """Measured from the end of the outage; nothing but Redis was restarted or changed."""
+    world, limit = context.world, context.world.limit(seconds)
+    clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.healing_since
+    if (took := cached_again(world.history, clients, since)) is not None:
+        world.measure("every client was served out of the cache again after", took, "s", limit)
+    caching_resumed(limit, world.history, clients, since).require()
+
+
+@when("a failover loses a write to an entry that every client of the cache keeps reading")
+def step_write_lost(context: Context) -> None:
+    """The leader, cut off from everything but its clients, commits the write; another member takes over without it."""
+    work_through_lost_write(context.world)
+
+
+@then("no read from the cache served the lost write more than {seconds:g} seconds after the failover")
+def step_lost_write_forgotten(context: Context, seconds: float) -> None:
+    """Measured from when another member led until the read began. Later reads serve what the new leader has."""
+    world, bound = context.world, context.world.limit(seconds)
+    clients, since = len(world.handover(CacheHandover).clients), world.handover(CacheHandover).new_leader_since
+    served_for = last_served(world.history, LOST, since)
+    world.measure("the lost write was served after the failover for", served_for, "s", bound)
+    lost_write_forgotten(bound, world.history, LOST, KEPT, since, clients).require()

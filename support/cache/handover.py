@@ -1,0 +1,37 @@
+"""What the steps about the cache hand to one another within a scenario."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from support.cache.clients import CacheClient
+from support.cache.redis_server import MemoryPressure
+from support.cache.round_trips import Batch, RoundTripCounter
+from support.engine.world import Handover
+from support.example_app.cache import Read
+from support.target.redis import RedisFacts
+
+
+class CacheHandover(Handover):
+    """The history of what the clients did is in `World.history`, as in every scenario."""
+
+    clients: Annotated[list[CacheClient], "Given 2 clients of the cache"]
+    """The clients of the cache under test."""
+    keys: Annotated[Sequence[str], "When entries are changed in transactions that are rolled back"]
+    """The entries that the clients worked on."""
+
+    expected: Annotated[Mapping[str, Any], "When query results of these types are requested twice through the cache"]
+    """Name -> the value that the cache has to return."""
+    answers: Annotated[list[dict[str, Read]], "When query results of these types are requested twice through the cache"]
+    """What each client in turn was answered: name -> answer."""
+
+    counter: Annotated[RoundTripCounter, "Given a client of the cache whose round trips to Redis are counted"]
+    single: Annotated[Batch, "When 1 entry, and then 100 entries at once, are stored through the cache"]
+    batch: Annotated[Batch, "When 100 cached entries are read at once"]
+
+    redis: Annotated[RedisFacts, "When Redis reports its state"]
+    pressure: Annotated[MemoryPressure, "When more data is stored in Redis than its memory limit allows"]
+    throughput: Annotated[float, "When a cached entry is read from the cache for 3 seconds"]
+    """Operations per second."""
+
+    new_leader_since: Annotated[float, "When a failover loses a write"]
+    """When another member was first seen as leader (time.monotonic)."""

@@ -1,0 +1,94 @@
+"""The Redis server behind the cache: whether it takes a write, when keys expire, and how it acts when it is full."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+
+from support.errors import Inconclusive
+from support.target.redis import RedisFacts, facts_of
+from support.waiting import describe
+
+_VALUE = 64 * 1024  # bytes of one value
+_CHUNK = 32  # values in one round trip: 2 MB
+_TTL = 60  # seconds; policies that evict only keys with an expiry need something to evict
+_MOST = 512 * 2**20  # bytes; a memory limit above this is not filled
+
+
+@dataclass(frozen=True)
+class MemoryPressure:
+    """What happened when more was stored than the memory limit allows."""
+
+    before: RedisFacts
+    after: RedisFacts
+    stored: int
+    """How many keys were written."""
+    refused: int
+    """How many of these writes were refused."""
+    refusal: str
+    """The error of the first write that was refused."""
+
+    @property
+    def evicted(self) -> int:
+        return self.after.evicted - self.before.evicted
+
+
+@contextmanager
+def memory_pressure(client: redis.Redis, prefix: str) -> Iterator[MemoryPressure]:
+    """Store one and a half times as much as the memory limit allows, and delete it at the end.
+
+    Raises Inconclusive where there is no limit, or one too high to reach.
+    """
+    before = facts_of(client)
+    if not 0 < before.memory_limit <= _MOST:
+        raise Inconclusive(f"the memory limit ({before}) cannot be reached by storing {_MOST / 2**20:.0f} MB")
+    keys = [f"{prefix}-pressure-{number}" for number in range(before.memory_limit * 3 // 2 // _VALUE)]
+    try:
+        refusals = _store(client, keys)
+        yield MemoryPressure(before, facts_of(client), len(keys), len(refusals), refusals[0] if refusals else "nothing")
+    finally:
+        client.unlink(*keys)
+
+
+def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:
+    """Set the keys, many in a round trip; returns the errors of those that were refused."""
+    value, refusals = secrets.token_bytes(_VALUE), list[str]()
+    for first in range(0, len(keys), _CHUNK):
+        pipeline = client.pipeline(transaction=False)
+        for key in keys[first : first + _CHUNK]:
+            pipeline.set(key, value, ex=_TTL)
+        answers = pipeline.execute(raise_on_error=False)
+        refusals += [str(answer) for answer in answers if isinstance(answer, redis.RedisError)]
+    return refusals
+
+
+def refusal_of_a_write(client: redis.Redis, prefix: str) -> str:
+    """Why a key could not be set, read back and deleted; empty when all of that worked."""
+    key, value = f"{prefix}-written", secrets.token_hex(8)
+    try:
+        client.set(key, value, ex=_TTL)
+        found = client.get(key)
+        client.delete(key)
+        left = client.get(key)
+    except redis.RedisError as error:
+        return describe(error)
+    if found != value.encode():
+        return f"{value} was set, and {found!r} was read back"
+    return "" if left is None else "the key still exists after it was deleted"
+
+
+def remaining_lifetimes(client: redis.Redis, prefix: str) -> dict[str, float]:
+    """Each key that begins with the prefix -> seconds until it expires; infinity if it never does."""
+    found = list(client.scan_iter(match=f"{prefix}*", count=1000))
+    pipeline = client.pipeline(transaction=False)
+    for key in found:
+        pipeline.pttl(key)
+    left = dict(zip(found, pipeline.execute(), strict=True))
+    gone, endless = -2, -1  # what PTTL answers for a key that does not exist, or never expires
+    return {
+        key.decode(errors="replace"): float("inf") if milliseconds == endless else milliseconds / 1000
+        for key, milliseconds in left.items()
+        if milliseconds != gone
+    }

@@ -1,0 +1,112 @@
+"""How many round trips to Redis a client needs to read or store many entries in one call."""
+
+import socket
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from support.cache.clients import CacheClient
+from support.example_app.cache import Read
+from support.target.topology import Address
+from support.waiting import pause
+
+_CHUNK = 1 << 16  # bytes
+_DELAY = 0.02  # seconds: what a client sends without waiting arrives before the first answer is passed on
+
+
+class RoundTripCounter:
+    """A relay to an address that counts round trips: how often a client sent something after it had been answered.
+
+    It is a context manager. Answers are passed on with a short delay, so that commands that a client sends without
+    waiting count as one round trip, however many they are.
+    """
+
+    def __init__(self, target: Address) -> None:
+        self.count = 0
+        self._target = target
+        self._open = ExitStack()
+        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> Address:
+        """Where to connect to instead of the target."""
+        host, port = self._listener.getsockname()[:2]
+        return Address(host, port)
+
+    def __enter__(self) -> "RoundTripCounter":
+        self._listener = self._open.enter_context(socket.create_server(("127.0.0.1", 0)))
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._open.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = self._listener.accept()
+                self._open.callback(_hang_up, client)
+                server = socket.create_connection((self._target.host, self._target.port))
+                self._open.callback(_hang_up, server)
+                answered = threading.Event()
+                answered.set()
+                threading.Thread(target=self._ask, args=(client, server, answered), daemon=True).start()
+                threading.Thread(target=self._answer, args=(server, client, answered), daemon=True).start()
+
+    def _ask(self, client: socket.socket, server: socket.socket, answered: threading.Event) -> None:
+        with suppress(OSError):
+            while said := client.recv(_CHUNK):
+                if answered.is_set():
+                    answered.clear()
+                    with self._lock:
+                        self.count += 1
+                server.sendall(said)
+        _hang_up(server)
+
+    def _answer(self, server: socket.socket, client: socket.socket, answered: threading.Event) -> None:
+        with suppress(OSError):
+            while said := server.recv(_CHUNK):
+                pause(_DELAY)
+                answered.set()
+                client.sendall(said)
+        _hang_up(client)
+
+
+def _hang_up(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+    line.close()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Entries that were stored or read in one call."""
+
+    stored: dict[str, str]
+    """Key -> the value that was stored."""
+    reads: dict[str, Read]
+    """Key -> what was read back."""
+    round_trips: int
+    """To Redis, for that call."""
+
+
+def read_batch(client: CacheClient, counter: RoundTripCounter, namespace: str, count: int) -> Batch:
+    """Read `count` cached entries in one call."""
+    values = {f"entry {number}": f"value {number}" for number in range(count)}
+    client.repository.write_many(namespace, values)
+    client.repository.read_many(namespace, list(values))
+    before = counter.count
+    reads = client.repository.read_many(namespace, list(values))
+    return Batch(values, dict(reads), counter.count - before)
+
+
+def store_batch(client: CacheClient, counter: RoundTripCounter, namespace: str, count: int) -> Batch:
+    """Store `count` entries in one call, and read them back afterwards."""
+    values = {f"{count} at once, {number}": f"value {number}" for number in range(count)}
+    client.repository.read(namespace, "any")  # so that it has connected
+    before = counter.count
+    client.repository.write_many(namespace, values)
+    round_trips = counter.count - before
+    return Batch(values, dict(client.repository.read_many(namespace, list(values))), round_trips)

@@ -1,0 +1,166 @@
+"""behave in a process of its own: its dry run, and commands that never outlive this program."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import dropwhile
+from pathlib import Path
+from typing import Any
+
+from support.cli.suites import Selection
+from support.errors import NothingJudged, UsageError
+from support.waiting import NotYet, eventually
+
+BEHAVE = (sys.executable, "-m", "behave")
+FORMATTER = "allure_behave.formatter:AllureFormatter"
+STOP_TIMEOUT = 2.0  # seconds that a command has after Ctrl-C; the whole program has 5
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A scenario that would run; `location` is file:line."""
+
+    feature: str
+    name: str
+    location: str
+    tags: frozenset[str]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The promises that the scenario proves."""
+        return frozenset(tag.removeprefix("id.") for tag in self.tags if tag.startswith("id."))
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether the scenario itself disturbs the cluster."""
+        return "destructive" in self.tags
+
+    @property
+    def is_blocker(self) -> bool:
+        """Whether its severity is blocker. Its own severity takes precedence over the feature's; behave gives both."""
+        return "blocker" in self.tags and not self.tags & {"critical", "normal", "minor"}
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A step without a step function; `location` is file:line."""
+
+    step: str
+    location: str
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What behave would do."""
+
+    scenarios: tuple[Planned, ...]
+    undefined: tuple[Undefined, ...] = ()
+
+
+def dry_run(arguments: Sequence[str]) -> DryRun:
+    """What behave would do with these arguments. Raises UsageError with behave's message if it refuses them."""
+    with tempfile.TemporaryDirectory(prefix="accept-") as folder:
+        scenarios, usage = Path(folder, "scenarios.json"), Path(folder, "usage")
+        formats = ["-f", "json", "-o", str(scenarios), "-f", "steps.usage", "-o", str(usage)]
+        dry = [*BEHAVE, "--dry-run", "--no-skipped", "--no-summary", "--no-snippets", *formats, *arguments]
+        ended = subprocess.run(dry, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        try:
+            planned = tuple(_planned(json.loads(scenarios.read_text(encoding="utf-8"))))
+            return DryRun(planned, tuple(_undefined(usage.read_text(encoding="utf-8"))))
+        except (FileNotFoundError, ValueError):
+            raise UsageError(f"behave cannot run this: {_complaint(ended)}") from None
+
+
+def selected(selection: Selection) -> tuple[Planned, ...]:
+    """The scenarios of a selection. Raises NothingJudged if there are none, which behave would call a success."""
+    there = [path for path in selection.paths if Path(path.partition(":")[0]).exists()]
+    planned = dry_run(selection.arguments).scenarios if there else ()
+    if not planned:
+        raise NothingJudged(f"no scenario is selected by: {selection}")
+    return planned
+
+
+def _planned(features: Any) -> Iterator[Planned]:
+    for feature in features:
+        for element in feature.get("elements", ()):
+            if element["type"] != "background":
+                tags = frozenset([*feature["tags"], *element["tags"]])
+                yield Planned(feature["name"], element["name"], element["location"], tags)
+
+
+def _undefined(usage: str) -> Iterator[Undefined]:
+    """Read the steps.usage format, since the JSON gives steps after an undefined one wrong matches."""
+    _, _, listed = usage.partition("UNDEFINED STEPS")
+    for line in listed.splitlines()[1:]:
+        step, mark, location = line.rpartition("  # ")
+        if mark:
+            yield Undefined(step.strip(), location.strip())
+
+
+def _complaint(ended: "subprocess.CompletedProcess[str]") -> str:
+    """Behave's error message in one line; of a traceback only the error at its end."""
+    lines = (ended.stderr if ended.stderr.strip() else ended.stdout).splitlines()
+    if "Traceback (most recent call last):" in lines:
+        frames = lines.index("Traceback (most recent call last):") + 1
+        lines = list(dropwhile(lambda line: line.startswith(" "), lines[frames:]))
+    message = " ".join(line.strip() for line in lines if not line.startswith(("USING RUNNER", "usage:")))
+    message = message.strip().removeprefix("__main__.py: error: ")
+    return message or f"it ended with status {ended.returncode} and printed nothing"
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Inside this context SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> int:
+    """Run a command with further environment variables, and return its exit status. With `log` it prints there.
+
+    On Ctrl-C the command and its children get one SIGINT; if they do not end in time, they are killed. Then
+    KeyboardInterrupt is raised.
+    """
+    # A process group of its own, or the terminal's Ctrl-C would reach it a second time.
+    variables = {**os.environ, **environment}
+    with log.open("a") if log else nullcontext() as output:
+        child = subprocess.Popen(
+            dies_with_us(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, env=variables
+        )
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        _stop(child)
+        raise
+
+
+def dies_with_us(argv: Sequence[str]) -> list[str]:
+    """Wrap a command so that the kernel kills it when the process that started it is gone."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        os.killpg(child.pid, signal.SIGINT)
+
+        def gone() -> None:
+            if child.poll() is None:
+                raise NotYet("it is still running")
+
+        try:
+            eventually(gone, within=STOP_TIMEOUT, subject="behave has stopped")
+        except AssertionError:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,23 @@
+"""Where the project is, what the program writes, and the folder in which the user started it."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The project's folder. The program works there, whatever folder it is started in."""
+STARTED_IN = Path.cwd()
+STATE = Path(".accept")
+"""Clusters, runs and logs of the program. Not under version control."""
+FEATURES = Path("features")
+RESULTS = Path("allure-results")
+REPORT = Path("allure-report")
+
+
+def enter_project() -> None:
+    """Make the project's folder the working directory."""
+    os.chdir(ROOT)
+
+
+def from_command_line(path: Path) -> Path:
+    """A path that the user typed, relative to the folder in which the program was started."""
+    return STARTED_IN / path

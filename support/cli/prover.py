@@ -1,0 +1,185 @@
+"""Sabotages one cluster, and runs the scenarios that must notice."""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from support.cli import behave_process
+from support.cli.behave_process import FORMATTER, Planned
+from support.embedded.readiness import await_all
+from support.errors import UsageError
+from support.example_app import schema
+from support.faults.nemesis import Fault
+from support.reporting.journal import RunRecord, read
+from support.reporting.scenario import ScenarioResult, Verdict
+from support.reporting.trust import HealthyRun, Heard, Proof
+from support.run import begin_run
+from support.sabotage.catalogue import PART_OF
+from support.sabotage.damages import SILENCE
+from support.sabotage.sabotage import Notice, Sabotage
+from support.target.cluster import Cluster
+from support.target.topology import Topology
+from support.timeouts import RECOVERY
+from support.waiting import NotYet, describe, eventually
+
+EFFECT_WITHIN = 30.0
+"""Seconds that a sabotage has to take effect."""
+APPLICATION = "support.sabotage.application"
+
+
+@dataclass(frozen=True)
+class Prover:
+    """Sabotages an embedded cluster. Runs inside its sandbox."""
+
+    topology: Topology
+    scenarios: Sequence[Planned]
+    """All scenarios that fit the cluster."""
+    log: Path
+    """File for the output of behave."""
+    all_fast: bool = False
+    """Run every fast scenario each time, to see which others notice."""
+
+    def prove(self, sabotage: Sabotage) -> Proof:
+        """Sabotage, run the scenarios that must notice, undo, and check that the cluster is healthy again."""
+        begun = time.monotonic()
+        record, failed, unhealthy = RunRecord(), list[str](), list[str]()
+        for batch in _batches(self._concerned(sabotage)):
+            try:
+                found = self._sabotaged(sabotage, batch)
+                record = replace(found, results=(*record.results, *found.results))
+            except Exception as error:
+                failed.append(f"{type(error).__name__}: {describe(error)}")
+            if unhealthy := self._still_unhealthy():
+                break
+        failing = {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
+        return Proof(
+            sabotage.name,
+            PART_OF[sabotage.name],
+            sabotage.words,
+            tuple(heard(notice, record) for notice in sabotage.noticed_by),
+            "; ".join(failed + unhealthy),
+            tuple(sorted(failing - set(sabotage.ids))),
+            time.monotonic() - begun,
+            recovered=not unhealthy,
+        )
+
+    def _sabotaged(self, sabotage: Sabotage, scenarios: Sequence[Planned]) -> RunRecord:
+        """Run scenarios while the sabotage is in effect."""
+        damage = sabotage.damage(Cluster(self.topology))
+        try:
+            _inject(damage)
+            record = self._run(scenarios, sabotage)
+        finally:
+            damage.heal()
+        _require_undone(damage)
+        return record
+
+    def run_healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
+        """Run scenarios while nothing is broken. Each that does not pass is a false alarm."""
+        begun = time.monotonic()
+        record = self._run(scenarios)
+        alarms = [
+            f"{', '.join(one.scenario.ids)} {one.scenario.name}: {one.verdict}: {one.reason_in_a_line}"
+            for one in record.failing
+        ]
+        alarms += [f"{one.name}: it did not finish" for one in record.without_verdict]
+        alarms += [f"the run: {one.message}" for one in record.troubles]
+        return HealthyRun(len(record.results), tuple(alarms), time.monotonic() - begun)
+
+    def _concerned(self, sabotage: Sabotage) -> list[Planned]:
+        return [
+            one
+            for one in self.scenarios
+            if (self.all_fast and not one.is_destructive)
+            or any(notice.meant(one.ids, one.name) for notice in sabotage.noticed_by)
+        ]
+
+    def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
+        """Run scenarios as `accept run --target` does, and return the record."""
+        if not scenarios:
+            raise UsageError("no scenario has to notice this sabotage")  # behave would run all scenarios
+        run = begin_run()
+        try:
+            self.topology.save(run.topology)
+            module = [APPLICATION, sabotage.application] if sabotage and sabotage.application else ["behave"]
+            places = sorted((one.location for one in scenarios), key=_line)
+            options = ["-D", f"accept_run={run.file}", "--format", FORMATTER, "--outfile", str(run.results)]
+            behave = [sys.executable, "-m", *module, *options, "--no-summary", *places]
+            behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
+            return read(run.journal)
+        finally:
+            shutil.rmtree(run.directory, ignore_errors=True)
+
+    def _still_unhealthy(self) -> list[str]:
+        """Why the cluster is not healthy after a sabotage. Removes data that the scenarios could not remove."""
+        cluster = Cluster(self.topology)
+        try:
+            await_all(cluster, RECOVERY)
+            schema.sweep(cluster.write, cluster.profile, "accept")
+            cluster.forget_cached("accept")
+        except Exception as error:
+            return [f"not healthy afterwards: {describe(error)}"]
+        return []
+
+
+def heard(notice: Notice, record: RunRecord) -> Heard:
+    """Whether the scenarios that a notice stands for noticed, and what they reported."""
+    ended = [one for one in record.results if notice.meant(one.scenario.ids, one.scenario.name)]
+    wanted = Verdict.SKIPPED if notice.skipped else Verdict.BROKEN
+    for one in ended:
+        if one.verdict is wanted and notice.understands(one.reason_in_a_line):
+            return Heard(notice.id, True, one.verdict, one.scenario.name, one.reason_in_a_line)
+    if not ended:
+        return Heard(notice.id, False, "no verdict", notice.scenario, "no scenario that must notice finished")
+    worst = next((one for one in ended if one.verdict.failed), ended[0])
+    return Heard(notice.id, False, worst.verdict, worst.scenario.name, _why_not(worst, notice))
+
+
+def _why_not(result: ScenarioResult, notice: Notice) -> str:
+    if result.verdict is Verdict.PASSED:
+        return "it passed all the same"
+    if result.verdict is Verdict.BROKEN:
+        return f"its message does not match {notice.says!r}: {result.reason_in_a_line}"
+    return result.reason_in_a_line
+
+
+def _batches(scenarios: Sequence[Planned]) -> list[list[Planned]]:
+    """Scenarios that can share one sabotage. A destructive one runs alone: the cluster may not recover from it."""
+    fast = [one for one in scenarios if not one.is_destructive]
+    alone = [[one] for one in scenarios if one.is_destructive]
+    return [fast, *alone] if fast or not alone else alone
+
+
+def _inject(damage: Fault) -> None:
+    damage.inject()
+    eventually(damage.require_in_effect, within=EFFECT_WITHIN, subject=f"it took effect: {damage}", retry_on=SILENCE)
+
+
+def _require_undone(damage: Fault) -> None:
+    """The damage no longer shows."""
+
+    def gone() -> None:
+        try:
+            damage.require_in_effect()
+        except Exception:
+            return
+        raise NotYet("it is still in effect")
+
+    if not getattr(damage, "leaves_its_sign", False):
+        eventually(gone, within=EFFECT_WITHIN, subject=f"it is undone: {damage}")
+
+
+def _line(location: str) -> tuple[str, int]:
+    """A sort key for locations: behave accepts several lines of a file only if they come one after another."""
+    path, _, line = location.rpartition(":")
+    return path, int(line)
+
+
+def is_destructive(sabotage: Sabotage, scenarios: Iterable[Planned]) -> bool:
+    """Whether a destructive scenario must notice the sabotage. That takes a minute, others a few seconds."""
+    return any(
+        one.is_destructive and notice.meant(one.ids, one.name) for one in scenarios for notice in sabotage.noticed_by
+    )

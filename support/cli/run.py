@@ -1,0 +1,307 @@
+"""`accept run`: boots or finds the target, runs the selected scenarios there, and writes the report."""
+
+import json
+import math
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from support.cli import behave_process, clusters, report, run_processes, status, targets, up
+from support.cli.boot import boot_cluster, provide_citus, with_ruvector
+from support.cli.clusters import KeptCluster
+from support.cli.console import Progress, out, say
+from support.cli.suites import Selection
+from support.embedded import programs
+from support.embedded.swarm_shapes import shape_like
+from support.errors import AcceptError, RequirementMissing, UsageError
+from support.expectations import Expectations
+from support.hosts import reentry_argv
+from support.reporting import steadiness
+from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
+from support.reporting.metrics import Publisher
+from support.reporting.scenario import Scenario
+from support.run import Run, begin_run, note_over
+from support.settings import Settings, variable_of
+from support.target.capabilities import CAPABILITIES, lacking
+from support.target.topology import Topology
+from support.waiting import NotYet, eventually
+
+_STOPPED = "stopped; this is what was done so far:"
+_COMPATIBLE = {frozenset({"rerun", "keep"})}
+"""Of the options jobs, keep, repeat and rerun, the pairs that go together."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user asked for. Raises UsageError for options that do not go together."""
+
+    selection: Selection
+    settings: Settings
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The settings given on the command line, which behave has to know, too."""
+    cluster: KeptCluster | None = None
+    """A running cluster to use instead of a new one."""
+    required: frozenset[str] = frozenset()
+    """Capabilities without which the run fails."""
+    seed: int | None = None
+    keep: bool = False
+    """Keep the embedded cluster up after the run."""
+    repeat: int = 1
+    """How many runs, on the same cluster, each with the next seed."""
+    shuffled: bool = False
+    jobs: int = 1
+    """How many clusters the features are spread over."""
+    rerun: bool = False
+    """Run what failed once more."""
+    share_of: Path | None = None
+    """In a job: the folder of the run that it has a share of."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(self.required - CAPABILITIES.keys()):
+            raise UsageError(f"--require {', '.join(unknown)}: the capabilities are {', '.join(CAPABILITIES)}")
+        other_target = self.cluster or self.settings.external
+        if self.settings.accept_own_schema and (self.cluster or not self.settings.external):
+            raise UsageError("--own-schema is for your own cluster; the embedded one already has the example's tables")
+        if self.keep and other_target:
+            raise UsageError("--keep is for a cluster that the run itself boots")
+        if self.settings.accept_like and other_target:
+            raise UsageError("--like boots a cluster, but the target is another one; leave out one of the two")
+        asked = {"jobs": self.jobs > 1, "keep": self.keep, "repeat": self.repeat > 1, "rerun": self.rerun}
+        for one, other in combinations([name for name, wanted in asked.items() if wanted], 2):
+            if frozenset({one, other}) not in _COMPATIBLE:
+                raise UsageError(f"--{one} and --{other} do not go together")
+        if self.jobs > 1 and other_target:
+            raise UsageError("--jobs is for clusters that the run itself boots; this target is one cluster")
+
+
+@dataclass(frozen=True)
+class TargetCluster:
+    """The cluster under test."""
+
+    topology: Topology
+    inside: Callable[[Sequence[str]], Sequence[str]] = list
+    """Wraps a command so that it runs where the cluster can be reached."""
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Settings that point at the cluster, if it is reached from outside."""
+    end: Callable[[], None] = lambda: None
+    """Stops the cluster if it belongs to the run. Harmless when repeated."""
+
+
+def show_plan(selection: Selection) -> int:
+    """Print the scenarios that would run, and return the exit status. Raises NothingJudged if there are none."""
+    planned = behave_process.selected(selection)
+    for one in planned:
+        out.print(f"{one.location}: {one.name}", markup=False)
+    say(f"{len(planned)} scenarios would run")
+    return 0
+
+
+def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
+    """Run the scenarios, and return the exit status.
+
+    With an embedded cluster everything after its boot happens inside its sandbox. `arguments` are the command line, for
+    further processes of this program.
+    """
+    if options.share_of is not None:
+        return _run_share(options, options.share_of)
+    planned = behave_process.selected(options.selection)
+    clusters.sweep()
+    report.prepare()
+    run = begin_run(options.seed, options.required, options.shuffled, options.jobs)
+    say(f"{len(planned)} scenarios; seed {run.seed} (--seed {run.seed} repeats the random choices)")
+    with Publisher(options.settings) as publisher, ExitStack() as cleanup, behave_process.sigterm_interrupts():
+        cleanup.callback(_forget, run)
+        if options.jobs > 1:
+            return _run_in_jobs(options, run, arguments, publisher)
+        place = clusters.named(f"run-{run.id}") if options.keep else KeptCluster(run.directory)
+        with _failure_published(publisher):
+            target = _target(options, place)
+            cleanup.callback(target.end)
+            _require(options, target.topology)
+        if options.repeat > 1:
+            return _repeat(options, run, target, publisher)
+        completed = _run_scenarios(options, run, target) and (not options.rerun or _rerun(options, run, target))
+        if not completed:
+            say(_STOPPED)
+        if options.keep and completed:
+            exit_status = report.of_run(run, [target.topology], publisher)
+            _keep_up(place, target)
+            return exit_status
+        with _meanwhile(target.end):
+            return report.of_run(run, [target.topology], publisher)
+
+
+def _forget(run: Run) -> None:
+    """Remove the run's folder. If it may have left rows in the target, note for the next run that this one is over."""
+    rows_left = bool(read(run.journal).troubles)
+    shutil.rmtree(run.directory, ignore_errors=True)
+    if rows_left:
+        note_over(run)
+
+
+def _run_in_jobs(options: RunOptions, run: Run, arguments: Sequence[str], publisher: Publisher) -> int:
+    with _failure_published(publisher):
+        if "citus" in options.required:
+            provide_citus(options.settings, Progress())
+        if "ruvector" in options.required:
+            with_ruvector(options.settings)
+        programs.find(options.settings.accept_pg_bindir, Progress())  # install missing programs once, not in each job
+    if not run_processes.run_jobs(run, options.jobs, arguments):
+        say(_STOPPED)
+    return report.of_run(run, run_processes.topologies(run), publisher)
+
+
+def _run_share(options: RunOptions, whole: Path) -> int:
+    """In a job: boot a cluster, and run the features that no other job takes."""
+    run = Run.load(whole / "run.json").share()
+    with ExitStack() as cleanup, behave_process.sigterm_interrupts():
+        cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
+        target = _target(options, KeptCluster(run.directory))
+        cleanup.callback(target.end)
+        target.topology.save(whole / run_processes.TOPOLOGY.replace("*", run.directory.name))
+        _require(options, target.topology)
+        return 0 if _run_scenarios(options, run, target) else INTERRUPTED
+
+
+def _target(options: RunOptions, place: KeptCluster) -> TargetCluster:
+    """The cluster to test. An embedded one is booted in `place`."""
+    if options.cluster is not None:
+        place = options.cluster
+        return TargetCluster(
+            place.topology, lambda argv: reentry_argv(place.sandbox_directory, behave_process.dies_with_us(argv))
+        )
+    if options.settings.external:
+        from support.target.baseline import apply_baseline
+        from support.target.discovery import user_cluster  # half a second that other targets need not spend
+
+        topology, _ = apply_baseline(user_cluster.discover(options.settings), options.settings.expectations)
+        return TargetCluster(topology)
+    place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    progress = Progress()
+    if "citus" in options.required:
+        provide_citus(options.settings, progress)
+    settings = with_ruvector(options.settings) if "ruvector" in options.required else options.settings
+    if settings.accept_like:
+        return _target_from_outside(options, settings, place)
+    sandbox, topology = boot_cluster(settings, place.directory, progress)
+    return TargetCluster(topology, end=sandbox.close)
+
+
+def _target_from_outside(options: RunOptions, settings: Settings, place: KeptCluster) -> TargetCluster:
+    """Boot a cluster shaped like another installation in `place`, and reach it from outside, as its users do."""
+    if not options.keep:
+        place = KeptCluster(place.directory / clusters.BESIDE)  # the run's own files have the same names
+    from support.target.discovery import user_cluster
+
+    shape_like(str(settings.accept_like))  # refuse an unknown shape before starting a process
+    up.up_for_this_process(place, settings)
+    try:
+        given = targets.of_file(place.target)
+        topology = user_cluster.discover(Settings.load({**options.given, **given}))
+    except BaseException:
+        place.sandbox.end()
+        raise
+    return TargetCluster(topology, given=given, end=place.sandbox.end)
+
+
+def _require(options: RunOptions, topology: Topology) -> None:
+    if declared := options.settings.accept_expect:
+        from support.target.baseline import require_declared_parts
+
+        require_declared_parts(topology, Expectations.parse(declared))
+    if missing := lacking(topology, options.required):
+        raise RequirementMissing("; ".join(f"{one.name} is required but missing: {one.detail}" for one in missing))
+
+
+@contextmanager
+def _failure_published(publisher: Publisher) -> Iterator[None]:
+    """Publish metrics for a run that cannot begin, too, since alerts rely on them."""
+    try:
+        yield
+    except Exception as error:
+        status = error.exit_status if isinstance(error, AcceptError) else NOTHING_JUDGED
+        for line in publisher.publish(RunRecord(), status):
+            say(line)
+        raise
+
+
+def _repeat(options: RunOptions, first: Run, target: TargetCluster, publisher: Publisher) -> int:
+    """Run several times, and print which verdicts differ. Returns 1 if any does."""
+    records, statuses = [], []
+    for number in range(options.repeat):
+        run = first if number == 0 else begin_run(first.seed + number, options.required, options.shuffled)
+        say(f"run {number + 1} of {options.repeat}, seed {run.seed}")
+        completed = _run_scenarios(options, run, target)
+        if not completed:
+            say(_STOPPED)
+        statuses.append(report.of_run(run, [target.topology], publisher))
+        records.append(read(run.journal))
+        shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
+        if not completed:
+            break
+    steady = steadiness.show(records, out)
+    return max(statuses) if steady else max(1, *statuses)
+
+
+def _rerun(options: RunOptions, run: Run, target: TargetCluster) -> bool:
+    """Run what failed once more. False if Ctrl-C ended it."""
+    failing = read(run.journal).failing
+    if not failing:
+        return True
+    say(f"{len(failing)} failed; rerunning")
+    Journal(run.journal).rerun(failing)
+    return _run_scenarios(options, run, target, [one.scenario for one in failing])
+
+
+def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, chosen: Sequence[Scenario] = ()) -> bool:
+    """Run behave, on the chosen scenarios if there are any. False if Ctrl-C ended it."""
+    target.topology.save(run.topology)
+    formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
+    # behave accepts several lines of a file only if they come one after another
+    places = [f"{one.path}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
+    what = places or options.selection.arguments
+    behave = [*behave_process.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
+    try:
+        behave_process.run(target.inside(behave), _as_variables({**options.given, **target.given}))
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+@contextmanager
+def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
+    """Do something else in a thread, which is joined at the end."""
+    other = threading.Thread(target=action)
+    other.start()
+    try:
+        yield
+    finally:
+        other.join()
+
+
+def _as_variables(given: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as environment variables for behave's process, where no other user can see them."""
+    return {
+        variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
+        for name, value in given.items()
+    }
+
+
+def _keep_up(place: KeptCluster, target: TargetCluster) -> None:
+    """Keep the cluster up until Ctrl-C or `accept down`."""
+
+    def ended() -> None:
+        if place.is_up:
+            raise NotYet("it is up")
+
+    if not place.file.exists():
+        target.topology.save(place.file)
+    status.show_connections(place)
+    say("the cluster stays up until Ctrl-C")
+    with suppress(KeyboardInterrupt):
+        eventually(ended, within=math.inf, subject="the cluster has ended", pause=1.0)

@@ -1,0 +1,128 @@
+"""A degraded cluster: readers that must be served, operations that clients repeat, writes that must be refused."""
+
+import time
+
+import requests
+
+from support import sql
+from support.engine import markers
+from support.engine.checks.answers import every_answer_is
+from support.engine.checks.availability import (
+    each_client_interrupted_for_less_than,
+    longest_gap_of_any_client,
+    nothing_acknowledged,
+)
+from support.engine.checks.durability import each_applied_once
+from support.engine.counter import COUNT, close_count
+from support.engine.history import History, Outcome
+from support.engine.ledger import APPEND
+from support.engine.workload import Script, Task, Turn, Workload
+from support.engine.world import World
+from support.example_app.profile import Profile
+from support.target.leadership import routes
+from support.waiting import NotYet, eventually
+
+LOOKUP = "lookup"
+ENTRY = "the entry that is looked up"
+"""Its key, and its value."""
+_READ = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+_READING_PACE = 0.02  # seconds between two questions of a reader
+
+
+def lookups(profile: Profile, namespace: str) -> Script:
+    """Each client reads one and the same entry until it is stopped. The recorded value is the answer."""
+
+    def look_up(session: sql.Session) -> str:
+        found = sql.rows(session, profile.sql(_READ), [namespace, ENTRY])
+        return str(found[0][0]) if found else "nothing"
+
+    def script(_: Turn) -> Task:
+        return Task(LOOKUP, ENTRY, None, look_up)
+
+    return script
+
+
+def start_readers(world: World, clients: int, patience: float) -> Workload:
+    """Let clients look up one entry through the read endpoint until the scenario ends.
+
+    Waits first until every member has the entry. A client waits `patience` seconds for an answer.
+    """
+    cluster, namespace = world.cluster, world.another_namespace("looked-up")
+    markers.write(cluster.write, world.profile, namespace, ENTRY)
+    members = {name: cluster.of_member(name) for name in cluster.members}
+    markers.await_seen(members, world.profile, namespace, ENTRY, within=world.timing.visible)
+    readers = Workload(
+        cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=patience
+    )
+    world.cleanup.enter_context(readers)
+    readers.await_acknowledged(100, within=world.timing.notice)
+    return readers
+
+
+def require_each_reader_served(world: World, readers: Workload, limit: float) -> None:
+    """Since the fault, no reader went `limit` seconds without an answer, every answer was right, and reads go on."""
+    since, history = world.experiment.injected_fault.begun, readers.history
+    _await_left_out(world)
+    _await_each_answered(readers, world.timing.notice)
+    world.measure("a reader waited for", longest_gap_of_any_client(history, LOOKUP, since), "s", limit)
+    each_client_interrupted_for_less_than(limit, history, LOOKUP, since).require()
+    every_answer_is(ENTRY, History(history.of(action=LOOKUP, outcome=Outcome.OK)), LOOKUP).require()
+
+
+def _await_left_out(world: World) -> None:
+    """Wait until no endpoint leads to the target member: then no further reader gets stuck there."""
+    target_member = world.experiment.target_member
+
+    def left_out() -> None:
+        if ends := routes(world.cluster)[target_member]:
+            raise NotYet(f"{target_member} gets sessions for {ends}")
+
+    subject = f"no endpoint leads to {target_member}"
+    eventually(left_out, within=world.timing.notice, subject=subject, retry_on=(requests.RequestException,))
+
+
+def _await_each_answered(readers: Workload, within: float) -> None:
+    """Wait until every reader was answered to a question that it asks from now on."""
+    since, clients = time.monotonic(), {one.client for one in readers.history}
+
+    def each_answered() -> None:
+        answered = {one.client for one in readers.history.of(outcome=Outcome.OK) if one.begun > since}
+        if answered != clients:
+            raise NotYet(f"{len(answered)} of {len(clients)} are")
+
+    eventually(each_answered, within=within, subject="each reader is answered again")
+
+
+def await_answers_lost(world: World) -> None:
+    """Wait until clients have lost answers to operations that they had sent, and so have something to repeat."""
+    history, since = world.clients.history, world.experiment.injected_fault.begun
+
+    def lost() -> None:
+        unknown = history.of(action=COUNT, outcome=Outcome.UNKNOWN)
+        if not any(one.ended > since for one in unknown):
+            raise NotYet("no client has lost an answer")
+
+    eventually(lost, within=world.timing.notice, subject="clients lose answers")
+
+
+def require_each_applied_once(world: World) -> None:
+    """Each operation that a client repeated until it was acknowledged was applied exactly once."""
+    workload = world.clients
+    within = world.timing.recovery
+    counted = close_count(workload, world.cluster.write, world.profile, world.namespace, within=within)
+    finding = each_applied_once(workload.history, counted)
+    world.measure("operations", counted, "")
+    world.evidence.attach("operations", finding.words)
+    finding.require()
+
+
+def require_no_write_acknowledged(world: World) -> None:
+    """From the last fault until now no write was acknowledged, although clients tried."""
+    history, fault = world.clients.history, world.experiment.injected_fault
+
+    def tried() -> None:
+        if not any(one.begun > fault.in_effect_since for one in history.of(action=APPEND)):
+            raise NotYet("no client's write has ended")
+
+    eventually(tried, within=world.timing.notice, subject="clients try to write")
+    nothing_acknowledged(history, APPEND, fault.in_effect_since, time.monotonic()).require()

@@ -1,0 +1,37 @@
+"""What the steps about failover hand to one another within a scenario."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from support.engine.workload import Workload
+from support.engine.world import Handover
+from support.failover.checks import Look
+from support.failover.succession import UnequalReplicas
+from support.target.leadership import Lease
+from support.target.patroni_commands import Reply
+
+
+@dataclass(frozen=True)
+class DirectClients:
+    """Clients that are connected to a member itself, past the proxy, and the namespace in which they append."""
+
+    workload: Workload
+    namespace: str
+
+
+class FailoverHandover(Handover):
+    """Facts of before a fault, clients that only some scenarios have, and answers that a later step judges."""
+
+    lease: Annotated[Lease, "When the leader is cut off from the DCS"]
+    """How long the leader's lock lasts, read before the fault."""
+    state_before_the_fault: Annotated[Look, "When a majority of the DCS crashes"]
+    readers: Annotated[Workload, "Given 4 clients reading through the read endpoint"]
+    direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
+    unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]
+    requested_candidate: Annotated[str | None, "When the leader is asked to hand over to a replica that may lead"]
+    """None if any replica was welcome."""
+    replies: Annotated[Mapping[str, Reply], "When switchovers to members that cannot lead are requested"]
+    """Candidate -> Patroni's reply."""
+    unreplicated: Annotated[str, "When the leader commits an entry that no other host can receive"]
+    """The namespace of the entry."""

@@ -1,0 +1,85 @@
+"""Partitions and a lost DCS: a leader that stops in time, a state that stays unchanged, a commit without a standby."""
+
+import time
+from functools import partial
+
+import requests
+
+from support import sql
+from support.engine import markers
+from support.engine.checks.writers import last_accepted, stopped_in_time
+from support.engine.finding import Finding
+from support.engine.world import World
+from support.errors import Inconclusive
+from support.failover.checks import Look, nothing_changed
+from support.faults.network import Partition
+from support.target import dcs
+from support.target.leadership import cluster_state
+from support.waiting import NotYet, describe, eventually, throughout
+
+_PAUSE = 0.5  # seconds between two looks at the cluster's state
+
+
+def require_stopped_within(world: World, limit: float) -> None:
+    """The target member stopped accepting writes less than `limit` seconds after the fault."""
+    experiment = world.experiment
+    target_member, since = experiment.target_member, experiment.injected_fault.begun
+
+    def judged() -> Finding:
+        finding = stopped_in_time(experiment.watch.samples, target_member, since, limit)
+        if finding.holds is not True and time.monotonic() < since + limit + world.timing.visible:
+            raise NotYet(finding.words)
+        return finding
+
+    finding = eventually(judged, within=limit + 2 * world.timing.visible, subject=f"{target_member} refuses writes")
+    samples = experiment.watch.samples
+    world.measure("the target member accepted writes for", last_accepted(samples, target_member, since), "s", limit)
+    finding.require()
+
+
+def watch_state(world: World, seconds: float) -> list[Look]:
+    """Look at the leader, its timeline and the routing again and again, from now on for so many seconds."""
+    looks: list[Look] = []
+    throughout(lambda: looks.append(cluster_state(world.cluster)), seconds=seconds, pause=_PAUSE)
+    return looks
+
+
+def require_unchanged(world: World, before: Look, looks: list[Look]) -> None:
+    """Every look found the state of before the fault."""
+    finding = nothing_changed([before, *looks])
+    world.evidence.attach("the cluster's state during the fault", finding.words)
+    finding.require()
+
+
+def require_lock_renewed(world: World) -> None:
+    """The leader still writes its WAL position to the DCS, as it does whenever it renews its lock."""
+    position = partial(dcs.key, world.cluster.topology, "status")
+    silent, within = (requests.RequestException,), world.timing.notice
+    first = eventually(position, within=within, subject="the DCS answers", retry_on=silent)
+
+    def newer() -> None:
+        if eventually(position, within=within, subject="the DCS answers", retry_on=silent) == first:
+            raise NotYet(f"the DCS holds what it held: {first}")
+
+    eventually(newer, within=within, subject="the leader renews its lock in the DCS")
+
+
+UNREPLICATED = "an entry that no standby has"
+
+
+def commit_unreplicated(world: World) -> str:
+    """Cut the leader off from all other hosts, and commit an entry on it that no standby gets; returns its namespace.
+
+    The suite's own clients still reach the leader. Raises Inconclusive if it did not take the entry: then there would
+    be nothing for it to lose.
+    """
+    experiment, leader = world.experiment, world.cluster.leader()
+    sandbox, namespace = world.cluster.sandbox, world.another_namespace("unreplicated")
+    with sql.session(world.cluster.of_member(leader)) as session:
+        sql.execute(session, "SET synchronous_commit = local")
+        experiment.inject(Partition(sandbox, [leader], [host for host in sandbox.hosts if host != leader]), leader)
+        refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, UNREPLICATED))
+        if refused is not None or not markers.is_there(session, world.profile, namespace, UNREPLICATED):
+            why = describe(refused) if refused else "it is not there"
+            raise Inconclusive(f"{leader}, cut off, took no entry of its own: {why}")
+    return namespace

@@ -1,0 +1,221 @@
+"""What a run prints: progress while it lasts; at its end the figures, the table of promises, and what failed and why.
+
+On a terminal the running scenario is a line that moves; elsewhere (a CI log) each scenario is one plain line when it
+starts and one when it ends. What matters most is printed last: there it is still visible on a screen, and at the end
+of a truncated log."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.padding import Padding
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from support.reporting.journal import RunRecord
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
+from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally, unfinished, why_unfinished
+
+STYLES = {
+    Verdict.PASSED: "green",
+    Verdict.BROKEN: "bold red",
+    Verdict.INCONCLUSIVE: "bold magenta",
+    Verdict.ERROR: "bold yellow",
+    Verdict.SKIPPED: "cyan",
+    Verdict.INTERRUPTED: "yellow",
+    Verdict.NOT_REACHED: "yellow",
+}
+_WARNING, _MISSING = "yellow", "bold red"
+
+
+def real_stdout() -> Console:
+    """A console on the process's own standard output; behave replaces `sys.stdout` by a buffer."""
+    return Console(file=sys.__stdout__, highlight=False)
+
+
+class Progress:
+    """Prints the progress of one run. Must be closed, or the moving line stays on the terminal."""
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self._console = console or real_stdout()
+        self._total = total
+        self._started = self._ended = self._failed = 0
+        self._running: Scenario | None = None
+        self._since = 0.0
+        self._spinner = Spinner("dots")
+        # behave swaps sys.stdout for each step: rich must not swap it as well
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._line,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def started(self, scenario: Scenario) -> None:
+        """A scenario begins."""
+        self._started += 1
+        self._running, self._since = scenario, time.monotonic()
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.refresh()
+        else:
+            line = f"[{self._started}/{self._total}] {scenario.title} ..."
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _line(self) -> Spinner:
+        title = self._running.title if self._running else ""
+        failed = f", {self._failed} failed" if self._failed else ""
+        text = f"{self._started} of {self._total}{failed} · {time.monotonic() - self._since:.0f} s · {title}"
+        self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
+        return self._spinner
+
+    def ended(self, result: ScenarioResult) -> None:
+        """A scenario ended."""
+        self._ended += 1
+        self._failed += result.verdict.failed
+        left = f"{self._total - self._ended} left"
+        style = STYLES[result.verdict]
+        if self._console.is_terminal:
+            line = f"[{style}]{result.verdict:<14}[/] {escape(result.scenario.title)} [dim]{result.seconds:.1f} s[/]"
+        else:
+            unseen = "" if result.scenario == self._running else f" {escape(result.scenario.title)}"
+            line = f"    [{style}]{result.verdict}[/]{unseen} in {result.seconds:.1f} s, {left}"
+        self._console.print(line, soft_wrap=True)
+        self._reason(result)
+
+    def corrected(self, result: ScenarioResult) -> None:
+        """The verdict on a scenario that ended before has changed."""
+        self._failed += 1
+        style = STYLES[result.verdict]
+        self._console.print(f"[{style}]{result.verdict} after all[/] {escape(result.scenario.title)}", soft_wrap=True)
+        self._reason(result)
+
+    def close(self) -> None:
+        """Restore the terminal."""
+        self._live.stop()
+
+    def _reason(self, result: ScenarioResult) -> None:
+        if result.reason:
+            self._console.print(f"    {result.reason_in_a_line}", style="dim", markup=False, soft_wrap=True)
+
+
+_SCENARIOS, _RESULT = TypeAdapter(tuple[Scenario, ...]), TypeAdapter(ScenarioResult)
+
+
+class Follower:
+    """Shows the progress of a run in other processes, from its journal. Call `look` regularly, then `close`."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal, self._read = journal, 0
+        self._scenarios: dict[str, Scenario] = {}
+        self._ended: set[str] = set()
+        self._progress: Progress | None = None
+
+    def look(self) -> None:
+        """Show what was added since the last call."""
+        if not self._journal.exists():
+            return
+        with self._journal.open("rb") as lines:
+            lines.seek(self._read)
+            added = lines.read()
+        whole = added[: added.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            self._show(json.loads(line))
+
+    def close(self) -> None:
+        """Show what is left, and restore the terminal."""
+        self.look()
+        if self._progress is not None:
+            self._progress.close()
+
+    def _show(self, event: dict[str, Any]) -> None:
+        if event["event"] == "begin" and self._progress is None:
+            self._scenarios = {one.key: one for one in _SCENARIOS.validate_python(event["scenarios"])}
+            self._progress = Progress(len(self._scenarios))
+        if self._progress is None:
+            return
+        if event["event"] == "started":
+            self._progress.started(self._scenarios[event["key"]])
+        elif event["event"] == "result":
+            result = _RESULT.validate_python(event)
+            tell = self._progress.corrected if result.scenario.key in self._ended else self._progress.ended
+            self._ended.add(result.scenario.key)
+            tell(result)
+
+
+def show(record: RunRecord, console: Console) -> None:
+    """Print the end of a run; 80 columns are enough."""
+    console.print(Group(*_parts(record)), soft_wrap=False)
+
+
+def _parts(record: RunRecord) -> Iterator[RenderableType]:
+    yield from _figures(record)
+    yield _table(record)
+    yield from _skipped(record)
+    if record.known_limits:
+        yield _entry("known limits of this cluster", _WARNING, "", "\n".join(f"- {one}" for one in record.known_limits))
+    for verdict, scenarios in unfinished(record).items():
+        yield _entry(verdict, STYLES[verdict], promises_of(scenarios), why_unfinished(record))
+    for result in record.flaky:
+        earlier = record.earlier[result.scenario.key]
+        why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
+        yield _entry("flaky", _WARNING, result.scenario.title, why)
+    for trouble in record.troubles:
+        yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
+    for result in failures(record):
+        yield _entry(result.verdict, STYLES[result.verdict], result.scenario.title, result.reason_in_a_line)
+
+
+def _table(record: RunRecord) -> Table:
+    suites = tally(record)
+    columns = columns_of(suites)
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
+    table.add_column("capability", footer="all")
+    table.add_column("promises", justify="right", footer=str(sum(suite.promised for suite in suites)))
+    for title, ends in columns:
+        table.add_column(title, justify="right", footer=str(sum(suite.count(*ends) for suite in suites)))
+    table.add_column("seconds", justify="right", footer=f"{sum(suite.seconds for suite in suites):.1f}")
+    for suite in suites:
+        cells = []
+        for _, ends in columns:
+            count, style = suite.count(*ends), STYLES[ends[0]]
+            cells.append(Text(str(count), style=style if count else "dim"))
+        table.add_row(suite.name, str(suite.promised), *cells, f"{suite.seconds:.1f}")
+    return table
+
+
+def _entry(word: str, style: str, title: str, reason: str) -> RenderableType:
+    heading = Text.assemble((f"{word}: ", style), (title, "bold"))
+    return Group(heading, Padding(Text(reason), (0, 0, 0, 4)))
+
+
+def _skipped(record: RunRecord) -> Iterator[RenderableType]:
+    for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
+        required = any(result in record.required_and_missing for result in results)
+        word, style = ("required but missing", _MISSING) if required else (Verdict.SKIPPED, STYLES[Verdict.SKIPPED])
+        yield _entry(word, style, promises_of(result.scenario for result in results), reason)
+
+
+def _figures(record: RunRecord) -> Iterator[RenderableType]:
+    measured = [(result.scenario, measure) for result in record.results for measure in result.measures]
+    if not measured:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("measurement")
+    table.add_column("value", justify="right")
+    table.add_column("limit", justify="right")
+    for scenario, one in measured:
+        table.add_row(f"{scenario.promise} {one.name}", one.figure, one.allowed)
+    yield table
+    yield Text()

@@ -1,0 +1,277 @@
+"""Moves of shards: a move or a rebalance as a job that runs beside clients, and the tables whose shards are moved.
+
+Those tables are the scenario's own, sharded and co-located like the application's: nobody else's shards are touched.
+
+Source: https://docs.citusdata.com/en/v13.0/develop/api_udf.html#shard-rebalancing
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from support import sql
+from support.engine.world import World
+from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.faults.nemesis import Fault
+from support.faults.process import PostgresKilled
+from support.sharding import placement_checks as checks
+from support.sharding import shards
+from support.sharding.placement_checks import Placement, of_hash
+from support.sharding.shards import workers_of
+from support.target.citus import known_to, node_leaders, node_name
+from support.target.cluster import Cluster
+from support.timeouts import REJOIN
+from support.waiting import NotYet, describe, eventually
+
+COPIED = "Catching Up"
+"""The phase in which all rows are copied, and writes that came meanwhile are being replicated."""
+
+_LONGEST = 120.0  # seconds that a job may take
+_PROGRESS = "SELECT shardid, table_name::text, status FROM get_rebalance_progress()"
+_MOVE = """
+    SELECT citus_move_shard_placement(%s, source.nodeid, target.nodeid, 'force_logical')
+      FROM pg_dist_node source, pg_dist_node target
+     WHERE source.groupid = %s AND source.noderole = 'primary' AND target.groupid = %s AND target.noderole = 'primary'
+"""
+_REBALANCE = """
+    SELECT rebalance_table_shards(%s, rebalance_strategy => 'by_shard_count', shard_transfer_mode => 'force_logical',
+                                  drain_only => %s)
+"""
+_TAKE_SHARDS = """
+    SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards', %s)
+      FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'
+"""
+_LEFT = """
+    SELECT 'subscription ' || subname FROM pg_subscription WHERE subname LIKE 'citus_shard_%'
+    UNION ALL SELECT 'publication ' || pubname FROM pg_publication WHERE pubname LIKE 'citus_shard_%'
+    UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE slot_name LIKE 'citus_shard_%'
+    UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE rolname LIKE 'citus_shard_%'
+    UNION ALL SELECT 'to be removed: ' || object_name FROM pg_dist_cleanup
+"""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job was with one shard, so many seconds after the job began."""
+
+    seconds: float
+    shard: int
+    table: str
+    phase: str
+
+    def __str__(self) -> str:
+        return f"{self.seconds:5.1f} s  {self.table}_{self.shard}  {self.phase}"
+
+
+class ShardJob:
+    """A statement that moves shards while writes go on, in a session of its own.
+
+    A context manager: entering starts it, leaving waits for its end. An error that it ends with is in `error`.
+    """
+
+    def __init__(self, where: sql.Endpoint, statement: str, values: sql.Values) -> None:
+        self.where, self._statement, self._values = where, statement, values
+        self._thread = threading.Thread(target=self._perform, daemon=True)
+        self.error: Exception | None = None
+        self.backend = 0
+        """The process id of its session on the coordinator."""
+        self.begun = self.ended = 0.0
+        """On the monotonic clock."""
+        self.steps: list[Progress] = []
+        """What was seen of its progress."""
+
+    def __enter__(self) -> "ShardJob":
+        self._session = sql.connect(self.where, statement_timeout=_LONGEST, autocommit=True)
+        self.backend = self._session.info.backend_pid
+        self.begun = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.await_end()
+
+    @property
+    def runs(self) -> bool:
+        return self._thread.is_alive()
+
+    def await_phase(self, phase: str, within: float) -> None:
+        """Wait until every shard that is moving is in that phase. Raises Inconclusive when the job ends before."""
+
+        def reached() -> None:
+            if not self.runs:
+                raise Inconclusive(f"the job ended before it was seen in the phase {phase!r}: {self.error or 'done'}")
+            if {step.phase for step in self._look()} != {phase}:
+                raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
+
+        eventually(reached, within=within, subject=f"the job is in the phase {phase!r}", pause=0.03)
+
+    def await_end(self) -> float:
+        """Wait until it has ended, well or not, and record its progress meanwhile; returns the seconds that it took."""
+
+        def ended() -> None:
+            with suppress(sql.Error, ConnectFailed):  # the coordinator itself may be down
+                self._look()
+            if self.runs:
+                raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
+
+        eventually(ended, within=_LONGEST + 10, subject="the job has ended")
+        return self.ended - self.begun
+
+    def require_done(self) -> float:
+        """Wait for its end; an error is a broken promise. Returns the seconds that it took."""
+        seconds = self.await_end()
+        if self.error is not None:
+            raise AssertionError(f"the shards were not moved: {describe(self.error)}")
+        return seconds
+
+    def _look(self) -> list[Progress]:
+        seconds = time.monotonic() - self.begun
+        found = [Progress(seconds, *row) for row in sql.rows(self.where, _PROGRESS)]
+        known = {(step.shard, step.phase) for step in self.steps}
+        self.steps += [step for step in found if (step.shard, step.phase) not in known]
+        return found
+
+    def _perform(self) -> None:
+        try:
+            sql.rows(self._session, self._statement, self._values)
+        except sql.Error as error:
+            self.error = error
+        finally:
+            self.ended = time.monotonic()
+            self._session.close()
+
+
+def rebalance(where: sql.Endpoint, table: str, *, drain_only: bool = False) -> ShardJob:
+    """Rebalance the shards of a table, and of those co-located with it, over the nodes that take shards.
+
+    With `drain_only` the nodes that take none are emptied, and nothing else is moved.
+    """
+    return ShardJob(where, _REBALANCE, [table, drain_only])
+
+
+def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
+    """Set whether a worker group takes shards; needs a superuser."""
+    sql.rows(where, _TAKE_SHARDS, [takes, group])
+
+
+def left_behind(cluster: Cluster) -> Mapping[str, list[str]]:
+    """Node -> the leftovers of shard moves on it, which nobody needs any more; nodes without any are left out."""
+    found = {node: [what for (what,) in sql.rows(where, _LEFT)] for node, where in node_leaders(cluster).items()}
+    return {node: things for node, things in found.items() if things}
+
+
+@dataclass(frozen=True)
+class OwnTables:
+    """The tables of the scenario's own whose shards are moved."""
+
+    cluster: Cluster
+    """Its logins find these tables first."""
+    tables: tuple[str, ...]
+    """Their names; the entries first."""
+    namespaces: Sequence[str]
+    """One in each shard of the entries, in the order of the shards."""
+
+    @property
+    def placements(self) -> list[Placement]:
+        """Where their shards are now."""
+        return shards.placements(self.cluster.write, self.tables)
+
+    @property
+    def rows(self) -> list[sql.Row]:
+        """Each namespace of the entries, with the number of its rows and of their keys."""
+        return sorted(sql.rows(self.cluster.write, self.cluster.profile.sql(_COUNT)))
+
+    def require_in_order(self) -> None:
+        """Each shard is on one node, found there and nowhere else, next to the shards it is co-located with.
+
+        Citus is given time to remove what a move leaves behind.
+        """
+        checks.co_located_together(self.placements).require()
+
+        def settled() -> None:
+            held = shards.held_on_nodes(self.cluster, self.tables)
+            checks.each_on_one_live_node(self.placements, held).require()
+
+        eventually(
+            settled,
+            within=REJOIN,
+            subject="each shard is on the one node where it belongs",
+            retry_on=(sql.Error, ConnectFailed, NotYet),
+        )
+
+
+_COUNT = "SELECT {entries.namespace}, count(*), count(DISTINCT {entries.key}) FROM {entries} GROUP BY 1"
+
+
+def make_tables(world: World, count: int) -> OwnTables:
+    """Two co-located tables of `count` shards each, spread over at least two worker groups."""
+    workers = workers_of(world.cluster)
+    if len(workers) < 2:
+        raise NotAvailable("there is one worker group: shards can be moved nowhere")
+    parts = [part for part in (world.profile.entries, world.profile.related) if part]
+    copies = shards.own_copies(world, parts, count)
+    tables = tuple(part.table for part in (copies.profile.entries, copies.profile.related) if part)
+    known = shards.placements(copies.write, tables)
+    hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
+    at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}
+    checks.evenly_spread(known, count, workers).require()
+    return OwnTables(copies, tables, [at[shard] for shard in sorted(at)])
+
+
+@dataclass(frozen=True)
+class PlannedMove:
+    """A move of one shard to another worker group, and the state before it."""
+
+    shard: int
+    source: int
+    target: int
+    """Worker groups."""
+    placements: list[Placement]
+    rows: list[sql.Row]
+
+    @classmethod
+    def of_first_shard(cls, own: OwnTables) -> "PlannedMove":
+        """The first shard, from where it is to the first other worker group."""
+        known = own.placements
+        shard = min(one.shard for one in known)
+        groups = {node_name(node.group): node.group for node in known_to(own.cluster.write) if node.group}
+        source = next(groups[one.node] for one in known if one.shard == shard)
+        target = next(group for group in groups.values() if group != source)
+        return cls(shard, source, target, known, own.rows)
+
+    def start(self, where: sql.Endpoint) -> ShardJob:
+        """The move as a job; the shards that this one is co-located with move along."""
+        return ShardJob(where, _MOVE, [self.shard, self.source, self.target])
+
+
+class SessionKilled:
+    """A fault: the server's process of one session is terminated in the middle of its work."""
+
+    def __init__(self, where: sql.Endpoint, backend: int, words: str) -> None:
+        """`where` leads to the session's server, with the session's role; `words` say what session it is."""
+        self._where, self._backend, self._words = where, backend, words
+
+    def __str__(self) -> str:
+        return f"{self._words} is killed"
+
+    def inject(self) -> None:
+        sql.value(self._where, "SELECT pg_terminate_backend(%s)", [self._backend])
+
+    def require_in_effect(self) -> None:
+        if sql.value(self._where, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [self._backend]):
+            raise NotYet(f"process {self._backend} is still there")
+
+    def heal(self) -> None:
+        """Nothing to heal: clients open another session."""
+
+
+def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
+    """The fault that kills `victim` during the move, and the member that it hits."""
+    cluster = world.cluster
+    if victim == "the session that moves it":
+        return SessionKilled(job.where, job.backend, victim), cluster.leader()
+    groups = {"PostgreSQL on the source worker": planned.source, "PostgreSQL on the target worker": planned.target}
+    leader = cluster.of_group(groups[victim]).leader()
+    return PostgresKilled(cluster.sandbox.hosts[leader]), leader

@@ -1,0 +1,177 @@
+"""Transactions over several workers: where they are open or prepared, and deaths during their two-phase commit.
+
+Citus commits such a transaction in two phases: every worker prepares it, the coordinator commits, and then the workers
+are told to commit. A prepared transaction whose worker has not been told the end is in doubt.
+
+Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html (two-phase commit)
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import psutil
+
+from support import sql
+from support.engine.history import Outcome
+from support.engine.workload import outcome_of
+from support.engine.world import World
+from support.errors import Inconclusive
+from support.example_app.sessions import backend
+from support.faults.nemesis import Fault, Nemesis
+from support.faults.process import resume, server_processes
+from support.target.citus import node_leaders
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
+from support.target.synchronous import standbys_waited_for
+from support.timeouts import VISIBLE
+from support.waiting import NotYet, eventually
+
+# Citus' sessions on the workers carry the number of the session that they work for.
+_NUMBER = "SELECT citus_backend_gpid()"
+_WORKS_FOR = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE state = 'idle in transaction' AND application_name LIKE 'citus_internal gpid=' || %s
+"""
+
+
+def require_at_work(world: World, session: sql.Session) -> None:
+    """The session has transactions open on more than one node, seen there. Raises Inconclusive when it has not."""
+    number = sql.value(session, _NUMBER)
+    found = {node: sql.value(where, _WORKS_FOR, [number]) for node, where in node_leaders(world.cluster).items()}
+    at_work = [node for node, transactions in found.items() if transactions]
+    if len(at_work) < 2:
+        raise Inconclusive(f"the transaction is open on {' and '.join(at_work) or 'no node'} only")
+    world.evidence.attach("the transaction is open on", " and ".join(at_work))
+
+
+_IN_RECOVERY = "SELECT pg_is_in_recovery()"
+_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE starts_with(gid, %s) ORDER BY gid"
+# Citus names each part of a transaction by the group and the process that coordinate it.
+_ANY, _COORDINATED_BY = "citus_", "citus_0_{pid}_"
+
+
+def in_doubt(cluster: Cluster, pid: int | None = None) -> dict[str, list[str]]:
+    """Node -> the transactions prepared there; only those of the coordinator's backend `pid`, where given.
+
+    Nodes without any are left out. Raises one of NO_ANSWER while a node has no leader that answers.
+    """
+    beginning = _ANY if pid is None else _COORDINATED_BY.format(pid=pid)
+    found = {node: _prepared(where, beginning) for node, where in node_leaders(cluster).items()}
+    return {node: gids for node, gids in found.items() if gids}
+
+
+def _prepared(where: sql.Endpoint, beginning: str) -> list[str]:
+    with sql.session(where) as session:
+        if sql.value(session, _IN_RECOVERY):  # prepared transactions do not show before the promotion
+            raise NotYet(f"the leader of {where.name} is in recovery")
+        return [gid for (gid,) in sql.rows(session, _IN_DOUBT, [beginning])]
+
+
+def await_prepared(cluster: Cluster, pid: int, nodes: int, within: float) -> None:
+    """Wait until so many nodes have prepared the transaction that this backend of the coordinator coordinates."""
+
+    def prepared() -> None:
+        found = in_doubt(cluster, pid)
+        if len(found) < nodes:
+            raise NotYet(f"it is prepared on {' and '.join(found) or 'none'}")
+
+    eventually(prepared, within=within, subject=f"{nodes} nodes have prepared the transaction", pause=0.02)
+
+
+def await_resolved(cluster: Cluster, within: float) -> None:
+    """Wait until every node answers and none holds a prepared transaction of Citus."""
+
+    def resolved() -> None:
+        if found := in_doubt(cluster):
+            raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
+
+    eventually(resolved, within=within, subject="no transaction is in doubt on any node", retry_on=NO_ANSWER)
+
+
+class CommitHeld:
+    """A fault that holds the coordinator's commits between the two phases.
+
+    The WAL receivers of every synchronous standby of the coordinator are frozen. Its commit waits for a standby after
+    every worker has prepared, and before any worker is told to commit. After wal_sender_timeout the coordinator would
+    choose another standby: be quick.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._held: list[psutil.Process] = []
+
+    def __str__(self) -> str:
+        return "commits on the coordinator wait"
+
+    def inject(self) -> None:
+        hosts = [self._cluster.sandbox.hosts[name] for name in standbys_waited_for(self._cluster)]
+        self._held = [process for host in hosts for process in server_processes(host, "walreceiver")]
+        for process in self._held:
+            process.suspend()
+
+    def require_in_effect(self) -> None:
+        if not self._held:
+            raise Inconclusive("commits on the coordinator wait for no standby")
+        if awake := [one.pid for one in self._held if one.status() != psutil.STATUS_STOPPED]:
+            raise NotYet(f"they still receive: {awake}")
+
+    def heal(self) -> None:
+        resume(self._held)
+
+
+@dataclass(frozen=True)
+class OpenTransaction:
+    """A transaction that has written to two namespaces on different workers."""
+
+    session: sql.Session
+    groups: Mapping[str, int]
+    """Namespace -> the worker group that holds its rows."""
+
+
+_TOLD = 60.0
+"""Seconds until the client must have an answer: the coordinator first has to notice that a host is gone."""
+
+
+def _before(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+    world.experiment.inject(death, target_member)
+    return _commit(session)
+
+
+def _between(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+    pid, client = backend(session), ThreadPoolExecutor(1)
+    with Nemesis() as holding:
+        holding.inject(CommitHeld(world.cluster))
+        told = client.submit(_commit, session)
+        client.shutdown(wait=False)
+        await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)
+        world.experiment.inject(death, target_member)
+        if told.done():
+            raise Inconclusive("the commit was over before the worker died")
+    return eventually(partial(_answer, told), within=_TOLD, subject="the client is told the outcome of its commit")
+
+
+def _after(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+    told = _commit(session)
+    world.experiment.inject(death, target_member)
+    return told
+
+
+COMMIT_WITH_DEATH: Mapping[str, Callable[[World, sql.Session, Fault, str], Outcome]] = {
+    "before its commit": _before,
+    "between prepare and commit": _between,
+    "after its commit": _after,
+}
+"""Moment of the death -> commit the session's transaction with that fault at that moment; what the client is told."""
+
+
+def _commit(session: sql.Session) -> Outcome:
+    error = sql.error_of(session.commit)
+    return Outcome.OK if error is None else outcome_of(error, committing=True)
+
+
+def _answer(told: Future[Outcome]) -> Outcome:
+    if not told.done():
+        raise NotYet("it still waits")
+    return told.result()

@@ -1,0 +1,119 @@
+"""Clients of worker groups: ledgers whose entries are all on one group, and transfers between groups.
+
+An account is an entry whose value is the balance. A transfer changes two balances and leaves its name in the
+namespaces of both accounts, so that not only the sum of the balances shows whether it is whole.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from support import sql
+from support.engine.ledger import appends
+from support.engine.workload import Script, Task, Turn, Workload
+from support.engine.world import World
+from support.errors import Inconclusive
+from support.example_app.profile import Profile
+from support.sharding.shards import namespace_on
+
+CLIENT_PATIENCE = 3.0
+"""Seconds that a client waits for an answer before it gives up and logs in anew."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger whose entries are all on one worker group."""
+
+    namespace: str
+    workload: Workload
+
+
+def start_ledger(world: World, group: int, clients: int) -> Ledger:
+    """Let clients append to a ledger on one worker group until the scenario ends; returns after 300 entries."""
+    namespace = namespace_on(world, group)
+    script = appends(world.profile, namespace)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
+    world.start(workload, acknowledged=300)
+    return Ledger(namespace, workload)
+
+
+TRANSFER = "transfer"
+OPENED_WITH = 1000
+_ACCOUNT = "account"
+_INSERT = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+_MOVE = (
+    "UPDATE {entries} SET {entries.value} = ({entries.value}::bigint + %s)::text "
+    "WHERE {entries.namespace} = %s AND {entries.key} = %s"
+)
+_READ = "SELECT {entries.namespace}, {entries.key}, {entries.value} FROM {entries} WHERE {entries.namespace} = ANY(%s)"
+COORDINATOR_CRASHES = "it was already committed"
+"""Part of a PANIC of Citus 13.2: a coordinator that loses a worker right after its own commit may crash and restart.
+
+No transaction is harmed by it, which is what is promised here; so these crashes are counted and shown.
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What one account holds, and the transfers that left their names there."""
+
+    balance: int
+    transfers: frozenset[str]
+
+
+def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]) -> None:
+    """Accounts in these namespaces, each with OPENED_WITH."""
+    with sql.session(where) as session:
+        for account in accounts:
+            sql.execute(session, profile.sql(_INSERT), [account, _ACCOUNT, str(OPENED_WITH)])
+
+
+def start_transfers(world: World, clients: int) -> list[str]:
+    """Let clients move amounts between accounts on different worker groups until the scenario ends.
+
+    Returns the accounts' namespaces, after 100 transfers.
+    """
+    groups = [group.group for group in world.cluster.groups if group.group]
+    if len(groups) < 2:
+        raise Inconclusive("there is one worker group: no transfer can leave it")
+    by_group = [[namespace_on(world, group) for _ in range(4)] for group in groups]
+    accounts = [account for those in by_group for account in those]
+    open_accounts(world.cluster.write, world.profile, accounts)
+    script = transfers(world.profile, by_group)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
+    world.start(workload, acknowledged=100)
+    world.experiment.expected_alarms.append(COORDINATOR_CRASHES)
+    return accounts
+
+
+def transfers(profile: Profile, by_group: Sequence[Sequence[str]]) -> Script:
+    """Each client moves amounts from an account of one group to one of another group, until it is stopped.
+
+    The recorded key is the transfer's name, the value the names of both accounts.
+    """
+
+    def turn_to_task(turn: Turn) -> Task:
+        source, target = map(turn.random.choice, turn.random.sample(by_group, 2))
+        name, amount = f"{turn.client}-{turn.number}", turn.random.randint(1, 9)
+        changes = sorted([(source, -amount), (target, amount)])  # in one order, so that no two block each other
+
+        def move(session: sql.Session) -> None:
+            for account, change in changes:
+                sql.execute(session, profile.sql(_MOVE), [change, account, _ACCOUNT])
+                sql.execute(session, profile.sql(_INSERT), [account, name, TRANSFER])
+
+        return Task(TRANSFER, name, (source, target), move, transaction=True)
+
+    return turn_to_task
+
+
+def read_accounts(where: sql.Endpoint, profile: Profile, accounts: Collection[str]) -> Mapping[str, Account]:
+    """Every account as it is now."""
+    found = sql.rows(where, profile.sql(_READ), [list(accounts)])
+    balances = {namespace: int(value) for namespace, key, value in found if key == _ACCOUNT}
+    return {
+        account: Account(balance, frozenset(key for namespace, key, _ in found if namespace == account) - {_ACCOUNT})
+        for account, balance in balances.items()
+    }

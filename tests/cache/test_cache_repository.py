@@ -1,0 +1,175 @@
+"""The repository against a real Redis and a real PostgreSQL, and each broken one against what is to notice it."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import psycopg2
+import pytest
+from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire
+from conftest import free_port
+from redis_servers import RedisServer, running
+
+from support import sql
+from support.cache import workloads
+from support.engine.finding import Finding
+from support.errors import Inconclusive, UsageError
+from support.example_app import schema
+from support.example_app.cache import CacheRepository, Question, Read, Source, open_repository
+from support.example_app.cache.interface import opener
+from support.example_app.vectors import PGVECTOR
+from support.sabotage import broken_caches
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, RedisAddress, Topology
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(tmp_path_factory.mktemp("redis"), free_port()) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def cluster(postgres: sql.Endpoint, server: RedisServer) -> Cluster:
+    """One database with the application's tables, and one Redis."""
+    sql.execute(postgres, "CREATE DATABASE cached")
+    topology = Topology(
+        database="cached",
+        application=Login(postgres.user, postgres.password),
+        write=Address(postgres.host, postgres.port),
+        redis=RedisAddress(Address("127.0.0.1", server.port)),
+    )
+    sql.execute(Cluster(topology).write, "CREATE EXTENSION vector")
+    schema.create(Cluster(topology).write, PGVECTOR)
+    return Cluster(topology)
+
+
+NUMBERS = count()
+
+
+@pytest.fixture
+def scene(cluster: Cluster, server: RedisServer, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """With the default cache, or with the one that the test is parametrised with."""
+    said = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    cache = said.get("cache", DEFAULT)
+    name = cache if ":" in cache else f"{broken_caches.__name__}:{cache}"
+    made = Scene(cluster, name, f"test-{next(NUMBERS)}", server)
+    with made.cleanup:
+        yield made
+    server.thaw()
+
+
+@pytest.fixture
+def cache(scene: Scene) -> CacheRepository:
+    return scene.clients(1)[0].repository
+
+
+# The repository
+
+
+def test_what_is_written_is_read_and_what_is_not_there_is_nothing(cache: CacheRepository) -> None:
+    cache.write("n", "k", "value")
+    assert cache.read("n", "k") == Read("value", Source.CACHE)
+    assert cache.read("n", "other") == Read(None, Source.DATABASE)
+    assert cache.read("n", "other") == Read(None, Source.CACHE)
+    cache.write("n", "other", "now there")
+    assert cache.read("n", "other").value == "now there"
+
+
+def test_what_is_not_there_is_neither_updated_nor_deleted(cache: CacheRepository) -> None:
+    assert cache.update("absent", "k", "v") is False
+    assert cache.delete("absent", "k") is False
+    assert cache.read("absent", "k").value is None
+
+
+def test_changes_of_one_transaction_are_seen_together(cache: CacheRepository) -> None:
+    cache.write_many("t", {"a": "1", "b": "1", "c": "1"})
+    with cache.transaction() as transaction:
+        transaction.write("t", "a", "2")
+        assert transaction.update("t", "b", "2")
+        assert transaction.delete("t", "c")
+        assert {key: read.value for key, read in cache.read_many("t", "abc").items()} == dict.fromkeys("abc", "1")
+    assert {key: read.value for key, read in cache.read_many("t", "abc").items()} == {"a": "2", "b": "2", "c": None}
+
+
+def test_a_transaction_that_fails_changes_nothing_and_tells_why(cache: CacheRepository) -> None:
+    cache.write("f", "a", "kept")
+    with pytest.raises(psycopg2.errors.NotNullViolation), cache.transaction() as transaction:  # noqa: PT012
+        transaction.write("f", "a", "lost")
+        transaction.write("f", "b", None)  # type: ignore[arg-type]
+    assert cache.read("f", "a") == Read("kept", Source.CACHE)
+    cache.write("f", "a", "and it goes on")
+    assert cache.read("f", "a").value == "and it goes on"
+
+
+def test_a_commit_that_fails_leaves_no_new_value_in_the_cache(scene: Scene) -> None:
+    (client,) = scene.clients(1)
+    sql.execute(
+        scene.database,
+        "CREATE TABLE late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED); INSERT INTO late VALUES (1)",
+    )
+    scene.cleanup.callback(sql.execute, scene.database, "DROP TABLE late")
+    client.repository.write("c", "a", "kept")
+    with pytest.raises(psycopg2.errors.UniqueViolation), client.repository.transaction() as transaction:  # noqa: PT012
+        transaction.write("c", "a", "lost")
+        sql.execute(transaction._session, "INSERT INTO late VALUES (1)")  # type: ignore[attr-defined]  # refused at commit
+    assert client.repository.read("c", "a") == Read("kept", Source.DATABASE)
+
+
+def test_an_answer_stays(cache: CacheRepository) -> None:
+    question = Question("n", "counts", (1,))
+    assert cache.fetch(question, lambda: 1) == Read(1, Source.DATABASE)
+    assert cache.fetch(question, lambda: 2) == Read(1, Source.CACHE)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("open_repository", 'it must be "package.module:callable"'),
+        ("no.such.module:thing", "No module named 'no'"),
+        ("support.example_app.cache:nothing", "has no attribute 'nothing'"),
+        ("support.example_app.cache:__doc__", "that is a str, not a callable"),
+    ],
+)
+def test_a_wrong_name_of_a_repository_is_told(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match="ACCEPT_CACHE_REPOSITORY") as refused:
+        opener(name)
+    assert words in str(refused.value)
+
+
+def test_the_default_is_found_by_its_name() -> None:
+    assert opener(DEFAULT) is open_repository
+
+
+# What the scenarios find, of the default and of broken caches
+
+
+@pytest.mark.parametrize("find", NOTICED, ids=lambda find: find.__name__)
+def test_the_default_keeps_its_promises(scene: Scene, find: Callable[[Scene], Finding]) -> None:
+    finding = find(scene)
+    assert finding.holds is True, finding.words
+
+
+@pytest.mark.parametrize(("find", "cache"), [(find, cache) for find, caches in NOTICED.items() for cache in caches])
+def test_a_broken_cache_is_noticed(scene: Scene, find: Callable[[Scene], Finding], cache: str) -> None:
+    finding = find(scene)
+    assert finding.holds is False, finding.words
+
+
+def test_a_cache_without_its_prefix_proves_nothing(scene: Scene) -> None:
+    scene.name = f"{broken_caches.__name__}:ignores_the_prefix"
+    assert all_keys_expire(scene).holds is None
+
+
+def test_a_cache_that_loads_past_its_sessions_proves_nothing(scene: Scene) -> None:
+    with pytest.raises(Inconclusive, match="through the sessions that it was given"):
+        workloads.loads(scene.clients())
+
+
+def test_every_broken_cache_is_noticed_by_something() -> None:
+    own = {
+        name
+        for name, found in vars(broken_caches).items()
+        if getattr(found, "__module__", "") == broken_caches.__name__
+    }
+    noticed = {cache for caches in NOTICED.values() for cache in caches}
+    assert {name for name in own if name.islower() and not name.startswith("_")} <= noticed | {"ignores_the_prefix"}

@@ -1,0 +1,254 @@
+"""`accept load`: real processes against a real PostgreSQL, and the messages when something goes wrong."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import free_port
+from program import Program, copy
+
+from support import sql
+from support.engine.history import History, Operation, Outcome
+from support.example_app import schema
+from support.example_app.vectors import dialect_of
+from support.load import histories
+from support.load.histories import WorkerHistory
+from support.load.plan import CLIENTS_EACH
+from support.waiting import eventually
+
+_ROWS = "SELECT count(*) FROM memory_entries"
+_MUTE = """
+import gevent, sys, time
+from support import sql
+from support.engine.workload import outcome_of
+from support.load.worker import wait_cooperatively
+
+def ask():
+    try:
+        sql.execute(where, "SELECT pg_sleep(30)")
+    except sql.Error as error:
+        return outcome_of(error, committing=True), str(error)
+
+wait_cooperatively(1.0)
+where = sql.Endpoint("a slow server", *sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:])
+begun = time.monotonic()
+print(*[one.get() for one in [gevent.spawn(ask) for _ in range(5)]], sep="\\n")
+print(time.monotonic() - begun)
+"""
+_LOSE = "DELETE FROM memory_entries WHERE key LIKE '%-3'"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def database(postgres: sql.Endpoint) -> sql.Endpoint:
+    """A database for these tests, with the application's tables."""
+    sql.execute(postgres, "CREATE DATABASE loaded")
+    loaded = sql.Endpoint("the loaded one", postgres.host, postgres.port, "loaded", postgres.user, postgres.password)
+    sql.execute(loaded, "CREATE EXTENSION vector")
+    schema.create(loaded, dialect_of(loaded))
+    return loaded
+
+
+@pytest.fixture
+def empty(database: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    """The same database. Checks that a load leaves no rows behind."""
+    yield database
+    assert sql.value(database, _ROWS) == 0
+
+
+def history(worker: int, *numbers: int) -> History:
+    """Acknowledged appends of the first client of a worker."""
+    client = worker * CLIENTS_EACH
+    entries = [f"{client}-{number}" for number in numbers]
+    return History(Operation(client, "append", one, one, Outcome.OK, 900 + i, 901 + i) for i, one in enumerate(entries))
+
+
+def final_read(*each: History) -> Operation:
+    found = [one.value for history in each for one in history]
+    return Operation(-1, "read", "ns", found, Outcome.OK, 5.0, 5.5)
+
+
+def test_unreported_entries_of_an_incomplete_worker_are_no_violation() -> None:
+    whole, known, unknown = history(0, 0, 1), history(1, 0), history(1, 1, 2)
+    parts = [WorkerHistory(0, "here", 2, 2, ended=True), WorkerHistory(1, "there", 1, 3, ended=True)]
+    merged = histories.merged([whole, known], final_read(whole, known, unknown), frozenset({1}))
+    finding = histories.judge(merged, parts)
+    assert finding.holds is None
+    assert "worker 1 on there: 1 of its 3 operations arrived" in finding.words
+    assert "0 of 3 acknowledged writes lost" in finding.words
+
+
+def test_an_entry_that_nobody_wrote_is_found_despite_an_incomplete_worker() -> None:
+    whole = history(0, 0, 1)
+    merged = histories.merged([whole], final_read(whole, history(2, 0)), frozenset({1}))
+    finding = histories.judge(merged, [WorkerHistory(0, "here", 2, 2, ended=True), WorkerHistory(1, "there")])
+    assert finding.holds is False
+    assert "1 entries are there that no client wrote" in finding.words
+
+
+def test_the_final_read_comes_last_whatever_the_clocks_say() -> None:
+    early, late = history(0, 0), history(1, 0)
+    merged = histories.merged([early, late], final_read(early))
+    assert (
+        histories.judge(
+            merged, [WorkerHistory(0, "here", 1, 1, ended=True), WorkerHistory(1, "there", 1, 1, ended=True)]
+        ).holds
+        is False
+    )
+
+
+def test_clients_wait_concurrently_and_no_longer_than_their_patience(postgres: sql.Endpoint) -> None:
+    where = [postgres.host, str(postgres.port), postgres.database, postgres.user, postgres.password]
+    output = subprocess.run(
+        [sys.executable, "-c", _MUTE, *where],
+        env={**os.environ, "LOCUST_SKIP_MONKEY_PATCH": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert output.count("unknown") == output.count("no answer within 1 s; connection closed") == 5
+    assert float(output.split()[-1]) < 4
+
+
+def address(where: sql.Endpoint) -> str:
+    return f"postgresql://{where.user}:{where.password}@{where.host}:{where.port}/{where.database}"
+
+
+def await_writes(where: sql.Endpoint, more_than: int = 500) -> None:
+    def written() -> None:
+        assert sql.value(where, _ROWS) > more_than
+
+    eventually(written, within=30, subject="the workers write")
+
+
+def workers_of(running: "subprocess.Popen[str]") -> list[psutil.Process]:
+    every = psutil.Process(running.pid).children(recursive=True)
+    return [one for one in every if "support.load.worker" in one.cmdline()]
+
+
+def test_two_workers_write_one_ledger_and_every_acknowledged_write_is_accounted_for(
+    program: Program, empty: sql.Endpoint
+) -> None:
+    order = ("--workers", "2", "--clients", "6", "--seconds", "2", "--seed", "7")
+    ended = program.run("load", "--target", address(empty), *order)
+    assert ended.status == 0, ended
+    acknowledged = [int(n.replace(",", "")) for n in re.findall(r"^(?:worker|all).*?  +([\d,]+)", ended.out, re.M)]
+    first, second, every = acknowledged
+    assert first > 50
+    assert second > 50
+    assert first + second == every
+    assert f"passed: 0 of {every} acknowledged writes lost" in ended.out
+    folder = Path(program.project, re.search(r"for a day in (\S+);", ended.err)[1])
+    assert sum(len(path.read_text().splitlines()) for path in folder.glob("worker-*.jsonl")) >= every
+
+
+def test_the_history_of_a_killed_worker_is_incomplete(program: Program, empty: sql.Endpoint) -> None:
+    with program.started("load", "--target", address(empty), "--workers", "2", "--seconds", "2") as running:
+        await_writes(empty)
+        workers_of(running)[0].kill()
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 1, said
+    assert "inconclusive: incomplete history of worker" in said
+    assert "never reported its end" in said
+    assert "acknowledged writes lost" in said
+
+
+def test_a_lost_write_is_found(program: Program, empty: sql.Endpoint) -> None:
+    with program.started("load", "--target", address(empty), "--workers", "2", "--seconds", "2") as running:
+        await_writes(empty)
+        lost = sql.execute(empty, _LOSE)
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 1, said
+    assert lost > 0
+    assert f"broken: {lost} of" in said
+
+
+def test_ctrl_c_ends_all_workers_and_leaves_no_data(program: Program, empty: sql.Endpoint) -> None:
+    with program.started("load", "--target", address(empty), "--workers", "2", "--seconds", "300") as running:
+        await_writes(empty)
+        workers = workers_of(running)
+        os.killpg(running.pid, signal.SIGINT)
+        said, _ = running.communicate(timeout=20)
+    assert running.returncode == 130, said
+    assert len(workers) == 2
+    assert not any(one.is_running() for one in workers)
+
+
+def test_the_data_are_removed_once_the_database_accepts_writes_again(
+    program: Program, empty: sql.Endpoint, postgres: sql.Endpoint
+) -> None:
+    with program.started("load", "--target", address(empty), "--seconds", "300") as running:
+        await_writes(empty)
+        workers = workers_of(running)
+        sql.execute(postgres, "ALTER DATABASE loaded SET default_transaction_read_only = on")
+        try:
+            os.killpg(running.pid, signal.SIGINT)
+            psutil.wait_procs(workers, timeout=20)
+            assert running.poll() is None
+            assert sql.value(empty, _ROWS) > 0
+        finally:
+            sql.execute(postgres, "ALTER DATABASE loaded RESET default_transaction_read_only")
+        said, _ = running.communicate(timeout=20)
+    assert running.returncode == 130, said
+
+
+def test_workers_from_elsewhere_can_join_unless_target_or_version_differ(
+    program: Program, empty: sql.Endpoint, postgres: sql.Endpoint, tmp_path: Path
+) -> None:
+    newer = copy(tmp_path)
+    (newer.project / "support" / "load" / "newer.py").write_text('"""Something else."""')
+    port = str(free_port())
+    order = ("--workers", "1", "--await", "1", "--port", port, "--seconds", "2")
+    with program.started("load", "--target", address(empty), *order) as running:
+        await_mark(empty)
+        stranger = program.run("load", "--join", f"127.0.0.1:{port}", "--target", address(postgres))
+        of_tomorrow = newer.run("load", "--join", f"127.0.0.1:{port}", "--target", address(empty))
+        joined = program.run("load", "--join", f"127.0.0.1:{port}", "--target", address(empty))
+        said, _ = running.communicate(timeout=60)
+    assert stranger.status == 3
+    assert "is not the master's target" in stranger.err
+    assert of_tomorrow.status == 3
+    assert "it has another version" in of_tomorrow.err
+    assert joined.status == 0, joined
+    assert running.returncode == 0, said
+    assert len(re.findall(r"^worker \d+ on ", said, re.M)) == 2
+
+
+def await_mark(where: sql.Endpoint) -> None:
+    def marked() -> None:
+        assert sql.value(where, _ROWS) == 1
+
+    eventually(marked, within=30, subject="the load begins")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["--join", "127.0.0.1:1"], 3, "a master at 127.0.0.1:1: not so"),
+        (["--join", "127.0.0.1", "--clients", "3"], 2, "--clients is an option of the master"),
+        (["--workers", "3", "--clients", "2"], 2, "at least one for each worker"),
+        (["--workers", "0"], 2, "a load needs a worker"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    program: Program, database: sql.Endpoint, arguments: list[str], status: int, complaint: str
+) -> None:
+    ended = program.run("load", "--target", address(database), *arguments)
+    assert ended.status == status, ended
+    assert complaint in ended.err
+
+
+def test_a_missing_target_is_one_line(program: Program) -> None:
+    ended = program.run("load")
+    assert ended.status == 2, ended
+    assert ended.complaints == ["accept: no cluster is up; ./accept up starts one"]

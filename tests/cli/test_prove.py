@@ -1,0 +1,80 @@
+"""`accept prove` on a real cluster, which it boots, breaks and heals."""
+
+import re
+from pathlib import Path
+
+import pytest
+from program import Ended, Program, copy
+from sandboxes import require
+
+from support.sabotage.catalogue import SABOTAGES
+
+FAST = (
+    "fsync-off",
+    "values-are-trimmed",
+    "checks-swapped",
+    "redis-without-eviction",
+    "application-pool-lends-the-dead",
+    "cache-never-caches",
+)
+"""Sabotages of six components, a few seconds each."""
+CONTROLS = """
+from support.sabotage.damages import Damage
+from support.sabotage.postgres import SABOTAGES as OF_POSTGRES
+from support.waiting import NotYet
+
+(FSYNC_OFF,) = [one for one in OF_POSTGRES if one.name == "fsync-off"]
+
+def _in_vain(cluster):
+    def seen():
+        raise NotYet("it did nothing")
+    return Damage("nothing is done", lambda: None, seen, lambda: None)
+
+SABOTAGES = (
+    Sabotage("does-nothing", "nothing", notices({"PH-06 durability": "fsync"}), nothing),
+    Sabotage("in-vain", "nothing, and it says so", notices({"PH-06 durability": "fsync"}), _in_vain),
+    Sabotage("misunderstood", "what nobody speaks of", notices({"PH-06 durability": "the weather"}), FSYNC_OFF.damage),
+)
+"""
+LONGEST = 240  # seconds
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST + 20)]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    require("namespaces")
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+def prove(program: Program, *words: str) -> Ended:
+    return program.run("prove", *words, "--workers", "0", timeout=LONGEST)
+
+
+def test_sabotages_are_noticed(program: Program) -> None:
+    ended = prove(program, *FAST)
+    assert ended.status == 0, str(ended)
+    assert f"{len(FAST)} of {len(FAST)} sabotages noticed by all that must" in ended.last_line, str(ended)
+    assert "0 false alarms in 2 healthy runs" in ended.last_line, str(ended)
+    page = (program.project / "allure-report" / "trust.html").read_text(encoding="utf-8")
+    assert all(name in page for name in FAST)
+    assert "fsync: expected on, observed off" in page, "the message is kept"
+
+
+def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
+    """So does one that takes no effect, and one that is noticed for the wrong reason."""
+    control = program.project / "support" / "sabotage" / "driver.py"
+    control.write_text(f"{control.read_text()}\n{CONTROLS}")
+    ended = prove(program, "does-nothing", "in-vain", "misunderstood")
+    said = " ".join(ended.out.split())
+    assert ended.status == 1, str(ended)
+    assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
+    assert "does-nothing, PH-06: passed: it passed all the same" in said, str(ended)
+    assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
+    assert "misunderstood, PH-06: broken: its message does not match 'the weather'" in said, str(ended)
+
+
+def test_the_sabotages_are_listed_with_who_must_notice(tmp_path: Path) -> None:
+    listed = copy(tmp_path).run("prove", "--list")
+    assert listed.status == 0, str(listed)
+    assert re.search(r"^fsync-off +PH-06\n    PostgreSQL does not wait", listed.out, re.M), str(listed)
+    assert [name for name in SABOTAGES if name not in listed.out] == []

@@ -1,0 +1,240 @@
+"""`accept run` on one database: exit statuses, leftovers, Ctrl-C and kill -9 in a scenario, repeats and reruns."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from program import FALSE, LONG, TRUE, Program, busyness, copy, feature, target
+
+from support import sql
+from support.waiting import NotYet, eventually
+
+VAIN = feature("A claim without evidence", "nobody knows")
+SHARDED = feature("A claim on shards", "one and one are 2", tags="@citus")
+DISTURBING = feature("A claim after a disturbance", "one and one are 2", tags="@destructive")
+PAIR = """
+@normal
+Feature: {name}
+  @id.ZZ-0{number}
+  Scenario: {name} claims the first
+    Given a sum
+    Then one and one are 2
+
+  @id.ZZ-1{number}
+  Scenario: {name} claims the second
+    Given a sum
+    Then {claim}
+"""
+FICKLE = """
+from pathlib import Path
+from behave import then
+
+@then("it is the first time")
+def first_time(context):
+    seen = Path("seen")
+    known, _ = seen.exists(), seen.touch()
+    assert not known, "it was so before"
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def program(project: Program, postgres: sql.Endpoint) -> Program:
+    """The program, pointed at a user's database."""
+    project.variables = target(postgres)
+    return project
+
+
+def test_all_passed_or_skipped_with_a_reason(program: Program, postgres: sql.Endpoint) -> None:
+    program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": SHARDED, "failover/c.feature": DISTURBING})
+    before = _schemas(postgres)
+    ended = program.run("--seed", "4711")
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 2 skipped"), str(ended)
+    assert "citus is not installed" in ended.out, "a skip has a reason"
+    assert "ACCEPT_DESTRUCTIVE" in ended.out, "a cluster that is not ours is not disturbed"
+    assert "seed 4711" in ended.err
+    assert _schemas(postgres) == before, "a schema of the run is still there"
+    assert list(program.project.joinpath(".accept", "runs").iterdir()) == []
+    assert len(list(program.project.joinpath("allure-results").glob("*-result.json"))) == 3
+    everything = [path for name in ("allure-results", "allure-report", ".accept") for path in _files(program, name)]
+    assert everything
+    assert not [path for path in everything if postgres.password.encode() in path.read_bytes()]
+
+
+def test_a_broken_and_an_inconclusive_scenario_fail_the_run(program: Program) -> None:
+    program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": FALSE, "cache/c.feature": VAIN})
+    ended = program.run()
+    assert (ended.status, ended.last_line) == (1, "1 passed, 2 failed, 0 skipped"), str(ended)
+    assert "one and one are 2, not 3" in ended.out
+    assert "nobody looked" in ended.out
+    dashboard = program.project / "allure-report" / "dashboard.html"
+    dashboard.unlink()
+    again = program.run("report")
+    assert (again.status, again.last_line) == (ended.status, ended.last_line), again
+    assert dashboard.exists()
+
+
+def test_a_run_without_a_verdict_is_not_a_success(program: Program) -> None:
+    program.write_features({"cluster/a.feature": SHARDED})
+    ended = program.run()
+    assert (ended.status, ended.last_line) == (3, "0 passed, 0 failed, 1 skipped"), str(ended)
+
+
+def test_destructive_scenarios_run_on_a_named_cluster_of_the_user(program: Program) -> None:
+    program.write_features({"cluster/a.feature": DISTURBING})
+    ended = program.run("destructive", ACCEPT_DESTRUCTIVE="postgres")
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
+
+
+def test_a_target_file_and_options_for_behave(project: Program, postgres: sql.Endpoint) -> None:
+    project.variables = {}
+    project.write_features({"cluster/a.feature": FALSE, "cluster/b.feature": TRUE})
+    lines = [f"{name.lower()} = {json.dumps(value)}" for name, value in target(postgres).items()]
+    project.project.joinpath("theirs.toml").write_text("\n".join(lines))
+    ended = project.run("cluster", "--target", "theirs.toml", "--exclude", "a.feature")
+    assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
+
+
+def test_ctrl_c_ends_soon_with_a_report_of_what_was_done(program: Program) -> None:
+    program.write_features({"cluster/a.feature": TRUE, "cluster/b.feature": LONG})
+    with program.started("run") as running:
+        family = _await_scenario(running, "A claim that takes long")
+        begun = time.monotonic()
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        told, _ = running.communicate(timeout=20)
+        elapsed = time.monotonic() - begun
+    assert running.returncode == 130, told
+    assert "stopped; this is what was done so far" in told
+    assert "1 passed, 1 failed, 0 skipped" in told
+    assert elapsed < 5 * busyness(), told
+    _require_gone(family)
+
+
+def test_nothing_survives_a_killed_program(program: Program) -> None:
+    program.write_features({"cluster/b.feature": LONG})
+    with program.started("run") as running:
+        family = _await_scenario(running, "A claim that takes long")
+        running.kill()
+        running.wait()
+        _require_gone(family)
+
+
+def test_a_killed_behave_is_not_a_success(program: Program) -> None:
+    program.write_features({"cluster/b.feature": LONG})
+    with program.started("run") as running:
+        for process in _await_scenario(running, "A claim that takes long")[1:]:
+            process.kill()
+        told, _ = running.communicate(timeout=20)
+    assert running.returncode not in (0, None), told
+    assert "0 passed, 1 failed, 0 skipped" in told
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, postgres: sql.Endpoint) -> Program:
+    """The program in a project of its own, pointed at the same database."""
+    made = copy(tmp_path)
+    made.variables = target(postgres)
+    return made
+
+
+def pairs(last_claim: str) -> dict[str, str]:
+    claims = {"A": "one and one are 2", "B": "one and one are 2", "C": last_claim}
+    return {
+        f"cluster/{name}.feature": PAIR.format(name=name, number=number, claim=claim)
+        for number, (name, claim) in enumerate(claims.items())
+    }
+
+
+def orders(out: str) -> list[list[str]]:
+    """The scenarios of each run, in the order of their start."""
+    begun = re.findall(r"^\[(\d+)/6\] (ZZ-\d\d)", out, re.MULTILINE)
+    runs: list[list[str]] = []
+    for number, id in begun:
+        if number == "1":
+            runs.append([])
+        runs[-1].append(id)
+    return runs
+
+
+def test_runs_agree_and_the_seed_decides_their_order(fresh: Program) -> None:
+    fresh.write_features(pairs("one and one are 2"))
+    ended = fresh.run("--repeat", "3", "--shuffle", "--seed", "7")
+    assert ended.status == 0, str(ended)
+    assert ended.last_line == "3 runs of 6 scenarios: none changed its verdict"
+    assert re.findall(r"run \d of 3, seed (\d)", ended.err) == ["7", "8", "9"]
+    found = orders(ended.out)
+    assert all(sorted(one) == ["ZZ-00", "ZZ-01", "ZZ-02", "ZZ-10", "ZZ-11", "ZZ-12"] for one in found), str(ended)
+    assert len({tuple(one) for one in found}) > 1, "the order differs"
+    assert orders(fresh.run("--shuffle", "--seed", "8").out) == [found[1]], "and can be had again"
+
+
+def test_a_changed_verdict_is_reported_and_fails_the_command(fresh: Program) -> None:
+    fresh.write_features(pairs("it is the first time"))
+    (fresh.project / "steps" / "fickle_steps.py").write_text(FICKLE)
+    ended = fresh.run("--repeat", "2")
+    said = " ".join(ended.out.split())
+    assert ended.status == 1, str(ended)
+    assert "changed: ZZ-12 C claims the second" in said, str(ended)
+    assert "run 1: passed" in said, str(ended)
+    assert "run 2: broken: it was so before" in said, str(ended)
+    assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
+
+
+def test_a_scenario_that_passes_on_the_rerun_is_flaky(fresh: Program) -> None:
+    fresh.write_features(pairs("it is the first time"))
+    (fresh.project / "steps" / "fickle_steps.py").write_text(FICKLE.replace("assert not known", "assert known"))
+    ended = fresh.run("--rerun")
+    said = " ".join(ended.out.split())
+    assert ended.status == 0, str(ended)
+    assert "1 failed; rerunning" in ended.err
+    assert "flaky: ZZ-12 C claims the second passed on the rerun; broken at first: it was so" in said
+    assert ended.last_line == "6 passed, 0 failed, 0 skipped"
+    results = [json.loads(one.read_text()) for one in (fresh.project / "allure-results").glob("*-result.json")]
+    tries = sorted((one["start"], one["status"]) for one in results if one["name"] == "C claims the second")
+    assert [status for _, status in tries] == ["failed", "passed"], "the evidence of both is in the report"
+    assert len(results) == 7
+    summary = (fresh.project / "allure-report" / "dashboard.html").read_text()
+    assert "Flaky" in summary
+
+
+def test_a_scenario_that_fails_again_stays_broken(fresh: Program) -> None:
+    fresh.write_features(pairs("one and one are 3"))
+    ended = fresh.run("--rerun")
+    assert ended.status == 1, str(ended)
+    assert "flaky" not in ended.out
+    assert ended.last_line == "5 passed, 1 failed, 0 skipped"
+
+
+def _schemas(postgres: sql.Endpoint) -> list[sql.Row]:
+    return sql.rows(postgres, "SELECT nspname FROM pg_namespace ORDER BY 1")
+
+
+def _files(program: Program, name: str) -> Iterator[Path]:
+    return (path for path in program.project.joinpath(name).rglob("*") if path.is_file())
+
+
+def _await_scenario(running: "psutil.Popen", title: str) -> list[psutil.Process]:
+    """Read the output until a scenario runs. Returns the program's processes, the program first."""
+    for line in running.stdout:
+        if title in line:
+            first = psutil.Process(running.pid)
+            return [first, *first.children(recursive=True)]
+    raise AssertionError(f"{title!r} never began")
+
+
+def _require_gone(family: list[psutil.Process]) -> None:
+    def gone() -> None:
+        if left := [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]:
+            raise NotYet(f"still there: {left}")
+
+    eventually(gone, within=1, subject="the program and all that it started are gone")

@@ -1,0 +1,86 @@
+"""The step catalogue: read from the sources, searchable, and complete."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from program import ROOT, copy
+
+from support.cli import steps as catalogue
+
+SOURCE = '''
+from behave import given, step, then, when
+
+@given("a healthy cluster")
+def healthy(context):
+    """All members run, and the leader leads."""
+
+@when("the {role} crashes")
+@then("the {role} crashes")
+def crashes(context, role):
+    ...
+
+def not_a_step():
+    """Says nothing of clusters."""
+'''
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> tuple[catalogue.Step, ...]:
+    (tmp_path / "member_steps.py").write_text(SOURCE)
+    return catalogue.steps(tmp_path)
+
+
+def test_each_wording_is_a_step(steps: tuple[catalogue.Step, ...]) -> None:
+    assert [(step.keyword, step.wording) for step in steps] == [
+        ("given", "a healthy cluster"),
+        ("then", "the {role} crashes"),
+        ("when", "the {role} crashes"),
+    ]
+    assert steps[0].meaning == "All members run, and the leader leads."
+    assert (steps[0].file.name, steps[0].line) == ("member_steps.py", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("HEALTHY", ["a healthy cluster"]),
+        ("leads members", ["a healthy cluster"]),
+        ("crashes when", ["the {role} crashes"]),
+        ("member", ["a healthy cluster", "the {role} crashes", "the {role} crashes"]),
+        ("nothing of it", []),
+    ],
+)
+def test_a_search_finds_all_words_in_any_order(steps: tuple[catalogue.Step, ...], words: str, found: list[str]) -> None:
+    assert [step.wording for step in catalogue.search(words, steps)] == found
+
+
+def test_the_catalogue_has_every_step_of_behave() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "behave", "--dry-run", "--no-summary", "-f", "steps.doc"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = [line.split("Location: ")[1] for line in shown.stdout.splitlines() if "Location: steps/" in line]
+    assert known
+    ours = [f"{step.file.relative_to(ROOT)}:{step.line}" for step in catalogue.steps(ROOT / "steps")]
+    assert {location.split(":")[0] for location in known} == {location.split(":")[0] for location in ours}
+    assert len(ours) == len(known)
+
+
+def test_each_of_our_steps_has_a_docstring() -> None:
+    silent = [f"{step.file.name}:{step.line}" for step in catalogue.steps(ROOT / "steps") if not step.meaning]
+    assert silent == []
+
+
+def test_the_command_line_searches_it(tmp_path: Path) -> None:
+    program = copy(tmp_path)
+    found = program.run("steps", "ledger", "acknowledged")
+    assert found.status == 0, str(found)
+    assert "Then the ledger lost no acknowledged write\n" in found.out
+    assert re.search(r"^    steps/\S+_steps\.py:\d+$", found.out, re.MULTILINE), str(found)
+    assert (program.run("steps", "no", "such", "words").status) == 1

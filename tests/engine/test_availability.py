@@ -1,0 +1,97 @@
+"""Availability: the gaps between acknowledged operations, of all clients together and of each."""
+
+import pytest
+
+from support.engine.checks.availability import (
+    each_client_interrupted_for_less_than,
+    interrupted_for_less_than,
+    longest_gap,
+    nothing_acknowledged,
+)
+from support.engine.history import History, Operation, Outcome
+
+OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
+
+
+def operation(outcome: Outcome, begun: float, ended: float, client: int = 0, key: str = "") -> Operation:
+    return Operation(client, "count", key or f"{client}-{begun}", f"{client}-{begun}", outcome, begun, ended)
+
+
+def append(value: int, outcome: Outcome = OK, at: float | None = None) -> Operation:
+    begun = float(value if at is None else at)
+    return Operation(0, "append", "ledger", value, outcome, begun, begun + 0.5)
+
+
+class TestInterruption:
+    history = History([append(1), append(2), append(3, FAIL), append(10), append(11)])
+
+    def test_the_gap_is_between_acknowledged_ends(self) -> None:
+        gap = longest_gap(self.history, "append", since=2.7)
+        assert gap is not None
+        assert (gap.begun, gap.ended, gap.seconds) == (2.5, 10.5, 8.0)
+
+    def test_a_gap_before_the_fault_does_not_count(self) -> None:
+        gap = longest_gap(self.history, "append", since=10.6)
+        assert gap is not None
+        assert gap.seconds == 1.0
+
+    @pytest.mark.parametrize(("limit", "expected"), [(8.1, True), (8.0, False), (5, False)])
+    def test_limit(self, limit: float, expected: bool) -> None:
+        assert interrupted_for_less_than(limit, self.history, "append", since=2.7).holds is expected
+
+    def test_never_again(self) -> None:
+        history = History([append(1), append(9, FAIL)])
+        assert interrupted_for_less_than(30, history, "append", since=2).holds is False
+
+    def test_no_evidence(self) -> None:
+        assert interrupted_for_less_than(30, self.history, "append", since=0).holds is None
+
+
+class TestEachClient:
+    """The fault comes at 10; nobody may wait for 5 s."""
+
+    def judged(self, *operations: Operation) -> bool | None:
+        return each_client_interrupted_for_less_than(5, History(operations), "count", 10).holds
+
+    def test_all_go_on(self) -> None:
+        assert self.judged(*(operation(OK, at, at, client) for at in (9, 12, 15) for client in (0, 1))) is True
+
+    def test_one_waits_while_the_others_go_on(self) -> None:
+        others = [operation(OK, at, at, 0) for at in (9, 12, 15)]
+        assert self.judged(*others, operation(OK, 9, 9, 1), operation(OK, 15, 15, 1)) is False
+
+    def test_one_never_comes_back(self) -> None:
+        others = [operation(OK, at, at, 0) for at in (9, 12, 15)]
+        assert self.judged(*others, operation(OK, 9, 9, 1), operation(UNKNOWN, 12, 15, 1)) is False
+
+    def test_one_was_never_there(self) -> None:
+        others = [operation(OK, at, at, 0) for at in (9, 12)]
+        assert self.judged(*others, operation(OK, 12, 12, 1)) is None
+
+    def test_nobody_was_there(self) -> None:
+        assert self.judged() is None
+
+
+class TestStandstill:
+    """Nothing may be acknowledged from 10 to 20."""
+
+    def judged(self, *operations: Operation) -> bool | None:
+        return nothing_acknowledged(History(operations), "count", 10, 20).holds
+
+    def test_all_are_refused_or_in_doubt(self) -> None:
+        assert self.judged(operation(OK, 8, 9), operation(FAIL, 11, 12), operation(UNKNOWN, 11, 14)) is True
+
+    def test_one_is_acknowledged(self) -> None:
+        assert self.judged(operation(OK, 8, 9), operation(FAIL, 11, 12), operation(OK, 13, 14)) is False
+
+    def test_what_began_before_may_be_acknowledged(self) -> None:
+        assert self.judged(operation(OK, 8, 9), operation(OK, 9.9, 10.1), operation(FAIL, 11, 12)) is True
+
+    def test_nobody_tried(self) -> None:
+        assert self.judged(operation(OK, 8, 9), operation(OK, 21, 22)) is None
+
+    def test_nothing_was_ever_acknowledged(self) -> None:
+        assert self.judged(operation(FAIL, 11, 12)) is None
+
+    def test_nothing_at_all(self) -> None:
+        assert self.judged() is None

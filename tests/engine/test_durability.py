@@ -1,0 +1,210 @@
+"""Durability: bad histories must be refused, and empty ones must not be believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.engine.checks.durability import (
+    counted_exactly,
+    each_applied_once,
+    each_write_once,
+    kept,
+    lost_writes,
+    no_acknowledged_write_lost,
+)
+from support.engine.finding import Finding
+from support.engine.history import History, Operation, Outcome
+from support.errors import Inconclusive
+from support.expectations import AcceptedLoss
+
+OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
+
+
+def append(value: int, outcome: Outcome = OK, at: float | None = None) -> Operation:
+    begun = float(value if at is None else at)
+    return Operation(0, "append", "ledger", value, outcome, begun, begun + 0.5)
+
+
+def read(*values: int, at: float = 1000.0) -> Operation:
+    return Operation(0, "read", "ledger", list(values), OK, at, at + 0.1)
+
+
+def holds(finding: Finding) -> bool | None:
+    return finding.holds
+
+
+def test_a_finding_is_required() -> None:
+    Finding.true("well").require()
+    with pytest.raises(AssertionError, match="broken"):
+        Finding.false("broken").require()
+    with pytest.raises(Inconclusive, match="inconclusive: empty"):
+        Finding.unknown("empty").require()
+
+
+class TestAcceptedLoss:
+    """Appends acknowledged half a second after 0, 1, 2, ...; the fault comes at 7, and the last append was not lost."""
+
+    def judged(self, kept: int, accepted: AcceptedLoss, size: int = 1, fault: float = 7.0) -> Finding:
+        history = History([*(append(number) for number in range(10)), read(*range(kept), 9)])
+        return no_acknowledged_write_lost(history, (fault, fault), accepted, lambda one: size)
+
+    def test_within_the_bytes(self) -> None:
+        finding = self.judged(6, AcceptedLoss(30, 0.0, "known limit: 30 bytes"), size=10)
+        assert finding.holds
+        assert finding.words.startswith("3 of 10 acknowledged writes lost: 6, 7, 8; 30 bytes (known limit: 30 bytes)")
+
+    def test_beyond_the_bytes(self) -> None:
+        finding = self.judged(6, AcceptedLoss(29, 0.0, "known limit: 29 bytes"), size=10)
+        assert finding.holds is False
+        assert "30 bytes (known limit: 29 bytes)" in finding.words
+
+    def test_the_last_moments_come_on_top(self) -> None:
+        assert self.judged(6, AcceptedLoss(0, 2.5)).holds
+        assert self.judged(6, AcceptedLoss(0, 1.5)).holds is False
+        assert self.judged(6, AcceptedLoss(1, 1.5)).holds
+
+    def test_a_ledger_that_lost_all_of_before_the_fault_proves_nothing(self) -> None:
+        assert self.judged(0, AcceptedLoss(10**6, 60.0)).holds is None
+        assert self.judged(1, AcceptedLoss(10**6, 60.0)).holds
+
+    def test_nothing_is_accepted_unless_it_is_said(self) -> None:
+        assert self.judged(8, AcceptedLoss()).holds is False
+
+    def test_what_each_member_must_hold_is_what_the_cluster_kept(self) -> None:
+        history = History([append(1), append(2), append(3, UNKNOWN), read(1)])
+        assert [one.value for one in kept(history)] == [1, 3]
+
+
+class TestNoAcknowledgedWriteLost:
+    def test_all_there(self) -> None:
+        finding = no_acknowledged_write_lost(History([append(1), append(2), read(1, 2)]))
+        assert finding.holds
+        assert "0 of 2 acknowledged writes lost" in finding.words
+
+    def test_one_lost(self) -> None:
+        finding = no_acknowledged_write_lost(History([append(1), append(2), read(1)]))
+        assert finding.holds is False
+        assert finding.words == "1 of 2 acknowledged writes lost: 2"
+
+    def test_the_lost_ones_are_named(self) -> None:
+        history = History([append(1), append(2), append(3, UNKNOWN), append(4, FAIL), read(1)])
+        assert lost_writes(history) == [2]
+
+    @pytest.mark.parametrize("outcome", [FAIL, UNKNOWN])
+    def test_what_was_not_acknowledged_may_be_missing(self, outcome: Outcome) -> None:
+        assert holds(no_acknowledged_write_lost(History([append(1), append(2, outcome), read(1)])))
+
+    def test_recovered_is_counted(self) -> None:
+        finding = no_acknowledged_write_lost(History([append(1), append(2, UNKNOWN), append(3, UNKNOWN), read(1, 2)]))
+        assert finding.holds
+        assert "1 of 2 unknown" in finding.words
+
+    @pytest.mark.parametrize(
+        "history",
+        [
+            [],
+            [append(1)],
+            [read()],
+            [append(1, FAIL), read()],
+            [append(1, UNKNOWN), read(1)],
+            [read(1, at=0.5), append(1)],
+        ],
+    )
+    def test_no_evidence(self, history: list[Operation]) -> None:
+        assert holds(no_acknowledged_write_lost(History(history))) is None
+
+    def test_no_evidence_around_the_fault(self) -> None:
+        history = History([append(1), append(2), read(1, 2)])
+        assert holds(no_acknowledged_write_lost(history, fault=(0.0, 9.0))) is None
+        assert holds(no_acknowledged_write_lost(history, fault=(5.0, 9.0))) is None
+        assert holds(no_acknowledged_write_lost(history, fault=(1.7, 1.8))) is True
+
+    @given(st.lists(st.sampled_from(list(Outcome)), min_size=1, max_size=40), st.data())
+    def test_any_acknowledged_write_removed_is_refused(self, outcomes: list[Outcome], data: st.DataObject) -> None:
+        appends = [append(value, outcome) for value, outcome in enumerate(outcomes)]
+        acknowledged = [one.value for one in appends if one.outcome is OK]
+        there = [one.value for one in appends if one.outcome is not FAIL]
+        finding = no_acknowledged_write_lost(History([*appends, read(*there)]))
+        assert finding.holds is (True if acknowledged else None)
+        if acknowledged:
+            gone = data.draw(st.sampled_from(acknowledged))
+            left = [value for value in there if value != gone]
+            assert holds(no_acknowledged_write_lost(History([*appends, read(*left)]))) is False
+
+
+class TestEachWriteOnce:
+    def test_once(self) -> None:
+        assert holds(each_write_once(History([append(1), append(2, UNKNOWN), read(1, 2)])))
+
+    def test_twice(self) -> None:
+        finding = each_write_once(History([append(1), read(1, 1)]))
+        assert (finding.holds, finding.words) == (False, "1 writes are there more than once: 1")
+
+    def test_refused_but_there(self) -> None:
+        assert holds(each_write_once(History([append(1), append(2, FAIL), read(1, 2)]))) is False
+
+    @pytest.mark.parametrize("history", [[], [append(1)], [append(1, UNKNOWN), read(1)]])
+    def test_no_evidence(self, history: list[Operation]) -> None:
+        assert holds(each_write_once(History(history))) is None
+
+
+class TestCounter:
+    @pytest.mark.parametrize(("grown", "expected"), [(1, False), (2, True), (3, True), (4, False)])
+    def test_counted(self, grown: int, expected: bool) -> None:
+        done = [Operation(0, "increment", "", 1, outcome, 1, 1) for outcome in (OK, OK, UNKNOWN, FAIL)]
+        assert holds(counted_exactly(History(done), 10, 10 + grown)) is expected
+
+    def test_nothing_counted(self) -> None:
+        assert holds(counted_exactly(History(), 0, 0)) is None
+
+
+def attempt(outcome: Outcome, begun: float, ended: float, client: int = 0, key: str = "") -> Operation:
+    return Operation(client, "count", key or f"{client}-{begun}", f"{client}-{begun}", outcome, begun, ended)
+
+
+class TestExactlyOnce:
+    HISTORY = History(
+        [
+            attempt(OK, 1, 2, key="a"),
+            attempt(UNKNOWN, 3, 4, key="b"),
+            attempt(FAIL, 5, 6, key="b"),
+            attempt(OK, 7, 8, key="b"),
+        ]
+    )
+
+    def test_each_counts_once(self) -> None:
+        assert each_applied_once(self.HISTORY, 2).holds is True
+
+    def test_a_repeated_one_counts_twice(self) -> None:
+        finding = each_applied_once(self.HISTORY, 3)
+        assert finding.holds is False
+        assert "3 were applied of 2 acknowledged" in finding.words
+
+    def test_an_acknowledged_one_does_not_count(self) -> None:
+        assert each_applied_once(self.HISTORY, 1).holds is False
+
+    def test_what_is_in_doubt_at_the_end_may_count_or_not(self) -> None:
+        doubtful = History([*self.HISTORY, attempt(UNKNOWN, 9, 10, key="c")])
+        assert [each_applied_once(doubtful, counted).holds for counted in (1, 2, 3, 4)] == [False, True, True, False]
+
+    def test_what_certainly_failed_may_not_count(self) -> None:
+        assert each_applied_once(History([*self.HISTORY, attempt(FAIL, 9, 10, key="c")]), 3).holds is False
+
+    def test_no_answer_was_lost(self) -> None:
+        history = History([attempt(OK, 1, 2, key="a"), attempt(FAIL, 3, 4, key="b"), attempt(OK, 5, 6, key="b")])
+        assert each_applied_once(history, 2).holds is None
+
+    def test_nothing_was_acknowledged(self) -> None:
+        assert each_applied_once(History(), 0).holds is None
+        assert each_applied_once(History([attempt(UNKNOWN, 1, 2)]), 1).holds is None
+
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 5))
+    def test_more_or_fewer_than_were_acknowledged_is_refused(self, lost: list[int], wrong: int) -> None:
+        history = History(
+            attempt(UNKNOWN if number < times else OK, number, number, client, key=str(client))
+            for client, times in enumerate(lost)
+            for number in range(times + 1)
+        )
+        assert each_applied_once(history, len(lost)).holds is (True if any(lost) else None)
+        assert each_applied_once(history, len(lost) + wrong).holds is False
+        assert each_applied_once(history, len(lost) - wrong).holds is False

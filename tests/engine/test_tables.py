@@ -1,0 +1,60 @@
+"""Tables in scenarios: how they are read, and how what is observed is compared with them."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
+from support.errors import Inconclusive
+
+TABLE = SimpleNamespace(
+    headings=["member", "role", "state"],
+    rows=[SimpleNamespace(cells=["a", "leader", "up"]), SimpleNamespace(cells=["b", "replica", "up or idle"])],
+)
+ROWS = {"a": {"role": "leader", "state": "up"}, "b": {"role": "replica", "state": "up or idle"}}
+
+
+class TestTable:
+    def test_rows(self) -> None:
+        assert rows_of(TABLE) == ROWS
+
+    def test_transposed(self) -> None:
+        assert transposed(ROWS) == {
+            "role": {"a": "leader", "b": "replica"},
+            "state": {"a": "up", "b": "up or idle"},
+        }
+        assert transposed(transposed(ROWS)) == ROWS
+
+    def test_as_expected(self) -> None:
+        observed = {"a": {"role": "leader", "state": "up"}, "b": {"role": "replica", "state": "idle"}}
+        assert as_tabled(ROWS, observed).holds is True
+
+    @pytest.mark.parametrize(
+        ("observed", "words"),
+        [
+            ({"a": {"role": "replica", "state": "up"}}, "a, role: expected leader, observed replica"),
+            ({"a": {"role": "leader"}}, "a, state: expected up, observed nothing"),
+            ({}, "a: there is nothing"),
+            ({"a": {"answer": "no answer (it is frozen)"}}, "a: no answer (it is frozen)"),
+            ({"a": {"role": "leader", "state": "up", "lag": "9"}}, "a, lag: expected nothing, observed 9"),
+            (
+                {"a": {"role": "leader", "state": "up"}, "z": {"role": "leader"}},
+                "z, role: expected nothing, observed leader",
+            ),
+        ],
+    )
+    def test_each_difference_is_told(self, observed: dict[str, dict[str, str]], words: str) -> None:
+        finding = as_tabled({"a": ROWS["a"]}, observed)
+        assert finding.holds is False
+        assert finding.words == words
+
+    def test_an_empty_table_proves_nothing(self) -> None:
+        assert as_tabled({}, {}).holds is None
+        assert as_tabled({"a": {}}, {}).holds is None
+
+    def test_of_each_kind(self) -> None:
+        assert of_each({"m1": "a", "m2": "a"}, ROWS) == alike(["m1", "m2"], ROWS["a"])
+
+    def test_a_kind_without_a_row_proves_nothing(self) -> None:
+        with pytest.raises(Inconclusive, match="m1 is a observer"):
+            of_each({"m1": "a observer"}, ROWS)

@@ -1,0 +1,102 @@
+"""The picture of a fault: what it is drawn from, that it is drawn, and that a failure to draw it is reported."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from io import BytesIO
+
+import allure_commons
+import pytest
+from PIL import Image
+
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.failover import timeline
+from support.failover.timeline import Period, periods, picture
+from support.faults.nemesis import InjectedFault
+from support.reporting.evidence import Evidence, Redactor
+
+FAULT = InjectedFault("the host pg1 crashes", begun=110.0, in_effect_since=110.2, healing=125.0, healed=126.0)
+
+
+def looks(member: str, begun: float, *answers: bool | None) -> list[WriterSample]:
+    return [WriterSample(member, begun + number, begun + number + 0.1, one) for number, one in enumerate(answers)]
+
+
+def operation(ended: float, outcome: Outcome = Outcome.OK, value: str = "v") -> Operation:
+    return Operation(0, "append", "k", value, outcome, ended - 0.01, ended)
+
+
+SAMPLES = [*looks("pg1", 105, True, True, True, True, True, None, None), *looks("pg2", 105, False, False, True)]
+HISTORY = History([operation(106.0), operation(109.0), operation(111.0, Outcome.UNKNOWN), operation(121.0)])
+
+
+class Attachments:
+    """Stands where Allure's formatter stands, and keeps what is attached."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str | bytes] = {}
+
+    @allure_commons.hookimpl
+    def attach_data(self, body: str | bytes, name: str, attachment_type: object, extension: str | None) -> None:
+        self.found[name] = body
+
+
+@pytest.fixture
+def attached() -> Iterator[dict[str, str | bytes]]:
+    attachments = Attachments()
+    allure_commons.plugin_manager.register(attachments)
+    yield attachments.found
+    allure_commons.plugin_manager.unregister(attachments)
+
+
+def test_looks_that_found_the_same_are_one_period_until_the_next_look() -> None:
+    assert periods(looks("pg1", 0, True, True, None, False)) == [
+        Period("pg1", True, 0, 2),
+        Period("pg1", None, 2, 3),
+        Period("pg1", False, 3, 3.1),
+    ]
+
+
+def test_the_looks_at_one_member_do_not_end_the_period_of_another() -> None:
+    mixed = [*looks("pg2", 0.5, False, False), *looks("pg1", 0, True, True)]
+    assert [(one.member, one.begun, one.ended) for one in periods(mixed)] == [("pg1", 0, 1.1), ("pg2", 0.5, 1.6)]
+
+
+@pytest.mark.parametrize("history", [None, History(), HISTORY], ids=["none", "empty", "some"])
+@pytest.mark.parametrize(
+    "injected_faults", [[], [FAULT], [FAULT, InjectedFault("more", 112, 113)]], ids=["0", "1", "2"]
+)
+def test_it_is_a_picture_whatever_there_is_to_show(
+    history: History | None, injected_faults: list[InjectedFault]
+) -> None:
+    with Image.open(BytesIO(picture("FO-01", SAMPLES, history, injected_faults))) as image:
+        image.load()
+        assert image.format == "PNG"
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20) or ()}
+    assert (0x1B, 0x7F, 0x4B) in colours, "no member is seen to take writes"
+
+
+def test_a_scenario_that_ended_before_the_first_look_has_one_too() -> None:
+    assert picture("FO-01", [], None, []).startswith(b"\x89PNG")
+
+
+def test_what_clients_did_is_attached_as_json_lines_without_passwords(attached: dict[str, str | bytes]) -> None:
+    history = History([operation(106.0, value="secret-of-app")])
+    timeline.attach(Evidence(Redactor(["secret-of-app"])), "FO-01", SAMPLES, history, [FAULT])
+    packed = attached["what clients did"]
+    assert isinstance(packed, bytes)
+    (line,) = gzip.decompress(packed).decode().splitlines()
+    assert json.loads(line)["action"] == "append"
+    assert "secret-of-app" not in line
+    assert "what happened" in attached
+
+
+def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
+    attached: dict[str, str | bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise MemoryError("no room for a figure")
+
+    monkeypatch.setattr(timeline, "picture", broken)
+    timeline.attach(Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT])
+    assert attached == {"what happened could not be drawn": "MemoryError: no room for a figure"}

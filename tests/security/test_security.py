@@ -1,0 +1,277 @@
+"""What a role may do, who gets in, and where a password could be read; against a real PostgreSQL."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from conftest import free_port
+
+from support import sql
+from support.engine.tables import alike
+from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.run import Run
+from support.security import exposure, logins, privileges
+from support.security.checks import Search, all_refused, decoy_found, no_secret_found
+from support.target.cluster import Cluster
+from support.target.login import log_in
+from support.target.topology import Address, Login, MemberAddress, Topology
+from support.waiting import NotYet, eventually
+
+
+@pytest.fixture(scope="module")
+def application(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    """A role that owns a table `metadata` and may do nothing else."""
+    password = token_hex(12)
+    with sql.session(postgres) as session:
+        sql.execute(session, f"CREATE ROLE application LOGIN PASSWORD '{password}'")
+        sql.execute(session, "CREATE TABLE metadata (key text); ALTER TABLE metadata OWNER TO application")
+    yield postgres.as_user("application", password)
+    sql.execute(postgres, "DROP OWNED BY application; DROP ROLE application")
+
+
+@pytest.fixture
+def cluster(postgres: sql.Endpoint, application: sql.Endpoint) -> Cluster:
+    """One PostgreSQL taken for a cluster of one member."""
+    address = Address(postgres.host, postgres.port)
+    return Cluster(
+        Topology(
+            database=postgres.database,
+            application=Login(application.user, application.password),
+            administrator=Login(postgres.user, postgres.password),
+            write=address,
+            members=(MemberAddress("m1", address),),
+        )
+    )
+
+
+class TestPrivileges:
+    def test_an_ordinary_role_is_refused_every_action(self, application: sql.Endpoint) -> None:
+        assert privileges.tried(application, privileges.ACTIONS) == alike(
+            privileges.ACTIONS, {"outcome": "insufficient privilege"}
+        )
+
+    def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
+        outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.ACTIONS).values()}
+        assert outcomes == {"done", "undefined file"}
+        assert sql.rows(postgres, "SELECT 1 FROM pg_roles WHERE rolname = 'accept_action'") == []
+
+    def test_an_ordinary_role_has_no_privilege(self, application: sql.Endpoint) -> None:
+        assert privileges.granted(application, privileges.PRIVILEGES) == alike(privileges.PRIVILEGES, {"granted": "no"})
+
+    def test_a_superuser_has_all(self, postgres: sql.Endpoint) -> None:
+        assert privileges.granted(postgres, privileges.PRIVILEGES) == alike(privileges.PRIVILEGES, {"granted": "yes"})
+
+    @pytest.mark.parametrize(
+        ("grant", "privilege"),
+        [
+            ("ALTER ROLE between CREATEROLE", "create roles"),
+            ("ALTER ROLE between REPLICATION", "replicate the server"),
+            ("GRANT pg_read_server_files TO between", "read files of the server"),
+            ("GRANT pg_execute_server_program TO between", "run programs on the server"),
+        ],
+    )
+    def test_a_privilege_through_another_role_counts(
+        self, postgres: sql.Endpoint, application: sql.Endpoint, grant: str, privilege: str
+    ) -> None:
+        sql.execute(postgres, f"CREATE ROLE between; {grant}; GRANT between TO application")
+        try:
+            granted = privileges.granted(application, privileges.PRIVILEGES)
+        finally:
+            sql.execute(postgres, "DROP ROLE between")
+        assert [name for name, row in granted.items() if row["granted"] == "yes"] == [privilege]
+
+    def test_stored_passwords(self, postgres: sql.Endpoint, application: sql.Endpoint) -> None:
+        sql.execute(postgres, "SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 'x'; CREATE ROLE no LOGIN")
+        try:
+            stored = privileges.stored_passwords(postgres)
+        finally:
+            sql.execute(postgres, "DROP ROLE old; DROP ROLE no")
+        assert stored["application"] == {"stored as": "SCRAM"}
+        assert stored["old"] == {"stored as": "an MD5 hash"}
+        assert "no" not in stored
+
+
+def _require_refused(endpoint: sql.Endpoint) -> None:
+    if not log_in(endpoint).refusal:
+        raise NotYet("it is accepted")
+
+
+class TestLogins:
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    @pytest.mark.parametrize("wrong", logins.WRONG)
+    def test_each_is_refused(self, cluster: Cluster, where: str, wrong: str) -> None:
+        attempts = logins.wrong_logins(cluster, where, wrong)
+        assert len(attempts) == 4, "two roles, for a session and for replication"
+        assert all_refused(attempts).holds is True
+
+    def test_a_member_asks_for_scram(self, cluster: Cluster) -> None:
+        logins.require_right_login_accepted(cluster, "member")
+        assert [*logins.authentication_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
+
+    def test_a_member_that_refuses_before_any_proof_says_so(
+        self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster
+    ) -> None:
+        access = Path(sql.value(postgres, "SHOW hba_file"))
+        before = access.read_text()
+        access.write_text(f"host all {application.user} all reject\n{before}")
+        try:
+            sql.value(postgres, "SELECT pg_reload_conf()")
+            eventually(lambda: _require_refused(application), within=5, subject="pg_hba.conf is read")
+            (asked,) = logins.authentication_asked_for(cluster, "member").values()
+        finally:
+            access.write_text(before)
+            sql.value(postgres, "SELECT pg_reload_conf()")
+            eventually(
+                lambda: sql.value(application, "SELECT 1"),
+                within=5,
+                subject="it is accepted again",
+                retry_on=(ConnectFailed,),
+            )
+        assert asked["asks for"].startswith("nothing: the login is refused (pg_hba.conf rejects connection")
+
+    def test_an_endpoint_that_refuses_the_right_login_proves_nothing(self, cluster: Cluster) -> None:
+        shut = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
+        with pytest.raises(Inconclusive, match="right login is refused"):
+            logins.require_right_login_accepted(shut, "endpoint")
+
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    def test_an_accepted_login_without_tls_is_noticed(self, cluster: Cluster, where: str) -> None:
+        assert all_refused(logins.plain_logins(cluster, where)).holds is False
+
+    def test_a_server_without_tls_proves_nothing_about_its_certificate(self, cluster: Cluster) -> None:
+        verifying = Cluster(replace(cluster.topology, options={"sslmode": "verify-full"}))
+        assert all_refused(logins.mistrusting_logins(verifying, "endpoint")).holds is None
+
+    def test_a_client_that_verifies_nothing_is_noticed(self, cluster: Cluster) -> None:
+        assert all_refused(logins.mistrusting_logins(cluster, "endpoint")).holds is False
+
+    def test_an_endpoint_that_is_gone_proves_nothing(self, cluster: Cluster) -> None:
+        gone = Cluster(replace(cluster.topology, write=Address("127.0.0.1", free_port())))
+        assert all_refused(logins.wrong_logins(gone, "endpoint", "no password")).holds is None
+        with pytest.raises(Inconclusive, match="not every endpoint answers"):
+            logins.authentication_asked_for(gone, "endpoint")
+
+
+class TestExposure:
+    def search(self, cluster: Cluster) -> Search:
+        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=1)
+
+    def test_every_password_is_searched_for(self, cluster: Cluster) -> None:
+        assert set(exposure.passwords(cluster)) == {"the application's password", "the administrator's password"}
+
+    def test_it_is_searched_for_in_every_form(self, cluster: Cluster) -> None:
+        odd = Cluster(replace(cluster.topology, application=Login("application", 'a "b"/ü')))
+        forms = exposure.passwords(odd)["the application's password"]
+        sent = b64encode('application:a "b"/ü'.encode())
+        assert {'a "b"/ü'.encode(), json.dumps('a "b"/ü')[1:-1].encode(), b"a%20%22b%22%2F%C3%BC", sent} <= forms
+
+    def test_a_password_that_is_a_name_cannot_be_searched_for(self, cluster: Cluster) -> None:
+        named = replace(cluster.topology, administrator=None, application=Login("application", "application"))
+        with pytest.raises(NotAvailable, match="also the name"):
+            exposure.passwords(Cluster(named))
+
+    def test_no_error_message_contains_a_password(self, cluster: Cluster) -> None:
+        search = self.search(cluster)
+        search.look_into(exposure.error_messages(cluster, search.decoy))
+        assert search.places == 7, "six failing logins, and the cluster's description"
+        assert decoy_found(search).holds is True
+        assert no_secret_found(search).holds is True
+
+    def test_a_message_with_a_password_is_found(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sql.Endpoint, "__str__", lambda endpoint: f"{endpoint.user}:{endpoint.password}")
+        search = self.search(cluster)
+        search.look_into(exposure.error_messages(cluster, search.decoy))
+        finding = no_secret_found(search)
+        assert finding.holds is False
+        assert "the application's password in a login to a database that does not exist" in finding.words
+
+    def test_a_login_that_does_not_fail_proves_nothing(self, cluster: Cluster) -> None:
+        with pytest.raises(Inconclusive, match="a login to a database that does not exist did not fail"):
+            dict(exposure.error_messages(cluster, cluster.topology.database))
+
+    def test_the_report_is_searched_without_what_configures_it(self, cluster: Cluster, tmp_path: Path) -> None:
+        run = Run(id="1", directory=tmp_path / "run", results=tmp_path / "results", seed=1)
+        run.directory.mkdir()
+        run.results.mkdir()
+        run.save()
+        cluster.topology.save(run.topology)
+        (run.directory / "sandbox").mkdir()
+        cluster.topology.save(run.directory / "sandbox" / "configuration")
+        run.journal.write_text("a line")
+        planted = exposure.attach_to_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
+        search = self.search(cluster)
+        search.look_into(exposure.report(run))
+        assert (planted, search.places) == (1, 2)
+        assert decoy_found(search).holds is True
+        assert no_secret_found(search).holds is True
+        run.journal.write_text(cluster.topology.application.password)
+        search.look_into(exposure.report(run))
+        assert no_secret_found(search).holds is False
+
+    def test_a_run_without_a_report(self, tmp_path: Path) -> None:
+        run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)
+        with pytest.raises(NotAvailable, match="no report is written"):
+            exposure.attach_to_report(run, lambda name, text: None, "decoy-1")
+
+    def test_files_that_are_gone_are_skipped(self, tmp_path: Path) -> None:
+        (tmp_path / "a.log").write_bytes(b"a")
+        assert list(exposure.files([tmp_path / "a.log", tmp_path / "b.log", tmp_path])) == [
+            (str(tmp_path / "a.log"), b"a")
+        ]
+
+
+class TestRefusals:
+    def test_refused(self) -> None:
+        assert all_refused({"an endpoint": "28P01", "another": "28000"}).holds is True
+        assert all_refused({"a pooler": "08P01"}).holds is True
+        assert all_refused({"a request": "401", "another": "403", "a command": "NOAUTH"}).holds is True
+        assert all_refused({"a request": "401", "another": ""}).holds is False
+        assert all_refused({"a request": "401", "another": "500"}).holds is None
+
+    def test_one_accepted_among_silent_ones(self) -> None:
+        finding = all_refused({"an endpoint": "28P01", "another": "", "a third": "no answer (it is down)"})
+        assert finding.holds is False
+        assert finding.words == "1 of 3 were accepted: another"
+
+    @pytest.mark.parametrize("outcome", ["no answer ([Errno 111] Connection refused)", "53300", "57P03", "28"])
+    def test_another_reason_is_no_evidence(self, outcome: str) -> None:
+        assert all_refused({"an endpoint": "28P01", "another": outcome}).holds is None
+
+    def test_no_attempt_no_evidence(self) -> None:
+        assert all_refused({}).holds is None
+
+
+class TestSearch:
+    def searched(self, *contents: bytes, planted: int = 1) -> Search:
+        search = Search({"a password": [b"s3cret", b"c2VjcmV0"]}, decoy="decoy-1", planted=planted)
+        search.look_into((f"file {number}", content) for number, content in enumerate(contents))
+        return search
+
+    def test_nothing_there(self) -> None:
+        search = self.searched(b"a log with decoy-1 in it", b"another log")
+        assert decoy_found(search).holds is True
+        assert no_secret_found(search).holds is True
+        assert (search.places, search.size) == (2, 35)
+
+    @pytest.mark.parametrize("content", [b"password=s3cret", b"Basic c2VjcmV0"])
+    def test_every_form_is_found(self, content: bytes) -> None:
+        finding = no_secret_found(self.searched(b"decoy-1", content))
+        assert finding.holds is False
+        assert finding.words == "secrets can be read: a password in file 1"
+
+    def test_the_words_never_contain_the_secret(self) -> None:
+        search = self.searched(b"s3cret")
+        assert "s3cret" not in f"{search!r} {no_secret_found(search).words}"
+
+    def test_a_decoy_that_is_not_found_everywhere_proves_nothing(self) -> None:
+        assert decoy_found(self.searched(b"decoy-1", planted=2)).holds is None
+        assert decoy_found(self.searched(b"a log")).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=0)).holds is None
+
+    def test_nothing_to_search_and_no_secret_prove_nothing(self) -> None:
+        assert no_secret_found(self.searched()).holds is None
+        assert no_secret_found(Search({}, decoy="decoy-1", places=1, size=9)).holds is None

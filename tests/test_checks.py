@@ -1,0 +1,78 @@
+"""`accept test`: linters beside the tests, and tests that need nothing booted told from those that do."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import booting
+import pytest
+import redis_servers
+import sandboxes
+from program import copy
+
+from support.cli import checks
+from support.cli.checks import Check
+
+
+def says(words: str, status: int = 0) -> Check:
+    return Check(words, (sys.executable, "-c", f"print({words!r}); raise SystemExit({status})"))
+
+
+@pytest.mark.parametrize(("linted", "tested"), [(0, 0), (1, 0), (0, 1)])
+def test_all_checks_run_and_one_that_fails_fails_all(
+    linted: int, tested: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checks, "LINTERS", (says("no style", linted), says("no types")))
+    monkeypatch.setattr(checks, "tests", lambda arguments, quick: says("no test", tested))
+    assert checks.run_all([]) is (linted == tested == 0)
+    said = capfd.readouterr().out
+    assert said.index("\nno style\n") < said.index("\nno types\n") < said.index("\nno test\n") < said.index("seconds")
+    assert said.count("failed (exit status 1)") == linted + tested
+
+
+def test_what_is_not_known_is_passed_on_to_pytest() -> None:
+    assert checks.tests(["-k", "words"], quick=False).argv[-2:] == ("-k", "words")
+    assert "--quick" in checks.tests([], quick=True).argv
+
+
+def by_a_helper() -> None:
+    def later() -> None:
+        sandboxes.reach(Path(), hosts=1)
+        copy(Path())
+
+    later()
+
+
+def by_a_class(port: int) -> None:
+    redis_servers.RedisServer(Path(), port).start()
+
+
+def by_nothing() -> None:
+    subprocess.run(["true"], check=True)
+
+
+@pytest.mark.parametrize(("function", "needs"), [(by_a_helper, True), (by_a_class, True), (by_nothing, False)])
+def test_a_test_is_marked_when_it_reaches_what_boots(function: Callable[..., None], needs: bool) -> None:
+    for test, fixtures in ((function, {}), (by_nothing, {"fixture": [SimpleNamespace(func=function)]})):
+        item = SimpleNamespace(function=test, _fixtureinfo=SimpleNamespace(name2fixturedefs=fixtures))
+        assert booting.is_booted_for(item) is needs
+
+
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (["/usr/bin/redis-server", "--port", "1"], True),
+        ([sys.executable, "-m", "support.cli", "up"], True),
+        (["/usr/sbin/haproxy", "-c", "-f", "haproxy.cfg"], False),
+        (["true"], False),
+    ],
+)
+def test_a_quick_test_that_boots_something_fails(command: list[str], refused: bool) -> None:
+    try:
+        booting.refuse("subprocess.Popen", (command[0], command, None, None))
+    except booting.NotQuick:
+        assert refused
+    else:
+        assert not refused

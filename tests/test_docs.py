@@ -1,0 +1,244 @@
+"""The documents say what is so: links, commands, settings and metrics in them exist, and their examples work."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import architecture
+import pytest
+import typer
+from documents import DOCUMENTS, Link, anchors, commands, copy_with_examples, examples, links, prose
+from journals import READS, WRITES, record_of
+from program import ROOT, Program
+from sandboxes import require
+
+from support.cli import bench, promises, steps, suites
+from support.cli.main import app, with_default_command
+from support.embedded.swarm_shapes import shape_like
+from support.reporting.metrics import exposition
+from support.reporting.scenario import Measure, ScenarioResult, Verdict
+from support.sabotage import damages
+from support.sabotage.catalogue import SABOTAGES
+from support.settings import Settings
+from support.target.capabilities import CAPABILITIES
+
+README, SCENARIOS = ROOT / "README.md", ROOT / "docs" / "writing-scenarios.md"
+SETTING = re.compile(r"\b(?:RUVECTOR|HAPROXY|REDIS|PATRONI|ETCD|CITUS|ENABLE|ACCEPT)_[A-Z_]*[A-Z]\b")
+OF_THE_PROGRAM = {"ACCEPT_TARGET"}
+"""Variables that the program reads itself."""
+IN_THE_EXAMPLES = re.compile(r'Sabotage\(\s*"([\w-]+)"')
+FIELD = (
+    "failover, switchover, quorum, split brain, fencing, lease, synchronous standby, recovery time, replication lag, "
+    "flaky, rerun, sabotage, notice, nemesis, history, ledger, acknowledged write, leader, primary, "
+    "replica, member, partition"
+).split(", ")
+OF_THE_FIRST_BUILD = (
+    "ordeal, strike, struck, injury, bitten, cure, steward, leavings, rollcall, testimony, witnesses, reign, "
+    "strangers, mishaps, lock share, unsteady, --again, --stand, nothing proved, not proved, proved"
+).split(", ")
+"""Its private words; each has a better one."""
+
+
+COMMANDS = [(document, words) for document in DOCUMENTS for words in commands(document)]
+LINKS = [link for document in DOCUMENTS for link in links(document)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """A copy of the project in which the examples of all documents are in place."""
+    return copy_with_examples(tmp_path_factory.mktemp("examples"))
+
+
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("link", LINKS, ids=lambda link: f"{link.document.name}-{link.path}#{link.anchor}")
+def test_links_lead_somewhere(link: Link) -> None:
+    assert link.target.exists(), f"{link.document.name}: {link.path}"
+    assert not link.anchor or link.anchor in anchors(link.target), (
+        f"{link.path} has the headings {anchors(link.target)}"
+    )
+
+
+def test_every_document_is_linked_from_the_readme() -> None:
+    linked = {link.target.resolve() for link in links(README)}
+    assert [one.name for one in DOCUMENTS if one not in linked | {README}] == []
+
+
+@pytest.mark.parametrize(
+    ("document", "words"), COMMANDS, ids=lambda one: " ".join(one) if isinstance(one, list) else one.name
+)
+def test_commands_are_understood(document: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    command, *rest = with_default_command(words)
+    root: Any = typer.main.get_command(app)
+    assert command in root.commands or command == "--help"
+    if command == "--help" or "--help" in rest:
+        return
+    with root.commands[command].make_context(command, list(rest)) as context:
+        said = context.params
+        assert command in ("test", "psql") or context.args == []
+    assert set(said.get("require") or ()) <= CAPABILITIES.keys()
+    if said.get("like"):
+        shape_like(said["like"])
+    given = [word for word in said.get("words") or () if not word.isupper() or "-" in word]
+    unknown = [word for word in given if word.startswith("-")]
+    assert unknown == [], "run passes these on to behave"
+    _require_known(command, given, said)
+
+
+def _require_known(command: str, words: list[str], said: dict[str, Any]) -> None:
+    """What the words of a command name is there."""
+    match command:
+        case "run":
+            suites.select(words, said["tags"] or (), said["name"] or ())
+            ours = [file.read_text(encoding="utf-8") for file in Path("features").rglob("*.feature")]
+            scenarios = "".join([*ours, *(example.text for example in examples("gherkin"))])
+            wanted = [*re.findall(r"@id\.[A-Z]+-\d+", " ".join(said["tags"] or ())), *(said["name"] or ())]
+            assert [one for one in wanted if one not in scenarios] == []
+        case "prove":
+            examples_of_ours = {name for one in examples("python") for name in IN_THE_EXAMPLES.findall(one.text)}
+            known = {*SABOTAGES, *examples_of_ours, *(id for one in SABOTAGES.values() for id in one.ids)}
+            assert set(words) <= known
+        case "bench":
+            bench.chosen(words)
+        case "steps":
+            assert not words or steps.search(" ".join(words), steps.steps())
+        case "promises":
+            assert not words or promises.search(" ".join(words), promises.listed())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_settings_exist(document: Path) -> None:
+    known = {name.upper() for name in Settings.model_fields} | OF_THE_PROGRAM
+    assert set(SETTING.findall(document.read_text(encoding="utf-8"))) - known == set()
+
+
+def test_every_setting_is_documented() -> None:
+    said = {name for one in DOCUMENTS for name in SETTING.findall(one.read_text(encoding="utf-8"))} | {"LIMITS"}
+    assert {name.upper() for name in Settings.model_fields} - said == {"ACCEPT_RUN"}, "ACCEPT_RUN is the program's own"
+
+
+@pytest.mark.parametrize("example", list(examples("toml")), ids=lambda one: one.document.name)
+def test_settings_in_toml_are_accepted(example: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = tomllib.loads(example.text)
+    if example.place:
+        return  # lint reads it
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    tables = {"members", "nodes", "schema", "expect", "limits", "haproxy_servers"}
+    assert given.keys() <= Settings.model_fields.keys() | tables
+    Settings.load(given)
+
+
+def test_metrics_exist(tmp_path: Path) -> None:
+    figures = (Measure("p95", 3.0, "ms", 100), Measure("reads", 7.0, "/s", 1))
+    results = [ScenarioResult(one, Verdict.PASSED, measures=figures) for one in (WRITES, READS)]
+    published = exposition(record_of(tmp_path, *results), 0, "nightly").decode()
+    names = re.findall(r"`(accept_\w+)`", (ROOT / "docs/pipelines.md").read_text(encoding="utf-8"))
+    assert names
+    assert [name for name in names if f"\n{name}{{" not in published] == []
+
+
+def test_every_capability_is_documented() -> None:
+    section = prose(SCENARIOS).partition("## Tags")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`@(\w+)`", section.partition("| capabilities |")[2]))
+    assert named == CAPABILITIES.keys()
+
+
+def test_means_of_sabotage_exist() -> None:
+    section = prose(SCENARIOS).partition("## Break it on purpose")[2]
+    named = re.findall(r"^\| `(\w+)\(", section, re.M)
+    assert named
+    assert [name for name in named if not hasattr(damages, name)] == []
+
+
+def test_the_glossary_has_the_terms_of_the_field_in_order() -> None:
+    terms = re.findall(r"^\| \*\*(.+?)\*\* \|", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.M)
+    assert terms == sorted(terms, key=str.lower)
+    assert set(FIELD) <= set(terms)
+
+
+def test_cross_references_of_the_glossary_exist() -> None:
+    text = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    terms = {term.lower() for term in re.findall(r"^\| \*\*(.+?)\*\* \|", text, re.M)}
+    named = {name.lower() for name in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text.partition("| term |")[2])}
+    unknown = [name for name in named if not terms & {name, *(name.removesuffix(end) for end in ("s", "ed", "ned"))}]
+    assert unknown == []
+
+
+def test_examples_are_well_written(project: Program) -> None:
+    """By the project's own rules, behave's dry run (which imports every step), and the linters of the code."""
+    ended = project.run("lint")
+    assert ended.status == 0, str(ended)
+    written = sorted({str(one.path) for one in examples() if one.path and one.path.suffix == ".py"})
+    for check in (["ruff", "check"], ["ruff", "format", "--check", "--diff"], ["mypy"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *check, *written], cwd=project.project, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_examples_pass_and_that_of_the_readme_fails_on_its_sabotage(project: Program) -> None:
+    require("namespaces")
+    up = project.run("up", "--members", "1", "--etcd", "1", "--workers", "0")
+    try:
+        assert up.status == 0, str(up)
+        ran = project.run("run", "--target", "main", "--tags", "@id.RC-90 or @id.CL-90", timeout=200)
+        assert (ran.status, ran.last_line) == (0, "2 passed, 0 failed, 0 skipped"), str(ran)
+        assert "RC-90 memory in use" in ran.out, str(ran)
+        assert "CL-90 slowest login" in ran.out, str(ran)
+        proved = project.run("prove", "redis-nearly-full", "--target", "main", timeout=200)
+        assert proved.status == 0, str(proved)
+        assert "RC-90: noticed: percent of its memory that Redis uses" in proved.err, str(proved)
+    finally:
+        project.run("down", "main")
+
+
+def test_the_drawing_of_the_house_is_up_to_date() -> None:
+    assert architecture.PAGE.read_text(encoding="utf-8") == architecture.page(), "run tests/architecture.py"
+    assert "cli" not in architecture.imports()["steps"], "they are drawn side by side"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_the_words_are_those_of_the_field(document: Path) -> None:
+    said = prose(document).lower()
+    assert [word for word in OF_THE_FIRST_BUILD if re.search(rf"(?<!\w){word}(?!\w)", said)] == []
+
+
+def test_documents_that_messages_point_to_exist() -> None:
+    sources = [
+        file.read_text(encoding="utf-8") for part in ("support", "steps") for file in (ROOT / part).rglob("*.py")
+    ]
+    named = {
+        name for text in sources for name in re.findall(r"\bdocs/[\w-]+\.\w+", text) if name.endswith((".md", ".yml"))
+    }
+    assert "docs/schema.md" in named
+    assert not any("README.md" in text for text in sources), "it is too short for what a message wants to say"
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("document", "quoted", "spelt"),
+    [
+        ("ruvector.md", "the database reports corruption", "the database reports corruption"),
+        ("ruvector.md", "the server gave no answer within 45 s; hung up", "gave no answer within"),
+        ("schema.md", "judged on tables of the suite's own", "judged on tables of the suite's own"),
+        ("schema.md", "is of type uuid, and text is needed", "and text is needed"),
+        ("expectations.md", "was declared ([expect] synchronous = true)", "was declared ([expect] {key}"),
+        ("expectations.md", "the scenario states 30 s", "the scenario states {stated:g} s"),
+        ("embedded-cluster.md", "is not installed for PostgreSQL 16 (looked in", "is not installed for PostgreSQL {"),
+        ("your-cluster.md", "HAProxy's backend primary", "HAProxy's backend {"),
+    ],
+)
+def test_messages_that_documents_quote_are_in_the_code(document: str, quoted: str, spelt: str) -> None:
+    text = " ".join((ROOT / "docs" / document).read_text(encoding="utf-8").split())
+    assert quoted in text
+    assert any(spelt in file.read_text(encoding="utf-8") for file in (ROOT / "support").rglob("*.py"))

@@ -28,7 +28,7 @@ from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, note, read, write_page
-from support.run import Claims, new_id
+from support.run import WorkQueue, new_id
 from support.sabotage import catalogue
 from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
@@ -130,7 +130,7 @@ def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], 
 
     Returns CLUSTER_DONE, or 0 if there was nothing to do.
     """
-    claims = Claims(folder)
+    claims = WorkQueue(folder)
     left = {
         sharded: [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
         for sharded in (False, True)
@@ -149,7 +149,7 @@ def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], 
 def _run_on_one_cluster(
     options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool
 ) -> None:
-    claims = Claims(folder)
+    claims = WorkQueue(folder)
     with ExitStack() as cleanup, sigterm_interrupts():
         topology = _target(options, folder, sharded, cleanup)
         lacking = {one.name: why for one in chosen if (why := _lacking(one, topology))}
@@ -195,7 +195,7 @@ class _Share:
     """The work of one process on one cluster."""
 
     def __init__(
-        self, claims: Claims, every: int, prover: Prover, sabotages: Sequence[Sabotage], narrowed: bool
+        self, claims: WorkQueue, every: int, prover: Prover, sabotages: Sequence[Sabotage], narrowed: bool
     ) -> None:
         self._claims, self._every = claims, every
         self._prover, self._sabotages = prover, sabotages

@@ -1,7 +1,7 @@
-"""What boots something (a server, a sandbox, the program), and which tests need that. All others are quick.
+"""Marks what boots a server, a sandbox or the program, and finds the tests that need it. All others are quick.
 
-Whatever boots is marked with `boots`. A test needs it when it reaches that: by its own code, by its fixtures, or by the
-functions of the tests that these call.
+`boots` marks a function or class that boots something. A test needs it if its own code names it, or one of its
+fixtures, or a function of the test suite that these call.
 """
 
 import os
@@ -19,15 +19,15 @@ SERVERS = {"postgres", "initdb", "redis-server", "etcd", "haproxy", "patroni", "
 
 
 ASKED = {"--version", "-V", "-v", "-c"}
-"""Options by which a server tells its version or checks its configuration, and ends."""
+"""Options with which a server prints its version or checks its configuration, and exits."""
 
 
 class NotQuick(BaseException):
-    """A test that passes for quick boots something: what it calls for that is to be marked with `boots`."""
+    """A test in a quick run boots something: mark what it calls with `boots`."""
 
 
 def boots(function: Booting) -> Booting:
-    """Mark a function or class: who uses it has something booted."""
+    """Mark a function or class that boots something."""
     function.boots = True  # type: ignore[attr-defined]
     return function
 
@@ -49,7 +49,7 @@ def is_booted_for(item: pytest.Item) -> bool:
 
 
 def forbid() -> None:
-    """From now on, whatever would boot something in this process fails."""
+    """From now on, booting anything from this process fails."""
     sys.addaudithook(refuse)
 
 
@@ -63,7 +63,7 @@ def refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _used_by(reached: object) -> Iterator[object]:
-    """What of the tests a function or class of the tests names."""
+    """What a function or class of the test suite refers to, as far as that is in the test suite as well."""
     if isinstance(reached, type):
         yield from (one for one in vars(reached).values() if isinstance(one, FunctionType))
         return

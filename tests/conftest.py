@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share, and how the tests are spread over processes (`./accept test`)."""
+"""Fixtures that several test modules share, and how `./accept test` spreads the tests over processes."""
 
 import contextlib
 import fcntl
@@ -25,11 +25,11 @@ LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 PORTS = range(10_000, 32_000)
-"""Below those that the kernel gives to connections, so that nobody gets one by chance that is meant to be closed."""
+"""Below the range that the kernel uses for outgoing connections, so that a port meant to be closed stays closed."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on now. No two processes of the same run are ever given the same one."""
+    """A port that nobody listens on now. Processes of the same run draw from different ports."""
     own = PORTS[int(WORKER.removeprefix("gw") or 0) :: WORKERS]
     while True:
         port = random.SystemRandom().choice(own)
@@ -53,19 +53,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """What the tests need of the system is installed before processes run side by side that all would install it."""
+    """Install system packages and the renderer once, before several processes would each install them."""
     LOCK.parent.mkdir(exist_ok=True)
     if session.config.getoption("--quick"):
         booting.forbid()
     elif session.config.getoption("numprocesses", None):
-        with contextlib.suppress(AcceptError):  # the tests that need it say why it cannot be
+        with contextlib.suppress(AcceptError):  # the tests that need them say why they are missing
             programs.find(None, lambda line: None, pooler=True)
             install_renderer(lambda line: None)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a cluster; the longest come first, and those that run alone last."""
+    """Mark the tests that need a cluster. With several processes the slow ones start first, and `alone` comes last."""
     for item in items:
         if booting.is_booted_for(item):
             item.add_marker("cluster")
@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, None]:
-    """Tell xdist (`--dist loadgroup`) what stays together. It takes that from the ids, which are as they were again."""
+    """Tell xdist (`--dist loadgroup`) which tests stay together. It reads that from their ids, so restore those."""
     known = [item.nodeid for item in session.items]
     if WORKER:
         for item in session.items:
@@ -90,20 +90,20 @@ def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, N
 
 
 def _shares(item: pytest.Item) -> bool:
-    """Whether other tests of its module use a fixture that is made once for all of them."""
+    """Whether it uses a fixture that is made once for several tests of its module."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     return any(one.scope in ("module", "class") for definitions in fixtures for one in definitions)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Beside a test that runs alone there is no other one, of this or any other process of the same project."""
+    """While a test marked `alone` runs, no other test runs in any process of this checkout."""
     with LOCK.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if _is(item, "alone") else fcntl.LOCK_SH)
         try:
             return (yield)
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # also for the children that have inherited it
+            fcntl.flock(lock, fcntl.LOCK_UN)  # by name: a forked child may have inherited the file
 
 
 def _is(item: pytest.Item, marker: str) -> bool:

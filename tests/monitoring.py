@@ -39,7 +39,7 @@ def _fetch(package: Path) -> None:
     package.parent.mkdir(parents=True, exist_ok=True)
     with package.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not package.exists():  # no other test has fetched it meanwhile
+        if not package.exists():  # another process may have fetched it meanwhile
             _download(package)
 
 

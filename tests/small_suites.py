@@ -169,7 +169,7 @@ for line in sys.stdin:
 
 @cache
 def _behave() -> "subprocess.Popen[str]":
-    """A process that forks one for each run: to import all that behave needs takes longer than the run itself."""
+    """A process that forks one for each run, because importing behave and Allure takes longer than the run itself."""
     return subprocess.Popen(
         [sys.executable, "-c", FORKS],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -27,7 +27,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a check came to."""
+    """How a check ended."""
 
     status: int
     seconds: float
@@ -48,15 +48,15 @@ LINTERS = (
 
 
 def tests(arguments: Sequence[str], quick: bool) -> Check:
-    """pytest in several processes; most tests wait more than they work, so there is one more than there are cores."""
+    """pytest in several processes: one more than there are cores where tests wait for clusters."""
     cores = len(os.sched_getaffinity(0))
     spread = ("-n", str(cores if quick else cores + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
     return Check("tests (pytest)", _module("pytest", *spread, *(["--quick"] if quick else []), *arguments))
 
 
 def run_all(pytest_arguments: Sequence[str], quick: bool = False) -> bool:
-    """Run the tests, and the linters beside them; show what each check took. Returns whether all passed."""
-    for package in PACKAGES:  # once, and not by every process that imports or copies it
+    """Run the linters beside the tests, and show how long each check took. Returns whether all passed."""
+    for package in PACKAGES:  # once, instead of in every process and in every copy that a test makes
         compileall.compile_dir(package, quiet=1)
     pytest, begun = tests(pytest_arguments, quick), time.monotonic()
     ended: dict[Check, Ended] = {}
@@ -67,7 +67,7 @@ def run_all(pytest_arguments: Sequence[str], quick: bool = False) -> bool:
                 _show(check, linted.said)
         _show(pytest)
         assert running.stdout is not None
-        while said := os.read(running.stdout.fileno(), 1 << 16):  # what it has said meanwhile waits in the pipe
+        while said := os.read(running.stdout.fileno(), 1 << 16):  # its output so far has waited in the pipe
             _write(said)
     ended[pytest] = Ended(running.wait(), time.monotonic() - begun)
     out.print(_table(ended))

@@ -135,7 +135,7 @@ SABOTAGES = (
         "the write endpoint leads to a PostgreSQL that is none of the cluster's",
         notices(
             {
-                "CL-01 very database": "the database system of each member",
+                "CL-01 database system": "the database system of each member",
                 "RW-01": "a server that is no member",
                 "PH-02 every observer": "a server that is no member by the write endpoint",
             }
@@ -145,7 +145,7 @@ SABOTAGES = (
     Sabotage(
         "another-server-in-the-place-of-a-replica",
         "where a replica was is a PostgreSQL that is none of the cluster's",
-        notices({"CL-01 very database": "the database system of each member", "PH-04": "no answer|heartbeat"}),
+        notices({"CL-01 database system": "the database system of each member", "PH-04": "no answer|heartbeat"}),
         _in_place_of_a_replica,
     ),
     Sabotage(

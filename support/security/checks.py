@@ -26,10 +26,10 @@ class Search:
 
     def look_into(self, places: Iterable[tuple[str, bytes]]) -> None:
         """Search more places, each a name and its content."""
-        sought = {**self.secrets, _DECOY: [self.decoy.encode()]}
+        wanted = {**self.secrets, _DECOY: [self.decoy.encode()]}
         for place, content in places:
             self.places, self.size = self.places + 1, self.size + len(content)
-            for name, forms in sought.items():
+            for name, forms in wanted.items():
                 if any(form in content for form in forms):
                     self.found.setdefault(name, []).append(place)
 

@@ -40,14 +40,14 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
     logins = _logins(topology)
     public = {topology.database, topology.scope, *(login.user for login in logins.values())}
     owners = {login.password: owner for owner, login in logins.items()}
-    sought = {
+    wanted = {
         owners.get(secret, f"password {number}"): _forms(secret, (login.user for login in logins.values()))
         for number, secret in enumerate(cluster.topology.secrets, 1)
         if secret not in public
     }
-    if not sought:
+    if not wanted:
         raise NotAvailable("every password of the target is also the name of a role or of the database")
-    return sought
+    return wanted
 
 
 def logs(cluster: Cluster) -> Places:

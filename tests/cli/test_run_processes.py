@@ -49,6 +49,7 @@ def program(tmp_path: Path) -> Program:
     return copy(tmp_path)
 
 
+@pytest.mark.alone
 def test_two_jobs_make_one_run(program: Program) -> None:
     program.write_features(features(seconds=3, last=3))
     ended = program.run("--jobs", "2", *SMALL)

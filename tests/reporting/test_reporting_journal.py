@@ -154,7 +154,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_journal_survives_kill_9(tmp_path: Path) -> None:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", Path(__file__).parent)))
     killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
     assert killed.returncode == -signal.SIGKILL
     record = read(tmp_path / "journal.jsonl")

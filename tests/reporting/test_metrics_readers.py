@@ -24,7 +24,7 @@ from support.reporting.scenario import ScenarioResult, Verdict
 from support.settings import Settings
 from support.waiting import NotYet, eventually
 
-ALERTS = Path(__file__).parent.parent / "docs" / "alerts.yml"
+ALERTS = Path(__file__).parents[2] / "docs" / "alerts.yml"
 LOGINS = 'basic_auth_users: {jo: "$2b$04$.lG1wawfZMmKdkC4NfwmH.5l6MdigaP1TyCK.Ty13/af0P.W6HNOy"}'
 PROMETHEUS = """
 global: {{scrape_interval: 500ms, evaluation_interval: 500ms}}

@@ -23,7 +23,7 @@ from support.reporting.metrics import Publisher, exposition
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.settings import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def samples(text: bytes) -> list[Sample]:
@@ -179,7 +179,7 @@ def test_nothing_is_left_of_a_program_that_was_killed() -> None:
 
 def test_the_alerts_are_what_they_should_be() -> None:
     promtool("check", "rules", str(ROOT / "docs" / "alerts.yml"))
-    promtool("test", "rules", str(ROOT / "tests" / "alerts.yml"))
+    promtool("test", "rules", str(Path(__file__).with_name("alerts.yml")))
 
 
 def published(record: RunRecord, **said: object) -> Sequence[str]:

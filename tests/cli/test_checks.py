@@ -1,4 +1,4 @@
-"""`accept test`: linters beside the tests, and tests that need nothing booted told from those that do."""
+"""`accept test`: all checks run, and the tests that need a cluster are told from the quick ones."""
 
 import subprocess
 import sys

@@ -23,7 +23,7 @@ from support.faults.nemesis import Fault
 from support.run import new_id
 from support.sql import Endpoint
 from support.target.leadership import await_other_leader, await_streaming, leaderships
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.target.synchronous import await_replaced
 from support.waiting import eventually
 
@@ -114,7 +114,7 @@ def _accepted_loss(world: World) -> AcceptedLoss:
     if not accepted or world.experiment.planned:
         return AcceptedLoss()
     within = world.timing.notice
-    now = eventually(lambda: leaderships(cluster), within=within, subject="each group has a leader", retry_on=SILENCE)
+    now = eventually(lambda: leaderships(cluster), within=within, subject="each group has a leader", retry_on=NO_ANSWER)
     replaced = any(before.followed_by_another(now[group]) for group, before in world.leaderships.items())
     return accepted if replaced else AcceptedLoss()
 

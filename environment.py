@@ -5,7 +5,7 @@ import time
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, mend_allure, raised_in, tested_from
 from support.suite import Suite
-from support.target.facts import facts_of
+from support.target.inventory import inventory_of
 
 mend_allure()  # here, because this file is loaded before the formatters are
 
@@ -21,7 +21,7 @@ def before_all(context):
         selected,
         redactor=context.suite.redactor,
         facts={
-            **facts_of(context.suite.cluster),
+            **inventory_of(context.suite.cluster),
             "Seed": str(context.suite.run.seed),
             "Tested from": tested_from(),
             **context.suite.leftovers.facts,

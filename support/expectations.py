@@ -1,7 +1,7 @@
-"""What the user declares a cluster to be: the table [expect] of accept.toml, or of a target file.
+"""Expectations: what the user declares the cluster to be, in [expect] of accept.toml or of a target file.
 
-What is declared and is not so is a broken promise. What is not declared is read from the cluster's own configuration,
-and what that does not promise is told as a known limit.
+If the cluster differs from a declaration, a promise is broken. What is not declared is read from the cluster's own
+configuration, and what that does not promise is reported as a known limit.
 """
 
 import difflib
@@ -18,26 +18,26 @@ _BYTES = {None: 1, "B": 1, "kB": 2**10, "MB": 2**20, "GB": 2**30}
 
 @dataclass(frozen=True)
 class Expectations:
-    """What is declared; None is "as configured"."""
+    """The declarations; None means "as configured"."""
 
     members: int | tuple[str, ...] | None = None
-    """How many members there are, those of worker groups included, or their names."""
+    """The number of members, those of worker groups included, or their names."""
     workers: int | None = None
-    """How many worker groups Citus has."""
+    """The number of Citus' worker groups."""
     synchronous: bool | None = None
     """Whether a commit waits for a standby."""
     synchronous_standbys: int | None = None
-    """For how many a commit waits."""
+    """The number of standbys for which a commit waits."""
     accepted_loss: int | None = None
-    """Bytes of acknowledged writes (their namespaces, keys and values) whose loss in a failover is accepted."""
+    """Bytes of acknowledged writes (namespaces, keys and values) that may be lost in a failover."""
     failsafe: bool | None = None
     """Whether a leader goes on without the DCS as long as all members answer it."""
     dcs_spare: int | None = None
-    """How many members of the DCS can be lost without its quorum."""
+    """The number of members that the DCS can lose without losing its quorum."""
     recovery_time: float | None = None
-    """Seconds within which clients write again after the leader was lost."""
+    """Seconds within which clients can write again after the leader is lost."""
     proxy_detection: float | None = None
-    """Seconds within which HAProxy notices that a server is down, or up again: fall x inter, and one inter more."""
+    """Seconds within which HAProxy notices that a server is down, or up again: (fall + 1) x inter."""
     redis_mode: str | None = None
     """standalone, cluster or sentinel."""
     redis_eviction: str | None = None
@@ -45,7 +45,7 @@ class Expectations:
 
     @classmethod
     def parse(cls, declared: Mapping[str, Any]) -> "Expectations":
-        """From the table as it was written. Raises UsageError with a line for each key that is wrong."""
+        """From the table as it is written. Raises UsageError with one line for each wrong key."""
         complaints, found = [], dict[str, Any]()
         for key, value in declared.items():
             if key not in _READERS:
@@ -62,24 +62,24 @@ class Expectations:
 
     @property
     def wants_synchronous(self) -> bool | None:
-        """Whether synchronous replication is declared, in whichever way; None where nothing is."""
+        """Whether synchronous replication is declared, by either key; None if it is not mentioned."""
         return True if self.synchronous_standbys else self.synchronous
 
     @property
     def member_count(self) -> int | None:
-        """How many members are declared."""
+        """The declared number of members."""
         return len(self.members) if isinstance(self.members, tuple) else self.members
 
 
 @dataclass(frozen=True)
 class AcceptedLoss:
-    """How much of what was acknowledged may be lost in a failover, and why; nothing, unless said."""
+    """How many acknowledged writes may be lost in a failover, and why; none by default."""
 
     bytes: int = 0
-    """Of acknowledged writes: their namespaces, keys and values."""
+    """Of the namespaces, keys and values written."""
     recent: float = 0.0
-    """Seconds: what was written so shortly before the leader was lost comes on top. Patroni measures how far a replica
-    is behind by what the leader published last, once in loop_wait."""
+    """Seconds before the loss of the leader whose writes may be lost in addition: Patroni measures the lag of a replica
+    by the position that the leader published last, once in loop_wait."""
     why: str = ""
 
     def __bool__(self) -> bool:
@@ -118,7 +118,7 @@ def _size(value: object) -> int:
 def _members(value: object) -> int | tuple[str, ...]:
     if isinstance(value, list | tuple) and value and all(isinstance(one, str) and one.strip() for one in value):
         if twice := sorted({one for one in value if value.count(one) > 1}):
-            raise ValueError(f"{', '.join(twice)} is there more than once")
+            raise ValueError(f"{', '.join(twice)} is listed more than once")
         return tuple(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
@@ -156,7 +156,7 @@ KEYS = tuple(one.name for one in fields(Expectations))
 def _unknown(key: str) -> str:
     near = difflib.get_close_matches(key, KEYS, n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"[expect] {key} is not known{meant}; there are {', '.join(KEYS)}"
+    return f"[expect] {key} is not known{meant}; the keys are {', '.join(KEYS)}"
 
 
 def _contradictions(found: Mapping[str, Any]) -> list[str]:
@@ -166,7 +166,7 @@ def _contradictions(found: Mapping[str, Any]) -> list[str]:
         complaints.append("[expect] synchronous = false and synchronous_standbys contradict each other: leave one out")
     elif synchronous and found.get("accepted_loss"):
         complaints.append(
-            "[expect] accepted_loss is for asynchronous replication: with synchronous replication no acknowledged "
-            "write may be lost; leave one out"
+            "[expect] accepted_loss is for asynchronous replication: synchronous replication loses no acknowledged "
+            "write; leave one of them out"
         )
     return complaints

@@ -1,6 +1,6 @@
-"""Work that several processes share out among them, without a word between them.
+"""Runs: the facts of one run of the suite, its folder, and the work queue of the processes that share it.
 
-One run of the suite: what it is told, and what it leaves for its report. Written by `accept run`, read by behave.
+`accept run` writes them, behave reads them.
 """
 
 import fcntl
@@ -16,13 +16,16 @@ from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
-class Claims:
-    """Each name goes to the first process that asks for it. `directory` is made with the first claim."""
+class WorkQueue:
+    """Work shared by several processes: each name goes to the process that takes it first.
+
+    The queue is a folder, created on first use.
+    """
 
     directory: Path
 
     def take(self, name: str) -> bool:
-        """Whether it is ours: the kernel lets one process alone make a folder."""
+        """Take a name; returns whether this process got it. The kernel lets only one process create a folder."""
         try:
             self._folder(name).mkdir(parents=True)
         except FileExistsError:
@@ -30,11 +33,11 @@ class Claims:
         return True
 
     def last(self, of: int) -> bool:
-        """Whether the process that asks is the last of so many that do; each asks once."""
+        """Whether this process is the last of that many processes to ask; each asks once."""
         return next(number for number in range(1, of + 1) if self.take(f"over-{number}")) == of
 
     def taken(self, name: str) -> bool:
-        """Whether anybody has it."""
+        """Whether any process has taken it."""
         return self._folder(name).exists()
 
     def _folder(self, name: str) -> Path:
@@ -42,9 +45,9 @@ class Claims:
 
 
 CLUSTERS = Path(".accept/clusters")
-"""Where `accept up` keeps its clusters, a folder each."""
+"""The clusters of `accept up`, a folder each."""
 RUNS = Path(".accept/runs")
-"""Where runs keep what is theirs while they last, a folder each."""
+"""The runs that are going on, or were killed, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +58,20 @@ class Run:
     directory: Path
     """The run's own folder: the topology, the journal, the histories. Owner-only, it holds passwords."""
     results: Path
-    """Where Allure's results go; the run's own, for two runs at once must not meet there."""
+    """The folder of Allure's results: the run's own, so that runs at the same time do not mix theirs."""
     seed: int
     required: frozenset[str] = field(default_factory=frozenset)
-    """Capabilities that the user declared: where one is missing, the run fails."""
+    """Capabilities that the user requires: if one is missing, the run fails."""
     shuffled: bool = False
-    """The scenarios run in a random order, which the seed decides."""
+    """The scenarios run in a random order, derived from the seed."""
     jobs: int = 1
-    """So many processes share it."""
+    """The number of processes that share it."""
     whole: Path | None = None
-    """The folder of the run that this one is a share of: its journal is written, its features are claimed."""
+    """The folder of the whole run, if this is a share of one: the journal and the queue of features are there."""
 
     @property
     def namespace(self) -> str:
-        """Every entry that this run stores is in this namespace, or in one that begins with it."""
+        """The prefix of every namespace in which this run stores entries."""
         return f"accept-{self.id}"
 
     @property
@@ -80,9 +83,9 @@ class Run:
         return (self.whole or self.directory) / "journal.jsonl"
 
     @property
-    def claims(self) -> Claims | None:
-        """Who runs which feature, where others take some too."""
-        return Claims(self.whole / "claims") if self.whole else None
+    def queue(self) -> WorkQueue | None:
+        """The queue of features, if several processes share the run."""
+        return WorkQueue(self.whole / "queue") if self.whole else None
 
     @property
     def file(self) -> Path:
@@ -97,7 +100,7 @@ class Run:
         return _ADAPTER.validate_json(path.read_bytes())
 
     def share(self) -> "Run":
-        """A share of this run, with a folder of its own beside this one's."""
+        """A share of this run, with its own folder beside this one's."""
         directory = self.directory.with_name(f"{self.id}-{new_id()}")
         directory.mkdir(mode=0o700)
         run = replace(self, directory=directory, whole=self.directory)
@@ -107,12 +110,12 @@ class Run:
 
 _ADAPTER = TypeAdapter(Run)
 _LIFE = "life"
-"""The file in a run's folder that is locked while the run goes on."""
+"""The file in a run's folder that is locked while the run is going on."""
 _HELD: list[IO[str]] = []
 
 
 def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: bool = False, jobs: int = 1) -> Run:
-    """A new run with its own folder, which only its owner can read."""
+    """A new run with its own folder, readable by its owner only."""
     name = f"{int(time.time()):08x}{secrets.token_hex(2)}"
     directory = (RUNS / name).absolute()
     directory.mkdir(parents=True, mode=0o700)
@@ -131,16 +134,16 @@ def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: b
 
 
 class Life(Enum):
-    """Whether a run goes on."""
+    """Whether a run is still going on."""
 
     GOING_ON = "going on"
     OVER = "over"
     UNKNOWN = "unknown"
-    """It was not begun here."""
+    """The run began on another machine."""
 
 
 def life_of(run: str) -> Life:
-    """Whether the run of that id goes on, as far as can be told here."""
+    """Whether the run with that id is still going on, as far as is known here."""
     try:
         with (RUNS / run / _LIFE).open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,22 +155,22 @@ def life_of(run: str) -> Life:
 
 
 def note_over(run: Run) -> None:
-    """Leave a note, and nothing else, by which `life_of` tells that the run is over."""
+    """Leave only the file that tells `life_of` that the run is over."""
     run.directory.mkdir(mode=0o700, exist_ok=True)
     (run.directory / _LIFE).touch()
 
 
 def begun_at(run: str) -> float:
-    """When the run of that id began, in seconds since the epoch."""
+    """When the run with that id began, in seconds since the epoch."""
     return float(int(run[:8], 16))
 
 
 def _hold(file: Path) -> None:
-    """Lock a file for as long as this process lives."""
+    """Lock a file until this process ends."""
     _HELD.append(file.open("w"))
     fcntl.flock(_HELD[-1], fcntl.LOCK_EX)
 
 
 def new_id() -> str:
-    """A name that no other run has; part of namespaces, key prefixes and folders."""
+    """A unique name, for namespaces, key prefixes and folders."""
     return secrets.token_hex(4)

@@ -1,7 +1,7 @@
 """Settings; the only reader of environment variables, accept.toml and behave's -D.
 
-Every setting is known by one name everywhere: `RUVECTOR_HOST` in the environment, `ruvector_host` in accept.toml
-and behind -D. The command line wins over the environment, and that over accept.toml.
+A setting has the same name everywhere: `RUVECTOR_HOST` in the environment, `ruvector_host` in accept.toml and with -D.
+The command line overrides the environment, which overrides accept.toml.
 """
 
 import json
@@ -25,7 +25,7 @@ from support.errors import UsageError
 from support.expectations import Expectations
 
 MOST_MEMBERS = 9
-"""Of a group of an embedded cluster."""
+"""The most members of a group of an embedded cluster."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -34,7 +34,7 @@ def _split(names: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""Several names; one string with commas between them in the environment."""
+"""Several names; in the environment separated by commas."""
 
 
 def _web_address(secret: SecretStr) -> SecretStr:
@@ -45,7 +45,7 @@ def _web_address(secret: SecretStr) -> SecretStr:
 
 
 def _pairs(given: object) -> object:
-    """`name=address, name=address` of the environment as a mapping; JSON, and what is a mapping already, as it is."""
+    """`name=address, name=address` or JSON from the environment as a mapping; a mapping unchanged."""
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         return json.loads(given) if isinstance(given, str) else given
     pairs = [one.partition("=") for one in given.split(",") if one.strip()]
@@ -78,7 +78,7 @@ Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
 
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
-"""Of a page, a gateway; as it may hold a password it is shown nowhere."""
+"""The URL of a page or gateway; never shown, as it may hold a password."""
 
 
 TARGET_FIELDS = frozenset(
@@ -86,19 +86,19 @@ TARGET_FIELDS = frozenset(
     "redis_password haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
     "citus_coordinator citus_workers".split()
 )
-"""Any of these set means: test the user's cluster, boot none."""
+"""If any of these is set, the user's cluster is tested, and none is booted."""
 
 
 _TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect")}
-"""Table of a target file -> the setting that it stands for. The environment knows the setting's name only."""
+"""Table of a target file -> its setting. In the environment, only the setting's name is known."""
 
 
 class Settings(BaseSettings):
-    """What the user asked for; frozen. Times are in seconds."""
+    """All settings; frozen. Times are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", toml_file="accept.toml", env_ignore_empty=True)
 
-    # The target. Where any of these is set, no cluster is booted.
+    # The target
     ruvector_host: str | None = None
     ruvector_port: Port = 5432
     ruvector_db: str = "postgres"
@@ -112,24 +112,24 @@ class Settings(BaseSettings):
     redis_port: Port = 6379
     redis_password: SecretStr | None = None
     haproxy_host: str | None = None
-    """Where HAProxy listens, if not on the database's host."""
+    """HAProxy's host, if not the database's."""
     haproxy_primary_port: Port | None = None
     haproxy_replica_port: Port | None = None
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
     haproxy_write_backend: Names = ()
-    """HAProxy's names of the backends behind the write endpoint, where they cannot be told by what they do."""
+    """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
     haproxy_read_backend: Names = ()
     haproxy_servers: Addresses = Field(default_factory=dict)
-    """HAProxy's name of a server -> the member that it is, where that cannot be told."""
+    """HAProxy's name of a server -> the member that it is, if that cannot be found out."""
     haproxy_balance: str | None = None
-    """How HAProxy balances the reads (roundrobin, leastconn, source, ...), where its statistics do not show it."""
+    """HAProxy's algorithm for reads (roundrobin, leastconn, source, ...), if its statistics do not show it."""
     enable_patroni: bool | None = None
     patroni_hosts: Names = ()
     patroni_port: Port = 8008
     patroni_restapi_username: str | None = None
-    """With which Patroni's REST API takes orders, where it asks for a login; named as Patroni names it."""
+    """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
     etcd_hosts: Names = ()
     """etcd's client addresses, as host or host:port."""
@@ -137,49 +137,49 @@ class Settings(BaseSettings):
     citus_coordinator: str | None = None
     citus_workers: Names = ()
     accept_nodes: Addresses = Field(default_factory=dict)
-    """[nodes]: Citus node, as pg_dist_node names it, `host` or `host:port` -> where it is reached from here."""
+    """[nodes]: Citus node (`host` or `host:port` in pg_dist_node) -> where it is reached from here."""
     accept_schema: Mapping[str, Any] = Field(default_factory=dict)
-    """[schema]: the application's tables, where they are not those that are known; see docs/schema.md."""
+    """[schema]: the application's tables, if they are of no known schema; see docs/schema.md."""
     accept_own_schema: bool = False
-    """Work on tables that the suite makes in a schema of its own; what is about the application's is skipped."""
+    """Work on tables of the suite's own; scenarios about the application's tables are skipped."""
     accept_expect: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(default_factory=dict)
-    """[expect]: what the cluster is declared to be, which what is there is held against; see docs/expectations.md."""
+    """[expect]: what the cluster is declared to be; see docs/expectations.md."""
     accept_admin_user: str | None = None
-    """A superuser of the target, for promises that an ordinary role cannot look into."""
+    """A superuser of the target, for promises that an ordinary role cannot check."""
     accept_admin_password: SecretStr | None = None
 
     # The embedded cluster
     accept_sandbox: Literal["auto", "namespaces", "loopback"] = "auto"
     accept_members: Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)] = 3
-    """How many members an embedded cluster has; or [members], of the user's cluster: member -> where it is reached."""
+    """The number of members of an embedded cluster; or [members] of the user's: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Citus worker groups; unless said, 2 where Citus is installed."""
+    """The number of Citus worker groups; by default 2 where Citus is installed."""
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
     accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
-    """Its vector extension; auto is RuVector where there is one, else pgvector. Unless said, as its shape has it."""
+    """The vector extension; auto is RuVector if it is there, else pgvector. By default as in the shape."""
     accept_like: str | None = None
-    """The shape of another installation, see support/embedded/swarm_shapes.py; else the suite's own."""
+    """The shape of another installation, see support/embedded/swarm_shapes.py; by default the suite's own."""
     accept_ports: Literal["usual", "free"] = "usual"
-    """The ports of 127.0.0.1 where a cluster of another installation's shape is published: theirs, or any."""
+    """The ports of 127.0.0.1 on which a cluster of such a shape is published: its usual ones, or any."""
 
     # The run
     accept_cache_repository: str = "support.example_app.cache:open_repository"
-    """The cache under test: "package.module:callable"; what it must be is in support/example_app/cache/interface.py."""
+    """The cache under test: "package.module:callable"; its interface is in support/example_app/cache/interface.py."""
     accept_destructive: str | None = None
-    """The name of the target's database, said by a user who allows destructive scenarios against it."""
+    """The name of the target's database, as the user's permission to run destructive scenarios against it."""
     accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
-    """By which waits are longer on a slow machine; what is promised within a time is not."""
+    """The factor for waits on a slow machine; does not apply to promised times."""
     limits: Mapping[str, float] = Field(default_factory=dict)
-    """Limits in force instead of those that a scenario states, by catalogue id, in the unit that it states."""
+    """Catalogue id -> the limit that replaces the one in the scenario, in the same unit."""
 
     # Its metrics
     accept_metrics: Path | None = None
-    """A file for node_exporter's textfile collector, which reads those called *.prom."""
+    """A file for node_exporter's textfile collector, which reads *.prom."""
     accept_pushgateway: WebAddress | None = None
     accept_pipeline: Annotated[str, Field(min_length=1)] = "accept"
-    """Which of several pipelines a run belongs to: the metrics of a run take the place of the pipeline's last ones."""
+    """The pipeline of a run: its metrics replace those of the pipeline's previous run."""
 
     # Given by `accept run` to the behave that it starts
     accept_run: Path | None = None
@@ -197,7 +197,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
-        """All sources together; `said` is what the command line or -D says. Raises UsageError, a line a setting."""
+        """From all sources; `said` is from the command line or -D. Raises UsageError, with a line for each setting."""
         try:
             settings = cls(
                 **_by_setting({name.lower(): value for name, value in (said or {}).items() if value is not None})
@@ -211,34 +211,34 @@ class Settings(BaseSettings):
 
     @property
     def embedded_members(self) -> int:
-        """How many members an embedded cluster has."""
+        """The number of members of an embedded cluster."""
         return self.accept_members if isinstance(self.accept_members, int) else 3
 
     @property
     def member_addresses(self) -> Mapping[str, str]:
-        """[members]: member -> where it is reached from here, as it was written (see docs/your-cluster.md)."""
+        """[members]: member -> where it is reached from here, as written (see docs/your-cluster.md)."""
         return {} if isinstance(self.accept_members, int) else self.accept_members
 
     @property
     def expectations(self) -> Expectations:
-        """[expect], which `load` has found to be well-formed."""
+        """[expect], already validated by `load`."""
         return Expectations.parse(self.accept_expect)
 
     @property
     def external(self) -> bool:
-        """Whether the user pointed at a cluster of theirs."""
+        """Whether the target is a cluster of the user's."""
         return bool(self.model_fields_set.intersection(TARGET_FIELDS) or self.member_addresses)
 
 
 class _File(TomlConfigSettingsSource):
-    """accept.toml, with the tables under the names of their settings."""
+    """accept.toml, with its tables under the names of their settings."""
 
     def __call__(self) -> dict[str, Any]:
         return _by_setting(super().__call__())
 
 
 def variable_of(name: str) -> str:
-    """How the environment calls a setting, or a table of a target file."""
+    """The environment variable of a setting, or of a table of a target file."""
     return _TABLES.get(name, name).upper()
 
 

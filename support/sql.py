@@ -1,11 +1,8 @@
-"""Hanging up on servers that do not answer: statements and commits end, whatever became of the backend.
+"""SQL: endpoints, sessions whose every wait is bounded, and statements.
 
-The server's own statement_timeout ends what the server can interrupt. A backend that is frozen, waits for a disk that
-is gone, or for a lock that only itself could release ends nothing, and answers nobody: then the client is to hang up.
-
-The last statements that were sent to any database, kept for the report of a failure.
-
-Sessions with time limits, and what an error of PostgreSQL means for the operation that met it.
+A statement_timeout ends what the server can interrupt. It does not end a backend that is frozen, or that waits for a
+lost disk or for a lock that only it could release; nor a commit that waits for a standby. So the client closes the
+connection when there is no answer in time. The last statements are kept for the report of a failure.
 """
 
 import math
@@ -27,143 +24,21 @@ from psycopg2 import errorcodes
 from support.errors import ConnectFailed
 from support.timeouts import CONNECT, STATEMENT
 
-_LOOK = 0.5  # seconds between two looks at who is late
-
-
-@dataclass
-class _Wait:
-    """One call that waits for a server. `hung_up` is set when its time was over."""
-
-    session: psycopg2.extensions.connection
-    until: float
-    hung_up: bool = False
-
-
-class _Watch:
-    """Looks, in a thread of its own that the first wait starts, which waits are late, and hangs up."""
-
-    def __init__(self) -> None:
-        self._process, self._waits = 0, dict[int, _Wait]()
-
-    def begin(self, wait: _Wait) -> None:
-        if self._process != os.getpid():  # threads are not there after a fork
-            self._process = os.getpid()
-            self._waits.clear()
-            threading.Thread(target=self._look, name="deadlines", daemon=True).start()
-        self._waits[id(wait)] = wait
-
-    def end(self, wait: _Wait) -> None:
-        self._waits.pop(id(wait), None)
-
-    def _look(self) -> None:
-        idle = threading.Event()
-        while not idle.wait(_LOOK):
-            for wait in list(self._waits.values()):
-                if time.monotonic() > wait.until and not wait.hung_up:
-                    wait.hung_up = True
-                    _hang_up(wait.session)
-
-
-def _hang_up(session: psycopg2.extensions.connection) -> None:
-    with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(session.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
-
-
-_WATCH = _Watch()
-
-
-@contextmanager
-def answer_within(session: psycopg2.extensions.connection, seconds: float) -> Iterator[None]:
-    """Hang up on the session when what is done in here takes longer.
-
-    Raises psycopg2.OperationalError without a code then, as a lost connection does: what became of it is unknown.
-    """
-    backend = session.info.backend_pid
-    wait = _Wait(session, time.monotonic() + seconds)
-    _WATCH.begin(wait)
-    try:
-        yield
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        if wait.hung_up:
-            raise psycopg2.OperationalError(
-                f"the server gave no answer within {seconds:g} s; hung up "
-                f"(pg_stat_activity tells what its backend {backend} waits for, if it still does)"
-            ) from error
-        raise
-    finally:
-        _WATCH.end(wait)
-
-
-KEPT = 10
-"""Statements."""
-UNBOUNDED = math.inf
-LONGEST = 4000
-"""Characters of one statement; a vector has about that many."""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One statement, with its values, as it was sent. `at` is in seconds since the epoch."""
-
-    at: float
-    statement: str
-    whole: bool
-    """Whether all of it was kept."""
-
-
-_SENT: deque[Sent] = deque(maxlen=KEPT)
-
-
-class RecordingCursor(psycopg2.extensions.cursor):
-    """A cursor that keeps what it sends, and waits no longer for an answer than its session does."""
-
-    def execute(self, query: Any, vars: Any = None) -> None:
-        patience = getattr(self.connection, "answers_within", UNBOUNDED)
-        try:
-            with answer_within(self.connection, patience) if patience < UNBOUNDED else nullcontext():
-                super().execute(query, vars)
-        finally:
-            sent = self.query or b""
-            text = sent[:LONGEST].decode(errors="replace")
-            _SENT.append(Sent(time.time(), text, len(sent) <= LONGEST))
-
-
-def sent_since(moment: float) -> list[Sent]:
-    """What was sent since then (seconds since the epoch), at most the last ones; the earliest first."""
-    return [one for one in list(_SENT) if one.at >= moment]
-
-
-GRACE = 15.0
-"""Seconds beyond its statement_timeout in which a server has to answer; then it is hung up on."""
-
-
-class Session(psycopg2.extensions.connection):
-    """A session that waits for no answer for ever; a commit can wait for a standby, which no statement_timeout ends."""
-
-    answers_within: float = math.inf
-    """Seconds."""
-
-    def commit(self) -> None:
-        with answer_within(self, self.answers_within):
-            super().commit()
-
-    def rollback(self) -> None:
-        with answer_within(self, self.answers_within):
-            super().rollback()
-
-
 Error = psycopg2.Error
-"""Any error of a statement; a login that fails is a ConnectFailed."""
+"""Any error of a statement; a failed login is a ConnectFailed."""
 CORRUPTED = (psycopg2.errors.DataCorrupted, psycopg2.errors.IndexCorrupted)
-"""What a server raises that finds its own data or an index damaged: an answer about the database, no failure to ask."""
+"""The errors of a server that finds its data or an index corrupted: evidence about the database."""
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any] | None
 """Parameters of a statement, by position or by name."""
+GRACE = 15.0
+"""Seconds after its statement_timeout within which a server must answer; then the client closes the connection."""
+_LOOK = 0.5  # seconds between two checks for overdue answers
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Somewhere to log in, as someone. `name` is how messages speak of it ("the write endpoint")."""
+    """A database to log in to, with a login. `name` is its name in messages ("the write endpoint")."""
 
     name: str
     host: str
@@ -181,8 +56,23 @@ class Endpoint:
         return f"{self.name} ({self.host}:{self.port}/{self.database} as {self.user})"
 
 
+class Session(psycopg2.extensions.connection):
+    """A session that waits for each answer, that of a commit included, for a bounded time."""
+
+    answers_within: float = math.inf
+    """Seconds."""
+
+    def commit(self) -> None:
+        with answer_within(self, self.answers_within):
+            super().commit()
+
+    def rollback(self) -> None:
+        with answer_within(self, self.answers_within):
+            super().rollback()
+
+
 def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
-    """The environment by which libpq's programs log in there, and how they call themselves."""
+    """The environment by which libpq's programs log in there; `application` is their application_name."""
     return {
         "PGHOST": endpoint.host,
         "PGPORT": str(endpoint.port),
@@ -203,7 +93,7 @@ def connect(
 ) -> Session:
     """A new session; times in seconds. Raises ConnectFailed, which names the endpoint and says what happened.
 
-    libpq counts the connect timeout in whole seconds, and takes no less than 2.
+    libpq's connect timeout is in whole seconds, 2 at least.
     """
     parameters: dict[str, Any] = {
         "host": endpoint.host,
@@ -247,7 +137,7 @@ def session(
     statement_timeout: float = STATEMENT,
     autocommit: bool = True,
 ) -> Iterator[Session]:
-    """A session that is closed at the end; it commits each statement by itself unless told otherwise."""
+    """A session that is closed at the end; in autocommit mode unless told otherwise."""
     opened = connect(
         endpoint, connect_timeout=connect_timeout, statement_timeout=statement_timeout, autocommit=autocommit
     )
@@ -258,7 +148,7 @@ def session(
 
 
 def rows(where: Endpoint | Session, statement: str, values: Values = None) -> list[Row]:
-    """The rows that a statement returns, on an open session or on a new one of its own."""
+    """The rows that a statement returns, in an open session or in a new one."""
     if isinstance(where, Endpoint):
         with session(where) as opened:
             return rows(opened, statement, values)
@@ -276,7 +166,7 @@ def value(where: Endpoint | Session, statement: str, values: Values = None) -> A
 
 
 def execute(where: Endpoint | Session, statement: str, values: Values = None) -> int:
-    """Execute a statement; returns the number of rows that it touched."""
+    """Execute a statement; returns the number of affected rows."""
     if isinstance(where, Endpoint):
         with session(where) as opened:
             return execute(opened, statement, values)
@@ -286,7 +176,7 @@ def execute(where: Endpoint | Session, statement: str, values: Values = None) ->
 
 
 def error_of(action: Callable[[], object]) -> Exception | None:
-    """What PostgreSQL, or the way to it, said against `action`; None when it was done. Other errors are raised."""
+    """The error of PostgreSQL, or of the connection to it, in `action`; None if it succeeded. Raises other errors."""
     try:
         action()
     except (Error, ConnectFailed) as error:
@@ -295,9 +185,116 @@ def error_of(action: Callable[[], object]) -> Exception | None:
 
 
 def condition_of(error: BaseException | None) -> str:
-    """The name that PostgreSQL gives to what went wrong, such as "unique violation"; empty when it gave none."""
+    """PostgreSQL's name of an error, such as "unique violation"; empty if it has none."""
     code = (error.pgcode if isinstance(error, Error) else None) or ""
     try:
         return errorcodes.lookup(code).lower().replace("_", " ")
     except KeyError:
         return code
+
+
+# Closing connections that give no answer
+
+
+@dataclass
+class _Wait:
+    """One call that waits for a server. `hung_up`: its time was over, and the connection was closed."""
+
+    session: psycopg2.extensions.connection
+    until: float
+    hung_up: bool = False
+
+
+class _Watch:
+    """Closes the connections of overdue waits, in a thread that the first wait starts."""
+
+    def __init__(self) -> None:
+        self._process, self._waits = 0, dict[int, _Wait]()
+
+    def begin(self, wait: _Wait) -> None:
+        if self._process != os.getpid():  # a fork has no threads
+            self._process = os.getpid()
+            self._waits.clear()
+            threading.Thread(target=self._look, name="deadlines", daemon=True).start()
+        self._waits[id(wait)] = wait
+
+    def end(self, wait: _Wait) -> None:
+        self._waits.pop(id(wait), None)
+
+    def _look(self) -> None:
+        idle = threading.Event()
+        while not idle.wait(_LOOK):
+            for wait in list(self._waits.values()):
+                if time.monotonic() > wait.until and not wait.hung_up:
+                    wait.hung_up = True
+                    _hang_up(wait.session)
+
+
+def _hang_up(session: psycopg2.extensions.connection) -> None:
+    with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(session.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+_WATCH = _Watch()
+
+
+@contextmanager
+def answer_within(session: psycopg2.extensions.connection, seconds: float) -> Iterator[None]:
+    """Close the session's connection if the body takes longer.
+
+    The body then raises psycopg2.OperationalError without a code, like any lost connection: the outcome is unknown.
+    """
+    backend = session.info.backend_pid
+    wait = _Wait(session, time.monotonic() + seconds)
+    _WATCH.begin(wait)
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        if wait.hung_up:
+            raise psycopg2.OperationalError(
+                f"the server gave no answer within {seconds:g} s; hung up "
+                f"(pg_stat_activity tells what its backend {backend} waits for, if it still does)"
+            ) from error
+        raise
+    finally:
+        _WATCH.end(wait)
+
+
+# The last statements
+
+KEPT = 10
+"""Statements."""
+LONGEST = 4000
+"""Characters kept of one statement; a vector has about that many."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One statement, with its values. `at` is in seconds since the epoch."""
+
+    at: float
+    statement: str
+    whole: bool
+    """Whether it was kept in full."""
+
+
+_SENT: deque[Sent] = deque(maxlen=KEPT)
+
+
+class RecordingCursor(psycopg2.extensions.cursor):
+    """A cursor that records what it sends, and waits for an answer no longer than its session does."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        limit = getattr(self.connection, "answers_within", math.inf)
+        try:
+            with answer_within(self.connection, limit) if limit < math.inf else nullcontext():
+                super().execute(query, vars)
+        finally:
+            sent = self.query or b""
+            text = sent[:LONGEST].decode(errors="replace")
+            _SENT.append(Sent(time.time(), text, len(sent) <= LONGEST))
+
+
+def sent_since(moment: float) -> list[Sent]:
+    """The statements sent since then (seconds since the epoch), KEPT at most; the earliest first."""
+    return [one for one in list(_SENT) if one.at >= moment]

@@ -1,4 +1,4 @@
-"""The run as environment.py sees it: opened before the first scenario, a world for each scenario, closed at the end."""
+"""The run as environment.py uses it: opened before the first scenario, a world for each scenario, closed at the end."""
 
 import os
 import random
@@ -19,22 +19,20 @@ from support.hosts import reentry_argv
 from support.reporting.evidence import Evidence, Redactor
 from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.target import external, tables
-from support.target import tables as leftovers
+from support.target import leftovers, tables
+from support.target.baseline import apply_baseline
 from support.target.capabilities import lacking
 from support.target.cluster import Cluster
-from support.target.facts import secrets_of
-from support.target.settled import settle
-from support.target.tables import Leftovers
+from support.target.discovery import user_cluster
 from support.target.topology import Topology
 from support.waiting import describe
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
-"""A scenario that needs any of these looks at the members of one group: the rows by which it does must live there."""
+"""A scenario that needs any of these observes the members of one group, so its rows must be stored there."""
 _COSTS = {"destructive": 20, "slow": 8}
-"""Tag -> about how many seconds a scenario with it takes; others take one at most."""
+"""Tag -> the rough duration of a scenario with it, in seconds; others take one at most."""
 _OF_SPEED = "id.PF-"
-"""How the ids of promises about speed begin."""
+"""The prefix of the tags of promises about speed."""
 
 
 class Suite:
@@ -42,38 +40,39 @@ class Suite:
 
     def __init__(self, run: Run, topology: Topology, settings: Settings) -> None:
         self.run, self.settings = run, settings
-        self._unclaimed: list[Any] = []
-        self._for_the_last: list[Any] = []
+        self._waiting: list[Any] = []
+        self._at_the_end: list[Any] = []
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
-        topology = tables.of_our_own(topology, run.id, self._cleanup) if own else topology
-        self.topology, self.known_limits = settle(topology, settings.expectations, settings.accept_timeout_multiplier)
+        topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology
+        self.topology, self.known_limits = apply_baseline(
+            topology, settings.expectations, settings.accept_timeout_multiplier
+        )
         self.cluster = Cluster(self.topology)
-        self.leftovers = Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
-        self._local = tables.local(self.cluster, run.id, self._cleanup)
-        self.redactor = Redactor(secrets_of(self.cluster))
+        self.leftovers = leftovers.Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
+        self._local = tables.local_tables(self.cluster, run.id, self._cleanup)
+        self.redactor = Redactor(self.topology.secrets)
 
     @classmethod
     def open(cls, said: Mapping[str, Any]) -> "Suite":
         """Open the run that `-D accept_run=` names.
 
-        Without it (plain behave) the target is the user's cluster where the settings name one, else the newest that
-        `accept up` started: then this process is replaced by one in that cluster's sandbox. Raises UsageError if there
-        is neither.
+        Without it (plain behave), the target is the user's cluster if the settings name one, else the newest cluster of
+        `accept up`: then a process in that cluster's sandbox replaces this one. Raises UsageError if there is neither.
         """
         settings = Settings.load(said)
         if settings.accept_run is not None:
             run = Run.load(settings.accept_run)
             return cls(run, Topology.load(run.topology), settings)
         run = begin_run()
-        topology = external.describe(settings) if settings.external else newest_cluster()
+        topology = user_cluster.discover(settings) if settings.external else newest_cluster()
         topology.save(run.topology)
         if topology.embedded:
             enter_sandbox(topology, run)
         return cls(run, topology, settings)
 
     def shuffle(self, features: list[Any]) -> None:
-        """Put behave's features and what is in each into a random order, where the run asks for that."""
+        """Put behave's features, and the scenarios in each, into a random order if the run asks for it."""
         if not self.run.shuffled:
             return
         chance = random.Random(self.run.seed)
@@ -82,13 +81,12 @@ class Suite:
             chance.shuffle(feature.run_items)
 
     def share(self, features: list[Any], selected: Iterable[Any]) -> None:
-        """Where other processes run features of this run as well, take one feature out of behave's list of them.
+        """If several processes share the run, replace behave's list of features by the first that this one takes.
 
-        `selected` are the scenarios that shall run. The features that take long come first, so that none of them is
-        left for the end, when the others have nothing more to do. Those about speed are left for the end, when the
-        others have ended: beside them it would be the speed of what is left of the machine.
+        `selected` are the scenarios to run. Long features come first, so that the processes end at about the same time.
+        Features about speed come last, when the other processes have ended: they need the machine for themselves.
         """
-        if self.run.claims is None:
+        if self.run.queue is None:
             return
         seconds, of_speed = Counter[str](), set[str]()
         for one in selected:
@@ -96,31 +94,31 @@ class Suite:
             if any(tag.startswith(_OF_SPEED) for tag in one.effective_tags):
                 of_speed.add(one.filename)
         known = {feature.filename: feature for feature in features}
-        self._unclaimed = [known[name] for name, _ in seconds.most_common() if name not in of_speed]
-        self._for_the_last = [known[name] for name in seconds if name in of_speed]
+        self._waiting = [known[name] for name, _ in seconds.most_common() if name not in of_speed]
+        self._at_the_end = [known[name] for name in seconds if name in of_speed]
         features.clear()
         self.take_next(features)
 
     def take_next(self, features: list[Any]) -> None:
-        """Add the next feature that nobody has claimed; behave goes on with what it finds added to its list."""
-        if self.run.claims is None:
+        """Append the next feature that no process has taken; behave continues with what is appended to its list."""
+        if self.run.queue is None:
             return
-        while self._unclaimed:
-            feature = self._unclaimed.pop(0)
-            if self.run.claims.take(feature.filename):
+        while self._waiting:
+            feature = self._waiting.pop(0)
+            if self.run.queue.take(feature.filename):
                 features.append(feature)
                 return
-        if self._for_the_last and self.run.claims.last(self.run.jobs):
-            features.extend(self._for_the_last)
-        self._for_the_last = []
+        if self._at_the_end and self.run.queue.last(self.run.jobs):
+            features.extend(self._at_the_end)
+        self._at_the_end = []
 
     def missing_for(self, tags: Iterable[str]) -> str:
-        """Why scenarios with these tags cannot run against this target; empty when they can."""
+        """Why scenarios with these tags cannot run against this target; empty if they can."""
         missing = lacking(self._cluster_for(tags).topology, frozenset(tags))
         return "; ".join(f"no {one.name}: {one.detail}" for one in missing)
 
     def world(self, scenario: str, tags: Collection[str]) -> World:
-        """A fresh world for a scenario with these tags; `close_world` ends it."""
+        """A new world for a scenario with these tags; end it with `close_world`."""
         seeded = random.Random(f"{self.run.seed}/{scenario}")
         return World(
             run=self.run,
@@ -138,7 +136,7 @@ class Suite:
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
 
     def close_world(self, world: World) -> None:
-        """Undo what the scenario left open, and remove what it stored, whatever happened in it."""
+        """Heal and close what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
             if "schema" not in self.topology.lacks:
                 last.callback(self._remove_rows, world)
@@ -150,15 +148,15 @@ class Suite:
             last.push(world.cleanup.pop_all())
 
     def _remove_rows(self, world: World) -> None:
-        """Remove what a scenario stored. What cannot be removed now is left for the end of the run, which tells of it.
+        """Remove what a scenario stored. What cannot be removed now is left for the end of the run, which reports it.
 
-        A cluster of which a part is down is the business of the scenarios about it, not of each that cleans up there.
+        If part of the cluster is down, the scenarios about that report it, not the clean-up of every scenario.
         """
         with suppress(sql.Error, ConnectFailed):
             schema.remove(world.cluster.write, world.profile, world.namespaces)
 
     def close(self) -> None:
-        """Remove what is left of the run's data. Raises what stands in the way: then rows of ours are left there."""
+        """Remove what is left of the run's data. Raises AcceptError if rows may be left."""
         with self._cleanup as last:
             last.callback(self.cluster.forget_cached, self.run.namespace)
             if "schema" not in self.topology.lacks:
@@ -176,7 +174,7 @@ class Suite:
 
 
 def _picture(world: World, experiment: Experiment) -> None:
-    """Show what happened, however it ended."""
+    """Attach the timeline, however the experiment ended."""
     injected_faults = experiment.nemesis.injected_faults
     timeline.attach(world.evidence, ", ".join(world.ids), experiment.watch.samples, world.recorded, injected_faults)
 
@@ -187,21 +185,21 @@ def _close_all(sessions: list[sql.Session]) -> None:
 
 
 def newest_cluster() -> Topology:
-    """The cluster that `accept up` started last."""
+    """The newest cluster of `accept up`."""
     there = [path for path in CLUSTERS.glob("*/topology.json") if not path.with_name("target.toml").exists()]
-    found = sorted(there, key=lambda path: path.stat().st_mtime)  # what is met from outside only is none of ours
+    found = sorted(there, key=lambda path: path.stat().st_mtime)  # those with a target file are reached from outside
     if not found:
         raise UsageError(
-            "there is no cluster to test: `./accept up` starts one that plain behave finds; `./accept run` boots its "
-            "own; RUVECTOR_HOST points at yours"
+            "there is no cluster to test: `./accept up` starts one for plain behave, `./accept run` boots its own; "
+            "or set RUVECTOR_HOST to test yours"
         )
     return Topology.load(found[-1])
 
 
 def enter_sandbox(topology: Topology, run: Run) -> NoReturn:
-    """Replace this behave by the same one in the sandbox of an embedded cluster, and tell it the run."""
+    """Replace this process by the same behave command in the sandbox of an embedded cluster, with the run's file."""
     if topology.sandbox is None:
-        raise UsageError("that cluster is not one of ours, it has no hosts to enter")
+        raise UsageError("the suite did not boot that cluster: it has no hosts to enter")
     behave = [sys.executable, "-m", "behave", "-D", f"accept_run={run.file}", *sys.argv[1:]]
     argv = reentry_argv(topology.sandbox, behave)
     os.execvp(argv[0], argv)

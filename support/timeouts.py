@@ -1,6 +1,7 @@
-"""Named durations in seconds, so that a step never carries a bare number; one multiplier for slow machines.
+"""Named durations in seconds, so that no step has a bare number.
 
-A duration that is itself the promise ("within 30 seconds") stands in the scenario, not here.
+A duration that is itself the promise ("within 30 seconds") is in the scenario, not here. Waits that depend on the
+cluster's configuration are in target/timing.py.
 """
 
 CONNECT = 5.0
@@ -8,16 +9,16 @@ CONNECT = 5.0
 STATEMENT = 30.0
 """One SQL statement."""
 REST = 3.0
-"""One call of a REST API or of the statistics page."""
+"""One request to a REST API or to the statistics page."""
 START = 60.0
-"""The embedded cluster, from nothing to ready."""
+"""The start of the embedded cluster, from nothing to ready."""
 VISIBLE = 5.0
-"""A change that nothing hinders becomes visible everywhere: a replica replays, a proxy notices."""
+"""For an unhindered change to become visible everywhere: a replica replays it, a proxy notices it."""
 NOTICE = 15.0
-"""The cluster notices that something is wrong, or right again, by its periodic checks."""
+"""For the cluster to notice, by its periodic checks, that something failed, or recovered."""
 EFFECT = 10.0
-"""A fault shows its effect; more would mean that it is none."""
+"""For a fault to take effect."""
 REJOIN = 60.0
-"""A member that was away is a streaming replica again."""
+"""For a member that was away to become a streaming replica again."""
 RECOVERY = 120.0
-"""A cluster that was hurt is whole again: a new leader, and every member back and streaming."""
+"""For a cluster to become healthy after a fault: a new leader, and every member back and streaming."""

@@ -1,7 +1,6 @@
-"""Waiting for a state instead of for a while; the only module that sleeps.
+"""Waiting for a state, not for a fixed time; the only module that sleeps.
 
-Three verbs of the steps map to this: *becomes* is `eventually`, *is* is a plain call, *stays ... while* is
-`throughout`.
+The verbs of the steps map to it: *becomes* is `eventually`, *is* is a plain call, *stays ... while* is `throughout`.
 """
 
 import time
@@ -16,7 +15,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two probes: quick at 
 
 
 class NotYet(Exception):
-    """Raised by a probe: what is waited for is not so yet. The message says what was observed instead."""
+    """Raised by a probe while the awaited state is not reached. The message says what was observed instead."""
 
 
 def eventually(
@@ -26,15 +25,17 @@ def eventually(
     subject: str,
     retry_on: tuple[type[BaseException], ...] = (),
     pause: float = LONGEST_PAUSE,
+    since: float | None = None,
 ) -> T:
     """Call `probe` until it returns, and return what it returned.
 
-    `probe` raises NotYet (or an assertion, or one of `retry_on`) while it is not so yet. It is called at least
-    once, and once more at the end of the time. Raises NotInTime after `within` seconds; any other exception of
-    the probe is raised at once.
+    `probe` raises NotYet, AssertionError or one of `retry_on` while the state is not reached. It is called at least
+    once, and a last time when `within` seconds are over; then NotInTime is raised. Any other exception of the probe is
+    raised at once. `since` is the monotonic time from which `within` counts, if it does not count from now: a limit
+    that began with a fault is then reported as it was promised, not as what is left of it.
     """
     not_so: tuple[type[BaseException], ...] = (NotYet, AssertionError, *retry_on)
-    begun = time.monotonic()
+    begun = time.monotonic() if since is None else since
     wait = min(FIRST_PAUSE, pause)
     while True:
         last_chance = time.monotonic() - begun >= within
@@ -49,9 +50,9 @@ def eventually(
 
 
 def throughout(check: Callable[[], object], *, seconds: float, pause: float = LONGEST_PAUSE) -> int:
-    """Call `check` again and again for `seconds`; the first exception that it raises is raised.
+    """Call `check` repeatedly for `seconds`; raises its first exception.
 
-    Returns how often it was called, at least twice: at the beginning and at the end.
+    Returns the number of calls, at least two: one at the beginning and one at the end.
     """
     end = time.monotonic() + seconds
     calls = 0
@@ -65,11 +66,11 @@ def throughout(check: Callable[[], object], *, seconds: float, pause: float = LO
 
 
 def pause(seconds: float) -> None:
-    """Let time pass where time itself is the subject (an expiry, the pace of a client)."""
+    """Let time pass, where time itself is the subject (an expiry, the pace of a client)."""
     time.sleep(seconds)
 
 
 def describe(error: BaseException) -> str:
-    """One line for an exception: its message, or its type where it has none."""
+    """An exception in one line: its message, or its type if it has none."""
     text = " ".join(str(error).split())
     return text or type(error).__name__

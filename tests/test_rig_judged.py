@@ -263,7 +263,7 @@ def test_the_next_run_removes_what_a_killed_run_left(swarm: Rig) -> None:
     assert found.broken == found.others == {}
     assert counts(swarm) == before
     facts = (swarm.program.project / "allure-results/environment.properties").read_text()
-    assert re.search(r"what run [0-9a-f]{12} left .* ago was removed \(\d+ rows\)", facts)
+    assert re.search(r"the leftovers of run [0-9a-f]{12}, which began .* ago, were removed \(\d+ rows\)", facts)
     assert not list((swarm.program.project / RUNS).glob("*/topology.json")), "the killed run's folder holds passwords"
 
 

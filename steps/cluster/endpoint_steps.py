@@ -22,9 +22,17 @@ from support.engine.checks.availability import every_client_succeeded
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import ConnectFailed
-from support.example_app.catalog import identity, system_identifier
-from support.example_app.sessions import SessionPool, attempt, backend, backends, kill_backend, open_side_by_side
-from support.target.members import ask_each
+from support.example_app.sessions import (
+    SessionPool,
+    attempt,
+    backend,
+    backends,
+    identity,
+    kill_backend,
+    open_side_by_side,
+    system_identifier,
+)
+from support.target.members import ask_in_parallel
 
 
 @when("the application logs in through the write endpoint")
@@ -53,7 +61,7 @@ def step_ask_system(context: Context) -> None:
     """Each is asked for its system identifier, past the proxy: a replica has its leader's, and nobody else has it."""
     cluster = context.world.cluster
     asked = (cluster.leader(), *cluster.followers())
-    handed(context.world).systems = ask_each(asked, lambda name: system_identifier(cluster.of_member(name)))
+    handed(context.world).systems = ask_in_parallel(asked, lambda name: system_identifier(cluster.of_member(name)))
 
 
 @then("all name the one behind the write endpoint")

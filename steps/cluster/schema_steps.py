@@ -7,8 +7,8 @@ from behave import then
 from support.engine.finding import Finding
 from support.engine.world import Context, World
 from support.example_app.catalog import TableFacts, look_at
-from support.example_app.fitting import missing, not_unique, without_vector_index
 from support.example_app.profile import Profile
+from support.example_app.profile_fit import missing, not_unique, without_vector_index
 
 
 @then("every table and column of the application's schema is there")

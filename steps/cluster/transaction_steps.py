@@ -11,7 +11,7 @@ from support.engine.checks.durability import counted_exactly, each_write_once, n
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
-from support.target.members import ask_each
+from support.target.members import ask_in_parallel
 from support.timeouts import VISIBLE
 from support.waiting import eventually
 
@@ -67,7 +67,9 @@ def step_no_member_has(context: Context) -> None:
     """Looked for on each member, past the proxy."""
     cluster, entry = context.world.cluster, handed(context.world).entry
     members = (cluster.leader(), *cluster.followers())
-    found = ask_each(members, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1))
+    found = ask_in_parallel(
+        members, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
+    )
     assert_that(found, equal_to(dict.fromkeys(members, ())), "what each member has of the write")
 
 
@@ -108,7 +110,9 @@ def step_replicas_have(context: Context, seconds: float) -> None:
     )
     eventually(
         lambda: assert_that(
-            ask_each(replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)),
+            ask_in_parallel(
+                replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
+            ),
             equal_to(dict.fromkeys(replicas, (entry,))),
         ),
         within=context.world.limit(seconds),

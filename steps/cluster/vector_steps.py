@@ -17,10 +17,9 @@ from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
 from support.engine.world import Context
 from support.example_app import samples
-from support.example_app.catalog import vector_extension
 from support.example_app.search import distance
-from support.example_app.vectors import dialect_of
-from support.target.members import ask_each
+from support.example_app.vectors import dialect_of, vector_extension
+from support.target.members import ask_in_parallel
 
 PRECISION = 1e-5
 """Distances are computed from float4 components."""
@@ -30,7 +29,7 @@ PRECISION = 1e-5
 def step_ask_extension(context: Context) -> None:
     """Past the proxy: what the database has installed, and which files that member's own host has."""
     cluster = context.world.cluster
-    handed(context.world).extensions = ask_each(
+    handed(context.world).extensions = ask_in_parallel(
         cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
     )
 
@@ -57,7 +56,7 @@ def step_distance_on_write(context: Context, metric: str, one: str, other: str) 
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
     """By each member, past the proxy."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
-    handed(context.world).distances = ask_each(
+    handed(context.world).distances = ask_in_parallel(
         cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
     )
 

@@ -8,7 +8,7 @@ from support.engine.world import Context
 from support.failover import health_checks
 from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
 from support.failover.leader_views import leader_views
-from support.target import candidates, dcs, member_status
+from support.target import dcs, failover_readiness, members
 from support.target.members import in_each_group, of_the_whole
 
 
@@ -30,7 +30,7 @@ def step_members_are(context: Context) -> None:
     in_each_group(
         context.world.cluster,
         lambda group: as_tabled(
-            of_each(member_status.roles(group.as_declared), rows), member_status.makeup(group.as_declared)
+            of_each(members.roles(group.as_declared), rows), members.status_table(group.as_declared)
         ).require(),
         "every member is in the state that its role requires",
     )
@@ -42,7 +42,7 @@ def step_dcs_knows_members(context: Context) -> None:
 
     If [expect] declares members, their number or their names are as declared.
     """
-    of_the_whole(context.world.cluster, member_status.require_as_declared, "the members are those that were declared")
+    of_the_whole(context.world.cluster, members.require_as_declared, "the members are those that were declared")
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(
@@ -83,7 +83,7 @@ def step_a_replica_may_take_over(context: Context) -> None:
     """By Patroni's rules: it streams on the leader's timeline, lags less than allowed, and no tag bars it."""
     in_each_group(
         context.world.cluster,
-        lambda group: a_replica_may_take_over(candidates.obstacles(group)).require(),
+        lambda group: a_replica_may_take_over(failover_readiness.obstacles(group)).require(),
         "a replica may take over from the leader",
     )
 
@@ -106,9 +106,11 @@ def step_failsafe_is_ready(context: Context) -> None:
     If [expect] declares failsafe mode on or off, it is so.
     """
     for group in context.world.cluster.groups:
-        candidates.require_failsafe_as_declared(group)
+        failover_readiness.require_failsafe_as_declared(group)
     in_each_group(
         context.world.cluster,
-        lambda group: assert_that(candidates.unprepared_for_failsafe(group), empty(), "members that could not go on"),
+        lambda group: assert_that(
+            failover_readiness.unprepared_for_failsafe(group), empty(), "members that could not go on"
+        ),
         "a leader could go on without the DCS",
     )

@@ -15,8 +15,8 @@ from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
 from support.faults.roles import member_by_role
 from support.target import haproxy
-from support.target.candidates import terms
-from support.target.members import SILENCE
+from support.target.failover_readiness import terms
+from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.waiting import eventually
 
@@ -95,7 +95,7 @@ def step_haproxy_view(context: Context) -> None:
         as_patroni_sees_them,
         within=context.world.timing.visible,
         subject="HAProxy sees every member as Patroni does",
-        retry_on=SILENCE,
+        retry_on=NO_ANSWER,
     )
 
 

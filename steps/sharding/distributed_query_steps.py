@@ -103,7 +103,7 @@ def step_each_shard_by_index(context: Context) -> None:
 def step_rows_in_both(context: Context) -> None:
     """Entries, patterns, nodes, edges and a history, over several namespaces; the same in both."""
     world = context.world
-    unsharded = tables.local(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
+    unsharded = tables.local_tables(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
     names = namespaces_over_workers(world, _NAMESPACES)
     rows = samples.related_rows(world.random, world.namespace, names, _ROWS)
     world.cleanup.callback(schema.remove, unsharded.write, unsharded.profile, world.namespaces)

@@ -19,7 +19,7 @@ from support.sharding.shards import namespaces_over_workers, rows_on_nodes
 from support.sharding.transactions import COMMIT_WITH_DEATH, OpenTransaction, await_resolved, require_at_work
 from support.target import citus
 from support.target.citus import node_name
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.timeouts import RECOVERY
 from support.waiting import eventually
 
@@ -139,7 +139,7 @@ def step_none_in_doubt(context: Context, seconds: float) -> None:
     """Every node answers and holds no prepared transaction, in that time from the death on."""
     world, limit = context.world, context.world.limit(seconds)
     begun = world.experiment.injected_fault.begun
-    await_resolved(world.cluster, round(begun + limit - time.monotonic(), 1))
+    await_resolved(world.cluster, limit, begun)
     require_within(world, "no transaction was in doubt after", time.monotonic() - begun, limit)
 
 
@@ -152,7 +152,7 @@ def step_whole_or_nowhere(context: Context) -> None:
         lambda: rows_on_nodes(world.cluster, world.profile.entries, ("namespace", "key"), list(groups)),
         within=RECOVERY,
         subject="every node answers with the rows that it holds",
-        retry_on=SILENCE,
+        retry_on=NO_ANSWER,
     )
     found = {node_name(group): sum(row[0] == one for row in rows[node_name(group)]) for one, group in groups.items()}
     finding = both_or_neither(handover.told, found, _EACH)

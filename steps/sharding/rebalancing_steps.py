@@ -28,7 +28,7 @@ from support.sharding.moves import (
 )
 from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_name
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
 from support.waiting import describe, eventually
 
@@ -206,7 +206,7 @@ def step_as_before(context: Context, seconds: float) -> None:
         Finding(not left, f"the move has left behind: {left}").require()
 
     limit = context.world.limit(seconds)
-    eventually(unharmed, within=limit, subject="all is as before the move", retry_on=SILENCE)
+    eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
 
 
 @then("the same move works when it is retried")

@@ -9,7 +9,7 @@ from support.sharding import setup, shards
 from support.sharding.placement_checks import each_holds
 from support.sharding.shards import workers_of
 from support.target.citus import COORDINATOR, expected_nodes, known_to, node_name
-from support.target.members import Silent
+from support.target.members import NoAnswer
 
 _READY = dict.fromkeys(("active", "takes shards", "has the metadata"), "yes")
 
@@ -21,7 +21,7 @@ def step_same_version(context: Context) -> None:
     said = {node: str(version) for node, version in found.items()}
     world.evidence.attach_json("versions of Citus", said)
     wanted = alike([COORDINATOR, *workers_of(world.cluster)], {"Citus": said[COORDINATOR]})
-    silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, Silent)]
+    silent = [f"{node}: {answer}" for node, answer in found.items() if isinstance(answer, NoAnswer)]
     Finding(not silent, "; ".join(silent) or "every node answers").require()
     as_tabled(wanted, {node: {"Citus": version} for node, version in said.items()}).require()
 

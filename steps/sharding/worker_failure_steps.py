@@ -18,7 +18,7 @@ from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.waiting import describe, eventually
 
@@ -134,7 +134,7 @@ def step_address_is_known(context: Context, group: int, seconds: float) -> None:
             found = [(node.address, node.active) for node in nodes if node.group == group]
             Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
 
-    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=SILENCE)
+    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=NO_ANSWER)
     world.measure("every node knew the new leader after", time.monotonic() - begun, "s", limit)
 
 
@@ -145,7 +145,7 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     world.clients.stop()
     begun = time.monotonic()
     settled = partial(citus.require_settled, world.cluster, [group.leader() for group in world.cluster.groups])
-    eventually(settled, within=limit, subject="nothing is in doubt", retry_on=SILENCE)
+    eventually(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
     world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
     world.measure("times that the coordinator crashed by itself", len(crashes), "")

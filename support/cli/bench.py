@@ -28,7 +28,7 @@ from support.run import RUNS, begin_run, new_id
 from support.settings import Settings
 from support.target import tables
 from support.target.cluster import Cluster
-from support.target.facts import facts_of
+from support.target.inventory import inventory_of
 from support.target.topology import Topology
 from support.waiting import describe
 
@@ -125,7 +125,7 @@ def _measure_row(
 def _site(options: BenchOptions, cleanup: ExitStack) -> Site:
     topology, name = _topology(options, cleanup), new_id()
     if options.settings.accept_own_schema and not topology.embedded:
-        topology = tables.of_our_own(topology, name, cleanup)
+        topology = tables.own_tables(topology, name, cleanup)
     site = Site(Cluster(topology), f"accept-bench-{name}", options.settings.accept_cache_repository)
     if options.cluster or options.settings.external:  # an embedded cluster of our own ends with its data
         cleanup.callback(site.cluster.forget_cached, site.namespace)
@@ -138,9 +138,9 @@ def _topology(options: BenchOptions, cleanup: ExitStack) -> Topology:
     if options.cluster is not None:
         return options.cluster.topology
     if options.settings.external:
-        from support.target import external  # importing it takes half a second, which other targets need not spend
+        from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
-        return external.describe(options.settings)
+        return user_cluster.discover(options.settings)
     place = RUNS.absolute() / f"bench-{new_id()}"
     place.mkdir(parents=True, mode=0o700)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)
@@ -157,7 +157,7 @@ def _machine() -> dict[str, str]:
 
 
 def _versions(cluster: Cluster) -> Mapping[str, str]:
-    return {name: value for name, value in facts_of(cluster).items() if not name.startswith(_VOLATILE_FACTS)}
+    return {name: value for name, value in inventory_of(cluster).items() if not name.startswith(_VOLATILE_FACTS)}
 
 
 def _starts(settings: Settings) -> Samples:

@@ -14,14 +14,13 @@ from support.cli.console import out
 from support.embedded import packages, programs
 from support.embedded.plan import lacks, ruvector_missing
 from support.example_app.catalog import look_at
-from support.example_app.fitting import missing, not_unique, without_vector_index
-from support.example_app.proposing import proposal
+from support.example_app.profile_fit import missing, not_unique, proposal, without_vector_index
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
-from support.target import external
+from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES
 from support.target.cluster import Cluster
-from support.target.settled import settle
+from support.target.discovery import user_cluster
 from support.target.topology import MemberAddress, Topology
 
 
@@ -44,7 +43,7 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
     if cluster is not None:
         return Diagnosis(f"the running cluster {cluster.name}", cluster.topology.lacks)
     if settings.external:
-        topology, limits = settle(external.describe(settings), settings.expectations)
+        topology, limits = apply_baseline(user_cluster.discover(settings), settings.expectations)
         where = f"your cluster at {topology.write}, database {topology.database}"
         remarks = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
         return Diagnosis(where, topology.lacks, remarks)

@@ -93,9 +93,9 @@ def load(options: LoadOptions, arguments: Sequence[str]) -> int:
 def _topology(settings: Settings, cluster: KeptCluster | None) -> Topology:
     if cluster is not None:
         return cluster.topology
-    from support.target import external  # importing it takes half a second, which other targets need not spend
+    from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
-    return external.describe(settings)
+    return user_cluster.discover(settings)
 
 
 def _join(options: LoadOptions, topology: Topology) -> int:
@@ -138,7 +138,7 @@ def _lead(options: LoadOptions, topology: Topology) -> int:
 
 
 def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: ExitStack) -> Topology:
-    topology = tables.of_our_own(topology, run.id, cleanup) if settings.accept_own_schema else topology
+    topology = tables.own_tables(topology, run.id, cleanup) if settings.accept_own_schema else topology
     if "schema" in topology.lacks:
         raise NothingJudged(topology.lacks["schema"])
     return topology

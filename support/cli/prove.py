@@ -28,12 +28,12 @@ from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, Trust, note, read, write_page
-from support.run import Claims, new_id
+from support.run import WorkQueue, new_id
 from support.sabotage import catalogue
 from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
 from support.target.cluster import Cluster
-from support.target.facts import facts_of
+from support.target.inventory import inventory_of
 from support.target.topology import Topology
 
 TRUST = STATE / "trust.jsonl"
@@ -130,7 +130,7 @@ def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], 
 
     Returns CLUSTER_DONE, or 0 if there was nothing to do.
     """
-    claims = Claims(folder)
+    claims = WorkQueue(folder)
     left = {
         sharded: [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
         for sharded in (False, True)
@@ -149,7 +149,7 @@ def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], 
 def _run_on_one_cluster(
     options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool
 ) -> None:
-    claims = Claims(folder)
+    claims = WorkQueue(folder)
     with ExitStack() as cleanup, sigterm_interrupts():
         topology = _target(options, folder, sharded, cleanup)
         lacking = {one.name: why for one in chosen if (why := _lacking(one, topology))}
@@ -157,7 +157,7 @@ def _run_on_one_cluster(
         possible.sort(key=lambda one: is_destructive(one, scenarios))
         if claims.take(f"the-plan-{sharded}"):
             uncovered = {} if options.words else _uncovered(scenarios, possible, topology)
-            facts = facts_of(Cluster(topology))
+            facts = inventory_of(Cluster(topology))
             note(TRUST, "plan", Trust(passed_over=lacking, uncovered=uncovered, facts=facts))
         for name in lacking:
             claims.take(name)
@@ -195,7 +195,7 @@ class _Share:
     """The work of one process on one cluster."""
 
     def __init__(
-        self, claims: Claims, every: int, prover: Prover, sabotages: Sequence[Sabotage], narrowed: bool
+        self, claims: WorkQueue, every: int, prover: Prover, sabotages: Sequence[Sabotage], narrowed: bool
     ) -> None:
         self._claims, self._every = claims, every
         self._prover, self._sabotages = prover, sabotages

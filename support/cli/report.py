@@ -16,8 +16,6 @@ from support.reporting.rendering import conclude, install_renderer
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
-from support.target.cluster import Cluster
-from support.target.facts import secrets_of
 from support.target.topology import Topology
 
 JOURNAL = RESULTS / merging.JOURNAL
@@ -37,7 +35,7 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
 
     The passwords of `topologies` are masked everywhere.
     """
-    secrets = [secret for topology in topologies for secret in secrets_of(Cluster(topology))]
+    secrets = [secret for topology in topologies for secret in topology.secrets]
     status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out, publisher=publisher)
     _keep(run.journal, run.results)
     return status

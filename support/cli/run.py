@@ -176,10 +176,10 @@ def _target(options: RunOptions, place: KeptCluster) -> TargetCluster:
             place.topology, lambda argv: reentry_argv(place.sandbox_directory, behave_process.dies_with_us(argv))
         )
     if options.settings.external:
-        from support.target import external  # importing it takes half a second, which other targets need not spend
-        from support.target.settled import settle
+        from support.target.baseline import apply_baseline
+        from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
-        topology, _ = settle(external.describe(options.settings), options.settings.expectations)
+        topology, _ = apply_baseline(user_cluster.discover(options.settings), options.settings.expectations)
         return TargetCluster(topology)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress = Progress()
@@ -196,13 +196,13 @@ def _target_from_outside(options: RunOptions, settings: Settings, place: KeptClu
     """Boot a cluster shaped like another installation in `place`, and reach it from outside, as its users do."""
     if not options.keep:
         place = KeptCluster(place.directory / clusters.BESIDE)  # the run's own files have the same names
-    from support.target import external
+    from support.target.discovery import user_cluster
 
     shape_like(str(settings.accept_like))  # refuse an unknown shape before starting a process
     up.up_for_this_process(place, settings)
     try:
         given = targets.of_file(place.target)
-        topology = external.describe(Settings.load({**options.given, **given}))
+        topology = user_cluster.discover(Settings.load({**options.given, **given}))
     except BaseException:
         place.sandbox.end()
         raise
@@ -211,9 +211,9 @@ def _target_from_outside(options: RunOptions, settings: Settings, place: KeptClu
 
 def _require(options: RunOptions, topology: Topology) -> None:
     if declared := options.settings.accept_expect:
-        from support.target.settled import require_parts
+        from support.target.baseline import require_declared_parts
 
-        require_parts(topology, Expectations.parse(declared))
+        require_declared_parts(topology, Expectations.parse(declared))
     if missing := lacking(topology, options.required):
         raise RequirementMissing("; ".join(f"{one.name} is required but missing: {one.detail}" for one in missing))
 

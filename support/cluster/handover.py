@@ -6,10 +6,10 @@ from typing import Annotated, Protocol
 from support.cluster.black_hole import BlackHoleServer
 from support.cluster.workloads import Searches
 from support.engine.world import Handover, World
-from support.example_app.catalog import Extension
 from support.example_app.entries import Entry
 from support.example_app.sessions import Attempt, SessionPool
-from support.target.members import Silent
+from support.example_app.vectors import Extension
+from support.target.members import NoAnswer
 
 
 class AnsweredSearches(Protocol):
@@ -27,7 +27,7 @@ class AnsweredSearches(Protocol):
 class ClusterHandover(Handover):
     """Sessions, entries and searches of one scenario."""
 
-    systems: Annotated[Mapping[str, int | Silent], "When every member is asked which database system it belongs to"]
+    systems: Annotated[Mapping[str, int | NoAnswer], "When every member is asked which database system it belongs to"]
     """Member -> its system identifier."""
     backend: Annotated[int, "Given a session whose statements may take 0.5 seconds"]
     """The process ID of the server process behind the session."""
@@ -54,9 +54,9 @@ class ClusterHandover(Handover):
     """What the clients did, as their history names it."""
 
     extensions: Annotated[
-        Mapping[str, Extension | Silent | None], "When every member is asked for its vector extension"
+        Mapping[str, Extension | NoAnswer | None], "When every member is asked for its vector extension"
     ]
-    distances: Annotated[Mapping[str, float | Silent], "When the cosine distance from [3, 4] to [4, 3] is computed"]
+    distances: Annotated[Mapping[str, float | NoAnswer], "When the cosine distance from [3, 4] to [4, 3] is computed"]
     """Server -> the distance that it computed."""
     searches: Annotated[Searches, "When the nearest 10 entries are searched for, 100 times"]
     answered: Annotated[AnsweredSearches, "When the nearest 10 entries are searched for, 100 times"]

@@ -11,7 +11,7 @@ from support import sql
 from support.errors import ConnectFailed
 from support.target import citus, dcs, haproxy
 from support.target.cluster import Cluster
-from support.target.configured import configured
+from support.target.patroni_configuration import configuration_of
 from support.target.redis import client_of
 from support.target.topology import Address
 from support.waiting import NotYet, describe, eventually
@@ -104,7 +104,7 @@ def require_group(cluster: Cluster) -> str:
     timelines = {member.name: member.timeline for member in view.members}
     if len(set(timelines.values())) > 1:
         raise NotYet(f"the timelines are {timelines}")
-    if configured(cluster).synchronous and len(cluster.members) > 1:
+    if configuration_of(cluster).synchronous and len(cluster.members) > 1:
         require_synchronous_standby(cluster)
     return leader
 

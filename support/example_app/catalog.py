@@ -1,8 +1,6 @@
-"""The application's tables as PostgreSQL's catalog has them: columns, keys, vector indexes.
+"""The application's tables as PostgreSQL's catalog describes them: columns, keys, vector indexes.
 
 Source: https://www.postgresql.org/docs/16/catalogs.html
-
-What a server says of itself: who answers, which database, which vector extension.
 """
 
 import re
@@ -11,7 +9,6 @@ from dataclasses import dataclass, field
 
 from support import sql
 from support.example_app.profile import quoted
-from support.example_app.vectors import DIALECTS
 
 _TABLES = """
     SELECT t, to_regclass(t)::oid FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NOT NULL
@@ -47,7 +44,7 @@ _PRIVILEGES = """
      WHERE NOT has_table_privilege(oid, privilege)
 """
 VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
-"""Index methods for searches by distance: they need not have an entry for each row."""
+"""Index methods for searches by distance, which need not have an entry for each row."""
 _LENGTH = re.compile(r"character varying\((\d+)\)")
 _DIMENSIONS = re.compile(r"\w+\((\d+)\)")
 _TEXT = ("text", "character varying", "citext")
@@ -62,25 +59,25 @@ class Column:
     type: str
     """As format_type writes it: "character varying(255)", "vector(384)"."""
     required: bool
-    """It must be given: it is NOT NULL and has no default."""
+    """Every INSERT must give a value: it is NOT NULL and has no default."""
     generated: bool
-    """The database makes it, always."""
+    """The database always generates the value."""
 
     @property
     def length(self) -> int | None:
-        """The most characters that it takes; None where there is no limit."""
+        """The most characters that it holds; None if there is no limit."""
         found = _LENGTH.fullmatch(self.type)
         return int(found[1]) if found else None
 
     @property
     def dimensions(self) -> int | None:
-        """Of a vector column; None where the type says nothing of them."""
+        """Of a vector column; None if the type does not say."""
         found = _DIMENSIONS.fullmatch(self.type)
         return int(found[1]) if found else None
 
     @property
     def family(self) -> str:
-        """The kind of its type, without limits: "character varying", "vector"."""
+        """Its type without limits: "character varying", "vector"."""
         return self.type.partition("(")[0]
 
     @property
@@ -98,7 +95,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Index:
-    """One index on one column, whole and not partial."""
+    """One index whose first column is `column`; not a partial index."""
 
     name: str
     column: str
@@ -111,16 +108,16 @@ class Index:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """One table as it is."""
+    """One table."""
 
     columns: Mapping[str, Column]
     unique: frozenset[frozenset[str]] = frozenset()
-    """Sets of columns that a unique index or constraint is on."""
+    """The sets of columns that a unique index or constraint covers."""
     indexes: tuple[Index, ...] = ()
     references: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Table that it refers to -> the columns by which it does."""
+    """Referenced table -> the columns of the foreign key."""
     refused: tuple[str, ...] = ()
-    """What the login may not do with it, of SELECT, INSERT, UPDATE and DELETE."""
+    """The privileges that the login lacks, of SELECT, INSERT, UPDATE and DELETE."""
 
     def keeps_unique(self, columns: Collection[str]) -> bool:
         """Whether no two rows can share these columns."""
@@ -128,7 +125,7 @@ class TableFacts:
 
 
 def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[str, TableFacts]:
-    """Table -> what it is, of those that the login's search path finds."""
+    """Table -> its facts, for those tables that the login's search path finds."""
     if isinstance(where, sql.Endpoint):
         with sql.session(where) as session:
             return look_at(session, tables)
@@ -152,50 +149,3 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
         )
         for table, oid in found.items()
     }
-
-
-_IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
-_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
-# What is installed is in the catalog, which replicas copy; what is at hand are files on that server's own host.
-_EXTENSION = """
-    SELECT extname, extversion, default_version
-      FROM pg_extension LEFT JOIN pg_available_extensions ON name = extname
-     WHERE extname = ANY (%s)
-"""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who answers at the other end of a session."""
-
-    version: int
-    """The major version of PostgreSQL."""
-    database: str
-    user: str
-
-
-@dataclass(frozen=True)
-class Extension:
-    """A vector extension on one server."""
-
-    name: str
-    installed: str
-    at_hand: str | None
-    """The version of its files on that server's host; None when they are not there."""
-
-
-def identity(where: sql.Endpoint | sql.Session) -> Identity:
-    """Who answers there."""
-    version, database, user = sql.rows(where, _IDENTITY)[0]
-    return Identity(int(version) // 10000, database, user)
-
-
-def system_identifier(where: sql.Endpoint | sql.Session) -> int:
-    """The number that a database system gets when it is created, and shares with its replicas only."""
-    return int(sql.value(where, _SYSTEM))
-
-
-def vector_extension(where: sql.Endpoint | sql.Session) -> Extension | None:
-    """The vector extension of that server; None when it has none."""
-    found = sql.rows(where, _EXTENSION, [[dialect.extension for dialect in DIALECTS.values()]])
-    return Extension(*found[0]) if found else None

@@ -1,12 +1,4 @@
-"""The application's entries: what it keeps, and how it stores, finds and changes them.
-
-How many rows a table has, by each way that the planner can count them: in one snapshot all must agree.
-
-An index that leaves rows out, or that the planner takes for a cheap way to see all rows and is none, makes a count
-wrong that names no column of it: seen of RuVector 0.3.0, whose HNSW index let 50,000 rows count as none.
-
-Which sessions see an entry.
-"""
+"""The application's entries: how it stores, finds, changes and counts them."""
 
 import re
 from collections import Counter
@@ -22,13 +14,13 @@ from support.example_app.profile import Profile, quoted
 from support.example_app.vectors import VectorDialect
 
 _OPTIONAL = ("embedding", "metadata")
-"""The columns that the application's table may do without."""
-_PAGE = 200  # rows a statement when many are stored
+"""The columns that the application's table may lack."""
+_PAGE = 200  # rows per INSERT when many are stored
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry. The components of its embedding are float4 values, so that they come back as they went."""
+    """One entry. The components of its embedding are float4 values, which are stored without loss."""
 
     namespace: str
     key: str
@@ -38,10 +30,9 @@ class Entry:
 
 
 class EntryStore:
-    """Entries over one open session, or each operation over a session of its own when given an endpoint.
+    """The entries in the table that the profile names, by one open session, or by a new one for each operation.
 
-    They are in the table that the profile names. Transactions are the session's business: the store neither commits
-    nor rolls back.
+    The store neither commits nor rolls back: transactions are up to the session.
     """
 
     def __init__(self, where: sql.Endpoint | sql.Session, profile: Profile) -> None:
@@ -53,7 +44,7 @@ class EntryStore:
         )
 
     def add(self, entry: Entry) -> None:
-        """Store a new entry. Raises sql.Error when its key is taken or a value is refused."""
+        """Store a new entry. Raises sql.Error if its key exists or a value is refused."""
         sql.execute(self._where, f"{self._insert} VALUES {self._template}", self._row(entry))
 
     def add_many(self, entries: Sequence[Entry]) -> None:
@@ -68,26 +59,26 @@ class EntryStore:
             execute_values(cursor, f"{self._insert} VALUES %s", rows, template=self._template, page_size=_PAGE)
 
     def find(self, namespace: str, key: str) -> list[Entry]:
-        """What is stored under a key: one entry or none, unless the database breaks its word."""
+        """The entries under a key: one or none, unless the database fails to keep keys unique."""
         by_key = self._profile.sql("{entries.key} = %s")
         return [self._entry(row) for row in sql.rows(self._where, f"{self._select} AND {by_key}", [namespace, key])]
 
     def find_each(self, namespace: str, keys: Iterable[str]) -> list[Entry]:
-        """What is stored under each of some keys."""
+        """The entries under some keys."""
         return [found for key in keys for found in self.find(namespace, key)]
 
     def all(self, namespace: str) -> list[Entry]:
-        """Every entry of a namespace, by key."""
+        """All entries of a namespace, in the order of their keys."""
         in_order = self._profile.sql("ORDER BY {entries.key}")
         return [self._entry(row) for row in sql.rows(self._where, f"{self._select} {in_order}", [namespace])]
 
     def update(self, namespace: str, key: str, value: str) -> int:
-        """Give an entry another value; returns how many entries were changed."""
+        """Change the value of an entry; returns how many entries were changed."""
         statement = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
         return sql.execute(self._where, self._profile.sql(statement), [value, namespace, key])
 
     def update_each(self, namespace: str, keys: Iterable[str], value: str) -> int:
-        """Give the same value to the entries under some keys; returns how many were changed."""
+        """Set the value of the entries under some keys; returns how many were changed."""
         return sum(self.update(namespace, key, value) for key in keys)
 
     def delete(self, namespace: str, key: str) -> int:
@@ -131,7 +122,7 @@ class EntryStore:
 
 
 def contents(entries: Iterable[Entry]) -> dict[str, object]:
-    """Every column of every entry by its name, to be compared with others; a key that comes twice is there twice."""
+    """All columns of all entries by name, for a comparison; a key that occurs twice is listed twice."""
     found: dict[str, object] = {}
     times: Counter[str] = Counter()
     for entry in entries:
@@ -141,28 +132,31 @@ def contents(entries: Iterable[Entry]) -> dict[str, object]:
     return found
 
 
+# Counting rows. An index that leaves rows out makes a count wrong that uses it, even if the count names none of its
+# columns: the HNSW index of RuVector 0.3.0 made 50,000 rows count as none.
+
 LARGEST = 100_000
-"""Pages (8 kB each) of the largest table that is counted as a whole."""
+"""Pages (8 kB each) of the largest table that is counted."""
 _PAGES = "SELECT pg_relation_size(to_regclass(%s)) / 8192"
 _WAYS: Mapping[str, tuple[str, ...]] = {
     "as the planner likes": (),
     "through the table itself": ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"),
     "through an index": ("enable_seqscan",),
 }
-"""The way -> what is switched off so that the planner takes it."""
+"""Way of counting -> the planner settings to switch off so that the planner chooses it."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """What one way of counting came to."""
+    """The result of one way of counting."""
 
     rows: int | None
-    """None where the table is too large to be counted."""
+    """None if the table is too large to be counted."""
     plan: str
 
 
 def counts(where: sql.Endpoint, table: str) -> dict[str, Count]:
-    """Way -> how many rows there are by it, and its plan, all in one snapshot."""
+    """Way of counting -> its result, all in one snapshot, in which all must agree."""
     with sql.session(where, autocommit=False) as session:
         session.set_session(isolation_level="REPEATABLE READ", readonly=True)
         large = (sql.value(session, _PAGES, [quoted(table)]) or 0) > LARGEST
@@ -170,7 +164,7 @@ def counts(where: sql.Endpoint, table: str) -> dict[str, Count]:
 
 
 def all_see_all(found: Mapping[str, Count], vector_indexes: Collection[str]) -> list[str]:
-    """What is wrong with the counts: they differ, or one goes by an index that has no entry for each row."""
+    """What is wrong with the counts: they differ, or one uses an index without an entry for each row."""
     numbers = {way: one.rows for way, one in found.items()}
     wrong = [f"different counts of the same rows: {numbers}"] if len(set(numbers.values())) > 1 else []
     return wrong + [
@@ -193,7 +187,7 @@ def _count(session: sql.Session, table: str, switched_off: tuple[str, ...], larg
 
 
 def write_uncommitted(session: sql.Session, profile: Profile, entry: Entry) -> None:
-    """Write an entry and leave its transaction open. Raises Inconclusive unless the session itself sees it."""
+    """Write an entry and leave the transaction open. Raises Inconclusive if the session itself does not see it."""
     store = EntryStore(session, profile)
     store.add(entry)
     if store.find(entry.namespace, entry.key) != [entry]:
@@ -201,6 +195,6 @@ def write_uncommitted(session: sql.Session, profile: Profile, entry: Entry) -> N
 
 
 def sightings(endpoint: sql.Endpoint, profile: Profile, entry: Entry, sessions: int) -> tuple[Entry, ...]:
-    """What so many new sessions find under the entry's key, one after another."""
+    """The entries that new sessions, one after another, find under the entry's key."""
     store = EntryStore(endpoint, profile)
     return tuple(found for _ in range(sessions) for found in store.find(entry.namespace, entry.key))

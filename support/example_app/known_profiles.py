@@ -126,7 +126,7 @@ def _expected(name: str, said: Any) -> Expected:
 
 def _table(said: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(said, Mapping):
-        raise UsageError(f"[{place}] is {said!r}, and is to be a table")
+        raise UsageError(f"[{place}] is {said!r}, but should be a table")
     return said
 
 

@@ -1,10 +1,10 @@
-"""Schema profiles: which of the application's tables plays which part in the scenarios, and by which columns.
+"""Schema profiles: which of the application's tables plays which part in the scenarios, and with which columns.
 
 A scenario needs a table of entries with a namespace, a key and a value; some also need an embedding, JSON, tables to
-be joined, a small reference table. A profile says which tables those are. It is data: `known_profiles` has ours and
-those that are recognised, and users write their own as `[schema]` in TOML (docs/schema.md).
+join, a small reference table. A profile says which tables those are. `known_profiles` has ours and the ones that are
+recognised; users write their own as `[schema]` in TOML (docs/schema.md).
 
-Statements are written in the words of the parts, and rendered by `Profile.sql`:
+Statements name parts instead of tables; `Profile.sql` replaces the parts:
 
     profile.sql("SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s")
 """
@@ -18,7 +18,7 @@ METRICS = ("cosine", "euclidean", "inner product")
 
 
 def quoted(name: str) -> str:
-    """An identifier as SQL takes it; a dot separates a schema from a table."""
+    """A quoted identifier; a dot separates a schema from a table."""
     return ".".join('"{}"'.format(part.replace('"', '""')) for part in name.split("."))
 
 
@@ -28,7 +28,7 @@ def relation(table: str) -> str:
 
 
 class Part(Protocol):
-    """A table in the part that scenarios give it. Each of its fields but `table` and `fill` names a column."""
+    """A table that plays a part in scenarios. Each of its fields but `table` and `fill` names a column."""
 
     @property
     def table(self) -> str: ...
@@ -39,7 +39,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Entries:
-    """The table of entries: what the application keeps, by namespace and key."""
+    """The table of entries: values that the application stores by namespace and key."""
 
     table: str
     namespace: str = "namespace"
@@ -47,15 +47,15 @@ class Entries:
     value: str = "value"
     embedding: str | None = None
     metadata: str | None = None
-    """A column of JSON."""
+    """A JSON column."""
     metric: str = "cosine"
     """The metric by which embeddings are searched; one of METRICS."""
     dimensions: int = 384
-    """Of an embedding; read from the column where it says so."""
+    """Of an embedding; read from the column's type if that says."""
     vector: str = "vector"
     """The type of the embeddings, without dimensions; read from the column."""
     fill: Mapping[str, str] = field(default_factory=dict)
-    """Further columns that a row must have -> the SQL expression to fill them with."""
+    """Further required columns -> the SQL expression to fill them with."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class Edges:
 
 @dataclass(frozen=True)
 class Reference:
-    """A small table that everything is joined with; on Citus a copy of it is on every node."""
+    """A small table that everything is joined with; on Citus every node has a copy."""
 
     table: str
     namespace: str | None = None
     key: str = "key"
-    """Unique, by itself or within the namespace. Keys of ours begin with the namespace that they belong to."""
+    """Unique, by itself or within the namespace. Our keys begin with the namespace to which they belong."""
     number: str = "number"
     note: str = "note"
     fill: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Expected:
-    """What one table of the application is expected to have."""
+    """What is expected of one table of the application."""
 
     unique: tuple[tuple[str, ...], ...] = ()
     """Sets of columns, each of which no two rows may share."""
@@ -117,16 +117,16 @@ class Expected:
     distributed_by: str | None = None
     """On Citus: its distribution column."""
     colocated_with: str | None = None
-    """On Citus: the table next to whose shards its own lie, if not by itself."""
+    """On Citus: the table with which it is co-located, if with any."""
     reference: bool = False
-    """On Citus: a copy of it is on every node."""
+    """On Citus: every node has a copy."""
     optional: bool = False
-    """Some installations do without."""
+    """Some installations do not have it."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The application's schema, as far as scenarios need to know it. Tables are named as the search path finds them."""
+    """The part of the application's schema that scenarios need. Tables are named as the search path finds them."""
 
     name: str
     entries: Entries
@@ -135,24 +135,24 @@ class Profile:
     edges: Edges | None = None
     reference: Reference | None = None
     tables: Mapping[str, Expected] = field(default_factory=dict)
-    """Every table that the application has, and what is expected of it."""
+    """Table of the application -> what is expected of it."""
 
     def sql(self, statement: str) -> str:
         """A statement with `{entries}`, `{related.name}`, ... replaced by the names of tables and columns, quoted.
 
-        A brace that is meant as one is doubled. Raises LookupError for a part or a column that the profile lacks.
+        Literal braces are doubled. Raises LookupError for a part or a column that the profile lacks.
         """
         return _rendered(self, statement)
 
     def parts(self) -> Iterator[tuple[str, Part]]:
-        """The parts that it has, by name."""
+        """Name and table of each part that it has."""
         for name in PARTS:
             part: Part | None = getattr(self, name)
             if part is not None:
                 yield name, part
 
     def mark(self, part: Part) -> str:
-        """The column by which rows of ours are recognised: the namespace, else the key, which begins with it."""
+        """The column that identifies our rows: the namespace, else the key, which begins with the namespace."""
         column = getattr(part, "namespace", None) or getattr(part, "key", None)
         assert isinstance(column, str)
         return column
@@ -162,16 +162,16 @@ class Profile:
         return replace(self, entries=replace(self.entries, vector=type_))
 
     def in_schema(self, schema: str) -> "Profile":
-        """The same for copies of these tables, under the same names, in another schema."""
+        """The same, for copies of these tables in another schema."""
         moved = {name: replace(part, table=f"{schema}.{relation(part.table)}") for name, part in self.parts()}  # type: ignore[type-var]
         return replace(self, **moved)  # type: ignore[arg-type]
 
     def distributed(self) -> tuple[str, ...]:
-        """The tables that Citus is to shard."""
+        """The tables that Citus should shard."""
         return tuple(name for name, one in self.tables.items() if one.distributed_by)
 
     def references(self) -> tuple[str, ...]:
-        """The tables of which Citus is to keep a copy on every node."""
+        """The tables that Citus should copy to every node."""
         return tuple(name for name, one in self.tables.items() if one.reference)
 
     def __hash__(self) -> int:
@@ -179,17 +179,17 @@ class Profile:
 
 
 PARTS = ("entries", "related", "nodes", "edges", "reference")
-"""The parts that a table can play, as `[schema]` names them. Rows of one are stored in this order."""
+"""The parts that a table can play, as `[schema]` names them; rows are stored in this order."""
 _NOT_COLUMNS = frozenset({"table", "fill", "metric", "dimensions", "vector"})
 
 
 def columns_of(part: Part) -> dict[str, str]:
-    """Field -> column, of the columns that the part has; those to be filled are not among them."""
+    """Field -> column, without the columns in `fill`."""
     named = ((one.name, getattr(part, one.name)) for one in fields(part))  # type: ignore[arg-type]
     return {name: column for name, column in named if column is not None and name not in _NOT_COLUMNS}
 
 
-class _Words:
+class _Names:
     """A part as `str.format` reads it: the table by itself, a column as an attribute."""
 
     def __init__(self, name: str, part: Part) -> None:
@@ -199,9 +199,9 @@ class _Words:
         return quoted(self._part.table)
 
     def __getattr__(self, column: str) -> Any:
-        if column == "also":  # the columns that must be filled, to stand behind others
+        if column == "also":  # the columns in `fill`, to follow other columns
             return "".join(f", {quoted(one)}" for one in self._part.fill)
-        if column == "filling":  # and what with
+        if column == "filling":  # and their values
             return "".join(f", {expression}" for expression in self._part.fill.values()).replace("%", "%%")
         if column not in self._columns:
             raise LookupError(f"the schema's {self._name} ({self._part.table}) have no column for the {column}")
@@ -210,7 +210,7 @@ class _Words:
 
 @cache
 def _rendered(profile: Profile, statement: str) -> str:
-    words = {name: _Words(name, part) for name, part in profile.parts()}
+    words = {name: _Names(name, part) for name, part in profile.parts()}
     try:
         return statement.format(**words)
     except KeyError as error:

@@ -1,7 +1,4 @@
-"""Entries to store: many seeded ones, and those that a careless database would alter.
-
-Seeded rows for several tables that belong together, to be asked all kinds of questions about.
-"""
+"""Sample data: seeded entries, entries with values that a careless database would alter, and related rows."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,20 +15,20 @@ from support.example_app.profile import Profile, columns_of
 
 Vectors = NDArray[numpy.float32]
 
-# Meanings are not spread evenly: some entries are close to one another, most are not. So the nearest ones are not
-# lost among the strangers that other namespaces, and what was deleted and not yet vacuumed, have in the same index.
+# As with embeddings of real texts, some entries are close to one another and most are not. So the nearest ones stand
+# out among entries of other namespaces, and deleted ones that are not vacuumed yet, in the same index.
 _CLUSTERS = 20
 
 
 def vectors(chance: random.Random, count: int, dimensions: int) -> Vectors:
-    """Distinct vectors around some centres, as embeddings of texts lie around some topics."""
+    """Distinct vectors around a few centres, like embeddings of texts about a few topics."""
     numbers = numpy.random.default_rng(chance.getrandbits(64))
     centres = numbers.standard_normal((_CLUSTERS, dimensions))
     return _near(numbers, centres[numbers.integers(0, _CLUSTERS, count)])
 
 
 def vectors_near(chance: random.Random, given: Vectors, count: int) -> Vectors:
-    """Vectors to search for: each near one of the given, and equal to none."""
+    """Vectors to search for: each near one of the given ones, and equal to none."""
     numbers = numpy.random.default_rng(chance.getrandbits(64))
     return _near(numbers, given[numbers.integers(0, len(given), count)])
 
@@ -41,7 +38,7 @@ def _near(numbers: numpy.random.Generator, places: NDArray[Any]) -> Vectors:
 
 
 def entries(chance: random.Random, namespace: str, count: int, profile: Profile) -> list[Entry]:
-    """Distinct entries with text, and with metadata and an embedding each where the profile's table keeps those."""
+    """Distinct entries with text; with metadata and an embedding, too, if the profile's table has such columns."""
     return [
         _kept(
             profile,
@@ -58,14 +55,14 @@ def entries(chance: random.Random, namespace: str, count: int, profile: Profile)
 
 
 def entry(chance: random.Random, namespace: str, profile: Profile, key: str = "entry", dimensions: int = 0) -> Entry:
-    """One entry like those; its embedding has as many dimensions as the table's, unless others are wanted."""
+    """One such entry; its embedding has the table's number of dimensions unless `dimensions` is given."""
     vector = vectors(chance, 1, dimensions or profile.entries.dimensions)[0]
     made = Entry(namespace, key, f"text {chance.getrandbits(128):x}", tuple(vector.tolist()), {"of": "one"})
     return _kept(profile, made)
 
 
 def _kept(profile: Profile, made: Entry) -> Entry:
-    """What of an entry that table can keep."""
+    """The entry without what that table cannot store."""
     return replace(
         made,
         embedding=made.embedding if profile.entries.embedding else None,
@@ -101,7 +98,7 @@ _SIZES: Mapping[str, Callable[[int], int]] = {
 
 
 def entry_with(content: str, chance: random.Random, namespace: str, profile: Profile) -> Entry:
-    """An entry that holds what `content` names. Raises KeyError for a name that is none of those known here."""
+    """An entry with the content of that name. Raises KeyError for an unknown name."""
     if content in _SIZES:
         return entry(chance, namespace, profile, dimensions=_SIZES[content](profile.entries.dimensions))
     usual = entry(chance, namespace, profile)
@@ -117,7 +114,7 @@ def entry_with(content: str, chance: random.Random, namespace: str, profile: Pro
 
 
 def _of_every_size(dimensions: int) -> tuple[float, ...]:
-    """From the smallest to the largest components that float4 holds in full, of both signs."""
+    """From the smallest to the largest components that float4 holds at full precision, with both signs."""
     exponents = numpy.linspace(-37, 18, dimensions)
     signs = numpy.where(numpy.arange(dimensions) % 2, 1, -1)
     return tuple((signs * 1.2345678 * 10**exponents).astype(numpy.float32).tolist())
@@ -148,14 +145,14 @@ _PLACES = {
     "edges": ("namespace", "source", "target", "kind", "weight"),
     "reference": ("namespace", "key", "number", "note"),
 }
-"""Part -> the fields that a row of it has."""
+"""Part -> the fields of its rows."""
 
 
 def related_rows(chance: random.Random, mark: str, namespaces: Sequence[str], size: int) -> dict[str, Rows]:
-    """Part -> rows, `size` of each kind; entries name patterns, edges lead from node to node.
+    """Part -> about `size` rows; entries refer to patterns, edges lead from node to node.
 
-    Names of patterns begin with `mark`, by which rows of a reference table are recognised. Some names are of nothing,
-    some values are missing, and many are the same: as in life.
+    Names of patterns begin with `mark`, which identifies our rows in a reference table. Some names refer to nothing,
+    some values are missing, and many are equal, as in real data.
     """
 
     def somewhere() -> str:
@@ -196,7 +193,7 @@ def related_rows(chance: random.Random, mark: str, namespaces: Sequence[str], si
 
 
 def store_rows(where: sql.Endpoint, profile: Profile, rows: Mapping[str, Rows]) -> None:
-    """Store them in the tables that play those parts, one statement for each table."""
+    """Store them in the tables that play those parts, by one statement for each table."""
     parts = dict(profile.parts())
     with sql.session(where) as session, session.cursor() as cursor:
         for name, of_part in rows.items():

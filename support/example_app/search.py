@@ -1,4 +1,4 @@
-"""Nearest-neighbour search through the HNSW index, and the proof that it went that way."""
+"""Nearest-neighbour search by the HNSW index, and the proof that the index was used."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One entry that a search found, and how far away it is."""
+    """One entry that a search found, and its distance."""
 
     namespace: str
     key: str
@@ -35,10 +35,10 @@ class Neighbour:
 
 
 class Search:
-    """Searches over one open session, which is prepared for them.
+    """Searches by one open session, which is prepared for them.
 
-    With `every_shard`, what is said to be a namespace is the beginning of those that are searched: rows of any shard
-    may be among them, so that none can be left out.
+    With `every_shard`, a namespace given to a search is the prefix of the namespaces to search, so that Citus must
+    include every shard.
     """
 
     def __init__(self, session: sql.Session, profile: Profile, every_shard: bool = False) -> None:
@@ -61,9 +61,9 @@ class Search:
         for name, setting in self.dialect.search_settings.items():
             if sql.rows(self._session, _SET, [setting, name]):
                 self._in_force.append(f"{name} = {setting}")
-        # Over the few entries of a scenario, or in a table full of other namespaces, the planner is right to sort
-        # all entries of the namespace; but that would say nothing of the index. This makes it prefer the one way
-        # that needs no sort. It cannot make it use an index that is not there or is for another metric.
+        # For few entries, or in a table full of other namespaces, the planner rightly sorts all entries of the
+        # namespace; but that would not test the index. This setting makes the planner prefer the index, the one
+        # way without a sort. It cannot make it use an index that is missing or is for another metric.
         sql.execute(self._session, "SET enable_sort = off")
         self._in_force.append("enable_sort = off")
         known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
@@ -73,31 +73,31 @@ class Search:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Under which it searches, each as "name = value"."""
+        """The settings under which it searches, each as "name = value"."""
         return tuple(self._in_force)
 
     def nearest(self, namespace: str, sought: Sequence[float], count: int) -> list[Neighbour]:
-        """The entries of a namespace that are nearest to a vector by cosine distance, the nearest first."""
+        """The entries of a namespace nearest to a vector by cosine distance, the nearest first."""
         found = self._rows(self._statement, self._values(namespace, sought, count))
         return [Neighbour(*row) for row in found]
 
     def statement(self, namespace: str, sought: Sequence[float], count: int) -> str:
-        """That search as it is sent, its values in place."""
+        """The SQL of that search, with its values."""
         with self._session.cursor() as cursor:
             return cursor.mogrify(self._statement, self._values(namespace, sought, count)).decode()
 
     def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
-        """The names of the indexes by which that search goes, as the planner says; empty when it goes by none."""
+        """The names of the indexes in the plan of that search."""
         return set(_index_names(self.tree(namespace, sought, count)))
 
     def tree(self, namespace: str, sought: Sequence[float], count: int) -> Any:
-        """The plan of that search as parsed JSON; where it has several tasks, with each of them."""
+        """The plan of that search as parsed JSON, with all of its tasks."""
         statement, values = f"EXPLAIN (FORMAT JSON) {self._statement}", self._values(namespace, sought, count)
         ((plan,),) = self._rows(statement, values)
         return json.loads(plan) if isinstance(plan, str) else plan
 
     def plan(self, namespace: str, sought: Sequence[float], count: int) -> str:
-        """The planner's words for that search, for the report."""
+        """The plan of that search as text, for the report."""
         statement, values = f"EXPLAIN {self._statement}", self._values(namespace, sought, count)
         return "\n".join(line[:160] for (line,) in self._rows(statement, values))
 
@@ -108,7 +108,7 @@ class Search:
         return {name for (name,) in found}
 
     def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
-        """What a statement returns under the search's settings, which reach Citus' workers as SET LOCAL only.
+        """The rows of a statement under the search's settings, which reach Citus' workers only as SET LOCAL.
 
         Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html#citus-propagate-set-commands-enum
         """
@@ -130,14 +130,14 @@ class Search:
 
 
 def distance(where: sql.Endpoint | sql.Session, dialect: VectorDialect, metric: str, one: str, other: str) -> float:
-    """How far two vectors in text form are apart, computed by that server; `metric` is "cosine" or "Euclidean"."""
+    """The distance of two vectors in text form, computed by that server; `metric` is "cosine" or "Euclidean"."""
     operator = {"cosine": dialect.cosine, "Euclidean": dialect.euclidean}[metric]
     statement = f"SELECT %s::{dialect.type} {operator} %s::{dialect.type}"
     return float(sql.value(where, statement, [one, other]))
 
 
 def _index_names(plan: Any) -> Iterator[str]:
-    """Every index that a plan names, at whatever depth."""
+    """Every index in a plan, at any depth."""
     if isinstance(plan, dict):
         if "Index Name" in plan:
             yield plan["Index Name"]

@@ -1,7 +1,4 @@
-"""Opening, using and losing sessions the way that the application does.
-
-The application's pool of sessions: kept open between uses, replaced when one died meanwhile.
-"""
+"""Sessions as the application opens, uses and loses them; and its pool, which replaces sessions that died."""
 
 import threading
 import time
@@ -16,24 +13,26 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from support import sql
 from support.errors import Inconclusive
 
+_IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
+
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of something that was tried: what was said against it, if anything, and the seconds that it took."""
+    """The result of an attempt: the error, if there was one, and the seconds that it took."""
 
     error: Exception | None
     seconds: float
 
 
 def attempt(action: Callable[[], object]) -> Attempt:
-    """Try it once. Errors that do not come from the database, or the way to it, are raised."""
+    """Try it once. Raises errors that do not come from the database or the connection to it."""
     begun = time.monotonic()
     error = sql.error_of(action)
     return Attempt(error, time.monotonic() - begun)
 
 
 def open_side_by_side(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> None:
-    """Add `count` open sessions to `opened`, each in a transaction, so that no pooler can serve two with one backend.
+    """Add `count` open sessions to `opened`, each in a transaction, so that no pooler can serve two by one backend.
 
     Raises ConnectFailed or sql.Error at the first that is refused.
     """
@@ -54,9 +53,9 @@ def backend(session: sql.Session) -> int:
 
 
 def share_a_backend(endpoint: sql.Endpoint, tries: int = 5) -> bool:
-    """Whether open sessions that do nothing are served by one backend: a pooler behind which transactions are pooled.
+    """Whether idle sessions share a backend, because a pooler assigns backends to transactions.
 
-    Such a pooler gives the next statement the backend that was idle last; a server gives each session its own.
+    Such a pooler runs the next statement in the backend that became idle last; a server has one for each session.
     """
     with ExitStack() as opened:
         first, second = (opened.enter_context(sql.session(endpoint)) for _ in range(2))
@@ -64,7 +63,7 @@ def share_a_backend(endpoint: sql.Endpoint, tries: int = 5) -> bool:
 
 
 def backends(sessions: Iterable[sql.Session]) -> set[int]:
-    """The backends of those sessions that answer."""
+    """The backends of the sessions that still answer."""
     found = set()
     for session in sessions:
         with suppress(sql.Error):
@@ -78,14 +77,35 @@ def kill_backend(endpoint: sql.Endpoint, pid: int) -> None:
         raise Inconclusive(f"the session of backend {pid} could not be killed")
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who is connected to what."""
+
+    version: int
+    """The major version of PostgreSQL."""
+    database: str
+    user: str
+
+
+def identity(where: sql.Endpoint | sql.Session) -> Identity:
+    """The server's version, the database and the user of a session."""
+    version, database, user = sql.rows(where, _IDENTITY)[0]
+    return Identity(int(version) // 10000, database, user)
+
+
+def system_identifier(where: sql.Endpoint | sql.Session) -> int:
+    """The number that a database system gets when it is created, and shares only with its replicas."""
+    return int(sql.value(where, "SELECT system_identifier FROM pg_control_system()"))
+
+
 T = TypeVar("T")
 
 
 class SessionPool:
-    """Lends sessions, `size` at most at a time; safe to use from many threads. `source` is the endpoint to log in to,
-    or what opens a session in autocommit mode.
+    """Lends at most `size` sessions at a time; thread-safe. `source` is the endpoint to log in to, or a function that
+    opens a session in autocommit mode.
 
-    A session is asked for a sign of life before it is lent: one round trip, against a login that takes tens.
+    A session is tested before it is lent: that takes one round trip, where a login takes many.
     """
 
     def __init__(self, source: sql.Endpoint | Callable[[], sql.Session], size: int = 4) -> None:
@@ -96,7 +116,7 @@ class SessionPool:
 
     @contextmanager
     def session(self) -> Iterator[sql.Session]:
-        """A live session in autocommit mode, the borrower's alone. Raises ConnectFailed when none can be had."""
+        """A live session in autocommit mode, for this borrower alone. Raises ConnectFailed when there is none."""
         with self._places:
             lent = self._take()
             try:
@@ -133,7 +153,7 @@ class SessionPool:
             return self._idle.pop() if self._idle else None
 
     def _put_back(self, lent: sql.Session) -> None:
-        """Keep it for the next borrower, unless it is broken or in the middle of a transaction."""
+        """Keep it for the next borrower, unless it is broken or in a transaction."""
         if lent.closed or lent.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             lent.close()
             return

@@ -1,4 +1,4 @@
-"""What differs between vector extensions, in one object each, so that no scenario asks which one it has."""
+"""Vector extensions: one dialect object for each, so that no scenario depends on which one is installed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ class VectorDialect:
     hnsw_options: str = ""
     """What follows the column list when an HNSW index is created."""
     precision: float = 1e-5
-    """How far a distance may be from the one computed in double precision (both keep float4 components)."""
+    """The error allowed of a distance, compared with double precision (both keep float4 components)."""
     search_settings: Mapping[str, str] = field(default_factory=dict)
-    """What a session sets so that a search by the HNSW index is as good as a careful application makes it."""
+    """Settings that a careful application makes for good searches by the HNSW index."""
 
     def operator_class(self, metric: str) -> str:
         """The operator class of an HNSW index for a metric: cosine, euclidean or inner product."""
@@ -35,7 +35,7 @@ class VectorDialect:
 
     @staticmethod
     def literal(vector: Sequence[float]) -> str:
-        """The text form that both extensions take; float4 needs 9 significant digits to come back unchanged."""
+        """The text form that both extensions accept; float4 needs 9 significant digits to survive the round trip."""
         return "[" + ",".join(f"{component:.9g}" for component in vector) + "]"
 
     @staticmethod
@@ -49,12 +49,12 @@ PGVECTOR = VectorDialect(
     extension="vector",
     type="vector",
     hnsw_options="WITH (m = 16, ef_construction = 64)",
-    # A search looks at ef_search candidates, and drops those of other namespaces afterwards; iterative_scan
-    # (pgvector 0.8) makes it go on until it has as many as were asked for.
+    # A search examines ef_search candidates, and drops those of other namespaces afterwards; with iterative_scan
+    # (pgvector 0.8) it goes on until it has as many as were asked for.
     search_settings={"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"},
 )
-# RuVector ignores WITH options. A search looks at hnsw_ef_search candidates at most (100 unless it is set higher) and
-# drops those of other namespaces afterwards; it does not go on when too few are left. 1000 is the most that it takes.
+# RuVector ignores WITH options. A search examines at most hnsw_ef_search candidates (100 unless set higher), and drops
+# those of other namespaces afterwards; it does not go on when too few are left. 1000 is the maximum.
 RUVECTOR = VectorDialect(
     extension="ruvector",
     type="ruvector",
@@ -78,3 +78,27 @@ def dialect_of(where: sql.Endpoint | sql.Session) -> VectorDialect:
     raise NotAvailable(
         f"no vector extension ({names}) is installed in the database; CREATE EXTENSION vector installs it"
     )
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A vector extension on one server."""
+
+    name: str
+    installed: str
+    at_hand: str | None
+    """The version of its files on that server's host; None when they are not there."""
+
+
+# The installed version is in the catalog, which replicas copy; the available one in files on the server's host.
+_EXTENSION = """
+    SELECT extname, extversion, default_version
+      FROM pg_extension LEFT JOIN pg_available_extensions ON name = extname
+     WHERE extname = ANY (%s)
+"""
+
+
+def vector_extension(where: sql.Endpoint | sql.Session) -> Extension | None:
+    """The vector extension of that server; None if there is none."""
+    found = sql.rows(where, _EXTENSION, [[dialect.extension for dialect in DIALECTS.values()]])
+    return Extension(*found[0]) if found else None

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from support.target.cluster import Cluster
-from support.target.member_status import A_REPLICA, member_statuses, roles
-from support.target.members import Server, Silent, health_checks, servers
+from support.target.members import A_REPLICA, NoAnswer, Server, health_checks, member_statuses, roles, servers
 from support.waiting import NotYet
 
 CHECKS: Mapping[str, str] = {
@@ -36,8 +35,8 @@ def kinds(cluster: Cluster) -> dict[str, str]:
     return {name: _kind(name, answer, excluded, waits.get(name, "")) for name, answer in servers(cluster).items()}
 
 
-def _kind(name: str, answer: Server | Silent, excluded: set[str], wait: str) -> str:
-    if isinstance(answer, Silent):
+def _kind(name: str, answer: Server | NoAnswer, excluded: set[str], wait: str) -> str:
+    if isinstance(answer, NoAnswer):
         raise NotYet(f"{name}: {answer}")
     if not answer.in_recovery:
         return "leader"
@@ -46,7 +45,7 @@ def _kind(name: str, answer: Server | Silent, excluded: set[str], wait: str) -> 
 
 def _waits(cluster: Cluster) -> dict[str, str]:
     """Replica -> how commits wait for it (sync, quorum, ...), by the SQL of the member from which it streams."""
-    heard = (answer for answer in member_statuses(cluster).values() if not isinstance(answer, Silent))
+    heard = (answer for answer in member_statuses(cluster).values() if not isinstance(answer, NoAnswer))
     return {replica: wait for answer in heard for replica, wait in answer.streams.items()}
 
 
@@ -69,7 +68,7 @@ def serving_replicas(cluster: Cluster) -> list[str]:
     return [
         name
         for name, answer in health_checks(cluster, ["/replica"]).items()
-        if not isinstance(answer, Silent) and answer["/replica"] == 200
+        if not isinstance(answer, NoAnswer) and answer["/replica"] == 200
     ]
 
 
@@ -77,7 +76,7 @@ def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
     """Member -> health check -> its answer: "yes", "no", or the HTTP status if it is neither."""
     return {
         name: status.row
-        if isinstance(status, Silent)
+        if isinstance(status, NoAnswer)
         else {question: _ANSWERS.get(status[path], str(status[path])) for question, path in CHECKS.items()}
         for name, status in health_checks(cluster, CHECKS.values()).items()
     }
@@ -91,11 +90,11 @@ def vital_signs(cluster: Cluster) -> dict[str, dict[str, str]]:
     }
 
 
-def _database(answer: Server | Silent) -> str:
-    return str(answer) if isinstance(answer, Silent) else "answers"
+def _database(answer: Server | NoAnswer) -> str:
+    return str(answer) if isinstance(answer, NoAnswer) else "answers"
 
 
-def _heartbeat(answer: Mapping[str, int] | Silent) -> str:
-    if isinstance(answer, Silent):
+def _heartbeat(answer: Mapping[str, int] | NoAnswer) -> str:
+    if isinstance(answer, NoAnswer):
         return str(answer)
     return "alive" if answer["/liveness"] == 200 else "without a heartbeat"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from support.target import dcs
 from support.target.cluster import Cluster
-from support.target.members import SILENCE, Silent, ask_each, health_checks, server, servers
+from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel, health_checks, server, servers
 
 NO_MEMBER = "a server that is no member"
 
@@ -19,10 +19,10 @@ class LeaderViews:
     unheard: dict[str, str] = field(default_factory=dict)
     """Observer -> why it did not see every member."""
 
-    def record(self, observer: str, answers: Mapping[str, set[str] | Silent]) -> None:
+    def record(self, observer: str, answers: Mapping[str, set[str] | NoAnswer]) -> None:
         """Record whom an observer names; `answers` is what it learned from each member that it asked."""
-        said = [answer for answer in answers.values() if not isinstance(answer, Silent)]
-        silent = [f"{name} {answer}" for name, answer in answers.items() if isinstance(answer, Silent)]
+        said = [answer for answer in answers.values() if not isinstance(answer, NoAnswer)]
+        silent = [f"{name} {answer}" for name, answer in answers.items() if isinstance(answer, NoAnswer)]
         self.seen[observer] = set[str]().union(*said)
         if silent:
             self.unheard[observer] = ", ".join(silent)
@@ -40,7 +40,7 @@ def _patroni_of_every_member(cluster: Cluster, views: LeaderViews) -> None:
     def leaders(name: str) -> set[str]:
         return {member.name for member in cluster.patroni(name).cluster().members if member.leads}
 
-    for name, answer in ask_each(cluster.members, leaders).items():
+    for name, answer in ask_in_parallel(cluster.members, leaders).items():
         views.record(f"Patroni of {name}", {name: answer})
 
 
@@ -49,7 +49,7 @@ def _health_check_of_every_member(cluster: Cluster, views: LeaderViews) -> None:
     views.record(
         "the members' health checks",
         {
-            name: answer if isinstance(answer, Silent) else {name} if answer["/primary"] == 200 else set()
+            name: answer if isinstance(answer, NoAnswer) else {name} if answer["/primary"] == 200 else set()
             for name, answer in answers.items()
         },
     )
@@ -60,7 +60,7 @@ def _sql_on_every_member(cluster: Cluster, views: LeaderViews) -> None:
     views.record(
         "SQL on every member",
         {
-            name: answer if isinstance(answer, Silent) else set() if answer.in_recovery else {name}
+            name: answer if isinstance(answer, NoAnswer) else set() if answer.in_recovery else {name}
             for name, answer in answers.items()
         },
     )
@@ -70,8 +70,8 @@ def _write_endpoint(cluster: Cluster, views: LeaderViews) -> None:
     observer = "the write endpoint"
     try:
         reached = server(cluster.write)
-    except SILENCE as error:
-        views.record(observer, {"it gave": Silent.because(error)})
+    except NO_ANSWER as error:
+        views.record(observer, {"it gave": NoAnswer.because(error)})
     else:
         views.record(
             observer, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {NO_MEMBER}}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from support import sql
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
-from support.target.members import configuration, settings
+from support.target.members import settings
+from support.target.patroni_configuration import shared_configuration
 
 _SLOTS = """
     SELECT slot.slot_name, slot.active, sender.application_name, sender.state
@@ -63,7 +64,7 @@ def not_rewindable(cluster: Cluster) -> list[str]:
 
 def rewind_configured(cluster: Cluster) -> bool:
     """Whether Patroni uses pg_rewind. Raises Inconclusive if the configuration in the DCS does not say so."""
-    patroni = configuration(cluster).get("postgresql", {})
+    patroni = shared_configuration(cluster).get("postgresql", {})
     if "use_pg_rewind" not in patroni:
         raise Inconclusive("use_pg_rewind is not in the configuration that the DCS holds (patronictl edit-config)")
     return str(patroni["use_pg_rewind"]).lower() in _ON

@@ -15,8 +15,7 @@ from support.errors import ConnectFailed
 from support.example_app.profile import Profile
 from support.failover.leader_views import NO_MEMBER
 from support.target.cluster import Cluster
-from support.target.member_status import member_statuses
-from support.target.members import Server, Silent, server
+from support.target.members import NoAnswer, Server, member_statuses, server
 from support.waiting import NotYet, describe, eventually
 
 _SILENT = (ConnectFailed, sql.Error, requests.RequestException)
@@ -42,7 +41,7 @@ def members(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
 def _targets(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[str, Server]]:
     """A member is recognised by the time at which its server started."""
     known: dict[datetime, str] = {
-        answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, Silent)
+        answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, NoAnswer)
     }
     reached = [server(session) for session in sessions]
     return [(known.get(one.started, NO_MEMBER), one) for one in reached]
@@ -98,7 +97,7 @@ def _readers(world: World) -> set[str]:
 
 
 def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
-    eventually(probe, within=round(since + limit - time.monotonic(), 1), subject=subject, retry_on=_SILENT)
+    eventually(probe, within=limit, subject=subject, retry_on=_SILENT, since=since)
     require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
 

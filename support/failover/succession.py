@@ -16,8 +16,8 @@ from support.faults.network import OneWayCut
 from support.faults.process import DataDestroyed, Freeze, HostCrash
 from support.faults.roles import host_of
 from support.hosts import Host
-from support.target.candidates import obstacles
-from support.target.member_status import status_of
+from support.target.failover_readiness import obstacles
+from support.target.members import status_of
 from support.waiting import NotYet, eventually
 
 _WRITES = 100

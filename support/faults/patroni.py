@@ -14,7 +14,7 @@ import yaml
 
 from support.errors import NotAvailable
 from support.target.cluster import Cluster
-from support.target.patroni_commands import Reply, configure, read_file_again, switch_over
+from support.target.patroni_commands import Reply, configure, reload_configuration, switch_over
 from support.target.synchronous import standbys_waited_for
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
@@ -88,7 +88,7 @@ class Tagged:
         contents = yaml.safe_load(self._before)
         contents["tags"] = {**contents.get("tags", {}), **self._tags}
         self._file.write_text(yaml.safe_dump(contents))
-        read_file_again(self._cluster, self._member)
+        reload_configuration(self._cluster, self._member)
 
     def require_in_effect(self) -> None:
         """The other members know the tags, which they read from the DCS."""
@@ -101,7 +101,7 @@ class Tagged:
             return
         self._file.write_text(self._before)
         with suppress(requests.RequestException):  # a member that is down reads it when it starts
-            read_file_again(self._cluster, self._member)
+            reload_configuration(self._cluster, self._member)
 
 
 def without_failsafe(cluster: Cluster) -> Reconfigured:

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 from support.target import dcs
-from support.target.candidates import never_leads
 from support.target.cluster import Cluster
-from support.target.configured import configured
+from support.target.failover_readiness import never_leads
+from support.target.patroni_configuration import configuration_of
 
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
@@ -31,7 +31,7 @@ def member_by_role(cluster: Cluster, role: str) -> str:
         "the synchronous standby": synchronous,
         "an asynchronous replica": [one.name for one in view.replicas if one.role not in SYNCHRONOUS],
     }
-    if role == "a replica that may lead" and not synchronous and configured(cluster).synchronous:
+    if role == "a replica that may lead" and not synchronous and configuration_of(cluster).synchronous:
         having[role] = []  # with synchronous replication only a standby may lead, even while none is chosen yet
     if role not in having:
         raise LookupError(f"there is no role {role!r}; choose one of {', '.join(having)}")

@@ -11,7 +11,7 @@ from support.sabotage.damage import Damage, MakeDamage, by_shared_configuration,
 from support.sabotage.programs import rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
-from support.target.patroni_commands import read_file_again
+from support.target.patroni_commands import reload_configuration
 from support.timeouts import REST
 from support.waiting import NotYet
 
@@ -91,7 +91,7 @@ def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
     def write(contents: Mapping[str, str]) -> None:
         for name, file in files.items():
             file.write_text(contents[name])
-            read_file_again(cluster, name)
+            reload_configuration(cluster, name)
 
     def check() -> None:
         for name in files:

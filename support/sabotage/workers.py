@@ -1,6 +1,6 @@
 """Sabotages of one worker, behind Citus' back: its shards, its copies of reference tables, its version of Citus."""
 
-from support.example_app import schema
+from support.example_app.known_profiles import EXAMPLE
 from support.sabotage.damage import MakeDamage, on_member
 from support.sabotage.sabotage import of_sharded
 
@@ -118,7 +118,7 @@ SABOTAGES = (
         "reference-copy-behind",
         "one worker's copy of the reference tables lacks new rows",
         {"RT-01": "holds|missing", "RT-02": "answer"},
-        triggered_on_worker("|".join(schema.REFERENCE), "BEFORE INSERT", "BEGIN RETURN NULL; END"),
+        triggered_on_worker("|".join(EXAMPLE.references()), "BEFORE INSERT", "BEGIN RETURN NULL; END"),
     ),
     of_sharded(
         "shard-index-missing",

@@ -17,7 +17,6 @@ from support.errors import Inconclusive, NotAvailable
 from support.run import Run
 from support.target import haproxy
 from support.target.cluster import Cluster
-from support.target.facts import secrets_of
 from support.target.login import log_in
 from support.target.redis import client_of
 from support.target.topology import Login, Topology
@@ -43,7 +42,7 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
     owners = {login.password: owner for owner, login in logins.items()}
     wanted = {
         owners.get(secret, f"password {number}"): _forms(secret, (login.user for login in logins.values()))
-        for number, secret in enumerate(secrets_of(cluster), 1)
+        for number, secret in enumerate(cluster.topology.secrets, 1)
         if secret not in public
     }
     if not wanted:

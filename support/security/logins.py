@@ -9,7 +9,7 @@ from support import sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
 from support.target.login import Answer, log_in
-from support.target.members import Silent, ask_each
+from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Login
 
 WRONG: Mapping[str, Callable[[Login], Login]] = {
@@ -71,14 +71,14 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
         endpoint, replication = tried[name]
         return log_in(endpoint, replication=replication)
 
-    answers = ask_each(tried, attempt)
+    answers = ask_in_parallel(tried, attempt)
     return {name: _outcome(answer) for name, answer in answers.items()}
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
     """The application's own login without TLS, tried everywhere; the outcomes are those of `wrong_logins`."""
     plain = {str(one): replace(one, options={**one.options, "sslmode": "disable"}) for one in ways_in(cluster, where)}
-    return {name: _outcome(answer) for name, answer in ask_each(plain, lambda name: log_in(plain[name])).items()}
+    return {name: _outcome(answer) for name, answer in ask_in_parallel(plain, lambda name: log_in(plain[name])).items()}
 
 
 def mistrusting_logins(cluster: Cluster, where: str) -> dict[str, str]:
@@ -98,19 +98,19 @@ def mistrusting_logins(cluster: Cluster, where: str) -> dict[str, str]:
         except ConnectFailed as error:
             return UNVERIFIED if UNVERIFIED in str(error) else str(error)
 
-    return {name: str(outcome) for name, outcome in ask_each(by_name, attempt).items()}
+    return {name: str(outcome) for name, outcome in ask_in_parallel(by_name, attempt).items()}
 
 
-def _outcome(answer: Answer | Silent) -> str:
-    if isinstance(answer, Silent):
+def _outcome(answer: Answer | NoAnswer) -> str:
+    if isinstance(answer, NoAnswer):
         return str(answer)
     return "" if answer.authenticated else answer.refusal
 
 
 def _right_logins(cluster: Cluster, where: str) -> dict[str, Answer]:
     by_name = {str(one): one for one in ways_in(cluster, where)}
-    answers = ask_each(by_name, lambda name: log_in(by_name[name]))
-    silent = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Silent)}
+    answers = ask_in_parallel(by_name, lambda name: log_in(by_name[name]))
+    silent = {name: str(answer) for name, answer in answers.items() if isinstance(answer, NoAnswer)}
     if silent or not answers:
         raise Inconclusive(f"not every {where} answers: {silent or 'there is none'}")
-    return {name: answer for name, answer in answers.items() if not isinstance(answer, Silent)}
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, NoAnswer)}

@@ -14,7 +14,7 @@ import requests
 
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
-from support.target.members import ask_each
+from support.target.members import ask_in_parallel
 from support.target.redis import client_of
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
@@ -54,21 +54,21 @@ def patroni_requests(cluster: Cluster, wrong: str, wanted: Iterable[str]) -> dic
     """Each request to each member -> the HTTP status that refused it, "" when it was accepted, or no answer."""
     login = LOGINS[wrong](_patroni_login(cluster).user)
     tried = {f"{member}: {request}": (member, request) for request in wanted for member in cluster.everyone}
-    answers = ask_each(tried, lambda name: _request(cluster, *tried[name], login))
+    answers = ask_in_parallel(tried, lambda name: _request(cluster, *tried[name], login))
     return {name: str(answer) for name, answer in answers.items()}
 
 
 def redis_commands(cluster: Cluster, wrong: str, wanted: Iterable[str], key: str) -> dict[str, str]:
     """Each command -> "NOAUTH" when it was refused as unauthenticated, "" when it was accepted, or no answer."""
     login = LOGINS[wrong](DEFAULT_USER)
-    answers = ask_each(wanted, lambda command: _command(cluster, command, login, key))
+    answers = ask_in_parallel(wanted, lambda command: _command(cluster, command, login, key))
     return {name: str(answer) for name, answer in answers.items()}
 
 
 def require_patroni_accepts_login(cluster: Cluster) -> None:
     """Raises Inconclusive unless every Patroni accepts a request with the right login: else a refusal means nothing."""
     login = _patroni_login(cluster)
-    answers = ask_each(cluster.everyone, lambda name: _request(cluster, name, "change the configuration", login))
+    answers = ask_in_parallel(cluster.everyone, lambda name: _request(cluster, name, "change the configuration", login))
     if wrong := {name: str(answer) for name, answer in answers.items() if answer != ""}:
         raise Inconclusive(f"the right login is not accepted: {wrong}")
 

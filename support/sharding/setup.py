@@ -13,7 +13,7 @@ from support.sharding.shards import Sharding, sharding_of
 from support.target import citus
 from support.target.citus import node_leaders, node_name
 from support.target.cluster import Cluster
-from support.target.members import Silent, ask_each
+from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address
 
 _VERSION = """
@@ -25,7 +25,7 @@ _REACHES = """
 """
 
 
-def versions(cluster: Cluster) -> dict[str, str | Silent]:
+def versions(cluster: Cluster) -> dict[str, str | NoAnswer]:
     """Node -> the version of Citus in its database and of the library that it runs, read on its leader."""
     leaders = node_leaders(cluster)
 
@@ -33,7 +33,7 @@ def versions(cluster: Cluster) -> dict[str, str | Silent]:
         found = sql.rows(leaders[node], _VERSION)
         return "{}, library {}".format(*found[0]) if found else "none"
 
-    return ask_each(leaders, version)
+    return ask_in_parallel(leaders, version)
 
 
 def reaching(cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -70,9 +70,9 @@ def require_kept_on_each_node(world: World, wanted: Table) -> None:
         raise NotAvailable(f"schema profile {world.profile.name} has no such table")
     world.evidence.attach_json("how each table should be kept", wanted)
     leaders = node_leaders(world.cluster)
-    found = ask_each(leaders, lambda node: described(sharding_of(leaders[node], list(wanted)), wanted))
+    found = ask_in_parallel(leaders, lambda node: described(sharding_of(leaders[node], list(wanted)), wanted))
     for node, answer in found.items():
-        known = {node: answer.row} if isinstance(answer, Silent) else answer
+        known = {node: answer.row} if isinstance(answer, NoAnswer) else answer
         finding = as_tabled(wanted, known)
         Finding(finding.holds, f"as {node} knows them: {finding.words}").require()
     world.evidence.attach("asked on", ", ".join(found))

@@ -23,7 +23,7 @@ from support.faults.nemesis import Fault, Nemesis
 from support.faults.process import resume, server_processes
 from support.target.citus import node_leaders
 from support.target.cluster import Cluster
-from support.target.members import SILENCE
+from support.target.members import NO_ANSWER
 from support.target.synchronous import standbys_waited_for
 from support.timeouts import VISIBLE
 from support.waiting import NotYet, eventually
@@ -55,7 +55,7 @@ _ANY, _COORDINATED_BY = "citus_", "citus_0_{pid}_"
 def in_doubt(cluster: Cluster, pid: int | None = None) -> dict[str, list[str]]:
     """Node -> the transactions prepared there; only those of the coordinator's backend `pid`, where given.
 
-    Nodes without any are left out. Raises one of SILENCE while a node has no leader that answers.
+    Nodes without any are left out. Raises one of NO_ANSWER while a node has no leader that answers.
     """
     beginning = _ANY if pid is None else _COORDINATED_BY.format(pid=pid)
     found = {node: _prepared(where, beginning) for node, where in node_leaders(cluster).items()}
@@ -80,14 +80,18 @@ def await_prepared(cluster: Cluster, pid: int, nodes: int, within: float) -> Non
     eventually(prepared, within=within, subject=f"{nodes} nodes have prepared the transaction", pause=0.02)
 
 
-def await_resolved(cluster: Cluster, within: float) -> None:
-    """Wait until every node answers and none holds a prepared transaction of Citus."""
+def await_resolved(cluster: Cluster, within: float, since: float) -> None:
+    """Wait until every node answers and none holds a prepared transaction of Citus.
+
+    `since` is the monotonic time from which `within` seconds count.
+    """
 
     def resolved() -> None:
         if found := in_doubt(cluster):
             raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
 
-    eventually(resolved, within=within, subject="no transaction is in doubt on any node", retry_on=SILENCE)
+    subject = "no transaction is in doubt on any node"
+    eventually(resolved, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
 class CommitHeld:

@@ -1,4 +1,4 @@
-"""The cluster under test as the steps see it: endpoints to log in to, members by role, views of it."""
+"""The cluster under test as the steps see it: endpoints to log in to, members by role, Patroni's view."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -22,16 +22,16 @@ _NODE = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = %s AND node
 
 
 class Cluster:
-    """One group of members that replicate from one leader, and what leads to it.
+    """One group of members that replicate from one leader, and the endpoints that lead to it.
 
-    Where nothing is sharded that is the whole cluster. Of a Citus cluster it is the coordinator's group, unless
-    another is meant; `groups` has one of these for each. Reads only, but for `sandbox`, through which faults reach the
-    hosts of an embedded cluster.
+    Without sharding, that is the whole cluster. Of a Citus cluster it is the coordinator's group unless another is
+    given; `groups` has one Cluster for each. Everything here only reads, except for `sandbox`, by which faults reach
+    the hosts of an embedded cluster.
     """
 
     def __init__(self, topology: Topology, group: int = 0) -> None:
         self.topology, self.group = topology, group
-        self._spokesman = ""
+        self._answered_last = ""
 
     @cached_property
     def groups(self) -> "tuple[Cluster, ...]":
@@ -39,24 +39,24 @@ class Cluster:
         return tuple(self if group == self.group else Cluster(self.topology, group) for group in self.topology.groups)
 
     def of_group(self, group: int) -> "Cluster":
-        """One of the groups. Raises LookupError for one that is not there."""
+        """One of the groups. Raises LookupError if there is no such group."""
         for one in self.groups:
             if one.group == group:
                 return one
         raise LookupError(f"no group {group}; there are {', '.join(map(str, self.topology.groups))}")
 
     def group_with(self, member: str) -> "Cluster":
-        """The group that a member belongs to; this one for what is no member."""
+        """The group of a member; this group for any other name."""
         return next((one for one in self.groups if member in one.members), self)
 
     def with_tables_of(self, schema: str) -> "Cluster":
-        """The same cluster, whose logins find the tables of that schema first; they are those of the example."""
+        """The same cluster, whose logins first find the tables of that schema, which are the example profile's."""
         options = {**self.topology.options, "options": f"-c search_path={schema},public"}
         example = EXAMPLE.with_vectors(self.profile.entries.vector)
         return Cluster(replace(self.topology, options=options, profile=example), self.group)
 
     def with_copies_in(self, schema: str) -> "Cluster":
-        """The same cluster, with copies of the application's tables in that schema in their place."""
+        """The same cluster, with the copies of the application's tables in that schema instead of the tables."""
         return Cluster(replace(self.topology, profile=self.profile.in_schema(schema)), self.group)
 
     @property
@@ -68,7 +68,7 @@ class Cluster:
 
     @property
     def write(self) -> Endpoint:
-        """The write endpoint, as the application; for a group of workers the node to which its queries are sent."""
+        """The write endpoint, as the application; for a worker group, the node to which Citus sends queries."""
         return self._endpoint(self._write_name, self._write_address, self.topology.application)
 
     @property
@@ -89,7 +89,7 @@ class Cluster:
         return self._endpoint(f"member {name}", self._postgres_of(name), self._administrator)
 
     def at_node(self, address: Address) -> Endpoint:
-        """A node of Citus, given its address in pg_dist_node, as the application."""
+        """A Citus node, by its address in pg_dist_node, as the application."""
         return self._endpoint(f"the node {address}", self._reached_at(address), self.topology.application)
 
     def _postgres_of(self, name: str) -> Address:
@@ -137,7 +137,7 @@ class Cluster:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names of all members of the group, leader or not, up or not."""
+        """The names of all members of the group, whatever their role and state."""
         return tuple(member.name for member in self.topology.members if member.group == self.group)
 
     @property
@@ -147,24 +147,24 @@ class Cluster:
 
     @property
     def has_patroni(self) -> bool:
-        """Whether a REST API of Patroni is known of any member of the group."""
+        """Whether the REST API of any member of the group is known."""
         return any(member.rest for member in self.topology.members if member.group == self.group)
 
     @cached_property
     def as_declared(self) -> "Cluster":
-        """The same group with the members that were declared and gave no sign of life when the run began."""
+        """The same group, including the declared members that did not answer when the run began."""
         topology = self.topology
         return Cluster(replace(topology, members=(*topology.members, *topology.absent), absent=()), self.group)
 
     def address_of(self, name: str) -> MemberAddress:
-        """Where a member answers, of whichever group it is."""
+        """The addresses of a member of any group."""
         for member in self.topology.members:
             if member.name == name:
                 return member
         raise LookupError(f"no member {name!r}; there are {', '.join(self.everyone) or 'none'}")
 
     def patroni(self, name: str) -> PatroniApi:
-        """The REST API of one member. Raises NotYet where only others of its group have one that is known."""
+        """The REST API of one member. Raises NotYet if only other members' are known, NotAvailable if none is."""
         member = self.address_of(name)
         if member.rest is None and self.group_with(name).has_patroni:
             raise NotYet("the address of its Patroni is not known ([members])")
@@ -173,15 +173,15 @@ class Cluster:
         return PatroniApi(member.rest)
 
     def view(self) -> ClusterView:
-        """What Patroni says of the group now, asked of the first member that answers. Raises NotYet if none does.
+        """Patroni's view of the group now, from the first member that answers. Raises NotYet if none does.
 
-        Who answered the last time is asked first: one that is down would be waited for each time.
+        The member that answered last time is asked first, so as not to wait each time for one that is down.
         """
         refused = []
-        for name in sorted(self.members, key=lambda name: name != self._spokesman):
+        for name in sorted(self.members, key=lambda name: name != self._answered_last):
             try:
                 view = self.patroni(name).cluster()
-                self._spokesman = name
+                self._answered_last = name
                 return view
             except (requests.RequestException, ValueError, NotYet, NotAvailable) as error:
                 refused.append(f"{name}: {type(error).__name__}")
@@ -199,14 +199,14 @@ class Cluster:
         return tuple(member.name for member in self.view().replicas)
 
     def followers(self) -> tuple[str, ...]:
-        """The names of the members that do not lead now, whether they are up or not."""
+        """The names of the members that do not lead now, up or down."""
         leader = self.leader()
         return tuple(name for name in self.members if name != leader)
 
     # The cache
 
     def redis(self, timeout: float = REST) -> redis.Redis:
-        """A client of Redis, past the application's cache; `timeout` in seconds bounds each of its answers."""
+        """A direct client of Redis, past the application's cache; `timeout` is for each answer, in seconds."""
         if self.topology.redis is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
         return client_of(self.topology.redis, timeout)
@@ -219,7 +219,7 @@ class Cluster:
         return self.topology.statistics
 
     def forget_cached(self, prefix: str) -> int:
-        """Delete every cached key that begins so; returns how many there were. Nothing to do without a Redis."""
+        """Delete all cached keys with that prefix; returns how many there were. Does nothing without a Redis."""
         if self.topology.redis is None:
             return 0
         with self.redis() as client:
@@ -230,7 +230,7 @@ class Cluster:
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """The sandbox of an embedded cluster. Raises NotAvailable for a cluster that we did not boot."""
+        """The sandbox of an embedded cluster. Raises NotAvailable for any other cluster."""
         if self.topology.sandbox is None:
-            raise NotAvailable("the target is not a cluster of ours: its hosts are out of reach")
+            raise NotAvailable("the suite did not boot this cluster: it cannot reach its hosts")
         return attach(self.topology.sandbox)

@@ -12,7 +12,7 @@ from secrets import token_hex
 import requests
 
 from support.errors import NotAvailable
-from support.target.members import Silent, ask_each
+from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Login, StatisticsPage, Topology
 from support.timeouts import REST
 from support.waiting import NotYet
@@ -25,42 +25,42 @@ VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
     "the owner, wrong password": lambda owner: Login(owner.user, token_hex(8)),
     "the owner, right password": lambda owner: owner,
 }
-"""Who may come to the statistics page -> with which credentials, made of the right ones."""
+"""Visitor of the statistics page -> the credentials that the visitor sends, derived from the right ones."""
 
 _RECEPTIONS = {requests.codes.ok: "served", requests.codes.unauthorized: "refused"}
 
 
 @dataclass(frozen=True)
 class ServerRow:
-    """One server in one proxy, as HAProxy sees it."""
+    """One server in one proxy (backend or listen section)."""
 
     proxy: str
     server: str
     status: str
     """UP, DOWN, MAINT, DRAIN, "no check"; "UP 1/3" is up and failing, "DOWN 1/2" is down and recovering."""
     check: str
-    """What the last health check came to: L7OK/200, L7STS/503, L4CON, ..."""
+    """The result of the last health check: L7OK/200, L7STS/503, L4CON, ..."""
     sessions: int
-    """Sessions that are open now."""
+    """Open sessions now."""
     served: int = 0
     """Sessions since HAProxy started."""
     address: str = ""
-    """host:port, where the page shows it: to administrators, and with `stats show-legends`."""
+    """host:port; shown to administrators, and with `stats show-legends`."""
 
     @property
     def position(self) -> str:
-        """Whether new sessions are sent there: "up" or "down", or in HAProxy's word where somebody forced it."""
+        """Whether new sessions are sent there: "up" or "down", or HAProxy's word for a state that was forced."""
         first = self.status.partition(" ")[0].lower()
         return first if first in ("up", "down") else self.status.lower()
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """The page at one moment."""
+    """The statistics page at one moment."""
 
     servers: tuple[ServerRow, ...]
     algorithms: Mapping[str, str]
-    """Backend -> how it balances, where the page shows that: to administrators, and with `stats show-legends`."""
+    """Backend -> its balancing algorithm; shown to administrators, and with `stats show-legends`."""
 
 
 def servers(page: StatisticsPage) -> tuple[ServerRow, ...]:
@@ -69,29 +69,29 @@ def servers(page: StatisticsPage) -> tuple[ServerRow, ...]:
 
 
 def statistics(page: StatisticsPage) -> Statistics:
-    """The page now. Raises NotYet if it is not served to the known login, or is no statistics page."""
+    """The page now. Raises NotYet if it is not served to the known login, or is not a statistics page."""
     answer = _get(page, page.login)
     if answer.status_code != requests.codes.ok:
         raise NotYet(f"the statistics page {page.url} answered {answer.status_code}")
     if not answer.text.startswith("# pxname,"):
-        raise NotYet(f"what {page.url} answers is no statistics of HAProxy")
+        raise NotYet(f"the answer of {page.url} is not HAProxy's statistics page")
     return parsed(answer.text)
 
 
 def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Visitor -> "answer" -> how the page answers: "served", "refused", or what else came."""
+    """Visitor -> "answer" -> how the page answers: "served", "refused", or another status or error."""
     if page.login is None:
         raise NotAvailable("no credentials of the statistics page were given (HAPROXY_STATS_USER)")
     owner = page.login
-    statuses = ask_each(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
+    statuses = ask_in_parallel(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
     return {
-        visitor: {"answer": str(status) if isinstance(status, Silent) else _RECEPTIONS.get(status, str(status))}
+        visitor: {"answer": str(status) if isinstance(status, NoAnswer) else _RECEPTIONS.get(status, str(status))}
         for visitor, status in statuses.items()
     }
 
 
 def parsed(text: str) -> Statistics:
-    """The page in its CSV form."""
+    """The statistics in a page in CSV form."""
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
     return Statistics(
         tuple(_server_row(row) for row in rows if row["svname"] not in SUMMARIES),
@@ -104,8 +104,8 @@ def positions(
 ) -> dict[str, dict[str, str]]:
     """Member -> "write" and "read" -> its position in the backends behind that endpoint, now.
 
-    A server that nobody knows as a member has a row of its own if it is up. Where it is not known which of some
-    members it is, it is taken for one of which its position is `expected`.
+    A server that is not known to be a member has a row of its own if it is up; but where a member's server is unknown,
+    a server in the position `expected` of that member is taken to be it.
     """
     rows = servers(page)
     named = (*page.write_backends, *page.read_backends)
@@ -121,17 +121,17 @@ def positions(
 
 @dataclass(frozen=True)
 class ReadServer:
-    """A member in the backends behind the read endpoint."""
+    """The server of a member in the backends behind the read endpoint."""
 
     position: str
     served: int
     """Sessions since HAProxy started."""
     algorithm: str
-    """How sessions are balanced there; empty where the page does not show it."""
+    """The balancing algorithm of the backend; empty where the page does not show it."""
 
 
 def read_servers(topology: Topology) -> dict[str, ReadServer]:
-    """Member -> how HAProxy holds it for reads; empty where there is no page, or it does not tell."""
+    """Member -> its server for reads; empty without a page, or if the page does not show the backends."""
     page = topology.statistics
     if page is None or "pools" in topology.lacks:
         return {}
@@ -152,7 +152,7 @@ def _pool(
     members: Collection[str],
     expected: Mapping[str, str],
 ) -> dict[str, str]:
-    """Member, or server that is none -> its position in one backend."""
+    """Member, or server that is not a member -> its position in one backend."""
     known: dict[str, str] = {}
     strange: dict[str, str] = {}
     for row in rows:
@@ -172,7 +172,7 @@ def _column(table: Mapping[str, Mapping[str, str]], name: str) -> dict[str, str]
 
 
 def _together(backends: Iterable[str], positions: Sequence[str]) -> str:
-    """One position where all backends have the same, else each with its backend."""
+    """The position in all backends; each with its backend if they differ."""
     if len(set(positions)) == 1:
         return positions[0]
     return ", ".join(f"{position} in {backend}" for backend, position in zip(backends, positions, strict=True))

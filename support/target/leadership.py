@@ -1,48 +1,35 @@
-"""Who leads, on which timeline, and where clients are led to: what a fault that is borne well leaves as it was.
-
-How long a leader's lock in the DCS lasts unless it is renewed.
-
-Who leads after whom, and who is back in line: what is waited for after a fault.
-"""
+"""Leadership: which member leads, on which timeline, for how long its lease lasts, and who leads after a fault."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import requests
-
 from support import sql
-from support.errors import ConnectFailed
 from support.target import haproxy
 from support.target.cluster import Cluster
-from support.target.configured import configured
-from support.target.member_status import LEADER, REPLICA, member_statuses, status_of
-from support.target.members import Silent
+from support.target.members import LEADER, NO_ANSWER, REPLICA, NoAnswer, member_statuses, status_of
+from support.target.patroni_configuration import configuration_of
 from support.waiting import NotYet, eventually
-
-
-def primaries(cluster: Cluster) -> dict[str, int]:
-    """Member -> its timeline, of every member out of recovery; by their own word, so it is known without a DCS."""
-    answers = member_statuses(cluster).items()
-    return {name: one.timeline for name, one in answers if not isinstance(one, Silent) and one.role == LEADER}
 
 
 @dataclass(frozen=True)
 class Leadership:
-    """Who leads a group, and on which timeline."""
+    """The leader of a group, and its timeline."""
 
     leader: str
     timeline: int
 
     def followed_by_another(self, now: "Leadership") -> bool:
-        """Whether somebody else took over since, be it for a while. A leader that PostgreSQL died on begins a timeline
-        too when it goes on in place, with all that it had."""
+        """Whether another member took over since, even if only for a while.
+
+        A leader whose PostgreSQL crashed and restarted in place begins a new timeline, too, and loses nothing.
+        """
         return now.leader != self.leader or now.timeline > self.timeline + 1
 
 
 def leaderships(cluster: Cluster) -> dict[int, Leadership]:
-    """Group -> who leads it now. Raises NotYet where nobody does, or the timeline is not known."""
+    """Group -> its leadership now. Raises NotYet where a group has no leader, or its timeline is not known."""
     found = {}
     for group in cluster.groups:
         leading = group.view().leader
@@ -50,6 +37,25 @@ def leaderships(cluster: Cluster) -> dict[int, Leadership]:
             raise NotYet(f"group {group.group} has no leader")
         found[group.group] = Leadership(leading.name, leading.timeline)
     return found
+
+
+# The cluster state, which must not change under a fault that the cluster tolerates
+
+
+def cluster_state(cluster: Cluster) -> dict[str, object]:
+    """The primary with its timeline, and the members to which the endpoints lead."""
+    return {"primary": primaries(cluster), "routes": routes(cluster)}
+
+
+def only_primary(state: Mapping[str, object]) -> dict[str, object]:
+    """The part of the cluster state that is known where no proxy is in between."""
+    return {"primary": state["primary"]}
+
+
+def primaries(cluster: Cluster) -> dict[str, int]:
+    """Member -> its timeline, of every member out of recovery. The members say it themselves, even without a DCS."""
+    answers = member_statuses(cluster).items()
+    return {name: one.timeline for name, one in answers if not isinstance(one, NoAnswer) and one.role == LEADER}
 
 
 def routes(cluster: Cluster) -> dict[str, str]:
@@ -61,55 +67,51 @@ def routes(cluster: Cluster) -> dict[str, str]:
     return {name: " and ".join(end for end, where in ends.items() if where == "up") for name, ends in positions}
 
 
-def cluster_state(cluster: Cluster) -> dict[str, object]:
-    """What must not flap: the primary with its timeline, and where the endpoints lead."""
-    return {"primary": primaries(cluster), "routes": routes(cluster)}
-
-
-def only_primary(cluster_state: Mapping[str, object]) -> dict[str, object]:
-    """That part of it."""
-    return {"primary": cluster_state["primary"]}
-
-
 @dataclass(frozen=True)
 class Lease:
-    """Seconds, by Patroni's configuration."""
+    """The lease of the leader key, by Patroni's configuration; in seconds."""
 
     ttl: float
-    """From a renewal until the lock is gone."""
+    """From a renewal until the key expires."""
     renewed_every: float
 
     @property
     def least_left(self) -> float:
-        """For how long the lock of a leader that is well lasts at the least, whenever it is cut off."""
+        """The shortest time for which the key of a healthy leader still lasts when the leader is cut off."""
         return self.ttl - self.renewed_every
 
     @property
     def surely_gone(self) -> float:
-        """Seconds after which a lock that is not renewed is gone, and everybody has noticed."""
+        """The time after which a key that is not renewed has expired, and every member has noticed."""
         return self.ttl + self.renewed_every
 
 
 def lease(cluster: Cluster) -> Lease:
     """The lease as it is configured now."""
-    agreed = configured(cluster)
-    return Lease(agreed.ttl, agreed.loop_wait)
+    configured = configuration_of(cluster)
+    return Lease(configured.ttl, configured.loop_wait)
 
 
-SILENT = (requests.RequestException, ConnectFailed, sql.Error)
+# Waiting after a fault
 
 
-def await_other_leader(cluster: Cluster, former: str, within: float) -> str:
-    """Wait until another member holds the leader key and is out of recovery; returns its name."""
-    probe = partial(_other_leader, cluster, former)
-    return eventually(probe, within=within, subject=f"another member than {former} leads", retry_on=SILENT)
+def await_other_leader(cluster: Cluster, former: str, within: float, since: float | None = None) -> str:
+    """Wait until another member holds the leader key and is out of recovery; returns its name.
+
+    `since`: the monotonic time from which `within` seconds count, instead of now.
+    """
+    probe, subject = partial(_other_leader, cluster, former), f"another member than {former} leads"
+    return eventually(probe, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
-def await_streaming(cluster: Cluster, member: str, within: float) -> float:
-    """Wait until a member streams from the leader, on its timeline; returns the seconds that it took."""
-    begun = time.monotonic()
+def await_streaming(cluster: Cluster, member: str, within: float, since: float | None = None) -> float:
+    """Wait until a member streams from the leader, on its timeline; returns the seconds that it took.
+
+    `since`: the monotonic time from which `within` seconds count, instead of now.
+    """
+    begun = time.monotonic() if since is None else since
     probe = partial(_require_streaming, cluster, member)
-    eventually(probe, within=within, subject=f"{member} streams as a replica", retry_on=SILENT)
+    eventually(probe, within=within, subject=f"{member} streams as a replica", retry_on=NO_ANSWER, since=begun)
     return time.monotonic() - begun
 
 
@@ -123,7 +125,7 @@ def _other_leader(cluster: Cluster, former: str) -> str:
 
 
 def _require_streaming(cluster: Cluster, member: str) -> None:
-    # By its own word: what the DCS holds of a member that has just crashed is what it was before.
+    # The member itself is asked: the DCS still holds the state from before a crash.
     mine, leading = status_of(cluster, member), status_of(cluster, cluster.leader())
     if mine.role != REPLICA or mine.replication != "streaming" or mine.timeline != leading.timeline:
         raise NotYet(

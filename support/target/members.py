@@ -1,10 +1,10 @@
-"""Asks every member at once, so that one that does not answer is a finding and not the end of the question.
+"""The members of a group, asked directly: what Patroni and PostgreSQL on each of them say of themselves.
 
-Asking every group of a cluster the same.
+All members are asked at the same time. A member that does not answer is part of the result (`NoAnswer`), not an error.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,21 +21,20 @@ from support.waiting import NotYet, describe, eventually
 
 T = TypeVar("T")
 
+NO_ANSWER = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
+"""What is raised where a component gives no answer, or none that can be read. (requests' errors are OSErrors.)"""
 _CAUSE = re.compile(r"\[Errno \d+\] [\w ]+|(?<=Error\(\d{3}, ')[\w ]+")
-
-SILENCE = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
-"""What is raised where a member gives no (proper) answer."""
 
 
 @dataclass(frozen=True)
-class Silent:
-    """A member gave no answer; `why` is one line."""
+class NoAnswer:
+    """Nothing was answered; `why` is one line."""
 
     why: str
 
     @classmethod
-    def because(cls, error: BaseException) -> "Silent":
-        """For an exception of SILENCE. What is said of an HTTP request that failed is cut down to its cause."""
+    def because(cls, error: BaseException) -> "NoAnswer":
+        """For an exception of NO_ANSWER. The message of a failed HTTP request is cut down to its cause."""
         if isinstance(error, requests.Timeout):
             return cls(f"nothing within {REST:g} s")
         said = describe(error)
@@ -47,39 +46,155 @@ class Silent:
 
     @property
     def row(self) -> dict[str, str]:
-        """It as a row of a table."""
+        """The same as a row of a table."""
         return {"answer": str(self)}
+
+
+def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | NoAnswer]:
+    """Name -> what `question(name)` returns, all called at the same time; NoAnswer where it raised NO_ANSWER."""
+
+    def answer(name: str) -> T | NoAnswer:
+        try:
+            return question(name)
+        except NO_ANSWER as error:
+            return NoAnswer.because(error)
+
+    asked = tuple(names)
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as threads:
+        return dict(zip(asked, threads.map(answer, asked), strict=True))
+
+
+# Member status: by Patroni, of the PostgreSQL beside it, now
+
+LEADER, REPLICA = "leader", "replica"
+"""The role of a PostgreSQL, by itself."""
+THE_LEADER, A_REPLICA = "the leader", "a replica"
+"""The role of a member, by the leader key."""
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """One member as it is now."""
+
+    role: str
+    """LEADER or REPLICA, by its PostgreSQL, whoever holds the leader key."""
+    state: str
+    """"running" when it serves."""
+    replication: str
+    """"streaming" on a healthy replica, "none" on the leader."""
+    timeline: int
+    """0 while the member does not know it: a replica without a leader asks nobody."""
+    wal: int
+    """The end of the WAL that it has, in bytes."""
+    synchronous: bool
+    """It is a synchronous (or quorum) standby, by Patroni's state in the DCS."""
+    started: datetime
+    """When its PostgreSQL started; distinguishes one server process from any other."""
+    streams: Mapping[str, str]
+    """Standby that streams from it -> sync, quorum, potential or async, by its own PostgreSQL."""
+
+
+def member_statuses(cluster: Cluster) -> dict[str, MemberStatus | NoAnswer]:
+    """The status of every member now."""
+    return ask_in_parallel(cluster.members, lambda name: status_of(cluster, name))
+
+
+def status_of(cluster: Cluster, name: str) -> MemberStatus:
+    """The status of one member now. Raises NotYet while its PostgreSQL gives no answer."""
+    return parsed(name, cluster.patroni(name).status())
+
+
+def parsed(name: str, status: Mapping[str, Any]) -> MemberStatus:
+    """A member's answer to /patroni. Raises NotYet where it says nothing of its PostgreSQL."""
+    if "xlog" not in status:
+        raise NotYet(f"PostgreSQL of {name} is {status.get('state', 'in an unknown state')}")
+    role, wal = str(status["role"]), status["xlog"]
+    return MemberStatus(
+        role=REPLICA if role in ("replica", "standby_leader") else LEADER,
+        state=str(status["state"]),
+        replication=str(status.get("replication_state", "none")),
+        timeline=int(status.get("timeline") or 0),
+        wal=int(wal.get("location", wal.get("received_location", 0)) or 0),
+        synchronous=bool(status.get("sync_standby") or status.get("quorum_standby")),
+        started=datetime.fromisoformat(status["postmaster_start_time"]),
+        streams={one["application_name"]: one["sync_state"] for one in status.get("replication") or ()},
+    )
+
+
+def status_table(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """Member -> role, PostgreSQL, replication, timeline (compared with the leader's)."""
+    leading = status_of(cluster, cluster.leader()).timeline
+    return {
+        name: one.row
+        if isinstance(one, NoAnswer)
+        else {
+            "role": one.role,
+            "PostgreSQL": one.state,
+            "replication": one.replication,
+            "timeline": "the leader's" if one.timeline == leading else str(one.timeline),
+        }
+        for name, one in member_statuses(cluster).items()
+    }
+
+
+def roles(cluster: Cluster) -> dict[str, str]:
+    """Member -> THE_LEADER for the holder of the leader key, else A_REPLICA. Raises NotYet without a leader."""
+    leader = cluster.leader()
+    return {name: THE_LEADER if name == leader else A_REPLICA for name in cluster.members}
+
+
+def require_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where the members of all groups, by Patroni, are not those that [expect] declares."""
+    declared = cluster.topology.expectations.members
+    if declared is None:
+        return
+    known = sorted(name for group in cluster.groups for name in _known_members(group))
+    if isinstance(declared, int):
+        different = [] if len(known) == declared else [f"Patroni knows {len(known)}: {', '.join(known)}"]
+    else:
+        missing, further = sorted({*declared} - {*known}), sorted({*known} - {*declared})
+        different = [f"Patroni does not know {', '.join(missing)}"] if missing else []
+        different += [f"Patroni knows {', '.join(further)} as well"] if further else []
+    if different:
+        told = declared if isinstance(declared, int) else ", ".join(declared)
+        raise AssertionError(f"members were declared ([expect] members: {told}), and {'; '.join(different)}")
+
+
+def _known_members(group: Cluster) -> Collection[str]:
+    """By Patroni; a group of Citus nodes without Patroni consists of its nodes."""
+    if all(group.address_of(name).rest is None for name in group.members):
+        return group.members
+    return [member.name for member in group.view().members]
+
+
+def health_checks(cluster: Cluster, paths: Iterable[str]) -> dict[str, Mapping[str, int] | NoAnswer]:
+    """Member -> path of a health check -> the HTTP status that Patroni answers it with."""
+    asked = tuple(paths)
+
+    def answers(member: str) -> Mapping[str, int]:
+        return {path: cluster.patroni(member).status_code(path) for path in asked}
+
+    return ask_in_parallel(cluster.members, answers)
+
+
+# By PostgreSQL itself, past the proxy
 
 
 @dataclass(frozen=True)
 class Server:
-    """What one PostgreSQL says of itself. `started` tells one server process from any other."""
+    """What one PostgreSQL says of itself. `started` distinguishes one server process from any other."""
 
     in_recovery: bool
     started: datetime
 
 
-def ask_each(names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | Silent]:
-    """What each of the names answers to a question, all asked at the same time."""
-
-    def answer(name: str) -> T | Silent:
-        try:
-            return question(name)
-        except SILENCE as error:
-            return Silent.because(error)
-
-    asked = tuple(names)
-    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as askers:
-        return dict(zip(asked, askers.map(answer, asked), strict=True))
-
-
-def servers(cluster: Cluster) -> dict[str, Server | Silent]:
-    """What each member's PostgreSQL says of itself, asked directly."""
-    return ask_each(cluster.members, lambda name: server(cluster.of_member(name)))
+def servers(cluster: Cluster) -> dict[str, Server | NoAnswer]:
+    """What each member's PostgreSQL says of itself."""
+    return ask_in_parallel(cluster.members, lambda name: server(cluster.of_member(name)))
 
 
 def server(where: sql.Endpoint | sql.Session) -> Server:
-    """The server at the other end of a login."""
+    """The server that serves this session, or a new session to this endpoint."""
     if isinstance(where, sql.Endpoint):
         with sql.session(where, connect_timeout=REST, statement_timeout=REST) as session:
             return server(session)
@@ -95,28 +210,12 @@ def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]
             return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s) n", [wanted]))
 
     return {
-        member: answer.row if isinstance(answer, Silent) else answer
-        for member, answer in ask_each(cluster.members, shown).items()
+        member: answer.row if isinstance(answer, NoAnswer) else answer
+        for member, answer in ask_in_parallel(cluster.members, shown).items()
     }
 
 
-def health_checks(cluster: Cluster, paths: Iterable[str]) -> dict[str, Mapping[str, int] | Silent]:
-    """The HTTP status of every health check of every member."""
-    asked = tuple(paths)
-
-    def answers(member: str) -> Mapping[str, int]:
-        return {path: cluster.patroni(member).status_code(path) for path in asked}
-
-    return ask_each(cluster.members, answers)
-
-
-def configuration(cluster: Cluster) -> Mapping[str, Any]:
-    """Patroni's configuration, which all members share, from any that answers. Raises NotYet if none does."""
-    answers = ask_each(cluster.members, lambda name: cluster.patroni(name).configuration())
-    for answer in answers.values():
-        if not isinstance(answer, Silent):
-            return answer
-    raise NotYet(f"no member tells the configuration: {', '.join(f'{name}: {why}' for name, why in answers.items())}")
+# Waiting for what holds of every member
 
 
 def in_each_group(cluster: Cluster, claim: Callable[[Cluster], object], subject: str) -> None:
@@ -127,6 +226,6 @@ def in_each_group(cluster: Cluster, claim: Callable[[Cluster], object], subject:
 
 
 def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: str) -> None:
-    """Wait until a claim holds, for as long as the cluster may need until a change is seen everywhere."""
+    """Wait until a claim holds, for as long as a change may need to become visible everywhere in the cluster."""
     within = cluster.topology.timing.visible
-    eventually(partial(claim, cluster), within=within, subject=subject, retry_on=SILENCE)
+    eventually(partial(claim, cluster), within=within, subject=subject, retry_on=NO_ANSWER)

@@ -1,4 +1,4 @@
-"""Patroni's REST API, read only.
+"""Patroni's REST API, read only (see patroni_commands for the rest).
 
 Source: https://patroni.readthedocs.io/en/latest/rest_api.html
 """
@@ -18,7 +18,7 @@ LEADER_ROLES = frozenset({"leader", "master", "primary", "standby_leader"})
 
 @dataclass(frozen=True)
 class MemberView:
-    """What Patroni's /cluster says of one member. `lag` is in bytes; None when it is unknown."""
+    """One member according to Patroni's /cluster. `lag` is in bytes; None when it is unknown."""
 
     name: str
     role: str
@@ -41,7 +41,7 @@ class MemberView:
 
 @dataclass(frozen=True)
 class ClusterView:
-    """What one member's Patroni says of the whole cluster."""
+    """The whole cluster according to one member's Patroni."""
 
     members: tuple[MemberView, ...]
     paused: bool
@@ -67,7 +67,7 @@ class PatroniApi:
         return requests.get(f"{self.url}{path}", timeout=REST, allow_redirects=False).status_code
 
     def status(self) -> dict[str, Any]:
-        """What the member says of itself (/patroni); answered also while its PostgreSQL is down."""
+        """The member's own status (/patroni); answered even while its PostgreSQL is down."""
         return self._json("/patroni")
 
     def configuration(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class PatroniApi:
         return self._json("/config")
 
     def failsafe(self) -> dict[str, Any]:
-        """Member -> its REST API, of those whom a leader asks when the DCS is gone. Raises NotYet without that mode."""
+        """Member -> its REST API, of those that a leader without a DCS asks. Raises NotYet if failsafe mode is off."""
         return self._json("/failsafe")
 
     def cluster(self) -> ClusterView:
@@ -93,7 +93,7 @@ class PatroniApi:
 
 
 def _member_view(member: Mapping[str, Any]) -> MemberView:
-    """A member that is just being set up again has no address yet: Patroni then says null."""
+    """A member that is being set up again has no address yet: Patroni says null."""
     lag = member.get("lag")
     return MemberView(
         name=member["name"],

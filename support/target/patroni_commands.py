@@ -1,4 +1,4 @@
-"""Commands to Patroni by its REST API: switch over, reconfigure, reload the configuration file.
+"""Commands to Patroni by its REST API: switch over, change the configuration, reload the configuration file.
 
 Source: https://patroni.readthedocs.io/en/latest/rest_api.html
 """
@@ -14,65 +14,68 @@ from support.target.cluster import Cluster
 from support.timeouts import RECOVERY, REST
 from support.waiting import NotYet
 
-_TAKEN = frozenset({requests.codes.ok, requests.codes.accepted})
-_NO_ENTRY = frozenset({requests.codes.unauthorized, requests.codes.forbidden})
+_ACCEPTED = frozenset({requests.codes.ok, requests.codes.accepted})
+_DENIED = frozenset({requests.codes.unauthorized, requests.codes.forbidden})
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What Patroni answers to an order: an HTTP status, and words for people."""
+    """Patroni's answer to a command: an HTTP status, and text for people."""
 
     status: int
     words: str
 
     @property
     def done(self) -> bool:
-        """It was carried out."""
-        return self.status in _TAKEN
+        """Whether the command was carried out."""
+        return self.status in _ACCEPTED
 
     def __str__(self) -> str:
         return f"{self.words or 'no reason given'} ({self.status})"
 
 
 def switch_over(cluster: Cluster, leader: str, candidate: str | None = None) -> Reply:
-    """Have the leader hand over to the candidate, or to whom Patroni likes; the answer comes when that is over."""
+    """Have the leader hand over to the candidate, or to the member that Patroni chooses; returns when that is over."""
     return _send(cluster, leader, "POST", "/switchover", {"leader": leader, "candidate": candidate})
 
 
 def configure(cluster: Cluster, changes: Mapping[str, Any]) -> None:
     """Change the configuration that all members share; a value of None removes a key.
 
-    Any member that is up takes the order. Raises NotYet if none is, NotAvailable if it is refused.
+    Sent to the first member that answers. Raises NotYet if none does, NotAvailable if the command is refused.
     """
-    unheard = []
+    unreached = []
     for name in cluster.members:
         try:
             return _require_done(name, _send(cluster, name, "PATCH", "/config", changes))
         except requests.RequestException as error:
-            unheard.append(f"{name}: {type(error).__name__}")
-    raise NotYet(f"no member took the order: {', '.join(unheard)}")
+            unreached.append(f"{name}: {type(error).__name__}")
+    raise NotYet(f"no member accepted the new configuration: {', '.join(unreached)}")
 
 
-def read_file_again(cluster: Cluster, member: str) -> None:
-    """Have a member's Patroni read its own configuration file again. Raises NotAvailable if that is refused."""
+def reload_configuration(cluster: Cluster, member: str) -> None:
+    """Have a member's Patroni reload its own configuration file. Raises NotAvailable if that is refused."""
     _require_done(member, _send(cluster, member, "POST", "/reload", {}))
 
 
 def _require_done(member: str, reply: Reply) -> None:
     if not reply.done:
-        raise NotAvailable(f"Patroni of {member} does not take the order: {reply}")
+        raise NotAvailable(f"Patroni of {member} refuses the command: {reply}")
 
 
-def _send(cluster: Cluster, member: str, method: str, path: str, order: Mapping[str, Any]) -> Reply:
+def _send(cluster: Cluster, member: str, method: str, path: str, command: Mapping[str, Any]) -> Reply:
     login = cluster.topology.patroni_login
     answer = requests.request(
         method,
         f"{cluster.patroni(member).url}{path}",
-        json=order,
+        json=command,
         auth=(login.user, login.password) if login else None,
         timeout=(REST, RECOVERY),
     )
     reply = Reply(answer.status_code, " ".join(answer.text.split()))
-    if reply.status in _NO_ENTRY:
-        raise NotAvailable(f"Patroni of {member} takes orders from others only: {reply}; which login is right?")
+    if reply.status in _DENIED:
+        raise NotAvailable(
+            f"Patroni of {member} refuses our login: {reply}; check PATRONI_RESTAPI_USERNAME and "
+            "PATRONI_RESTAPI_PASSWORD"
+        )
     return reply

@@ -1,7 +1,7 @@
-"""How long a cluster may take for what it does by itself, by its own timing.
+"""Timing: how long the cluster's own reactions may take, derived from its configuration.
 
-A scenario states what our embedded cluster keeps (ttl 20, loop_wait 1, checks of HAProxy every second). A cluster that
-looks less often needs longer, and promises no less for that: its limit is the sum of what it has to wait for.
+A scenario states the limit for our embedded cluster (ttl 20, loop_wait 1, HAProxy checks every second). A cluster that
+checks less often needs longer, and that breaks no promise: its limit is the sum of the times that it has to wait for.
 """
 
 import re
@@ -12,13 +12,13 @@ from enum import StrEnum
 from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
 
 PROXY_ASSUMED = 12.0
-"""Seconds within which a HAProxy whose settings are not known notices a change: checks every 3 s, three that fail, and
-one interval before the first of them (Patroni's own example; HAProxy's defaults are quicker)."""
-_ELECTION = 5.0  # seconds: the replicas compare their WAL, one takes the key and is promoted
-_CHOICE = 2.0  # seconds: the leader names another standby, and PostgreSQL reads its configuration again
+"""Seconds within which a HAProxy with unknown settings notices a change: one interval of 3 s until the first failed
+check, and three failed checks (as in Patroni's example; HAProxy's defaults are quicker)."""
+_ELECTION = 5.0  # seconds: the replicas compare their WAL, one takes the leader key and is promoted
+_CHOICE = 2.0  # seconds: the leader chooses another standby, and PostgreSQL reloads its configuration
 _START = 30.0  # seconds: a host's programs start, PostgreSQL recovers or is rewound
-_CHECK = 5.0  # seconds: a check of a server that stands still runs into its timeout
-_CLIENT = 3.0  # seconds that a client of ours waits for an answer before it asks anew
+_CHECK = 5.0  # seconds: a health check of a frozen server times out
+_CLIENT = 3.0  # seconds that our clients wait for an answer before they retry
 
 _INTER = re.compile(r"\binter\s+(\d+)(us|ms|s|m|)\b")
 _UNITS = {"us": 1e-6, "ms": 0.001, "": 0.001, "s": 1.0, "m": 60.0}
@@ -27,33 +27,33 @@ _SECTIONS = ("global", "defaults", "frontend", "backend", "listen")
 
 
 class Span(StrEnum):
-    """What a cluster needs time for."""
+    """A reaction of the cluster that takes time."""
 
     FAILOVER = "failover"
-    """A leader is lost; clients write on another."""
+    """The leader is lost; clients write on another member."""
     SWITCHOVER = "switchover"
-    """A leader hands over; clients write on another."""
+    """The leader hands over; clients write on another member."""
     STANDBY_LOSS = "loss of a standby"
-    """A commit waited for a standby that is gone, and waits for another one, or for none."""
+    """A commit waited for a standby that is gone; it waits for another one, or for none."""
     REJOIN = "rejoin"
     """A member that was away streams again."""
     BLACKOUT = "loss of everything"
-    """All hosts went down at once and come back; clients write again."""
+    """All hosts went down at once and came back; clients write again."""
     RETURN = "return of service"
-    """What kept the leader from taking writes is gone; clients write again."""
+    """The fault that kept the leader from taking writes is healed; clients write again."""
     READ_ROUTING = "read routing"
-    """A replica that became unfit, or fit again, leaves the read endpoint, or is back."""
+    """A replica that failed, or recovered, is removed from, or added to, the read endpoint."""
     HANGUP = "hangup"
-    """The proxy ends the sessions on a member that is lost."""
+    """The proxy closes the sessions on a lost member."""
     READER = "read retry"
-    """A reader whose server is lost is served by another."""
+    """A reader whose server is lost is served by another one."""
     NODES = "node addresses"
     """Every Citus node knows the new leader of a worker group."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit in force, in seconds, and where it comes from."""
+    """The limit that applies, in seconds, and how it was derived."""
 
     seconds: float
     why: str
@@ -61,23 +61,23 @@ class Limit:
 
 @dataclass(frozen=True)
 class Timing:
-    """What decides how long things take, in seconds. The defaults are those of the embedded cluster."""
+    """The times that decide how long reactions take, in seconds. The defaults are the embedded cluster's."""
 
     ttl: float = 20.0
-    """The leader's lock lasts so long unless it is renewed."""
+    """The leader key expires after this time unless it is renewed."""
     loop_wait: float = 1.0
-    """Patroni looks, and publishes what it sees, once in that time."""
+    """The interval at which Patroni checks its member and updates the DCS."""
     silence: float = 5.0
-    """After so long PostgreSQL gives up a replication peer that says nothing (wal_sender_timeout and the like)."""
+    """PostgreSQL gives up a replication peer that sends nothing for this time (wal_sender_timeout and the like)."""
     proxy: float = 3.0
-    """HAProxy notices within that time that a server is down, or up again."""
+    """HAProxy notices within this time that a server is down, or up again."""
     proxy_told: str = "proxy"
-    """How a report calls that part of a limit: whether it was assumed, declared, or read."""
+    """How reports name that part of a limit, including whether it was assumed or declared."""
     multiplier: float = 1.0
-    """By which waits that are no promises are longer, on a slow machine."""
+    """The factor for waits that are not promises, on a slow machine."""
 
     def parts(self, span: Span) -> Mapping[str, float]:
-        """What the cluster has to wait for, one thing after another: name -> seconds."""
+        """The successive parts of a reaction: name -> seconds."""
         ttl, loop, proxy = {"ttl": self.ttl}, {"loop_wait": self.loop_wait}, {self.proxy_told: self.proxy}
         loops, silence = {"2 x loop_wait": 2 * self.loop_wait}, {"replication timeout": self.silence}
         failover = {**ttl, **loop, "election": _ELECTION, **proxy}
@@ -99,12 +99,12 @@ class Timing:
             },
             Span.READ_ROUTING: {**silence, **loops, **proxy},
             Span.HANGUP: {"timeout of a check": _CHECK, **proxy},
-            Span.READER: {**proxy, "patience of a reader": _CLIENT},
+            Span.READER: {**proxy, "timeout of a reader": _CLIENT},
             Span.NODES: {**loops, "update of pg_dist_node": _ELECTION},
         }[span]
 
     def limit(self, span: Span, stated: float) -> Limit:
-        """What a scenario states, or what follows from this timing where that is more."""
+        """The limit that the scenario states, or the longer one that follows from this timing."""
         parts = self.parts(span)
         total = sum(parts.values())
         if total <= stated:
@@ -112,36 +112,36 @@ class Timing:
         sums = " + ".join(f"{name} {seconds:g}" for name, seconds in parts.items())
         return Limit(total, f"{sums}; the scenario states {stated:g} s, for a cluster with a shorter timing")
 
-    # Waits that are no promises
+    # Waits that are not promises
 
     @property
     def visible(self) -> float:
-        """A change that nothing hinders is seen everywhere: by Patroni on every member, and by the proxy."""
+        """For an unhindered change to become visible everywhere: to Patroni on every member, and to the proxy."""
         return self._wait(VISIBLE, 2 * self.loop_wait + self.proxy)
 
     @property
     def notice(self) -> float:
-        """The cluster notices, by its periodic checks, that something is wrong, or right again."""
+        """For the cluster to notice, by its periodic checks, that something failed, or recovered."""
         return self._wait(NOTICE, sum(self.parts(Span.READ_ROUTING).values()))
 
     @property
     def effect(self) -> float:
-        """A fault shows its effect, also one that consists in another configuration: every member has read it."""
+        """For a fault to take effect; if the fault is another configuration, every member must have read it."""
         return self._wait(EFFECT, 3 * self.loop_wait)
 
     @property
     def rejoin(self) -> float:
-        """A member that was away is a streaming replica again."""
+        """For a member that was away to become a streaming replica again."""
         return self._wait(REJOIN, sum(self.parts(Span.REJOIN).values()))
 
     @property
     def recovery(self) -> float:
-        """A cluster that was hurt is whole again."""
+        """For the cluster to become healthy again after a fault."""
         needed = (*self.parts(Span.FAILOVER).values(), *self.parts(Span.REJOIN).values())
         return self._wait(RECOVERY, sum(needed))
 
     def wait(self, seconds: float) -> float:
-        """Any other wait that is no promise, on this machine."""
+        """Any other wait that is not a promise, on this machine."""
         return self.multiplier * seconds
 
     def _wait(self, least: float, needed: float) -> float:
@@ -149,7 +149,7 @@ class Timing:
 
 
 def proxy_detection(configuration: str) -> float | None:
-    """Within how many seconds HAProxy notices a change, by its configuration file; None where it checks nothing.
+    """Seconds within which HAProxy notices a change, by its configuration file; None if it checks nothing.
 
     The slowest of its servers counts. HAProxy's own defaults are inter 2s, fall 3, rise 2.
     """
@@ -164,7 +164,7 @@ def proxy_detection(configuration: str) -> float | None:
         elif keyword == "default-server":
             here.append(rest)
         elif keyword == "server":
-            options = " ".join([*here, rest])  # of an option that is there twice the last one counts
+            options = " ".join([*here, rest])  # the last occurrence of an option counts
             if re.search(r"\bcheck\b", options):
                 inter = _last(_INTER, options)
                 seconds = float(inter[0]) * _UNITS[inter[1]] if inter else 2.0

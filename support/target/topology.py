@@ -1,4 +1,4 @@
-"""What the cluster under test consists of and where each part answers: plain facts, kept as JSON."""
+"""The topology: what the cluster under test consists of, and where each part is reached. Plain facts, kept as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Address:
-    """Where something listens."""
+    """A host and port where something listens."""
 
     host: str
     port: int
@@ -33,7 +33,7 @@ class Address:
 
 @dataclass(frozen=True)
 class MemberAddress:
-    """One Patroni + PostgreSQL pair, at the addresses where it is reached from here.
+    """One member (Patroni + PostgreSQL), at the addresses where it is reached from here.
 
     `group` is its Citus group; 0 is the coordinator's, or the only one.
     """
@@ -43,24 +43,24 @@ class MemberAddress:
     rest: Address | None = None
     group: int = 0
     unreached: str = ""
-    """Why no address of its PostgreSQL is known that is reachable from here; empty where `postgres` is one."""
+    """Why its PostgreSQL cannot be reached from here; empty if it can, at `postgres`."""
 
 
 @dataclass(frozen=True)
 class StatisticsPage:
-    """HAProxy's statistics page, and the backends in it to which the endpoints lead, each at least one."""
+    """HAProxy's statistics page, and the backends behind each endpoint, at least one each."""
 
     url: str
     login: Login | None = None
     write_backends: tuple[str, ...] = ("write",)
     read_backends: tuple[str, ...] = ("read",)
     servers: Mapping[str, str] = field(default_factory=dict)
-    """HAProxy's name of a server -> the member that it is, where it is not called as Patroni calls the member."""
+    """HAProxy's name of a server -> the member that it is, where Patroni has another name for the member."""
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A Redis server; `user` is None where the password alone lets in, as that of the default user."""
+    """A Redis server; `user` is None for the default user, who needs a password only."""
 
     address: Address
     password: str | None = field(default=None, repr=False)
@@ -73,45 +73,45 @@ class Topology:
 
     database: str
     application: Login
-    """The application's role: it owns the schema, and is no superuser."""
+    """The application's role: it owns the schema, and is not a superuser."""
     write: Address
     """The write endpoint: leads to the leader. Without a proxy, the database itself."""
     read: Address | None = None
     """The read endpoint: leads to the replicas."""
     administrator: Login | None = None
-    """A superuser, where we have one: it looks and never leads clients."""
+    """A superuser, where one is known: for inspection only, never for clients."""
     members: tuple[MemberAddress, ...] = ()
     absent: tuple[MemberAddress, ...] = ()
-    """Further members that were declared, and gave no sign of life when the run began: expected, and not there."""
+    """Further members that were declared, and did not answer when the run began: expected, and missing."""
     nodes: Mapping[str, Address] = field(default_factory=dict)
     """Citus node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     dcs: tuple[Address, ...] = ()
     """etcd's client addresses."""
     dcs_namespace: str = "/service"
-    """Under which Patroni keeps the keys of this cluster, without a slash at the end."""
+    """The prefix of the keys in which Patroni keeps this cluster, without a slash at the end."""
     scope: str = ""
     """Patroni's name of the cluster."""
     patroni_login: Login | None = None
-    """With which Patroni's REST API takes orders; without one where it asks for none."""
+    """The login with which Patroni's REST API accepts commands; None where it asks for none."""
     statistics: StatisticsPage | None = None
     redis: RedisAddress | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     """Further libpq parameters of every login, such as sslmode."""
     further_secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Passwords that no client uses (of replication, of rewinding): they must not appear anywhere either."""
+    """Passwords that no client uses (for replication, pg_rewind): they must not appear in reports, either."""
     profile: Profile = EXAMPLE
     """Which of the application's tables plays which part."""
     lacks: Mapping[str, str] = field(default_factory=dict)
-    """What it has not, by capability (see capabilities.py), each with the reason. Settled once, before anything is
-    judged: what a cluster has and then loses is a broken promise, not a missing capability."""
+    """Missing capability (see capabilities.py) -> the reason. Decided once, before anything is judged: losing one
+    later is a broken promise, not a missing capability."""
     expectations: Expectations = field(default_factory=Expectations)
-    """What the user declares it to be."""
+    """What the user declares the cluster to be."""
     timing: Timing = field(default_factory=Timing)
-    """How long it may take for what it does by itself."""
+    """How long its own reactions may take."""
     accepted_loss: AcceptedLoss = field(default_factory=AcceptedLoss)
-    """How much of what was acknowledged may be lost in a failover."""
+    """How many acknowledged writes may be lost in a failover."""
     sandbox: Path | None = None
-    """The directory of the sandbox that the cluster lives on, when it is the embedded one."""
+    """The directory of the sandbox in which the cluster runs, if it is the embedded one."""
 
     @property
     def embedded(self) -> bool:
@@ -121,6 +121,19 @@ class Topology:
     def groups(self) -> tuple[int, ...]:
         """The numbers of its Citus groups, the coordinator's 0 first; (0,) where nothing is sharded."""
         return tuple(sorted({0, *(member.group for member in self.members)}))
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every password that the suite knows; none of them may appear in a report.
+
+        A password that is also a name (user admin with password admin) is left out: redaction would hide the name, too.
+        """
+        page = self.statistics.login if self.statistics else None
+        logins = [one for one in (self.application, self.administrator, self.patroni_login, page) if one]
+        cache = [self.redis.password or ""] if self.redis else []
+        names = {"", self.database, self.scope, *(login.user for login in logins)}
+        passwords = (*(login.password for login in logins), *cache, *self.further_secrets)
+        return [password for password in passwords if password not in names]
 
     def save(self, path: Path) -> None:
         """Write it as JSON that only its owner can read: it holds passwords."""

@@ -12,7 +12,7 @@ from program import FALSE, LONG, TRUE, Program, copy, target
 
 from support import sql
 from support.reporting.journal import RunRecord, read
-from support.run import Claims
+from support.run import WorkQueue
 from support.waiting import NotYet, eventually
 
 SMALL = ("--members", "1", "--etcd", "1", "--workers", "0")
@@ -117,7 +117,7 @@ def test_incompatible_options_are_refused(program: Program, arguments: tuple[str
 
 
 def test_each_name_is_claimed_once(tmp_path: Path) -> None:
-    one, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    one, other = WorkQueue(tmp_path / "claims"), WorkQueue(tmp_path / "claims")
     assert not one.taken("features/a.feature")
     assert one.take("features/a.feature")
     assert not other.take("features/a.feature")
@@ -126,7 +126,7 @@ def test_each_name_is_claimed_once(tmp_path: Path) -> None:
 
 
 def test_one_process_of_three_is_the_last(tmp_path: Path) -> None:
-    assert [Claims(tmp_path).last(3) for _ in range(3)] == [False, False, True]
+    assert [WorkQueue(tmp_path).last(3) for _ in range(3)] == [False, False, True]
 
 
 def reached(program: Program) -> dict[str, float]:

@@ -14,8 +14,6 @@ from support.embedded.services import service_of
 from support.embedded.shape import OWN
 from support.errors import UsageError
 from support.settings import Settings
-from support.target.cluster import Cluster
-from support.target.facts import secrets_of
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +86,7 @@ def test_an_impossible_size_is_refused(wrong: dict[str, int], complaint: str) ->
 
 def test_no_two_clusters_share_a_password_and_none_uses_one_twice(programs: Programs) -> None:
     one, other = (plan_of(Layout(), programs).topology(Path("/sandbox"), "namespaces") for _ in range(2))
-    secrets = [secret for topology in (one, other) for secret in secrets_of(Cluster(topology))]
+    secrets = [secret for topology in (one, other) for secret in topology.secrets]
     assert len(set(secrets)) == len(secrets) == 14
     assert all(len(secret) >= 32 for secret in secrets)
 

@@ -20,8 +20,8 @@ from support.embedded.plan import Layout
 from support.embedded.programs import find
 from support.errors import ClusterDidNotStart, ConnectFailed
 from support.example_app.catalog import look_at
-from support.example_app.fitting import missing
 from support.example_app.known_profiles import EXAMPLE
+from support.example_app.profile_fit import missing
 from support.hosts import Sandbox, attach, probe
 from support.target.cluster import Cluster
 from support.target.redis import client_of

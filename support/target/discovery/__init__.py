@@ -1,5 +1,5 @@
-"""How the parts of a user's cluster are found, and told apart, from here: by asking them, not by what they are called.
+"""Finds the parts of a user's cluster, and identifies them: by asking them, not by their names.
 
-Servers call one another by addresses and names that need not lead anywhere from here (containers publish theirs as
-localhost:5435, say). What is reached at an address is identified by what it says of itself.
+Servers refer to one another by addresses and names that may lead nowhere from here (containers publish theirs as
+localhost:5435, say). So whatever is reached at an address is identified by what it says of itself.
 """

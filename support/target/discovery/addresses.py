@@ -1,4 +1,4 @@
-"""Addresses as users write them, and whether anything is reached there from here."""
+"""Addresses: how users write them, and whether they can be reached from here."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ from support.target.topology import Address
 
 POSTGRES = 5432
 PROBE = 2.0
-"""How long, in seconds, an address is given to accept a connection."""
+"""Seconds within which an address must accept a connection."""
 
 _HOST = r"(?P<{0}>\[[^\]/\s]+\]|[^\[\]:/\s=]+)"
 _PLACE = re.compile(rf"{_HOST.format('host')}(:(?P<port>\d+))?(/({_HOST.format('rest_host')}:)?(?P<rest_port>\d+))?")
@@ -21,28 +21,28 @@ _PLACE = re.compile(rf"{_HOST.format('host')}(:(?P<port>\d+))?(/({_HOST.format('
 
 @dataclass(frozen=True)
 class Place:
-    """Where a member is reached from here. `rest` is None where only its PostgreSQL was said."""
+    """Where a member is reached from here. `rest` is None where only its PostgreSQL was given."""
 
     postgres: Address
     rest: Address | None = None
 
 
 class Reach(Enum):
-    """What comes of a connection; the value says it in words."""
+    """The result of an attempt to connect; the value is the wording for messages."""
 
     OPEN = "it accepts connections"
     REFUSED = "it refuses connections"
     SILENT = "it does not answer"
-    UNKNOWN = "that name is not known here"
+    UNKNOWN = "its name cannot be resolved here"
 
 
 def parsed(text: str, port: int) -> Address:
-    """`host`, `host:port` or `http://host:port`; an IPv6 address with a port stands in brackets.
+    """`host`, `host:port` or `http://host:port`; an IPv6 address with a port needs brackets.
 
-    Raises UsageError for https, which is not spoken with Patroni and etcd here.
+    Raises UsageError for https, which is not supported for Patroni and etcd.
     """
     if text.startswith("https://"):
-        raise UsageError(f"{text}: Patroni and etcd are asked by plain HTTP here; TLS is not spoken with them")
+        raise UsageError(f"{text}: Patroni and etcd can be asked by plain HTTP only; TLS is not supported for them")
     text = text.removeprefix("http://").rstrip("/")
     host, colon, given = text.rpartition(":")
     if colon and given.isdigit() and (":" not in host or host.startswith("[")):
@@ -51,7 +51,7 @@ def parsed(text: str, port: int) -> Address:
 
 
 def places(setting: str, said: Mapping[str, str]) -> dict[str, Place]:
-    """[members] -> places. Raises UsageError, which names the member whose place cannot be understood."""
+    """The places in [members] or the like. Raises UsageError, which names the member whose place cannot be parsed."""
     return {name: _place(setting, name, text) for name, text in said.items()}
 
 
@@ -60,8 +60,8 @@ def _place(setting: str, name: str, text: str) -> Place:
     ports = [int(port) for port in (found["port"], found["rest_port"]) if port] if found else []
     if not found or any(not 1 <= port <= 65535 for port in ports):
         raise UsageError(
-            f"{setting}: {name} = {text!r} is no place of a member: it should be host:port, or host:port/port where "
-            "the second port is that of its Patroni REST API (host:port/host:port where that is another host)"
+            f"{setting}: {name} = {text!r} is not the place of a member: write host:port, or host:port/port where the "
+            "second port is its Patroni REST API's (host:port/host:port if that is on another host)"
         )
     host = found["host"].strip("[]")
     rest_host = (found["rest_host"] or host).strip("[]")
@@ -70,13 +70,15 @@ def _place(setting: str, name: str, text: str) -> Place:
 
 
 def node_addresses(said: Mapping[str, str]) -> dict[str, Address]:
-    """[nodes] -> addresses. Raises UsageError for what is neither `host` nor `host:port`."""
+    """The addresses in [nodes]. Raises UsageError for anything but `host` and `host:port`."""
     return {name: _place("[nodes]", name, _without_rest(name, text)).postgres for name, text in said.items()}
 
 
 def _without_rest(name: str, text: str) -> str:
     if "/" in text:
-        raise UsageError(f"[nodes]: {name} = {text!r} should be host:port; the REST APIs of members are in [members]")
+        raise UsageError(
+            f"[nodes]: {name} = {text!r} should be host:port; the REST APIs of members belong in [members]"
+        )
     return text
 
 
@@ -94,19 +96,19 @@ def reach(address: Address) -> Reach:
 
 
 def reach_each(addresses: Iterable[Address]) -> dict[Address, Reach]:
-    """The same of several addresses at a time."""
+    """The same for several addresses, all tried at the same time."""
     asked = tuple(dict.fromkeys(addresses))
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as probes:
         return dict(zip(asked, probes.map(reach, asked), strict=True))
 
 
-def same(one: Address, other: Address) -> bool:
-    """Whether both are one address, by name or by number."""
+def same_address(one: Address, other: Address) -> bool:
+    """Whether both are the same address, by name or by IP address."""
     return one.port == other.port and bool(names_of(one.host) & names_of(other.host))
 
 
 def names_of(host: str) -> set[str]:
-    """A host's name and its numbers."""
+    """A host's name and its IP addresses."""
     with suppress(OSError):
         return {host, *(str(found[4][0]) for found in socket.getaddrinfo(host, None))}
     return {host}

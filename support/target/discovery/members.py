@@ -1,8 +1,8 @@
-"""Where the members of a group are reached from here, and which of those that were declared are not there.
+"""Members: where those of a group are reached from here, and which declared members are missing.
 
-A member calls itself by addresses that the others use (`patroni-1:5432`); from here it may be reached at others. In
-this order counts: what [members] says, the member's own address, a port at which its Patroni's host publishes it. An
-address that works counts only if the server behind it is the member's.
+A member knows itself by the address that the other members use (`patroni-1:5432`); from here another address may lead
+to it. Tried in this order: the address in [members], the member's own, and a port at which the host of its Patroni
+publishes it. An address is taken only if the server behind it is the member's.
 """
 
 from collections import Counter
@@ -12,60 +12,59 @@ from urllib.parse import urlsplit
 
 from support import sql
 from support.errors import UsageError
-from support.target.discovery import rest, servers
-from support.target.discovery.addresses import Place, Reach, names_of, reach_each, same
-from support.target.discovery.rest import Answer
-from support.target.members import Silent
+from support.target.discovery.addresses import Place, Reach, names_of, reach_each, same_address
+from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, published, servers_at
+from support.target.members import NoAnswer
 from support.target.patroni import ClusterView, MemberView
 from support.target.topology import Address, MemberAddress
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known before a group is looked at."""
+class SearchContext:
+    """What is known before the members of a group are searched."""
 
     base: sql.Endpoint
-    """Some endpoint with the application's login."""
+    """An endpoint with the application's login."""
     port: int
-    """The one at which the user says that the database is."""
+    """The database's port, as the user gave it."""
     endpoints: frozenset[Address]
-    """Where clients are led to one server or another: no member's own addresses."""
+    """The addresses of the proxy, none of which is a member's own."""
     places: Mapping[str, Place]
     """[members]."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The members of one group of Patroni's."""
+    """The members of one group, which one Patroni cluster manages."""
 
     members: tuple[MemberAddress, ...]
     absent: tuple[MemberAddress, ...] = ()
-    """Those that give no sign of life."""
-    answers: Mapping[str, Answer] = field(default_factory=dict)
-    """Member -> what its Patroni says."""
+    """The members that do not answer."""
+    answers: Mapping[str, PatroniAnswer] = field(default_factory=dict)
+    """Member -> its Patroni's answer."""
     own: Mapping[str, Address] = field(default_factory=dict)
-    """Member -> the address by which its cluster calls its PostgreSQL."""
+    """Member -> the address that the cluster itself uses for its PostgreSQL."""
     without_rest: Mapping[str, str] = field(default_factory=dict)
-    """Member -> why no REST API of its is reached from here."""
+    """Member -> why its REST API cannot be reached from here."""
     without_postgres: Mapping[str, str] = field(default_factory=dict)
-    """Member whose PostgreSQL runs, for all that is known -> why it is not reached from here."""
+    """Member whose PostgreSQL probably runs -> why it cannot be reached from here."""
 
     @property
     def leader(self) -> str:
-        """The member that leads by its own word; empty where none says so."""
+        """The member that says it leads; empty where none does."""
         return next((name for name, answer in self.answers.items() if answer.leads), "")
 
 
 @dataclass
-class _Look:
-    """One group while it is looked at."""
+class _Search:
+    """The state of the search for one group's members."""
 
-    known: Known
+    context: SearchContext
     view: ClusterView
-    answers: dict[str, Answer]
-    """Member -> what its Patroni says."""
+    answers: dict[str, PatroniAnswer]
+    """Member -> its Patroni's answer."""
     rests: dict[str, Address] = field(default_factory=dict)
-    """Member -> its REST API, also where that is silent."""
+    """Member -> its REST API, even if it does not answer."""
     without_rest: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -77,54 +76,55 @@ class _Look:
         return {name: Address(member.host, member.port) for name, member in self.listed.items() if member.host}
 
     @property
-    def servers(self) -> dict[str, servers.Server]:
-        """Member -> the PostgreSQL beside its Patroni, where that runs."""
+    def servers(self) -> dict[str, ServerIdentity]:
+        """Member -> the PostgreSQL beside its Patroni, where it runs."""
         return {name: answer.server for name, answer in self.answers.items() if answer.server}
 
 
-def find(known: Known, heard: list[Answer], silent: dict[Address, str], group: int = 0) -> Group:
-    """Look at a group, whose Patronis `heard` are. Of `silent`, declared addresses, those that are its are taken out.
+def find(context: SearchContext, heard: list[PatroniAnswer], silent: dict[Address, str], group: int = 0) -> Group:
+    """Find the members of the group of which the Patronis in `heard` answered.
 
-    Raises UsageError where [members] says of a member what is another's.
+    `silent` are declared addresses without an answer; those found to be this group's are removed from it.
+    Raises UsageError where [members] gives another member's address.
     """
     speaker = next((answer for answer in heard if answer.leads), heard[0])
-    look = _Look(known, speaker.view, _by_name(speaker.view, [one for one in heard if not one.several]))
-    _require_true_places(look, heard)
-    _find_rests(look, silent)
-    postgres, unreached, living = _find_postgres(look)
+    search = _Search(context, speaker.view, _by_member(speaker.view, [one for one in heard if not one.several]))
+    _require_true_places(search, heard)
+    _find_rests(search, silent)
+    postgres, unreached, living = _find_postgres(search)
     found = {
-        name: MemberAddress(name, postgres[name], look.rests.get(name), group, unreached.get(name, ""))
-        for name in look.listed
+        name: MemberAddress(name, postgres[name], search.rests.get(name), group, unreached.get(name, ""))
+        for name in search.listed
     }
-    gone = {name for name in found if name in look.rests and name not in look.answers and name not in living}
+    gone = {name for name in found if name in search.rests and name not in search.answers and name not in living}
     return Group(
         tuple(member for name, member in found.items() if name not in gone),
         tuple(member for name, member in found.items() if name in gone),
-        look.answers,
-        look.own,
-        look.without_rest,
+        search.answers,
+        search.own,
+        search.without_rest,
         {
             name: why
             for name, why in unreached.items()
-            if name not in gone and (name not in look.answers or look.answers[name].server)
+            if name not in gone and (name not in search.answers or search.answers[name].server)
         },
     )
 
 
-def unlisted(known: Known, groups: Sequence[Group], silent: Mapping[Address, str]) -> list[MemberAddress]:
-    """What was declared, and is no member that any Patroni knows. `silent` is address -> what it is called.
+def unlisted(context: SearchContext, groups: Sequence[Group], silent: Mapping[Address, str]) -> list[MemberAddress]:
+    """The declared members that no Patroni knows. `silent` is address -> its name for messages.
 
-    Raises UsageError for a name in [members] that Patroni does not know, where another member is at its place.
+    Raises UsageError where another member is at the place of a name in [members] that Patroni does not know.
     """
     listed = {member.name for group in groups for member in (*group.members, *group.absent)}
     by_server = {answer.server: name for group in groups for name, answer in group.answers.items() if answer.server}
-    further = {name: place for name, place in known.places.items() if name not in listed}
-    looks = servers.look_at_each(known.base, {place.postgres for place in further.values()})
+    further = {name: place for name, place in context.places.items() if name not in listed}
+    looks = servers_at(context.base, {place.postgres for place in further.values()})
     for name, place in further.items():
         other = looks[place.postgres]
-        if not isinstance(other, Silent) and other in by_server:
+        if not isinstance(other, NoAnswer) and other in by_server:
             raise UsageError(
-                f"[members] names {name}, which Patroni does not: it knows {', '.join(sorted(listed))}; at "
+                f"[members] names {name}, which Patroni does not know: it knows {', '.join(sorted(listed))}; at "
                 f"{place.postgres} is {by_server[other]}"
             )
     rests = {name: place.rest for name, place in further.items()}
@@ -138,8 +138,8 @@ def unlisted(known: Known, groups: Sequence[Group], silent: Mapping[Address, str
     return [*found, *(MemberAddress(called, at, at, 0, why) for at, called in silent.items() if at not in taken)]
 
 
-def _by_name(view: ClusterView, heard: list[Answer]) -> dict[str, Answer]:
-    """Who is who. Where Patroni does not say its name: by its own address, by leading, or as the only one left."""
+def _by_member(view: ClusterView, heard: list[PatroniAnswer]) -> dict[str, PatroniAnswer]:
+    """Member -> its answer. One without a name is matched by address, by leading, or as the only one left."""
     listed = {member.name: member for member in view.members}
     found = {answer.name: answer for answer in heard if answer.name in listed}
     nameless = [answer for answer in heard if not answer.name]
@@ -156,124 +156,126 @@ def _by_name(view: ClusterView, heard: list[Answer]) -> dict[str, Answer]:
     return {name: replace(answer, name=name) for name, answer in found.items()}
 
 
-def _require_true_places(look: _Look, heard: list[Answer]) -> None:
-    """What answers at the REST address of [members] is that member."""
+def _require_true_places(search: _Search, heard: list[PatroniAnswer]) -> None:
+    """Raises UsageError where another member answers at a REST address in [members]."""
     by_address = {answer.address: answer for answer in heard}
-    for name, place in look.known.places.items():
+    for name, place in search.context.places.items():
         answer = by_address.get(place.rest) if place.rest else None
         if answer and answer.name and answer.name != name:
             raise UsageError(
                 f"[members] says that the Patroni of {name} is at {place.rest}, but that is {answer.name}'s; "
-                f"Patroni knows {', '.join(sorted(look.listed))}"
+                f"Patroni knows {', '.join(sorted(search.listed))}"
             )
 
 
-def _find_rests(look: _Look, silent: dict[Address, str]) -> None:
-    look.rests.update({name: answer.address for name, answer in look.answers.items()})
-    missing = {name: member for name, member in look.listed.items() if name not in look.answers}
+def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
+    search.rests.update({name: answer.address for name, answer in search.answers.items()})
+    missing = {name: member for name, member in search.listed.items() if name not in search.answers}
     for name, member in missing.items():
-        place = look.known.places.get(name)
+        place = search.context.places.get(name)
         declared = [at for at in silent if (place and at == place.rest) or _is_at(member, at)]
         if declared:
-            look.rests[name] = declared[0]
+            search.rests[name] = declared[0]
             silent.pop(declared[0])
-    own = {name: at for name, member in missing.items() if name not in look.rests and (at := own_rest(member))}
-    answers = rest.ask(own.values())
+    own = {name: at for name, member in missing.items() if name not in search.rests and (at := _own_rest(member))}
+    answers = patronis_at(own.values())
     for name, at in own.items():
         answer = answers[at]
-        if isinstance(answer, Answer) and answer.name in ("", name) and not answer.several:
-            look.answers[name], look.rests[name] = replace(answer, name=name), at
-    ways_are_open = any(_is_at(look.listed[name], answer.address) for name, answer in look.answers.items())
-    left = [name for name in missing if name not in look.rests]
-    if ways_are_open:  # the other members' own addresses lead to them: so would this one's, if anybody were there
-        look.rests.update({name: own[name] for name in left if name in own})
+        if isinstance(answer, PatroniAnswer) and answer.name in ("", name) and not answer.several:
+            search.answers[name], search.rests[name] = replace(answer, name=name), at
+    own_addresses_work = any(_is_at(search.listed[name], answer.address) for name, answer in search.answers.items())
+    left = [name for name in missing if name not in search.rests]
+    if own_addresses_work:  # those of other members do: so would this one, if its Patroni ran
+        search.rests.update({name: own[name] for name in left if name in own})
     elif len(left) == len(silent):  # each of them is one of these
-        look.rests.update(zip(left, silent, strict=True))
+        search.rests.update(zip(left, silent, strict=True))
         silent.clear()
-    look.without_rest.update(
+    search.without_rest.update(
         {
-            name: f"{own.get(name, 'its own address')} is not reached from here: "
-            f"add where it is to PATRONI_HOSTS, or to [members]"
+            name: f"{own.get(name, 'its own address')} cannot be reached from here: "
+            "add its address to PATRONI_HOSTS, or to [members]"
             for name in left
-            if name not in look.rests
+            if name not in search.rests
         }
     )
 
 
-def _find_postgres(look: _Look) -> tuple[dict[str, Address], dict[str, str], set[str]]:
-    """Member -> its PostgreSQL; member -> why there is none that is reached from here; and those that live."""
-    said = {name: place.postgres for name, place in look.known.places.items() if name in look.listed}
-    own = look.own
+def _find_postgres(search: _Search) -> tuple[dict[str, Address], dict[str, str], set[str]]:
+    """Member -> its PostgreSQL; member -> why it cannot be reached from here; and the members that live."""
+    said = {name: place.postgres for name, place in search.context.places.items() if name in search.listed}
+    own = search.own
     reached = reach_each((own | said).values())
     opened = {at for at, answer in reached.items() if answer is Reach.OPEN}
-    looks = servers.look_at_each(look.known.base, opened)
+    looks = servers_at(search.context.base, opened)
     found, unreached, living = dict(said), dict[str, str](), set[str]()
     for name, at in (own | said).items():
         if at not in opened:
             continue
-        seen, right = looks[at], look.servers.get(name)
-        others = [other for other, server in look.servers.items() if server == seen and other != name]
+        seen, right = looks[at], search.servers.get(name)
+        others = [other for other, server in search.servers.items() if server == seen and other != name]
         if name in said and others:
             raise UsageError(f"[members] says that {name} is at {at}, but that is {others[0]}")
-        if name in said or isinstance(seen, Silent) or right is None or seen == right:
+        if name in said or isinstance(seen, NoAnswer) or right is None or seen == right:
             found[name] = at
             living.add(name)
         else:
-            unreached[name] = f"at its own address {at} another server answers here"
-    missing = {name for name in look.listed if name not in found}
+            unreached[name] = f"at its own address {at}, another server answers here"
+    missing = {name for name in search.listed if name not in found}
     if missing:
-        published, in_doubt = _published(look, missing)
-        found |= published
-        living |= published.keys()
+        beside, in_doubt = _published(search, missing)
+        found |= beside
+        living |= beside.keys()
         unreached |= in_doubt
     there = {name: found[name] for name in living if name not in said}
     for name in missing - found.keys():
         here = own.get(name)
-        if here and name not in unreached and _way_is_open(look, name, own, there):
-            found[name] = here  # it would be reached there if it ran, or if it were not cut off
+        if here and name not in unreached and _own_address_works(search, name, own, there):
+            found[name] = here  # the address is right: the member is down, or cut off
             continue
         why = (
-            f"its own address {here} is not reached from here ({reached[here].value})" if here else "it has no address"
+            f"its own address {here} cannot be reached from here ({reached[here].value})"
+            if here
+            else "it has no address"
         )
         unreached[name] = f"{unreached.get(name, why)}: say in [members] where {name} is"
-        found[name] = here or Address(name, look.known.port)
+        found[name] = here or Address(name, search.context.port)
     return found, {name: why for name, why in unreached.items() if name in missing - living}, living
 
 
-def _published(look: _Look, missing: set[str]) -> tuple[dict[str, Address], dict[str, str]]:
-    """Those whose Patroni is reached at another address than its own: their PostgreSQL may be published beside it."""
+def _published(search: _Search, missing: set[str]) -> tuple[dict[str, Address], dict[str, str]]:
+    """Members whose Patroni is reached at another address than its own: PostgreSQL may be published beside it."""
     beside = {
         name: answer.address.host
-        for name, answer in look.answers.items()
-        if not _is_at(look.listed[name], answer.address)
+        for name, answer in search.answers.items()
+        if not _is_at(search.listed[name], answer.address)
     }
-    wanted = {name: server for name, server in look.servers.items() if name in missing and name in beside}
+    wanted = {name: server for name, server in search.servers.items() if name in missing and name in beside}
     if not wanted:
         return {}, {}
-    endpoints = look.known.endpoints if len(look.listed) > 1 else frozenset[Address]()
+    endpoints = search.context.endpoints if len(search.listed) > 1 else frozenset[Address]()
     hosts = Counter(beside.values())
     elsewhere = {Address(host, at.port) for host in hosts for at in endpoints if names_of(host) & names_of(at.host)}
-    ports = {look.known.port, *(member.port for member in look.listed.values() if member.port)}
-    return servers.published(look.known.base, wanted, hosts, ports, endpoints | elsewhere)
+    ports = {search.context.port, *(member.port for member in search.listed.values() if member.port)}
+    return published(search.context.base, wanted, hosts, ports, endpoints | elsewhere)
 
 
-def _way_is_open(look: _Look, name: str, own: Mapping[str, Address], found: Mapping[str, Address]) -> bool:
-    """Whether this member's silence is its own: another's own address, or its own host, is reached from here.
+def _own_address_works(search: _Search, name: str, own: Mapping[str, Address], found: Mapping[str, Address]) -> bool:
+    """Whether a member's own address would work if the member ran: its host, or another's own address, is reached.
 
     `found` are the addresses at which members were reached.
     """
-    answer = look.answers.get(name)
+    answer = search.answers.get(name)
     if answer and names_of(answer.address.host) & names_of(own[name].host):
         return True
     return any(own.get(other) == at for other, at in found.items())
 
 
 def _is_at(member: MemberView, address: Address) -> bool:
-    at = own_rest(member)
-    return at is not None and same(at, address)
+    at = _own_rest(member)
+    return at is not None and same_address(at, address)
 
 
-def own_rest(member: MemberView) -> Address | None:
-    """Where a member says that its REST API is."""
+def _own_rest(member: MemberView) -> Address | None:
+    """The address of its REST API, according to the member."""
     parts = urlsplit(member.api_url)
     return Address(parts.hostname, parts.port or 8008) if parts.hostname else None

@@ -1,4 +1,4 @@
-"""Where Citus' nodes are reached from here, and who their members are."""
+"""Citus nodes: where they are reached from here, and which members are behind them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -6,69 +6,79 @@ from dataclasses import dataclass, replace
 from support import sql
 from support.errors import UsageError
 from support.target import citus
-from support.target.discovery import members, rest
+from support.target.discovery import members
 from support.target.discovery.addresses import POSTGRES, Reach, names_of, parsed, reach_each
-from support.target.discovery.members import Group, Known
-from support.target.discovery.rest import Answer
-from support.target.members import Silent, ask_each
+from support.target.discovery.identity import PatroniAnswer, patronis_at
+from support.target.discovery.members import Group, SearchContext
+from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address, MemberAddress
 
 _LOCAL_GROUP = "SELECT groupid FROM pg_dist_local_group WHERE NOT pg_is_in_recovery()"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the settings say of the nodes."""
+class NodeSettings:
+    """The settings about nodes."""
 
     mapped: Mapping[str, Address]
     """[nodes]"""
     workers: tuple[str, ...]
     """CITUS_WORKERS"""
     rest_port: int | None
-    """Where a Patroni may be beside a node; None where there is none."""
+    """The port of a Patroni beside a node; None where there is none."""
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """What was found of Citus' nodes."""
+    """What was found."""
 
     groups: tuple[Group, ...]
-    """The members of each group of workers; of the coordinator's, too, where it has no Patroni."""
+    """The members of each worker group; of the coordinator's, too, where it has no Patroni."""
     reached: Mapping[str, Address]
     """Node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     absent: tuple[str, ...]
-    """Those of CITUS_WORKERS that are no node."""
+    """The entries of CITUS_WORKERS that are not nodes."""
 
 
-def find(known: Known, said: Said, others: list[Answer], silent: dict[Address, str], coordinator: bool) -> Nodes:
-    """Look at the nodes. `others` are Patronis of no known group; `coordinator` says whether its group is known.
+def find(
+    context: SearchContext,
+    said: NodeSettings,
+    others: list[PatroniAnswer],
+    silent: dict[Address, str],
+    coordinator: bool,
+) -> Nodes:
+    """Find the nodes. `others` are Patronis of no known group; `coordinator` says whether its group is known.
 
-    Raises UsageError for a name in [nodes] that is no node.
+    Raises UsageError for a name in [nodes] that is not a node.
     """
-    there = {node.group: node.address for node in citus.known_to(known.base)}
+    there = {node.group: node.address for node in citus.known_to(context.base)}
     _require_nodes(said.mapped, there.values())
     workers = {group: at for group, at in there.items() if group}
     declared = {one: parsed(one, POSTGRES) for one in said.workers}
     reached = reach_each(workers.values())
     own = {group: at for group, at in workers.items() if reached[at] is Reach.OPEN}
-    by_word = _groups_at(known.base, [*declared.values(), *own.values()])
-    found = {group: at for at, group in by_word.items() if at in declared.values()}
-    found |= {group: at for group, at in own.items() if by_word.get(at, group) == group}
+    by_own_answer = _groups_at(context.base, [*declared.values(), *own.values()])
+    found = {group: at for at, group in by_own_answer.items() if at in declared.values()}
+    found |= {group: at for group, at in own.items() if by_own_answer.get(at, group) == group}
     found |= {group: at for group, node in there.items() if (at := _mapped(said.mapped, node))}
-    found.setdefault(0, Address(known.base.host, known.base.port))
-    way_is_open = any(found.get(group) == at for group, at in own.items())
-    mute = [one for one, at in declared.items() if at not in by_word]
+    found.setdefault(0, Address(context.base.host, context.base.port))
+    own_addresses_work = any(found.get(group) == at for group, at in own.items())
+    unanswered = [one for one, at in declared.items() if at not in by_own_answer]
     groups = []
     for group, node in workers.items():
         if heard := _patronis_of(node, found.get(group), others, said.rest_port):
-            groups.append(members.find(known, heard, silent, group))
+            groups.append(members.find(context, heard, silent, group))
             if group not in found and (at := _at_member(groups[-1], node)):
                 found[group] = at
             continue
         why = ""
-        if group not in found and not way_is_open:
-            advice = f"{', '.join(mute)} (CITUS_WORKERS) does not answer" if mute else "say in [nodes] where it is"
-            why = f"the node's own address is not reached from here ({reached[node].value}): {advice}"
+        if group not in found and not own_addresses_work:
+            advice = (
+                f"{', '.join(unanswered)} (CITUS_WORKERS) does not answer"
+                if unanswered
+                else "say in [nodes] where it is"
+            )
+            why = f"the node's own address cannot be reached from here ({reached[node].value}): {advice}"
         groups.append(_alone(node, found.get(group, node), group, why))
     if 0 in there and not coordinator:
         groups.insert(0, _alone(there[0], found[0], 0))
@@ -79,12 +89,12 @@ def find(known: Known, said: Said, others: list[Answer], silent: dict[Address, s
 
 
 def _alone(node: Address, at: Address, group: int, why: str = "") -> Group:
-    """A node without Patroni, which is its group's only member."""
+    """The group of a node without Patroni: the node is its only member."""
     return Group((MemberAddress(str(node), at, None, group, why),), without_postgres={str(node): why} if why else {})
 
 
 def _at_member(group: Group, node: Address) -> Address | None:
-    """Where the member is reached that calls itself by the node's address."""
+    """Where the member with the node's address is reached."""
     names = [name for name, at in group.own.items() if at == node]
     return next((one.postgres for one in group.members if one.name in names and not one.unreached), None)
 
@@ -93,7 +103,7 @@ def _require_nodes(mapped: Mapping[str, Address], there: Collection[Address]) ->
     names = {str(node) for node in there} | {node.host for node in there}
     if strange := [name for name in mapped if name not in names]:
         listed = ", ".join(map(str, there)) or "none"
-        raise UsageError(f"[nodes] names {', '.join(strange)}, which Citus does not: pg_dist_node has {listed}")
+        raise UsageError(f"[nodes] names {', '.join(strange)}, which Citus does not know: pg_dist_node has {listed}")
 
 
 def _mapped(mapped: Mapping[str, Address], node: Address) -> Address | None:
@@ -101,7 +111,7 @@ def _mapped(mapped: Mapping[str, Address], node: Address) -> Address | None:
 
 
 def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address, int]:
-    """Address -> the group of the node that answers there, by its own word; without replicas, which are no nodes."""
+    """Address -> the group of the node that answers there, as it says itself. Replicas are not nodes, and left out."""
     by_name = {str(at): at for at in addresses}
 
     def group(name: str) -> int:
@@ -109,20 +119,22 @@ def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address
         found = sql.rows(where, _LOCAL_GROUP)
         return int(found[0][0]) if found else 0
 
-    answers = ask_each(by_name, group)
-    return {by_name[name]: answer for name, answer in answers.items() if not isinstance(answer, Silent) and answer}
+    answers = ask_in_parallel(by_name, group)
+    return {by_name[name]: answer for name, answer in answers.items() if not isinstance(answer, NoAnswer) and answer}
 
 
-def _patronis_of(node: Address, at: Address | None, others: list[Answer], port: int | None) -> list[Answer]:
-    """The Patronis of a node's group: among those that were heard, or else beside it."""
+def _patronis_of(
+    node: Address, at: Address | None, others: list[PatroniAnswer], port: int | None
+) -> list[PatroniAnswer]:
+    """The Patronis of a node's group: among those that answered already, else beside the node."""
     heard = [answer for answer in others if _knows(answer, node)]
     if heard or port is None:
         return heard
     hosts = dict.fromkeys([node.host, at.host if at else node.host])
-    answers = rest.ask(Address(host, port) for host in hosts)
-    return [answer for answer in answers.values() if isinstance(answer, Answer) and _knows(answer, node)]
+    answers = patronis_at(Address(host, port) for host in hosts)
+    return [answer for answer in answers.values() if isinstance(answer, PatroniAnswer) and _knows(answer, node)]
 
 
-def _knows(answer: Answer, node: Address) -> bool:
-    """Whether a member of that Patroni's group has the node's host, by name or by number."""
+def _knows(answer: PatroniAnswer, node: Address) -> bool:
+    """Whether a member of that Patroni's group is on the node's host."""
     return any(one.host and names_of(one.host) & names_of(node.host) for one in answer.view.members)

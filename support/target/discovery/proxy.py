@@ -1,6 +1,6 @@
-"""Which of HAProxy's backends are behind the endpoints, and which servers in them are which members.
+"""HAProxy: which of its backends are behind the endpoints, and which servers in them are which members.
 
-Told by what they do: sessions are opened through an endpoint, and the statistics show where they go.
+Found by observation: sessions are opened through an endpoint, and the statistics show where they go.
 """
 
 from collections import defaultdict
@@ -10,41 +10,107 @@ from dataclasses import dataclass, field, replace
 from support import sql
 from support.errors import ConnectFailed, UsageError
 from support.target import haproxy
-from support.target.discovery import servers
-from support.target.discovery.addresses import parsed, same
+from support.target.discovery.addresses import parsed, same_address
+from support.target.discovery.identity import ServerIdentity, server_at
 from support.target.haproxy import ServerRow
 from support.target.topology import Address, StatisticsPage
 
 SESSIONS, MOST_SESSIONS = 6, 24
-"""So many are opened through an endpoint; up to the second number where it takes so many to tell one backend."""
+"""How many sessions are opened through an endpoint; up to the second number while several backends are possible."""
+
+
+STICKY = frozenset({"source", "hash", "uri", "url_param", "hdr", "rdp-cookie"})
+"""Balancing algorithms that send all sessions of one client to one server."""
+
+
+@dataclass(frozen=True)
+class ProxyContext:
+    """What is known of the cluster before the proxy is examined."""
+
+    write: sql.Endpoint
+    read: sql.Endpoint | None
+    members: Mapping[ServerIdentity, str]
+    places: Mapping[str, Collection[Address]]
+    """Member -> the addresses of its PostgreSQL, from here and within its cluster."""
+    leader: str
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """The settings about the proxy; empty where not given."""
+
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    balance: str = ""
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Where the sessions of one endpoint went."""
+    """The path of the sessions through one endpoint."""
 
     backends: tuple[str, ...]
-    """Those that served one session more each time that one was opened."""
+    """The backends that served one more session each time that one was opened."""
     servers: Mapping[str, str]
-    """HAProxy's name of a server -> the member that it is, where that is certain."""
+    """HAProxy's name of a server -> the member that it certainly is."""
     members: frozenset[str] = frozenset()
-    """Where the sessions were."""
+    """The members that served the sessions."""
 
 
-def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> Traffic:
+def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> tuple[StatisticsPage, dict[str, str]]:
+    """The page, with the backends behind the endpoints; and what the target lacks, by capability.
+
+    Raises UsageError for a backend or server in the settings that the page does not show, NotYet if there is no page.
+    """
+    now = haproxy.statistics(page)
+    _require_shown(page, said, now.servers)
+    writes, reads = _follow(page, known.write, known), _follow(page, known.read, known)
+    names = {**members_of_servers(now.servers, known.places), **writes.servers, **reads.servers, **said.servers}
+    names = {server: member for server, member in names.items() if server != member}
+    leading, following = backends_by_state(now.servers, names, known.leader)
+    write = said.write or _one(writes.backends, leading)
+    read = said.read or _one(reads.backends, following)
+    lacks = {}
+    shown = ", ".join(sorted({row.proxy for row in now.servers})) or "none"
+    for setting, backends, end in (("HAPROXY_WRITE_BACKEND", write, "write"), ("HAPROXY_READ_BACKEND", read, "read")):
+        if not backends and (end == "write" or known.read):
+            lacks["pools"] = (
+                f"cannot tell which backend of {page.url} is behind the {end} endpoint: its sessions are not all in "
+                f"one of {shown}; name the backend in {setting}"
+            )
+    page = replace(page, write_backends=write, read_backends=read, servers=names)
+    balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
+    if why := _not_spread(page, balance, reads, known):
+        lacks["spread"] = why
+    return page, lacks
+
+
+def without_page(said: ProxySettings, known: ProxyContext) -> dict[str, str]:
+    """What the target lacks, by capability, when its proxy has no statistics page."""
+    balance = said.balance.partition("(")[0]
+    served_by = {_serving_member(known.read, known.members) for _ in range(SESSIONS)} if known.read else set()
+    if unserved := set(known.members.values()) - served_by - {known.leader}:
+        why = (
+            f"none of {SESSIONS} sessions was on {' or '.join(sorted(unserved))}, and other clients' sessions are not "
+        )
+        return {"spread": f"{why}visible without HAProxy's statistics (HAPROXY_STATS_URL)"}
+    return {"spread": _sticky(balance)} if balance in STICKY else {}
+
+
+def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[ServerIdentity, str]) -> Traffic:
     """Open some sessions through an endpoint, and see where each goes. Raises what `haproxy.servers` raises.
 
-    Others come and go meanwhile: it takes several sessions to tell the backend that served each of ours.
+    Other clients connect meanwhile: only several sessions show which backend served each of ours.
     """
     always: set[str] = set()
     seen: dict[str, set[str]] = defaultdict(set)
-    landed = set()
+    served_by = set()
     for number in range(MOST_SESSIONS):
         if number >= SESSIONS and len(always) < 2:
             break
         before = _served(haproxy.servers(page))
-        member = _landed(endpoint, members)
-        landed.add(member)
+        member = _serving_member(endpoint, members)
+        served_by.add(member)
         more = {place: count - before.get(place, 0) for place, count in _served(haproxy.servers(page)).items()}
         risen = {proxy for (proxy, _), count in more.items() if count > 0}
         always = always & risen if number else risen
@@ -53,21 +119,21 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[server
             if member and list(changed.values()) == [1]:
                 seen[next(iter(changed))].add(member)
     told = {server: next(iter(found)) for server, found in seen.items() if len(found) == 1}
-    return Traffic(tuple(sorted(always)), told, frozenset(landed - {""}))
+    return Traffic(tuple(sorted(always)), told, frozenset(served_by - {""}))
 
 
-def _landed(endpoint: sql.Endpoint, members: Mapping[servers.Server, str]) -> str:
-    """The member on which a new session is; empty where that cannot be told, or the member has just died."""
+def _serving_member(endpoint: sql.Endpoint, members: Mapping[ServerIdentity, str]) -> str:
+    """The member that serves a new session; empty where that is unknown, or the member has just died."""
     try:
-        return members.get(servers.look(endpoint), "")
+        return members.get(server_at(endpoint), "")
     except (ConnectFailed, sql.Error):
         return ""
 
 
-def by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -> tuple[list[str], list[str]]:
-    """The backends that have the leader alone up, and those that have others up and not the leader.
+def backends_by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -> tuple[list[str], list[str]]:
+    """The backends where only the leader is up, and those where only others are up.
 
-    `names` is server -> member, where a server is not called as its member.
+    `names` is server -> member, where a server is not named like its member.
     """
     up: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -78,10 +144,10 @@ def by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -
     return writes, reads
 
 
-def named(rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]]) -> dict[str, str]:
-    """HAProxy's name of a server -> the member that it is, as far as its address or its name tell.
+def members_of_servers(rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]]) -> dict[str, str]:
+    """HAProxy's name of a server -> the member that it is, as far as its address or its name shows.
 
-    `places` is member -> where its PostgreSQL is reached.
+    `places` is member -> the addresses of its PostgreSQL.
     """
     found: dict[str, str] = {}
     names = list(places)
@@ -89,7 +155,7 @@ def named(rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]]) 
         if row.server in names or row.server in found:
             continue
         at = parsed(row.address, 0) if row.address else None
-        by_address = [name for name in names if at and any(same(at, place) for place in places[name])]
+        by_address = [name for name in names if at and any(same_address(at, place) for place in places[name])]
         by_name = [name for name in names if _plain(name) in _plain(row.server) or _plain(row.server) in _plain(name)]
         for likely in (by_address, by_name):
             if len(likely) == 1:
@@ -106,75 +172,8 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-STICKY = frozenset({"source", "hash", "uri", "url_param", "hdr", "rdp-cookie"})
-"""Ways of balancing by which all sessions of one client go to one server."""
-
-
-@dataclass(frozen=True)
-class Before:
-    """What is known before the proxy is looked at."""
-
-    write: sql.Endpoint
-    read: sql.Endpoint | None
-    members: Mapping[servers.Server, str]
-    places: Mapping[str, Collection[Address]]
-    """Member -> where its PostgreSQL is reached, from here and by its cluster."""
-    leader: str
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the settings say of the proxy; empty where they say nothing."""
-
-    write: tuple[str, ...] = ()
-    read: tuple[str, ...] = ()
-    servers: Mapping[str, str] = field(default_factory=dict)
-    balance: str = ""
-
-
-def identify(page: StatisticsPage, said: Said, known: Before) -> tuple[StatisticsPage, dict[str, str]]:
-    """The page with the backends behind the endpoints, and what it lacks, by capability.
-
-    Raises UsageError for a backend or a server in the settings that the page does not show, and NotYet if the page is
-    not served.
-    """
-    now = haproxy.statistics(page)
-    _require_shown(page, said, now.servers)
-    writes, reads = _follow(page, known.write, known), _follow(page, known.read, known)
-    names = {**named(now.servers, known.places), **writes.servers, **reads.servers, **said.servers}
-    names = {server: member for server, member in names.items() if server != member}
-    leading, following = by_state(now.servers, names, known.leader)
-    write = said.write or _one(writes.backends, leading)
-    read = said.read or _one(reads.backends, following)
-    lacks = {}
-    shown = ", ".join(sorted({row.proxy for row in now.servers})) or "none"
-    for setting, backends, end in (("HAPROXY_WRITE_BACKEND", write, "write"), ("HAPROXY_READ_BACKEND", read, "read")):
-        if not backends and (end == "write" or known.read):
-            lacks["pools"] = (
-                f"which backend of {page.url} is behind the {end} endpoint cannot be told: its sessions do not show "
-                f"there in one of {shown}; say it in {setting}"
-            )
-    page = replace(page, write_backends=write, read_backends=read, servers=names)
-    balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
-    if why := _not_spread(page, balance, reads, known):
-        lacks["spread"] = why
-    return page, lacks
-
-
-def without_page(said: Said, known: Before) -> dict[str, str]:
-    """What a proxy lacks that shows no statistics, by capability."""
-    balance = said.balance.partition("(")[0]
-    landed = {_landed(known.read, known.members) for _ in range(SESSIONS)} if known.read else set()
-    if unserved := set(known.members.values()) - landed - {known.leader}:
-        why = (
-            f"none of {SESSIONS} sessions was on {' or '.join(sorted(unserved))}, and whether others are cannot be told"
-        )
-        return {"spread": f"{why} without HAProxy's statistics (HAPROXY_STATS_URL)"}
-    return {"spread": _sticky(balance)} if balance in STICKY else {}
-
-
-def _not_spread(page: StatisticsPage, balance: str, reads: Traffic, known: Before) -> str:
-    """Why it cannot be told whether all replicas serve: a client from elsewhere may be sent to another than we are."""
+def _not_spread(page: StatisticsPage, balance: str, reads: Traffic, known: ProxyContext) -> str:
+    """Why it is unknown whether all replicas serve: clients elsewhere may be sent to other replicas than we are."""
     if balance:
         return _sticky(balance) if balance.partition("(")[0] in STICKY else ""
     rows = [row for row in haproxy.servers(page) if row.proxy in page.read_backends and row.position == "up"]
@@ -183,8 +182,8 @@ def _not_spread(page: StatisticsPage, balance: str, reads: Traffic, known: Befor
         return ""
     return (
         f"all sessions from here are on {next(iter(reads.members))} and none ever was on {' or '.join(sorted(idle))}, "
-        "as by balance source; HAProxy does not say how it balances (let it by `stats show-legends`, or say it in "
-        "HAPROXY_BALANCE)"
+        "as with balance source; HAProxy does not show its algorithm (set `stats show-legends`, or name the algorithm "
+        "in HAPROXY_BALANCE)"
     )
 
 
@@ -192,19 +191,19 @@ def _sticky(balance: str) -> str:
     return f"HAProxy balances reads by {balance}: all sessions of one client go to one replica"
 
 
-def _follow(page: StatisticsPage, endpoint: sql.Endpoint | None, known: Before) -> Traffic:
+def _follow(page: StatisticsPage, endpoint: sql.Endpoint | None, known: ProxyContext) -> Traffic:
     return follow(page, endpoint, known.members) if endpoint else Traffic((), {})
 
 
 def _one(followed: tuple[str, ...], likely: Sequence[str]) -> tuple[str, ...]:
-    """The backend where the sessions went; where that is none, or several, the only one in a fitting state."""
+    """The backend that the sessions went through; if that is not exactly one, the only one in a suitable state."""
     if len(followed) == 1:
         return followed
     fitting = [one for one in likely if not followed or one in followed]
     return tuple(fitting) if len(fitting) == 1 else ()
 
 
-def _require_shown(page: StatisticsPage, said: Said, rows: Iterable[ServerRow]) -> None:
+def _require_shown(page: StatisticsPage, said: ProxySettings, rows: Iterable[ServerRow]) -> None:
     backends, shown = {row.proxy for row in rows}, {row.server for row in rows}
     for setting, names, there in (
         ("HAPROXY_WRITE_BACKEND", said.write, backends),

@@ -1,4 +1,4 @@
-"""Versions and settings of everything that is tested, for the report's environment."""
+"""The inventory: versions and settings of everything that is tested, for the report's environment."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from support.target.cluster import Cluster
 from support.timeouts import REST
 from support.waiting import NotYet, describe
 
-SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_page_writes", "max_connections")
+_SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_page_writes", "max_connections")
 
 
-def facts_of(cluster: Cluster) -> dict[str, str]:
-    """What the target is. What does not answer is named with the reason: a report is written all the same."""
+def inventory_of(cluster: Cluster) -> dict[str, str]:
+    """Name -> version or setting. Never raises: a component that does not answer is listed with the reason."""
     facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
     facts["Schema profile"] = cluster.profile.name
     for look in (_sandbox, _database, _patroni, _redis, _etcd):
@@ -25,20 +25,6 @@ def facts_of(cluster: Cluster) -> dict[str, str]:
         except (AcceptError, OSError, NotYet, psycopg2.Error, redis.RedisError, ValueError) as error:
             facts[look.__name__.strip("_").capitalize()] = f"does not answer: {describe(error)}"
     return facts
-
-
-def secrets_of(cluster: Cluster) -> list[str]:
-    """Every password that the suite knows; none of them may appear in a report.
-
-    One that is a name as well (admin, whose password is admin) is left out: hiding it would hide the name everywhere.
-    """
-    topology = cluster.topology
-    page = topology.statistics and topology.statistics.login
-    logins = [one for one in (topology.application, topology.administrator, topology.patroni_login, page) if one]
-    cache = [topology.redis.password or ""] if topology.redis else []
-    names = {"", topology.database, topology.scope, *(login.user for login in logins)}
-    passwords = (*(login.password for login in logins), *cache, *topology.further_secrets)
-    return [password for password in passwords if password not in names]
 
 
 def _sandbox(cluster: Cluster) -> Iterator[tuple[str, str]]:
@@ -51,7 +37,7 @@ def _database(cluster: Cluster) -> Iterator[tuple[str, str]]:
         yield "PostgreSQL", str(sql.value(session, "SHOW server_version"))
         for name, version in sql.rows(session, "SELECT extname, extversion FROM pg_extension ORDER BY 1"):
             yield f"Extension {name}", str(version)
-        for name in SETTINGS:
+        for name in _SETTINGS:
             yield name, str(sql.value(session, "SELECT current_setting(%s)", [name]))
 
 

@@ -1,17 +1,18 @@
-"""How a schema profile fits the tables that are there: what can be judged on them, and what is amiss."""
+"""How a schema profile fits the tables that are there: which one it is, what it lacks, what is wrong."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from support.example_app.catalog import Column, TableFacts
+from support import sql
+from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
-from support.example_app.profile import Entries, Expected, Part, Profile, columns_of
+from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS
 
 SHORTEST_NAME = 64
-"""Characters that a column of namespaces, keys and names must take."""
+"""Characters that a column of namespaces, keys and names must hold at least."""
 SHORTEST_VALUE = 1000
-"""Characters that a column of values must take."""
+"""Characters that a column of values must hold at least."""
 LONG_VALUE = 2**20
 """Characters of the longest value that a scenario stores."""
 
@@ -31,24 +32,24 @@ _FILLINGS = {
     "timestamp without time zone": "now()",
     "interval": "'0'",
 }
-"""Type -> what a column of it that must be given, and that no scenario speaks of, is filled with."""
+"""Type -> what fills a required column of that type that no scenario uses."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a profile comes to on the tables that are there."""
+    """A profile, fitted to the tables that are there."""
 
     profile: Profile
-    """The profile, without the parts that those tables cannot play; `dimensions` and `fill` are theirs."""
+    """The profile, without the parts that no table can play; `dimensions` and `fill` are read from the tables."""
     lacks: Mapping[str, str] = field(default_factory=dict)
-    """Capability -> why scenarios that need it cannot be judged on these tables."""
+    """Missing capability -> why these tables do not have it."""
 
 
 def recognised(facts: Mapping[str, TableFacts]) -> Profile | None:
-    """The known profile that most of these tables look like; None where there is none.
+    """The known profile that these tables resemble most; None if they resemble none.
 
-    One whose tables are mostly missing is another application's, which happens to have a table of the same name: what
-    else that profile knows is not expected then.
+    If most of its tables are missing, the application is another one that happens to have a table of the same name:
+    then nothing else of that profile is expected.
     """
     scores = {name: _likeness(profile, facts) for name, profile in KNOWN.items()}
     best = max(scores, key=lambda name: scores[name])
@@ -73,7 +74,7 @@ def recognised(facts: Mapping[str, TableFacts]) -> Profile | None:
 
 
 def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
-    """How many of the profile's parts have all their columns there, and how many keys are made of columns there."""
+    """How many of the profile's parts and keys have all their columns there."""
     parts = sum(
         set(columns_of(part).values()) <= facts[part.table].columns.keys()
         for _, part in profile.parts()
@@ -89,7 +90,7 @@ def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
 
 
 def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
-    """Hold a profile against the tables that are there."""
+    """Compare a profile with the tables that are there."""
     lacks: dict[str, str] = {}
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
@@ -108,18 +109,18 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         entries = _without_unfit(entries, columns, lacks)
         length = columns[entries.value].length if entries.value in columns else None
         if length is not None and length < LONG_VALUE:
-            lacks["long_values"] = f"{entries.table}.{entries.value} takes {length} characters"
+            lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
     if not any(expected.vectors for expected in profile.tables.values()):
-        lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that is to be indexed"
+        lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
     if not (profile.distributed() or profile.references()):
         lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
     return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
 
 
 def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:
-    """Why a table cannot play its part. `parts` are the tables that scenarios store rows in."""
+    """Why a table cannot play its part. `parts` are the tables in which scenarios store rows."""
     if part.table not in facts:
-        yield f"table {part.table} is not there"
+        yield f"table {part.table} does not exist"
         return
     table = facts[part.table]
     wanted = columns_of(part)
@@ -130,15 +131,15 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
         if column is None:
             yield f"{part.table} has no column {name}"
         elif column.generated:
-            yield f"{part.table}.{name} is generated by the database, and cannot be given"
+            yield f"{part.table}.{name} is generated by the database, so it cannot be written"
         elif what in _NUMBERS and not column.is_number:
-            yield f"{part.table}.{name} is of type {column.type}, and a number is needed"
+            yield f"{part.table}.{name} is of type {column.type}, but a number is needed"
         elif what not in _NUMBERS and not column.is_text:
-            yield f"{part.table}.{name} is of type {column.type}, and text is needed, by which rows of ours are told"
+            yield f"{part.table}.{name} is of type {column.type}, but text is needed, to recognise our rows"
         elif (least := SHORTEST_VALUE if what == "value" else 0 if what == "note" else SHORTEST_NAME) > (
             column.length or least
         ):
-            yield f"{part.table}.{name} takes {column.length} characters, and {least} are needed"
+            yield f"{part.table}.{name} holds {column.length} characters, but {least} are needed"
     if table.refused:
         yield f"the application's role may not {', '.join(table.refused)} on {part.table}"
     given = {*wanted.values(), *part.fill}
@@ -147,10 +148,10 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
             yield f"{part.table} has no column {name}, which [schema] fills"
     for other, names in table.references.items():
         if names & set(wanted.values()) and other not in parts:
-            yield f"{part.table} ({', '.join(sorted(names))}) refers to {other}, and no scenario stores rows there"
+            yield f"{part.table} ({', '.join(sorted(names))}) refers to {other}, where no scenario stores rows"
     for name, column in table.columns.items():
         if column.required and name not in given and _filling(column, table) is None:
-            yield f"{part.table}.{name} ({column.type}) must be given: say with what, in fill of its part of [schema]"
+            yield f"{part.table}.{name} ({column.type}) is required: give a value in the fill of its part of [schema]"
 
 
 def _filled(part: Part, table: TableFacts) -> Part:
@@ -165,7 +166,7 @@ def _filled(part: Part, table: TableFacts) -> Part:
 
 
 def _filling(column: Column, table: TableFacts) -> str | None:
-    """What to fill a column with that nothing is known of; None where nothing would do."""
+    """A value for a column of which only the type is known; None where no value would do."""
     in_key = any(column.name in key for key in table.unique)
     refers = any(column.name in names for names in table.references.values())
     if refers:
@@ -186,7 +187,7 @@ def _filling(column: Column, table: TableFacts) -> str | None:
 
 
 def _without_unfit(entries: Entries, columns: Mapping[str, Column], lacks: dict[str, str]) -> Entries:
-    """The entries without a vector or JSON column that scenarios cannot work on."""
+    """The entries, without a vector or JSON column that scenarios cannot use."""
     metadata = columns.get(entries.metadata or "")
     if metadata is None or not metadata.is_json:
         lacks["json"] = (
@@ -194,7 +195,7 @@ def _without_unfit(entries: Entries, columns: Mapping[str, Column], lacks: dict[
             if metadata
             else f"{entries.table} has no column {entries.metadata}"
             if entries.metadata
-            else f"the profile names no column of JSON in {entries.table}"
+            else f"the profile names no JSON column in {entries.table}"
         )
         entries = replace(entries, metadata=None)
     embedding = columns.get(entries.embedding or "")
@@ -218,7 +219,7 @@ def _unfit_vector(entries: Entries, column: Column | None) -> str:
 
 
 def missing(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
-    """The tables and columns that the application needs and that are not there, one line each."""
+    """The tables and columns that the application needs and that are missing, one line each."""
     found = [
         f"table {name} is missing"
         for name, expected in profile.tables.items()
@@ -240,7 +241,7 @@ def _columns(expected: Expected) -> set[str]:
 
 
 def not_unique(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
-    """The keys that the application relies on and that two rows could share, one line each."""
+    """The keys that the application relies on although two rows could share them, one line each."""
     return [
         f"two rows of {name} can share {', '.join(key)}: no unique constraint or index is on them"
         for name, expected in profile.tables.items()
@@ -250,7 +251,7 @@ def not_unique(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
 
 
 def without_vector_index(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
-    """The vector columns that have no valid HNSW index for the metric that they are searched by, one line each."""
+    """The vector columns without a valid HNSW index for the metric by which they are searched, one line each."""
     found = []
     for name, expected in profile.tables.items():
         for column, metric in expected.vectors.items() if name in facts else ():
@@ -268,3 +269,94 @@ def without_vector_index(profile: Profile, facts: Mapping[str, TableFacts]) -> l
                     f"it has {', '.join(have) or 'no index'}"
                 )
     return found
+
+
+# A proposal for tables that nobody has described
+
+_VISIBLE_TABLES = """
+    SELECT CASE WHEN pg_table_is_visible(oid) THEN relname ELSE relnamespace::regnamespace::text || '.' || relname END
+      FROM pg_class
+     WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace::regnamespace::text !~ '^(pg_|accept_)'
+       AND relnamespace::regnamespace::text NOT IN ('information_schema', 'citus', 'columnar')
+       AND has_table_privilege(oid, 'SELECT')
+"""
+_NAMESPACES = ("namespace", "tenant", "tenant_id", "account", "customer", "collection", "scope", "owner")
+_KEYS = ("key", "slug", "name", "code", "external_id")
+_VALUES = ("value", "content", "body", "text", "document", "description", "data")
+
+
+def proposal(where: sql.Endpoint) -> str:
+    """A [schema] in TOML, for a person to check, with the table best suited as the entries; empty if none is suited."""
+    with sql.session(where) as session:
+        facts = look_at(session, [name for (name,) in sql.rows(session, _VISIBLE_TABLES)])
+    candidates = [(_suitability(facts[one.table], one), one) for one in _candidates(facts)]
+    if not candidates:
+        return ""
+    return "\n".join(_toml(max(candidates, key=lambda one: one[0])[1]))
+
+
+def _candidates(facts: Mapping[str, TableFacts]) -> Iterator[Entries]:
+    """Every table that can play the entries, once for each unique key of two columns."""
+    for table, found in facts.items():
+        texts = [name for name, column in found.columns.items() if column.is_text and not column.generated]
+        for unique in found.unique:
+            if len(unique) != 2 or not unique <= set(texts):
+                continue
+            namespace, key = sorted(unique, key=lambda name: (_rank(name, _NAMESPACES), -_rank(name, _KEYS), name))
+            values = sorted(set(texts) - unique, key=lambda name: (_rank(name, _VALUES), name))
+            for value in values[:1]:
+                made = Entries(
+                    table,
+                    namespace,
+                    key,
+                    value,
+                    embedding=_first(found, lambda column: column.family in DIALECTS),
+                    metadata=_first(found, lambda column: column.is_json),
+                )
+                metric = _metric(found, made.embedding)
+                made = Entries(table, namespace, key, value, made.embedding, made.metadata, metric)
+                if "schema" not in fit(Profile("proposed", made, tables={table: Expected()}), facts).lacks:
+                    yield made
+
+
+def _rank(name: str, known: tuple[str, ...]) -> int:
+    return known.index(name) if name in known else len(known)
+
+
+def _first(facts: TableFacts, wanted: Callable[[Column], bool]) -> str | None:
+    return next((name for name, column in facts.columns.items() if wanted(column)), None)
+
+
+def _metric(facts: TableFacts, embedding: str | None) -> str:
+    """The metric of the column's HNSW index; cosine where it has none."""
+    for index in facts.indexes:
+        for metric in METRICS:
+            if index.column == embedding and index.method == "hnsw":
+                column: Column = facts.columns[index.column]
+                if index.operators == DIALECTS[column.family].operator_class(metric):
+                    return metric
+    return "cosine"
+
+
+def _suitability(facts: TableFacts, entries: Entries) -> tuple[int, int]:
+    """How well a table is suited: by the optional columns that it has, then by how many names are the usual ones."""
+    has = bool(entries.embedding) + bool(entries.metadata)
+    expected = sum(
+        name in known
+        for name, known in ((entries.namespace, _NAMESPACES), (entries.key, _KEYS), (entries.value, _VALUES))
+    )
+    return has, expected
+
+
+def _toml(entries: Entries) -> Iterator[str]:
+    yield "[schema.entries]"
+    named = {
+        "table": entries.table,
+        "namespace": entries.namespace,
+        "key": entries.key,
+        "value": entries.value,
+        "embedding": entries.embedding,
+        "metadata": entries.metadata,
+        "metric": entries.metric if entries.embedding else None,
+    }
+    yield from (f'{name} = "{value}"' for name, value in named.items() if value)

@@ -17,12 +17,13 @@ from servers import postgres as throw_away_postgres
 from support import sql
 from support.errors import UsageError
 from support.target import haproxy
-from support.target.discovery import proxy, servers
-from support.target.discovery.proxy import Before, Said
+from support.target.discovery import proxy
+from support.target.discovery.identity import server_at
+from support.target.discovery.proxy import ProxyContext, ProxySettings
 from support.target.topology import Address, Login, StatisticsPage
 from support.waiting import NotYet, eventually, pause
 
-PAGES = Path(__file__).parent / "haproxy_pages"
+PAGES = Path(__file__).parents[1] / "haproxy_pages"
 APART = """
 defaults
     mode tcp
@@ -73,7 +74,7 @@ def shown(name: str) -> haproxy.Statistics:
 )
 def test_what_the_state_of_servers_tells(page: str, names: str, writes: list[str], reads: list[str]) -> None:
     known = {f"{names}-{number}": f"pg{number}" for number in (1, 2, 3)}
-    assert proxy.by_state(shown(page).servers, known, "pg2") == (writes, reads)
+    assert proxy.backends_by_state(shown(page).servers, known, "pg2") == (writes, reads)
 
 
 def test_the_algorithm_is_shown_with_legends_only() -> None:
@@ -84,15 +85,18 @@ def test_the_algorithm_is_shown_with_legends_only() -> None:
 def test_servers_are_told_by_their_address() -> None:
     ports = {"pg1": 5435, "pg2": 5433, "pg3": 5434}
     places = {name: {Address("127.0.0.1", port), Address(name, 5432)} for name, port in ports.items()}
-    found = proxy.named(shown("apart_leastconn_legends").servers, places)
+    found = proxy.members_of_servers(shown("apart_leastconn_legends").servers, places)
     assert found == {"coordinator-1": "pg1", "coordinator-2": "pg2", "coordinator-3": "pg3"}
-    assert proxy.named(shown("source").servers, places) == {}
+    assert proxy.members_of_servers(shown("source").servers, places) == {}
 
 
 def test_servers_are_told_by_a_name_that_holds_one_members_name() -> None:
     rows = [haproxy.ServerRow("read", name, "UP", "", 0) for name in ("db_patroni-1", "patroni2.local", "x", "pg-10")]
     members = ("patroni_1", "patroni-2", "pg1", "pg10")
-    assert proxy.named(rows, dict.fromkeys(members, ())) == {"db_patroni-1": "patroni_1", "patroni2.local": "patroni-2"}
+    assert proxy.members_of_servers(rows, dict.fromkeys(members, ())) == {
+        "db_patroni-1": "patroni_1",
+        "patroni2.local": "patroni-2",
+    }
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Running:
     """A HAProxy that runs, before two PostgreSQLs of which one leads."""
 
     page: StatisticsPage
-    known: Before
+    known: ProxyContext
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +141,10 @@ def running(
         eventually(checked, within=10, subject="HAProxy has checked", retry_on=(OSError,))
         yield Running(
             page,
-            Before(
+            ProxyContext(
                 write=replace(a, name="the write endpoint", port=ports["write"]),
                 read=replace(a, name="the read endpoint", port=ports["read"]),
-                members={servers.look(a): "a", servers.look(b): "b"},
+                members={server_at(a): "a", server_at(b): "b"},
                 places={"a": (), "b": ()},
                 leader="a",
             ),
@@ -151,7 +155,7 @@ def test_backends_and_servers_are_told_by_where_sessions_go(
     pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
 ) -> None:
     with running(pair, tmp_path) as there:
-        page, lacks = proxy.identify(there.page, Said(), there.known)
+        page, lacks = proxy.identify(there.page, ProxySettings(), there.known)
         assert (page.write_backends, page.read_backends) == (
             ("postgres_primary_backend",),
             ("postgres_replica_backend",),
@@ -166,7 +170,7 @@ def test_backends_and_servers_are_told_by_where_sessions_go(
 
 def test_reads_that_the_leader_serves_show(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
     with running(pair, tmp_path, reads="/health") as there:
-        page, lacks = proxy.identify(there.page, Said(), there.known)
+        page, lacks = proxy.identify(there.page, ProxySettings(), there.known)
         assert page.read_backends == ("postgres_replica_backend",)
         assert lacks == {}
         expected = {"a": {"write": "up", "read": "down"}, "b": {"write": "down", "read": "up"}}
@@ -179,7 +183,7 @@ def test_others_come_and_go_meanwhile(pair: tuple[sql.Endpoint, sql.Endpoint], t
 
         def come_and_go() -> None:
             while not over.is_set():
-                servers.look(there.known.write)
+                server_at(there.known.write)
                 pause(0.05)
 
         done = others.submit(come_and_go)
@@ -195,27 +199,27 @@ def test_one_replica_for_each_client_cannot_be_told_from_one_replica_for_all(
     pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
 ) -> None:
     with running(pair, tmp_path, reads="/health", balance="source") as there:
-        _, lacks = proxy.identify(there.page, Said(), there.known)
+        _, lacks = proxy.identify(there.page, ProxySettings(), there.known)
         assert "HAPROXY_BALANCE" in lacks["spread"]
-        _, lacks = proxy.identify(there.page, Said(balance="source"), there.known)
+        _, lacks = proxy.identify(there.page, ProxySettings(balance="source"), there.known)
         assert lacks["spread"].startswith("HAProxy balances reads by source")
-        _, lacks = proxy.identify(there.page, Said(balance="first"), there.known)
+        _, lacks = proxy.identify(there.page, ProxySettings(balance="first"), there.known)
         assert "spread" not in lacks
     with running(pair, tmp_path, reads="/health", balance="first", legends="stats show-legends") as there:
-        _, lacks = proxy.identify(there.page, Said(), there.known)
+        _, lacks = proxy.identify(there.page, ProxySettings(), there.known)
         assert "spread" not in lacks
 
 
 def test_what_the_settings_say_counts(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
     with running(pair, tmp_path) as there:
-        said = Said(("all_nodes",), ("postgres_replica_backend", "all_nodes"), {"one": "b"})
+        said = ProxySettings(("all_nodes",), ("postgres_replica_backend", "all_nodes"), {"one": "b"})
         page, _ = proxy.identify(there.page, said, there.known)
         assert (page.write_backends, page.read_backends) == (said.write, said.read)
         assert page.servers["one"] == "b"
         for wrong, words in (
-            (Said(write=("primary",)), "HAPROXY_WRITE_BACKEND names primary"),
-            (Said(read=("primary",)), "HAPROXY_READ_BACKEND names primary"),
-            (Said(servers={"three": "a"}), "HAPROXY_SERVERS names three"),
+            (ProxySettings(write=("primary",)), "HAPROXY_WRITE_BACKEND names primary"),
+            (ProxySettings(read=("primary",)), "HAPROXY_READ_BACKEND names primary"),
+            (ProxySettings(servers={"three": "a"}), "HAPROXY_SERVERS names three"),
         ):
             with pytest.raises(UsageError, match=words):
                 proxy.identify(there.page, wrong, there.known)
@@ -224,11 +228,11 @@ def test_what_the_settings_say_counts(pair: tuple[sql.Endpoint, sql.Endpoint], t
 def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
     with running(pair, tmp_path, reads="/health") as there:
         past = replace(there.known, write=pair[0], read=pair[1], leader="b")
-        _, lacks = proxy.identify(there.page, Said(), past)
+        _, lacks = proxy.identify(there.page, ProxySettings(), past)
         assert "HAPROXY_READ_BACKEND" in lacks["pools"] or "HAPROXY_WRITE_BACKEND" in lacks["pools"]
 
 
 def test_what_is_no_statistics_page(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
     member = Member("a", "leader", "a.invalid:5432", "", pair[0])
-    with patroni(member, [member]) as port, pytest.raises(NotYet, match=r"no statistics of HAProxy|answered 503"):
+    with patroni(member, [member]) as port, pytest.raises(NotYet, match=r"not HAProxy's statistics page|answered 503"):
         haproxy.servers(StatisticsPage(f"http://127.0.0.1:{port}", Login("owner", "")))

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.target.candidates import Terms, never_leads
-from support.target.member_status import LEADER, REPLICA, MemberStatus, parsed
-from support.target.members import Silent
+from support.target.failover_readiness import Terms, never_leads
+from support.target.members import LEADER, REPLICA, MemberStatus, NoAnswer, parsed
 from support.target.patroni import MemberView
 from support.waiting import NotYet
 
@@ -57,7 +56,7 @@ def test_any_replica_will_do_without_synchronous_replication() -> None:
 
 
 def test_who_does_not_answer_or_is_not_known_cannot_lead() -> None:
-    assert TERMS.obstacles_of(member(), Silent("it is frozen")) == ["no answer (it is frozen)"]
+    assert TERMS.obstacles_of(member(), NoAnswer("it is frozen")) == ["no answer (it is frozen)"]
     assert TERMS.obstacles_of(None, STANDBY) == ["the DCS does not know it"]
 
 

@@ -1,4 +1,4 @@
-"""Known limits: what follows from the facts, each from the one that makes it, and nothing on a cluster without."""
+"""Known limits: what follows from the baseline, each from the one that makes it, and nothing on a cluster without."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,86 +7,85 @@ import pytest
 
 from support.errors import RequirementMissing
 from support.expectations import Expectations
-from support.target.configured import Configured
-from support.target.known_limits import Facts, accepted_loss, limits_of
+from support.target.baseline import Baseline, accepted_loss, apply_baseline, known_limits
+from support.target.patroni_configuration import PatroniConfiguration
 from support.target.redis import RedisFacts
-from support.target.settled import settle
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
-CAREFUL = Configured(ttl=20, loop_wait=1, maximum_lag_set=True, synchronous=True, failsafe=True)
+CAREFUL = PatroniConfiguration(ttl=20, loop_wait=1, maximum_lag_set=True, synchronous=True, failsafe=True)
 REDIS = RedisFacts("Redis", (7, 0, 0), "standalone", "master", "allkeys-lru", 2**28, 0, 0)
-FACTS = Facts({0: CAREFUL}, {0: 3}, voters=3, redis=REDIS)
-ASYNCHRONOUS = Configured(maximum_lag=1048576, failsafe=True)
+CAREFUL_BASELINE = Baseline({0: CAREFUL}, {0: 3}, voters=3, redis=REDIS)
+ASYNCHRONOUS = PatroniConfiguration(maximum_lag=1048576, failsafe=True)
 
 
-def limits(facts: Facts, timing: Timing | None = None, **declared: object) -> tuple[str, ...]:
-    return limits_of(facts, Expectations.parse(declared), timing or Timing())
+def limits(baseline: Baseline, timing: Timing | None = None, **declared: object) -> tuple[str, ...]:
+    return known_limits(baseline, Expectations.parse(declared), timing or Timing())
 
 
-def told(facts: Facts, **declared: object) -> str:
+def told(baseline: Baseline, **declared: object) -> str:
     """The one limit that there is beside that of a careful cluster."""
-    usual = limits(FACTS)
-    (one,) = [limit for limit in limits(facts, **declared) if limit not in usual]
+    usual = limits(CAREFUL_BASELINE)
+    (one,) = [limit for limit in limits(baseline, **declared) if limit not in usual]
     return one
 
 
 def test_of_a_careful_cluster_one_is_known() -> None:
-    (one,) = limits(FACTS)
-    assert "while no standby is there" in one
+    (one,) = limits(CAREFUL_BASELINE)
+    assert "while there is no standby" in one
     assert "synchronous_mode_strict is off" in one
 
 
 def test_where_nothing_was_read_none_is_known() -> None:
-    assert limits(Facts()) == ()
+    assert limits(Baseline()) == ()
 
 
 def test_asynchronous_replication() -> None:
-    said = told(replace(FACTS, groups={0: replace(ASYNCHRONOUS, maximum_lag_set=True)}))
+    said = told(replace(CAREFUL_BASELINE, groups={0: replace(ASYNCHRONOUS, maximum_lag_set=True)}))
     assert said == (
-        "acknowledged writes of up to 1,048,576 bytes, and those of the last 10 s before, can be lost in a failover "
-        "(asynchronous replication; maximum_lag_on_failover, loop_wait); with Patroni's synchronous_mode none would be"
+        "acknowledged writes of up to 1,048,576 bytes, and those of the last 10 s, can be lost in a failover "
+        "(asynchronous replication; maximum_lag_on_failover, loop_wait); Patroni's synchronous_mode would prevent it"
     )
-    assert "maximum_lag_on_failover, which is not set" in told(replace(FACTS, groups={0: ASYNCHRONOUS}))
+    assert "maximum_lag_on_failover, which is not set" in told(replace(CAREFUL_BASELINE, groups={0: ASYNCHRONOUS}))
 
 
 def test_a_loss_that_is_declared_to_be_accepted() -> None:
-    said = told(replace(FACTS, groups={0: ASYNCHRONOUS}), accepted_loss="64kB")
+    said = told(replace(CAREFUL_BASELINE, groups={0: ASYNCHRONOUS}), accepted_loss="64kB")
     assert "up to 65,536 bytes can be lost in a failover" in said
     assert "[expect] accepted_loss" in said
 
 
 def test_asynchronous_where_synchronous_is_declared_is_no_known_limit_but_broken() -> None:
-    assert limits(replace(FACTS, groups={0: ASYNCHRONOUS}), synchronous=True) == ()
+    assert limits(replace(CAREFUL_BASELINE, groups={0: ASYNCHRONOUS}), synchronous=True) == ()
 
 
 def test_a_worker_group_is_named() -> None:
-    first, second = limits(Facts({0: CAREFUL, 2: ASYNCHRONOUS}, {0: 3, 2: 2}, 3, REDIS))
-    assert first.startswith("the coordinator's group: while no standby is there")
+    first, second = limits(Baseline({0: CAREFUL, 2: ASYNCHRONOUS}, {0: 3, 2: 2}, 3, REDIS))
+    assert first.startswith("the coordinator's group: while there is no standby")
     assert second.startswith("worker group 2: acknowledged writes")
-    assert len(limits(Facts({0: CAREFUL, 1: CAREFUL}, {0: 3, 1: 2}, 3, REDIS))) == 1
+    assert len(limits(Baseline({0: CAREFUL, 1: CAREFUL}, {0: 3, 1: 2}, 3, REDIS))) == 1
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("baseline", "words"),
     [
-        (replace(FACTS, groups={0: replace(CAREFUL, failsafe=False)}), "failsafe_mode is off"),
-        (replace(FACTS, members={0: 1}), "single member"),
-        (replace(FACTS, groups={0: replace(CAREFUL, strict=True)}), "nothing is written"),
-        (replace(FACTS, voters=1), "etcd has 1 member: when it is lost"),
-        (replace(FACTS, voters=2), "etcd has 2 members: when one of them is lost"),
-        (replace(FACTS, redis=replace(REDIS, eviction="noeviction")), "maxmemory-policy is noeviction"),
+        (replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, failsafe=False)}), "failsafe_mode is off"),
+        (replace(CAREFUL_BASELINE, members={0: 1}), "single member"),
+        (replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, strict=True)}), "nothing can be written"),
+        (replace(CAREFUL_BASELINE, voters=1), "etcd has 1 member: when it is lost,"),
+        (replace(CAREFUL_BASELINE, voters=2), "etcd has 2 members: when one of them is lost,"),
+        (replace(CAREFUL_BASELINE, redis=replace(REDIS, eviction="noeviction")), "maxmemory-policy is noeviction"),
     ],
 )
-def test_each(facts: Facts, words: str) -> None:
-    assert words in told(facts)
+def test_each(baseline: Baseline, words: str) -> None:
+    assert words in told(baseline)
 
 
 def test_a_recovery_time_that_the_timing_cannot_keep() -> None:
     slow = Timing(ttl=30, loop_wait=10, proxy=12)
-    (one,) = [limit for limit in limits(FACTS, slow, recovery_time=30) if "failover can take" in limit]
+    (one,) = [limit for limit in limits(CAREFUL_BASELINE, slow, recovery_time=30) if "failover can take" in limit]
     assert "57 s (ttl 30 + loop_wait 10 + election 5 + proxy 12), and 30 s were declared" in one
-    assert not any("failover can take" in limit for limit in limits(FACTS, slow, recovery_time=60))
+    assert not any("failover can take" in limit for limit in limits(CAREFUL_BASELINE, slow, recovery_time=60))
 
 
 def test_what_may_be_lost() -> None:
@@ -111,24 +110,24 @@ NOWHERE = Topology(
 
 
 def test_a_cluster_that_does_not_answer_lacks_nothing_and_ends_nothing() -> None:
-    settled, known = settle(NOWHERE, Expectations())
+    settled, known = apply_baseline(NOWHERE, Expectations())
     assert (settled.lacks, known) == (NOWHERE.lacks, ())
     assert settled.timing == Timing()
 
 
 def test_what_is_settled_again_is_settled_anew() -> None:
     before = replace(NOWHERE, lacks={"synchronous": "it was off", "spare_dcs": "it had one"})
-    settled, _ = settle(before, Expectations(synchronous=True))
+    settled, _ = apply_baseline(before, Expectations(synchronous=True))
     assert settled.lacks == {}
 
 
 def test_declared_members_that_are_missing_are_judged() -> None:
-    settled, _ = settle(NOWHERE, Expectations(members=3))
+    settled, _ = apply_baseline(NOWHERE, Expectations(members=3))
     assert "replicas" not in settled.lacks
 
 
 def test_without_patroni_nothing_is_known_of_modes() -> None:
-    settled, known = settle(replace(NOWHERE, lacks={"patroni": "none answers"}), Expectations())
+    settled, known = apply_baseline(replace(NOWHERE, lacks={"patroni": "none answers"}), Expectations())
     assert settled.lacks["synchronous"] == settled.lacks["failsafe"] == "not known without Patroni: none answers"
     assert known == ()
 
@@ -142,7 +141,7 @@ def test_without_patroni_nothing_is_known_of_modes() -> None:
 )
 def test_what_is_declared_of_a_part_that_is_missing(declared: Expectations, words: str) -> None:
     with pytest.raises(RequirementMissing, match=words):
-        settle(replace(NOWHERE, lacks={"patroni": "none answers", "citus": "not installed"}), declared)
+        apply_baseline(replace(NOWHERE, lacks={"patroni": "none answers", "citus": "not installed"}), declared)
 
 
 def test_it_is_kept_with_the_topology(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The DCS, by a real etcd."""
+"""The DCS, by a real dcs."""
 
 import shutil
 import subprocess
@@ -14,8 +14,7 @@ from booting import boots
 from conftest import free_port
 
 from support.errors import RequirementMissing
-from support.target import dcs as etcd
-from support.target.discovery import dcs
+from support.target import dcs
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -69,7 +68,7 @@ def ensemble(directory: Path, count: int, advertised: str = "http://{}") -> Iter
 
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
-    """A cluster of which there is nothing but one etcd."""
+    """A cluster of which there is nothing but one dcs."""
     with ensemble(tmp_path_factory.mktemp("etcd"), 1) as alone:
         yield alone.topology(0)
 
@@ -77,12 +76,12 @@ def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
     """Three etcds that send clients to addresses which are not reached from here, as containers do."""
-    with ensemble(tmp_path_factory.mktemp("three"), 3, "http://etcd.invalid:2379") as found:
+    with ensemble(tmp_path_factory.mktemp("three"), 3, "http://dcs.invalid:2379") as found:
         yield found
 
 
 def _require_healthy(topology: Topology) -> None:
-    if len(etcd.quorum(topology).healthy) < len(topology.dcs):
+    if len(dcs.quorum(topology).healthy) < len(topology.dcs):
         raise NotYet("not every one is healthy")
 
 
@@ -92,13 +91,13 @@ def put(topology: Topology, path: str, value: str) -> None:
 
 
 def test_one_voter_has_none_to_spare(topology: Topology) -> None:
-    now = etcd.quorum(topology)
+    now = dcs.quorum(topology)
     assert (now.voters, now.needed, now.spare) == (1, 1, 0)
 
 
 def test_a_member_that_does_not_answer_is_named(topology: Topology) -> None:
     gone = Address("127.0.0.1", free_port())
-    now = etcd.quorum(replace(topology, dcs=(*topology.dcs, gone)))
+    now = dcs.quorum(replace(topology, dcs=(*topology.dcs, gone)))
     assert now.healthy == {str(topology.dcs[0])}
     assert "Connection refused" in now.unhealthy[str(gone)]
 
@@ -106,25 +105,25 @@ def test_a_member_that_does_not_answer_is_named(topology: Topology) -> None:
 def test_nobody_answers(topology: Topology) -> None:
     nowhere = replace(topology, dcs=(Address("127.0.0.1", free_port()),))
     with pytest.raises(NotYet, match="no member of etcd answered"):
-        etcd.quorum(nowhere)
+        dcs.quorum(nowhere)
     with pytest.raises(NotYet, match="no member of etcd answered"):
-        etcd.key(nowhere, "leader")
+        dcs.key(nowhere, "leader")
 
 
 def test_keys(topology: Topology) -> None:
-    assert etcd.key(topology, "leader") is None
+    assert dcs.key(topology, "leader") is None
     put(topology, "/service/accept/leader", "m1")
     put(topology, "/service/another/leader", "m2")
-    assert etcd.key(topology, "leader") == "m1"
+    assert dcs.key(topology, "leader") == "m1"
 
 
 def test_keys_of_a_group(topology: Topology) -> None:
     put(topology, "/service/sharded/0/leader", "c1")
     put(topology, "/service/sharded/1/leader", "w1")
     alone = replace(topology, scope="sharded")
-    assert etcd.key(alone, "leader") == "c1"
+    assert dcs.key(alone, "leader") == "c1"
     members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
-    assert etcd.key(replace(alone, members=members), "leader", 1) == "w1"
+    assert dcs.key(replace(alone, members=members), "leader", 1) == "w1"
 
 
 def test_the_namespace_is_found(topology: Topology) -> None:
@@ -132,25 +131,25 @@ def test_the_namespace_is_found(topology: Topology) -> None:
         put(topology, f"{namespace}/shop/initialize", identifier)
         put(topology, f"{namespace}/shop/leader", f"the leader of {identifier}")
     put(topology, "/citus/sharded_shop/0/initialize", "4713")
-    assert etcd.namespaces(replace(topology, scope="shop")) == {"/db": "4711", "/team/a": "4712"}
-    found, lacks = dcs.look(replace(topology, scope="shop"), "4712")
+    assert dcs.namespaces(replace(topology, scope="shop")) == {"/db": "4711", "/team/a": "4712"}
+    found, lacks = dcs.discover(replace(topology, scope="shop"), "4712")
     assert (found.dcs_namespace, lacks) == ("/team/a", {})
-    assert etcd.key(found, "leader") == "the leader of 4712"
-    assert dcs.look(replace(topology, scope="sharded_shop"), "4713")[0].dcs_namespace == "/citus"
+    assert dcs.key(found, "leader") == "the leader of 4712"
+    assert dcs.discover(replace(topology, scope="sharded_shop"), "4713")[0].dcs_namespace == "/citus"
 
 
 def test_keys_that_are_not_there_are_lacking(topology: Topology) -> None:
-    _, lacks = dcs.look(replace(topology, scope="nobody"), "1")
+    _, lacks = dcs.discover(replace(topology, scope="nobody"), "1")
     assert "no keys of Patroni's cluster nobody" in lacks["dcs_keys"]
     assert "dcs" not in lacks
-    _, lacks = dcs.look(replace(topology, scope="shop"), "another")
-    assert lacks["dcs_keys"] == "clusters called shop are in /db and /team/a"
+    _, lacks = dcs.discover(replace(topology, scope="shop"), "another")
+    assert lacks["dcs_keys"] == "several clusters are called shop, in /db and /team/a"
 
 
 def test_an_etcd_that_is_declared_and_not_there() -> None:
     nowhere = Topology("app", Login("app", ""), Address("db", 1), dcs=(Address("127.0.0.1", free_port()),), scope="x")
     with pytest.raises(RequirementMissing, match="ETCD_HOSTS declares what is not there"):
-        dcs.look(nowhere, "")
+        dcs.discover(nowhere, "")
 
 
 def test_what_was_not_given_is_told_by_the_others(three: Ensemble) -> None:
@@ -160,31 +159,31 @@ def test_what_was_not_given_is_told_by_the_others(three: Ensemble) -> None:
 
 
 def test_all_given_are_asked_themselves(three: Ensemble) -> None:
-    now = etcd.quorum(three.topology(0, 1, 2))
+    now = dcs.quorum(three.topology(0, 1, 2))
     assert now.healthy == frozenset(map(str, three.clients))
     twice = replace(three.topology(0), dcs=(three.clients[0], Address("localhost", three.clients[0].port)))
-    assert etcd.quorum(twice).spare == 1
+    assert dcs.quorum(twice).spare == 1
 
 
 def test_one_that_is_lost_is_missed_by_the_others(tmp_path: Path) -> None:
-    with ensemble(tmp_path, 3, "http://etcd.invalid:2379") as found:
+    with ensemble(tmp_path, 3, "http://dcs.invalid:2379") as found:
         found.servers[2].kill()
 
         def missed() -> None:
-            now = etcd.quorum(found.topology(0, 1))  # which may be electing a leader
+            now = dcs.quorum(found.topology(0, 1))  # which may be electing a leader
             assert (now.spare, dict(now.unhealthy), now.unjudged) == (
                 0,
-                {"etcd-2": "the others have lost it"},
+                {"etcd-2": "the other members have lost it"},
                 frozenset(),
             )
 
-        eventually(missed, within=20, subject="the others have lost it")
-        silent = etcd.quorum(found.topology(0, 1, 2))
+        eventually(missed, within=20, subject="the other members have lost it")
+        silent = dcs.quorum(found.topology(0, 1, 2))
         assert (silent.spare, set(silent.unhealthy)) == (0, {str(found.clients[2])})
 
 
-def _whole(topology: Topology) -> etcd.Quorum:
-    now = etcd.quorum(topology)
+def _whole(topology: Topology) -> dcs.Quorum:
+    now = dcs.quorum(topology)
     assert len(now.healthy) == now.voters
     return now
 
@@ -193,4 +192,4 @@ def _whole(topology: Topology) -> etcd.Quorum:
     ("voters", "healthy", "spare"), [(3, 3, 1), (3, 2, 0), (3, 1, -1), (5, 5, 2), (5, 4, 1), (1, 1, 0)]
 )
 def test_what_could_be_lost(voters: int, healthy: int, spare: int) -> None:
-    assert etcd.Quorum(voters, frozenset(map(str, range(healthy))), {}).spare == spare
+    assert dcs.Quorum(voters, frozenset(map(str, range(healthy))), {}).spare == spare

@@ -14,9 +14,8 @@ from support import sql
 from support.errors import RequirementMissing, UsageError
 from support.failover import health_checks
 from support.settings import Settings
-from support.target import external
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, servers
+from support.target.discovery import addresses, identity, user_cluster
 from support.target.discovery.addresses import Place, Reach
 from support.target.login import salt
 from support.target.topology import Address, Topology
@@ -70,7 +69,7 @@ def look(pair: tuple[sql.Endpoint, sql.Endpoint], hosts: list[str], **said: obje
         "ruvector_password": a.password,
         "patroni_hosts": ",".join(hosts),
     }
-    return external.describe(Settings.load(target | said))
+    return user_cluster.discover(Settings.load(target | said))
 
 
 def reached(topology: Topology) -> dict[str, tuple[str, str]]:
@@ -152,7 +151,7 @@ def test_what_is_said_of_a_member_is_held_against_what_is_there(
     hosts, at = published(apis, cluster), places(pair)
     with pytest.raises(UsageError, match=r"\[members\] says that b is at .*, but that is a"):
         look(pair, hosts, members={"b": at["a"]})
-    with pytest.raises(UsageError, match=r"names c, which Patroni does not: it knows a, b; at .* is b"):
+    with pytest.raises(UsageError, match=r"names c, which Patroni does not know: it knows a, b; at .* is b"):
         look(pair, hosts, members={"c": at["b"]})
     with pytest.raises(UsageError, match=r"the Patroni of a is at .*, but that is b's"):
         look(pair, hosts, members={"a": f"{at['a']}/{hosts[1].partition(':')[2]}"})
@@ -184,15 +183,15 @@ def test_a_dead_member_may_be_known_by_its_database_alone(
 def test_a_server_that_does_not_tell_its_system(
     pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
 ) -> None:
-    known = servers.look(pair[0])
-    assert servers.Server(known.started, "") == known
-    assert servers.Server(known.started, "another") != known
+    known = identity.server_at(pair[0])
+    assert identity.ServerIdentity(known.started, "") == known
+    assert identity.ServerIdentity(known.started, "another") != known
     for one in pair:
         sql.execute(one, "REVOKE EXECUTE ON FUNCTION pg_control_system FROM PUBLIC")
         sql.execute(one, "CREATE ROLE app LOGIN PASSWORD 'secret'")
     try:
         app = {"ruvector_user": "app", "ruvector_password": "secret", "ruvector_db": "postgres"}
-        assert servers.look(pair[0].as_user("app", "secret")).system == ""
+        assert identity.server_at(pair[0].as_user("app", "secret")).system == ""
         topology = look(pair, published(apis, cluster), members=places(pair), **app)
         assert reached(topology)["b"][0] == places(pair)["b"]
     finally:
@@ -236,7 +235,7 @@ def test_members_whose_patroni_was_not_given_are_told(
 ) -> None:
     topology = look(pair, published(apis, cluster)[:1], members=places(pair))
     assert topology.lacks["patroni"].endswith(
-        "b: b.invalid:8008 is not reached from here: add where it is to PATRONI_HOSTS, or to [members]"
+        "b: b.invalid:8008 cannot be reached from here: add its address to PATRONI_HOSTS, or to [members]"
     )
 
 
@@ -281,16 +280,16 @@ def test_the_patroni_of_another_database_is_not_ours(
     pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
 ) -> None:
     hosts = published(apis, [replace(one, beside=pair[1]) for one in cluster])
-    with pytest.raises(RequirementMissing, match="another database system than the one tested"):
+    with pytest.raises(RequirementMissing, match="another database system than the one under test"):
         look(pair, hosts)
     port = hosts[0].partition(":")[2]
     assert "another database system" in look(pair, [], patroni_port=port).lacks["patroni"]
 
 
 def test_where_several_addresses_lead_to_a_member_none_is_taken(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
-    a, b = (servers.look(one) for one in pair)
+    a, b = (identity.server_at(one) for one in pair)
     assert a != b
-    found, in_doubt = servers.published(
+    found, in_doubt = identity.published(
         pair[0], {"a": a, "b": b}, {"localhost": 1, "127.0.0.1": 1}, [pair[0].port, pair[1].port], ()
     )
     assert found == {}

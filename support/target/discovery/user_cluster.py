@@ -1,4 +1,4 @@
-"""The user's own cluster: what the settings say of it, and what is found by looking."""
+"""The user's own cluster: what the settings say about it, checked against and completed by what answers there."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,30 +12,33 @@ from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMi
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target.discovery import addresses, dcs, members, nodes, proxy, rest, servers
+from support.target import dcs
+from support.target.discovery import addresses, members, nodes, proxy
 from support.target.discovery.addresses import Reach
-from support.target.discovery.members import Group, Known
-from support.target.discovery.rest import Answer
-from support.target.members import SILENCE, Silent
+from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
+from support.target.discovery.members import Group, SearchContext
+from support.target.members import NO_ANSWER, NoAnswer
 from support.target.redis import client_of
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import NOTICE
-from support.waiting import NotYet, eventually
-from support.waiting import describe as in_one_line
+from support.waiting import NotYet, describe, eventually
 
-# What libpq says -> what the user is to look at. The first that matches counts.
+# What libpq says -> what the user should check. The first match counts.
 _ADVICE = {
     "password authentication failed": "the password or the role is wrong: check RUVECTOR_USER and RUVECTOR_PASSWORD",
     "no password supplied": "the server asks for a password: set RUVECTOR_PASSWORD",
     "does not exist": "check RUVECTOR_DB and RUVECTOR_USER",
-    "could not translate host name": "that host name is not known here: check RUVECTOR_HOST",
+    "could not translate host name": "that host name cannot be resolved here: check RUVECTOR_HOST",
     "connection refused": "nothing listens there: check RUVECTOR_HOST and RUVECTOR_PORT (or HAPROXY_PRIMARY_PORT)",
-    "timeout expired": "it does not answer: check RUVECTOR_HOST, RUVECTOR_PORT and firewalls in between",
-    "no pg_hba.conf entry": "the server's pg_hba.conf refuses this login: check RUVECTOR_USER, RUVECTOR_SSLMODE",
+    "timeout expired": "it does not answer: check RUVECTOR_HOST, RUVECTOR_PORT and the firewalls in between",
+    "no pg_hba.conf entry": "the server's pg_hba.conf refuses this login: check RUVECTOR_USER and RUVECTOR_SSLMODE",
     "does not support ssl": "the server offers no TLS: check RUVECTOR_SSLMODE",
     "certificate": "the certificate is not accepted: check RUVECTOR_SSLMODE and RUVECTOR_SSLROOTCERT",
 }
+
+
+_NO_ADMINISTRATOR = "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
 
 
 @dataclass
@@ -43,8 +46,8 @@ class _Findings:
     """What was found so far."""
 
     lacks: dict[str, str] = field(default_factory=dict)
-    behind: servers.Server | None = None
-    """The server behind the write endpoint; None where it does not say which it is."""
+    behind: ServerIdentity | None = None
+    """The server behind the write endpoint; None where it cannot be identified."""
     groups: list[Group] = field(default_factory=list)
     """The members of each group, the coordinator's first."""
     absent: list[MemberAddress] = field(default_factory=list)
@@ -53,12 +56,12 @@ class _Findings:
     redis: RedisAddress | None = None
 
 
-def describe(settings: Settings) -> Topology:
-    """Look at the user's cluster.
+def discover(settings: Settings) -> Topology:
+    """Examine the user's cluster; changes nothing.
 
-    Raises TargetUnreachable when the database does not let the application in, RequirementMissing when a part that
-    the user declared (REDIS_HOST, ENABLE_PATRONI=true, ...) does not answer, and UsageError when what was declared
-    contradicts what is there; each says what to change.
+    Raises TargetUnreachable when the database refuses the application, RequirementMissing when a part that the user
+    declared (REDIS_HOST, ENABLE_PATRONI=true, ...) does not answer, and UsageError when a declaration contradicts what
+    is there. Each message says what to change.
     """
     host = settings.citus_coordinator or settings.ruvector_host or "localhost"
     proxy_host = _proxy_host(settings) or host
@@ -74,10 +77,10 @@ def describe(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    findings = _Findings({"hosts": "not a cluster of ours", "partitions": "not a cluster of ours"})
+    findings = _Findings(dict.fromkeys(("hosts", "partitions"), "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
-            f"a cluster of yours is disturbed only when ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
+            f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
         )
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, host, findings)
@@ -91,17 +94,17 @@ def describe(settings: Settings) -> Topology:
         redis=findings.redis,
     )
     _look_at_logins(topology, findings)
-    topology, lacking = dcs.look(topology, findings.behind.system if findings.behind else "")
+    topology, lacking = dcs.discover(topology, findings.behind.system if findings.behind else "")
     findings.lacks |= lacking
     topology = _look_at_proxy(topology, settings, findings)
-    _look_at_rest(topology, findings)
+    _look_at_security(topology, findings)
     return with_profile(replace(topology, lacks=findings.lacks), settings)
 
 
 def _proxy_host(settings: Settings) -> str | None:
     if settings.haproxy_host and not (settings.haproxy_primary_port or settings.haproxy_replica_port):
         raise UsageError(
-            "HAPROXY_HOST says on which host HAProxy listens; say at which ports, too: HAPROXY_PRIMARY_PORT, "
+            "HAPROXY_HOST says on which host HAProxy listens; give its ports, too: HAPROXY_PRIMARY_PORT, "
             "HAPROXY_REPLICA_PORT"
         )
     return settings.haproxy_host
@@ -112,17 +115,19 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
     try:
         with sql.session(endpoint) as session:
             installed = {name for (name,) in sql.rows(session, "SELECT extname FROM pg_extension")}
-            findings.behind = servers.identity(session)
+            findings.behind = server_of(session)
             try:
                 if (dialect := dialect_of(session)) is not RUVECTOR:
-                    findings.lacks["ruvector"] = f"the vectors are of the extension {dialect.extension}"
+                    findings.lacks["ruvector"] = f"the vector extension is {dialect.extension}"
             except NotAvailable as error:
                 findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
     with suppress(sql.Error, ConnectFailed):
         if share_a_backend(endpoint):
-            findings.lacks["backends"] = "a pooler before the database gives transactions, not sessions, their backends"
+            findings.lacks["backends"] = (
+                "a pooler in front of the database assigns backends to transactions, not to sessions"
+            )
     if settings.enable_citus is False:
         findings.lacks["citus"] = "ENABLE_CITUS=false"
     elif "citus" not in installed:
@@ -131,7 +136,7 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 
 
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
-    """A Redis that nobody named may be anybody's: it is not touched."""
+    """A Redis that was not named may be somebody else's: it is not touched."""
     given = settings.model_fields_set
     if not given & {"redis_host", "redis_port", "redis_password"}:
         findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
@@ -145,45 +150,45 @@ def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
         findings.lacks["redis"] = f"Redis at {address.address} refuses the login ({error}): check REDIS_PASSWORD"
     except redis.RedisError as error:
         findings.lacks["redis"] = (
-            f"no Redis answers at {address.address} ({in_one_line(error)}): check REDIS_HOST and REDIS_PORT"
+            f"no Redis answers at {address.address} ({describe(error)}): check REDIS_HOST and REDIS_PORT"
         )
     _declared(findings.redis is None, "REDIS_HOST", findings.lacks.get("redis", ""))
 
 
 def _look_at_members(topology: Topology, settings: Settings, host: str, findings: _Findings) -> None:
-    """Everybody who was declared is asked, and everybody whom Patroni knows."""
+    """Asks every member that was declared, or that Patroni knows."""
     ends = frozenset({topology.write, topology.read} - {None})
-    known = Known(
+    context = SearchContext(
         _endpoint(topology, topology.write, topology.application, "the write endpoint"),
         settings.ruvector_port,
         frozenset(end for end in ends if end),
         addresses.places("[members]", settings.member_addresses),
     )
-    silent, others = dict[Address, str](), list[Answer]()
+    silent, others = dict[Address, str](), list[PatroniAnswer]()
     if settings.enable_patroni is False:
         findings.lacks["patroni"] = "ENABLE_PATRONI=false"
     else:
-        silent, others = _look_at_patroni(known, settings, host, findings)
+        silent, others = _look_at_patroni(context, settings, host, findings)
     if "citus" not in findings.lacks:
-        _look_at_nodes(known, settings, others, silent, findings)
+        _look_at_nodes(context, settings, others, silent, findings)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
-        findings.absent += members.unlisted(known, findings.groups, silent)
+        findings.absent += members.unlisted(context, findings.groups, silent)
         if without := {name: why for group in findings.groups for name, why in group.without_rest.items()}:
-            findings.lacks["patroni"] = _without("Patroni REST API", without)
+            findings.lacks["patroni"] = _without("the REST API of Patroni", without)
             _declared(findings.absent, "PATRONI_HOSTS", _gone(findings.absent, findings.lacks["patroni"]))
     if without := {name: why for group in findings.groups for name, why in group.without_postgres.items()}:
         findings.lacks["members"] = _without("PostgreSQL", without)
 
 
 def _look_at_patroni(
-    known: Known, settings: Settings, host: str, findings: _Findings
-) -> tuple[dict[Address, str], list[Answer]]:
-    """The coordinator's group, or the only one. Returns the silent addresses, and the answers of further groups."""
+    context: SearchContext, settings: Settings, host: str, findings: _Findings
+) -> tuple[dict[Address, str], list[PatroniAnswer]]:
+    """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
     declared = [addresses.parsed(one, settings.patroni_port) for one in settings.patroni_hosts]
-    declared += [place.rest for place in known.places.values() if place.rest]
-    answers = rest.ask(dict.fromkeys(declared or [Address(host, settings.patroni_port)]))
-    heard = [answer for answer in answers.values() if isinstance(answer, Answer)]
+    declared += [place.rest for place in context.places.values() if place.rest]
+    answers = patronis_at(dict.fromkeys(declared or [Address(host, settings.patroni_port)]))
+    heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
     if not heard:
         asked = ", ".join(map(str, answers))
         findings.lacks["patroni"] = f"no Patroni REST API answers at {asked}: check PATRONI_HOSTS and PATRONI_PORT"
@@ -191,51 +196,55 @@ def _look_at_patroni(
         return {}, []
     if not _of_this_database(heard, findings.behind):
         asked = ", ".join(str(answer.address) for answer in heard)
-        findings.lacks["patroni"] = f"the Patroni at {asked} keeps another database system than the one tested"
+        findings.lacks["patroni"] = f"the Patroni at {asked} manages another database system than the one under test"
         _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
         return {}, []
     ours = next((answer for answer in heard if findings.behind and answer.server == findings.behind), heard[0])
     own = [one for one in heard if one.scope == ours.scope and one.known & ours.known]
     further = [one for one in heard if one.scope == ours.scope and one not in own]
-    silent = {at: str(at) for at, answer in answers.items() if isinstance(answer, Silent)} if declared else {}
+    silent = {at: str(at) for at, answer in answers.items() if isinstance(answer, NoAnswer)} if declared else {}
     findings.scope = ours.scope
-    findings.groups.append(members.find(known, own, silent))
+    findings.groups.append(members.find(context, own, silent))
     strange = {one.address: f"{one.address} (of cluster {one.scope})" for one in heard if one.scope != ours.scope}
     if "citus" in findings.lacks:
         strange |= {one.address: f"{one.address} (of another cluster {one.scope})" for one in further}
     return silent | strange, further
 
 
-def _of_this_database(heard: list[Answer], behind: servers.Server | None) -> bool:
-    """Whether any of them may be of the cluster that is tested: what is beside the database may be anybody's."""
+def _of_this_database(heard: list[PatroniAnswer], behind: ServerIdentity | None) -> bool:
+    """Whether any of them may belong to the cluster under test: a Patroni on the database's host may be another's."""
     systems = {answer.server.system for answer in heard if answer.server}
     return behind is None or not behind.system or not systems or behind.system in systems
 
 
 def _look_at_nodes(
-    known: Known, settings: Settings, others: list[Answer], silent: dict[Address, str], findings: _Findings
+    context: SearchContext,
+    settings: Settings,
+    others: list[PatroniAnswer],
+    silent: dict[Address, str],
+    findings: _Findings,
 ) -> None:
-    """The members of Citus' worker groups: those that the Patroni beside a node names, or else the node alone."""
+    """The members of Citus' worker groups: those that the Patroni beside a node knows, else the node alone."""
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
-    said = nodes.Said(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
-    found = nodes.find(known, said, others, silent, coordinator=bool(findings.groups))
-    # A group that is out of reach is left out: what is true of the others can still be told.
+    said = nodes.NodeSettings(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
+    found = nodes.find(context, said, others, silent, coordinator=bool(findings.groups))
+    # An unreachable group is left out: the others can still be judged.
     findings.groups += [group for group in found.groups if not group.without_postgres]
     findings.nodes = found.reached
     if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
         findings.lacks["nodes"] = _without("PostgreSQL", without)
     workers = [member.name for group in found.groups for member in group.members]
-    why = f"{', '.join(found.absent)} is no member of a worker group ({', '.join(sorted(workers)) or 'there are none'})"
+    why = f"{', '.join(found.absent)}: not in a worker group ({', '.join(sorted(workers)) or 'there are none'})"
     _declared(found.absent, "CITUS_WORKERS", why)
 
 
 def _look_at_logins(topology: Topology, findings: _Findings) -> None:
-    """What a member has against the application is evidence; only where nobody lets it in, nothing can be looked at."""
+    """A member that refuses the application is evidence for the scenarios; if all do, nothing can be examined."""
     if not any(member.group == 0 for member in (*topology.members, *topology.absent)):
         findings.lacks.setdefault("members", "not known without Patroni")
         findings.lacks.setdefault("replicas", "not known without Patroni")
         if not topology.members:
-            findings.lacks.setdefault("admin", _no_administrator(topology))
+            findings.lacks.setdefault("admin", _NO_ADMINISTRATOR)
             return
     first = [one.name for one in (*topology.members, *topology.absent) if one.group == 0]
     if len(first) < 2:
@@ -245,21 +254,17 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     reached = [member for member in topology.members if not member.unreached]
     refused = _logins_refused(topology, topology.application, reached)
     if len(refused) == len(reached):
-        findings.lacks.setdefault("members", f"no direct login to any member: {'; '.join(refused.values())}")
+        findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
     if topology.administrator is None:
-        findings.lacks["admin"] = _no_administrator(topology)
+        findings.lacks["admin"] = _NO_ADMINISTRATOR
     else:
         asked = [member for member in reached if member.name not in refused]
         if refused := _logins_refused(topology, topology.administrator, asked):
             findings.lacks["admin"] = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
 
 
-def _no_administrator(topology: Topology) -> str:
-    return "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
-
-
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:
-    """The endpoints, and which of HAProxy's backends are behind them."""
+    """The endpoints, and HAProxy's backends behind them."""
     if topology.read is None:
         findings.lacks["haproxy"] = "no read endpoint was given (HAPROXY_PRIMARY_PORT, HAPROXY_REPLICA_PORT)"
     read = None
@@ -267,7 +272,7 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
         read = _endpoint(topology, topology.read, topology.application, "the read endpoint")
         _declared(refused := _refused_for_good(read), "HAPROXY_REPLICA_PORT", refused)
     group = findings.groups[0] if findings.groups else Group(())
-    known = proxy.Before(
+    known = proxy.ProxyContext(
         write=_endpoint(topology, topology.write, topology.application, "the write endpoint"),
         read=read,
         members={answer.server: name for name, answer in group.answers.items() if answer.server},
@@ -276,7 +281,7 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
         },
         leader=group.leader,
     )
-    said = proxy.Said(
+    said = proxy.ProxySettings(
         settings.haproxy_write_backend,
         settings.haproxy_read_backend,
         settings.haproxy_servers,
@@ -291,19 +296,19 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
         findings.lacks["statistics_login"] = "the page asks for no login (and HAPROXY_STATS_USER was not given)"
     try:
         page, lacking = proxy.identify(page, said, known)
-    except SILENCE as error:
+    except NO_ANSWER as error:
         raise RequirementMissing(
-            f"HAPROXY_STATS_URL declares what is not there: {in_one_line(error)}: check HAPROXY_STATS_URL, "
+            f"HAPROXY_STATS_URL declares what is not there: {describe(error)}: check HAPROXY_STATS_URL, "
             "HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD"
         ) from None
     findings.lacks |= lacking
     return replace(topology, statistics=page)
 
 
-def _look_at_rest(topology: Topology, findings: _Findings) -> None:
+def _look_at_security(topology: Topology, findings: _Findings) -> None:
     mode = topology.options.get("sslmode", "prefer")
     if mode not in ("require", "verify-ca", "verify-full"):
-        findings.lacks["tls"] = f"TLS is not asked for (RUVECTOR_SSLMODE: {mode})"
+        findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
     if topology.patroni_login is None:
@@ -313,7 +318,7 @@ def _look_at_rest(topology: Topology, findings: _Findings) -> None:
 
 
 def _logins_refused(topology: Topology, login: Login, asked: list[MemberAddress]) -> dict[str, str]:
-    """Member -> what it says against that login."""
+    """Member -> the error with which it refuses that login."""
     found = {
         member.name: _login_refused(_endpoint(topology, member.postgres, login, f"member {member.name}"))
         for member in asked
@@ -322,24 +327,24 @@ def _logins_refused(topology: Topology, login: Login, asked: list[MemberAddress]
 
 
 def _without(what: str, why: Mapping[str, str]) -> str:
-    return f"no {what} of every member is within reach: {'; '.join(f'{name}: {said}' for name, said in why.items())}"
+    return f"{what} cannot be reached on every member: {'; '.join(f'{name}: {said}' for name, said in why.items())}"
 
 
 def _gone(absent: list[MemberAddress], why: str) -> str:
-    return f"{', '.join(member.name for member in absent)} gives no answer, and {why}"
+    return f"{', '.join(member.name for member in absent)} does not answer, and {why}"
 
 
 def _refused_for_good(endpoint: sql.Endpoint) -> str:
-    """Why an endpoint lets nobody in; a proxy takes a while to notice that a server behind it has gone."""
+    """Why an endpoint refuses every login; empty if it accepts one before a proxy must have noticed a dead server."""
 
-    def let_in() -> None:
+    def accept_login() -> None:
         if refused := _login_refused(endpoint):
             raise NotYet(refused)
 
     if addresses.reach(Address(endpoint.host, endpoint.port)) is not Reach.OPEN:
         return _login_refused(endpoint)
     try:
-        eventually(let_in, within=NOTICE, subject="it lets the application in")
+        eventually(accept_login, within=NOTICE, subject="it accepts the application's login")
     except NotInTime as error:
         return error.observed
     return ""
@@ -350,11 +355,11 @@ def _login_refused(endpoint: sql.Endpoint) -> str:
         with sql.session(endpoint):
             return ""
     except (ConnectFailed, sql.Error) as error:
-        return in_one_line(error)
+        return describe(error)
 
 
 def _declared(missing: object, setting: str, why: str) -> None:
-    """What the user declared and is not there makes the run fail."""
+    """Raises RequirementMissing if something that the user declared is missing."""
     if missing:
         raise RequirementMissing(f"{setting} declares what is not there: {why}")
 

@@ -11,7 +11,7 @@ from support.expectations import Expectations
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
-from support.target.configured import MAXIMUM_LAG, Configured, parsed
+from support.target.patroni_configuration import MAXIMUM_LAG, PatroniConfiguration, parsed
 from support.target.timing import Span, Timing, proxy_detection
 from support.target.topology import Address, Login, Topology
 from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
@@ -87,9 +87,13 @@ def test_how_soon_a_proxy_notices(lines: str, seconds: float | None) -> None:
 
 
 def test_what_is_not_configured_has_patronis_defaults() -> None:
-    assert parsed({}) == Configured()
-    assert parsed({"ttl": None, "postgresql": None, "maximum_lag_on_failover": "much"}) == Configured()
-    assert (Configured().ttl, Configured().loop_wait, Configured().maximum_lag) == (30, 10, MAXIMUM_LAG)
+    assert parsed({}) == PatroniConfiguration()
+    assert parsed({"ttl": None, "postgresql": None, "maximum_lag_on_failover": "much"}) == PatroniConfiguration()
+    assert (PatroniConfiguration().ttl, PatroniConfiguration().loop_wait, PatroniConfiguration().maximum_lag) == (
+        30,
+        10,
+        MAXIMUM_LAG,
+    )
 
 
 def test_what_is_configured() -> None:
@@ -104,7 +108,7 @@ def test_what_is_configured() -> None:
             "postgresql": {"parameters": {"wal_sender_timeout": "5s", "wal_receiver_timeout": 7000}},
         }
     )
-    assert found == Configured(
+    assert found == PatroniConfiguration(
         ttl=20,
         loop_wait=1,
         maximum_lag=16777216,

@@ -10,11 +10,11 @@ import pytest
 from support import sql
 from support.errors import Inconclusive
 from support.example_app import samples, schema
-from support.example_app.catalog import identity, system_identifier, vector_extension
 from support.example_app.entries import Entry, EntryStore, contents, sightings, write_uncommitted
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.search import Search, distance
-from support.example_app.vectors import PGVECTOR
+from support.example_app.sessions import identity, system_identifier
+from support.example_app.vectors import PGVECTOR, vector_extension
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,9 @@ from support.errors import UsageError
 from support.example_app import samples, schema
 from support.example_app.catalog import look_at
 from support.example_app.entries import Count, EntryStore, all_see_all, counts
-from support.example_app.fitting import Fit, fit, missing, not_unique, recognised, without_vector_index
 from support.example_app.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
 from support.example_app.profile import Entries, Profile
-from support.example_app.proposing import proposal
+from support.example_app.profile_fit import Fit, fit, missing, not_unique, proposal, recognised, without_vector_index
 from support.example_app.samples import related_rows, store_rows
 from support.example_app.vectors import PGVECTOR
 from support.failover import degradation
@@ -222,16 +221,16 @@ def test_further_columns_that_must_be_given_are_filled(empty: sql.Endpoint) -> N
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ('ALTER TABLE app."Notes" ALTER tenant TYPE integer USING 1', "tenant is of type integer, and text is needed"),
-        ('ALTER TABLE app."Notes" DROP upper, ALTER slug TYPE varchar(8)', "takes 8 characters, and 64 are needed"),
+        ('ALTER TABLE app."Notes" ALTER tenant TYPE integer USING 1', "tenant is of type integer, but text is needed"),
+        ('ALTER TABLE app."Notes" DROP upper, ALTER slug TYPE varchar(8)', "holds 8 characters, but 64 are needed"),
         ('ALTER TABLE app."Notes" RENAME slug TO name', "has no column slug"),
         (
             'CREATE TABLE app.tenants (id varchar PRIMARY KEY); ALTER TABLE app."Notes" ADD FOREIGN KEY (tenant) '
             "REFERENCES app.tenants",
-            "refers to app.tenants, and no scenario stores rows there",
+            "refers to app.tenants, where no scenario stores rows",
         ),
-        ('ALTER TABLE app."Notes" ADD place point NOT NULL', "place (point) must be given: say with what, in fill"),
-        ('DROP TABLE app."Notes"', "table app.Notes is not there"),
+        ('ALTER TABLE app."Notes" ADD place point NOT NULL', "place (point) is required: give a value in the fill"),
+        ('DROP TABLE app."Notes"', "table app.Notes does not exist"),
     ],
 )
 def test_a_table_that_cannot_play_its_part_says_why(empty: sql.Endpoint, change: str, why: str) -> None:
@@ -259,7 +258,7 @@ def test_a_role_that_may_not_write_is_told(empty: sql.Endpoint) -> None:
         ({"entries": {"table": "t", "metric": "cosin"}}, "did you mean cosine"),
         ({"entries": {"table": "t"}, "tables": {"t": {"uniqe": []}}}, "[schema.tables.t] uniqe"),
         ({"entries": {"table": "t"}, "tables": {"t": {"unique": "a"}}}, "[schema.tables.t] unique"),
-        ({"entries": "t"}, "[schema.entries] is 't', and is to be a table"),
+        ({"entries": "t"}, "[schema.entries] is 't', but should be a table"),
     ],
 )
 def test_a_wrong_profile_is_told_with_what_could_be_meant(said: dict[str, object], complaint: str) -> None:

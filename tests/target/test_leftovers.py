@@ -11,10 +11,10 @@ import pytest
 from support import sql
 from support.example_app.known_profiles import SWARM
 from support.run import RUNS, Life, begin_run, life_of
-from support.target import tables
+from support.target import leftovers
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
-from tests.test_schema_profiles import INDEXES, SWARM_TABLES
+from tests.example_app.test_schema_profiles import INDEXES, SWARM_TABLES
 
 INSERT = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, 'k', 'v')"
 
@@ -36,7 +36,7 @@ def cluster(postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def killed_run(tmp_path: Path) -> str:
     """The id of a run that was begun by a process which was killed."""
     code = "from support.run import begin_run; print(begin_run().id, flush=True); input()"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -64,7 +64,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(cluster: Cluster, tmp_pat
     sql.execute(cluster.write, INSERT, ["accept-is-a-word-of-theirs"])
     sql.execute(cluster.write, f"CREATE SCHEMA accept_{killed}_local; CREATE TABLE accept_{killed}_local.t (n int)")
     sql.execute(cluster.write, "CREATE SCHEMA accept_theirs")
-    found = tables.remove(cluster, begin_run().id)
+    found = leftovers.remove(cluster, begin_run().id)
     assert [killed in line for line in found.removed] == [True]
     assert found.kept == ()
     assert namespaces(cluster) == ["accept-is-a-word-of-theirs"]
@@ -76,7 +76,7 @@ def test_a_run_that_goes_on_keeps_its_rows(cluster: Cluster) -> None:
     other, own = begin_run(), begin_run()
     for run in (other, own):
         sql.execute(cluster.write, INSERT, [f"accept-{run.id}-1"])
-    assert tables.remove(cluster, own.id) == tables.Leftovers()
+    assert leftovers.remove(cluster, own.id) == leftovers.Leftovers()
     assert len(namespaces(cluster)) == 2
 
 
@@ -85,7 +85,7 @@ def test_of_a_run_elsewhere_the_age_decides(cluster: Cluster) -> None:
     for run in (young, old):
         assert life_of(run) is Life.UNKNOWN
         sql.execute(cluster.write, INSERT, [f"accept-{run}-1"])
-    found = tables.remove(cluster, begin_run().id)
+    found = leftovers.remove(cluster, begin_run().id)
     assert [old in line for line in found.removed] == [True]
     assert [young in line and "another machine" in line for line in found.kept] == [True]
     assert namespaces(cluster) == [f"accept-{young}-1"]
@@ -94,7 +94,7 @@ def test_of_a_run_elsewhere_the_age_decides(cluster: Cluster) -> None:
 
 def test_a_database_that_does_not_answer_ends_nothing(cluster: Cluster) -> None:
     gone = Cluster(dataclasses.replace(cluster.topology, write=Address("127.0.0.1", 1)))
-    assert "was not looked for" in tables.remove(gone, begin_run().id).kept[0]
+    assert "search for leftovers of earlier runs failed" in leftovers.remove(gone, begin_run().id).kept[0]
 
 
 def test_a_folder_of_a_run_that_is_gone_tells_nothing(cluster: Cluster) -> None:

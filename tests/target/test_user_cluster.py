@@ -11,14 +11,14 @@ from support import sql
 from support.errors import AcceptError, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app import schema
 from support.example_app.catalog import look_at
-from support.example_app.fitting import missing
 from support.example_app.known_profiles import EXAMPLE
+from support.example_app.profile_fit import missing
 from support.example_app.vectors import PGVECTOR
 from support.settings import Settings
-from support.target import external
 from support.target.capabilities import CAPABILITIES, capabilities_of, lacking
 from support.target.cluster import Cluster
-from support.target.facts import facts_of
+from support.target.discovery import user_cluster
+from support.target.inventory import inventory_of
 from support.target.topology import Address
 
 
@@ -36,11 +36,11 @@ def settings(postgres: sql.Endpoint, **said: object) -> Settings:
 
 
 def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
-    topology = external.describe(settings(postgres, redis_port=None))
+    topology = user_cluster.discover(settings(postgres, redis_port=None))
     assert not topology.embedded
     assert set(topology.lacks) >= {"patroni", "members", "replicas", "admin", "haproxy", "statistics", "dcs", "hosts"}
     assert all(reason for reason in topology.lacks.values())
-    assert "none of the schemas that are known (example, swarm) is there" in topology.lacks["schema"]
+    assert "none of the known schemas (example, swarm) is there" in topology.lacks["schema"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_wrong_setting_is_named(
     postgres: sql.Endpoint, said: dict[str, object], error: type[AcceptError], words: list[str]
 ) -> None:
     with pytest.raises(error) as refused:
-        external.describe(settings(postgres, **said))
+        user_cluster.discover(settings(postgres, **said))
     for word in words:
         assert word in str(refused.value)
     assert postgres.password not in str(refused.value)
@@ -79,29 +79,29 @@ def test_a_redis_that_nobody_named_is_not_touched(
 ) -> None:
     with running_redis(tmp_path, free_port()) as there:
         monkeypatch.setattr(Settings.model_fields["redis_port"], "default", there.port)
-        unnamed = external.describe(settings(postgres))
+        unnamed = user_cluster.discover(settings(postgres))
         assert unnamed.redis is None
         assert unnamed.lacks["redis"] == "no Redis was named (REDIS_HOST)"
         with there.client() as client:
             assert client.info("stats")["total_connections_received"] <= 2  # this one, and the one that awaited it
-        named = external.describe(settings(postgres, redis_port=there.port))
+        named = user_cluster.discover(settings(postgres, redis_port=there.port))
         assert named.redis is not None
         assert named.redis.address == Address(postgres.host, there.port)
 
 
 def test_a_redis_that_tells_nothing_ends_no_run(postgres: sql.Endpoint, tmp_path: Path) -> None:
     with running_redis(tmp_path, free_port(), ["--rename-command", "INFO", ""]) as there:
-        topology = external.describe(settings(postgres, redis_port=there.port))
-        assert facts_of(Cluster(topology))["Redis"].startswith("does not answer: unknown command")
+        topology = user_cluster.discover(settings(postgres, redis_port=there.port))
+        assert inventory_of(Cluster(topology))["Redis"].startswith("does not answer: unknown command")
 
 
 def test_haproxy_may_be_on_another_host(postgres: sql.Endpoint) -> None:
     apart = {"ruvector_host": "database.invalid", "haproxy_host": postgres.host}
     ports = {"haproxy_primary_port": postgres.port, "haproxy_replica_port": postgres.port}
-    topology = external.describe(settings(postgres, **apart, **ports))
+    topology = user_cluster.discover(settings(postgres, **apart, **ports))
     assert topology.write == topology.read == Address(postgres.host, postgres.port)
     with pytest.raises(UsageError, match=r"HAPROXY_HOST says on which host.*HAPROXY_PRIMARY_PORT"):
-        external.describe(settings(postgres, **apart))
+        user_cluster.discover(settings(postgres, **apart))
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1"])
@@ -112,7 +112,7 @@ def test_a_port_that_is_none(port: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_lacking_is_told_by_tag(postgres: sql.Endpoint) -> None:
-    topology = dataclasses.replace(external.describe(settings(postgres)), lacks={"patroni": "none answers"})
+    topology = dataclasses.replace(user_cluster.discover(settings(postgres)), lacks={"patroni": "none answers"})
     assert [one.name for one in lacking(topology, {"patroni", "redis", "slow"})] == ["patroni"]
     assert {one.name for one in capabilities_of(topology) if one.present} == set(CAPABILITIES) - {"patroni"}
 

@@ -1,0 +1,244 @@
+"""The baseline: what the cluster is configured for, read once before anything is judged.
+
+It decides how long scenarios wait (timing), what may be lost in a failover, which capabilities are there, and the known
+limits: what the cluster does not promise because it is not configured for it. They are in every report, and no broken
+promises.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import requests
+
+from support.errors import AcceptError, RequirementMissing
+from support.expectations import AcceptedLoss, Expectations
+from support.target import dcs
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
+from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
+from support.target.redis import RedisFacts, facts_of
+from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
+from support.target.topology import Topology
+
+_NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
+    "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe"),
+    "dcs": ("dcs_spare",),
+    "citus": ("workers",),
+    "redis": ("redis_mode", "redis_eviction"),
+}
+"""Capability -> the keys of [expect] that are about it."""
+_MODES = frozenset({"synchronous", "failsafe", "spare_dcs"})
+"""The capabilities that the baseline decides, by what is configured and declared."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What was read of the cluster. A component that did not answer is missing from it."""
+
+    groups: Mapping[int, PatroniConfiguration] = field(default_factory=dict)
+    """Group -> its Patroni's configuration; 0 is the coordinator's group, or the only one."""
+    members: Mapping[int, int] = field(default_factory=dict)
+    """Group -> its number of members."""
+    voters: int | None = None
+    """The number of voting members of etcd."""
+    redis: RedisFacts | None = None
+
+
+def apply_baseline(
+    topology: Topology, expected: Expectations, multiplier: float = 1.0
+) -> tuple[Topology, tuple[str, ...]]:
+    """Read the baseline; returns the topology that knows it, and the known limits, a line each.
+
+    A component that does not answer is left out: the scenarios will say so.
+    Raises RequirementMissing where [expect] declares something about a part that the target does not have.
+    """
+    require_declared_parts(topology, expected)
+    cluster = Cluster(topology)
+    baseline = _read(cluster)
+    timing = _timing(cluster, baseline, expected, multiplier)
+    judged = {"replicas"} if (expected.member_count or 0) > 1 else set[str]()  # declared, so broken if not there
+    lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | judged}
+    lacks |= dict(_modes_not_promised(topology, baseline, expected))
+    known = replace(
+        topology,
+        lacks=lacks,
+        expectations=expected,
+        timing=timing,
+        accepted_loss=accepted_loss(baseline.groups, expected),
+    )
+    return known, known_limits(baseline, expected, timing)
+
+
+def require_declared_parts(topology: Topology, expected: Expectations) -> None:
+    """Raises RequirementMissing where [expect] declares something about a part that the target does not have."""
+    for part, keys in _NEEDED_FOR.items():
+        declared = [key for key in keys if getattr(expected, key)]
+        if declared and part in topology.lacks:
+            raise RequirementMissing(f"[expect] {declared[0]} declares what is not there: {topology.lacks[part]}")
+
+
+def _read(cluster: Cluster) -> Baseline:
+    """Never raises."""
+    groups, voters, redis = configurations_by_group(cluster), None, None
+    try:
+        voters = dcs.quorum(cluster.topology).voters if cluster.topology.dcs else None
+    except (AcceptError, requests.RequestException, *NO_ANSWER):
+        pass
+    try:
+        if cluster.topology.redis is not None:
+            with cluster.redis() as client:
+                redis = facts_of(client)
+    except (AcceptError, AssertionError, OSError):
+        pass
+    members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
+    return Baseline(groups, members, voters, redis)
+
+
+def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
+    """Capabilities that the cluster is neither configured for nor declared to have; each with the reason."""
+    if "patroni" in topology.lacks:
+        yield "synchronous", f"not known without Patroni: {topology.lacks['patroni']}"
+        yield "failsafe", f"not known without Patroni: {topology.lacks['patroni']}"
+    asynchronous = [group for group, one in baseline.groups.items() if not one.synchronous]
+    if asynchronous and not expected.wants_synchronous:
+        loss = accepted_loss(baseline.groups, expected)
+        said = "as [expect] declares" if expected.synchronous is False else "and [expect] does not say otherwise"
+        yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {loss.why}"
+    without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
+    if without_failsafe and not expected.failsafe:
+        said = "as [expect] declares" if expected.failsafe is False else "and [expect] does not say otherwise"
+        yield (
+            "failsafe",
+            f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: there is no leader without the DCS",
+        )
+    if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
+        yield (
+            "spare_dcs",
+            f"etcd has {baseline.voters} voting member{'s' if baseline.voters > 1 else ''}, none to spare",
+        )
+
+
+def _in(groups: list[int]) -> str:
+    workers = [f"worker group {group}" for group in groups if group]
+    return f" in {' and '.join(workers)}" if workers and 0 not in groups else ""
+
+
+def _timing(cluster: Cluster, baseline: Baseline, expected: Expectations, multiplier: float) -> Timing:
+    """The timing of the slowest group. Without Patroni, the times that the scenarios state apply."""
+    groups = baseline.groups.values()
+    if not groups:
+        return Timing(multiplier=multiplier)
+    proxy, told = _proxy_detection(cluster, expected)
+    return Timing(
+        ttl=max(one.ttl for one in groups),
+        loop_wait=max(one.loop_wait for one in groups),
+        silence=max(one.replication_timeout for one in groups),
+        proxy=proxy,
+        proxy_told=told,
+        multiplier=multiplier,
+    )
+
+
+def _proxy_detection(cluster: Cluster, expected: Expectations) -> tuple[float, str]:
+    """The seconds within which HAProxy notices a change, and how a report calls them."""
+    if expected.proxy_detection is not None:
+        return expected.proxy_detection, "proxy ([expect] proxy_detection)"
+    if cluster.topology.embedded:
+        with suppress(AcceptError, OSError):
+            for host in cluster.sandbox.hosts.values():
+                file = host.directory / "haproxy.cfg"
+                if file.exists() and (found := proxy_detection(file.read_text())) is not None:
+                    return found, "proxy"
+    return PROXY_ASSUMED, "proxy (assumed; [expect] proxy_detection)"
+
+
+def accepted_loss(groups: Mapping[int, PatroniConfiguration], expected: Expectations) -> AcceptedLoss:
+    """The loss that is declared to be accepted, else the loss that the least careful group is configured for."""
+    if expected.wants_synchronous:
+        return AcceptedLoss()
+    if expected.accepted_loss is not None:
+        why = f"[expect] accepted_loss accepts {expected.accepted_loss:,} bytes"
+        return AcceptedLoss(expected.accepted_loss, 0.0, why)
+    asynchronous = [one for one in groups.values() if not one.synchronous]
+    if not asynchronous:
+        return AcceptedLoss()
+    lag, recent = max(one.maximum_lag for one in asynchronous), max(one.loop_wait for one in asynchronous)
+    return AcceptedLoss(lag, recent, f"known limit: {_loss(lag, recent)} (asynchronous replication)")
+
+
+def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> tuple[str, ...]:
+    """One line for each limit: what can happen, why, and which setting would change it."""
+    return (
+        *_of_groups(baseline, expected),
+        *_of_recovery(baseline, expected, timing),
+        *_of_the_rest(baseline, expected),
+    )
+
+
+def _of_groups(baseline: Baseline, expected: Expectations) -> Iterator[str]:
+    """The limits of the groups; a limit of all groups appears once, without their names."""
+    having: dict[str, list[int]] = {}
+    for group, one in sorted(baseline.groups.items()):
+        for words in _of_group(one, baseline.members.get(group, 0), expected):
+            having.setdefault(words, []).append(group)
+    for words, groups in having.items():
+        names = [f"worker group {group}" if group else "the coordinator's group" for group in groups]
+        yield words if len(groups) == len(baseline.groups) else f"{' and '.join(names)}: {words}"
+
+
+def _of_group(one: PatroniConfiguration, members: int, expected: Expectations) -> Iterator[str]:
+    if members == 1 and expected.member_count is None:
+        yield "there is a single member: no other can take over when it is lost (a second one could)"
+    if not one.synchronous and members > 1 and not expected.wants_synchronous:
+        yield _asynchronous(one, expected)
+    if one.synchronous and not one.strict:
+        yield (
+            "while there is no standby, acknowledged writes exist on the leader alone, and are lost with it "
+            "(Patroni's synchronous_mode_strict is off; if it were on, writes would wait instead)"
+        )
+    if one.synchronous and one.strict:
+        yield "while there is no standby, nothing can be written (Patroni's synchronous_mode_strict is on)"
+    if not one.failsafe and not expected.failsafe:
+        yield (
+            f"when the DCS is unreachable, the leader stops taking writes within {one.ttl:g} s (ttl), until the DCS is "
+            "back (Patroni's failsafe_mode is off)"
+        )
+
+
+def _asynchronous(one: PatroniConfiguration, expected: Expectations) -> str:
+    if expected.accepted_loss is not None:
+        return (
+            f"acknowledged writes of up to {expected.accepted_loss:,} bytes can be lost in a failover (asynchronous "
+            "replication; [expect] accepted_loss); Patroni's synchronous_mode would prevent it"
+        )
+    said = "maximum_lag_on_failover" if one.maximum_lag_set else "maximum_lag_on_failover, which is not set"
+    return (
+        f"{_loss(one.maximum_lag, one.loop_wait)} (asynchronous replication; {said}, loop_wait); Patroni's "
+        "synchronous_mode would prevent it"
+    )
+
+
+def _loss(lag: int, recent: float) -> str:
+    return f"acknowledged writes of up to {lag:,} bytes, and those of the last {recent:g} s, can be lost in a failover"
+
+
+def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> Iterator[str]:
+    needs = timing.parts(Span.FAILOVER)
+    if baseline.groups and expected.recovery_time is not None and sum(needs.values()) > expected.recovery_time:
+        sums = " + ".join(f"{name} {seconds:g}" for name, seconds in needs.items())
+        yield (
+            f"a failover can take {sum(needs.values()):g} s ({sums}), and {expected.recovery_time:g} s were declared "
+            "([expect] recovery_time; Patroni's ttl and loop_wait, HAProxy's inter and fall)"
+        )
+
+
+def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
+    if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
+        lost = "when it is lost" if baseline.voters == 1 else "when one of them is lost"
+        yield (
+            f"etcd has {baseline.voters} member{'s' if baseline.voters > 1 else ''}: {lost}, there is no quorum and no "
+            "failover (of 3 members, one could be lost)"
+        )
+    if baseline.redis is not None and baseline.redis.eviction == "noeviction":
+        yield "when Redis' memory is full, the cache accepts nothing new (maxmemory-policy is noeviction)"

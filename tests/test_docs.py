@@ -231,7 +231,7 @@ def test_documents_that_messages_point_to_exist() -> None:
         ("ruvector.md", "the database reports corruption", "the database reports corruption"),
         ("ruvector.md", "the server gave no answer within 45 s; hung up", "gave no answer within"),
         ("schema.md", "judged on tables of the suite's own", "judged on tables of the suite's own"),
-        ("schema.md", "is of type uuid, but text is needed", "and text is needed"),
+        ("schema.md", "is of type uuid, but text is needed", "but text is needed"),
         ("expectations.md", "was declared ([expect] synchronous = true)", "was declared ([expect] {key}"),
         ("expectations.md", "the scenario states 30 s", "the scenario states {stated:g} s"),
         ("embedded-cluster.md", "is not installed for PostgreSQL 16 (looked in", "is not installed for PostgreSQL {"),

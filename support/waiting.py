@@ -25,15 +25,17 @@ def eventually(
     subject: str,
     retry_on: tuple[type[BaseException], ...] = (),
     pause: float = LONGEST_PAUSE,
+    since: float | None = None,
 ) -> T:
     """Call `probe` until it returns, and return what it returned.
 
     `probe` raises NotYet, AssertionError or one of `retry_on` while the state is not reached. It is called at least
     once, and a last time when `within` seconds are over; then NotInTime is raised. Any other exception of the probe is
-    raised at once.
+    raised at once. `since` is the monotonic time from which `within` counts, if it does not count from now: a limit
+    that began with a fault is then reported as it was promised, not as what is left of it.
     """
     not_so: tuple[type[BaseException], ...] = (NotYet, AssertionError, *retry_on)
-    begun = time.monotonic()
+    begun = time.monotonic() if since is None else since
     wait = min(FIRST_PAUSE, pause)
     while True:
         last_chance = time.monotonic() - begun >= within

@@ -86,3 +86,11 @@ def test_throughout_stops_at_the_first_exception():
 def test_an_error_without_words_is_described_by_its_type():
     assert describe(TimeoutError()) == "TimeoutError"
     assert describe(ValueError("two\n  lines")) == "two lines"
+
+
+def test_a_limit_that_began_earlier_is_reported_as_it_was_promised() -> None:
+    def never() -> None:
+        raise NotYet("no leader")
+
+    with pytest.raises(NotInTime, match=r"not so after 5\.\d s \(allowed: 5 s\)"):
+        eventually(never, within=5, since=time.monotonic() - 5, subject="another member leads")

@@ -12,7 +12,7 @@ from support.engine import markers
 from support.engine.checks.availability import interrupted_for_less_than, longest_gap
 from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.engine.checks.writers import acknowledged_no_write, last_accepted
-from support.engine.experiment import THAW_GRACE, Experiment
+from support.engine.experiment import THAW_GRACE
 from support.engine.finding import Finding
 from support.engine.history import History, Outcome
 from support.engine.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
@@ -31,9 +31,9 @@ from support.waiting import eventually
 def require_other_leader(world: World, limit: float) -> None:
     """A member other than the target member leads within `limit` seconds of the fault."""
     experiment = world.experiment
-    group = world.cluster.group_with(experiment.target_member)
-    experiment.leaders.append(await_other_leader(group, experiment.target_member, _remaining(experiment, limit)))
-    require_within(world, "another member led after", time.monotonic() - experiment.injected_fault.begun, limit)
+    group, since = world.cluster.group_with(experiment.target_member), experiment.injected_fault.begun
+    experiment.leaders.append(await_other_leader(group, experiment.target_member, limit, since))
+    require_within(world, "another member led after", time.monotonic() - since, limit)
 
 
 def inject_until_replaced(world: World, fault: Fault, target_member: str) -> None:
@@ -54,16 +54,16 @@ def require_all_streaming(world: World, limit: float) -> None:
     """Every member but the leader streams, on the leader's timeline, within `limit` seconds from now."""
     begun = time.monotonic()
     for name in world.cluster.followers():
-        await_streaming(world.cluster, name, round(begun + limit - time.monotonic(), 1))
+        await_streaming(world.cluster, name, limit, begun)
     require_within(world, "every replica streamed after", time.monotonic() - begun, limit)
 
 
 def require_standby_replaced(world: World, limit: float) -> None:
     """Commits wait for a standby other than the target member within `limit` seconds of the fault."""
     experiment = world.experiment
-    await_replaced(world.cluster, experiment.target_member, _remaining(experiment, limit))
-    took = time.monotonic() - experiment.injected_fault.begun
-    require_within(world, "commits waited for another standby after", took, limit)
+    since = experiment.injected_fault.begun
+    await_replaced(world.cluster, experiment.target_member, limit, since)
+    require_within(world, "commits waited for another standby after", time.monotonic() - since, limit)
 
 
 def require_interruption_under(
@@ -165,8 +165,3 @@ def require_within(world: World, name: str, seconds: float, limit: float) -> Non
     """Keep a figure and hold it against its limit: a wait can succeed in its last attempt, and still be too late."""
     world.measure(name, seconds, "s", limit)
     Finding(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()
-
-
-def _remaining(experiment: Experiment, limit: float) -> float:
-    """How many seconds are left of a limit that began with the fault, rounded to tenths."""
-    return round(experiment.injected_fault.begun + limit - time.monotonic(), 1)

@@ -97,7 +97,7 @@ def _readers(world: World) -> set[str]:
 
 
 def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
-    eventually(probe, within=round(since + limit - time.monotonic(), 1), subject=subject, retry_on=_SILENT)
+    eventually(probe, within=limit, subject=subject, retry_on=_SILENT, since=since)
     require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
 

@@ -32,6 +32,6 @@ SABOTAGES = (
     broken(
         "forgets_the_namespace",
         "reads and searches go over everybody's entries",
-        {"DA-04 key leads": "never stored", "DA-04 search": "found entries of another namespace"},
+        {"DA-04 Reading a key": "never stored", "DA-04 search": "found entries of another namespace"},
     ),
 )

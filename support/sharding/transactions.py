@@ -80,14 +80,18 @@ def await_prepared(cluster: Cluster, pid: int, nodes: int, within: float) -> Non
     eventually(prepared, within=within, subject=f"{nodes} nodes have prepared the transaction", pause=0.02)
 
 
-def await_resolved(cluster: Cluster, within: float) -> None:
-    """Wait until every node answers and none holds a prepared transaction of Citus."""
+def await_resolved(cluster: Cluster, within: float, since: float) -> None:
+    """Wait until every node answers and none holds a prepared transaction of Citus.
+
+    `since` is the monotonic time from which `within` seconds count.
+    """
 
     def resolved() -> None:
         if found := in_doubt(cluster):
             raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
 
-    eventually(resolved, within=within, subject="no transaction is in doubt on any node", retry_on=NO_ANSWER)
+    subject = "no transaction is in doubt on any node"
+    eventually(resolved, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
 class CommitHeld:

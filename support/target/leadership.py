@@ -95,17 +95,23 @@ def lease(cluster: Cluster) -> Lease:
 # Waiting after a fault
 
 
-def await_other_leader(cluster: Cluster, former: str, within: float) -> str:
-    """Wait until another member holds the leader key and is out of recovery; returns its name."""
-    probe = partial(_other_leader, cluster, former)
-    return eventually(probe, within=within, subject=f"another member than {former} leads", retry_on=NO_ANSWER)
+def await_other_leader(cluster: Cluster, former: str, within: float, since: float | None = None) -> str:
+    """Wait until another member holds the leader key and is out of recovery; returns its name.
+
+    `since`: the monotonic time from which `within` seconds count, instead of now.
+    """
+    probe, subject = partial(_other_leader, cluster, former), f"another member than {former} leads"
+    return eventually(probe, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
-def await_streaming(cluster: Cluster, member: str, within: float) -> float:
-    """Wait until a member streams from the leader, on its timeline; returns the seconds that it took."""
-    begun = time.monotonic()
+def await_streaming(cluster: Cluster, member: str, within: float, since: float | None = None) -> float:
+    """Wait until a member streams from the leader, on its timeline; returns the seconds that it took.
+
+    `since`: the monotonic time from which `within` seconds count, instead of now.
+    """
+    begun = time.monotonic() if since is None else since
     probe = partial(_require_streaming, cluster, member)
-    eventually(probe, within=within, subject=f"{member} streams as a replica", retry_on=NO_ANSWER)
+    eventually(probe, within=within, subject=f"{member} streams as a replica", retry_on=NO_ANSWER, since=begun)
     return time.monotonic() - begun
 
 

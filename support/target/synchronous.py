@@ -45,10 +45,15 @@ def standbys_waited_for(cluster: Cluster) -> list[str]:
     return [name for name, state in streams.items() if state in ("sync", "quorum")]
 
 
-def await_replaced(cluster: Cluster, former: str, within: float) -> None:
-    """Wait until commits wait for another standby than `former`, and all observers agree."""
+def await_replaced(cluster: Cluster, former: str, within: float, since: float) -> None:
+    """Wait until commits wait for another standby than `former`, and all observers agree.
+
+    `since` is the monotonic time from which `within` seconds count.
+    """
     subject = f"commits wait for another standby than {former}, and all observers agree"
-    eventually(partial(_require_replaced, cluster, former), within=within, subject=subject, retry_on=NO_ANSWER)
+    eventually(
+        partial(_require_replaced, cluster, former), within=within, subject=subject, retry_on=NO_ANSWER, since=since
+    )
 
 
 def _require_replaced(cluster: Cluster, former: str) -> None:

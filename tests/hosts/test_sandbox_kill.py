@@ -131,7 +131,7 @@ def test_a_killed_host_is_off_and_can_be_powered_on(tmp_path: Path) -> None:
     try:
         host = reach(tmp_path, hosts=2).hosts["member-1"]
         eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
-        (init,) = [p for p in traces_of(caller).processes if p.cmdline()[:1] == ["host:member-1"]]
+        (init,) = [p for p in traces_of(caller).processes if _lives(p) and p.cmdline()[:1] == ["host:member-1"]]
         init.kill()
         eventually(lambda: _require(not host.powered), within=5, subject="the host is off", pause=0.01)
         assert host.processes["unruly"].pid is None

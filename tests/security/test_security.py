@@ -54,6 +54,7 @@ class TestPrivileges:
             privileges.ACTIONS, {"outcome": "insufficient privilege"}
         )
 
+    @pytest.mark.usefixtures("application")
     def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
         outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.ACTIONS).values()}
         assert outcomes == {"done", "undefined file"}

@@ -78,11 +78,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, None]:
-    """Tell xdist (`--dist loadgroup`) which tests stay together. It reads that from their ids, so restore those."""
+    """Tell xdist (`--dist loadgroup`) which tests stay together. It reads that from their ids, so restore those.
+
+    The modules with slow tests are one group: their clusters are large, and two of them at once starve each other.
+    """
     known = [item.nodeid for item in session.items]
+    slow = {item.path for item in session.items if _is(item, "slow")}
     if WORKER:
         for item in session.items:
-            if _shares(item) or not _is(item, "cluster"):
+            if item.path in slow:
+                item._nodeid = f"{item.nodeid}@slow"
+            elif _shares(item) or not _is(item, "cluster"):
                 item._nodeid = f"{item.nodeid}@{item.path}"
     yield
     for item, nodeid in zip(session.items, known, strict=True):

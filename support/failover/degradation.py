@@ -2,8 +2,6 @@
 
 import time
 
-import requests
-
 from support import sql
 from support.engine import markers
 from support.engine.checks.answers import every_answer_is
@@ -20,6 +18,7 @@ from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.example_app.profile import Profile
 from support.target.leadership import routes
+from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually
 
 LOOKUP = "lookup"
@@ -78,7 +77,7 @@ def _await_left_out(world: World) -> None:
             raise NotYet(f"{target_member} gets sessions for {ends}")
 
     subject = f"no endpoint leads to {target_member}"
-    eventually(left_out, within=world.timing.notice, subject=subject, retry_on=(requests.RequestException,))
+    eventually(left_out, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
 
 
 def _await_each_answered(readers: Workload, within: float) -> None:

@@ -3,8 +3,6 @@
 import time
 from functools import partial
 
-import requests
-
 from support import sql
 from support.engine import markers
 from support.engine.checks.writers import last_accepted, stopped_in_time
@@ -15,6 +13,7 @@ from support.failover.checks import Look, nothing_changed
 from support.faults.network import Partition
 from support.target import dcs
 from support.target.leadership import cluster_state
+from support.target.members import NO_ANSWER
 from support.waiting import NotYet, describe, eventually, throughout
 
 _PAUSE = 0.5  # seconds between two looks at the cluster's state
@@ -54,11 +53,11 @@ def require_unchanged(world: World, before: Look, looks: list[Look]) -> None:
 def require_lock_renewed(world: World) -> None:
     """The leader still writes its WAL position to the DCS, as it does whenever it renews its lock."""
     position = partial(dcs.key, world.cluster.topology, "status")
-    silent, within = (requests.RequestException,), world.timing.notice
-    first = eventually(position, within=within, subject="the DCS answers", retry_on=silent)
+    within = world.timing.notice
+    first = eventually(position, within=within, subject="the DCS answers", retry_on=NO_ANSWER)
 
     def newer() -> None:
-        if eventually(position, within=within, subject="the DCS answers", retry_on=silent) == first:
+        if eventually(position, within=within, subject="the DCS answers", retry_on=NO_ANSWER) == first:
             raise NotYet(f"the DCS holds what it held: {first}")
 
     eventually(newer, within=within, subject="the leader renews its lock in the DCS")

@@ -5,20 +5,16 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-import requests
-
 from support import sql
 from support.engine import markers
 from support.engine.recovery import require_within
 from support.engine.world import World
-from support.errors import ConnectFailed
 from support.example_app.profile import Profile
 from support.failover.leader_views import NO_MEMBER
 from support.target.cluster import Cluster
-from support.target.members import NoAnswer, Server, member_statuses, server
+from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses, server
 from support.waiting import NotYet, describe, eventually
 
-_SILENT = (ConnectFailed, sql.Error, requests.RequestException)
 _LOGINS = 6
 """Logins in a row that meet every replica of the read endpoint, which serves them in turn."""
 
@@ -97,7 +93,7 @@ def _readers(world: World) -> set[str]:
 
 
 def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
-    eventually(probe, within=limit, subject=subject, retry_on=_SILENT, since=since)
+    eventually(probe, within=limit, subject=subject, retry_on=NO_ANSWER, since=since)
     require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import requests
-
 from support.engine import markers
 from support.engine.recovery import inject_until_replaced, require_rejoined
 from support.engine.world import World
@@ -17,7 +15,7 @@ from support.faults.process import DataDestroyed, Freeze, HostCrash
 from support.faults.roles import host_of
 from support.hosts import Host
 from support.target.failover_readiness import obstacles
-from support.target.members import status_of
+from support.target.members import NO_ANSWER, status_of
 from support.waiting import NotYet, eventually
 
 _WRITES = 100
@@ -92,7 +90,7 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
         require_successor,
         within=world.timing.rejoin,
         subject="a replica may take over",
-        retry_on=(requests.RequestException,),
+        retry_on=NO_ANSWER,
     )
     for loss in losses:
         ready()

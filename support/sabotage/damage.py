@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-import requests
 
 from support import sql
-from support.errors import ConnectFailed, NotAvailable
+from support.errors import NotAvailable
 from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
 from support.target.patroni_commands import configure
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
 
 MakeDamage = Callable[[Cluster], Fault]
 """Prepares a damage for one cluster. Nothing is changed before the damage is injected."""
-SILENCE = (ConnectFailed, sql.Error, OSError, NotAvailable, requests.RequestException, redis.RedisError)
+SILENCE = (*NO_ANSWER, NotAvailable, redis.RedisError)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 import booting
 import pytest
 from servers import postgres as throw_away_postgres
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from support import sql
 from support.embedded import programs
@@ -24,6 +26,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+SLOW = {
+    f"tests/{path.relative_to(Path(__file__).parent)}"
+    for path in Path(__file__).parent.rglob("test_*.py")
+    if "pytest.mark.slow" in path.read_text(encoding="utf-8")
+}
+"""The files with slow tests."""
 PORTS = range(10_000, 32_000)
 """Below the range that the kernel uses for outgoing connections, so that a port meant to be closed stays closed."""
 
@@ -76,29 +84,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (_is(item, "alone"), not _is(item, "slow"), not _is(item, "cluster")))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, None]:
-    """Tell xdist (`--dist loadgroup`) which tests stay together. It reads that from their ids, so restore those.
+class FileByFile(LoadFileScheduling):
+    """The tests of a file run in one process, and share its fixtures.
 
-    The modules with slow tests are one group: their clusters are large, and two of them at once starve each other.
+    All files with slow tests count as one: their clusters are large, and two of them at once starve each other.
     """
-    known = [item.nodeid for item in session.items]
-    slow = {item.path for item in session.items if _is(item, "slow")}
-    if WORKER:
-        for item in session.items:
-            if item.path in slow:
-                item._nodeid = f"{item.nodeid}@slow"
-            elif _shares(item) or not _is(item, "cluster"):
-                item._nodeid = f"{item.nodeid}@{item.path}"
-    yield
-    for item, nodeid in zip(session.items, known, strict=True):
-        item._nodeid = nodeid
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "slow" if file in SLOW else file
 
 
-def _shares(item: pytest.Item) -> bool:
-    """Whether it uses a fixture that is made once for several tests of its module."""
-    fixtures = item._fixtureinfo.name2fixturedefs.values()
-    return any(one.scope in ("module", "class") for definitions in fixtures for one in definitions)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile:
+    return FileByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -50,7 +50,7 @@ LINTERS = (
 def tests(arguments: Sequence[str], quick: bool) -> Check:
     """pytest in several processes: one more than there are cores where tests wait for clusters."""
     cores = len(os.sched_getaffinity(0))
-    spread = ("-n", str(cores if quick else cores + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
+    spread = ("-n", str(cores if quick else cores + 1), "--dist", "loadfile", "--no-loadscope-reorder")
     return Check("tests (pytest)", _module("pytest", *spread, *(["--quick"] if quick else []), *arguments))
 
 

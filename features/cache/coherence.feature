@@ -4,11 +4,11 @@ Feature: The cache serves what the database holds
   database is authoritative, and the cache may lag behind it only for a bounded time.
 
   @id.CD-01
-  Scenario: After a storm of reads and writes the cache serves what the database holds
+  Scenario: After concurrent reads and writes the cache serves what the database holds
     Given 2 clients of the cache
     When 8 threads read and change 10 entries through the cache, 200 times each
     Then every client of the cache is served what the database holds
-    And the storm had hits, misses, writes and rollbacks, and no operation failed
+    And there were hits, misses, writes and rollbacks, and no operation failed
 
   @id.CD-02
   Scenario: After an update commits the old value is served for at most the staleness bound

@@ -4,7 +4,7 @@ Feature: The cache survives outages of Redis and failovers of the database
   failover of the database the cache must not go on serving data that the database no longer has.
 
   @id.OU-01
-  Scenario Outline: An outage of Redis costs its clients nothing but a little time: Redis <fails>
+  Scenario Outline: An outage of Redis only slows its clients briefly: Redis <fails>
     Given a healthy cluster
     And 2 clients of a cache with a staleness bound of 4 seconds
     When Redis <fails> for a while, and every client of the cache keeps reading and writing

@@ -13,11 +13,11 @@ Feature: The right member takes over, time after time
     Then a replica that has received everything leads within 30 seconds
 
   @id.FO-07 @partitions @critical
-  Scenario: A replica that is tagged never to lead does not take over, even as the best candidate
+  Scenario: A replica that is tagged nofailover does not take over, even as the best candidate
     Given a healthy cluster
     And commits wait for no standby
     And one replica lacks WAL that the others have received
-    And those others are tagged never to lead
+    And the other replicas are tagged nofailover
     When the host of the leader crashes
     Then the replica that lacks WAL leads within 30 seconds
 

@@ -1,7 +1,7 @@
 @blocker
 Feature: No password leaks into logs, arguments, reports or messages
-  Logs are shipped, reports are mailed, and error messages end up in tickets. Everyone who reads them knows the
-  passwords in them. Each search also looks for a decoy, to show that it finds what is there.
+  Logs are shipped, reports are mailed, and error messages end up in tickets. Anyone who can read them can read
+  any password they contain. Each search also looks for a decoy, to show that it finds what is there.
 
   @id.SE-05 @hosts @members
   Scenario: No password can be read in the logs of the hosts

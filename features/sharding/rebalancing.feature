@@ -15,7 +15,7 @@ Feature: Shards are moved and rebalanced while clients write
   Scenario: A worker group that joins gets its share of the shards while clients write
     Given two co-located tables of 8 shards, and a client that writes to each shard
     And a worker group that holds none of their shards
-    When it may take shards again, and the tables are rebalanced
+    When that worker group may take shards again, and the tables are rebalanced
     Then the 8 shards of each table are spread over all workers, and co-located shards are together
     And no write that was acknowledged meanwhile is lost
     And another rebalance moves nothing

@@ -8,7 +8,7 @@ Feature: A transaction over two workers is never half committed
   Scenario Outline: A transaction is on both workers or on neither when <what> of a worker dies <moment>
     Given a healthy cluster
     And a transaction that has written to two workers
-    When <what> of one of the two dies <moment>
+    When <what> of one of these workers dies <moment>
     Then within <limit> seconds no transaction is in doubt on any node
     And the transaction is on both workers or on neither, as its client was told
 

@@ -14,7 +14,7 @@ Feature: The other workers keep serving while one of them fails over
     And the clients of worker group 2 are interrupted for less than 2 seconds
 
   @id.DT-04 @critical
-  Scenario: After the failover of a worker group its data is written again, and nothing is lost
+  Scenario: After the failover of a worker group, writes to its data are accepted again, and nothing is lost
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1
     When the host of the leader of worker group 1 crashes

@@ -34,7 +34,7 @@ def step_storm(context: Context, threads: int, entries: int, times: int) -> None
     )
 
 
-@then("the storm had hits, misses, writes and rollbacks, and no operation failed")
+@then("there were hits, misses, writes and rollbacks, and no operation failed")
 def step_storm_was_heavy(context: Context) -> None:
     """At least 20 operations of each kind, and no error in any operation."""
     storm_was_heavy(context.world.history).require()

@@ -35,7 +35,7 @@ def step_one_is_behind(context: Context) -> None:
     context.world.handover(FailoverHandover).unequal_replicas = let_one_lag(context.world)
 
 
-@given("those others are tagged never to lead")
+@given("the other replicas are tagged nofailover")
 def step_others_are_barred(context: Context) -> None:
     """By the "nofailover" tag in their own configuration; the whole cluster knows it by now."""
     world = context.world

@@ -120,7 +120,7 @@ def step_open_on_two_workers(context: Context) -> None:
     world.handover(TransactionHandover).transaction = OpenTransaction(session, groups)
 
 
-@when("{what} of one of the two dies {moment}")
+@when("{what} of one of these workers dies {moment}")
 def step_dies(context: Context, what: str, moment: str) -> None:
     """The client commits; a worker's leader dies before that, after it, or when both workers have prepared."""
     world, handover = context.world, context.world.handover(TransactionHandover)

@@ -80,7 +80,7 @@ def step_drain(context: Context) -> None:
     _rebalance(world, "draining", drain_only=True)
 
 
-@when("it may take shards again, and the tables are rebalanced")
+@when("that worker group may take shards again, and the tables are rebalanced")
 def step_rebalance(context: Context) -> None:
     """The shards of these tables only, by their number."""
     let_take_shards(context.world.cluster.administration, _last_group(context.world), True)

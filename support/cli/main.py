@@ -198,7 +198,7 @@ def load(
         int | None, typer.Option(min=1, max=65535, help="Port on which the master listens for workers (default: 5557).")
     ] = None,
 ) -> None:
-    """Write from many processes and machines at once, and check that no acknowledged write is lost or doubled."""
+    """Write from many processes and machines at once, and check that no acknowledged write is lost or duplicated."""
     from support.cli import load, targets
     from support.settings import Settings
 

@@ -169,7 +169,9 @@ def _unfit(options: ProveOptions, sharded: bool) -> str:
     """Why there can be no cluster with (or without) shards; empty if there can."""
     if options.cluster is not None:
         lacking = options.cluster.topology.lacks.get(CITUS, "")
-        return lacking if sharded else "" if lacking else "it needs a cluster without worker groups (--workers 0)"
+        if sharded or lacking:
+            return lacking if sharded else ""
+        return "it needs a cluster without worker groups (./accept up --workers 0)"
     if not sharded:
         return ""
     if options.settings.accept_workers == 0:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parse import parse
+
 from support.cli.console import out, say
 
 STEPS = Path("steps")
@@ -35,8 +37,12 @@ def steps(folder: Path = STEPS) -> tuple[Step, ...]:
 
 
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps that contain all of the words, in any order."""
-    return tuple(step for step in among if all(word in step.text for word in words.lower().split()))
+    """The steps that contain all of the words, in any order; or that match a sentence of a scenario or a report."""
+    sentence = " ".join(words.split())
+    for keyword in ("Given ", "When ", "Then ", "And ", "But "):
+        sentence = sentence.removeprefix(keyword)
+    matching = tuple(step for step in among if sentence and parse(step.wording, sentence) is not None)
+    return matching or tuple(step for step in among if all(word in step.text for word in words.lower().split()))
 
 
 def show(found: Sequence[Step]) -> None:

@@ -106,7 +106,7 @@ class Trust:
         """The result in one line."""
         whole = sum(proof.noticed for proof in self.proofs)
         return (
-            f"{whole} of {len(self.planned)} sabotages noticed by all that must "
+            f"{whole} of {len(self.planned)} sabotages noticed by every promise that must notice "
             f"({self.noticed} of {len(self.heard)} notices); "
             f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
             f"{sum(run.scenarios for run in self.healthy)} scenarios; {self.seconds / 60:.0f} min"

@@ -175,7 +175,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-ignores-tags",
         "a member that is tagged nofailover takes over",
-        notices({"FO-07 tagged never": "who took over"}),
+        notices({"FO-07 tagged nofailover": "who took over"}),
         patroni_build("ignores_nofailover"),
     ),
     Sabotage(

@@ -45,7 +45,7 @@ class TransactionHandover(Handover):
     locked: Annotated[list[str], "Given two sessions that have each changed an entry on a different worker"]
     attempts: Annotated[list[Attempt], "When each then changes the other's entry"]
     transaction: Annotated[OpenTransaction, "Given a transaction that has written to two workers"]
-    told: Annotated[Outcome, "When PostgreSQL of one of the two dies before its commit"]
+    told: Annotated[Outcome, "When PostgreSQL of one of these workers dies before its commit"]
 
 
 class MoveHandover(Handover):

@@ -57,6 +57,11 @@ def test_a_search_finds_all_words_in_any_order(steps: tuple[catalogue.Step, ...]
     assert [step.wording for step in catalogue.search(words, steps)] == found
 
 
+@pytest.mark.parametrize("sentence", ["the leader crashes", "When the leader  crashes", "And the replica crashes"])
+def test_a_sentence_of_a_scenario_finds_its_step(steps: tuple[catalogue.Step, ...], sentence: str) -> None:
+    assert {step.wording for step in catalogue.search(sentence, steps)} == {"the {role} crashes"}
+
+
 def test_the_catalogue_has_every_step_of_behave() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "behave", "--dry-run", "--no-summary", "-f", "steps.doc"],

@@ -52,7 +52,7 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
         "matchers": [{"statuses": ["unknown"]}],
     },
 )
-"""Why a scenario did not pass, the gravest first; a scenario is in the first one that it matches."""
+"""Why a scenario did not pass, worst first; a scenario is in the first one that it matches."""
 TROUBLES = "run-globals.json"
 
 Result = dict[str, Any]

@@ -1,6 +1,6 @@
 """Several runs as one: of other jobs or machines, also of jobs that failed.
 
-Of a scenario that ran more than once the gravest verdict counts, with the steps, attachments and figures of that run;
+Of a scenario that ran more than once the worst verdict counts, with the steps, attachments and figures of that run;
 where the runs disagree, its reason names the verdicts of the others. So a scenario passes when it passed in every run
 that could judge it, and no repeated job, and no job with another target, can hide what one of them found. A run whose
 target lacks what a scenario needs says nothing about it, unless the capability was required there.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from support.reporting.journal import Journal, RunRecord, Trouble, read
 from support.reporting.scenario import ScenarioResult, Verdict
-from support.reporting.tally import GRAVEST_FIRST
+from support.reporting.tally import WORST_FIRST
 from support.waiting import describe
 
 JOURNAL = "journal.jsonl"
@@ -105,7 +105,7 @@ def _read(journal: Path) -> RunRecord:
 
 
 def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
-    """The part that counts for each scenario, by key: the one with the gravest verdict, of equals the last."""
+    """The part that counts for each scenario, by key: the one with the worst verdict, of equals the last."""
     of: dict[str, list[Part]] = defaultdict(list)
     for part in parts:
         for scenario in part.record.selected:
@@ -117,7 +117,7 @@ def _gravity(part: Part, key: str) -> tuple[bool, int, bool]:
     """Smaller is graver. Passing at once is better than passing on the rerun."""
     verdict = part.record.verdict_on(key)
     lacking = verdict is Verdict.SKIPPED and part.record.by_key[key] not in part.record.required_and_missing
-    return lacking, GRAVEST_FIRST.index(verdict), key not in part.record.earlier
+    return lacking, WORST_FIRST.index(verdict), key not in part.record.earlier
 
 
 def _result(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import EPICS, Scenario, ScenarioResult, Verdict
 
-GRAVEST_FIRST: Sequence[Verdict] = (
+WORST_FIRST: Sequence[Verdict] = (
     Verdict.BROKEN,
     Verdict.ERROR,
     Verdict.INCONCLUSIVE,
@@ -19,7 +19,7 @@ GRAVEST_FIRST: Sequence[Verdict] = (
     Verdict.SKIPPED,
     Verdict.PASSED,
 )
-"""Of several scenarios of one promise the gravest verdict counts."""
+"""Of several scenarios of one promise the worst verdict counts."""
 
 UNFINISHED = (Verdict.INTERRUPTED, Verdict.NOT_REACHED)
 NOT_JUDGED: Sequence[tuple[str, Sequence[Verdict]]] = (
@@ -61,7 +61,7 @@ def tally(record: RunRecord) -> list[SuiteTally]:
         suite.seconds += result.seconds if result else 0.0
         verdict = record.verdict_on(scenario.key)
         known = suite.promises.get(scenario.promise, verdict)
-        suite.promises[scenario.promise] = min(known, verdict, key=GRAVEST_FIRST.index)
+        suite.promises[scenario.promise] = min(known, verdict, key=WORST_FIRST.index)
     return list(suites.values())
 
 
@@ -98,8 +98,8 @@ def why_unfinished(record: RunRecord) -> str:
 
 
 def failures(record: RunRecord) -> list[ScenarioResult]:
-    """The failures, the gravest first."""
-    return sorted(record.failing, key=lambda one: GRAVEST_FIRST.index(one.verdict))
+    """The failures, worst first."""
+    return sorted(record.failing, key=lambda one: WORST_FIRST.index(one.verdict))
 
 
 def by_reason(results: Iterable[ScenarioResult]) -> dict[str, list[ScenarioResult]]:

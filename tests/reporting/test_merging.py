@@ -54,7 +54,7 @@ def test_runs_of_different_scenarios_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_gravest_end_counts_and_the_others_are_told(tmp_path: Path, turned: bool) -> None:
+def test_the_worst_end_counts_and_the_others_are_told(tmp_path: Path, turned: bool) -> None:
     folders = [leave(tmp_path / "one", PASSED), leave(tmp_path / "two", BROKEN)]
     record = merge(*(reversed(folders) if turned else folders))
     (result,) = record.results

@@ -16,12 +16,12 @@ Feature: The application reaches its database
   @id.CL-01 @members
   Scenario: Every member belongs to the database system behind the write endpoint
     When every member is asked which database system it belongs to
-    Then all name the one behind the write endpoint
+    Then every member names the one behind the write endpoint
 
   @id.CL-02 @vector @members
   Scenario: Every member has the same version of the vector extension
     When every member is asked for its vector extension
-    Then all have the same version installed, and the same version at hand
+    Then all have the same version installed, and the same version available
 
   @id.CL-02 @vector
   Scenario Outline: The <metric> distance from <one> to <other> is computed correctly by <servers>

@@ -49,7 +49,7 @@ Feature: Stored entries are found unchanged
   Scenario: A search returns the true nearest entries through the HNSW index
     Given 1000 entries with distinct embeddings
     When the nearest 10 entries are searched for, 100 times
-    Then every search went by the HNSW index for cosine distance
+    Then every search used the HNSW index for cosine distance
     And each answer is in the order of the true distances
     And the recall at 10 is at least 0.99
 

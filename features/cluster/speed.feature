@@ -13,7 +13,7 @@ Feature: Answers come in time
   Scenario: A vector search over 1000 entries takes under 50 ms
     Given 1000 entries with distinct embeddings
     When the nearest 10 entries are searched for, 200 times
-    Then every search went by the HNSW index for cosine distance
+    Then every search used the HNSW index for cosine distance
     And each answer is in the order of the true distances
     And 95 in 100 searches took under 50 ms
 

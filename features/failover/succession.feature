@@ -40,6 +40,6 @@ Feature: The right member takes over, time after time
     And the nearest 10 entries are searched for, 50 times
     When the host of the leader crashes
     And another member leads
-    And the same is searched for again
+    And the same searches are repeated
     Then every answer is the same as before
-    And every search went by the HNSW index for cosine distance
+    And every search used the HNSW index for cosine distance

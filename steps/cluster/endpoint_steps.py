@@ -50,7 +50,7 @@ def step_version(context: Context, version: int) -> None:
 
 @then("the session is in the application's database, under the application's name")
 def step_database(context: Context) -> None:
-    """By the names of database and role that the session itself gives."""
+    """By the database and role that the session itself reports."""
     found, topology = identity(context.world.sessions[0]), context.world.cluster.topology
     assert_that(found.database, equal_to(topology.database), "the database that the session is in")
     assert_that(found.user, equal_to(topology.application.user), "the role that the session is under")
@@ -58,13 +58,13 @@ def step_database(context: Context) -> None:
 
 @when("every member is asked which database system it belongs to")
 def step_ask_system(context: Context) -> None:
-    """Each is asked for its system identifier, past the proxy: a replica has its leader's, and nobody else has it."""
+    """Each is asked directly for its system identifier, which a replica shares with its leader only."""
     cluster = context.world.cluster
     asked = (cluster.leader(), *cluster.followers())
     handed(context.world).systems = ask_in_parallel(asked, lambda name: system_identifier(cluster.of_member(name)))
 
 
-@then("all name the one behind the write endpoint")
+@then("every member names the one behind the write endpoint")
 def step_same_system(context: Context) -> None:
     """The system identifier is the same on every member and through the write endpoint."""
     systems, behind = handed(context.world).systems, system_identifier(context.world.cluster.write)
@@ -87,13 +87,13 @@ def step_all_open(context: Context, count: int) -> None:
 
 @then("each of the {count:d} answers from a backend of its own")
 def step_all_answer(context: Context, count: int) -> None:
-    """Each is asked again while all are open: so many different server processes answer."""
+    """Each session is queried while all are open; every one is served by a different server process."""
     assert_that(backends(context.world.sessions), has_length(count), "backends that answer while all are open")
 
 
 @given("a session whose statements may take {seconds:g} seconds")
 def step_impatient_session(context: Context, seconds: float) -> None:
-    """A session through the write endpoint, whose server cancels longer statements."""
+    """A session through the write endpoint, with a statement timeout."""
     world = context.world
     world.sessions.append(sql.connect(world.cluster.write, statement_timeout=seconds, autocommit=True))
     handed(world).backend = backend(world.sessions[0])
@@ -108,14 +108,14 @@ def step_long_statement(context: Context, seconds: float) -> None:
 
 @then("the statement is cancelled")
 def step_cancelled(context: Context) -> None:
-    """By the server, which says so; a lost connection would say something else."""
+    """By the server, which reports it; a lost connection would be reported differently."""
     said = sql.condition_of(context.world.error)
     assert_that(said, equal_to("query canceled"), f"what the server reports ({context.world.error})")
 
 
 @then("the same session answers the next one")
 def step_goes_on(context: Context) -> None:
-    """A further statement is answered, by the backend that cancelled the one before."""
+    """The next statement is answered by the same backend."""
     assert_that(
         backends(context.world.sessions),
         equal_to({handed(context.world).backend}),
@@ -125,7 +125,7 @@ def step_goes_on(context: Context) -> None:
 
 @given("a pool of sessions, with one that lies idle")
 def step_pool(context: Context) -> None:
-    """The application's own pool, of which one session was used and given back."""
+    """The application's own pool; one of its sessions was used and returned."""
     world = context.world
     pool = handed(world).pool = world.cleanup.enter_context(SessionPool(world.cluster.write))
     handed(world).idle_backend = pool.use(backend)
@@ -133,13 +133,13 @@ def step_pool(context: Context) -> None:
 
 @when("the server kills the idle session")
 def step_kill_idle(context: Context) -> None:
-    """Ended by the server, as an administrator or a restart would; the pool is not told."""
+    """Terminated by the server, as by an administrator or a restart; the pool is not informed."""
     kill_backend(context.world.cluster.write, handed(context.world).idle_backend)
 
 
 @then("the next user of the pool is served without an error")
 def step_pool_serves(context: Context) -> None:
-    """What the pool hands out answers at the first attempt."""
+    """The session that the pool hands out answers the first statement."""
     state = handed(context.world)
 
     def use() -> None:
@@ -151,46 +151,46 @@ def step_pool_serves(context: Context) -> None:
 
 @then("it is a different session")
 def step_pool_replaced(context: Context) -> None:
-    """Another backend answered than the one that was killed."""
+    """A different backend answered than the one that was killed."""
     state = handed(context.world)
     assert_that(state.served_by, is_not(state.idle_backend), "the backend of the session that the pool handed out")
 
 
 @when("{clients:d} clients at a time ask {times:d} questions each")
 def step_ask_questions(context: Context, clients: int, times: int) -> None:
-    """Each over a session of its own, at the same time; every question has one right answer, no two the same."""
+    """Concurrently, each over its own session; every question has a single right answer, different from all others."""
     world = context.world
     world.history = run_to_end(world.cluster.write, workloads.questions(times), clients)
 
 
 @then("all {clients:d} clients were answered {times:d} times")
 def step_all_answered(context: Context, clients: int, times: int) -> None:
-    """No question ended in an error, and all clients were at it at the same time."""
+    """No question failed, and all clients worked at the same time."""
     every_client_succeeded(context.world.history, "ask", clients, times).require()
 
 
 @then("each answer is the asker's own")
 def step_own_answers(context: Context) -> None:
-    """Each client got the answer to its question, not to another's."""
+    """Each client got the answer to its own question."""
     each_answer_is_its_askers(context.world.history, workloads.right_answer).require()
 
 
 @given("a host that accepts connections and never answers")
 def step_silent_host(context: Context) -> None:
-    """A listening socket of ours, with nothing behind it."""
+    """A listening socket that the suite opens and never answers on."""
     handed(context.world).black_hole = context.world.cleanup.enter_context(BlackHoleServer(patience=15))
 
 
 @when("the application logs in there with a limit of {seconds:d} seconds")
 def step_log_in_there(context: Context, seconds: int) -> None:
-    """As the application logs in anywhere, with that connect timeout."""
+    """The application's usual login, with that connect timeout."""
     endpoint = handed(context.world).black_hole.endpoint
     handed(context.world).login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
 
 
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
-    """It ends with an error, in time; the host itself would only hang up much later."""
+    """It fails with an error; the host itself would close the connection only much later."""
     login, limit = handed(context.world).login, context.world.limit(seconds)
     context.world.measure("login at a silent host, until it failed", login.seconds, "s", limit)
     assert_that(login.error, instance_of(ConnectFailed), "what came of the login")
@@ -199,12 +199,12 @@ def step_login_fails(context: Context, seconds: float) -> None:
 
 @then("the error names the host")
 def step_error_names_host(context: Context) -> None:
-    """Whoever reads the message knows which host to look at."""
+    """The message names the host, so its reader knows where to look."""
     state = handed(context.world)
     assert_that(str(state.login.error), contains_string(state.black_hole.name), "the error of the login")
 
 
 @then("the host had accepted the connection")
 def step_host_accepted(context: Context) -> None:
-    """So it was the silence that the login gave up on, not a refusal."""
+    """So the login timed out waiting for an answer; it was not refused."""
     handed(context.world).black_hole.require_caller()

@@ -32,7 +32,7 @@ def step_store_entry(context: Context, content: str) -> None:
 
 @when("another entry is stored under the same key")
 def step_store_again(context: Context) -> None:
-    """With another value; the key is taken."""
+    """With a different value."""
     world = context.world
     second = samples.entry(world.random, world.namespace, world.profile, handed(world).entry.key)
     world.error = error_of(lambda: world.entries.add(second))
@@ -40,13 +40,13 @@ def step_store_again(context: Context) -> None:
 
 @then("it is accepted")
 def step_accepted(context: Context) -> None:
-    """Storing it met no error."""
+    """Storing it raised no error."""
     assert_that(context.world.error, none(), "what was said against storing the entry")
 
 
 @then("it is refused as a {condition}")
 def step_refused_as(context: Context, condition: str) -> None:
-    """By the name that PostgreSQL gives to the error."""
+    """By PostgreSQL's name for the error."""
     error = context.world.error
     said = f"what the server reports ({error or 'no error: it was stored'})"
     assert_that(condition_of(error), equal_to(condition), said)
@@ -54,7 +54,7 @@ def step_refused_as(context: Context, condition: str) -> None:
 
 @then("it is refused because of its dimensions")
 def step_refused_dimensions(context: Context) -> None:
-    """The error is about data, and speaks of dimensions."""
+    """PostgreSQL reports a data exception that mentions dimensions."""
     error = context.world.error
     said = f"what the server reports ({error or 'no error: it was stored'})"
     assert_that(condition_of(error), equal_to("data exception"), said)
@@ -69,7 +69,7 @@ def step_nothing_stored(context: Context) -> None:
 
 @then("another session reads it back unchanged")
 def step_reads_back(context: Context) -> None:
-    """Column for column; the session is one that had no part in storing it."""
+    """Column by column, in a session that did not store it."""
     world, entry = context.world, handed(context.world).entry
     assert_that(world.error, none(), "what was said against storing the entry")
     read = world.entries.find(entry.namespace, entry.key)
@@ -78,7 +78,7 @@ def step_reads_back(context: Context) -> None:
 
 @then("another session reads the first one back unchanged")
 def step_first_stays(context: Context) -> None:
-    """Under that key there is the first entry, and nothing but it."""
+    """The key holds the first entry and nothing else."""
     entry = handed(context.world).entry
     found = context.world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(found)).require()
@@ -103,7 +103,7 @@ def step_load_in_time(context: Context, seconds: float) -> None:
 
 @then("another session reads all {count:d} back unchanged")
 def step_reads_all_back(context: Context, count: int) -> None:
-    """Every entry, column for column, and none that was not stored."""
+    """Every entry, column by column, and nothing else."""
     world = context.world
     found = world.entries.all(world.namespace)
     contents_match(contents(handed(world).entries), contents(found)).require()
@@ -111,9 +111,9 @@ def step_reads_all_back(context: Context, count: int) -> None:
 
 @then("a count of all entries is the same by every plan")
 def step_counted_right(context: Context) -> None:
-    """All that is in the table, in one snapshot: as the planner likes, through the table itself, through an index.
+    """Counts the whole table in one snapshot: by the planner's choice, by a sequential scan, and by an index.
 
-    Of a table that is too large to be counted, by the plans alone: none may go by a vector index.
+    If the table is too large to be counted, only the plans are judged: none may use a vector index.
     """
     world = context.world
     table = world.profile.entries.table
@@ -126,12 +126,12 @@ def step_counted_right(context: Context) -> None:
 
 @when("it is read {times:d} times by its key")
 def step_read_repeatedly(context: Context, times: int) -> None:
-    """One after another over one session through the write endpoint, after some that are not counted."""
+    """One read after another in one session through the write endpoint; the first few warm up and are not counted."""
     world = context.world
     world.history = read_repeatedly(world.cluster.write, world.profile, handed(world).entry, times)
 
 
 @then("it came back unchanged every time")
 def step_each_read_right(context: Context) -> None:
-    """A wrong answer is no answer, however fast."""
+    """A fast wrong answer does not count."""
     every_answer_is(True, context.world.history, READ).require()

@@ -17,7 +17,7 @@ NEW_VALUE = "changed by the first namespace"
 
 @given("two namespaces with different entries under the same keys")
 def step_two_namespaces(context: Context) -> None:
-    """Some entries each, stored through the write endpoint."""
+    """Each has some entries, stored through the write endpoint."""
     world = context.world
     handed(world).first = samples.entries(world.random, world.namespace, ENTRIES, world.profile)
     handed(world).second = samples.entries(world.random, world.another_namespace("second"), ENTRIES, world.profile)
@@ -40,7 +40,7 @@ def step_finds_own(context: Context) -> None:
 
 @when("the first namespace searches for the nearest {count:d} to each entry of the second")
 def step_search_for_others(context: Context, count: int) -> None:
-    """With the very embeddings of the second namespace's entries, so that those would be the nearest."""
+    """With the embeddings of the second namespace's entries, which are therefore the nearest of all."""
     world, state = context.world, handed(context.world)
     sought = samples.embeddings(state.second)
     state.searches = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
@@ -48,7 +48,7 @@ def step_search_for_others(context: Context, count: int) -> None:
 
 @then("every search finds {count:d} entries, all of the first namespace")
 def step_found_own(context: Context, count: int) -> None:
-    """So many, although the nearest of all had to be passed over."""
+    """As many as requested, although the nearest of all belong to the other namespace."""
     world = context.world
     each_finds_its_own(handed(world).searches.origins, world.namespace, count).require()
 
@@ -63,7 +63,7 @@ def step_update_every_key(context: Context) -> None:
 
 @then("all of its own entries are changed")
 def step_own_changed(context: Context) -> None:
-    """They have the new value, and as many rows were touched as there are entries."""
+    """They have the new value, and the updates touched exactly as many rows."""
     world, state = context.world, handed(context.world)
     values = {entry.value for entry in world.entries.all(world.namespace)}
     assert_that(values, equal_to({NEW_VALUE}), "the values in the first namespace")
@@ -79,7 +79,7 @@ def step_delete_every_key(context: Context) -> None:
 
 @then("none of its own entries are left")
 def step_own_deleted(context: Context) -> None:
-    """The namespace is empty, and as many rows were touched as there were entries."""
+    """The namespace is empty, and the deletes touched exactly as many rows as there were entries."""
     world = context.world
     assert_that(world.entries.all(world.namespace), empty(), "entries of the first namespace")
     assert_that(handed(world).touched, equal_to(ENTRIES), "rows that the deletes touched")
@@ -87,7 +87,7 @@ def step_own_deleted(context: Context) -> None:
 
 @then("the entries of the second namespace are unchanged")
 def step_second_unchanged(context: Context) -> None:
-    """All of them, column for column."""
+    """All of them, column by column."""
     second = handed(context.world).second
     found = context.world.entries.all(second[0].namespace)
     contents_match(contents(second), contents(found)).require()

@@ -19,7 +19,7 @@ def step_tables_there(context: Context) -> None:
 
 @then("every key of the application's schema is unique")
 def step_keys_unique(context: Context) -> None:
-    """A unique constraint or index, valid and over all rows, is on each key that the schema profile names."""
+    """Each key that the schema profile names has a valid unique constraint or index over all rows."""
     _require_none(context.world, not_unique, "keys")
 
 

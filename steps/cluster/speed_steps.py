@@ -19,7 +19,7 @@ ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": J
 
 @then("{share:d} in 100 {operations} took under {milliseconds:g} ms")
 def step_percentile(context: Context, share: int, operations: str, milliseconds: float) -> None:
-    """A percentile over all that were counted; each must have been answered."""
+    """The percentile of all counted operations; every one must have been answered."""
     world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds)
     world.measure(f"{operations}, {share} in 100", durations(world.history, action).percentile(share), "ms", limit)
     percentile_is_under(world.history, action, share, limit).require()
@@ -27,7 +27,7 @@ def step_percentile(context: Context, share: int, operations: str, milliseconds:
 
 @when("{count:d} markers are written meanwhile, and looked for on every replica")
 def step_markers(context: Context, count: int) -> None:
-    """One after another through the write endpoint; each replica is looked at all the time, past the proxy."""
+    """One after another through the write endpoint; each replica is polled directly."""
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
     handed(world).replicas = write_markers_and_watch(
@@ -37,7 +37,7 @@ def step_markers(context: Context, count: int) -> None:
 
 @then("every replica showed each marker within {seconds:g} seconds")
 def step_markers_arrived(context: Context, seconds: float) -> None:
-    """From the acknowledged commit until the replica showed it; the longest of all is measured."""
+    """From the acknowledged commit until the replica shows it; the longest time is reported."""
     world, limit = context.world, context.world.limit(seconds)
     seen = sightings(world.history, handed(world).replicas)
     world.measure("replication lag, the longest of all markers", longest_lag(seen), "s", limit)

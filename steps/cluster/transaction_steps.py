@@ -34,13 +34,13 @@ def step_others_look(context: Context) -> None:
 
 @then("none of them finds it")
 def step_none_finds(context: Context) -> None:
-    """Each was answered, and saw nothing under the entry's key."""
+    """Each query was answered and found nothing under the entry's key."""
     assert_that(handed(context.world).found, empty(), "what other sessions find of an uncommitted write")
 
 
 @when("it rolls back")
 def step_roll_back(context: Context) -> None:
-    """The session that wrote the entry takes it back."""
+    """The session that wrote the entry rolls back."""
     context.world.sessions[0].rollback()
 
 
@@ -56,7 +56,7 @@ def step_nobody_finds(context: Context) -> None:
 
 @when("it rolls back, and a later write has reached every replica")
 def step_roll_back_and_pass(context: Context) -> None:
-    """A replica that shows a later commit has gone past all that the rolled-back transaction wrote."""
+    """A replica that shows a later commit has replayed everything that the rolled-back transaction wrote."""
     world = context.world
     world.sessions[0].rollback()
     markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
@@ -64,7 +64,7 @@ def step_roll_back_and_pass(context: Context) -> None:
 
 @then("no member has the entry")
 def step_no_member_has(context: Context) -> None:
-    """Looked for on each member, past the proxy."""
+    """Each member is queried directly."""
     cluster, entry = context.world.cluster, handed(context.world).entry
     members = (cluster.leader(), *cluster.followers())
     found = ask_in_parallel(
@@ -83,7 +83,7 @@ def step_commit(context: Context) -> None:
 
 @then("{count:d} later sessions find it unchanged")
 def step_later_sessions_find(context: Context, count: int) -> None:
-    """New ones through the write endpoint, one after another, from the acknowledgement on."""
+    """New sessions through the write endpoint, one after another, after the acknowledgement."""
     world, entry = context.world, handed(context.world).entry
     assert_that(
         sightings(world.cluster.write, world.profile, entry, count),
@@ -94,7 +94,7 @@ def step_later_sessions_find(context: Context, count: int) -> None:
 
 @then("the leader has it")
 def step_leader_has(context: Context) -> None:
-    """Read on the leader, past the proxy, at once."""
+    """Read from the leader directly, without waiting."""
     cluster, entry = context.world.cluster, handed(context.world).entry
     found = sightings(cluster.of_member(cluster.leader()), cluster.profile, entry, sessions=1)
     assert_that(found, equal_to((entry,)), "what the leader has of the write")
@@ -102,7 +102,7 @@ def step_leader_has(context: Context) -> None:
 
 @then("every replica has it within {seconds:g} seconds")
 def step_replicas_have(context: Context, seconds: float) -> None:
-    """Each follower of the leader is read past the proxy; one that does not answer does not have it."""
+    """Each replica is read directly; one that does not answer does not have it."""
     cluster, entry, replicas = (
         context.world.cluster,
         handed(context.world).entry,
@@ -122,7 +122,7 @@ def step_replicas_have(context: Context, seconds: float) -> None:
 
 @when("{clients:d} clients at a time store {times:d} entries each")
 def step_clients_store(context: Context, clients: int, times: int) -> None:
-    """Each under keys of its own, each entry in a transaction of its own; then all are read back."""
+    """Each client uses its own keys, and each entry its own transaction; then all entries are read back."""
     world = context.world
     world.history = run_to_end(world.cluster.write, ledger.appends(world.profile, world.namespace, times), clients)
     handed(world).action = ledger.APPEND
@@ -131,7 +131,7 @@ def step_clients_store(context: Context, clients: int, times: int) -> None:
 
 @then("each of their entries is there once")
 def step_each_once(context: Context) -> None:
-    """None is missing, none is there twice, none is there that nobody stored."""
+    """None is missing, duplicated or unexpected."""
     no_acknowledged_write_lost(context.world.history).require()
     each_write_once(context.world.history).require()
 
@@ -144,7 +144,7 @@ def step_counter(context: Context) -> None:
 
 @when("{clients:d} clients at a time add one to it {times:d} times each")
 def step_clients_count(context: Context, clients: int, times: int) -> None:
-    """Each reads the counter under a row lock, and writes back one more, in a transaction."""
+    """In a transaction, each reads the counter under a row lock and writes it back incremented."""
     world = context.world
     world.history = run_to_end(world.cluster.write, counter.increments(world.profile, world.namespace, times), clients)
     handed(world).action = counter.INCREMENT
@@ -152,13 +152,13 @@ def step_clients_count(context: Context, clients: int, times: int) -> None:
 
 @then("all {clients:d} clients succeeded {times:d} times")
 def step_all_succeeded(context: Context, clients: int, times: int) -> None:
-    """No operation ended in an error, and all clients were at it at the same time."""
+    """No operation failed, and all clients worked at the same time."""
     every_client_succeeded(context.world.history, handed(context.world).action, clients, times).require()
 
 
 @then("the counter stands at {expected:d}")
 def step_counter_stands(context: Context, expected: int) -> None:
-    """Neither less, which is a lost update, nor more."""
+    """A lower value means lost updates; a higher one is wrong as well."""
     world = context.world
     found = counter.reading(world.cluster.write, world.profile, world.namespace)
     counted_exactly(world.history, begun_at=0, ended_at=found).require()

@@ -27,16 +27,16 @@ PRECISION = 1e-5
 
 @when("every member is asked for its vector extension")
 def step_ask_extension(context: Context) -> None:
-    """Past the proxy: what the database has installed, and which files that member's own host has."""
+    """Directly: the version installed in the database, and the version whose files that member's host has."""
     cluster = context.world.cluster
     handed(context.world).extensions = ask_in_parallel(
         cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
     )
 
 
-@then("all have the same version installed, and the same version at hand")
+@then("all have the same version installed, and the same version available")
 def step_same_extension(context: Context) -> None:
-    """The same as behind the write endpoint; on a member without the files nothing would be at hand."""
+    """The same as behind the write endpoint; a member without the extension's files has none available."""
     answers, expected = (
         handed(context.world).extensions,
         vector_extension(context.world.cluster.write),
@@ -47,14 +47,14 @@ def step_same_extension(context: Context) -> None:
 
 @when("the {metric} distance from {one} to {other} is computed by the write endpoint")
 def step_distance_on_write(context: Context, metric: str, one: str, other: str) -> None:
-    """By the server that the write endpoint leads to."""
+    """By the server behind the write endpoint."""
     write = context.world.cluster.write
     handed(context.world).distances = {write.name: distance(write, dialect_of(write), metric, one, other)}
 
 
 @when("the {metric} distance from {one} to {other} is computed by every member")
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
-    """By each member, past the proxy."""
+    """By each member, queried directly."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
     handed(context.world).distances = ask_in_parallel(
         cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
@@ -63,14 +63,14 @@ def step_distance_on_members(context: Context, metric: str, one: str, other: str
 
 @then("the answer is {expected:g}")
 def step_distance_is(context: Context, expected: float) -> None:
-    """The distance by hand, on every server that was asked."""
+    """The distance computed by hand, on every server that was asked."""
     answers = handed(context.world).distances
     assert_that(list(answers.values()), only_contains(close_to(expected, PRECISION)), f"distances computed: {answers}")
 
 
 @given("{count:d} entries with distinct embeddings")
 def step_entries_with_embeddings(context: Context, count: int) -> None:
-    """Around some centres, as embeddings of texts are; stored through the write endpoint."""
+    """Clustered around a few centres, like embeddings of texts; stored through the write endpoint."""
     world = context.world
     handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
     world.entries.add_many(handed(world).entries)
@@ -78,7 +78,7 @@ def step_entries_with_embeddings(context: Context, count: int) -> None:
 
 @step("the nearest {count:d} entries are searched for, {times:d} times")
 def step_search(context: Context, count: int, times: int) -> None:
-    """Each time near another entry, over one session through the write endpoint, after some that are not counted."""
+    """Each is near a different entry, in one session through the write endpoint; the first few are not counted."""
     world = context.world
     sought = samples.vectors_near(world.random, samples.embeddings(handed(world).entries), times)
     state = handed(world)
@@ -86,9 +86,9 @@ def step_search(context: Context, count: int, times: int) -> None:
     state.answered, world.history = state.searches, state.searches.history
 
 
-@then("every search went by the HNSW index for cosine distance")
+@then("every search used the HNSW index for cosine distance")
 def step_by_index(context: Context) -> None:
-    """By the planner's word for each of them; the index is valid, of that kind and for that metric."""
+    """According to the plan of each search; the index is valid, and is an HNSW index for that metric."""
     searches = handed(context.world).searches
     context.world.evidence.attach("Plan of the search", searches.plan)
     went_by_index(searches.indexes_used, searches.cosine_indexes).require()
@@ -96,7 +96,7 @@ def step_by_index(context: Context) -> None:
 
 @then("each answer is in the order of the true distances")
 def step_in_order(context: Context) -> None:
-    """As many entries as were asked for, each with its true distance, computed apart from the database."""
+    """As many entries as requested, each with its true distance, computed outside the database."""
     state = handed(context.world)
     stored = samples.embeddings_by_key(state.entries)
     answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
@@ -104,16 +104,16 @@ def step_in_order(context: Context) -> None:
 
 @then("the recall at {count:d} is at least {least:g}")
 def step_recall(context: Context, count: int, least: float) -> None:
-    """The share of the true nearest, computed apart from the database, that the searches found."""
+    """The share of the true nearest neighbours, computed outside the database, that the searches found."""
     state, limit = handed(context.world), context.world.limit(least)
     found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")
 
 
-@when("the same is searched for again")
+@when("the same searches are repeated")
 def step_search_again(context: Context) -> None:
-    """The same vectors, over a new session through the write endpoint, as soon as that leads to a leader."""
+    """The same vectors, in a new session through the write endpoint, as soon as that accepts logins to a leader."""
     world = context.world
     state = handed(world)
     state.earlier_searches = state.searches
@@ -122,6 +122,6 @@ def step_search_again(context: Context) -> None:
 
 @then("every answer is the same as before")
 def step_same_answers(context: Context) -> None:
-    """For each search the same entries at the same distances, in the same order."""
+    """Each search finds the same entries at the same distances, in the same order."""
     state = handed(context.world)
     unchanged(state.earlier_searches.found, state.searches.found).require()

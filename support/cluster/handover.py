@@ -61,7 +61,7 @@ class ClusterHandover(Handover):
     searches: Annotated[Searches, "When the nearest 10 entries are searched for, 100 times"]
     answered: Annotated[AnsweredSearches, "When the nearest 10 entries are searched for, 100 times"]
     """The last searches, in one namespace or over all shards."""
-    earlier_searches: Annotated[Searches, "When the same is searched for again"]
+    earlier_searches: Annotated[Searches, "When the same searches are repeated"]
 
 
 def handed(world: World) -> ClusterHandover:

@@ -26,12 +26,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-SLOW = {
-    f"tests/{path.relative_to(Path(__file__).parent)}"
-    for path in Path(__file__).parent.rglob("test_*.py")
-    if "pytest.mark.slow" in path.read_text(encoding="utf-8")
-}
-"""The files with slow tests."""
+
+
+def _files_with(marker: str) -> set[str]:
+    """The files of tests that use a marker, as node ids begin."""
+    folder = Path(__file__).parent
+    files = (path for path in folder.rglob("test_*.py") if f"pytest.mark.{marker}" in path.read_text(encoding="utf-8"))
+    return {path.relative_to(folder.parent).as_posix() for path in files}
+
+
+SLOW, ALONE = _files_with("slow"), _files_with("alone")
 PORTS = range(10_000, 32_000)
 """Below the range that the kernel uses for outgoing connections, so that a port meant to be closed stays closed."""
 
@@ -81,18 +85,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if _is(item, "cluster")])
         items[:] = [item for item in items if not _is(item, "cluster")]
     if WORKER:
-        items.sort(key=lambda item: (_is(item, "alone"), not _is(item, "slow"), not _is(item, "cluster")))
+        items.sort(key=lambda item: (_file(item) in ALONE, _file(item) not in SLOW, not _is(item, "cluster")))
 
 
 class FileByFile(LoadFileScheduling):
     """The tests of a file run in one process, and share its fixtures.
 
-    All files with slow tests count as one: their clusters are large, and two of them at once starve each other.
+    All files with slow tests count as one: their clusters are large, and two of them at once starve each other. So do
+    those with tests marked `alone`, which come last: earlier, such a test would wait long until no other test runs.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "slow" if file in SLOW else file
+        return "alone" if file in ALONE else "slow" if file in SLOW else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -109,6 +114,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)  # by name: a forked child may have inherited the file
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def _is(item: pytest.Item, marker: str) -> bool:

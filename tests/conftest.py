@@ -35,7 +35,8 @@ def _files_with(marker: str) -> set[str]:
     return {path.relative_to(folder.parent).as_posix() for path in files}
 
 
-SLOW, ALONE = _files_with("slow"), _files_with("alone")
+SLOW = _files_with("slow")
+ALONE = _files_with("alone") - SLOW
 PORTS = range(10_000, 32_000)
 """Below the range that the kernel uses for outgoing connections, so that a port meant to be closed stays closed."""
 

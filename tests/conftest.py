@@ -92,13 +92,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class FileByFile(LoadFileScheduling):
     """The tests of a file run in one process, and share its fixtures.
 
-    All files with slow tests count as one: their clusters are large, and two of them at once starve each other. So do
-    those with tests marked `alone`, which come last: earlier, such a test would wait long until no other test runs.
+    The files with slow tests count as two: more of their large clusters at once would starve one another. Those with
+    tests marked `alone` count as one, which comes last: earlier, such a test would wait long until no other test runs.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "alone" if file in ALONE else "slow" if file in SLOW else file
+        if file in SLOW:
+            return f"slow {sorted(SLOW).index(file) % 2}"
+        return "alone" if file in ALONE else file
 
 
 @pytest.hookimpl(optionalhook=True)

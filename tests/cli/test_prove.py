@@ -78,5 +78,5 @@ def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
 def test_the_sabotages_are_listed_with_who_must_notice(tmp_path: Path) -> None:
     listed = copy(tmp_path).run("prove", "--list")
     assert listed.status == 0, str(listed)
-    assert re.search(r"^fsync-off +PH-06\n    PostgreSQL does not wait", listed.out, re.M), str(listed)
+    assert re.search(r"^fsync-off +PH-06\n    PostgreSQL does not flush", listed.out, re.M), str(listed)
     assert [name for name in SABOTAGES if name not in listed.out] == []

@@ -36,7 +36,8 @@ def settings(postgres: sql.Endpoint, **said: object) -> Settings:
 
 
 def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
-    topology = user_cluster.discover(settings(postgres, redis_port=None))
+    sql.execute(postgres, "CREATE DATABASE bare")  # in the usual one other tests may have left a schema
+    topology = user_cluster.discover(settings(postgres, ruvector_db="bare", redis_port=None))
     assert not topology.embedded
     assert set(topology.lacks) >= {"patroni", "members", "replicas", "admin", "haproxy", "statistics", "dcs", "hosts"}
     assert all(reason for reason in topology.lacks.values())

@@ -2,6 +2,7 @@
 
 import compileall
 import os
+import selectors
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from support.cli.console import out
 
+LOOK = 0.2  # seconds between two looks at whether the tests have ended
 PACKAGES = ("support", "steps")
 
 
@@ -66,9 +68,7 @@ def run_all(pytest_arguments: Sequence[str], quick: bool = False) -> bool:
                 ended[check] = linted
                 _show(check, linted.said)
         _show(pytest)
-        assert running.stdout is not None
-        while said := os.read(running.stdout.fileno(), 1 << 16):  # its output so far has waited in the pipe
-            _write(said)
+        _copy_output(running)
     ended[pytest] = Ended(running.wait(), time.monotonic() - begun)
     out.print(_table(ended))
     return all(one.status == 0 for one in ended.values())
@@ -83,6 +83,25 @@ def _started(check: Check, *arguments: str) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def _copy_output(running: "subprocess.Popen[bytes]") -> None:
+    """Copy what it prints, and what has waited in the pipe so far, until it ends.
+
+    The end of the pipe is not waited for: a process that a test left behind may hold it open.
+    """
+    assert running.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(running.stdout, selectors.EVENT_READ)
+        while True:
+            ended = running.poll() is not None  # asked first, so that nothing printed before the end is missed
+            if selector.select(0 if ended else LOOK):
+                said = os.read(running.stdout.fileno(), 1 << 16)
+                if not said:
+                    return
+                _write(said)
+            elif ended:
+                return
 
 
 def _run(check: Check) -> Ended:

@@ -60,6 +60,8 @@ class Supervisor:
                 if line in ready:
                     serve_one(line, procedures)
                 if lifeline in ready:
+                    if self._status is None:
+                        self.end(signal.SIGKILL)  # it may have no tag yet, by which it would be found later
                     self._status = OUTER_GONE
         return self._status
 

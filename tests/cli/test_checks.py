@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,18 @@ def test_all_checks_run_and_one_that_fails_fails_all(
     said = capfd.readouterr().out
     assert said.index("\nno style\n") < said.index("\nno types\n") < said.index("\nno test\n") < said.index("seconds")
     assert said.count("failed (exit status 1)") == linted + tested
+
+
+def test_a_process_that_a_test_left_behind_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    leaves = "import subprocess; subprocess.Popen(['sleep', '30']); print('one test passed')"
+    monkeypatch.setattr(checks, "LINTERS", ())
+    monkeypatch.setattr(checks, "tests", lambda arguments, quick: Check("tests", (sys.executable, "-c", leaves)))
+    begun = time.monotonic()
+    assert checks.run_all([])
+    assert time.monotonic() - begun < 20
+    assert "one test passed" in capfd.readouterr().out
 
 
 def test_what_is_not_known_is_passed_on_to_pytest() -> None:

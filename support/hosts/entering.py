@@ -158,9 +158,11 @@ def _serve(setup: Setup, supervisor: Supervisor, worker: int, line: socket) -> N
         kernel.set_name("accept-superv")
         _pass_on_to(worker)
         status = supervisor.serve(worker, line, setup.lifeline)
-        _sweep(setup.number)
     finally:
-        os._exit(status)
+        try:
+            _sweep(setup.number)  # also if serving failed
+        finally:
+            os._exit(status)
 
 
 def _facts(setup: Setup, supervisor: int) -> state.Facts:

@@ -22,7 +22,8 @@ THAW_GRACE = 5.0
 Until then it accepts transactions that it cannot acknowledge, because no standby follows it any more. A scenario that
 freezes a leader proves with clients of its own that none was acknowledged.
 """
-ALARMS = ("PANIC:", "report it as a BUG", "TRAP: failed Assert")
+BUG = "report it as a BUG"
+ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
 
 
 class Experiment:
@@ -94,13 +95,23 @@ class Experiment:
     @property
     def alarms(self) -> list[str]:
         """The lines in the servers' logs, since the experiment began, that report what must never happen."""
-        found = []
-        for path in _logs(self.cluster):
-            with path.open(errors="replace") as log:
-                log.seek(self._marks.get(path, 0))
-                alarms = [line.strip() for line in log if any(one in line for one in ALARMS)]
-            found += [f"{path.parent.name}: {line}" for line in alarms]
-        return found
+        logs = _logs(self.cluster)
+        return [f"{log.parent.name}: {line}" for log in logs for line in alarms_in(log, self._marks.get(log, 0))]
+
+
+def alarms_in(log: Path, start: int = 0) -> list[str]:
+    """The alarms in a log, from that byte on.
+
+    Patroni names the error behind its "report it as a BUG" in the line before, so that line is put in front of it.
+    """
+    found, before = [], ""
+    with log.open(errors="replace") as lines:
+        lines.seek(start)
+        for line in map(str.strip, lines):
+            if any(one in line for one in ALARMS):
+                found.append(f"{before}: {line}" if BUG in line else line)
+            before = line
+    return found
 
 
 def _logs(cluster: Cluster) -> list[Path]:

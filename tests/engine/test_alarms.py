@@ -1,0 +1,29 @@
+"""Alarms in the logs of servers: what must never happen, with the error behind it."""
+
+from pathlib import Path
+
+from support.engine.experiment import alarms_in
+from support.failover.full_disk import PATRONI_HAD_NO_SPACE
+
+LOG = """\
+LOG:  database system is ready to accept connections
+OSError: [Errno 28] No space left on device
+2026-11-29 00:52:26,794 patroni INFO: Unexpected exception raised, please report it as a BUG
+PANIC:  could not write to file "pg_wal/xlogtemp.135": No space left on device
+"""
+
+
+def test_an_alarm_of_patroni_names_the_error_behind_it(tmp_path: Path) -> None:
+    log = tmp_path / "patroni.log"
+    log.write_text(LOG)
+    bug, panic = alarms_in(log)
+    assert bug.startswith("OSError: [Errno 28] No space left on device: ")
+    assert PATRONI_HAD_NO_SPACE in bug
+    assert panic.startswith("PANIC:")
+    assert PATRONI_HAD_NO_SPACE not in panic, "a full disk excuses Patroni, not PostgreSQL"
+
+
+def test_only_what_was_logged_since_counts(tmp_path: Path) -> None:
+    log = tmp_path / "patroni.log"
+    log.write_text(LOG)
+    assert alarms_in(log, log.stat().st_size) == []

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from support import sql
@@ -141,6 +142,9 @@ def lead_from_small_disk(world: World) -> None:
     switchover = Switchover(cluster, host.name)
     preparing.inject(switchover)
     await_other_leader(cluster, switchover.leader, world.timing.notice)
+    # When it chooses a standby, Patroni writes the configuration of PostgreSQL, which is on that disk, once more.
+    chosen = partial(member_by_role, cluster, _SUCCESSOR)
+    eventually(chosen, within=world.timing.notice, subject="a standby is chosen", retry_on=(Inconclusive,))
     _checkpoint(world)  # every promotion causes one; after it, the next is due in minutes
 
 

@@ -64,7 +64,8 @@ def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str
     why = [(title, sum(verdicts[one] for one in those)) for title, those in NOT_JUDGED]
     sentence = f"{kept} of {verdicts.total()} promises kept" + (f", {broken} broken" if broken else "")
     if not_judged := sum(count for _, count in why):
-        sentence += f", {not_judged} not judged ({', '.join(f'{count} {title}' for title, count in why if count)})"
+        told = (f"{count} {title.removesuffix('s') if count == 1 else title}" for title, count in why if count)
+        sentence += f", {not_judged} not judged ({', '.join(told)})"
     if record.flaky:
         sentence += f"; flaky scenarios: {len(record.flaky)}"
     if record.failing or record.troubles or record.required_and_missing:

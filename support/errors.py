@@ -1,7 +1,8 @@
 """The exception tree, and the verdict or exit status that follows from each.
 
     AssertionError                the product broke a promise                   broken
-    └── NotInTime                 a promised state was not reached in time      broken
+    └── LimitExceeded             it was right, but too late or too slow        broken; a rerun may pass (flaky)
+        └── NotInTime             a promised state was not reached in time      broken; a rerun may pass (flaky)
     Inconclusive                  no evidence either way                        inconclusive
     AcceptError                   the suite could not do its work               error
     ├── UsageError                wrong usage or configuration                  exit status 2
@@ -72,7 +73,15 @@ class Inconclusive(Exception):
         super().__init__(f"inconclusive: {why}")
 
 
-class NotInTime(AssertionError):
+class LimitExceeded(AssertionError):
+    """A limit of time or speed was exceeded, and nothing else was wrong.
+
+    Any other AssertionError reports a wrong result: a lost write, two writers, a stale read. It is final; a rerun that
+    passes only shows that the defect does not appear each time.
+    """
+
+
+class NotInTime(LimitExceeded):
     """A promised state was not reached within its time."""
 
     def __init__(self, subject: str, observed: str, elapsed: float, limit: float) -> None:

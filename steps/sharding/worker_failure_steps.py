@@ -74,8 +74,9 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
     said = " ".join(str(error).split())
     world.evidence.attach("what the client was told", said)
     world.measure(f"a write to worker group {group} was refused after", took, "s", limit)
-    told = node.host in said and str(node.port) in said
-    Finding(told and took < limit, f"after {took:.1f} s (allowed: {limit:g} s), naming {node}: {said}").require()
+    words = f"after {took:.1f} s (allowed: {limit:g} s), naming {node}: {said}"
+    Finding(node.host in said and str(node.port) in said, words).require()
+    Finding.within_limit(took < limit, words).require()
 
 
 @then("data on worker group {group:d} can be read within {seconds:g} seconds")

@@ -241,7 +241,7 @@ def no_caller_noticed(limit: float, history: History, clients: int, since: float
             f"{failed[0].error}"
         )
     if late := [one for one in everything if _took(one) >= limit]:
-        return Finding.false(
+        return Finding.too_late(
             f"{len(late)} of {len(everything)} operations took too long, up to {slowest(history):.2f} s "
             f"(allowed: {limit:g} s)"
         )
@@ -288,10 +288,12 @@ def caching_resumed(limit: float, history: History, clients: Collection[int], si
     took = cached_again(history, clients, since)
     if took is None:
         waited = max(one.ended for one in history) - since
-        return Finding.false(
+        return Finding.too_late(
             f"not every client had a hit in the {waited:.1f} s after the outage (allowed: {limit:g} s)"
         )
-    return Finding(took < limit, f"every client had a hit {took:.1f} s after the outage (allowed: {limit:g} s)")
+    return Finding.within_limit(
+        took < limit, f"every client had a hit {took:.1f} s after the outage (allowed: {limit:g} s)"
+    )
 
 
 # Failovers of the database

@@ -153,7 +153,7 @@ def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
     if late:
         names = sorted({one.replica for one in late})
         longest = max(one.lag if one.lag is not None else one.absent_until for one in late)
-        return Finding.false(
+        return Finding.too_late(
             f"{len(late)} of {len(found)} sightings of markers came after {limit:g} s or never, on {listed(names)}; "
             f"the longest took {longest:.1f} s or more"
         )

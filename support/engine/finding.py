@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from support.errors import Inconclusive
+from support.errors import Inconclusive, LimitExceeded
 
 
 @dataclass(frozen=True)
@@ -12,13 +12,18 @@ class Finding:
 
     holds: bool | None
     words: str
+    only_limit: bool = False
+    """Where it does not hold: only a limit of time or speed was exceeded; no result was wrong."""
 
     def require(self) -> None:
-        """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell."""
+        """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
+
+        The AssertionError is a LimitExceeded if only a limit was exceeded: a rerun may then pass.
+        """
         if self.holds is None:
             raise Inconclusive(self.words)
         if not self.holds:
-            raise AssertionError(self.words)
+            raise LimitExceeded(self.words) if self.only_limit else AssertionError(self.words)
 
     @classmethod
     def true(cls, words: str) -> "Finding":
@@ -27,6 +32,16 @@ class Finding:
     @classmethod
     def false(cls, words: str) -> "Finding":
         return cls(False, words)
+
+    @classmethod
+    def too_late(cls, words: str) -> "Finding":
+        """A limit of time or speed was exceeded."""
+        return cls(False, words, only_limit=True)
+
+    @classmethod
+    def within_limit(cls, holds: bool, words: str) -> "Finding":
+        """A finding about a limit of time or speed."""
+        return cls(holds, words, only_limit=True)
 
     @classmethod
     def unknown(cls, words: str) -> "Finding":

@@ -164,4 +164,4 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
 def require_within(world: World, name: str, seconds: float, limit: float) -> None:
     """Keep a figure and hold it against its limit: a wait can succeed in its last attempt, and still be too late."""
     world.measure(name, seconds, "s", limit)
-    Finding(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()
+    Finding.within_limit(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()

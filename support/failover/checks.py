@@ -123,11 +123,12 @@ def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float)
     if not sessions:
         return Finding.unknown("no session was held")
     if late := [when for when in ended if when > limit]:
-        return Finding.false(
+        return Finding.too_late(
             f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (allowed: {limit:g} s)"
         )
     if len(ended) < sessions:
-        return Finding.false(f"{sessions - len(ended)} of {sessions} sessions were left hanging (allowed: {limit:g} s)")
+        hanging = sessions - len(ended)
+        return Finding.too_late(f"{hanging} of {sessions} sessions were left hanging (allowed: {limit:g} s)")
     return Finding.true(f"{sessions} sessions were cut, the last after {max(ended):.1f} s (limit: {limit:g} s)")
 
 

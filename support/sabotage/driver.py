@@ -18,7 +18,7 @@ def broken(part: str, description: str, patterns: dict[str, str]) -> Sabotage:
 
 SABOTAGES = (
     broken("pool_lends_the_dead", "the pool hands out dead sessions", {"CL-04 pooled": "what reached the user"}),
-    broken("logins_wait_for_ever", "a login has no timeout", {"ER-03": "seconds until the login failed"}),
+    broken("logins_wait_for_ever", "a login has no timeout", {"ER-03": "the login failed after"}),
     broken(
         "commits_by_itself",
         "every statement is committed at once",

@@ -54,7 +54,7 @@ SABOTAGES = (
     Sabotage(
         "inserts-are-slow",
         "storing an entry takes 12 ms more",
-        notices({"DA-02": "seconds until the load"}),
+        notices({"DA-02": "the load was acknowledged after"}),
         triggered("BEFORE INSERT", "BEGIN PERFORM pg_catalog.pg_sleep(0.012); RETURN NEW; END"),
     ),
     Sabotage(

@@ -42,9 +42,9 @@ def interrupted_for_less_than(limit: float, history: History, action: str, since
     gap = longest_gap(history, action, since)
     if gap is None:
         last = max(one.ended for one in history)
-        return Finding.false(f"no operation was acknowledged in the {last - since:.1f} s after the fault")
+        return Finding.too_late(f"no operation was acknowledged in the {last - since:.1f} s after the fault")
     words = f"clients were interrupted for {gap.seconds:.2f} s (limit: {limit:g} s)"
-    return Finding.true(words) if gap.seconds < limit else Finding.false(words)
+    return Finding.within_limit(gap.seconds < limit, words)
 
 
 def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
@@ -57,7 +57,7 @@ def each_client_interrupted_for_less_than(limit: float, history: History, action
     findings = {client: interrupted_for_less_than(limit, own[client], action, since) for client in clients}
     for holds in (False, None):
         if found := [f"client {client}: {one.words}" for client, one in findings.items() if one.holds is holds]:
-            return Finding(holds, f"{len(found)} of {len(clients)} clients: {listed(found)}")
+            return Finding(holds, f"{len(found)} of {len(clients)} clients: {listed(found)}", only_limit=True)
     if not clients:
         return Finding.unknown(f"there was no operation ({action})")
     worst = longest_gap_of_any_client(history, action, since)
@@ -135,7 +135,7 @@ def percentile_is_under(history: History, action: str, share: float, limit: floa
         f"the {share:g}th percentile of {len(every)} is {found.percentile(share):.1f} ms (limit: {limit:g} ms; "
         f"median {found.percentile(50):.1f} ms, longest {found.milliseconds[-1]:.1f} ms)"
     )
-    return Finding.true(said) if found.percentile(share) < limit else Finding.false(said)
+    return Finding.within_limit(found.percentile(share) < limit, said)
 
 
 def every_client_worked(history: History, action: str, clients: int, during: tuple[float, float]) -> Finding:

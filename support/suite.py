@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
 from support import sql
+from support.embedded.encrypted import encrypted_cluster
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
@@ -21,7 +22,7 @@ from support.run import CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
 from support.target.baseline import apply_baseline
-from support.target.capabilities import lacking
+from support.target.capabilities import TLS, lacking
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.topology import Topology
@@ -133,12 +134,14 @@ class Suite:
 
     def _cluster_for(self, tags: Iterable[str]) -> Cluster:
         needed = frozenset(tags)
+        if needed & TLS:
+            return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
 
     def close_world(self, world: World) -> None:
         """Heal and close what the scenario left open, and remove what it stored, whatever happened in it."""
         with ExitStack() as last:
-            if "schema" not in self.topology.lacks:
+            if "schema" not in world.cluster.topology.lacks:
                 last.callback(self._remove_rows, world)
             last.callback(_close_all, world.sessions)
             if world.fault_run is not None:

@@ -75,6 +75,17 @@ def forgets_the_namespace() -> None:
     search.Search._prepare = careless  # type: ignore[method-assign]
 
 
+def verifies_no_certificate() -> None:
+    """The application uses TLS, but accepts any certificate."""
+    connect = psycopg2.connect
+
+    def credulous(**parameters: Any) -> Any:
+        trusted = {name: value for name, value in parameters.items() if name != "sslrootcert"}
+        return connect(**{**trusted, "sslmode": "require"})
+
+    psycopg2.connect = credulous  # type: ignore[assignment]
+
+
 PARTS: Mapping[str, Callable[[], None]] = {
     part.__name__: part
     for part in (
@@ -83,6 +94,7 @@ PARTS: Mapping[str, Callable[[], None]] = {
         commits_by_itself,
         commits_what_is_rolled_back,
         forgets_the_namespace,
+        verifies_no_certificate,
     )
 }
 

@@ -96,6 +96,12 @@ class Authority:
         return Issued(_as_text(certificate), _key_as_text(key))
 
 
+def hosts_of(certificate: str) -> list[str]:
+    """The names and IP addresses that a certificate is for."""
+    extensions = x509.load_pem_x509_certificate(certificate.encode("ascii")).extensions
+    return [str(one.value) for one in extensions.get_extension_for_class(x509.SubjectAlternativeName).value]
+
+
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 

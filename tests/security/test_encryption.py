@@ -17,7 +17,7 @@ from support.errors import Inconclusive
 from support.security import logins
 from support.security.checks import all_over_tls, all_refused
 from support.target.cluster import Cluster
-from support.target.login import certificate_error, offers_tls
+from support.target.login import certificate_error, offers_tls, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import eventually
 
@@ -115,6 +115,15 @@ def test_for_another_promise_one_that_offers_no_tls_proves_nothing(server: Serve
     server.reload(ssl="off")
     with pytest.raises(Inconclusive, match="offers no TLS, and sslmode=require needs it"):
         logins.require_right_login_accepted(server.cluster("require"), "member")
+
+
+def test_its_salt_is_known_all_the_same(server: Server) -> None:
+    """By its salt, a member that has lost TLS is recognised as a member, and is judged."""
+    endpoint = server.cluster("require").write
+    before = salt(endpoint)
+    server.reload(ssl="off")
+    server.access("host all all all scram-sha-256")
+    assert salt(endpoint) == before != ""
 
 
 def test_one_that_also_accepts_logins_without_tls_is_noticed(server: Server) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sandboxes import await_death, begin
 
 from support import sql
@@ -17,9 +18,12 @@ from support.embedded.encrypted import FILE, encrypted, encrypted_cluster
 from support.embedded.plan import Credentials, Layout, Plan
 from support.embedded.programs import find
 from support.hosts import Sandbox, attach, probe
+from support.sabotage.catalogue import SABOTAGES
 from support.security import logins
 from support.security.checks import all_over_tls, all_refused
+from support.settings import Settings
 from support.target.cluster import Cluster
+from support.target.discovery import user_cluster
 from support.target.topology import Topology
 from support.timeouts import START
 from support.waiting import eventually
@@ -91,6 +95,34 @@ def look(main: Topology) -> dict[str, Any]:
         "without": [repr(all_refused(logins.plain_logins(cluster, where)).holds) for where in ("endpoint", "member")],
         "secrets": sorted(set(cluster.topology.secrets) - set(main.secrets)),
         "tables": sql.value(cluster.write, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
+        "without TLS on a replica": look_at_member_without_tls(main, cluster.topology),
+    }
+
+
+def look_at_member_without_tls(main: Topology, topology: Topology) -> dict[str, Any]:
+    """As somebody whose own cluster it is, and who requires TLS, while one replica has lost it."""
+    damage = SABOTAGES["tls-off-on-one-member"].damage(Cluster(main))
+    damage.inject()
+    eventually(damage.require_in_effect, within=30, subject="a replica offers no TLS")
+    rests = [f"{one.rest}" for one in topology.members]
+    users = user_cluster.discover(
+        Settings(
+            ruvector_host=topology.write.host,
+            ruvector_port=topology.write.port,
+            ruvector_db=topology.database,
+            ruvector_user=topology.application.user,
+            ruvector_password=SecretStr(topology.application.password),
+            ruvector_sslmode="verify-full",
+            ruvector_sslrootcert=topology.options["sslrootcert"],
+            patroni_hosts=tuple(rests),
+        )
+    )
+    finding = all_over_tls(logins.tls_logins(Cluster(users), "member"))
+    damage.heal()
+    return {
+        "lacks": [name for name in ("tls", "verified_tls", "members") if name in users.lacks],
+        "holds": repr(finding.holds),
+        "words": finding.words,
     }
 
 
@@ -104,6 +136,12 @@ def test_it_has_members_of_its_own_that_replicate_with_tls(seen: dict[str, Any])
 
 def test_every_way_in_needs_tls(seen: dict[str, Any]) -> None:
     assert seen["with TLS"] == seen["verified"] == seen["without"] == ["True", "True"]
+
+
+def test_a_member_without_tls_is_evidence_on_a_users_cluster_and_no_missing_capability(seen: dict[str, Any]) -> None:
+    found = seen["without TLS on a replica"]
+    assert (found["lacks"], found["holds"]) == ([], "False")
+    assert found["words"].startswith("1 of 2 cannot be used with TLS: member tls")
 
 
 def test_it_is_booted_once(seen: dict[str, Any], directory: Path) -> None:

@@ -303,7 +303,10 @@ def lacks(
     if without_tls := tls_missing if layout.shape.tls else f"a cluster like {layout.shape.name} uses no TLS":
         found |= dict.fromkeys(("tls", "verified_tls"), without_tls)
     if not layout.workers:
-        found["citus"] = citus_missing or "the embedded cluster has no worker groups (--workers)"
+        why = citus_missing or "the embedded cluster has no worker groups (--workers)"
+        found |= dict.fromkeys(("citus", "workers", "several_workers"), why)
+    if layout.workers == 1:
+        found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
     if layout.members == 1:
@@ -314,6 +317,7 @@ def lacks(
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         found["partitions"] = "not available in a loopback sandbox: its hosts share one network"
+        found["disks"] = "not available in a loopback sandbox: its hosts share one disk"
     shape = layout.shape
     absent = {
         "patroni": shape.patroni,

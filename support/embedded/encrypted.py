@@ -12,6 +12,7 @@ from support.embedded import programs
 from support.embedded.boot import boot
 from support.embedded.plan import Credentials, Layout
 from support.embedded.shape import ENCRYPTED
+from support.errors import ClusterDidNotStart
 from support.hosts import attach
 from support.target.cluster import Cluster
 from support.target.topology import Topology
@@ -32,6 +33,8 @@ def encrypted(topology: Topology, on_progress: Callable[[str], None] = lambda li
         found = programs.with_postgres(topology.tls_bindir)
         layout = Layout(members=ENCRYPTED.members, etcd=ENCRYPTED.etcd, shape=ENCRYPTED)
         sandbox = replace(attach(topology.sandbox), annex=True)
+        if sandbox.hosts:
+            raise ClusterDidNotStart("the cluster for the scenarios about TLS did not start when it was first needed")
         boot(sandbox, layout, found, on_progress, credentials=Credentials.of(topology)).save(file)
     return Topology.load(file)
 

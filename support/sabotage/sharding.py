@@ -91,6 +91,19 @@ SABOTAGES = (
         ),
     ),
     of_sharded(
+        "new-worker-takes-no-shards",
+        "a worker that joins, and one that may take shards again, are kept from taking any",
+        {
+            "RB-03 may take shards again": "no shard was moved",
+            "RB-03 new worker that joins": "no shard was moved",
+        },
+        repeatedly(
+            "every worker group but the first is kept from taking shards",
+            "UPDATE pg_dist_node SET shouldhaveshards = false WHERE groupid > 2",
+            lambda cluster: None,
+        ),
+    ),
+    of_sharded(
         "worker-disabled",
         "a worker group is disabled",
         {"CS-02 takes part": "active"},

@@ -93,6 +93,19 @@ def each_shard_by_index(
     )
 
 
+def each_search_by_index(
+    plans: Sequence[Mapping[str, Collection[str]]], shards: Collection[str], meant: Collection[str]
+) -> Finding:
+    """The same of every search; `plans` is for each of them shard -> indexes. Unknown without a search."""
+    if not plans:
+        return Finding.unknown("nothing was searched for")
+    for number, used in enumerate(plans, 1):
+        found = each_shard_by_index(used, shards, meant)
+        if not found.holds:
+            return Finding(found.holds, f"search {number} of {len(plans)}: {found.words}")
+    return Finding.true(f"{len(plans)} searches, each of {found.words}")
+
+
 def _own(shard: str, indexes: Collection[str]) -> set[str]:
     number = shard.rpartition("_")[2]
     return {f"{index}_{number}" for index in indexes}

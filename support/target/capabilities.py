@@ -31,6 +31,7 @@ CAPABILITIES = {
     "citus": "shards on worker groups",
     "backends": "a backend of its own for each session",
     "nodes": "direct logins to every Citus node",
+    "spare_worker": "a further server that can join as a Citus worker",
     "dcs": "the client addresses of etcd",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",

@@ -77,7 +77,7 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    findings = _Findings(dict.fromkeys(("hosts", "partitions"), "the suite did not boot this cluster"))
+    findings = _Findings(dict.fromkeys(("hosts", "partitions", "spare_worker"), "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"

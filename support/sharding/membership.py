@@ -64,9 +64,13 @@ class NewWorker:
         """Remove it from the cluster, with the shards that it still holds. Does nothing if it has left."""
         if not self.registered:
             return
-        with sql.session(self.cluster.administration, statement_timeout=RECOVERY) as session:
-            for statement in (_FORGET_SHARDS, _FORGET_LEFTOVERS):
-                sql.execute(session, statement, [self.group])
+        administration = self.cluster.administration
+        for node, where in data_node_leaders(self.cluster).items():  # each has its own copy of the metadata
+            if node != self.name:
+                there = replace(where, user=administration.user, password=administration.password)
+                sql.execute(there, _FORGET_SHARDS, [self.group])
+        with sql.session(administration, statement_timeout=RECOVERY) as session:
+            sql.execute(session, _FORGET_LEFTOVERS, [self.group])
             sql.rows(session, _REMOVE, [self.address.host, self.address.port])
 
     def _require_cleaned(self) -> None:

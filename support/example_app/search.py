@@ -148,7 +148,7 @@ CROWD = 20_000
 """Entries of others that a search by the index may have to pass over. Beyond so many, pgvector gives up by default."""
 _OTHERS = """
     SELECT count(*) FROM (
-        SELECT FROM {entries} WHERE NOT starts_with({entries.namespace}, %s) LIMIT %s
+        SELECT 1 FROM {entries} WHERE NOT starts_with({entries.namespace}, %s) LIMIT %s
     ) others
 """
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from typing import Protocol
 
 from support.engine.finding import Finding
@@ -74,23 +75,40 @@ def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding
     return Finding.false(f"no replica may take over: {reasons or 'there is none'}")
 
 
-Look = Mapping[str, object]
-"""Aspect of the cluster -> its state at one look."""
+Look = Mapping[str, str]
+"""Aspect of the cluster -> its state at one look. What gave no answer is left out."""
+_BLIND = 2
+"""So many looks in a row may get no answer about an aspect: a change that is undone in that time cannot be seen."""
 
 
 def nothing_changed(looks: Sequence[Look]) -> Finding:
-    """Every look found the same as the first one. Unknown if there were fewer than two."""
-    if len(looks) < 2:
-        return Finding.unknown(f"there were {len(looks)} looks")
-    first = looks[0]
-    for number, look in enumerate(looks[1:], start=2):
-        changed = [aspect for aspect in {**first, **look} if look.get(aspect) != first.get(aspect)]
+    """Each aspect was found in one and the same state by every look that got an answer about it.
+
+    Silence is no change. Unknown unless there were two looks or more, the first and the last of them and at least half
+    of all got an answer about every aspect, and no more than _BLIND in a row got none.
+    """
+    first: dict[str, str] = {}
+    for number, look in enumerate(looks, start=1):
+        changed = [aspect for aspect, state in look.items() if first.setdefault(aspect, state) != state]
         if changed:
-            said = "; ".join(f"{aspect} was {first.get(aspect)}, then {look.get(aspect)}" for aspect in changed)
+            said = "; ".join(f"{aspect} was {first[aspect]}, then {look[aspect]}" for aspect in changed)
             return Finding.false(f"at look {number} of {len(looks)}: {said}")
+    if len(looks) < 2 or not first:
+        return Finding.unknown(f"there were {len(looks)} looks, which got answers about {len(first)} aspects")
+    if unseen := [words for aspect in first if (words := _unseen(aspect, looks))]:
+        return Finding.unknown(f"of {len(looks)} looks, {'; '.join(unseen)}")
     return Finding.true(
         f"the same at {len(looks)} looks: {', '.join(f'{key} {value}' for key, value in first.items())}"
     )
+
+
+def _unseen(aspect: str, looks: Sequence[Look]) -> str:
+    """Why these looks do not tell that an aspect stayed unchanged; empty if they do."""
+    answered = [aspect in look for look in looks]
+    silent = max((len(list(group)) for got, group in groupby(answered) if not got), default=0)
+    if not answered[0] or not answered[-1] or silent > _BLIND or 2 * sum(answered) < len(answered):
+        return f"{sum(answered)} got an answer about {aspect} (at most {silent} in a row got none)"
+    return ""
 
 
 NO_SPACE = ("No space left on device", "Check free disk space")

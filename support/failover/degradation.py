@@ -73,8 +73,8 @@ def _await_left_out(world: World) -> None:
     target_member = world.experiment.target_member
 
     def left_out() -> None:
-        if ends := routes(world.cluster)[target_member]:
-            raise NotYet(f"{target_member} gets sessions for {ends}")
+        if leading := [route for route, servers in routes(world.cluster).items() if target_member in servers]:
+            raise NotYet(f"{' and '.join(leading)} lead to {target_member}")
 
     subject = f"no endpoint leads to {target_member}"
     eventually(left_out, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)

@@ -1,6 +1,7 @@
 """Partitions and a lost DCS: a leader that stops in time, a state that stays unchanged, a commit without a standby."""
 
 import time
+from contextlib import suppress
 from functools import partial
 
 from support import sql
@@ -8,11 +9,11 @@ from support.engine import markers
 from support.engine.checks.writers import last_accepted, stopped_in_time
 from support.engine.finding import Finding
 from support.engine.world import World
-from support.errors import Inconclusive
+from support.errors import Inconclusive, NotInTime
 from support.failover.checks import Look, nothing_changed
 from support.faults.network import Partition
 from support.target import dcs
-from support.target.leadership import cluster_state
+from support.target.leadership import aspects_of_state, cluster_state
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, describe, eventually, throughout
 
@@ -36,11 +37,36 @@ def require_stopped_within(world: World, limit: float) -> None:
     finding.require()
 
 
+def state_before_the_fault(world: World) -> Look:
+    """The leader, its timeline and the routing. Raises Inconclusive if one of them gives no answer."""
+    subject = "every member and the proxy tell their state"
+    try:
+        return eventually(partial(_whole_state, world), within=world.timing.notice, subject=subject)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+
+
 def watch_state(world: World, seconds: float) -> list[Look]:
-    """Look at the leader, its timeline and the routing again and again, from now on for so many seconds."""
+    """Look at the leader, its timeline and the routing again and again, from now on for so many seconds.
+
+    The last look is repeated until it gets an answer about everything, or until nobody can be waited for any longer.
+    """
     looks: list[Look] = []
     throughout(lambda: looks.append(cluster_state(world.cluster)), seconds=seconds, pause=_PAUSE)
+    if looks[-1].keys() != aspects_of_state(world.cluster):
+        with suppress(NotInTime):  # judged by `nothing_changed`
+            last = partial(_whole_state, world, looks)
+            eventually(last, within=world.timing.notice, subject="every member and the proxy tell their state")
     return looks
+
+
+def _whole_state(world: World, looks: list[Look] | None = None) -> Look:
+    state = cluster_state(world.cluster)
+    if looks is not None:
+        looks.append(state)
+    if silent := aspects_of_state(world.cluster) - state.keys():
+        raise NotYet(f"no answer about {', '.join(sorted(silent))}")
+    return state
 
 
 def require_unchanged(world: World, before: Look, looks: list[Look]) -> None:

@@ -82,7 +82,7 @@ def role_told(name: str, status: Mapping[str, Any]) -> str:
 
 
 def routes(cluster: Cluster) -> dict[str, tuple[str, ...]]:
-    """WRITE_ROUTE and READ_ROUTE -> the servers to which HAProxy sends new sessions now. Raises NotYet without a page."""
+    """WRITE_ROUTE and READ_ROUTE -> the servers that get new sessions now. Raises NotYet without a statistics page."""
     page = cluster.topology.statistics
     if page is None:
         raise NotYet("no statistics page is known")

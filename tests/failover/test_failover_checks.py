@@ -117,10 +117,7 @@ class TestNothingChanged:
     def test_another_timeline(self) -> None:
         finding = nothing_changed([BEFORE, {**BEFORE, "pg1": "the primary on timeline 4"}])
         assert finding.holds is False
-        assert (
-            finding.words
-            == "at look 2 of 2: pg1 was the primary on timeline 3, then the primary on timeline 4"
-        )
+        assert finding.words == "at look 2 of 2: pg1 was the primary on timeline 3, then the primary on timeline 4"
 
     def test_a_change_that_was_undone_is_a_change(self) -> None:
         assert nothing_changed([BEFORE, {**BEFORE, "the write route": "pg2"}, BEFORE]).holds is False

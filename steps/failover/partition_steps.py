@@ -12,7 +12,8 @@ from support.failover.partition import (
     UNREPLICATED,
     commit_unreplicated,
     require_lock_renewed,
-    require_stopped_within,
+    require_refusing_until_healed,
+    require_stopped,
     require_unchanged,
     state_before_the_fault,
     watch_state,
@@ -61,8 +62,17 @@ def step_links_worsen(context: Context, worsens: str) -> None:
 
 @then("the target member stops accepting writes before its lock expires")
 def step_stops_in_time(context: Context) -> None:
-    """Judged by probes that bypass the proxy. In the worst case, the lock was renewed a loop_wait before the fault."""
-    require_stopped_within(context.world, context.world.handover(FailoverHandover).lease.least_left)
+    """Judged by probes that bypass the proxy, until the lock has surely expired.
+
+    In the worst case, the lock was renewed a loop_wait before the fault.
+    """
+    require_stopped(context.world, context.world.handover(FailoverHandover).lease)
+
+
+@then("the target member accepts no further write until the fault is healed")
+def step_refuses_until_healed(context: Context) -> None:
+    """From its first refusal on, by probes that bypass the proxy. If the fault still lasts, it is healed now."""
+    require_refusing_until_healed(context.world)
 
 
 @then("at no time did two members accept writes")

@@ -16,9 +16,11 @@ from support.engine.history import History, Outcome
 from support.engine.ledger import APPEND
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.target.leadership import routes
 from support.target.members import NO_ANSWER
+from support.target.timing import Span
 from support.waiting import NotYet, eventually
 
 LOOKUP = "lookup"
@@ -116,12 +118,23 @@ def require_each_applied_once(world: World) -> None:
 
 
 def require_no_write_acknowledged(world: World) -> None:
-    """From the last fault until now no write was acknowledged, although clients tried."""
+    """From the last fault on no write was acknowledged, for as long as it takes to tell strict mode from any other.
+
+    Without strict mode, Patroni would by then have ended the wait for a standby, and writes would be acknowledged.
+    """
     history, fault = world.clients.history, world.experiment.injected_fault
+    other_mode = sum(world.timing.parts(Span.STANDBY_LOSS).values())
+    told_apart = fault.in_effect_since + other_mode
 
     def tried() -> None:
-        if not any(one.begun > fault.in_effect_since for one in history.of(action=APPEND)):
-            raise NotYet("no client's write has ended")
+        if not any(one.begun > told_apart for one in history.of(action=APPEND)):
+            raise NotYet(f"{len(history.of(action=APPEND))} writes have ended, none that began late enough")
 
-    eventually(tried, within=world.timing.notice, subject="clients try to write")
-    nothing_acknowledged(history, APPEND, fault.in_effect_since, time.monotonic()).require()
+    try:
+        subject = f"clients try to write {other_mode:g} s after the fault"
+        eventually(tried, within=other_mode + world.timing.notice, subject=subject, since=fault.in_effect_since)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+    until = time.monotonic()
+    world.measure("no write was acknowledged for", until - fault.in_effect_since, "s")
+    nothing_acknowledged(history, APPEND, fault.in_effect_since, until).require()

@@ -10,19 +10,22 @@ from support.engine.checks.writers import last_accepted, stopped_in_time
 from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
-from support.failover.checks import Look, nothing_changed
+from support.failover.checks import Look, nothing_changed, refused_until
 from support.faults.network import Partition
 from support.target import dcs
-from support.target.leadership import aspects_of_state, cluster_state
+from support.target.leadership import Lease, aspects_of_state, cluster_state
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, describe, eventually, throughout
 
 _PAUSE = 0.5  # seconds between two looks at the cluster's state
 
 
-def require_stopped_within(world: World, limit: float) -> None:
-    """The target member stopped accepting writes less than `limit` seconds after the fault."""
-    experiment = world.experiment
+def require_stopped(world: World, lease: Lease) -> None:
+    """The target member stopped accepting writes before its lease can have expired, and refuses until it surely has.
+
+    In the worst case the lease was renewed a loop_wait before the fault.
+    """
+    experiment, limit = world.experiment, lease.least_left
     target_member, since = experiment.target_member, experiment.injected_fault.begun
 
     def judged() -> Finding:
@@ -35,6 +38,28 @@ def require_stopped_within(world: World, limit: float) -> None:
     samples = experiment.watch.samples
     world.measure("the target member accepted writes for", last_accepted(samples, target_member, since), "s", limit)
     finding.require()
+    throughout(
+        lambda: stopped_in_time(experiment.watch.samples, target_member, since, limit).require(),
+        seconds=since + lease.surely_gone - time.monotonic(),
+        pause=_PAUSE,
+    )
+
+
+def require_refusing_until_healed(world: World) -> None:
+    """From its first refusal the target member accepted no write until the fault was healed; heals it if it lasts."""
+    experiment = world.experiment
+    target_member, fault, asked = experiment.target_member, experiment.injected_fault, time.monotonic()
+
+    def refuses() -> None:
+        own = [one for one in experiment.watch.samples if one.member == target_member and one.begun > asked]
+        if not any(one.writable is not None for one in own):
+            raise NotYet(f"none of {len(own)} questions was answered")
+
+    if fault.healing is None:
+        with suppress(NotInTime):  # judged below: silence is no refusal
+            eventually(refuses, within=world.timing.recovery, subject=f"{target_member} answers before the healing")
+        experiment.nemesis.heal()
+    refused_until(experiment.watch.samples, target_member, fault.begun, experiment.healing_since).require()
 
 
 def state_before_the_fault(world: World) -> Look:

@@ -21,6 +21,7 @@ Feature: Two leaders never accept writes at once
     When the leader is cut off from every other host
     Then the target member stops accepting writes before its lock expires
     And another member leads
+    And the target member accepts no further write until the fault is healed
     And the ledger lost no acknowledged write
 
   @id.SB-02 @blocker
@@ -31,4 +32,5 @@ Feature: Two leaders never accept writes at once
     When the leader is cut off from the DCS
     Then the target member stops accepting writes before its lock expires
     And another member leads
+    And the target member accepts no further write until the fault is healed
     And the ledger lost no acknowledged write

@@ -18,6 +18,7 @@ from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
+from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.waiting import describe, eventually
@@ -126,16 +127,17 @@ def step_address_is_known(context: Context, group: int, seconds: float) -> None:
     """By pg_dist_node, read directly on the leader of each group: the leader's address, and that it is active."""
     world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, Span.NODES)
     begun = time.monotonic()
-    leader = cluster.of_group(group).leader()
-    address = cluster.address_of(leader).postgres
 
     def known() -> None:
+        leader = cluster.of_group(group).leader()  # anew in each look: another member may have taken over since
+        address = cluster.address_of(leader).postgres
         for one in cluster.groups:
             nodes = citus.known_to(one.of_member(one.leader()))
             found = [(node.address, node.active) for node in nodes if node.group == group]
             Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
 
-    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=NO_ANSWER)
+    subject = f"every node knows where the leader of worker group {group} is"
+    eventually(known, within=limit, subject=subject, retry_on=NO_ANSWER)
     world.measure("every node knew the new leader after", time.monotonic() - begun, "s", limit)
 
 
@@ -145,7 +147,7 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     world, limit = context.world, context.world.limit(seconds)
     world.clients.stop()
     begun = time.monotonic()
-    settled = partial(citus.require_settled, world.cluster, [group.leader() for group in world.cluster.groups])
+    settled = partial(_require_settled, world.cluster)
     eventually(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
     world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
@@ -154,3 +156,8 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     finding = all_or_nothing(world.clients.history, accounts, OPENED_WITH)
     world.evidence.attach("transfers", finding.words)
     finding.require()
+
+
+def _require_settled(cluster: Cluster) -> None:
+    """By the leaders of this moment: on a member that leads no more, nothing would ever be settled."""
+    citus.require_settled(cluster, [group.leader() for group in cluster.groups])

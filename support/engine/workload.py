@@ -21,6 +21,7 @@ from psycopg2 import errorcodes
 
 from support import sql
 from support.engine.history import History, Operation, Outcome
+from support.engine.notices import Notices, notices_of
 from support.errors import AcceptError, ConnectFailed
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
@@ -51,8 +52,6 @@ def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
 
 _SESSION_IS_SOUND = ("23", "40")
 """Classes of errors (a constraint, a conflict) after which the session can still be used."""
-_NOT_REPLICATED = "might not have been replicated"
-"""PostgreSQL's warning when its wait for a standby is cancelled. The commit is acknowledged all the same."""
 _GRACE = 1.0  # seconds for the server to report a timeout itself before the client hangs up
 
 
@@ -78,6 +77,7 @@ class Client:
         self.number, self.acknowledged = number, 0
         self._endpoint, self._history, self._patience = endpoint, history, patience
         self._session: sql.Session | None = None
+        self._notices = Notices()
         self._swapping = threading.Lock()
         self._begun: float | None = None
 
@@ -93,13 +93,13 @@ class Client:
         outcome, said = Outcome.OK, ""
         try:
             session = self._session or self._login()
-            session.notices.clear()
+            self._notices.clear()
             session.autocommit = committing = not task.transaction
             value = task.perform(session)
             if task.transaction:
                 committing = True
                 session.commit()
-            outcome, said = _committed(session)
+            outcome, said = _committed(self._notices)
             self.acknowledged += outcome is Outcome.OK
         except (sql.Error, ConnectFailed) as error:
             outcome, said = outcome_of(error, committing=committing), describe(error)
@@ -133,7 +133,7 @@ class Client:
     def _login(self) -> sql.Session:
         session = sql.connect(self._endpoint, connect_timeout=self._patience, statement_timeout=self._patience)
         with self._swapping:
-            self._session = session
+            self._session, self._notices = session, notices_of(session)
         return session
 
     def _recover_from(self, error: Exception) -> None:
@@ -147,9 +147,9 @@ class Client:
         self.close()
 
 
-def _committed(session: sql.Session) -> tuple[Outcome, str]:
+def _committed(notices: Notices) -> tuple[Outcome, str]:
     """The outcome of an acknowledged commit: unknown if the server warned that it may not be on a standby."""
-    doubts = [" ".join(notice.split()) for notice in session.notices if _NOT_REPLICATED in notice]
+    doubts = [str(notice) for notice in notices if notice.doubts_replication]
     return (Outcome.UNKNOWN, doubts[0]) if doubts else (Outcome.OK, "")
 
 

@@ -20,7 +20,7 @@ from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_ac
 from support.target import citus
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
-from support.waiting import describe, eventually
+from support.waiting import describe, in_time
 
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 
@@ -135,8 +135,9 @@ def step_address_is_known(context: Context, group: int, seconds: float) -> None:
             found = [(node.address, node.active) for node in nodes if node.group == group]
             Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
 
-    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=NO_ANSWER)
-    world.measure("every node knew the new leader after", time.monotonic() - begun, "s", limit)
+    subject = f"every node knows where {leader} is"
+    _, took = in_time(known, within=limit, subject=subject, retry_on=NO_ANSWER, since=begun)
+    world.measure("every node knew the new leader after", took, "s", limit)
 
 
 @then("within {seconds:g} seconds nothing is in doubt, and each transfer happened on both accounts or on neither")
@@ -144,10 +145,9 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
     world, limit = context.world, context.world.limit(seconds)
     world.clients.stop()
-    begun = time.monotonic()
     settled = partial(citus.require_settled, world.cluster, [group.leader() for group in world.cluster.groups])
-    eventually(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
-    world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
+    _, took = in_time(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
+    world.measure("nothing was in doubt after", took, "s", limit)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
     world.measure("times that the coordinator crashed by itself", len(crashes), "")
     accounts = read_accounts(world.cluster.write, world.profile, world.handover(WorkerHandover).accounts)

@@ -104,7 +104,7 @@ SABOTAGES = (
     Sabotage(
         "strictly-synchronous",
         "without a standby no write is accepted",
-        notices({"GD-01 writes go on": "are acknowledged: not so after|interrupted for"}),
+        notices({"GD-01 writes go on": "no operation was acknowledged in|interrupted for"}),
         by_shared_configuration({"synchronous_mode_strict": True}),
     ),
     Sabotage(

@@ -80,7 +80,8 @@ def interrupted_for_less_than(
     gap = longest_gap(history, action, since, until)
     if gap is None or not any(one.ended > since for one in acknowledged):
         last = max(one.ended for one in history) if until is None else until
-        return Finding.too_late(f"no operation was acknowledged in the {last - since:.1f} s after the fault")
+        words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
+        return Finding.too_late(words)
     open_still = ", and still are" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
     return Finding.within_limit(gap.seconds < limit, words)

@@ -97,7 +97,7 @@ def step_group_is_read(context: Context, group: int, seconds: float) -> None:
 
 @then("the clients of worker group {group:d} are interrupted for less than {seconds:g} seconds")
 def step_group_interruption(context: Context, group: int, seconds: float) -> None:
-    """The longest time without an acknowledged write on that group, until no second outage can follow from the fault."""
+    """The longest time without an acknowledged write on that group, until no second outage can follow."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
     require_interruption_under(world, world.limit(seconds), ledger.workload, f"clients of worker group {group}")
 

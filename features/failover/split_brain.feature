@@ -13,6 +13,7 @@ Feature: Two leaders never accept writes at once
     And the fault is healed
     Then at no time did two members accept writes
     And the target member streams as a replica within 60 seconds
+    And the ledger lost no acknowledged write
 
   @id.SB-02 @blocker
   Scenario: A leader that is cut off from everyone stops before its lock expires, and loses no acknowledged write

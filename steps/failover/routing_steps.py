@@ -1,10 +1,13 @@
 """Routing: where the endpoints lead, how HAProxy sees the members, and what happens when a member fails."""
 
+import time
+
 from behave import given, then, when
 from hamcrest import assert_that, is_, none
 
 from support import sql
 from support.engine import markers
+from support.engine.recovery import require_within
 from support.engine.tables import as_tabled, of_each, rows_of
 from support.engine.world import Context
 from support.errors import Inconclusive
@@ -121,8 +124,10 @@ def step_marker_is_seen(context: Context) -> None:
 @then("the marker becomes visible through the read endpoint within {seconds:g} seconds")
 def step_marker_becomes_visible(context: Context, seconds: float) -> None:
     """New sessions there read the row as it was written, from then on."""
-    world, where = context.world, context.world.cluster.read
-    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", world.limit(seconds))
+    world, where, begun = context.world, context.world.cluster.read, time.monotonic()
+    limit = world.limit(seconds)
+    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", limit)
+    require_within(world, "the marker was visible after", time.monotonic() - begun, limit)
 
 
 @given("{count:d} idle sessions through the write endpoint")

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from support.engine.finding import Finding
-from support.engine.history import History, Outcome, WriterSample
+from support.engine.finding import Finding, listed
+from support.engine.history import History, InFlight, Outcome, WriterSample
 
 
 def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
@@ -115,11 +115,17 @@ NO_SPACE = ("No space left on device", "Check free disk space")
 """What PostgreSQL says when its disk is full: either of the two."""
 
 
-def refused_for_lack_of_space(history: History, action: str, since: float, clients: int) -> Finding:
+def refused_for_lack_of_space(
+    history: History, action: str, since: float, clients: int, hanging: Collection[InFlight] = ()
+) -> Finding:
     """Operations that began after `since` were refused because the disk was full; none hung or failed differently.
 
-    What still fitted on the disk may have been acknowledged. Unknown unless every client was refused.
+    `hanging` are those that have not ended, although their clients should have given up. What still fitted on the disk
+    may have been acknowledged. Unknown unless every client was refused.
     """
+    if hanging:
+        since_when: list[object] = [f"client {one.client}, begun {one.begun - since:.1f} s after" for one in hanging]
+        return Finding.false(f"{len(hanging)} operations on a full disk got no answer at all: {listed(since_when)}")
     tried = [one for one in history.of(action=action) if one.begun > since]
     failed = [one for one in tried if one.outcome is not Outcome.OK]
     refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_SPACE)]

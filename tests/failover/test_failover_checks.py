@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.engine.history import History, Operation, Outcome
+from support.engine.history import History, InFlight, Operation, Outcome
 from support.errors import Inconclusive
 from support.failover.checks import (
     a_replica_may_take_over,
@@ -307,3 +307,12 @@ def test_a_full_disk_refuses_writes_and_does_nothing_worse(
     found = refused_for_lack_of_space(History(operations), "append", since=10, clients=2)
     assert found.holds is holds
     assert words in found.words
+
+
+def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
+    """Everything that is in the history is a refusal; one client then got no answer, for longer than it waits."""
+    history = History([refused(0, 11), refused(1, 11)])
+    found = refused_for_lack_of_space(history, "append", 10, 2, [InFlight(1, "append", "1-1", 11.6)])
+    assert found.holds is False
+    assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after"
+    assert refused_for_lack_of_space(history, "append", 10, 2).holds is True

@@ -14,6 +14,7 @@ def before_all(context):
     """Open the run: its target and its journal."""
     context.suite = Suite.open(context.config.userdata)
     features = context._runner.features  # the only way to know what is selected before it runs
+    context.suite.require_known_limits(features, context._runner.step_registry)
     context.suite.shuffle(features)
     selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
     context.recorder = Recorder(
@@ -36,7 +37,7 @@ def before_all(context):
 def before_scenario(context, scenario):
     """Give the scenario its world, or skip it, saying what the target lacks for it."""
     context.recorder.started(scenario)
-    context.world = context.suite.world(scenario.name, scenario.effective_tags)
+    context.world = context.suite.world(scenario, context._runner.step_registry)
     context.begun = time.time()
     if missing := context.suite.missing_for(scenario.effective_tags):
         scenario.skip(missing)

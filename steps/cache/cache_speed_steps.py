@@ -41,10 +41,11 @@ def step_writes_in_a_row(context: Context, seconds: float) -> None:
     handover.throughput = speed.throughput(speed.writes(client, context.world.namespace), seconds)
 
 
-@then("the cache did over {least:d} operations a second")
-def step_throughput(context: Context, least: int) -> None:
+@then("the cache did over {rate:d} operations a second")
+def step_throughput(context: Context, rate: int) -> None:
     """The mean over the whole time."""
-    throughput, limit = context.world.handover(CacheHandover).throughput, context.world.limit(least)
-    context.world.measure("operations", throughput, "/s", limit)
+    world, throughput = context.world, context.world.handover(CacheHandover).throughput
+    limit = world.limit(rate, "throughput")
+    world.measure("operations", throughput, "/s", limit)
     words = f"{throughput:,.0f} cache operations a second (limit: more than {limit:,.0f})"
     Finding.within_limit(throughput > limit, words).require()

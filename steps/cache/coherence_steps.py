@@ -51,7 +51,7 @@ def step_served_what_database_holds(context: Context) -> None:
 @when("an entry is updated with and without the cache, and every client reads it for over {seconds:g} seconds more")
 def step_updated_while_read(context: Context, seconds: float) -> None:
     """Ten updates, alternately; the last one bypasses the cache, so that only expiry can remove the old value."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     world.history = workloads.replaced_while_read(
         world.handover(CacheHandover).clients,
         world.cluster.write,
@@ -66,7 +66,7 @@ def step_updated_while_read(context: Context, seconds: float) -> None:
 @then("no read from the cache served a value that had been replaced for over {seconds:g} seconds")
 def step_served_within(context: Context, seconds: float) -> None:
     """Measured from when the change was acknowledged until the read began."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     world.measure("the oldest value served had been replaced for", oldest_served(world.history), "s", bound)
     served_within(bound, world.history).require()
 

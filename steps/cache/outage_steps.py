@@ -25,7 +25,7 @@ def step_redis_fails(context: Context, fails: str) -> None:
 @then("no cache operation failed or took {seconds:g} seconds, and each client saw its own writes")
 def step_outage_unnoticed(context: Context, seconds: float) -> None:
     """An error is a failure, and so is a value older than the client's own last write."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "operation")
     clients, since = len(world.handover(CacheHandover).clients), world.experiment.injected_fault.in_effect_since
     world.measure("the slowest operation took", slowest(world.history), "s", limit)
     no_caller_noticed(limit, world.history, clients, since, until=world.experiment.healing_since).require()
@@ -35,7 +35,7 @@ def step_outage_unnoticed(context: Context, seconds: float) -> None:
 @then("every client of the cache has a hit again within {seconds:g} seconds")
 def step_caching_resumed(context: Context, seconds: float) -> None:
     """Measured from the end of the outage; nothing but Redis was restarted or changed."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "caching")
     clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.healing_since
     if (took := cached_again(world.history, clients, since)) is not None:
         world.measure("every client was served out of the cache again after", took, "s", limit)
@@ -51,7 +51,7 @@ def step_write_lost(context: Context) -> None:
 @then("no read from the cache served the lost write more than {seconds:g} seconds after the failover")
 def step_lost_write_forgotten(context: Context, seconds: float) -> None:
     """Measured from when another member led until the read began. Later reads serve what the new leader has."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     clients, since = len(world.handover(CacheHandover).clients), world.handover(CacheHandover).new_leader_since
     served_for = last_served(world.history, LOST, since)
     world.measure("the lost write was served after the failover for", served_for, "s", bound)

@@ -41,7 +41,7 @@ def step_client_with_time_to_live(context: Context, seconds: float) -> None:
 @given("{count:d} clients of a cache with a staleness bound of {seconds:g} seconds")
 def step_clients_with_bound(context: Context, count: int, seconds: float) -> None:
     """Their repositories are told to serve an old value for at most so long after a change."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     world.handover(CacheHandover).clients = _opening(world).open_many(count, staleness_bound=bound)
 
 

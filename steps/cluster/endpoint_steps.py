@@ -191,7 +191,7 @@ def step_log_in_there(context: Context, seconds: int) -> None:
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
     """It fails with an error; the host itself would close the connection only much later."""
-    login, limit = handed(context.world).login, context.world.limit(seconds)
+    login, limit = handed(context.world).login, context.world.limit(seconds, "login")
     context.world.measure("login at a silent host, until it failed", login.seconds, "s", limit)
     assert_that(login.error, instance_of(ConnectFailed), "what came of the login")
     words = f"the login failed after {login.seconds:.1f} s (allowed: {limit:g} s)"

@@ -96,7 +96,7 @@ def step_store_many(context: Context, count: int) -> None:
 @then("it took less than {seconds:g} seconds")
 def step_load_in_time(context: Context, seconds: float) -> None:
     """From the login to the acknowledged commit."""
-    load, limit = handed(context.world).load, context.world.limit(seconds)
+    load, limit = handed(context.world).load, context.world.limit(seconds, "load")
     context.world.measure("loading the entries", load.seconds, "s", limit)
     assert_that(load.error, none(), "what was said against storing the entries")
     words = f"the load was acknowledged after {load.seconds:.2f} s (limit: {limit:g} s)"

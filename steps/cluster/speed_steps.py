@@ -20,7 +20,7 @@ ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": J
 @then("{share:d} in 100 {operations} took under {milliseconds:g} ms")
 def step_percentile(context: Context, share: int, operations: str, milliseconds: float) -> None:
     """The percentile of all counted operations; every one must have been answered."""
-    world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds)
+    world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds, f"p{share}")
     world.measure(f"{operations}, {share} in 100", durations(world.history, action).percentile(share), "ms", limit)
     percentile_is_under(world.history, action, share, limit).require()
 
@@ -31,14 +31,14 @@ def step_markers(context: Context, count: int) -> None:
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
     handed(world).replicas = write_markers_and_watch(
-        cluster.write, replicas, world.profile, world.namespace, count, world.limit(VISIBLE), world.history
+        cluster.write, replicas, world.profile, world.namespace, count, world.time_for("lag", VISIBLE), world.history
     )
 
 
 @then("every replica showed each marker within {seconds:g} seconds")
 def step_markers_arrived(context: Context, seconds: float) -> None:
     """From the acknowledged commit until the replica shows it; the longest time is reported."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "lag")
     seen = sightings(world.history, handed(world).replicas)
     world.measure("replication lag, the longest of all markers", longest_lag(seen), "s", limit)
     every_marker_arrived(seen, limit).require()

@@ -115,7 +115,7 @@ def step_replicas_have(context: Context, seconds: float) -> None:
             ),
             equal_to(dict.fromkeys(replicas, (entry,))),
         ),
-        within=context.world.limit(seconds),
+        within=context.world.limit(seconds, "lag"),
         subject="the committed entry is on every replica",
     )
 

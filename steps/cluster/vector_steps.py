@@ -102,10 +102,10 @@ def step_in_order(context: Context) -> None:
     answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
 
 
-@then("the recall at {count:d} is at least {least:g}")
-def step_recall(context: Context, count: int, least: float) -> None:
+@then("the recall at {count:d} is at least {fraction:g}")
+def step_recall(context: Context, count: int, fraction: float) -> None:
     """The share of the true nearest neighbours, computed outside the database, that the searches found."""
-    state, limit = handed(context.world), context.world.limit(least)
+    state, limit = handed(context.world), context.world.limit(fraction, "recall")
     found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")

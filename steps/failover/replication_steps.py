@@ -31,7 +31,7 @@ def step_no_slot_is_orphaned(context: Context) -> None:
 @then("each of {count:d} markers written through the write endpoint is on every replica within {seconds:g} seconds")
 def step_markers_are_on_replicas(context: Context, count: int, seconds: float) -> None:
     """Rows committed one after another, each looked for on every replica, past the proxy; the slowest is measured."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "lag")
     slowest = max(markers.delays(world.cluster, world.namespace, count, limit))
     world.measure("slowest marker, from its commit until it was on every replica", slowest, "s", limit)
 

@@ -119,7 +119,7 @@ def step_marker_is_seen(context: Context) -> None:
 def step_marker_becomes_visible(context: Context, seconds: float) -> None:
     """New sessions there read the row as it was written, from then on."""
     world, where = context.world, context.world.cluster.read
-    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", world.limit(seconds))
+    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", world.limit(seconds, "lag"))
 
 
 @given("{count:d} idle sessions through the write endpoint")
@@ -149,20 +149,20 @@ def step_loses_stream(context: Context) -> None:
 @then("the target member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
     """New sessions there land on other members, in that time from the fault on."""
-    routing.require_out_of_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+    routing.require_out_of_reads(context.world, context.world.limit(seconds, "leave", Span.READ_ROUTING))
 
 
 @then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
 def step_back_in_reads(context: Context, seconds: float) -> None:
     """New sessions there land on it again, in that time from the healing on."""
     context.world.experiment.nemesis.heal()
-    routing.require_back_in_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+    routing.require_back_in_reads(context.world, context.world.limit(seconds, "return", Span.READ_ROUTING))
 
 
 @then("each of these sessions is cut within {seconds:g} seconds")
 def step_sessions_closed(context: Context, seconds: float) -> None:
     """Its client learns of it in that time from the fault on, and need not wait for a dead connection to time out."""
-    world, limit = context.world, context.world.limit(seconds, Span.HANGUP)
+    world, limit = context.world, context.world.limit(seconds, "cut", Span.HANGUP)
     begun = world.experiment.injected_fault.begun
     ended = [when - begun for when in routing.closings(world.sessions, until=begun + limit + world.timing.notice)]
     if ended:

@@ -53,7 +53,7 @@ def step_lose_leaders(context: Context) -> None:
 def step_best_leads(context: Context, seconds: float) -> None:
     """Not the replica that lacks WAL."""
     world = context.world
-    require_other_leader(world, world.limit(seconds, Span.FAILOVER))
+    require_other_leader(world, world.limit(seconds, "leader", Span.FAILOVER))
     assert_that(world.cluster.leader(), is_in(world.handover(FailoverHandover).unequal_replicas.ahead), "who took over")
 
 
@@ -61,6 +61,6 @@ def step_best_leads(context: Context, seconds: float) -> None:
 def step_worst_leads(context: Context, seconds: float) -> None:
     """None of those that are tagged never to lead."""
     world = context.world
-    require_other_leader(world, world.limit(seconds, Span.FAILOVER))
+    require_other_leader(world, world.limit(seconds, "leader", Span.FAILOVER))
     behind = world.handover(FailoverHandover).unequal_replicas.behind
     assert_that(world.cluster.leader(), equal_to(behind), "who took over")

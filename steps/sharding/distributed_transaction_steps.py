@@ -94,7 +94,8 @@ def step_one_victim(context: Context, seconds: float) -> None:
     """The other one is not, and commits in that time."""
     world, attempts = context.world, context.world.handover(TransactionHandover).attempts
     one_victim([sql.condition_of(one.error) for one in attempts]).require()
-    require_within(world, "the deadlock was over after", max(one.seconds for one in attempts), world.limit(seconds))
+    limit = world.limit(seconds, "deadlock")
+    require_within(world, "the deadlock was over after", max(one.seconds for one in attempts), limit)
 
 
 @then("both entries are as the other session committed them")
@@ -137,7 +138,7 @@ def step_dies(context: Context, what: str, moment: str) -> None:
 @then("within {seconds:g} seconds no transaction is in doubt on any node")
 def step_none_in_doubt(context: Context, seconds: float) -> None:
     """Every node answers and holds no prepared transaction, in that time from the death on."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "resolution")
     begun = world.experiment.injected_fault.begun
     await_resolved(world.cluster, limit, begun)
     require_within(world, "no transaction was in doubt after", time.monotonic() - begun, limit)

@@ -205,7 +205,7 @@ def step_as_before(context: Context, seconds: float) -> None:
         left = left_behind(own.cluster)
         Finding(not left, f"the move has left behind: {left}").require()
 
-    limit = context.world.limit(seconds)
+    limit = context.world.limit(seconds, "recovery")
     eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
 
 

@@ -63,7 +63,7 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
 
     Inconclusive when the write is accepted: then the group is not down.
     """
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "refusal")
     (node,) = [one.address for one in citus.known_to(world.cluster.write) if one.group == group]
     namespace = world.handover(WorkerHandover).ledger(group).namespace
     begun = time.monotonic()
@@ -82,24 +82,27 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
 @then("data on worker group {group:d} can be read within {seconds:g} seconds")
 def step_group_is_read(context: Context, group: int, seconds: float) -> None:
     """All entries of its ledger, in a new session through the write endpoint."""
-    world, namespace = context.world, context.world.handover(WorkerHandover).ledger(group).namespace
+    world, limit = context.world, context.world.limit(seconds, "read")
+    namespace = world.handover(WorkerHandover).ledger(group).namespace
     begun = time.monotonic()
     try:
         found = sql.value(world.cluster.write, world.profile.sql(_COUNT), [namespace])
     except (sql.Error, ConnectFailed) as error:
         raise AssertionError(f"data on worker group {group} cannot be read: {describe(error)}") from error
     took = time.monotonic() - begun
-    world.measure(f"reading the entries on worker group {group}", took, "s", seconds)
-    Finding(
-        found > 0 and took < seconds, f"{found} entries were read in {took:.1f} s (allowed: {seconds:g} s)"
-    ).require()
+    world.measure(f"reading the entries on worker group {group}", took, "s", limit)
+    words = f"{found} entries were read in {took:.1f} s (allowed: {limit:g} s)"
+    Finding(found > 0, words).require()
+    Finding.within_limit(took < limit, words).require()
 
 
 @then("the clients of worker group {group:d} are interrupted for less than {seconds:g} seconds")
 def step_group_interruption(context: Context, group: int, seconds: float) -> None:
     """The longest time without an acknowledged write on that group, from the fault on; they get through now."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
-    require_interruption_under(world, world.limit(seconds), ledger.workload, f"clients of worker group {group}")
+    require_interruption_under(
+        world, world.limit(seconds, "interruption"), ledger.workload, f"clients of worker group {group}"
+    )
 
 
 @then("the {event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
@@ -107,7 +110,7 @@ def step_group_interruption_by(context: Context, event: str, group: int, seconds
     """The same, where the group itself has to act: `event` is failover or switchover."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
     require_interruption_under(
-        world, world.limit(seconds, Span(event)), ledger.workload, f"clients of worker group {group}"
+        world, world.limit(seconds, event, Span(event)), ledger.workload, f"clients of worker group {group}"
     )
 
 
@@ -124,7 +127,7 @@ def step_no_ledger_lost(context: Context) -> None:
 @then("every node knows the new leader of worker group {group:d} within {seconds:g} seconds")
 def step_address_is_known(context: Context, group: int, seconds: float) -> None:
     """By pg_dist_node, read directly on the leader of each group: the leader's address, and that it is active."""
-    world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, Span.NODES)
+    world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, "address", Span.NODES)
     begun = time.monotonic()
     leader = cluster.of_group(group).leader()
     address = cluster.address_of(leader).postgres
@@ -142,7 +145,7 @@ def step_address_is_known(context: Context, group: int, seconds: float) -> None:
 @then("within {seconds:g} seconds nothing is in doubt, and each transfer happened on both accounts or on neither")
 def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "resolution")
     world.clients.stop()
     begun = time.monotonic()
     settled = partial(citus.require_settled, world.cluster, [group.leader() for group in world.cluster.groups])

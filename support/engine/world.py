@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hints
 
+from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
 from support.errors import Inconclusive, MissingStep
 from support.example_app.entries import EntryStore
@@ -58,7 +59,9 @@ class World:
     ids: tuple[str, ...] = ()
     """The catalogue ids of the scenario."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """The user's limits by catalogue id, instead of those that scenarios state."""
+    """The user's limits, instead of those that scenarios state; see support/engine/limits.py."""
+    stated: Mapping[str, float] = field(default_factory=dict)
+    """Measure -> the largest limit that a step of the scenario states for it."""
     cleanup: ExitStack = field(default_factory=ExitStack)
     random: Random = field(default_factory=Random)
     """Seeded from the run's seed and the scenario's name."""
@@ -144,26 +147,36 @@ class World:
         """Every namespace in which the scenario may have stored something."""
         return [self.namespace, *self.further_namespaces]
 
-    def limit(self, stated: float, span: Span | None = None) -> float:
-        """The limit in force: the user's for this scenario's id, or the one that the scenario states.
+    def limit(self, stated: float, measure: str, span: Span | None = None) -> float:
+        """The limit in force for a measure: the user's, or the one that the scenario states.
 
-        `span` names what the cluster needs the time for. If its own timing needs more than is stated, because it checks
-        less often than the embedded one, that counts (see support/target/timing.py). A declared recovery time replaces
-        both.
+        `measure` is its name in [limits]: a text, or one with parameters of the step in it. `span` names what the
+        cluster needs the time for. If its own timing needs more than is stated, because it checks less often than the
+        embedded one, that counts (see support/target/timing.py). A declared recovery time replaces both.
         """
-        in_force = self._limit(stated, span)
+        in_force = self._limit(stated, measure, span)
         if in_force.seconds != stated:
             self.evidence.attach("limit in force", f"{in_force.seconds:g}: {in_force.why}")
         return in_force.seconds
 
-    def _limit(self, stated: float, span: Span | None) -> Limit:
+    def _limit(self, stated: float, measure: str, span: Span | None) -> Limit:
         topology = self.cluster.topology
-        if (own := next((one for one in self.ids if one in self.limits), None)) is not None:
-            return Limit(self.limits[own], f"[limits] {own}; the scenario states {stated:g}")
+        if (own := own_limit(self.limits, self.ids, measure)) is not None:
+            key, value = own
+            return Limit(value, f"[limits] {key}; the scenario states {stated:g}")
         if span is Span.FAILOVER and topology.expectations.recovery_time is not None:
             seconds = topology.expectations.recovery_time
             return Limit(seconds, f"[expect] recovery_time; the scenario states {stated:g} s")
         return Limit(stated, "as stated") if span is None else topology.timing.limit(span, stated)
+
+    def time_for(self, measure: str, usual: float) -> float:
+        """How long a step has to go on, so that a later one can judge that measure: at least `usual` seconds.
+
+        No shorter than the limit that the later step states, or that the user sets.
+        """
+        own = own_limit(self.limits, self.ids, measure)
+        stated = own[1] if own is not None else self.stated.get(measure, 0.0)
+        return max(usual, 1.2 * stated)
 
     @property
     def timing(self) -> Timing:

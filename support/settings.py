@@ -77,6 +77,21 @@ def _table(given: object) -> object:
         raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
 
 
+def _limits(given: object) -> object:
+    """A table in which `PF-01.p95 = 50` is the same as `"PF-01.p95" = 50`; in the environment as JSON."""
+    given = _table(given)
+    if not isinstance(given, Mapping):
+        return given
+    found = dict[str, object]()
+    for name, value in given.items():
+        inner = value.items() if isinstance(value, Mapping) else (("", value),)
+        found |= {f"{name}.{measure}".rstrip("."): limit for measure, limit in inner}
+    return found
+
+
+Limits = Annotated[
+    Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]], NoDecode, BeforeValidator(_limits)
+]
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
 
@@ -183,7 +198,7 @@ class Settings(BaseSettings):
     """The name of the target's database, as the user's permission to run destructive scenarios against it."""
     accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     """The factor for waits on a slow machine; does not apply to promised times."""
-    limits: Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]] = Field(default_factory=dict)
+    limits: Limits = Field(default_factory=dict)
     """The id of a promise, or id and measure ("DQ-03.p95") -> the limit that replaces the scenario's, in its unit."""
 
     # Its metrics

@@ -54,7 +54,7 @@ class Kind:
     @classmethod
     def of(cls, noun: str, values: Iterable[str]) -> "Kind":
         """A kind with these values, such as the keys of the table that says what each of them means."""
-        return cls(noun, tuple(values))
+        return cls(noun, tuple(map(str, values)))
 
     @property
     def pattern(self) -> str:
@@ -76,7 +76,7 @@ class Kind:
         near = nearest(value, known)
         meant = f"; did you mean {near!r}?" if near else ""
         listed = "; ".join(known) if len(known) <= MOST_LISTED else "; ".join([*known[:MOST_LISTED], "..."])
-        return f"{value!r} is not a {self.noun}{meant} (known: {listed})"
+        return f"{value!r} is no {self.noun}{meant} (known: {listed})"
 
 
 @dataclass(frozen=True)

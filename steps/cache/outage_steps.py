@@ -1,6 +1,6 @@
 """The cache under faults: outages of Redis, and failovers of the database."""
 
-from behave import then, when
+from behave import register_type, then, when
 
 from support.cache.checks import (
     cached_again,
@@ -12,13 +12,17 @@ from support.cache.checks import (
     slowest,
 )
 from support.cache.handover import CacheHandover
-from support.cache.outages import KEPT, LOST, own_keys, work_through_lost_write, work_through_outage
+from support.cache.outages import KEPT, LOST, OUTAGES, own_keys, work_through_lost_write, work_through_outage
 from support.engine.world import Context
+from support.vocabulary import Kind
+
+OUTAGE = Kind.of("outage of Redis", OUTAGES)
+register_type(Outage=OUTAGE)
 
 
-@when("Redis {fails} for a while, and every client of the cache keeps reading and writing")
+@when("Redis {fails:Outage} for a while, and every client of the cache keeps reading and writing")
 def step_redis_fails(context: Context, fails: str) -> None:
-    """It "is killed", "freezes", "is restarted empty" or "is full". The clients start before and stop after it."""
+    """The clients start before the outage and stop after it."""
     work_through_outage(context.world, fails)
 
 

@@ -13,6 +13,9 @@ from support.engine.checks.answers import unchanged
 from support.engine.tables import rows_of
 from support.engine.world import Context, World
 from support.example_app.entries import Entry
+from support.vocabulary import Kind, columns
+
+TYPE = Kind.of("type of value", values.VALUES)
 
 
 def _opening(world: World) -> CacheClients:
@@ -70,6 +73,7 @@ def step_entry_read_by_all(context: Context) -> None:
 
 
 @when("query results of these types are requested twice through the cache")
+@columns({"type": TYPE})
 def step_types_are_fetched(context: Context) -> None:
     """One client requests all of them; then another client does."""
     world, handover, types = context.world, context.world.handover(CacheHandover), list(rows_of(context.table))

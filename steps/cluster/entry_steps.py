@@ -1,6 +1,6 @@
 """Entries: stored, read back, refused; and that they stay inside their namespace."""
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, none
 
 from support.cluster.handover import handed
@@ -12,7 +12,11 @@ from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS, look_at
 from support.example_app.entries import all_see_all, contents, counts
 from support.example_app.sessions import attempt
-from support.sql import condition_of, error_of
+from support.sql import CONDITION, condition_of, error_of
+from support.vocabulary import Kind
+
+CONTENT = Kind.of("content of an entry", samples.CONTENTS)
+register_type(Content=CONTENT, Condition=CONDITION)
 
 
 @given("a stored entry")
@@ -23,7 +27,7 @@ def step_stored_entry(context: Context) -> None:
     world.entries.add(handed(world).entry)
 
 
-@when("an entry with {content} is stored")
+@when("an entry with {content:Content} is stored")
 def step_store_entry(context: Context, content: str) -> None:
     """Committed through the write endpoint, or refused."""
     world = context.world
@@ -45,7 +49,7 @@ def step_accepted(context: Context) -> None:
     assert_that(context.world.error, none(), "what was said against storing the entry")
 
 
-@then("it is refused as a {condition}")
+@then("it is refused as a {condition:Condition}")
 def step_refused_as(context: Context, condition: str) -> None:
     """By PostgreSQL's name for the error."""
     error = context.world.error

@@ -1,6 +1,6 @@
 """Speed: percentiles of what was measured, and how far replicas are behind."""
 
-from behave import then, when
+from behave import register_type, then, when
 
 from support.cache.speed import CACHED
 from support.cluster.checks import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
@@ -13,11 +13,16 @@ from support.engine.world import Context
 from support.example_app.search import SEARCH
 from support.sharding.queries import JOIN, OVER_ALL
 from support.timeouts import VISIBLE
+from support.vocabulary import Kind
 
 ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": JOIN, "queries": OVER_ALL}
 
 
-@then("{share:d} in 100 {operations} took under {milliseconds:g} ms")
+OPERATION = Kind.of("kind of operation", ACTIONS)
+register_type(Operations=OPERATION)
+
+
+@then("{share:d} in 100 {operations:Operations} took under {milliseconds:g} ms")
 def step_percentile(context: Context, share: int, operations: str, milliseconds: float) -> None:
     """The percentile of all counted operations; every one must have been answered."""
     world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds, f"p{share}")

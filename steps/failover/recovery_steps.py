@@ -1,6 +1,6 @@
 """How the cluster recovers: who leads, who is back, how long clients were interrupted, and what was lost."""
 
-from behave import step, then
+from behave import register_type, step, then
 
 from support.engine.recovery import (
     require_all_streaming,
@@ -14,7 +14,9 @@ from support.engine.recovery import (
 )
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.target.timing import Span
+from support.target.timing import EVENT, Span
+
+register_type(Event=EVENT)
 
 
 @step("another member leads")
@@ -53,12 +55,12 @@ def step_interruption(context: Context, seconds: float) -> None:
     require_interruption_under(context.world, context.world.limit(seconds, "interruption"))
 
 
-@then("the {event} interrupts clients for less than {seconds:g} seconds")
+@then("the {event:Event} interrupts clients for less than {seconds:g} seconds")
 def step_interruption_by(context: Context, event: str, seconds: float) -> None:
     """The longest time without an acknowledged write, from the fault until clients got through again.
 
-    `event` is "failover", "switchover", "loss of a standby" or "loss of everything": what the cluster needs time for.
-    If its own timing (ttl, loop_wait, ...) is slower than the embedded cluster's, its limit follows from that.
+    `event` is what the cluster needs time for. If its own timing (ttl, loop_wait, ...) is slower than the embedded
+    cluster's, its limit follows from that.
     """
     require_interruption_under(context.world, context.world.limit(seconds, event, Span(event)))
 

@@ -1,6 +1,6 @@
 """Routing: where the endpoints lead, how HAProxy sees the members, and what happens when a member fails."""
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, is_, none
 
 from support import sql
@@ -18,15 +18,18 @@ from support.target import haproxy
 from support.target.failover_readiness import terms
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
+from support.vocabulary import Kind, columns
 from support.waiting import eventually
 
+ENDPOINT = Kind("endpoint", ("write", "read"))
+VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
+ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", health_checks.ROUTING_ROLES), Kind("state", ("up", "down"))
+register_type(Endpoint=ENDPOINT)
 
-@when("{count:d} sessions are opened through the {endpoint} endpoint")
+
+@when("{count:d} sessions are opened through the {endpoint:Endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
-
-    `endpoint` is write or read.
-    """
+    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler."""
     world, where = context.world, getattr(context.world.cluster, endpoint)
     refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
     assert_that(refused, none(), f"what was said against one of {count} logins at {where.name}")
@@ -75,6 +78,7 @@ def step_writes_refused(context: Context) -> None:
 
 
 @then("the statistics page answers")
+@columns({"who comes": VISITOR, "answer": RECEPTION})
 def step_statistics_page_answers(context: Context) -> None:
     """Each visitor of the table, identified by the credentials, is served or refused."""
     page, expected = context.world.cluster.statistics_page, rows_of(context.table)
@@ -82,6 +86,7 @@ def step_statistics_page_answers(context: Context) -> None:
 
 
 @then("HAProxy has the members up or down as follows")
+@columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
     """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
     cluster, rows = context.world.cluster, rows_of(context.table)

@@ -6,9 +6,12 @@ from hamcrest import assert_that, equal_to, is_in
 from support.engine.recovery import require_other_leader
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.failover.succession import hold_back, let_one_lag, lose_leaders
+from support.failover.succession import LOSSES, hold_back, let_one_lag, lose_leaders
 from support.faults.patroni import Tagged, asynchronous, paused
 from support.target.timing import Span
+from support.vocabulary import Kind, columns
+
+LOSS = Kind.of("way to lose a leader", LOSSES)
 
 
 @given("commits wait for no standby")
@@ -44,6 +47,7 @@ def step_others_are_barred(context: Context) -> None:
 
 
 @when("one leader after another is lost, each replaced and back before the next")
+@columns({"how": LOSS})
 def step_lose_leaders(context: Context) -> None:
     """Unplanned, each in the way that its row names; the next one only when a replica could take over from it."""
     lose_leaders(context.world, [row["how"] for row in context.table.rows])

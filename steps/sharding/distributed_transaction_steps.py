@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.engine.recovery import require_within
@@ -21,12 +21,19 @@ from support.target import citus
 from support.target.citus import node_name
 from support.target.members import NO_ANSWER
 from support.timeouts import RECOVERY
+from support.vocabulary import Kind
 from support.waiting import eventually
 
 _COLUMNS = ("namespace", "key", "value")
 _BLOCKED = 20.0  # seconds that a blocked session waits: a deadlock must be detected long before
 _EACH = 5
 """Entries that the transaction stores on each of two workers."""
+
+
+THE_HOST = "the host"
+DYING = Kind("part that dies", (THE_HOST, "PostgreSQL"))
+MOMENT = Kind.of("moment of a commit", COMMIT_WITH_DEATH)
+register_type(DyingPart=DYING, Moment=MOMENT)
 
 
 @given("a transaction that has inserted, updated and deleted entries on several workers")
@@ -121,13 +128,13 @@ def step_open_on_two_workers(context: Context) -> None:
     world.handover(TransactionHandover).transaction = OpenTransaction(session, groups)
 
 
-@when("{what} of one of these workers dies {moment}")
+@when("{what:DyingPart} of one of these workers dies {moment:Moment}")
 def step_dies(context: Context, what: str, moment: str) -> None:
     """The client commits; a worker's leader dies before that, after it, or when both workers have prepared."""
     world, handover = context.world, context.world.handover(TransactionHandover)
     group = world.cluster.of_group(next(iter(handover.transaction.groups.values())))
     host = world.cluster.sandbox.hosts[group.leader()]
-    death = HostCrash(host) if what == "the host" else PostgresKilled(host)
+    death = HostCrash(host) if what == THE_HOST else PostgresKilled(host)
     world.evidence.attach("what dies", f"{what} of {host.name}, which leads {node_name(group.group)}, {moment}")
     begun = time.monotonic()
     handover.told = COMMIT_WITH_DEATH[moment](world, handover.transaction.session, death, host.name)

@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.engine import markers
@@ -13,16 +13,20 @@ from support.engine.world import Context
 from support.errors import ConnectFailed, Inconclusive
 from support.faults.patroni import Switchover
 from support.faults.process import PostgresKilled
-from support.faults.roles import host_of
+from support.faults.roles import ROLE, host_of
 from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
 from support.target.members import NO_ANSWER
-from support.target.timing import Span
+from support.target.timing import EVENT, Span
+from support.vocabulary import columns
 from support.waiting import describe, eventually
 
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
+
+
+register_type(Event=EVENT)
 
 
 @given("{clients:d} clients appending to a ledger on worker group {group:d}")
@@ -46,6 +50,7 @@ def step_worker_hands_over(context: Context, group: int) -> None:
 
 
 @when("the PostgreSQL of each of these is killed, one after the other")
+@columns({"who": ROLE})
 def step_killed_in_turn(context: Context) -> None:
     """The next one as soon as clients get through again."""
     world, roles = context.world, [row["who"] for row in context.table.rows]
@@ -105,9 +110,9 @@ def step_group_interruption(context: Context, group: int, seconds: float) -> Non
     )
 
 
-@then("the {event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
+@then("the {event:Event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
 def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
-    """The same, where the group itself has to act: `event` is failover or switchover."""
+    """The same, where the group itself has to act: `event` is what it needs time for."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
     require_interruption_under(
         world, world.limit(seconds, event, Span(event)), ledger.workload, f"clients of worker group {group}"

@@ -103,7 +103,8 @@ def complaints(limits: Mapping[str, float], stated: Mapping[str, Sequence[Stated
             near = nearest(measure, names)
             yield f'[limits] "{key}": {known}' + (f'; did you mean "{id}.{near}"?' if near else "")
         elif not measure and len(there) != 1:
-            each = ", ".join(f'"{id}.{one.measure}" ({_figure(one)})' for one in there)
+            figures = {name: " or ".join(_figure(one) for one in there if one.measure == name) for name in names}
+            each = ", ".join(f'"{id}.{name}" ({said})' for name, said in figures.items())
             yield f'[limits] "{key}": {f"{id} states several limits; name one of {each}" if there else known}'
         else:
             for one in there:

@@ -81,10 +81,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which kind of value the cells of a step's table have. Columns without a kind hold free text."""
+    """Which kind of value the cells of a step's table have."""
 
-    kinds: Mapping[str, Kind]
-    """Heading -> kind. The table needs these columns."""
+    kinds: Mapping[str, Kind | None]
+    """Heading -> kind, or None for free text. The table needs these columns."""
     others: Kind | None = None
     """The kind of the cells in all other columns."""
     headings: Kind | None = None
@@ -92,7 +92,7 @@ class Columns:
 
     def misfits(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
         """What is wrong with a table: columns that are missing or unknown, and cells that are not of their kind."""
-        for name in self.kinds.keys() - set(headings):
+        for name in [name for name in self.kinds if name not in headings]:
             near = nearest(name, headings)
             yield f"the table needs a column {name!r}" + (f", and has {near!r}" if near else "")
         for name in headings:
@@ -105,7 +105,9 @@ class Columns:
                     yield kind.complaint(cell)
 
 
-def columns(kinds: Mapping[str, Kind], others: Kind | None = None, headings: Kind | None = None) -> Callable[[F], F]:
+def columns(
+    kinds: Mapping[str, Kind | None], others: Kind | None = None, headings: Kind | None = None
+) -> Callable[[F], F]:
     """Declare the columns of a step's table, below the decorator with the step's wording.
 
     `accept lint` and every `accept run` check the tables before anything boots.

@@ -13,7 +13,7 @@ from support.engine.world import Context
 def step_interleaved_reads(context: Context, times: int) -> None:
     """By one client, one read after the other, each as the application does it."""
     world = context.world
-    (client,) = world.handover(CacheHandover).clients
+    client = world.handover(CacheHandover).client
     world.history = speed.interleaved_reads(client, world.cluster.write, world.profile, world.namespace, times)
 
 
@@ -29,7 +29,7 @@ def step_faster_than_the_database(context: Context) -> None:
 def step_reads_in_a_row(context: Context, seconds: float) -> None:
     """By one client, one read after the other."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.throughput = speed.throughput(speed.reads(client, context.world.namespace), seconds)
 
 
@@ -37,7 +37,7 @@ def step_reads_in_a_row(context: Context, seconds: float) -> None:
 def step_writes_in_a_row(context: Context, seconds: float) -> None:
     """By one client, one after the other; the database is not involved."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.throughput = speed.throughput(speed.writes(client, context.world.namespace), seconds)
 
 

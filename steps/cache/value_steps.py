@@ -101,7 +101,7 @@ def step_first_answers(context: Context) -> None:
 def step_changed_directly(context: Context, seconds: float) -> None:
     """The cache does not learn of the change: it serves the old value until that expires."""
     world = context.world
-    (client,) = world.handover(CacheHandover).clients
+    client = world.handover(CacheHandover).client
     world.history = workloads.expiry(client, world.entries, world.namespace, seconds)
 
 
@@ -114,7 +114,7 @@ def step_lived_for(context: Context, seconds: float) -> None:
 @when("entries and query results are cached by every operation")
 def step_cached_by_every_operation(context: Context) -> None:
     """Single and batch writes, updates, single and batch reads, queries; of entries that exist and that do not."""
-    (client,) = context.world.handover(CacheHandover).clients
+    client = context.world.handover(CacheHandover).client
     values.cache_by_every_operation(client, context.world.namespace)
 
 
@@ -142,7 +142,7 @@ def step_entry_gone(context: Context) -> None:
 def step_read_at_once(context: Context, count: int) -> None:
     """In one call, after all of them were cached."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.batch = read_batch(client, handover.counter, context.world.namespace, count)
 
 
@@ -157,7 +157,7 @@ def step_round_trips(context: Context, count: int) -> None:
 def step_stored_at_once(context: Context, count: int) -> None:
     """In one call each."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.single = store_batch(client, handover.counter, context.world.namespace, 1)
     handover.batch = store_batch(client, handover.counter, context.world.namespace, count)
 

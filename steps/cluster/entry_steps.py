@@ -25,6 +25,7 @@ def step_stored_entry(context: Context) -> None:
     world = context.world
     handed(world).entry = samples.entry(world.random, world.namespace, world.profile)
     world.entries.add(handed(world).entry)
+    world.error = None
 
 
 @when("an entry with {content:Content} is stored")

@@ -22,7 +22,7 @@ def step_write_uncommitted(context: Context) -> None:
     world = context.world
     handed(world).entry = Entry(world.namespace, "entry", f"{world.random.random()}")
     world.sessions.append(sql.connect(world.cluster.write))
-    write_uncommitted(world.sessions[0], world.profile, handed(world).entry)
+    write_uncommitted(world.session, world.profile, handed(world).entry)
 
 
 @when("other sessions look for the entry")
@@ -41,14 +41,14 @@ def step_none_finds(context: Context) -> None:
 @when("it rolls back")
 def step_roll_back(context: Context) -> None:
     """The session that wrote the entry rolls back."""
-    context.world.sessions[0].rollback()
+    context.world.session.rollback()
 
 
 @then("neither that session nor a later one finds the entry")
 def step_nobody_finds(context: Context) -> None:
     """The session that rolled back looks again, and five new ones do."""
     world, entry = context.world, handed(context.world).entry
-    own = tuple(EntryStore(world.sessions[0], world.profile).find(entry.namespace, entry.key))
+    own = tuple(EntryStore(world.session, world.profile).find(entry.namespace, entry.key))
     assert_that(
         own + sightings(world.cluster.write, world.profile, entry, sessions=5), empty(), "what is found of the write"
     )
@@ -58,7 +58,7 @@ def step_nobody_finds(context: Context) -> None:
 def step_roll_back_and_pass(context: Context) -> None:
     """A replica that shows a later commit has replayed everything that the rolled-back transaction wrote."""
     world = context.world
-    world.sessions[0].rollback()
+    world.session.rollback()
     markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
 
 

@@ -9,6 +9,7 @@ from support.engine.world import Context
 from support.failover import replication
 from support.target import members, synchronous
 from support.target.members import in_each_group
+from support.vocabulary import columns
 
 
 @then("the leader streams to every replica through a slot of its own")
@@ -37,6 +38,7 @@ def step_markers_are_on_replicas(context: Context, count: int, seconds: float) -
 
 
 @then("every member has these settings for the application")
+@columns({"setting": None, "value": None})
 def step_settings(context: Context) -> None:
     """What SHOW says in a session of the application on each member, role and database settings included."""
     wanted = {name: row["value"] for name, row in rows_of(context.table).items()}

@@ -27,7 +27,8 @@ def step_hand_over(context: Context, candidate: str) -> None:
     member = None if candidate == ANY_REPLICA else member_by_role(world.cluster, candidate)
     switchover = Switchover(world.cluster, member)
     world.experiment.inject(switchover, switchover.leader)
-    world.handover(FailoverHandover).requested_candidate = member
+    if member is not None:
+        world.handover(FailoverHandover).requested_candidate = member
 
 
 @then("the requested candidate leads")
@@ -53,7 +54,7 @@ def step_hand_over_in_vain(context: Context) -> None:
 
 
 @then("each request is refused with a reason")
-@columns({"candidate": UNFIT})
+@columns({"candidate": UNFIT, "reason mentions": None})
 def step_refused(context: Context) -> None:
     """Patroni did not accept the request, and its reason mentions the words of the table."""
     reasons = {candidate: row["reason mentions"] for candidate, row in rows_of(context.table).items()}

@@ -56,7 +56,7 @@ def step_open_over_workers(context: Context) -> None:
 @when("the transaction rolls back")
 def step_roll_back_over_workers(context: Context) -> None:
     """The session takes back all that it has written."""
-    context.world.sessions[0].rollback()
+    context.world.session.rollback()
 
 
 @then("each worker holds what it held before")

@@ -83,11 +83,11 @@ def step_findings(plan: DryRun) -> Iterator[Finding]:
         return  # behave's report has wrong functions for the steps after one that is undefined
     for scenario in plan.scenarios:
         for step in scenario.steps:
-            if step.table and step.function:
-                file, _, line = step.function.rpartition(":")
-                if (columns := columns_of(Path(file), int(line))) is not None:
-                    for text in columns.misfits(step.table[0], step.table[1:]):
-                        yield Finding.at(step.location, text)
+            file, _, line = step.function.rpartition(":")
+            if file and (columns := columns_of(Path(file), int(line))) is not None:
+                headings, *rows = step.table or ((),)
+                for text in columns.misfits(headings, rows):
+                    yield Finding.at(step.location, text)
         values = defaultdict[str, set[float]](set)
         for one in limits_of(scenario):
             values[one.measure].add(one.value)

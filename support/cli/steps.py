@@ -110,12 +110,18 @@ def _registered(file: Path) -> Mapping[str, Kind]:
         if isinstance(call.func, ast.Name) and call.func.id == "register_type"
         for keyword in call.keywords
     ]
-    named = {
-        keyword.arg: getattr(_module(file), keyword.value.id, None)
-        for keyword in keywords
-        if keyword.arg and isinstance(keyword.value, ast.Name)
-    }
+    named = {keyword.arg: _value_of(keyword.value, _module(file)) for keyword in keywords if keyword.arg}
     return {type: kind for type, kind in named.items() if isinstance(kind, Kind)}
+
+
+def _value_of(expression: ast.expr, module: ModuleType) -> object:
+    """The object that a name, such as `ROLE` or `network.OTHERS`, stands for in a module; None for anything else."""
+    match expression:
+        case ast.Name(id=name):
+            return getattr(module, name, None)
+        case ast.Attribute(value=owner, attr=name):
+            return getattr(_value_of(owner, module), name, None)
+    return None
 
 
 def _without_keyword(words: str) -> str:

@@ -38,9 +38,10 @@ class Stated:
     parameter: str
     """The name of the step's parameter, which says what kind of number it is; see UNITS."""
 
-    def __str__(self) -> str:
-        unit = UNITS.get(self.parameter, self.parameter)
-        return f"{self.measure} {self.value:g} {unit}".rstrip()
+    @property
+    def figure(self) -> str:
+        """The value with its unit."""
+        return f"{self.value:g} {UNITS.get(self.parameter, self.parameter)}".rstrip()
 
     def complaint(self, value: float) -> str:
         """Why another value cannot replace it; empty if it can."""
@@ -103,7 +104,7 @@ def complaints(limits: Mapping[str, float], stated: Mapping[str, Sequence[Stated
             near = nearest(measure, names)
             yield f'[limits] "{key}": {known}' + (f'; did you mean "{id}.{near}"?' if near else "")
         elif not measure and len(there) != 1:
-            figures = {name: " or ".join(_figure(one) for one in there if one.measure == name) for name in names}
+            figures = {name: " or ".join(one.figure for one in there if one.measure == name) for name in names}
             each = ", ".join(f'"{id}.{name}" ({said})' for name, said in figures.items())
             yield f'[limits] "{key}": {f"{id} states several limits; name one of {each}" if there else known}'
         else:
@@ -111,10 +112,6 @@ def complaints(limits: Mapping[str, float], stated: Mapping[str, Sequence[Stated
                 if one.measure == (measure or one.measure) and (why := one.complaint(value)):
                     yield f'[limits] "{key}" is {value:g}: {why}'
                     break
-
-
-def _figure(one: Stated) -> str:
-    return str(one).removeprefix(one.measure).strip()
 
 
 Limits = tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hin
 
 from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
-from support.errors import Inconclusive, MissingStep
+from support.errors import MissingStep
 from support.example_app.entries import EntryStore
 from support.example_app.profile import Profile
 from support.reporting.evidence import Evidence
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound="Handover")
 
 
+def missing(what: str, *steps: str) -> MissingStep:
+    """The error of a step that needs what one of these steps, or one like them, provides."""
+    by = "".join(f', such as "{step}"' for step in steps)
+    return MissingStep(f"no earlier step of the scenario provides {what}: it needs one{by}")
+
+
 class Handover:
     """Values that the steps of one subject pass to each other within a scenario.
 
@@ -42,8 +48,7 @@ class Handover:
             hints = get_type_hints(type(self), include_extras=True)
             if name not in hints:
                 raise AttributeError(f"{type(self).__name__} declares no {name!r}")
-            by = "".join(f', such as "{step}"' for step in getattr(hints[name], "__metadata__", ()))
-            raise MissingStep(f"no earlier step of the scenario provides {name.replace('_', ' ')}: it needs one{by}")
+            raise missing(name.replace("_", " "), *getattr(hints[name], "__metadata__", ()))
 
 
 @dataclass
@@ -79,15 +84,14 @@ class World:
     """The faults of a destructive scenario, and the observation of their effects."""
     leaderships: Mapping[int, Leadership] = field(default_factory=dict)
     """Group -> its leader when clients began, if a failover may lose acknowledged writes."""
-    error: Exception | None = None
-    """The error of the last attempt, for the step that judges it."""
+    _attempt: tuple[Exception | None] | None = None
     _handovers: dict[type, Any] = field(default_factory=dict)
 
     @property
     def history(self) -> "History":
-        """The operations that the scenario judges. Raises Inconclusive if none were recorded."""
+        """The operations that the scenario judges. Raises MissingStep if no step recorded any."""
         if self._history is None:
-            raise Inconclusive("no step of the scenario recorded any operation")
+            raise missing("operations of clients", "Given 8 clients appending to a ledger through the write endpoint")
         return self._history
 
     @history.setter
@@ -101,17 +105,35 @@ class World:
 
     @property
     def experiment(self) -> "Experiment":
-        """The scenario's experiment. Raises Inconclusive if no step began one with a healthy cluster."""
+        """The scenario's experiment. Raises MissingStep if no step began one with a healthy cluster."""
         if self.fault_run is None:
-            raise Inconclusive("no step has checked that the cluster was healthy before")
+            raise missing("a cluster that is known to be healthy", "Given a healthy cluster")
         return self.fault_run
 
     @property
     def clients(self) -> "Workload":
-        """The clients that work in the scenario. Raises Inconclusive if there are none."""
+        """The clients that work in the scenario. Raises MissingStep if there are none."""
         if self.workload is None:
-            raise Inconclusive("no clients are working")
+            raise missing("clients", "Given 8 clients appending to a ledger through the write endpoint")
         return self.workload
+
+    @property
+    def session(self) -> "Session":
+        """The first session that the scenario has opened. Raises MissingStep if there is none."""
+        if not self.sessions:
+            raise missing("a session", "When the application logs in through the write endpoint")
+        return self.sessions[0]
+
+    @property
+    def error(self) -> Exception | None:
+        """The error of the last attempt, None if it succeeded. Raises MissingStep if nothing was attempted."""
+        if self._attempt is None:
+            raise missing("an attempt", "When an entry with plain text is stored")
+        return self._attempt[0]
+
+    @error.setter
+    def error(self, error: Exception | None) -> None:
+        self._attempt = (error,)
 
     def handover(self, kind: type[H]) -> H:
         """The scenario's object of that kind of handover."""

@@ -178,7 +178,9 @@ def step_own_answers(context: Context) -> None:
 @given("a host that accepts connections and never answers")
 def step_silent_host(context: Context) -> None:
     """A listening socket that the suite opens and never answers on."""
-    handed(context.world).black_hole = context.world.cleanup.enter_context(BlackHoleServer(patience=15))
+    world = context.world
+    server = BlackHoleServer(patience=world.time_for("login", 15))
+    handed(world).black_hole = world.cleanup.enter_context(server)
 
 
 @when("the application logs in there with a limit of {seconds:d} seconds")

@@ -3,6 +3,7 @@
 from behave import given, register_type, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, none
 
+from support import sql
 from support.cluster.handover import handed
 from support.cluster.workloads import READ, read_repeatedly
 from support.engine.checks.answers import contents_match, every_answer_is
@@ -10,9 +11,10 @@ from support.engine.finding import Finding
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS, look_at
-from support.example_app.entries import all_see_all, contents, counts
+from support.example_app.entries import EntryStore, all_see_all, contents, counts
 from support.example_app.sessions import attempt
 from support.sql import CONDITION, condition_of, error_of
+from support.timeouts import STATEMENT
 from support.vocabulary import Kind
 
 CONTENT = Kind.of("content of an entry", samples.CONTENTS)
@@ -95,7 +97,14 @@ def step_store_many(context: Context, count: int) -> None:
     """In one transaction through the write endpoint, as the application loads them."""
     world = context.world
     stored = handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
-    handed(world).load = attempt(lambda: world.entries.add_many(stored))
+    patience = world.time_for("load", STATEMENT)
+
+    def load() -> None:
+        with sql.session(world.cluster.write, statement_timeout=patience, autocommit=False) as session:
+            EntryStore(session, world.profile).add_many(stored)
+            session.commit()
+
+    handed(world).load = attempt(load)
 
 
 @then("it took less than {seconds:g} seconds")

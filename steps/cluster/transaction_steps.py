@@ -10,9 +10,9 @@ from support.engine.checks.availability import every_client_succeeded
 from support.engine.checks.durability import counted_exactly, each_write_once, no_acknowledged_write_lost
 from support.engine.workload import run_to_end
 from support.engine.world import Context
+from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
 from support.target.members import ask_in_parallel
-from support.timeouts import VISIBLE
 from support.waiting import eventually
 
 
@@ -59,7 +59,10 @@ def step_roll_back_and_pass(context: Context) -> None:
     """A replica that shows a later commit has replayed everything that the rolled-back transaction wrote."""
     world = context.world
     world.session.rollback()
-    markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
+    try:
+        markers.delays(world.cluster, world.namespace, count=1, within=world.timing.visible)
+    except NotInTime as error:
+        raise Inconclusive(f"no later write has reached every replica: {error}") from error
 
 
 @then("no member has the entry")

@@ -22,7 +22,7 @@ register_type(Event=EVENT)
 @step("another member leads")
 def step_another_leads(context: Context) -> None:
     """A member other than the target member holds the leader key and accepts writes."""
-    require_other_leader(context.world, context.world.timing.recovery)
+    require_other_leader(context.world)
 
 
 @then("another member leads within {seconds:g} seconds")

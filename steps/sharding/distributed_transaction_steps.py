@@ -25,7 +25,7 @@ from support.vocabulary import Kind
 from support.waiting import eventually
 
 _COLUMNS = ("namespace", "key", "value")
-_BLOCKED = 20.0  # seconds that a blocked session waits: a deadlock must be detected long before
+_BLOCKED = 20.0  # seconds that a blocked session waits at least: longer than a deadlock may take to be detected
 _EACH = 5
 """Entries that the transaction stores on each of two workers."""
 
@@ -78,7 +78,8 @@ def step_two_sessions(context: Context) -> None:
     world.entries.add_many([Entry(name, "kept", "before") for name in names])
     on_several_nodes(rows_on_nodes(world.cluster, world.profile.entries, _COLUMNS, names)).require()
     for number, name in enumerate(names):
-        world.sessions.append(sql.connect(world.cluster.write, statement_timeout=_BLOCKED))
+        patience = world.time_for("deadlock", _BLOCKED)
+        world.sessions.append(sql.connect(world.cluster.write, statement_timeout=patience))
         EntryStore(world.sessions[number], world.profile).update(name, "kept", f"session {number}")
 
 

@@ -52,7 +52,9 @@ def step_each_on_one_node(context: Context) -> None:
         found.require()
         return found
 
-    finding = eventually(settled, within=VISIBLE, subject="each shard is on the one node where it belongs")
+    finding = eventually(
+        settled, within=context.world.timing.wait(VISIBLE), subject="each shard is on the one node where it belongs"
+    )
     context.world.evidence.attach("shards found on each node", finding.words)
 
 

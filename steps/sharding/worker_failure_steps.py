@@ -20,6 +20,7 @@ from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_ac
 from support.target import citus
 from support.target.members import NO_ANSWER
 from support.target.timing import EVENT, Span
+from support.timeouts import STATEMENT
 from support.vocabulary import columns
 from support.waiting import describe, eventually
 
@@ -71,8 +72,14 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
     world, limit = context.world, context.world.limit(seconds, "refusal")
     (node,) = [one.address for one in citus.known_to(world.cluster.write) if one.group == group]
     namespace = world.handover(WorkerHandover).ledger(group).namespace
+    patience = max(STATEMENT, 1.2 * limit)
+
+    def write() -> None:
+        with sql.session(world.cluster.write, statement_timeout=patience) as session:
+            markers.write(session, world.profile, namespace, "refused")
+
     begun = time.monotonic()
-    error = sql.error_of(partial(markers.write, world.cluster.write, world.profile, namespace, "refused"))
+    error = sql.error_of(write)
     took = time.monotonic() - begun
     if error is None:
         raise Inconclusive(f"worker group {group} accepted a write while it should have been down")
@@ -91,7 +98,8 @@ def step_group_is_read(context: Context, group: int, seconds: float) -> None:
     namespace = world.handover(WorkerHandover).ledger(group).namespace
     begun = time.monotonic()
     try:
-        found = sql.value(world.cluster.write, world.profile.sql(_COUNT), [namespace])
+        with sql.session(world.cluster.write, statement_timeout=max(STATEMENT, 1.2 * limit)) as session:
+            found = sql.value(session, world.profile.sql(_COUNT), [namespace])
     except (sql.Error, ConnectFailed) as error:
         raise AssertionError(f"data on worker group {group} cannot be read: {describe(error)}") from error
     took = time.monotonic() - begun

@@ -211,7 +211,7 @@ def work_through_lost_write(world: World) -> None:
         _commit_alone(world)
         clients[0].repository.invalidate(world.namespace, KEY)  # so that the next miss loads and caches the write
         _await_served(history, LOST, len(clients), since=0.0, within=VISIBLE)
-        require_other_leader(world, world.timing.recovery)
+        require_other_leader(world)
         handover.new_leader_since = monotonic()
         with suppress(NotInTime):  # judged afterwards
             within = world.time_for("staleness", LONG)

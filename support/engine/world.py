@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hin
 
 from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
-from support.errors import MissingStep
+from support.errors import Inconclusive, MissingStep, NotInTime
 from support.example_app.entries import EntryStore
 from support.example_app.profile import Profile
 from support.reporting.evidence import Evidence
@@ -152,12 +152,18 @@ class World:
         return EntryStore(self.cluster.write, self.profile)
 
     def start(self, workload: "Workload", acknowledged: int) -> None:
-        """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged."""
+        """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged.
+
+        Raises Inconclusive if they are not: that clients can work at first is no promise of the scenario's.
+        """
         self.workload, self.history = workload, workload.history
         if self.cluster.topology.accepted_loss:
             self.leaderships = leaderships(self.cluster)
         self.cleanup.enter_context(workload)
-        workload.await_acknowledged(acknowledged, within=STATEMENT)
+        try:
+            workload.await_acknowledged(acknowledged, within=self.timing.wait(STATEMENT))
+        except NotInTime as error:
+            raise Inconclusive(f"the clients did not get to work: {error}") from error
 
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""

@@ -117,7 +117,7 @@ def test_tables_that_do_not_fit_their_step_are_told(own: Program) -> None:
     [
         ("@redsi", "FO-01", "own.feature:5: unknown tag @redsi; did you mean @redis?"),
         ("@xyzzy", "FO-01", "one of your own begins with @own."),
-        ("@own.nightly", "FO-91", "@id.FO-91 is not in the list of promises; did you mean @id.FO-0"),
+        ("@own.nightly", "FO-91", "@id.FO-91 is not in the list of promises; did you mean @id.FO-"),
     ],
 )
 def test_an_unknown_tag_of_a_scenario_is_told(own: Program, tags: str, id: str, words: str) -> None:

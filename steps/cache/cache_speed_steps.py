@@ -12,7 +12,7 @@ from support.engine.world import Context
 def step_interleaved_reads(context: Context, times: int) -> None:
     """By one client, one read after the other, each with one round trip: the database's in a session that is open."""
     world = context.world
-    (client,) = world.handover(CacheHandover).clients
+    client = world.handover(CacheHandover).client
     world.history = speed.interleaved_reads(client, world.cluster.write, world.profile, world.namespace, times)
 
 
@@ -29,7 +29,7 @@ def step_faster_than_the_database(context: Context) -> None:
 def step_reads_in_a_row(context: Context, seconds: float) -> None:
     """By one client, one read after the other."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.throughput = speed.throughput(speed.reads(client, context.world.namespace), seconds)
 
 
@@ -37,14 +37,15 @@ def step_reads_in_a_row(context: Context, seconds: float) -> None:
 def step_writes_in_a_row(context: Context, seconds: float) -> None:
     """By one client, one after the other; the database is not involved."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.throughput = speed.throughput(speed.writes(client, context.world.namespace), seconds)
 
 
-@then("the cache did over {least:d} operations a second")
-def step_throughput(context: Context, least: int) -> None:
+@then("the cache did over {rate:d} operations a second")
+def step_throughput(context: Context, rate: int) -> None:
     """The mean over the whole time."""
-    throughput, limit = context.world.handover(CacheHandover).throughput, context.world.limit(least)
-    context.world.measure("operations", throughput, "/s", limit)
+    world, throughput = context.world, context.world.handover(CacheHandover).throughput
+    limit = world.limit(rate, "throughput")
+    world.measure("operations", throughput, "/s", limit)
     words = f"{throughput:,.0f} cache operations a second (limit: more than {limit:,.0f})"
     Finding.within_limit(throughput > limit, words).require()

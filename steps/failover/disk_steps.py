@@ -41,4 +41,4 @@ def step_refused_for_space(context: Context) -> None:
 @then("once there is space again, writes are accepted within {seconds:g} seconds")
 def step_accepted_after_space(context: Context, seconds: float) -> None:
     """In that time from when space is freed; nobody touches the server."""
-    require_accepted_after_space(context.world, context.world.limit(seconds))
+    require_accepted_after_space(context.world, context.world.limit(seconds, "return"))

@@ -7,13 +7,26 @@ from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
 from support.engine.world import Context
 from support.failover import health_checks
 from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
-from support.failover.leader_views import leader_views
+from support.failover.leader_views import OBSERVERS, leader_views
 from support.target import dcs, failover_readiness, members
 from support.target.cluster import Cluster
 from support.target.members import in_each_group, of_the_whole
+from support.vocabulary import Kind, columns
+
+MEMBER, YES_OR_NO = Kind("role of a member", (members.THE_LEADER, members.A_REPLICA)), Kind("answer", ("yes", "no"))
+CHECK, TRUE_ROLE = Kind.of("health check", health_checks.CHECKS), Kind.of("role", health_checks.TRUE_ROLES)
+OBSERVER = Kind.of("observer of the leader", OBSERVERS)
+STATUS = {
+    "member": MEMBER,
+    "role": Kind("role of a PostgreSQL", (members.LEADER, members.REPLICA)),
+    "PostgreSQL": Kind("state of a PostgreSQL", ("running", "starting", "stopping", "stopped", "restarting")),
+    "replication": Kind("state of replication", ("none", "streaming", "in archive recovery")),
+    "timeline": Kind("timeline", ("the leader's",), more=r"\d+"),
+}
 
 
 @then("every member answers each health check according to its true role")
+@columns({"check": CHECK}, others=YES_OR_NO, headings=TRUE_ROLE)
 def step_health_checks_are_true(context: Context) -> None:
     """For the role that a member has by SQL, each of its health checks answers as in the table."""
     truth = transposed(rows_of(context.table))
@@ -25,6 +38,7 @@ def step_health_checks_are_true(context: Context) -> None:
 
 
 @then("every member is in the state that its role requires")
+@columns(STATUS)
 def step_members_are(context: Context) -> None:
     """Each member reports about itself what its row says: the leader is the holder of the leader key."""
     rows = rows_of(context.table)
@@ -67,6 +81,7 @@ def step_members_run(context: Context) -> None:
 
 
 @then("the same single member leads according to")
+@columns({"observer": OBSERVER})
 def step_one_leader(context: Context) -> None:
     """All observers of the table name one member. A member that gives no answer could be leading, too."""
     observers = rows_of(context.table)

@@ -1,6 +1,6 @@
 """Partitions, poor links, and a DCS that loses its members: who may write meanwhile, and what must not change."""
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, empty
 
 from support.engine import markers
@@ -22,6 +22,8 @@ from support.faults import network
 from support.faults.patroni import without_failsafe
 from support.target.leadership import lease, only_members
 
+register_type(Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, Worsens=network.WORSENING)
+
 
 @given("failsafe mode is off")
 def step_without_failsafe(context: Context) -> None:
@@ -30,9 +32,9 @@ def step_without_failsafe(context: Context) -> None:
     world.experiment.inject(without_failsafe(world.cluster), world.cluster.leader())
 
 
-@when("the leader is cut off from {others}")
+@when("the leader is cut off from {others:Others}")
 def step_leader_cut_off(context: Context, others: str) -> None:
-    """No packet gets from its host to theirs, nor back: "every other host", "the DCS" or "all but its clients"."""
+    """No packet gets from its host to theirs, nor back."""
     world = context.world
     world.handover(FailoverHandover).lease = lease(world.cluster)
     world.experiment.inject(network.partition_of_leader(world.cluster, others), world.cluster.leader())
@@ -44,17 +46,17 @@ def step_commits_unreplicated(context: Context) -> None:
     context.world.handover(FailoverHandover).unreplicated = commit_unreplicated(context.world)
 
 
-@when("{part} of the DCS crashes")
+@when("{part:PartOfDcs} of the DCS crashes")
 def step_dcs_crashes(context: Context, part: str) -> None:
-    """The hosts of some of its members are gone at once. `part` is "the leading member" or "a majority"."""
+    """The hosts of some of its members are gone at once."""
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
     world.experiment.inject(network.crash_in_dcs(world.cluster, part), world.cluster.leader())
 
 
-@when("every link between the hosts {worsens}")
+@when("every link between the hosts {worsens:Worsens}")
 def step_links_worsen(context: Context, worsens: str) -> None:
-    """In both directions, "gets 100 ms slower" or "loses one packet in ten"; the suite's own links stay as they are."""
+    """In both directions; the suite's own links stay as they are."""
     world = context.world
     world.handover(FailoverHandover).state_before_the_fault = state_before_the_fault(world)
     world.experiment.inject(network.poor_links(world.cluster, worsens), world.cluster.leader())

@@ -9,6 +9,7 @@ from support.engine.world import Context
 from support.failover import replication
 from support.target import members, rewinding, synchronous
 from support.target.members import in_each_group
+from support.vocabulary import columns
 
 
 @then("the leader streams to every replica through a slot of its own")
@@ -42,12 +43,13 @@ def step_no_slot_is_orphaned(context: Context) -> None:
 @then("each of {count:d} markers written through the write endpoint is on every replica within {seconds:g} seconds")
 def step_markers_are_on_replicas(context: Context, count: int, seconds: float) -> None:
     """Rows committed one after another, each looked for on every replica, past the proxy; the slowest is measured."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "lag")
     slowest = max(markers.delays(world.cluster, world.namespace, count, limit))
     world.measure("slowest marker, from its commit until it was on every replica", slowest, "s", limit)
 
 
 @then("every member has these settings for the application")
+@columns({"setting": None, "value": None})
 def step_settings(context: Context) -> None:
     """What SHOW says in a session of the application on each member, role and database settings included."""
     wanted = {name: row["value"] for name, row in rows_of(context.table).items()}

@@ -2,7 +2,7 @@
 
 import time
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, is_, none
 
 from support import sql
@@ -21,14 +21,17 @@ from support.target.cluster import Cluster
 from support.target.failover_readiness import terms
 from support.target.members import of_the_whole
 from support.target.timing import Span
+from support.vocabulary import Kind, columns
+
+ENDPOINT = Kind("endpoint", ("write", "read"))
+VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
+ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", health_checks.ROUTING_ROLES), Kind("state", ("up", "down"))
+register_type(Endpoint=ENDPOINT)
 
 
-@when("{count:d} sessions are opened through the {endpoint} endpoint")
+@when("{count:d} sessions are opened through the {endpoint:Endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
-
-    `endpoint` is write or read.
-    """
+    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler."""
     world, where = context.world, getattr(context.world.cluster, endpoint)
     refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
     assert_that(refused, none(), f"what was said against one of {count} logins at {where.name}")
@@ -82,6 +85,7 @@ def step_writes_refused(context: Context) -> None:
 
 
 @then("the statistics page answers")
+@columns({"who comes": VISITOR, "answer": RECEPTION})
 def step_statistics_page_answers(context: Context) -> None:
     """Each visitor of the table, identified by the credentials, is served or refused."""
     cluster, expected = context.world.cluster, rows_of(context.table)
@@ -94,6 +98,7 @@ def step_statistics_page_answers(context: Context) -> None:
 
 
 @then("HAProxy has the members up or down as follows")
+@columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
     """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
     rows = rows_of(context.table)
@@ -125,7 +130,7 @@ def step_marker_is_seen(context: Context) -> None:
 def step_marker_becomes_visible(context: Context, seconds: float) -> None:
     """New sessions there read the row as it was written, from then on."""
     world, where, begun = context.world, context.world.cluster.read, time.monotonic()
-    limit = world.limit(seconds)
+    limit = world.limit(seconds, "lag")
     markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", limit)
     require_within(world, "the marker was visible after", time.monotonic() - begun, limit)
 
@@ -163,20 +168,20 @@ def step_loses_stream(context: Context) -> None:
 @then("the target member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
     """New sessions there land on other members, in that time from when the fault is in effect."""
-    routing.require_out_of_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+    routing.require_out_of_reads(context.world, context.world.limit(seconds, "leave", Span.READ_ROUTING))
 
 
 @then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
 def step_back_in_reads(context: Context, seconds: float) -> None:
     """New sessions there land on it again, in that time from the healing on."""
     context.world.experiment.nemesis.heal()
-    routing.require_back_in_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+    routing.require_back_in_reads(context.world, context.world.limit(seconds, "return", Span.READ_ROUTING))
 
 
 @then("each of these sessions is cut within {seconds:g} seconds")
 def step_sessions_closed(context: Context, seconds: float) -> None:
     """Its client learns of it in that time from the fault on, and need not wait for a dead connection to time out."""
-    world, limit = context.world, context.world.limit(seconds, Span.HANGUP)
+    world, limit = context.world, context.world.limit(seconds, "cut", Span.HANGUP)
     begun = world.experiment.injected_fault.begun
     ended = [when - begun for when in routing.closings(world.sessions, until=begun + limit + world.timing.notice)]
     if ended:

@@ -83,7 +83,7 @@ def run(
     selection = suites.select(words or (), tags or (), name or ())
     target_settings, cluster = targets.choose(target)
     own = {"accept_own_schema": True} if own_schema else {}
-    given = {**target_settings, **size, **shape_settings(like, ports), **own}
+    given = {**target_settings, **size, **shape_settings(like, ports), **own, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
     from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
 
@@ -103,7 +103,7 @@ def run(
         share_of=share_of,
     )
     if plan:
-        raise typer.Exit(run.show_plan(selection))
+        raise typer.Exit(run.show_plan(selection, settings))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
         raise typer.Exit(run_processes.run_with_coverage([one for one in arguments if one != "--coverage"]))

@@ -13,7 +13,7 @@ from support.embedded.readiness import await_all
 from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
-from support.errors import Inconclusive, NotInTime, UnhealthyCluster
+from support.errors import MissingStep, NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
 from support.target.cluster import Cluster
@@ -26,6 +26,7 @@ own prove that none was acknowledged and lost (support/engine/fencing.py). The e
 """
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
+_NO_FAULT = 'no earlier step of the scenario injects a fault, such as "When the host of the leader crashes"'
 BUG = "report it as a BUG"
 ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
 
@@ -42,7 +43,7 @@ class Experiment:
         except NotInTime as error:
             raise UnhealthyCluster(f"the cluster was unhealthy before any fault was injected: {error}") from error
         self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
-        self.target_member = ""
+        self._target_member = ""
         self.planned = False
         """The last fault was an orderly switchover: it may lose nothing, even if replication is asynchronous."""
         self.recovered_in: float | None = None
@@ -59,7 +60,7 @@ class Experiment:
 
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`."""
-        self.target_member = target_member
+        self._target_member = target_member
         self.planned = bool(getattr(fault, "planned", False))
         injected_fault = self.nemesis.inject(fault)
         if isinstance(fault, Freeze):
@@ -68,17 +69,25 @@ class Experiment:
         return injected_fault
 
     @property
+    def target_member(self) -> str:
+        """The member or host that the last fault hit. Raises MissingStep if there was none."""
+        if not self._target_member:
+            raise MissingStep(_NO_FAULT)
+        return self._target_member
+
+    @property
     def injected_fault(self) -> InjectedFault:
-        """The last fault. Raises Inconclusive if there was none."""
+        """The last fault. Raises MissingStep if there was none."""
         if not self.nemesis.injected_faults:
-            raise Inconclusive("no fault was injected")
+            raise MissingStep(_NO_FAULT)
         return self.nemesis.injected_faults[-1]
 
     @property
     def healing_since(self) -> float:
-        """When the healing of the last fault began. Raises Inconclusive while the fault lasts."""
+        """When the healing of the last fault began. Raises MissingStep while the fault lasts."""
         if self.injected_fault.healing is None:
-            raise Inconclusive(f"{self.injected_fault.words}: it was not healed")
+            told = f"{self.injected_fault.words}: no earlier step heals it"
+            raise MissingStep(f'{told}, such as "When the fault is healed"')
         return self.injected_fault.healing
 
     def conclude(self) -> None:

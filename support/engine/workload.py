@@ -23,7 +23,7 @@ from psycopg2 import errorcodes
 from support import sql
 from support.engine.history import History, InFlight, Operation, Outcome
 from support.engine.notices import Notices, notices_of
-from support.errors import AcceptError, ConnectFailed
+from support.errors import AcceptError, ConnectFailed, NotInTime
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
 
@@ -170,7 +170,7 @@ def _committed(notices: Notices) -> tuple[Outcome, str]:
 
 _RETRY = 0.05  # seconds before a client repeats an operation that failed
 _WATCH = 0.2  # seconds between two checks for operations that hang
-_SCRIPT_ENDS = 30.0  # seconds allowed for a script that comes to an end
+_SCRIPT_ENDS = 30.0  # seconds in which at least one operation of a script that comes to an end must end
 _OPERATION_ENDS = 10.0  # seconds allowed for one operation of such a script
 
 
@@ -375,9 +375,17 @@ class Workload:
 
 
 def run_to_end(endpoint: sql.Endpoint, script: Script, clients: int) -> History:
-    """Let `clients` clients follow a script to its end, all at the same time; returns the history."""
+    """Let `clients` clients follow a script to its end, all at the same time; returns the history.
+
+    The script may be long: it is waited for as long as operations end. Each ends when its client's patience does.
+    """
     with Workload(endpoint, script, clients=clients, patience=_OPERATION_ENDS) as workload:
-        workload.await_end(_SCRIPT_ENDS)
+        ended = -1
+        while workload.running and len(workload.history) > ended:
+            ended = len(workload.history)
+            with suppress(NotInTime):
+                workload.await_end(_SCRIPT_ENDS)
+        workload.await_end(0)
     return workload.history
 
 

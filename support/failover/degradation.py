@@ -56,21 +56,24 @@ def start_readers(world: World, clients: int, patience: float) -> Workload:
         cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=patience
     )
     world.cleanup.enter_context(readers)
-    readers.await_acknowledged(100, within=world.timing.notice)
+    try:
+        readers.await_acknowledged(100, within=world.timing.notice)
+    except NotInTime as error:
+        raise Inconclusive(f"the readers could not read before the fault: {error}") from error
     return readers
 
 
 def require_each_reader_served(world: World, readers: Workload, limit: float) -> None:
     """Since the fault, no reader went `limit` seconds without an answer, every answer was right, and reads go on."""
     since, history = world.experiment.injected_fault.begun, readers.history
-    _await_left_out(world)
-    _await_each_answered(readers, world.timing.notice)
+    _await_left_out(world, max(limit, world.timing.notice))
+    _await_each_answered(readers, limit)
     world.measure("a reader waited for", longest_gap_of_any_client(history, LOOKUP, since), "s", limit)
     each_client_interrupted_for_less_than(limit, history, LOOKUP, since).require()
     every_answer_is(ENTRY, History(history.of(action=LOOKUP, outcome=Outcome.OK)), LOOKUP).require()
 
 
-def _await_left_out(world: World) -> None:
+def _await_left_out(world: World, within: float) -> None:
     """Wait until no endpoint leads to the target member: then no further reader gets stuck there."""
     target_member = world.experiment.target_member
 
@@ -79,7 +82,7 @@ def _await_left_out(world: World) -> None:
             raise NotYet(f"{' and '.join(leading)} lead to {target_member}")
 
     subject = f"no endpoint leads to {target_member}"
-    eventually(left_out, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
+    eventually(left_out, within=within, subject=subject, retry_on=NO_ANSWER)
 
 
 def _await_each_answered(readers: Workload, within: float) -> None:

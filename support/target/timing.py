@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
+from support.vocabulary import Kind
 
 PROXY_ASSUMED = 12.0
 """Seconds within which a HAProxy with unknown settings notices a change: one interval of 3 s until the first failed
@@ -49,6 +50,10 @@ class Span(StrEnum):
     """A reader whose server is lost is served by another one."""
     NODES = "node addresses"
     """Every Citus node knows the new leader of a worker group."""
+
+
+EVENT = Kind.of("event", (Span.FAILOVER, Span.SWITCHOVER, Span.STANDBY_LOSS, Span.BLACKOUT))
+"""What interrupts clients, in the words of the scenarios."""
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class TestLimitInForce:
             expectations=Expectations.parse(declared),
         )
         run = Run("id", tmp_path, tmp_path, 1)
-        return World(run, Cluster(topology), Evidence(), ids=ids, limits={"FO-01": 20.0}).limit(stated, span)
+        return World(run, Cluster(topology), Evidence(), ids=ids, limits={"FO-01": 20.0}).limit(stated, "leader", span)
 
     def test_what_follows_from_the_timing(self, tmp_path: Path) -> None:
         assert self.limit(tmp_path, 30, Span.FAILOVER) == 57

@@ -11,7 +11,7 @@ STATEMENT = 30.0
 REST = 3.0
 """One request to a REST API or to the statistics page."""
 START = 60.0
-"""The start of the embedded cluster, from nothing to ready."""
+"""A start without progress: of the embedded cluster, step by step, or of a statement that makes a whole schema."""
 VISIBLE = 5.0
 """For an unhindered change to become visible everywhere: a replica replays it, a proxy notices it."""
 NOTICE = 15.0

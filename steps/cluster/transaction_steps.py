@@ -8,6 +8,7 @@ from support.cluster.handover import handed
 from support.engine import counter, ledger, markers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.checks.durability import counted_exactly, each_write_once, no_acknowledged_write_lost
+from support.engine.quiet import excused
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
@@ -59,7 +60,8 @@ def step_roll_back_and_pass(context: Context) -> None:
     """A replica that shows a later commit has replayed everything that the rolled-back transaction wrote."""
     world = context.world
     world.sessions[0].rollback()
-    markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
+    with excused(world):
+        markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
 
 
 @then("no member has the entry")
@@ -108,16 +110,17 @@ def step_replicas_have(context: Context, seconds: float) -> None:
         handed(context.world).entry,
         context.world.cluster.followers(),
     )
-    eventually(
-        lambda: assert_that(
-            ask_in_parallel(
-                replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
+    with excused(context.world):
+        eventually(
+            lambda: assert_that(
+                ask_in_parallel(
+                    replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
+                ),
+                equal_to(dict.fromkeys(replicas, (entry,))),
             ),
-            equal_to(dict.fromkeys(replicas, (entry,))),
-        ),
-        within=context.world.limit(seconds),
-        subject="the committed entry is on every replica",
-    )
+            within=context.world.limit(seconds),
+            subject="the committed entry is on every replica",
+        )
 
 
 @when("{clients:d} clients at a time store {times:d} entries each")

@@ -48,6 +48,8 @@ class ClusterHandover(Handover):
     """The entries of the second namespace."""
     replicas: Annotated[Sequence[str], "When 30 markers are written meanwhile, and looked for on every replica"]
     """The replicas that were looked at."""
+    markers_since: Annotated[int, "When 30 markers are written meanwhile, and looked for on every replica"]
+    """How many operations the history held before."""
     touched: Annotated[int, "When the first namespace updates every key"]
     """How many rows the updates or deletes touched."""
     action: Annotated[str, "When 10 clients at a time store 20 entries each"]

@@ -70,11 +70,11 @@ def test_a_network_fault_takes_effect_and_is_healed(kind: str, tmp_path: Path) -
 def test_poor_links_are_slow_until_healed(tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         with_hosts(sandbox)
-        healthy = round_trip(sandbox, "one", "two")
+        healthy = round_trip(sandbox, "one", "two", patience=2)
         with Nemesis() as nemesis:
             nemesis.inject(PoorLinks(sandbox, ["one", "two"], latency=0.1))
             slow = round_trip(sandbox, "one", "two", patience=2)
-        after = round_trip(sandbox, "one", "two")
+        after = round_trip(sandbox, "one", "two", patience=2)
         assert healthy is not None
         assert slow is not None
         assert after is not None

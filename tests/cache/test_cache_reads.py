@@ -172,7 +172,7 @@ def read_in_a_process(port: int, loads: Any, gate: Any) -> None:
         pause(0.2)
         return dict.fromkeys(keys, "value")
 
-    gate.wait(20)
+    gate.wait(90)  # each imports the suite first
     assert CacheAside(leases_on(port), LEASE).read(["k"], load)["k"].value == "value"
 
 
@@ -183,7 +183,7 @@ def test_processes_that_miss_at_once_share_one_load(server, leases):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(20)
+        reader.join(90)
     assert [reader.exitcode for reader in readers] == [0, 0, 0]
     assert loads.value == 1
 

@@ -16,7 +16,7 @@ from support.engine.world import Context, World
 
 @when("an entry is read alternately from the cache and from the database, {times:d} times each")
 def step_interleaved_reads(context: Context, times: int) -> None:
-    """By one client, one read after the other, each as the application does it."""
+    """By one client, one read after the other, each with one round trip: the database's in a session that is open."""
     world = context.world
     (client,) = world.handover(CacheHandover).clients
 
@@ -33,7 +33,7 @@ def step_faster_than_the_database(context: Context) -> None:
 
     def faster() -> Finding:
         cached, direct = speed.medians(world.history)
-        words = f"the median cached read took {cached:.2f} ms, the median database read {direct:.2f} ms"
+        words = f"the median cached read took {cached:.3f} ms, the median database read {direct:.3f} ms"
         return Finding.within_limit(cached < direct, words)
 
     finding = judged(world, faster)

@@ -40,18 +40,31 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
     _write(file, service.contents(plan, planned, host.directory))
     command = service.command(plan, str(file))
     if planned.role == Role.MEMBER and plan.layout.workers:
-        command = ["env", f"PGPASSFILE={_passwords(plan, host.directory)}", *command]
+        command = _with_passwords(plan.credentials.application, host.directory, command)
     return host.add(service.program, _undisturbed(command, os.environ))
 
 
-def _passwords(plan: Plan, directory: Path) -> Path:
-    """The password file with which the nodes log in to one another as the application.
+def declare_lone_worker(
+    host: Host, bindir: Path, superuser: Login, application: Login, settings: Mapping[str, str]
+) -> Process:
+    """A Citus worker without Patroni, with these settings of PostgreSQL; every login needs a password."""
+    file = host.directory / POSTGRES_ALONE.file
+    script = _TEMPLATES.get_template("postgres.sh.j2").render(
+        bindir=bindir, directory=host.directory, superuser=superuser, host_access=OWN.host_access, settings=settings
+    )
+    _write(file, script)
+    command = _with_passwords(application, host.directory, ["sh", str(file)])
+    return host.add(POSTGRES_ALONE.program, _undisturbed(command, os.environ))
+
+
+def _with_passwords(login: Login, directory: Path, command: Sequence[str]) -> list[str]:
+    """The command, with a password file with which the nodes log in to one another as the application.
 
     Source: https://www.postgresql.org/docs/16/libpq-pgpass.html
     """
-    file, login = directory / "nodes.pgpass", plan.credentials.application
+    file = directory / "nodes.pgpass"
     _write(file, f"*:*:*:{login.user}:{login.password}\n")
-    return file
+    return ["env", f"PGPASSFILE={file}", *command]
 
 
 def _patroni(plan: Plan, host: PlannedHost, directory: Path) -> str:

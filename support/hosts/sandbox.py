@@ -227,6 +227,10 @@ class Sandbox:
         """Make a host. `number` (2 to 250) is the last part of its address."""
         return _host(self.directory, call(self.directory, "add_host", name=name, number=number))
 
+    def remove_host(self, name: str) -> None:
+        """Kill everything on a host and forget it; its directory stays. Harmless when there is no such host."""
+        _await_none_left(lambda: call(self.directory, "remove_host", name=name), f"host {name} is off")
+
     def publish(self, targets: Mapping[str, tuple[str, int]]) -> None:
         """Forward names given to `enter`: connections to `published[name]` reach that address and port.
 

@@ -37,6 +37,7 @@ CAPABILITIES = {
     "workers": "worker groups",
     "several_workers": "two or more worker groups",
     "nodes": "direct logins to every Citus node",
+    "spare_worker": "a further server that can join as a Citus worker",
     "dcs": "the client addresses of etcd",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",

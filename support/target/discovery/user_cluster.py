@@ -78,7 +78,8 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    findings = _Findings(dict.fromkeys(("hosts", "disks", "partitions"), "the suite did not boot this cluster"))
+    ours_alone = ("hosts", "disks", "partitions", "spare_worker")
+    findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"

@@ -9,7 +9,7 @@ from support.cluster.checks import Sighting, clients_worked_meanwhile, every_mar
 from support.cluster.handover import handed
 from support.cluster.workloads import READ, write_markers_and_watch
 from support.engine.checks.availability import percentile_is_under
-from support.engine.history import durations
+from support.engine.history import History, durations
 from support.engine.ledger import APPEND
 from support.engine.quiet import judged, measure
 from support.engine.world import Context, World
@@ -37,11 +37,13 @@ def step_markers(context: Context, count: int) -> None:
     state, patience, turns = handed(world), world.limit(VISIBLE), itertools.count()
 
     def write_markers() -> None:
-        state.markers_since = len(world.history)
+        state.markers = History()
         namespace = world.another_namespace(f"markers-{next(turns)}")
         state.replicas = write_markers_and_watch(
-            cluster.write, replicas, world.profile, namespace, count, patience, world.history
+            cluster.write, replicas, world.profile, namespace, count, patience, state.markers
         )
+        for operation in state.markers:
+            world.history.append(operation)
 
     measure(world, write_markers)
 
@@ -57,11 +59,11 @@ def step_markers_arrived(context: Context, seconds: float) -> None:
 
 def _seen(world: World) -> list[Sighting]:
     state = handed(world)
-    return sightings(world.history.since(state.markers_since), state.replicas)
+    return sightings(state.markers, state.replicas)
 
 
 @then("all {clients:d} clients kept writing")
 def step_clients_wrote(context: Context, clients: int) -> None:
     """Each client of the ledger had writes acknowledged between the first marker and the last."""
-    history = context.world.history.since(handed(context.world).markers_since)
-    clients_worked_meanwhile(history, APPEND, clients).require()
+    written = context.world.history.of(action=APPEND)
+    clients_worked_meanwhile(History([*handed(context.world).markers, *written]), APPEND, clients).require()

@@ -19,6 +19,7 @@ from support.cluster.handover import handed
 from support.engine.checks.answers import each_answer_is_its_askers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.finding import Finding
+from support.engine.quiet import judged, measure
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import ConnectFailed
@@ -187,17 +188,27 @@ def step_silent_host(context: Context) -> None:
 def step_log_in_there(context: Context, seconds: int) -> None:
     """The application's usual login, with that connect timeout."""
     endpoint = handed(context.world).black_hole.endpoint
-    handed(context.world).login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+    state = handed(context.world)
+
+    def log_in() -> None:
+        state.login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+
+    measure(context.world, log_in)
 
 
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
     """It fails with an error; the host itself would close the connection only much later."""
-    login, limit = handed(context.world).login, context.world.limit(seconds, "login")
-    context.world.measure("login at a silent host, until it failed", login.seconds, "s", limit)
-    assert_that(login.error, instance_of(ConnectFailed), "what came of the login")
-    words = f"the login failed after {login.seconds:.1f} s (allowed: {limit:g} s)"
-    Finding.within_limit(login.seconds < limit, words).require()
+    state, limit = handed(context.world), context.world.limit(seconds, "login")
+
+    def in_time() -> Finding:
+        assert_that(state.login.error, instance_of(ConnectFailed), "what came of the login")
+        words = f"the login failed after {state.login.seconds:.1f} s (allowed: {limit:g} s)"
+        return Finding.within_limit(state.login.seconds < limit, words)
+
+    finding = judged(context.world, in_time)
+    context.world.measure("login at a silent host, until it failed", state.login.seconds, "s", limit)
+    finding.require()
 
 
 @then("the error names the host")

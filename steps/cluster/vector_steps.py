@@ -1,5 +1,7 @@
 """Vectors: the extension on every member, distances, and searches through the index."""
 
+from collections.abc import Mapping
+
 from behave import given, register_type, step, then, when
 from hamcrest import (
     assert_that,
@@ -16,6 +18,7 @@ from support.cluster.handover import handed
 from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
+from support.engine.quiet import measure
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.entries import EntryStore
@@ -98,9 +101,14 @@ def step_search(context: Context, count: int, times: int) -> None:
     world = context.world
     sought = samples.vectors_near(world.random, samples.embeddings(handed(world).entries), times)
     state = handed(world)
-    there = state.searched
-    state.searches = search_repeatedly(there.write, there.profile, world.namespace, sought, count)
-    state.answered, world.history = state.searches, state.searches.history
+    there, found = state.searched, list[Mapping[str, str]]()
+
+    def search() -> None:
+        state.searches = search_repeatedly(there.write, there.profile, world.namespace, sought, count)
+        state.answered, world.history = state.searches, state.searches.history
+        found.append(state.searches.found)
+
+    measure(world, search, lambda: unchanged(found[0], found[-1]))
 
 
 @then("every search used the HNSW index for cosine distance")

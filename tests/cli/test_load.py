@@ -41,7 +41,7 @@ def ask():
 wait_cooperatively(1.0)
 where = sql.Endpoint("a slow server", *sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:])
 begun = time.monotonic()
-print(*[one.get() for one in [gevent.spawn(ask) for _ in range(5)]], sep="\\n")
+print(*[one.get() for one in [gevent.spawn(ask) for _ in range(20)]], sep="\\n")
 print(time.monotonic() - begun)
 """
 _LOSE = "DELETE FROM memory_entries WHERE key LIKE '%-3'"
@@ -170,8 +170,8 @@ def test_clients_wait_concurrently_and_no_longer_than_their_patience(postgres: s
         text=True,
         check=True,
     ).stdout
-    assert output.count("unknown") == output.count("no answer within 1 s; connection closed") == 5
-    assert float(output.split()[-1]) < 4
+    assert output.count("unknown") == output.count("no answer within 1 s; connection closed") == 20
+    assert float(output.split()[-1]) < 15, "one after another they take over 20 s"
 
 
 def address(where: sql.Endpoint) -> str:

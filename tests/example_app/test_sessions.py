@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from bounds import takes_less_than
 
 from support import sql
 from support.cluster.black_hole import BlackHoleServer
@@ -97,19 +98,21 @@ def test_a_backend_that_is_not_there_cannot_be_killed(postgres: sql.Endpoint) ->
 
 def test_a_login_at_a_silent_host_ends_with_its_limit() -> None:
     with BlackHoleServer(patience=10) as host:
-        login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=2))
+        with takes_less_than(4):
+            login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=2))
         host.require_caller()
     assert isinstance(login.error, ConnectFailed)
     assert host.name in str(login.error)
-    assert 1 < login.seconds < 4
+    assert login.seconds > 1
 
 
 def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
     with BlackHoleServer(patience=0.5) as host:
         begun = time.monotonic()
-        login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=30))
+        with takes_less_than(5):
+            login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=30))
     assert isinstance(login.error, ConnectFailed)
-    assert 0.4 < time.monotonic() - begun < 5
+    assert time.monotonic() - begun > 0.4
 
 
 def test_a_silent_host_that_nobody_called_proves_nothing() -> None:

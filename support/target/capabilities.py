@@ -40,6 +40,7 @@ CAPABILITIES = {
     "replicas": "at least one replica beside the leader",
     "admin": "a superuser's login",
     "hosts": "hosts that the suite can inspect and break",
+    "volatile_disks": "disks that lose what was not synced when the power fails (a FUSE file system)",
     "partitions": "a network between the hosts that the suite can partition",
     "destructive": "permission to disturb the cluster",
 }

@@ -38,6 +38,7 @@ _ADVICE = {
 }
 
 
+_OF_OUR_HOSTS = ("hosts", "partitions", "volatile_disks")
 _NO_ADMINISTRATOR = "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
 
 
@@ -77,7 +78,7 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    findings = _Findings(dict.fromkeys(("hosts", "partitions"), "the suite did not boot this cluster"))
+    findings = _Findings(dict.fromkeys(_OF_OUR_HOSTS, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"

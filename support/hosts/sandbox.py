@@ -164,7 +164,7 @@ class Host:
     def lose_unsynced(self) -> Mapping[Path, Lost]:
         """Take away what was not synced in the volatile directories; returns it. The host must be off.
 
-        Raises ProcessFailed if it is on, or if it was not on since a directory became volatile or was rolled back.
+        A second call, before the host was on again, finds nothing to take. Raises ProcessFailed if the host is on.
         """
         lost = call(self.sandbox, "lose_unsynced", host=self.name)
         return {Path(place): Lost(**counts) for place, counts in lost.items()}

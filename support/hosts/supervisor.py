@@ -189,18 +189,17 @@ class Registry:
     def set_volatile(self, host: str, place: str, volatile: bool) -> None:
         """From its next power-on, a directory of the host loses what was not synced when the power fails, or not."""
         machine, directory = self.machine(host), Path(place)
-        if not volatile:
-            if (disk := machine.volatile.pop(directory, None)) is not None:
-                disk.end()
-        elif directory not in machine.volatile:
+        if volatile and directory not in machine.volatile:
             machine.volatile[directory] = self._backend.volatile_disk(machine, directory)
+        if directory in machine.volatile:
+            machine.volatile[directory].wanted = volatile
 
     def lose_unsynced(self, host: str) -> Mapping[str, Mapping[str, int]]:
         """Take away what was not synced in the volatile directories of a host that is off; returns it by directory."""
         machine = self.machine(host)
         if machine.powered or machine.init is not None:
             raise ProcessFailed(f"host {host} is on: it has what it has written")
-        return {str(place): asdict(disk.lose()) for place, disk in machine.volatile.items()}
+        return {str(place): asdict(disk.lose()) for place, disk in machine.volatile.items() if disk.mounted}
 
     def programs(self, host: str) -> list[str]:
         """The names of all programs declared there."""
@@ -253,6 +252,8 @@ class Registry:
         process_tags.send(self.pids(host, name), signal.SIGCONT)
 
     def _mount_volatile(self, machine: Machine) -> None:
+        for disk in [one for one in machine.volatile.values() if not one.wanted]:
+            machine.volatile.pop(disk.place).end()
         try:
             for disk in machine.volatile.values():
                 assert machine.init is not None

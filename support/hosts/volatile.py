@@ -41,8 +41,15 @@ class VolatileDisk:
 
     def __init__(self, place: Path, log: Path) -> None:
         self.place, self._log = place, log
+        self.wanted = True
+        """Whether to mount it again at the next power-on."""
         self._removed = place.with_name(f"{place.name}.removed")
         self._commands: socket.socket | None = None
+
+    @property
+    def mounted(self) -> bool:
+        """Whether it was mounted since it last lost anything; if so, it can lose something now."""
+        return self._commands is not None
 
     def begin(self, host: int) -> None:
         """Mount it in the mount namespace of process `host`, and serve it. Raises OSError."""
@@ -65,10 +72,9 @@ class VolatileDisk:
     def lose(self) -> Lost:
         """Take away what was not synced. The host must be off.
 
-        Raises ProcessFailed if it was done already, or if the process that knows what was synced has ended.
+        Raises ProcessFailed if the process that knows what was synced has ended.
         """
-        if self._commands is None:
-            raise ProcessFailed(f"{self.place} has lost what was not synced already, or was never mounted")
+        assert self._commands is not None, "it is not mounted"
         try:
             self._commands.sendall(LOSE)
             said = self._commands.makefile("rb").readline()

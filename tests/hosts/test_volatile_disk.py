@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sandboxes import living_sandbox
 
 from support.errors import NotAvailable, ProcessFailed
-from support.hosts import Host, why_not_fuse
+from support.hosts import Host, state, why_not_fuse
 from support.hosts.unsynced import Lost
 from support.waiting import eventually
 
@@ -39,6 +40,12 @@ def data_of(host: Host) -> Path:
 def restart(host: Host) -> None:
     host.power_off()
     host.power_on()
+
+
+def disks_of(host: Host) -> list[psutil.Process]:
+    """The processes that serve its sandbox's volatile directories."""
+    below = psutil.Process(state.read(host.sandbox).supervisor).children()
+    return [one for one in below if one.name() == "accept-disk"]
 
 
 def does(host: Host, script: str) -> str:
@@ -142,13 +149,21 @@ def test_only_a_host_that_was_on_and_is_off_can_lose_anything(host: Host) -> Non
     with pytest.raises(ProcessFailed, match="host one is on"):
         host.lose_unsynced()
     power_fails(host)
-    with pytest.raises(ProcessFailed, match="has lost what was not synced already"):
+    assert host.lose_unsynced() == {}
+
+
+def test_the_end_of_its_process_is_an_error_and_no_loss_of_nothing(host: Host) -> None:
+    (disk,) = disks_of(host)
+    disk.kill()
+    host.power_off()
+    with pytest.raises(ProcessFailed, match=r"the file system of .* has ended; see"):
         host.lose_unsynced()
 
 
 def test_a_directory_that_is_no_longer_volatile_is_the_plain_one(host: Host) -> None:
     does(host, "f = open_('a', os.O_CREAT); os.write(f, b'never synced')")
     host.set_volatile(data_of(host), False)
+    assert does(host, "print(open('a').read())") == "never synced\n"  # it remains mounted until the power-off
     restart(host)
     assert does(host, "print(open('a').read())") == "never synced\n"
     host.power_off()

@@ -1,5 +1,7 @@
 """A host's directory on a disk with a volatile cache: real files, through a real mount, and real power failures."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,10 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sandboxes import living_sandbox
+from sandboxes import NOBODY, begin, directory_of, in_a_sandbox, living_sandbox
 
 from support.errors import NotAvailable, ProcessFailed
-from support.hosts import Host, state, why_not_fuse
+from support.hosts import Host, Sandbox, attach, state, why_not_fuse
 from support.hosts.unsynced import Lost
 from support.waiting import eventually
 
@@ -18,6 +20,13 @@ OPENED = """
 import os, sys
 os.chdir(sys.argv[1])
 open_ = lambda name, flags=0: os.open(name, os.O_RDWR | flags, 0o600)
+"""
+
+WRITER = """
+f = open_('busy', os.O_CREAT)
+while True:
+    os.pwrite(f, bytes(1 << 20), 0)
+    os.fsync(f)
 """
 
 
@@ -179,6 +188,50 @@ def test_other_hosts_do_not_see_the_disk_but_the_newest_contents(host: Host) -> 
     assert "fuse" not in here.stdout
 
 
+def test_an_ordinary_user_has_volatile_disks_too() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not root already")
+
+    def act(sandbox: Sandbox) -> None:
+        host = sandbox.add_host("one", 11)
+        data_of(host).mkdir()
+        host.set_volatile(data_of(host), True)
+        restart(host)
+        host.run(["sh", "-c", "cd data; printf kept > a; sync a; printf lost >> a; chmod 600 a; test -O a"])
+        assert power_fails(host).files == 1
+        assert (data_of(host) / "a").read_text() == "kept"
+
+    with directory_of(NOBODY) as directory:
+        assert in_a_sandbox("namespaces", directory, act, user=NOBODY) == 0
+
+
+@pytest.mark.parametrize("victim", ["caller", "supervisor", "disk"])
+def test_nothing_survives_a_kill_while_a_host_writes_and_syncs(victim: str, tmp_path: Path) -> None:
+    def act(sandbox: Sandbox) -> None:
+        host = sandbox.add_host("one", 11)
+        data_of(host).mkdir()
+        host.set_volatile(data_of(host), True)
+        restart(host)
+        host.add("writer", [sys.executable, "-S", "-c", OPENED + WRITER, str(data_of(host))]).start()
+        eventually(lambda: _require((data_of(host) / "busy").exists()), within=10, subject="it writes")
+        (sandbox.directory / "ready").touch()
+        signal.pause()
+
+    if reason := why_not_fuse():
+        pytest.skip(reason)
+    caller = begin("namespaces", tmp_path, act)
+    eventually(lambda: _require((tmp_path / "ready").exists()), within=20, subject="the sandbox is busy")
+    processes = [psutil.Process(caller), *psutil.Process(caller).children(recursive=True)]
+    (disk,) = disks_of(attach(tmp_path).hosts["one"])
+    {"caller": psutil.Process(caller), "supervisor": disk.parent() or disk, "disk": disk}[victim].kill()
+    if victim == "disk":  # the host gets errors, no silence: everything else goes on, and can be ended
+        eventually(lambda: _require(not disk.is_running()), within=5, subject="it has ended")
+        attach(tmp_path).hosts["one"].power_off()
+        os.kill(caller, signal.SIGKILL)
+    os.waitpid(caller, 0)
+    eventually(lambda: _require(not any(map(_lives, processes))), within=2, subject="all is gone", pause=0.01)
+
+
 def test_a_loopback_sandbox_has_no_volatile_disks(tmp_path: Path) -> None:
     with living_sandbox("loopback", tmp_path / "sandbox") as sandbox:
         host = sandbox.add_host("one", 11)
@@ -188,3 +241,14 @@ def test_a_loopback_sandbox_has_no_volatile_disks(tmp_path: Path) -> None:
 
 def _require_absent(path: Path) -> None:
     assert not path.exists()
+
+
+def _require(fact: bool) -> None:
+    assert fact
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -122,8 +122,8 @@ def attach(device: int, place: Path) -> None:
     kernel.mount("fuse", str(place), options)
 
 
-def serve(device: int, files: FileSystem, commands: int) -> bool:
-    """Answer requests until `commands` is readable (False), or until nobody can send requests any more (True)."""
+def serve(device: int, files: FileSystem, commands: int) -> None:
+    """Answer requests until `commands` is readable, or until nobody can send requests any more."""
     handlers: dict[int, Handler] = {
         **{int(one): act for one, act in files.handlers().items()},
         Operation.INIT: _negotiate,
@@ -138,13 +138,13 @@ def serve(device: int, files: FileSystem, commands: int) -> bool:
             size = os.readv(device, [buffer])
         except BlockingIOError:
             if any(ready == commands for ready, _ in waiting.poll()):
-                return False
+                return
             continue
         except OSError as error:
             if error.errno in _TRY_AGAIN:
                 continue
             if error.errno in _SILENT_END:
-                return True
+                return
             raise
         _, operation, serial, node, *_ = _IN.unpack_from(buffer)
         number, answer = 0, b""

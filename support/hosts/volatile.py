@@ -15,6 +15,7 @@ import shutil
 import socket
 import stat
 import struct
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,9 +25,12 @@ from support.errors import ProcessFailed
 from support.hosts import fuse, kernel
 from support.hosts.fuse import Handler, Operation
 from support.hosts.unsynced import Lost, Unsynced
+from support.waiting import describe
 
 LOSE = b"lose"
 """The command that rolls back."""
+ROLLED_BACK_WITHIN = 30.0
+"""Seconds; less than a caller waits for the supervisor, which does nothing else meanwhile."""
 _OPEN_FILES = 1 << 16
 _BYTES, _FLAGS_NEW, _SIZE = struct.Struct("<IIII"), struct.Struct("<QII"), struct.Struct("<II")
 _FORGET, _FORGET_MANY = struct.Struct("<Q"), struct.Struct("<II")
@@ -43,7 +47,6 @@ class VolatileDisk:
         self.place, self._log = place, log
         self.wanted = True
         """Whether to mount it again at the next power-on."""
-        self._removed = place.with_name(f"{place.name}.removed")
         self._commands: socket.socket | None = None
 
     @property
@@ -54,19 +57,20 @@ class VolatileDisk:
     def begin(self, host: int) -> None:
         """Mount it in the mount namespace of process `host`, and serve it. Raises OSError."""
         self.end()
-        shutil.rmtree(self._removed, ignore_errors=True)
-        self._removed.mkdir(mode=0o700)
+        # Each time another one: the process that served it before may still be tidying up.
+        removed = Path(tempfile.mkdtemp(prefix=f"{self.place.name}.removed.", dir=self.place.parent))
         device = fuse.open_device()
         ours, theirs = socket.socketpair()
         try:
             kernel.fork_across(lambda: kernel.join(host), lambda: fuse.attach(device, self.place))
-            kernel.fork(lambda: self._run(device, theirs.fileno()))
+            kernel.fork(lambda: self._run(device, theirs.fileno(), removed))
         except BaseException:
             ours.close()
             raise
         finally:
             os.close(device)
             theirs.close()
+        ours.settimeout(ROLLED_BACK_WITHIN)
         self._commands = ours
 
     def lose(self) -> Lost:
@@ -77,13 +81,18 @@ class VolatileDisk:
         assert self._commands is not None, "it is not mounted"
         try:
             self._commands.sendall(LOSE)
-            said = self._commands.makefile("rb").readline()
-        except OSError:
-            said = b""
-        self.end()
+            with self._commands.makefile("rb") as answer:
+                said = answer.readline()
+        except OSError as error:
+            raise ProcessFailed(self._no_answer(describe(error))) from error
+        finally:
+            self.end()
         if not said:
-            raise ProcessFailed(f"the file system of {self.place} has ended; see {self._log}")
+            raise ProcessFailed(self._no_answer("it has ended"))
         return Lost(**json.loads(said))
+
+    def _no_answer(self, why: str) -> str:
+        return f"the file system of {self.place} does not answer ({why}); see {self._log}"
 
     def end(self) -> None:
         """Everything stays as it is, and its process ends. Harmless when repeated."""
@@ -91,7 +100,7 @@ class VolatileDisk:
             self._commands.close()
             self._commands = None
 
-    def _run(self, device: int, commands: int) -> None:
+    def _run(self, device: int, commands: int, removed: Path) -> None:
         kernel.stand_alone("accept-disk", keep=[device, commands])
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 2)
@@ -99,21 +108,21 @@ class VolatileDisk:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most), most))
         os.umask(0)
-        log_of_changes = Unsynced(self._removed)
-        fuse.serve(device, PassThrough(self.place, log_of_changes), commands)
+        unsynced = Unsynced(removed)
+        fuse.serve(device, PassThrough(self.place, unsynced), commands)
         os.close(device)  # from now on nobody can change anything
         if os.read(commands, len(LOSE)) == LOSE:
-            lost = log_of_changes.roll_back()
+            lost = unsynced.roll_back()
             os.write(commands, json.dumps(asdict(lost)).encode() + b"\n")
         else:
-            log_of_changes.keep_all()
-        shutil.rmtree(self._removed, ignore_errors=True)
+            unsynced.keep_all()
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 class _Node:
     """A file or directory that the kernel knows. Its path follows from its parents, as any of them may be renamed."""
 
-    __slots__ = ("children", "entries", "file", "inode", "lookups", "name", "number", "openings", "parent", "path")
+    __slots__ = ("children", "entries", "file", "inode", "lookups", "name", "number", "openings", "parent")
 
     def __init__(self, number: int, parent: "_Node | None", name: bytes, inode: int) -> None:
         self.number, self.parent, self.name, self.inode = number, parent, name, inode

@@ -139,6 +139,12 @@ def test_a_cluster_without_citus_says_why(programs: Programs) -> None:
     assert "--workers" in lacks(Layout(), "namespaces", "", "")["citus"]
 
 
+def test_hosts_of_a_loopback_sandbox_share_their_network_and_their_disk() -> None:
+    found = lacks(Layout(), "loopback", "", "")
+    assert "share one network" in found["partitions"]
+    assert "share one disk" in found["volatile_disks"]
+
+
 def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "haproxy.cfg").write_text(contents(plan, plan.layout.hosts(Role.HAPROXY)[0]))
     check = subprocess.run(

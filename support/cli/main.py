@@ -63,6 +63,7 @@ def run(
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Spread the features over this many clusters.")] = 1,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
+    fail_on_flaky: Annotated[bool, typer.Option("--fail-on-flaky", help="Fail if a scenario is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     like: Like = None,
     ports: Ports = None,
@@ -98,6 +99,7 @@ def run(
         shuffled=shuffle,
         jobs=jobs,
         rerun=rerun,
+        fail_on_flaky=fail_on_flaky,
         share_of=share_of,
     )
     if plan:

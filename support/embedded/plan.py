@@ -250,7 +250,10 @@ def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) 
     """
     found = dict.fromkeys(("tls", "verified_tls"), "the embedded cluster uses no TLS: nobody else is on its network")
     if not layout.workers:
-        found["citus"] = citus_missing or "the embedded cluster has no worker groups (--workers)"
+        why = citus_missing or "the embedded cluster has no worker groups (--workers)"
+        found |= dict.fromkeys(("citus", "workers", "several_workers"), why)
+    if layout.workers == 1:
+        found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
     if layout.members == 1:
@@ -261,7 +264,9 @@ def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) 
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         found["partitions"] = "not available in a loopback sandbox: its hosts share one network"
-        found["volatile_disks"] = "not available in a loopback sandbox: its hosts share one disk"
+        found |= dict.fromkeys(
+            ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
+        )
     elif reason := why_not_fuse():
         found["volatile_disks"] = reason
     shape = layout.shape

@@ -12,7 +12,7 @@ from support.embedded.readiness import await_all
 from support.engine.checks.writers import FrozenPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
 from support.engine.watch import Watch
-from support.errors import Inconclusive
+from support.errors import Inconclusive, NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
 from support.target.cluster import Cluster
@@ -23,6 +23,8 @@ THAW_GRACE = 5.0
 Until then it accepts transactions that it cannot acknowledge, because no standby follows it any more. A scenario that
 freezes a leader proves with clients of its own that none was acknowledged.
 """
+ONE_WRITER = "SB-01"
+"""The promise that at no time more than one member accepts writes."""
 BUG = "report it as a BUG"
 ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
 
@@ -31,10 +33,13 @@ class Experiment:
     """From a healthy cluster to a healthy cluster. `target_member` is the member or host that the last fault hit."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Wait until the cluster is healthy, and start watching. Raises NotInTime if it does not become healthy."""
+        """Wait until the cluster is healthy, and start watching. Raises UnhealthyCluster if it does not become so."""
         self.begun = time.monotonic()
         self._recovery = cluster.topology.timing.recovery
-        await_all(cluster, self._recovery)
+        try:
+            await_all(cluster, self._recovery)
+        except NotInTime as error:
+            raise UnhealthyCluster(f"the cluster was unhealthy before any fault was injected: {error}") from error
         self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
         self.target_member = ""
         self.planned = False
@@ -73,15 +78,18 @@ class Experiment:
         return self.injected_fault.healing
 
     def conclude(self) -> None:
-        """Heal every fault, wait until the cluster is healthy again, and require what must always hold."""
+        """Heal every fault, wait until the cluster is healthy again, and require what must always hold.
+
+        Raises PromiseBroken for two writers, which is worse than a cluster that stays unhealthy and may explain it.
+        """
         try:
             self.nemesis.heal()
             self.recovered_in = await_all(self.cluster, self._recovery)
         finally:
             self.watch.__exit__()
-            self._require_one_writer()  # a split brain is worse than a cluster that stays unhealthy, and may explain it
-        found = self.alarms
-        Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
+            self._require_one_writer()
+            found = self.alarms
+            Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
 
     def _require_one_writer(self) -> None:
         frozen = [
@@ -91,7 +99,7 @@ class Experiment:
         ]
         samples = without_frozen(self.watch.samples, frozen)
         for group in self.cluster.groups:
-            at_most_one_writer(samples, group.members).require()
+            at_most_one_writer(samples, group.members).require(ONE_WRITER)
 
     @property
     def alarms(self) -> list[str]:

@@ -125,8 +125,8 @@ SABOTAGES = (
         changed({" on-marked-down shutdown-sessions": ""}),
     ),
     Sabotage(
-        "proxy-looks-twice-a-minute",
-        "the proxy notices a role change only after half a minute",
+        "proxy-looks-every-five-minutes",
+        "the proxy notices a role change only after five minutes",
         notices(
             {
                 "FO-06 to a named replica": "operations of 8 clients .* are acknowledged: not so after",
@@ -134,7 +134,7 @@ SABOTAGES = (
                 "GD-03 hangs": "no endpoint leads to|answered",
             }
         ),
-        changed({"inter 1s fastinter 500ms downinter 500ms": "inter 30s fastinter 30s downinter 30s"}),
+        changed({"inter 1s fastinter 500ms downinter 500ms": "inter 300s fastinter 300s downinter 300s"}),
         variables=expecting(proxy_detection=3),
     ),
     Sabotage(

@@ -172,7 +172,7 @@ SABOTAGES = (
         notices({"DA-02 counted": "different counts of the same rows"}),
         by_sql(
             "INSERT INTO memory_entries (namespace, key, value) SELECT 'sabotage', n::text, '' "
-            "FROM generate_series(1, 50) n;;CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
+            "FROM generate_series(1, 20000) n;;CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
             "SET allow_system_table_mods = on;;"
             "UPDATE pg_index SET indpred = NULL WHERE indexrelid = 'lacking'::regclass",
             "DROP INDEX IF EXISTS lacking;;DELETE FROM memory_entries WHERE namespace = 'sabotage'",

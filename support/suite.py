@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from support import sql
+from support.embedded.encrypted import encrypted_cluster
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
@@ -23,7 +24,7 @@ from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
 from support.target.baseline import apply_baseline
-from support.target.capabilities import capabilities_of, lacking, lost_since_last_run
+from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.topology import Topology
@@ -155,6 +156,8 @@ class Suite:
 
     def _cluster_for(self, tags: Iterable[str]) -> Cluster:
         needed = frozenset(tags)
+        if needed & TLS:
+            return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
 
     def close_world(self, world: World, raised: BaseException | None, title: str) -> list[Exception]:
@@ -172,7 +175,7 @@ class Suite:
 
         experiment = world.fault_run
         with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
-            if "schema" not in self.topology.lacks:
+            if "schema" not in world.cluster.topology.lacks:
                 last.callback(attempt, partial(self._remove_rows, world))
             last.callback(attempt, partial(_close_all, world.sessions))
             if experiment is not None:

@@ -7,7 +7,8 @@ from support import sql
 from support.cluster.handover import handed
 from support.engine import counter, ledger, markers
 from support.engine.checks.availability import every_client_succeeded
-from support.engine.checks.durability import counted_exactly, each_write_once, no_acknowledged_write_lost
+from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
+from support.engine.checks.exactly_once import counted_exactly
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted

@@ -5,7 +5,7 @@ from behave import given, then, when
 from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.security import exposure, logins, privileges, unauthenticated
-from support.security.checks import Search, all_refused, decoy_found, no_secret_found
+from support.security.checks import Search, all_over_tls, all_refused, decoy_found, no_secret_found
 from support.security.handover import SecurityHandover
 
 
@@ -22,10 +22,25 @@ def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
     context.world.handover(SecurityHandover).attempts = attempts
 
 
-@when("logins without TLS are tried at every {where}")
-def step_plain_logins(context: Context, where: str) -> None:
-    """The application's own login, unencrypted but otherwise right. `where` is endpoint or member."""
-    context.world.handover(SecurityHandover).attempts = logins.plain_logins(context.world.cluster, where)
+@when("the application logs in at every {where}, with TLS and without")
+def step_logins_with_and_without_tls(context: Context, where: str) -> None:
+    """The application's own login, encrypted or not, but otherwise right. `where` is endpoint or member."""
+    cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
+    handover.with_tls = logins.tls_logins(cluster, where)
+    handover.attempts = logins.plain_logins(cluster, where)
+
+
+@when("the application logs in at every {where} and verifies its certificate")
+def step_verified_logins(context: Context, where: str) -> None:
+    """By libpq, with the application's own parameters. `where` is endpoint or member."""
+    context.world.handover(SecurityHandover).with_tls = logins.verified_logins(context.world.cluster, where)
+
+
+@then("every login with TLS is accepted")
+@then("every certificate is accepted")
+def step_all_over_tls(context: Context) -> None:
+    """A server that offers no TLS, or whose certificate was rejected, breaks the promise."""
+    all_over_tls(context.world.handover(SecurityHandover).with_tls).require()
 
 
 @when("the application trusts a different authority only, and logs in at every {where}")
@@ -62,6 +77,7 @@ def step_redis_commands(context: Context, login: str) -> None:
 
 
 @then("the application rejects the certificate of each endpoint")
+@then("every login without TLS is refused")
 @then("every {what} is refused as unauthenticated")
 def step_all_refused(context: Context, what: str = "login") -> None:
     """Judged by the code of the refusal; a failure for another reason is inconclusive. `what` is login, request, ..."""

@@ -10,12 +10,13 @@ from support.engine.checks.availability import (
     longest_gap_of_any_client,
     nothing_acknowledged,
 )
-from support.engine.checks.durability import each_applied_once
+from support.engine.checks.exactly_once import each_applied_once
 from support.engine.counter import COUNT, close_count
 from support.engine.history import History, Outcome
 from support.engine.ledger import APPEND
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.target.leadership import routes
 from support.target.members import NO_ANSWER
@@ -93,7 +94,10 @@ def _await_each_answered(readers: Workload, within: float) -> None:
 
 
 def await_answers_lost(world: World) -> None:
-    """Wait until clients have lost answers to operations that they had sent, and so have something to repeat."""
+    """Wait until clients have lost answers to operations that they had sent, and so have something to repeat.
+
+    Raises Inconclusive if they lose none: then nothing is put to the test.
+    """
     history, since = world.clients.history, world.experiment.injected_fault.begun
 
     def lost() -> None:
@@ -101,7 +105,10 @@ def await_answers_lost(world: World) -> None:
         if not any(one.ended > since for one in unknown):
             raise NotYet("no client has lost an answer")
 
-    eventually(lost, within=world.timing.notice, subject="clients lose answers")
+    try:
+        eventually(lost, within=world.timing.notice, subject="clients lose answers")
+    except NotInTime as late:
+        raise Inconclusive(str(late)) from late
 
 
 def require_each_applied_once(world: World) -> None:
@@ -109,8 +116,8 @@ def require_each_applied_once(world: World) -> None:
     workload = world.clients
     within = world.timing.recovery
     counted = close_count(workload, world.cluster.write, world.profile, world.namespace, within=within)
-    finding = each_applied_once(workload.history, counted)
-    world.measure("operations", counted, "")
+    finding = each_applied_once(workload.history, counted.applied, counted.counter)
+    world.measure("operations", len(counted.applied), "")
     world.evidence.attach("operations", finding.words)
     finding.require()
 

@@ -168,6 +168,11 @@ SABOTAGES = (
         "each cached read takes 6 ms more",
         {"PF-05": "95th percentile .*limit: 5 ms", "PF-06 serves": "cache operations a second"},
     ),
+    broken(
+        "greets_the_database",
+        "each cached read pays a round trip to the database as well",
+        {"PF-05": "the median cached read took .* the median database read"},
+    ),
     broken("falls_over_with_redis", "reads fail while Redis is down", {"OU-01 is killed": "ended in an error"}),
     broken(
         "waits_for_redis",

@@ -37,6 +37,7 @@ CAPABILITIES = {
     "workers": "worker groups",
     "several_workers": "two or more worker groups",
     "nodes": "direct logins to every Citus node",
+    "spare_worker": "a further server that can join as a Citus worker",
     "dcs": "the client addresses of etcd",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",
@@ -55,6 +56,8 @@ CAPABILITIES = {
 }
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
+TLS = frozenset({"tls", "verified_tls"})
+
 
 @dataclass(frozen=True)
 class Capability:
@@ -67,9 +70,11 @@ class Capability:
 
 def capabilities_of(topology: Topology) -> tuple[Capability, ...]:
     """All capabilities, present or not."""
+    apart = f", on a cluster of its own (PostgreSQL in {topology.tls_bindir})" if topology.tls_bindir else ""
+    there = {name: meaning + (apart if name in TLS else "") for name, meaning in CAPABILITIES.items()}
     return tuple(
         Capability(name, name not in topology.lacks, topology.lacks.get(name, meaning))
-        for name, meaning in CAPABILITIES.items()
+        for name, meaning in there.items()
     )
 
 

@@ -39,7 +39,6 @@ _ADVICE = {
 }
 
 
-_OF_OUR_HOSTS = ("hosts", "disks", "volatile_disks", "partitions")
 _NO_ADMINISTRATOR = "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
 
 
@@ -79,7 +78,8 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    findings = _Findings(dict.fromkeys(_OF_OUR_HOSTS, "the suite did not boot this cluster"))
+    ours_alone = ("hosts", "disks", "volatile_disks", "partitions", "spare_worker")
+    findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"

@@ -14,7 +14,7 @@ from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
 from support.target.members import ask_in_parallel
 from support.timeouts import VISIBLE
-from support.waiting import eventually
+from support.waiting import in_time
 
 
 @given("a session that has written an entry and not committed it")
@@ -109,7 +109,7 @@ def step_replicas_have(context: Context, seconds: float) -> None:
         handed(context.world).entry,
         context.world.cluster.followers(),
     )
-    eventually(
+    in_time(
         lambda: assert_that(
             ask_in_parallel(
                 replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)

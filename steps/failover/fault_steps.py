@@ -3,6 +3,7 @@
 from behave import given, when
 
 from support.engine.experiment import Experiment
+from support.engine.fencing import inject
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
@@ -35,7 +36,7 @@ def step_down_until_replaced(context: Context, role: str) -> None:
 def step_host_freezes(context: Context, role: str) -> None:
     """Its programs are suspended: not dead, not answering."""
     host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(Freeze(host), host.name)
+    inject(context.world, Freeze(host), host.name)
 
 
 @when("the host of {role} freezes until another member leads")

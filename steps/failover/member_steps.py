@@ -9,6 +9,7 @@ from support.failover import health_checks
 from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
 from support.failover.leader_views import leader_views
 from support.target import dcs, failover_readiness, members
+from support.target.cluster import Cluster
 from support.target.members import in_each_group, of_the_whole
 
 
@@ -55,17 +56,26 @@ def step_dcs_knows_members(context: Context) -> None:
 @then("every member's PostgreSQL answers, and its Patroni is alive")
 def step_members_run(context: Context) -> None:
     """Each member answers a query past the proxy, and the heartbeat of its Patroni is not late."""
-    for group in context.world.cluster.groups:
-        declared = group.as_declared
-        as_tabled(alike(declared.members, health_checks.WELL), health_checks.vital_signs(declared)).require()
+    in_each_group(
+        context.world.cluster,
+        lambda group: as_tabled(
+            alike(group.as_declared.members, health_checks.WELL), health_checks.vital_signs(group.as_declared)
+        ).require(),
+        "every member runs",
+        only_late=False,
+    )
 
 
 @then("the same single member leads according to")
 def step_one_leader(context: Context) -> None:
     """All observers of the table name one member. A member that gives no answer could be leading, too."""
-    for group in context.world.cluster.groups:
-        views = leader_views(group, rows_of(context.table))
+    observers = rows_of(context.table)
+
+    def agreed(group: Cluster) -> None:
+        views = leader_views(group, observers)
         one_leader(views.seen, views.unheard).require()
+
+    in_each_group(context.world.cluster, agreed, "all observers name one leader", only_late=False)
 
 
 @then("automatic failover is on")
@@ -96,7 +106,12 @@ def step_dcs_has_spare(context: Context) -> None:
     """
     topology = context.world.cluster.topology
     declared = topology.expectations.dcs_spare
-    could_lose(dcs.quorum(topology), 1 if declared is None else declared).require()
+    of_the_whole(
+        context.world.cluster,
+        lambda _: could_lose(dcs.quorum(topology), 1 if declared is None else declared).require(),
+        "the DCS has a quorum with a member to spare",
+        only_late=False,
+    )
 
 
 @then("failsafe mode is on, and every member knows all others that a leader has to reach")

@@ -49,13 +49,13 @@ def step_standby_replaced(context: Context, seconds: float) -> None:
 
 @then("clients are interrupted for less than {seconds:g} seconds")
 def step_interruption(context: Context, seconds: float) -> None:
-    """The longest time without an acknowledged write, from the fault until clients got through again."""
+    """The longest time without an acknowledged write, from the fault until no second outage can follow from it."""
     require_interruption_under(context.world, context.world.limit(seconds))
 
 
 @then("the {event} interrupts clients for less than {seconds:g} seconds")
 def step_interruption_by(context: Context, event: str, seconds: float) -> None:
-    """The longest time without an acknowledged write, from the fault until clients got through again.
+    """The longest time without an acknowledged write, from the fault until no second outage can follow from it.
 
     `event` is "failover", "switchover", "loss of a standby" or "loss of everything": what the cluster needs time for.
     If its own timing (ttl, loop_wait, ...) is slower than the embedded cluster's, its limit follows from that.

@@ -6,7 +6,7 @@ from hamcrest import assert_that, equal_to
 from support.engine.tables import rows_of
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.failover.switchover import HalfwaySwitchover, require_none_pending, require_refused_for
+from support.failover.switchover import hand_over_halfway, require_none_pending, require_refused_for
 from support.faults.patroni import Switchover
 from support.faults.roles import member_by_role
 from support.target.patroni_commands import switch_over
@@ -53,9 +53,7 @@ def step_refused(context: Context) -> None:
 @when("{who} dies while the leader hands over")
 def step_orchestrator_dies(context: Context, who: str) -> None:
     """By kill -9, once the DCS holds the request: "the client that requested it" or "the Patroni of the leader"."""
-    cluster = context.world.cluster
-    switchover = HalfwaySwitchover(cluster, member_by_role(cluster, "a replica that may lead"), who)
-    context.world.experiment.inject(switchover, switchover.leader)
+    hand_over_halfway(context.world, who)
 
 
 @then("the leader is still the same")

@@ -14,7 +14,7 @@ from time import monotonic
 import redis
 
 from support import sql
-from support.cache.checks import reads_of
+from support.cache.checks import Handoff, reads_of
 from support.cache.clients import LONG, Recorder, recorders_of, together
 from support.cache.handover import CacheHandover
 from support.cache.workloads import KEY
@@ -220,6 +220,15 @@ def work_through_lost_write(world: World) -> None:
     together([partial(_disturb, over, failover), *reading])
     if world.entries.find(world.namespace, KEY)[0].value != KEPT:
         raise Inconclusive("the new leader has the write that only the old leader committed: nothing was lost")
+
+
+def failover_of(world: World) -> Handoff:
+    """When the old leader stopped, and another one led. Raises Inconclusive if the old one was never seen to lead."""
+    experiment = world.experiment
+    own = [one for one in experiment.watch.samples if one.member == experiment.target_member and one.writable]
+    if not own:
+        raise Inconclusive(f"{experiment.target_member} was never seen to accept writes")
+    return Handoff(max(one.ended for one in own), world.handover(CacheHandover).new_leader_since)
 
 
 def _commit_alone(world: World) -> None:

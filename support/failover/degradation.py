@@ -20,6 +20,7 @@ from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.target.leadership import routes
 from support.target.members import NO_ANSWER
+from support.target.timing import Span
 from support.waiting import NotYet, eventually
 
 LOOKUP = "lookup"
@@ -74,8 +75,8 @@ def _await_left_out(world: World) -> None:
     target_member = world.experiment.target_member
 
     def left_out() -> None:
-        if ends := routes(world.cluster)[target_member]:
-            raise NotYet(f"{target_member} gets sessions for {ends}")
+        if leading := [route for route, servers in routes(world.cluster).items() if target_member in servers]:
+            raise NotYet(f"{' and '.join(leading)} lead to {target_member}")
 
     subject = f"no endpoint leads to {target_member}"
     eventually(left_out, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
@@ -123,12 +124,23 @@ def require_each_applied_once(world: World) -> None:
 
 
 def require_no_write_acknowledged(world: World) -> None:
-    """From the last fault until now no write was acknowledged, although clients tried."""
+    """From the last fault on no write was acknowledged, for as long as it takes to tell strict mode from any other.
+
+    Without strict mode, Patroni would by then have ended the wait for a standby, and writes would be acknowledged.
+    """
     history, fault = world.clients.history, world.experiment.injected_fault
+    other_mode = sum(world.timing.parts(Span.STANDBY_LOSS).values())
+    told_apart = fault.in_effect_since + other_mode
 
     def tried() -> None:
-        if not any(one.begun > fault.in_effect_since for one in history.of(action=APPEND)):
-            raise NotYet("no client's write has ended")
+        if not any(one.begun > told_apart for one in history.of(action=APPEND)):
+            raise NotYet(f"{len(history.of(action=APPEND))} writes have ended, none that began late enough")
 
-    eventually(tried, within=world.timing.notice, subject="clients try to write")
-    nothing_acknowledged(history, APPEND, fault.in_effect_since, time.monotonic()).require()
+    try:
+        subject = f"clients try to write {other_mode:g} s after the fault"
+        eventually(tried, within=other_mode + world.timing.notice, subject=subject, since=fault.in_effect_since)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+    until = time.monotonic()
+    world.measure("no write was acknowledged for", until - fault.in_effect_since, "s")
+    nothing_acknowledged(history, APPEND, fault.in_effect_since, until).require()

@@ -92,7 +92,7 @@ SABOTAGES = (
         "cached entries never expire",
         {
             "CO-02 without an expiry": "never expires",
-            "OU-02": "lost write was served for .* s after another member led",
+            "OU-02": "lost write was served for .* s after the old leader stopped",
         },
     ),
     broken(

@@ -42,6 +42,7 @@ CAPABILITIES = {
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",
     "failsafe": "failsafe mode, by Patroni's configuration",
+    "rewind": "a Patroni configuration that says whether pg_rewind is used",
     "dcs_keys": "the keys in which Patroni keeps its state in etcd",
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",

@@ -25,7 +25,7 @@ COMPOSED = {
     "a server that is no member by the write endpoint": ("a server that is no member", "by", "the write endpoint"),
     ", in recovery": ("in recovery",),
     ", primary": ("primary",),
-    ": routes was": ("routes", "was"),
+    "route was": ("route", "was"),
     "table graph_edges is missing": ("table", "graph_edges", "is missing"),
     "two rows of hyperbolic_embeddings can share namespace, id": ("two rows of", "hyperbolic_embeddings", "can share"),
     "embedding has no HNSW index for cosine distance": ("has no HNSW index for", "cosine", "distance ("),

@@ -49,6 +49,7 @@ CAPABILITIES = {
     "admin": "a superuser's login",
     "hosts": "hosts that the suite can inspect and break",
     "disks": "a disk of its own for each host",
+    "volatile_disks": "disks that lose what was not synced when the power fails (a FUSE file system)",
     "searchable_passwords": "passwords that are not also names, so that they can be searched for",
     "report": "files of the report, written while the scenarios run",
     "partitions": "a network between the hosts that the suite can partition",

@@ -106,6 +106,7 @@ _NEXT = """
      ORDER BY {entries.key} OFFSET %(size)s LIMIT 1
 """
 _BATCH = "DELETE FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {after} AND {entries.key} <= %(last)s"
+_REST = "DELETE FROM {entries} WHERE {entries.namespace} = %(namespace)s"
 _AFTER = "{entries.key} > %(first)s"
 
 
@@ -121,20 +122,21 @@ def _deletions(
     if name == "entries" and _is_there(session, BY_INDEX + profile.sql(_MANY), values):
         for namespace in namespaces:
             yield from _batches(session, profile, namespace)
-    yield _delete(session, profile, part, condition, values, BY_INDEX)
+    else:
+        yield _delete(session, profile, part, condition, values, BY_INDEX)
 
 
 def _is_there(session: sql.Session, statement: str, values: sql.Values) -> bool:
     try:
-        return bool(sql.rows(session, statement, values))
+        found = bool(sql.rows(session, statement, values))
     except psycopg2.errors.UndefinedTable:
-        return False
-    finally:
-        session.rollback()
+        found = False
+    session.rollback()
+    return found
 
 
 def _batches(session: sql.Session, profile: Profile, namespace: str) -> Iterator[int]:
-    """Delete the entries of a namespace in batches, in the order of their keys, and leave at most one batch.
+    """Delete the entries of a namespace in batches, in the order of their keys.
 
     Each batch begins where the last one ended: it does not pass over the index entries of rows that are deleted
     already. Citus allows no LIMIT in a DELETE, and its tables have no ctid; so the last key is looked up first.
@@ -145,6 +147,8 @@ def _batches(session: sql.Session, profile: Profile, namespace: str) -> Iterator
         session.commit()
         yield _executed(session, delete, {**values, "last": last[0][0]})
         after, values = _AFTER, {**values, "first": last[0][0]}
+    session.rollback()
+    yield _executed(session, BY_INDEX + profile.sql(_REST), values)
 
 
 def _executed(session: sql.Session, statement: str, values: sql.Values) -> int:

@@ -95,11 +95,7 @@ def sweep(where: sql.Endpoint, profile: Profile, namespace: str) -> int:
     return deleted
 
 
-BY_INDEX = """
-    SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
-"""
-"""Begins a transaction whose statements go by an index if there is one. The planner has no statistics about values of
-ours: it expects as many rows as others have, and for some hundred values it would choose to read the whole table."""
+_PROPAGATED = "SELECT set_config('citus.propagate_set_commands', 'local', true), set_config('jit', 'off', true)"
 _MANY = "SELECT 1 FROM {entries} WHERE {entries.namespace} = ANY (%(those)s) OFFSET %(size)s LIMIT 1"
 _NEXT = """
     SELECT {entries.key} FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {after}
@@ -108,6 +104,18 @@ _NEXT = """
 _BATCH = "DELETE FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {after} AND {entries.key} <= %(last)s"
 _REST = "DELETE FROM {entries} WHERE {entries.namespace} = %(namespace)s"
 _AFTER = "{entries.key} > %(first)s"
+
+
+def go_by_index(session: sql.Session) -> None:
+    """Begin a transaction whose statements go by an index if there is one, on the workers of Citus, too.
+
+    The planner has no statistics about values of ours: it expects as many rows as others have, and for some hundred
+    values it would choose to read the whole table.
+    """
+    sql.rows(
+        session, "SELECT set_config('citus.propagate_set_commands', 'local', true), set_config('jit', 'off', true)"
+    )
+    sql.execute(session, "SET LOCAL enable_seqscan = off")  # alone: Citus sends the workers whatever is sent with it
 
 
 def _deletions(
@@ -119,14 +127,16 @@ def _deletions(
     """
     condition = "{mark} LIKE ANY (%(keys)s)" if _keyed(part) else "{mark} = ANY (%(those)s)"
     values = {"those": list(namespaces), "keys": _keys_of(namespaces), "size": BATCH}
-    if name == "entries" and _is_there(session, BY_INDEX + profile.sql(_MANY), values):
+    if name == "entries" and _is_there(session, profile.sql(_MANY), values):
         for namespace in namespaces:
             yield from _batches(session, profile, namespace)
     else:
-        yield _delete(session, profile, part, condition, values, BY_INDEX)
+        go_by_index(session)
+        yield _delete(session, profile, part, condition, values)
 
 
 def _is_there(session: sql.Session, statement: str, values: sql.Values) -> bool:
+    go_by_index(session)
     try:
         found = bool(sql.rows(session, statement, values))
     except psycopg2.errors.UndefinedTable:
@@ -143,12 +153,14 @@ def _batches(session: sql.Session, profile: Profile, namespace: str) -> Iterator
     """
     after, values = "TRUE", {"namespace": namespace, "size": BATCH - 1}
     while last := sql.rows(session, profile.sql(_NEXT.replace("{after}", after)), values):
-        delete = BY_INDEX + profile.sql(_BATCH.replace("{after}", after))
+        delete = profile.sql(_BATCH.replace("{after}", after))
         session.commit()
+        go_by_index(session)
         yield _executed(session, delete, {**values, "last": last[0][0]})
         after, values = _AFTER, {**values, "first": last[0][0]}
     session.rollback()
-    yield _executed(session, BY_INDEX + profile.sql(_REST), values)
+    go_by_index(session)
+    yield _executed(session, profile.sql(_REST), values)
 
 
 def _executed(session: sql.Session, statement: str, values: sql.Values) -> int:
@@ -157,12 +169,10 @@ def _executed(session: sql.Session, statement: str, values: sql.Values) -> int:
     return count
 
 
-def _delete(
-    session: sql.Session, profile: Profile, part: Part, condition: LiteralString, values: sql.Values, begin: str = ""
-) -> int:
+def _delete(session: sql.Session, profile: Profile, part: Part, condition: LiteralString, values: sql.Values) -> int:
     given = condition.format(mark=quoted(profile.mark(part)))
     try:
-        return _executed(session, f"{begin}DELETE FROM {quoted(part.table)} WHERE {given}", values)
+        return _executed(session, f"DELETE FROM {quoted(part.table)} WHERE {given}", values)
     except psycopg2.errors.UndefinedTable:  # a table that does not exist has no rows
         session.rollback()
         return 0

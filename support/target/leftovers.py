@@ -120,7 +120,8 @@ def _search(cluster: Cluster, tables: bool) -> _Found:
             found.schemas[_ID.match(name)[1]].append(name)  # type: ignore[index]
         for part, table, statement in _searches(cluster) if tables else ():
             try:
-                names = sql.rows(session, schema.BY_INDEX + statement)
+                schema.go_by_index(session)
+                names = sql.rows(session, statement)
             except sql.Error as error:
                 if error.pgcode is None:  # the connection is lost
                     raise

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import allure
 import psycopg2
 import psycopg2.extensions
 
@@ -28,6 +29,16 @@ def logins_wait_for_ever() -> None:
         return connect(**{**parameters, "connect_timeout": 0})
 
     psycopg2.connect = patient  # type: ignore[assignment]
+
+
+def reaches_another_database() -> None:
+    """A login leads to the database "postgres", whichever it names."""
+    connect = psycopg2.connect
+
+    def elsewhere(**parameters: Any) -> Any:
+        return connect(**{**parameters, "dbname": "postgres"})
+
+    psycopg2.connect = elsewhere  # type: ignore[assignment]
 
 
 def commits_by_itself() -> None:
@@ -57,6 +68,34 @@ def commits_what_is_rolled_back() -> None:
     psycopg2.connect = wrong  # type: ignore[assignment]
 
 
+def tells_its_password() -> None:
+    """The error of a failed login contains the connection string."""
+    connect = psycopg2.connect
+
+    def talkative(**parameters: Any) -> Any:
+        try:
+            return connect(**parameters)
+        except psycopg2.Error as error:
+            raise type(error)(f"{error} ({_connection_string(parameters)})") from error
+
+    psycopg2.connect = talkative  # type: ignore[assignment]
+
+
+def reports_its_password() -> None:
+    """The connection string of every login is attached to the report."""
+    connect = psycopg2.connect
+
+    def noted(**parameters: Any) -> Any:
+        allure.attach(_connection_string(parameters), name="login", attachment_type=allure.attachment_type.TEXT)
+        return connect(**parameters)
+
+    psycopg2.connect = noted  # type: ignore[assignment]
+
+
+def _connection_string(parameters: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
 def forgets_the_namespace() -> None:
     """Reads and searches ignore the namespace."""
     opened = entries.EntryStore.__init__
@@ -80,8 +119,11 @@ PARTS: Mapping[str, Callable[[], None]] = {
     for part in (
         pool_lends_the_dead,
         logins_wait_for_ever,
+        reaches_another_database,
         commits_by_itself,
         commits_what_is_rolled_back,
+        tells_its_password,
+        reports_its_password,
         forgets_the_namespace,
     )
 }

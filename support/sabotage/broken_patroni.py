@@ -6,6 +6,9 @@ from typing import Any
 
 import patroni.postgresql  # noqa: F401  # before patroni.ha: the two import each other
 from patroni.__main__ import main
+from patroni.api import RestApiHandler
+from patroni.dcs import AbstractDCS
+from patroni.global_config import GlobalConfig
 from patroni.ha import Ha
 from patroni.postgresql.bootstrap import Bootstrap
 from patroni.tags import Tags
@@ -37,6 +40,32 @@ def keeps_its_standby() -> None:
     Ha.process_sync_replication = lambda self: None
 
 
+def is_never_strict() -> None:
+    """In strict synchronous mode commits wait for no standby either, once there is none."""
+    GlobalConfig.is_synchronous_mode_strict = property(lambda self: False)
+
+
+def asks_nobody_before_a_switchover() -> None:
+    """A switchover is begun, and reported as done, without a look at who could take over."""
+    RestApiHandler.is_failover_possible = lambda self, *given: None
+    RestApiHandler.poll_failover_result = lambda self, *given: (200, "Successfully switched over")
+
+
+def keeps_what_was_requested() -> None:
+    """The request for a switchover stays in the DCS after it was carried out."""
+    usual = AbstractDCS.manual_failover
+
+    def keep(self: AbstractDCS, leader: str | None, candidate: str | None, *given: Any, **named: Any) -> bool:
+        return bool(usual(self, leader, candidate, *given, **named)) if leader or candidate else True
+
+    AbstractDCS.manual_failover = keep
+
+
+def starts_nothing_again() -> None:
+    """PostgreSQL that has stopped stays stopped."""
+    Ha.recover = lambda self: "PostgreSQL does not run, which is left to the administrator"
+
+
 def copies_nothing() -> None:
     """A member without data is not built from another one."""
     Bootstrap.clone = lambda self, member: False
@@ -50,6 +79,10 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         ignores_nofailover,
         the_worst_wins,
         keeps_its_standby,
+        is_never_strict,
+        asks_nobody_before_a_switchover,
+        keeps_what_was_requested,
+        starts_nothing_again,
         copies_nothing,
     )
 }

@@ -189,7 +189,7 @@ SABOTAGES = (
     of_sharded(
         "worker-slow-to-notice",
         "a worker group stays without a leader for a minute and a half",
-        {"DT-04": "another member than .* leads: not so after"},
+        {"DT-04 After the failover": "another member than .* leads: not so after"},
         in_group(1, by_shared_configuration({"ttl": 90, "loop_wait": 30})),
     ),
     of_sharded(

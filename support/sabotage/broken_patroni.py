@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import patroni.postgresql  # noqa: F401  # before patroni.ha: the two import each other
+from patroni import global_config
 from patroni.__main__ import main
 from patroni.api import RestApiHandler
 from patroni.dcs import AbstractDCS
-from patroni.global_config import GlobalConfig
 from patroni.ha import Ha
 from patroni.postgresql.bootstrap import Bootstrap
 from patroni.tags import Tags
@@ -42,7 +42,7 @@ def keeps_its_standby() -> None:
 
 def is_never_strict() -> None:
     """In strict synchronous mode commits wait for no standby either, once there is none."""
-    GlobalConfig.is_synchronous_mode_strict = property(lambda self: False)
+    type(global_config).is_synchronous_mode_strict = property(lambda self: False)
 
 
 def asks_nobody_before_a_switchover() -> None:

@@ -39,6 +39,11 @@ SABOTAGES = (
         },
     ),
     broken(
+        "ignores_a_full_disk",
+        "one in two writes that the server refused for lack of disk space counts as done",
+        {"FO-04 refuses writes": "acknowledged writes lost"},
+    ),
+    broken(
         "tells_its_password",
         "the error message of a login contains the connection string",
         {"SE-05 error message": "the application's password"},

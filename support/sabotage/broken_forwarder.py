@@ -1,6 +1,7 @@
 """A forwarder with one defect: `python -S broken_forwarder.py HOST:PORT TARGET:PORT`. It runs as a program on a host.
 
-When the target ends a session, the client is not told.
+When the target ends a session, the client is not told: neither by the end of its connection nor by PostgreSQL's last
+message.
 """
 
 import socket
@@ -8,11 +9,14 @@ import sys
 import threading
 from contextlib import suppress
 
+SHUTDOWN = b"57P01"
+"""PostgreSQL's error code in the message by which it ends a session."""
+
 
 def copy(source: socket.socket, sink: socket.socket, tell: bool) -> None:
     """Copy until the source ends; then the sink is closed, if it is to be told."""
     with suppress(OSError):
-        while data := source.recv(65536):
+        while (data := source.recv(65536)) and (tell or SHUTDOWN not in data):
             sink.sendall(data)
     if tell:
         sink.close()

@@ -61,9 +61,15 @@ def keeps_what_was_requested() -> None:
     AbstractDCS.manual_failover = keep
 
 
-def starts_nothing_again() -> None:
-    """PostgreSQL that has stopped stays stopped."""
-    Ha.recover = lambda self: "PostgreSQL does not run, which is left to the administrator"
+def starts_nothing_after_a_crash() -> None:
+    """A PostgreSQL that has led, and has crashed, stays down."""
+    usual = Ha.recover
+
+    def recover(self: Ha) -> str:
+        state = self.state_handler.controldata().get("Database cluster state")
+        return "left to the administrator" if state in ("in production", "in crash recovery") else str(usual(self))
+
+    Ha.recover = recover
 
 
 def copies_nothing() -> None:
@@ -82,7 +88,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         is_never_strict,
         asks_nobody_before_a_switchover,
         keeps_what_was_requested,
-        starts_nothing_again,
+        starts_nothing_after_a_crash,
         copies_nothing,
     )
 }

@@ -220,10 +220,10 @@ SABOTAGES = (
         patroni_build("keeps_what_was_requested"),
     ),
     Sabotage(
-        "patroni-starts-nothing-again",
-        "PostgreSQL that has stopped stays stopped",
+        "patroni-starts-nothing-after-a-crash",
+        "a PostgreSQL that has led, and has crashed, stays down",
         notices({"FO-04 a full disk has stopped": "are acknowledged: not so after"}),
-        patroni_build("starts_nothing_again"),
+        patroni_build("starts_nothing_after_a_crash"),
     ),
     Sabotage(
         "patroni-does-not-start-with-its-host",

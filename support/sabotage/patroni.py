@@ -5,7 +5,14 @@ from support.faults.patroni import Tagged, paused
 from support.faults.process import HostCrash
 from support.faults.roles import host_of, leader_of_dcs
 from support.hosts import Host
-from support.sabotage.damage import MakeDamage, by_shared_configuration, combined, nothing
+from support.sabotage.damage import (
+    MakeDamage,
+    by_parameters,
+    by_shared_configuration,
+    combined,
+    nothing,
+    together,
+)
 from support.sabotage.programs import patroni_build, wrapped
 from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.target.cluster import Cluster
@@ -223,7 +230,8 @@ SABOTAGES = (
         "patroni-starts-nothing-after-a-crash",
         "a PostgreSQL that has led, and has crashed, stays down",
         notices({"FO-04 a full disk has stopped": "are acknowledged: not so after"}),
-        patroni_build("starts_nothing_after_a_crash"),
+        # Otherwise PostgreSQL would start again by itself.
+        together(by_parameters(restart_after_crash="off"), patroni_build("starts_nothing_after_a_crash")),
     ),
     Sabotage(
         "patroni-does-not-start-with-its-host",

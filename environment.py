@@ -12,8 +12,10 @@ mend_allure()  # here, because this file is loaded before the formatters are
 
 def before_all(context):
     """Open the run: its target and its journal."""
-    context.suite = Suite.open(context.config.userdata)
+    formats = context.config.format or ()
+    context.suite = Suite.open(context.config.userdata, report=any("allure" in one for one in formats))
     features = context._runner.features  # the only way to know what is selected before it runs
+    context.suite.require_known_limits(features, context._runner.step_registry)
     context.suite.shuffle(features)
     selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
     context.recorder = Recorder(
@@ -28,6 +30,9 @@ def before_all(context):
         },
         required=context.suite.run.required,
         known_limits=context.suite.known_limits,
+        capabilities=context.suite.capabilities,
+        lost=context.suite.lost,
+        fail_on_flaky=context.suite.run.fail_on_flaky,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
     context.suite.share(features, selected)
@@ -35,8 +40,12 @@ def before_all(context):
 
 def before_scenario(context, scenario):
     """Give the scenario its world, or skip it, saying what the target lacks for it."""
+    if context.suite.leaves_out(scenario):
+        context.recorder.left_out(scenario)
+        scenario.skip(context.suite.unfit)
+        return
     context.recorder.started(scenario)
-    context.world = context.suite.world(scenario.name, scenario.effective_tags)
+    context.world = context.suite.world(scenario, context._runner.step_registry)
     context.begun = time.time()
     if missing := context.suite.missing_for(scenario.effective_tags):
         scenario.skip(missing)
@@ -45,17 +54,14 @@ def before_scenario(context, scenario):
 def after_scenario(context, scenario):
     """Collect evidence of a failure while it can still be seen, clean up, and record the verdict."""
     if "world" not in context:
-        return  # interrupted, or failed, before it had one: after_feature records it
-    world, trouble, failing = context.world, None, context.recorder.failing(scenario)
+        return  # interrupted, failed or left out before it had one: after_feature records it
+    world, raised, failing = context.world, raised_in(scenario), context.recorder.failing(scenario)
     if failing:
-        collect(world.cluster, world.evidence, context.begun, error=raised_in(scenario))
-    try:
-        context.suite.close_world(world)
-    except Exception as error:
-        trouble = error
-        if not failing:  # it shows only now
-            collect(world.cluster, world.evidence, context.begun, error=error)
-    context.recorder.ended(scenario, world.evidence.measures, trouble)
+        collect(world.cluster, world.evidence, context.begun, error=raised)
+    errors = context.suite.close_world(world, raised, scenario.name)
+    if errors and not failing:  # it shows only now
+        collect(world.cluster, world.evidence, context.begun, error=errors[0])
+    context.recorder.ended(scenario, world.evidence.measures, errors)
 
 
 def after_feature(context, feature):
@@ -72,4 +78,4 @@ def after_all(context):
         context.suite.close()
     except Exception as error:
         context.recorder.trouble(error)
-    context.recorder.finished(interrupted=context.aborted)
+    context.recorder.finished(interrupted=context.aborted, unfit=context.suite.unfit)

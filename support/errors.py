@@ -1,22 +1,25 @@
 """The exception tree, and the verdict or exit status that follows from each.
 
     AssertionError                the product broke a promise                   broken
+    ├── PromiseBroken             a promise that is not the scenario's own      broken
     └── LimitExceeded             it was right, but too late or too slow        broken; a rerun may pass (flaky)
         └── NotInTime             a promised state was not reached in time      broken; a rerun may pass (flaky)
     Inconclusive                  no evidence either way                        inconclusive
+    └── UnhealthyCluster          the cluster was unhealthy before the fault    inconclusive
     AcceptError                   the suite could not do its work               error
     ├── UsageError                wrong usage or configuration                  exit status 2
     ├── NothingJudged             no verdict was possible                       exit status 3
     │   ├── TargetUnreachable     the cluster to test does not answer
     │   ├── ClusterDidNotStart    the embedded cluster did not become ready
     │   └── RequirementMissing    the target lacks what the user requires       exit status 1
-    ├── NotAvailable              this target or sandbox cannot do that         skipped
+    ├── NotAvailable              this target or sandbox cannot do that         error
     ├── MissingStep               a step needs what no earlier one provides     error
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or failed
 
 Data that the server reports as corrupted (`sql.CORRUPTED`) are broken as well; every other exception is an error of the
-suite or its environment. The report keeps them apart.
+suite or its environment. The report keeps them apart. A scenario is skipped only before it begins, if the target lacks
+a capability; what turns out to be missing in its middle is an error.
 """
 
 
@@ -51,7 +54,10 @@ class RequirementMissing(NothingJudged):
 
 
 class NotAvailable(AcceptError):
-    """This target or this sandbox cannot do what was asked."""
+    """This target or this sandbox cannot do what was asked.
+
+    A scenario that needs it has the tag of a capability, so that it is skipped before it begins.
+    """
 
 
 class MissingStep(AcceptError):
@@ -79,6 +85,19 @@ class LimitExceeded(AssertionError):
     Any other AssertionError reports a wrong result: a lost write, two writers, a stale read. It is final; a rerun that
     passes only shows that the defect does not appear each time.
     """
+
+
+class PromiseBroken(AssertionError):
+    """A promise was seen to be broken that is not the one that the scenario is about, such as two writers at once."""
+
+    def __init__(self, promise: str, words: str) -> None:
+        """`promise` is its id in the list of promises."""
+        super().__init__(f"{promise}: {words}")
+        self.promise = promise
+
+
+class UnhealthyCluster(Inconclusive):
+    """The cluster was not healthy before anything was done to it, so that nothing can be judged."""
 
 
 class NotInTime(LimitExceeded):

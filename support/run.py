@@ -46,6 +46,8 @@ class WorkQueue:
 
 CLUSTERS = Path(".accept/clusters")
 """The clusters of `accept up`, a folder each."""
+CAPABILITIES_SEEN = Path(".accept/capabilities.json")
+"""What each target had in its last run."""
 RUNS = Path(".accept/runs")
 """The runs that are going on, or were killed, a folder each."""
 
@@ -68,6 +70,12 @@ class Run:
     """The number of processes that share it."""
     whole: Path | None = None
     """The folder of the whole run, if this is a share of one: the journal and the queue of features are there."""
+    fail_on_flaky: bool = False
+    """A scenario that passes only on the rerun makes the run fail."""
+    replaceable: bool = False
+    """The run boots its clusters: if one does not recover, another one takes its place."""
+    picking: bool = True
+    """Its scenarios come from the queue of features; False where they were chosen one by one."""
 
     @property
     def namespace(self) -> str:
@@ -85,11 +93,27 @@ class Run:
     @property
     def queue(self) -> WorkQueue | None:
         """The queue of features, if several processes share the run."""
-        return WorkQueue(self.whole / "queue") if self.whole else None
+        return WorkQueue(self.whole / "queue") if self.whole and self.picking else None
 
     @property
     def file(self) -> Path:
         return self.directory / "run.json"
+
+    def hand_over(self, places: Iterable[str]) -> None:
+        """Leave the scenarios in these places (file:line) to the run's next cluster, as this one is unfit."""
+        self._handed_over.write_text("\n".join(places), encoding="utf-8")
+
+    def taken_over(self) -> list[str] | None:
+        """What the last cluster has left to the next one; None if it was fit to the end. Forgotten when read."""
+        if not self._handed_over.exists():
+            return None
+        places = self._handed_over.read_text(encoding="utf-8").splitlines()
+        self._handed_over.unlink()
+        return places
+
+    @property
+    def _handed_over(self) -> Path:
+        return self.directory / "handed-over"
 
     def save(self) -> None:
         self.file.touch(mode=0o600)
@@ -114,7 +138,14 @@ _LIFE = "life"
 _HELD: list[IO[str]] = []
 
 
-def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: bool = False, jobs: int = 1) -> Run:
+def begin_run(
+    seed: int | None = None,
+    required: Iterable[str] = (),
+    shuffled: bool = False,
+    jobs: int = 1,
+    fail_on_flaky: bool = False,
+    replaceable: bool = False,
+) -> Run:
     """A new run with its own folder, readable by its owner only."""
     name = f"{int(time.time()):08x}{secrets.token_hex(2)}"
     directory = (RUNS / name).absolute()
@@ -128,6 +159,8 @@ def begin_run(seed: int | None = None, required: Iterable[str] = (), shuffled: b
         required=frozenset(required),
         shuffled=shuffled,
         jobs=jobs,
+        fail_on_flaky=fail_on_flaky,
+        replaceable=replaceable,
     )
     run.save()
     return run

@@ -23,6 +23,7 @@ from psycopg2 import errorcodes
 
 from support.errors import ConnectFailed
 from support.timeouts import CONNECT, STATEMENT
+from support.vocabulary import Kind
 
 Error = psycopg2.Error
 """Any error of a statement; a failed login is a ConnectFailed."""
@@ -182,6 +183,13 @@ def error_of(action: Callable[[], object]) -> Exception | None:
     except (Error, ConnectFailed) as error:
         return error
     return None
+
+
+CONDITION = Kind.of(
+    "condition of PostgreSQL",
+    sorted({name.lower().replace("_", " ") for name in vars(errorcodes) if name.isupper() and "CLASS" not in name}),
+)
+"""PostgreSQL's names of errors, such as "unique violation"."""
 
 
 def condition_of(error: BaseException | None) -> str:

@@ -4,24 +4,29 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 from support import sql
+from support.embedded.encrypted import encrypted_cluster
+from support.engine import limits
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
-from support.errors import AcceptError, ConnectFailed, UsageError
+from support.errors import AcceptError, ConnectFailed, UnhealthyCluster, UsageError
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
+from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor
-from support.run import CLUSTERS, Run, begin_run, new_id
+from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
 from support.target.baseline import apply_baseline
-from support.target.capabilities import lacking
+from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.topology import Topology
@@ -38,10 +43,17 @@ _OF_SPEED = "id.PF-"
 class Suite:
     """One run of the scenarios against one cluster."""
 
-    def __init__(self, run: Run, topology: Topology, settings: Settings) -> None:
+    def __init__(self, run: Run, topology: Topology, settings: Settings, report: bool) -> None:
+        """`report`: whether files for a report are written while the scenarios run."""
+        if not report:
+            why = "no report is written in this run: behave was started without Allure's formatter"
+            topology = replace(topology, lacks={**topology.lacks, "report": why})
         self.run, self.settings = run, settings
         self._waiting: list[Any] = []
         self._at_the_end: list[Any] = []
+        self.unfit = ""
+        """Why the cluster is no longer fit for further faults; empty as long as it is."""
+        self._handed_over: list[str] = []
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
         topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology
@@ -52,9 +64,11 @@ class Suite:
         self.leftovers = leftovers.Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
         self._local = tables.local_tables(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(self.topology.secrets)
+        self.capabilities = {one.name: "" if one.present else one.detail for one in capabilities_of(self.topology)}
+        self.lost = lost_since_last_run(self.topology, CAPABILITIES_SEEN)
 
     @classmethod
-    def open(cls, said: Mapping[str, Any]) -> "Suite":
+    def open(cls, said: Mapping[str, Any], report: bool) -> "Suite":
         """Open the run that `-D accept_run=` names.
 
         Without it (plain behave), the target is the user's cluster if the settings name one, else the newest cluster of
@@ -63,13 +77,13 @@ class Suite:
         settings = Settings.load(said)
         if settings.accept_run is not None:
             run = Run.load(settings.accept_run)
-            return cls(run, Topology.load(run.topology), settings)
+            return cls(run, Topology.load(run.topology), settings, report)
         run = begin_run()
         topology = user_cluster.discover(settings) if settings.external else newest_cluster()
         topology.save(run.topology)
         if topology.embedded:
             enter_sandbox(topology, run)
-        return cls(run, topology, settings)
+        return cls(run, topology, settings, report)
 
     def shuffle(self, features: list[Any]) -> None:
         """Put behave's features, and the scenarios in each, into a random order if the run asks for it."""
@@ -101,7 +115,7 @@ class Suite:
 
     def take_next(self, features: list[Any]) -> None:
         """Append the next feature that no process has taken; behave continues with what is appended to its list."""
-        if self.run.queue is None:
+        if self.run.queue is None or (self.unfit and self.run.replaceable):
             return
         while self._waiting:
             feature = self._waiting.pop(0)
@@ -117,15 +131,46 @@ class Suite:
         missing = lacking(self._cluster_for(tags).topology, frozenset(tags))
         return "; ".join(f"no {one.name}: {one.detail}" for one in missing)
 
-    def world(self, scenario: str, tags: Collection[str]) -> World:
-        """A new world for a scenario with these tags; end it with `close_world`."""
-        seeded = random.Random(f"{self.run.seed}/{scenario}")
+    def leaves_out(self, scenario: Any) -> bool:
+        """Whether behave's scenario is not to run, because the cluster did not recover from an earlier one.
+
+        A cluster that the run can replace gets no further scenario: the next cluster does. Another one is not disturbed
+        any further.
+        """
+        if not self.unfit or not (self.run.replaceable or "destructive" in scenario.effective_tags):
+            return False
+        self._handed_over.append(f"{scenario.filename}:{scenario.line}")
+        return True
+
+    def require_known_limits(self, features: Iterable[Any], registry: Any) -> None:
+        """Raises UsageError if a limit of the user's replaces none of those that the scenarios of its promise state.
+
+        `accept run` has checked all limits before it started this process. Plain behave may have read a few features
+        only; then the limits of their promises are checked.
+        """
+        if self.settings.accept_run is not None or not self.settings.limits:
+            return
+        stated = dict[str, list[limits.Stated]]()
+        for scenario in (one for feature in features for one in feature.walk_scenarios()):
+            for id in _ids(scenario.effective_tags):
+                stated.setdefault(id, []).extend(limits.of_scenario(scenario, registry))
+        unread = set(promises.listed()) - stated.keys()
+        to_check = {key: value for key, value in self.settings.limits.items() if key.partition(".")[0] not in unread}
+        if wrong := list(limits.complaints(to_check, stated)):
+            raise UsageError("\n".join(wrong))
+
+    def world(self, scenario: Any, registry: Any) -> World:
+        """A new world for a scenario of behave's, with behave's registry of steps; end it with `close_world`."""
+        tags = scenario.effective_tags
+        seeded = random.Random(f"{self.run.seed}/{scenario.name}")
+        stated = sorted(limits.of_scenario(scenario, registry), key=lambda one: one.value)
         return World(
             run=self.run,
             cluster=self._cluster_for(tags),
             evidence=Evidence(self.redactor),
-            ids=tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id."))),
+            ids=_ids(tags),
             limits=self.settings.limits,
+            stated={one.measure: one.value for one in stated},
             random=seeded,
             namespace=f"{self.run.namespace}-{new_id()}",
             cache_repository=self.settings.accept_cache_repository,
@@ -133,19 +178,38 @@ class Suite:
 
     def _cluster_for(self, tags: Iterable[str]) -> Cluster:
         needed = frozenset(tags)
+        if needed & TLS:
+            return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
 
-    def close_world(self, world: World) -> None:
-        """Heal and close what the scenario left open, and remove what it stored, whatever happened in it."""
-        with ExitStack() as last:
-            if "schema" not in self.topology.lacks:
-                last.callback(self._remove_rows, world)
-            last.callback(_close_all, world.sessions)
-            if world.fault_run is not None:
-                last.callback(measure_time_spent, world, world.fault_run)
-                last.callback(_picture, world, world.fault_run)
-                last.callback(world.fault_run.conclude)
-            last.push(world.cleanup.pop_all())
+    def close_world(self, world: World, raised: BaseException | None, title: str) -> list[Exception]:
+        """Heal and close what the scenario left open, and remove what it stored, whatever happened in it.
+
+        `raised` is the exception that ended the scenario. Returns what went wrong here, in the order in which it did.
+        """
+        errors: list[Exception] = []
+
+        def attempt(do: Callable[[], object]) -> None:
+            try:
+                do()
+            except Exception as error:
+                errors.append(error)
+
+        experiment = world.fault_run
+        with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
+            if "schema" not in world.cluster.topology.lacks:
+                last.callback(attempt, partial(self._remove_rows, world))
+            last.callback(attempt, partial(_close_all, world.sessions))
+            if experiment is not None:
+                last.callback(attempt, partial(measure_time_spent, world, experiment))
+                last.callback(attempt, partial(_picture, world, experiment))
+                last.callback(attempt, experiment.conclude)
+            last.callback(attempt, world.cleanup.close)
+        if experiment is not None and experiment.recovered_in is None:
+            self.unfit = f"the cluster did not recover from: {title}"
+        elif isinstance(raised, UnhealthyCluster):
+            self.unfit = f"the cluster was unhealthy before: {title}"
+        return errors
 
     def _remove_rows(self, world: World) -> None:
         """Remove what a scenario stored. What cannot be removed now is left for the end of the run, which reports it.
@@ -157,9 +221,11 @@ class Suite:
 
     def close(self) -> None:
         """Remove what is left of the run's data. Raises AcceptError if rows may be left."""
+        if self.unfit and self.run.replaceable:
+            self.run.hand_over(self._handed_over)
         with self._cleanup as last:
             last.callback(self.cluster.forget_cached, self.run.namespace)
-            if "schema" not in self.topology.lacks:
+            if "schema" not in self.topology.lacks and not (self.unfit and self.run.replaceable):
                 for cluster in {self.cluster, self._local}:
                     last.callback(self._sweep, cluster)
 
@@ -171,6 +237,10 @@ class Suite:
                 f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and will be removed "
                 f"by the next run: {describe(error)}"
             ) from error
+
+
+def _ids(tags: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id.")))
 
 
 def _picture(world: World, experiment: Experiment) -> None:

@@ -10,6 +10,8 @@ STATEMENT = 30.0
 """One SQL statement."""
 REST = 3.0
 """One request to a REST API or to the statistics page."""
+SCAN = 10.0
+"""The search for our keys among all keys of a Redis."""
 START = 60.0
 """The start of the embedded cluster, from nothing to ready."""
 VISIBLE = 5.0

@@ -14,7 +14,8 @@ def record_of(path: Path, *ends: ScenarioResult | Scenario) -> RunRecord:
     """A run with these results, its journal in that folder; of a mere scenario there is no verdict."""
     path.mkdir(parents=True, exist_ok=True)
     journal = Journal(path / "journal.jsonl")
-    journal.begin([one if isinstance(one, Scenario) else one.scenario for one in ends], {"Target": "embedded cluster"})
+    scenarios = [one if isinstance(one, Scenario) else one.scenario for one in ends]
+    journal.begin(scenarios, {"Target": "embedded cluster"}, capabilities={"redis": ""})
     for one in ends:
         if isinstance(one, ScenarioResult):
             journal.record(one)

@@ -1,4 +1,4 @@
-@blocker
+@searchable_passwords @blocker
 Feature: No password leaks into logs, arguments, reports or messages
   Logs are shipped, reports are mailed, and error messages end up in tickets. Anyone who can read them can read
   any password they contain. Each search also looks for a decoy, to show that it finds what is there.
@@ -17,7 +17,7 @@ Feature: No password leaks into logs, arguments, reports or messages
     Then the decoy is found wherever it was planted
     And no password is found
 
-  @id.SE-05
+  @id.SE-05 @report
   Scenario: No password can be read in the data gathered for the report
     Given a decoy in the report
     When the files of the report are searched for every password

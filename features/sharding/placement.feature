@@ -1,4 +1,4 @@
-@citus @nodes @schema
+@citus @workers @nodes @schema
 Feature: Every shard and every row is where it should be
   If all shards are on one machine, the cluster has the capacity of one machine. And a row in the wrong shard is stored
   but never found: queries look for it only in the shard that its namespace hashes to.

@@ -1,4 +1,4 @@
-@citus @nodes @schema @destructive @slow
+@citus @several_workers @nodes @schema @destructive @slow
 Feature: Shards are moved and rebalanced while clients write
   A cluster grows when a new worker takes its share of the shards. This must be possible while users work: a team that
   has to stop the service for it puts it off until it is too late.
@@ -11,8 +11,26 @@ Feature: Shards are moved and rebalanced while clients write
     And co-located shards are still together
     And no write that was acknowledged meanwhile is lost
 
+  @id.RB-03 @admin @spare_worker @critical
+  Scenario: A new worker that joins gets its share of the shards while clients write
+    Given two co-located tables of 8 shards, and a client that writes to each shard
+    When a new worker joins, and the tables are rebalanced
+    Then the 8 shards of each table are spread over all workers, and co-located shards are together
+    And no write that was acknowledged meanwhile is lost
+    And the new worker knows every table, and answers queries as the coordinator does
+    And another rebalance moves nothing
+
+  @id.RB-03 @admin @spare_worker @critical
+  Scenario: A worker that leaves takes no shard and no write with it
+    Given two co-located tables of 8 shards, and a client that writes to each shard
+    And a new worker that holds its share of their shards
+    When that worker is drained and removed
+    Then co-located shards are still together
+    And no write that was acknowledged meanwhile is lost
+    And no node knows that worker any more
+
   @id.RB-03 @admin @critical
-  Scenario: A worker group that joins gets its share of the shards while clients write
+  Scenario: A worker group that may take shards again gets its share of them while clients write
     Given two co-located tables of 8 shards, and a client that writes to each shard
     And a worker group that holds none of their shards
     When that worker group may take shards again, and the tables are rebalanced

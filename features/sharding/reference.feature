@@ -1,4 +1,4 @@
-@citus @nodes @schema @critical
+@citus @workers @nodes @schema @critical
 Feature: Every node has an up-to-date copy of each reference table
   A small table that is joined with everything is copied to every node. A node whose copy is out of date answers the
   same question differently from the others.

@@ -1,4 +1,4 @@
-@citus @schema
+@citus @workers @schema
 Feature: The sharded cluster is set up as designed
   Every promise about shards depends on how the cluster was set up. A table that somebody forgot to distribute works
   like any other, on one machine only; nobody notices until that machine is full.
@@ -16,7 +16,7 @@ Feature: The sharded cluster is set up as designed
   Scenario: Tables are distributed by the right column, and co-located with the tables that they are joined with
     Then on every node the distributed tables of the application's schema are distributed as declared
 
-  @id.CS-04 @nodes @application_schema @declared_sharding @critical
+  @id.CS-04 @nodes @application_schema @declared_references @critical
   Scenario: Tables that are joined with everything are reference tables
     Then on every node the reference tables of the application's schema are reference tables
     And each node has a copy of every reference table, read there

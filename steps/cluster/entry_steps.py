@@ -1,8 +1,9 @@
 """Entries: stored, read back, refused; and that they stay inside their namespace."""
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, none
 
+from support import sql
 from support.cluster.handover import handed
 from support.cluster.workloads import READ, read_repeatedly
 from support.engine.checks.answers import contents_match, every_answer_is
@@ -10,9 +11,14 @@ from support.engine.finding import Finding
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS, look_at
-from support.example_app.entries import all_see_all, contents, counts
+from support.example_app.entries import EntryStore, all_see_all, contents, counts
 from support.example_app.sessions import attempt
-from support.sql import condition_of, error_of
+from support.sql import CONDITION, condition_of, error_of
+from support.timeouts import STATEMENT
+from support.vocabulary import Kind
+
+CONTENT = Kind.of("content of an entry", samples.CONTENTS)
+register_type(Content=CONTENT, Condition=CONDITION)
 
 
 @given("a stored entry")
@@ -21,9 +27,10 @@ def step_stored_entry(context: Context) -> None:
     world = context.world
     handed(world).entry = samples.entry(world.random, world.namespace, world.profile)
     world.entries.add(handed(world).entry)
+    world.error = None
 
 
-@when("an entry with {content} is stored")
+@when("an entry with {content:Content} is stored")
 def step_store_entry(context: Context, content: str) -> None:
     """Committed through the write endpoint, or refused."""
     world = context.world
@@ -45,7 +52,7 @@ def step_accepted(context: Context) -> None:
     assert_that(context.world.error, none(), "what was said against storing the entry")
 
 
-@then("it is refused as a {condition}")
+@then("it is refused as a {condition:Condition}")
 def step_refused_as(context: Context, condition: str) -> None:
     """By PostgreSQL's name for the error."""
     error = context.world.error
@@ -90,13 +97,20 @@ def step_store_many(context: Context, count: int) -> None:
     """In one transaction through the write endpoint, as the application loads them."""
     world = context.world
     stored = handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
-    handed(world).load = attempt(lambda: world.entries.add_many(stored))
+    patience = world.time_for("load", STATEMENT)
+
+    def load() -> None:
+        with sql.session(world.cluster.write, statement_timeout=patience, autocommit=False) as session:
+            EntryStore(session, world.profile).add_many(stored)
+            session.commit()
+
+    handed(world).load = attempt(load)
 
 
 @then("it took less than {seconds:g} seconds")
 def step_load_in_time(context: Context, seconds: float) -> None:
     """From the login to the acknowledged commit."""
-    load, limit = handed(context.world).load, context.world.limit(seconds)
+    load, limit = handed(context.world).load, context.world.limit(seconds, "load")
     context.world.measure("loading the entries", load.seconds, "s", limit)
     assert_that(load.error, none(), "what was said against storing the entries")
     words = f"the load was acknowledged after {load.seconds:.2f} s (limit: {limit:g} s)"

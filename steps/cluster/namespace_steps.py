@@ -5,6 +5,7 @@ from hamcrest import assert_that, empty, equal_to
 
 from support.cluster.checks import each_finds_its_own
 from support.cluster.handover import handed
+from support.cluster.searching import why_exactly
 from support.cluster.workloads import search_repeatedly
 from support.engine.checks.answers import contents_match
 from support.engine.world import Context
@@ -40,10 +41,13 @@ def step_finds_own(context: Context) -> None:
 
 @when("the first namespace searches for the nearest {count:d} to each entry of the second")
 def step_search_for_others(context: Context, count: int) -> None:
-    """With the embeddings of the second namespace's entries, which are therefore the nearest of all."""
+    """With the embeddings of the second namespace's entries, which are therefore the nearest of all.
+
+    By the vector index; exactly if the table holds so many entries of others that the index need not find enough.
+    """
     world, state = context.world, handed(context.world)
-    sought = samples.embeddings(state.second)
-    state.searches = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
+    sought, exact = samples.embeddings(state.second), bool(why_exactly(world))
+    state.searches = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count, exact)
 
 
 @then("every search finds {count:d} entries, all of the first namespace")

@@ -1,6 +1,6 @@
 """Speed: percentiles of what was measured, and how far replicas are behind."""
 
-from behave import then, when
+from behave import register_type, then, when
 
 from support.cache.speed import CACHED
 from support.cluster.checks import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
@@ -13,14 +13,19 @@ from support.engine.world import Context
 from support.example_app.search import SEARCH
 from support.sharding.queries import JOIN, OVER_ALL
 from support.timeouts import VISIBLE
+from support.vocabulary import Kind
 
 ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": JOIN, "queries": OVER_ALL}
 
 
-@then("{share:d} in 100 {operations} took under {milliseconds:g} ms")
+OPERATION = Kind.of("kind of operation", ACTIONS)
+register_type(Operations=OPERATION)
+
+
+@then("{share:d} in 100 {operations:Operations} took under {milliseconds:g} ms")
 def step_percentile(context: Context, share: int, operations: str, milliseconds: float) -> None:
     """The percentile of all counted operations; every one must have been answered."""
-    world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds)
+    world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds, f"p{share}")
     world.measure(f"{operations}, {share} in 100", durations(world.history, action).percentile(share), "ms", limit)
     percentile_is_under(world.history, action, share, limit).require()
 
@@ -31,14 +36,14 @@ def step_markers(context: Context, count: int) -> None:
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
     handed(world).replicas = write_markers_and_watch(
-        cluster.write, replicas, world.profile, world.namespace, count, world.limit(VISIBLE), world.history
+        cluster.write, replicas, world.profile, world.namespace, count, world.time_for("lag", VISIBLE), world.history
     )
 
 
 @then("every replica showed each marker within {seconds:g} seconds")
 def step_markers_arrived(context: Context, seconds: float) -> None:
     """From the acknowledged commit until the replica shows it; the longest time is reported."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "lag")
     seen = sightings(world.history, handed(world).replicas)
     world.measure("replication lag, the longest of all markers", longest_lag(seen), "s", limit)
     every_marker_arrived(seen, limit).require()

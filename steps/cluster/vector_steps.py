@@ -1,6 +1,6 @@
 """Vectors: the extension on every member, distances, and searches through the index."""
 
-from behave import given, step, then, when
+from behave import given, register_type, step, then, when
 from hamcrest import (
     assert_that,
     close_to,
@@ -13,16 +13,25 @@ from hamcrest import (
 
 from support.cluster.checks import answers_are_in_order, recall, went_by_index
 from support.cluster.handover import handed
+from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
 from support.engine.world import Context
 from support.example_app import samples
+from support.example_app.entries import EntryStore
 from support.example_app.search import distance
 from support.example_app.vectors import dialect_of, vector_extension
 from support.target.members import ask_in_parallel
+from support.vocabulary import Kind
 
 PRECISION = 1e-5
 """Distances are computed from float4 components."""
+
+
+METRIC = Kind("metric", ("cosine", "Euclidean"))
+_NUMBER = r"-?\d+(?:\.\d+)?"
+VECTOR = Kind("vector", (), more=rf"\[{_NUMBER}(?:, *{_NUMBER})*\]", shown=("[1, 2.5, -3]",))
+register_type(Metric=METRIC, Vector=VECTOR)
 
 
 @when("every member is asked for its vector extension")
@@ -45,14 +54,14 @@ def step_same_extension(context: Context) -> None:
     assert_that(answers, equal_to(dict.fromkeys(answers, expected)), "the vector extension of each member")
 
 
-@when("the {metric} distance from {one} to {other} is computed by the write endpoint")
+@when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by the write endpoint")
 def step_distance_on_write(context: Context, metric: str, one: str, other: str) -> None:
     """By the server behind the write endpoint."""
     write = context.world.cluster.write
     handed(context.world).distances = {write.name: distance(write, dialect_of(write), metric, one, other)}
 
 
-@when("the {metric} distance from {one} to {other} is computed by every member")
+@when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by every member")
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
     """By each member, queried directly."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
@@ -70,19 +79,27 @@ def step_distance_is(context: Context, expected: float) -> None:
 
 @given("{count:d} entries with distinct embeddings")
 def step_entries_with_embeddings(context: Context, count: int) -> None:
-    """Clustered around a few centres, like embeddings of texts; stored through the write endpoint."""
-    world = context.world
-    handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
-    world.entries.add_many(handed(world).entries)
+    """Clustered around a few centres, like embeddings of texts; stored through the write endpoint.
+
+    If the application's table holds many entries of others, they are stored in an empty copy of it.
+    """
+    world, state = context.world, handed(context.world)
+    state.searched = roomy(world)
+    state.entries = samples.entries(world.random, world.namespace, count, world.profile)
+    EntryStore(state.searched.write, state.searched.profile).add_many(state.entries)
 
 
 @step("the nearest {count:d} entries are searched for, {times:d} times")
 def step_search(context: Context, count: int, times: int) -> None:
-    """Each is near a different entry, in one session through the write endpoint; the first few are not counted."""
+    """Each is near a different entry, in one session through the write endpoint; the first few are not counted.
+
+    What is timed is the search alone, without what sets its parameters.
+    """
     world = context.world
     sought = samples.vectors_near(world.random, samples.embeddings(handed(world).entries), times)
     state = handed(world)
-    state.searches = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, count)
+    there = state.searched
+    state.searches = search_repeatedly(there.write, there.profile, world.namespace, sought, count)
     state.answered, world.history = state.searches, state.searches.history
 
 
@@ -102,10 +119,10 @@ def step_in_order(context: Context) -> None:
     answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
 
 
-@then("the recall at {count:d} is at least {least:g}")
-def step_recall(context: Context, count: int, least: float) -> None:
+@then("the recall at {count:d} is at least {fraction:g}")
+def step_recall(context: Context, count: int, fraction: float) -> None:
     """The share of the true nearest neighbours, computed outside the database, that the searches found."""
-    state, limit = handed(context.world), context.world.limit(least)
+    state, limit = handed(context.world), context.world.limit(fraction, "recall")
     found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")
@@ -117,7 +134,8 @@ def step_search_again(context: Context) -> None:
     world = context.world
     state = handed(world)
     state.earlier_searches = state.searches
-    state.searches = search_again(world.cluster.write, world.profile, world.namespace, state.earlier_searches)
+    there = state.searched
+    state.searches = search_again(there.write, there.profile, world.namespace, state.earlier_searches)
 
 
 @then("every answer is the same as before")

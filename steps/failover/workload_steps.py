@@ -39,7 +39,7 @@ def step_readers(context: Context, clients: int) -> None:
 
 @given("{clients:d} clients incrementing a counter, each operation repeated until it is acknowledged")
 def step_counting(context: Context, clients: int) -> None:
-    """An operation adds an entry named by its id, and one to a counter, unless that entry is there already."""
+    """An operation adds an entry named by its id, one to a counter, and a receipt, unless that entry is there."""
     world = context.world
     counter.create(world.cluster.write, world.profile, world.namespace)
     script = counter.operations(world.profile, world.namespace)

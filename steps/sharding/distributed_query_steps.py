@@ -2,7 +2,7 @@
 
 import time
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.cluster.handover import handed
@@ -12,7 +12,7 @@ from support.engine.world import Context, World
 from support.example_app import samples, schema
 from support.run import new_id
 from support.sharding import queries, shards
-from support.sharding.checks import Compared, all_agree, each_shard_by_index, nothing_moves
+from support.sharding.checks import Compared, all_agree, each_search_by_index, nothing_moves
 from support.sharding.handover import QueryHandover
 from support.sharding.placement_checks import joins_co_located, on_several_nodes, together_they_hold
 from support.sharding.plans import plan_of, tasks_by_worker
@@ -20,10 +20,15 @@ from support.sharding.queries import Question, ask_repeatedly
 from support.sharding.random_queries import RandomQueries
 from support.sharding.shards import namespaces_over_workers, rows_on_nodes
 from support.target import tables
+from support.vocabulary import Kind
 from support.waiting import describe
 
 _ROWS, _NAMESPACES = 120, 12
 """Rows of each table for random queries, and their namespaces: few enough to ask many questions about."""
+
+
+QUERY = Kind("kind of query", (queries.JOIN, queries.OVER_ALL))
+register_type(Query=QUERY)
 
 
 @given("{count:d} entries over {namespaces:d} namespaces, on more than one worker")
@@ -81,7 +86,10 @@ def step_answers_right(context: Context) -> None:
 
 @when("the nearest {count:d} entries of all shards are searched for, {times:d} times")
 def step_search_all_shards(context: Context, count: int, times: int) -> None:
-    """Each time near another entry, over one session through the write endpoint; no namespace is named."""
+    """Each time near another entry, over one session through the write endpoint; no namespace is named.
+
+    What is timed is the search alone: all of them are in one transaction, which has the settings.
+    """
     world, handover = context.world, context.world.handover(QueryHandover)
     sought = samples.vectors_near(world.random, samples.embeddings(handover.entries), times)
     searches = handover.searches = queries.search_every_shard(
@@ -93,10 +101,10 @@ def step_search_all_shards(context: Context, count: int, times: int) -> None:
 
 @then("every shard was searched by its HNSW index for cosine distance")
 def step_each_shard_by_index(context: Context) -> None:
-    """By the plans of the workers, which are requested for every shard; none is left out."""
+    """By the plans of the workers, which are requested for every search and every shard; none is left out."""
     searches = context.world.handover(QueryHandover).searches
     context.world.evidence.attach("Plan of the search", searches.plan)
-    each_shard_by_index(searches.used, searches.shards, searches.cosine_indexes).require()
+    each_search_by_index(searches.used, searches.shards, searches.cosine_indexes).require()
 
 
 @given("the same rows in sharded tables, on more than one worker, and in unsharded tables")
@@ -189,7 +197,7 @@ def step_ask_all_shards(context: Context, times: int) -> None:
         handover.plan = plan_of(session, statement, own)
 
 
-@then("every {operation} was answered correctly")
+@then("every {operation:Query} was answered correctly")
 def step_answered_right(context: Context, operation: str) -> None:
     """Row for row as computed from what was stored; a wrong answer is no answer, however fast."""
     every_answer_is(True, context.world.history, operation).require()

@@ -1,8 +1,9 @@
 """Shards that are moved: drained, rebalanced, and moves that are interrupted."""
 
 import time
+from dataclasses import replace
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.engine.checks.availability import every_client_worked, longest_gap_of_any_client
@@ -17,8 +18,10 @@ from support.example_app.profile import quoted
 from support.sharding import placement_checks as checks
 from support.sharding import shard_map, shards
 from support.sharding.handover import MoveHandover
+from support.sharding.membership import joined, require_equal_to_others, require_gone
 from support.sharding.moves import (
     COPIED,
+    VICTIMS,
     PlannedMove,
     fault_of_move,
     left_behind,
@@ -30,6 +33,7 @@ from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_name
 from support.target.members import NO_ANSWER
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
+from support.vocabulary import Kind
 from support.waiting import describe, eventually
 
 _PACE, _PATIENCE = 0.02, 10.0  # seconds between a client's writes, and that it waits for an answer
@@ -37,6 +41,10 @@ _FILL = """
     INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
     SELECT %s, number::text, repeat(md5(number::text), 20){entries.filling} FROM generate_series(1, %s) number
 """
+
+
+VICTIM = Kind.of("victim of a kill", VICTIMS)
+register_type(Victim=VICTIM)
 
 
 @given("two co-located tables of {count:d} shards, and a client that writes to each shard")
@@ -87,13 +95,63 @@ def step_rebalance(context: Context) -> None:
     _rebalance(context.world, "the rebalance")
 
 
+@when("a new worker joins, and the tables are rebalanced")
+def step_join(context: Context) -> None:
+    """A server of its own, without tables. It is added to the cluster, and leaves it at the end of the scenario."""
+    world = context.world
+    begun = time.monotonic()
+    world.handover(MoveHandover).new_worker = world.cleanup.enter_context(joined(world.cluster))
+    world.measure("the worker joined within", time.monotonic() - begun, "s")
+    _rebalance(world, "the rebalance")
+
+
+@given("a new worker that holds its share of their shards")
+def step_joined_before(context: Context) -> None:
+    """It has joined just now, and the tables are rebalanced."""
+    step_join(context)
+    world, handover = context.world, context.world.handover(MoveHandover)
+    held = [one for one in handover.tables.placements if one.node == handover.new_worker.name]
+    world.measure(f"shards on {handover.new_worker.name}", len(held), "")
+    if not held:
+        raise Inconclusive(f"{handover.new_worker.name} has none of their shards")
+
+
+@when("that worker is drained and removed")
+def step_leave(context: Context) -> None:
+    """Its shards are moved to the other workers, and it is no node any more."""
+    world, handover = context.world, context.world.handover(MoveHandover)
+    begun, handover.before = time.monotonic(), handover.tables.placements
+    refused = sql.error_of(handover.new_worker.leave)
+    handover.meanwhile = (begun, time.monotonic())
+    world.measure("draining and removing took", handover.meanwhile[1] - begun, "s")
+    Finding(refused is None, f"{handover.new_worker.name} cannot be drained and removed: {refused}").require()
+    maps = {"before": handover.before, "after": handover.tables.placements}
+    shard_map.attach(world.evidence, "shards before and after a worker has left", maps)
+
+
+@then("the new worker knows every table, and answers queries as the coordinator does")
+def step_like_the_others(context: Context) -> None:
+    """It has the metadata of all nodes and tables, every reference table, and finds the rows of every shard."""
+    handover = context.world.handover(MoveHandover)
+    require_equal_to_others(handover.new_worker)
+    there = replace(handover.new_worker.endpoint, options=handover.tables.cluster.write.options)
+    found, right = handover.tables.rows_seen(there), handover.tables.rows
+    Finding(bool(right) and found == right, f"it finds {found}, and the coordinator {right}").require()
+
+
+@then("no node knows that worker any more")
+def step_forgotten(context: Context) -> None:
+    """Neither the coordinator nor any other worker."""
+    require_gone(context.world.handover(MoveHandover).new_worker)
+
+
 def _rebalance(world: World, words: str, *, drain_only: bool = False) -> None:
     """Rebalance the scenario's tables; the progress, and maps of the shards before and after, are attached."""
     handover, own = world.handover(MoveHandover), world.handover(MoveHandover).tables
     handover.before = own.placements
     with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=drain_only) as job:
         world.measure(f"{words} took", job.require_done(), "s")
-    handover.job = job
+    handover.meanwhile = (job.begun, job.ended)
     world.evidence.attach(f"{words}, step by step", "\n".join(map(str, job.steps)))
     maps = {"before": handover.before, "after": own.placements}
     shard_map.attach(world.evidence, f"shards before and after {words}", maps)
@@ -138,7 +196,7 @@ def step_balanced(context: Context, count: int) -> None:
 def step_nothing_lost(context: Context) -> None:
     """Every client wrote while shards were moved; every acknowledged write is read back, once."""
     world, handover = context.world, context.world.handover(MoveHandover)
-    clients, moved = len(handover.tables.namespaces), (handover.job.begun, handover.job.ended)
+    clients, moved = len(handover.tables.namespaces), handover.meanwhile
     world.clients.await_acknowledged(clients, within=RECOVERY)
     world.clients.stop()
     history = world.clients.history
@@ -170,7 +228,7 @@ def step_nothing_moves(context: Context) -> None:
     checks.as_before(before, own.placements).require()
 
 
-@when("that shard is moved to another worker group, and {victim} is killed half-way")
+@when("that shard is moved to another worker group, and {victim:Victim} is killed half-way")
 def step_interrupt_move(context: Context, victim: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -205,7 +263,7 @@ def step_as_before(context: Context, seconds: float) -> None:
         left = left_behind(own.cluster)
         Finding(not left, f"the move has left behind: {left}").require()
 
-    limit = context.world.limit(seconds)
+    limit = context.world.limit(seconds, "recovery")
     eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
 
 

@@ -23,11 +23,11 @@ from support.cli.clusters import KeptCluster
 from support.cli.console import out, say
 from support.engine import ledger
 from support.engine.finding import Finding
-from support.engine.history import History, Operation, Outcome, durations
+from support.engine.history import Outcome
 from support.errors import ConnectFailed, NothingJudged, UsageError
 from support.hosts import reentry_argv
 from support.load import histories
-from support.load.histories import WorkerHistory
+from support.load.histories import Figures, LoadLedger, WorkerHistory
 from support.load.plan import CLIENTS_EACH, LoadPlan, as_json
 from support.reporting.scenario import Verdict
 from support.run import Run, begin_run
@@ -129,12 +129,14 @@ def _lead(options: LoadOptions, topology: Topology) -> int:
         plan.mark(where)
         _run_load(options, plan, run, where)
         workers = histories.load(run.directory)
-        each = [worker.history(run.directory) for worker in workers]
-        incomplete = frozenset(worker.number for worker in workers if worker.gap)
-        merged = histories.merged(each, _final_read(where, plan), incomplete)
-    _show(workers, each, merged)
+        written = LoadLedger([worker.number for worker in workers if worker.gap])
+        for worker in workers:
+            with suppress(FileNotFoundError), (run.directory / worker.file).open(encoding="utf-8") as lines:
+                written.add(worker.number, lines)
+        _read_back(where, plan, written)
+    _show(workers, written)
     say(f"the workers' histories are kept for a day in {run.directory}; seed {run.seed}")
-    return _conclude(histories.judge(merged, workers), merged)
+    return _conclude(written.judge(workers), written)
 
 
 def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: ExitStack) -> Topology:
@@ -168,43 +170,46 @@ def _run_load(options: LoadOptions, plan: LoadPlan, run: Run, where: sql.Endpoin
             eventually(lambda: _require_ended([master], workers, log), within=math.inf, subject="the load is over")
 
 
-def _final_read(where: sql.Endpoint, plan: LoadPlan) -> Operation:
-    history = History()
+def _read_back(where: sql.Endpoint, plan: LoadPlan, written: LoadLedger) -> None:
+    """Read the whole ledger, which may take minutes; only its beginning has to be possible soon."""
     try:
         eventually(
-            lambda: ledger.read_back(where, plan.profile, plan.namespace, history),
+            lambda: written.read(ledger.entries_on(where, plan.profile, plan.namespace)),
             within=NOTICE,
             subject="the ledger can be read back",
             retry_on=(sql.Error, ConnectFailed),
         )
     except AssertionError as error:
         raise NothingJudged(str(error)) from None
-    return next(iter(history))
 
 
-def _show(workers: Sequence[WorkerHistory], each: Sequence[History], merged: History) -> None:
+def _show(workers: Sequence[WorkerHistory], written: LoadLedger) -> None:
     """Print what each worker wrote, and all of them. Durations are those of acknowledged writes."""
     table = Table("", *_COLUMNS, box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for worker, history in zip(workers, each, strict=True):
-        table.add_row(f"worker {worker.number} on {worker.machine}", *_cells(history))
-    table.add_row("all", *_cells(merged))
+    for worker in workers:
+        table.add_row(f"worker {worker.number} on {worker.machine}", *_cells([written.figures.get(worker.number)]))
+    table.add_row("all", *_cells(list(written.figures.values())))
     out.print(table)
 
 
-def _cells(history: History) -> list[str]:
-    counts = [len(history.of(action=ledger.APPEND, outcome=outcome)) for outcome in Outcome]
-    times = durations(history, ledger.APPEND)
-    percentiles = [f"{times.percentile(share):.1f}" if times.milliseconds else "-" for share in (50, 95, 99)]
-    return [*(f"{count:,}" for count in counts), f"{histories.rate(history):,.0f}", *percentiles]
+def _cells(figures: Sequence[Figures | None]) -> list[str]:
+    """The figures of some workers together. They wrote at the same time, so that their rates add up."""
+    those = [one for one in figures if one is not None]
+    counts = [sum(one.counts[outcome] for one in those) for outcome in Outcome]
+    every = Figures()
+    for one in those:
+        every.milliseconds.extend(one.milliseconds)
+    percentiles = [f"{one:.1f}" for one in every.percentiles((50, 95, 99))] or ["-"] * 3
+    return [*(f"{count:,}" for count in counts), f"{sum(one.rate for one in those):,.0f}", *percentiles]
 
 
-def _conclude(finding: Finding, merged: History) -> int:
+def _conclude(finding: Finding, written: LoadLedger) -> int:
     """Print the verdict, and return the exit status."""
     verdict = {True: Verdict.PASSED, False: Verdict.BROKEN, None: Verdict.INCONCLUSIVE}[finding.holds]
     out.print(f"{verdict}: {finding.words}", markup=False)
-    if verdict.failed and not merged.of(action=ledger.APPEND, outcome=Outcome.OK):
+    if verdict.failed and not any(one.counts[Outcome.OK] for one in written.figures.values()):
         return NothingJudged.exit_status
     return int(verdict.failed)
 

@@ -63,6 +63,7 @@ def run(
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Spread the features over this many clusters.")] = 1,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
+    fail_on_flaky: Annotated[bool, typer.Option("--fail-on-flaky", help="Fail if a scenario is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     like: Like = None,
     ports: Ports = None,
@@ -82,7 +83,7 @@ def run(
     selection = suites.select(words or (), tags or (), name or ())
     target_settings, cluster = targets.choose(target)
     own = {"accept_own_schema": True} if own_schema else {}
-    given = {**target_settings, **size, **shape_settings(like, ports), **own}
+    given = {**target_settings, **size, **shape_settings(like, ports), **own, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
     from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
 
@@ -98,10 +99,11 @@ def run(
         shuffled=shuffle,
         jobs=jobs,
         rerun=rerun,
+        fail_on_flaky=fail_on_flaky,
         share_of=share_of,
     )
     if plan:
-        raise typer.Exit(run.show_plan(selection))
+        raise typer.Exit(run.show_plan(selection, settings))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
         raise typer.Exit(run_processes.run_with_coverage([one for one in arguments if one != "--coverage"]))

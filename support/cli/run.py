@@ -6,12 +6,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from support.cli import behave_process, clusters, report, run_processes, status, targets, up
+from support.cli import behave_process, clusters, preflight, report, run_processes, status, targets, up
 from support.cli.boot import boot_cluster, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
@@ -29,8 +29,11 @@ from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of
 from support.target.capabilities import CAPABILITIES, lacking
 from support.target.topology import Topology
+from support.vocabulary import OWN
 from support.waiting import NotYet, eventually
 
+MOST_REPLACEMENTS = 3
+"""How many clusters of a run may be replaced because they did not recover."""
 _STOPPED = "stopped; this is what was done so far:"
 _COMPATIBLE = {frozenset({"rerun", "keep"})}
 """Of the options jobs, keep, repeat and rerun, the pairs that go together."""
@@ -57,7 +60,9 @@ class RunOptions:
     jobs: int = 1
     """How many clusters the features are spread over."""
     rerun: bool = False
-    """Run what failed once more."""
+    """Run what failed once more, unless a result was wrong."""
+    fail_on_flaky: bool = False
+    """Fail if a scenario passes only on the rerun."""
     share_of: Path | None = None
     """In a job: the folder of the run that it has a share of."""
 
@@ -75,6 +80,8 @@ class RunOptions:
         for one, other in combinations([name for name, wanted in asked.items() if wanted], 2):
             if frozenset({one, other}) not in _COMPATIBLE:
                 raise UsageError(f"--{one} and --{other} do not go together")
+        if self.fail_on_flaky and not self.rerun:
+            raise UsageError("--fail-on-flaky is about scenarios that pass on the rerun; it goes with --rerun")
         if self.jobs > 1 and other_target:
             raise UsageError("--jobs is for clusters that the run itself boots; this target is one cluster")
 
@@ -92,9 +99,31 @@ class TargetCluster:
     """Stops the cluster if it belongs to the run. Harmless when repeated."""
 
 
-def show_plan(selection: Selection) -> int:
+class _Clusters:
+    """The cluster under test, and those that take its place."""
+
+    def __init__(self, options: RunOptions, place: KeptCluster) -> None:
+        self._options, self._place = options, place
+        self.current = _target(options, place)
+        self.topologies = [self.current.topology]
+        """Of all of them: the report masks their passwords."""
+
+    def end(self) -> None:
+        self.current.end()
+
+    def replace(self) -> None:
+        """End the cluster that the run has booted, and boot another one in its place."""
+        self.end()
+        for left in ("sandbox", clusters.BESIDE):
+            shutil.rmtree(self._place.directory / left, ignore_errors=True)
+        (self._place.directory / "bin").unlink(missing_ok=True)
+        self.current = _target(self._options, self._place)
+        self.topologies.append(self.current.topology)
+
+
+def show_plan(selection: Selection, settings: Settings) -> int:
     """Print the scenarios that would run, and return the exit status. Raises NothingJudged if there are none."""
-    planned = behave_process.selected(selection)
+    planned = _planned(selection, settings)
     for one in planned:
         out.print(f"{one.location}: {one.name}", markup=False)
     say(f"{len(planned)} scenarios would run")
@@ -109,10 +138,10 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     """
     if options.share_of is not None:
         return _run_share(options, options.share_of)
-    planned = behave_process.selected(options.selection)
+    planned = _planned(options.selection, options.settings)
     clusters.sweep()
     report.prepare()
-    run = begin_run(options.seed, options.required, options.shuffled, options.jobs)
+    run = _begin(options, options.seed)
     say(f"{len(planned)} scenarios; seed {run.seed} (--seed {run.seed} repeats the random choices)")
     with Publisher(options.settings) as publisher, ExitStack() as cleanup, behave_process.sigterm_interrupts():
         cleanup.callback(_forget, run)
@@ -120,20 +149,39 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
             return _run_in_jobs(options, run, arguments, publisher)
         place = clusters.named(f"run-{run.id}") if options.keep else KeptCluster(run.directory)
         with _failure_published(publisher):
-            target = _target(options, place)
-            cleanup.callback(target.end)
-            _require(options, target.topology)
+            tested = _Clusters(options, place)
+            cleanup.callback(tested.end)
+            _require(options, tested.current.topology)
         if options.repeat > 1:
-            return _repeat(options, run, target, publisher)
-        completed = _run_scenarios(options, run, target) and (not options.rerun or _rerun(options, run, target))
+            return _repeat(options, run, tested, publisher)
+        completed = _run_to_the_end(options, run, tested) and (not options.rerun or _rerun(options, run, tested))
         if not completed:
             say(_STOPPED)
         if options.keep and completed:
-            exit_status = report.of_run(run, [target.topology], publisher)
-            _keep_up(place, target)
+            exit_status = report.of_run(run, tested.topologies, publisher)
+            _keep_up(place, tested.current)
             return exit_status
-        with _meanwhile(target.end):
-            return report.of_run(run, [target.topology], publisher)
+        with _meanwhile(tested.end):
+            return report.of_run(run, tested.topologies, publisher)
+
+
+def _begin(options: RunOptions, seed: int | None) -> Run:
+    return begin_run(
+        seed,
+        options.required,
+        options.shuffled,
+        options.jobs,
+        options.fail_on_flaky,
+        replaceable=not (options.cluster or options.settings.external or options.keep),
+    )
+
+
+def _planned(selection: Selection, settings: Settings) -> Sequence[behave_process.Planned]:
+    """The selected scenarios. Raises UsageError if anything about them is wrong, NothingJudged if there are none."""
+    preflight.require_known_tags(selection)
+    plan = behave_process.selected(selection)
+    preflight.require_sound(selection, plan, settings.limits)
+    return plan.scenarios
 
 
 def _forget(run: Run) -> None:
@@ -161,11 +209,13 @@ def _run_share(options: RunOptions, whole: Path) -> int:
     run = Run.load(whole / "run.json").share()
     with ExitStack() as cleanup, behave_process.sigterm_interrupts():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
-        target = _target(options, KeptCluster(run.directory))
-        cleanup.callback(target.end)
-        target.topology.save(whole / run_processes.TOPOLOGY.replace("*", run.directory.name))
-        _require(options, target.topology)
-        return 0 if _run_scenarios(options, run, target) else INTERRUPTED
+        tested = _Clusters(options, KeptCluster(run.directory))
+        cleanup.callback(tested.end)
+        _require(options, tested.current.topology)
+        completed = _run_to_the_end(options, run, tested)
+        for number, topology in enumerate(tested.topologies):
+            topology.save(whole / run_processes.TOPOLOGY.replace("*", f"{run.directory.name}-{number}"))
+        return 0 if completed else INTERRUPTED
 
 
 def _target(options: RunOptions, place: KeptCluster) -> TargetCluster:
@@ -230,16 +280,16 @@ def _failure_published(publisher: Publisher) -> Iterator[None]:
         raise
 
 
-def _repeat(options: RunOptions, first: Run, target: TargetCluster, publisher: Publisher) -> int:
+def _repeat(options: RunOptions, first: Run, tested: _Clusters, publisher: Publisher) -> int:
     """Run several times, and print which verdicts differ. Returns 1 if any does."""
     records, statuses = [], []
     for number in range(options.repeat):
-        run = first if number == 0 else begin_run(first.seed + number, options.required, options.shuffled)
+        run = first if number == 0 else _begin(options, first.seed + number)
         say(f"run {number + 1} of {options.repeat}, seed {run.seed}")
-        completed = _run_scenarios(options, run, target)
+        completed = _run_to_the_end(options, run, tested)
         if not completed:
             say(_STOPPED)
-        statuses.append(report.of_run(run, [target.topology], publisher))
+        statuses.append(report.of_run(run, tested.topologies, publisher))
         records.append(read(run.journal))
         shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
         if not completed:
@@ -248,22 +298,51 @@ def _repeat(options: RunOptions, first: Run, target: TargetCluster, publisher: P
     return max(statuses) if steady else max(1, *statuses)
 
 
-def _rerun(options: RunOptions, run: Run, target: TargetCluster) -> bool:
-    """Run what failed once more. False if Ctrl-C ended it."""
-    failing = read(run.journal).failing
-    if not failing:
+def _rerun(options: RunOptions, run: Run, tested: _Clusters) -> bool:
+    """Run once more what failed and may pass: a wrong result is final. False if Ctrl-C ended it."""
+    record = read(run.journal)
+    rerun, final = record.worth_rerunning, len(record.failing) - len(record.worth_rerunning)
+    if final:
+        say(f"{final} gave a wrong result; not rerun: once broken is broken")
+    if not rerun:
         return True
-    say(f"{len(failing)} failed; rerunning")
-    Journal(run.journal).rerun(failing)
-    return _run_scenarios(options, run, target, [one.scenario for one in failing])
+    say(f"{len(rerun)} failed; rerunning")
+    Journal(run.journal).rerun(rerun)
+    return _run_to_the_end(options, run, tested, [one.scenario for one in rerun])
 
 
-def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, chosen: Sequence[Scenario] = ()) -> bool:
-    """Run behave, on the chosen scenarios if there are any. False if Ctrl-C ended it."""
-    target.topology.save(run.topology)
-    formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
+def _run_to_the_end(options: RunOptions, run: Run, tested: _Clusters, chosen: Sequence[Scenario] = ()) -> bool:
+    """Run the scenarios, or the chosen ones. False if Ctrl-C ended it.
+
+    If a cluster does not recover, the scenarios that are left run on another one.
+    """
     # behave accepts several lines of a file only if they come one after another
     places = [f"{one.path}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
+    for replacement in range(MOST_REPLACEMENTS + 1):
+        if not _run_scenarios(options, run, tested.current, places):
+            return False
+        left = run.taken_over()
+        if places and run.queue is not None and left is None and not chosen:
+            places = []  # what the cluster before had left is done: go on with the queue
+            if not _run_scenarios(options, run, tested.current, places):
+                return False
+            left = run.taken_over()
+        if left is None or not (left or run.queue is not None):
+            return True
+        if replacement == MOST_REPLACEMENTS:
+            say(f"{replacement + 1} clusters did not recover; the {len(left)} scenarios that are left are not run")
+            return True
+        say(f"the cluster did not recover; another one takes its place for the {len(left)} scenarios that are left")
+        tested.replace()
+        places = left
+    return True
+
+
+def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places: Sequence[str] = ()) -> bool:
+    """Run behave, on the scenarios in these places (file:line) if any are given. False if Ctrl-C ended it."""
+    target.topology.save(run.topology)
+    replace(run, picking=not places).save()
+    formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
     what = places or options.selection.arguments
     behave = [*behave_process.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
     try:
@@ -289,6 +368,7 @@ def _as_variables(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
         for name, value in given.items()
+        if not name.startswith(OWN)
     }
 
 

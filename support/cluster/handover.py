@@ -9,6 +9,7 @@ from support.engine.world import Handover, World
 from support.example_app.entries import Entry
 from support.example_app.sessions import Attempt, SessionPool
 from support.example_app.vectors import Extension
+from support.target.cluster import Cluster
 from support.target.members import NoAnswer
 
 
@@ -58,6 +59,8 @@ class ClusterHandover(Handover):
     ]
     distances: Annotated[Mapping[str, float | NoAnswer], "When the cosine distance from [3, 4] to [4, 3] is computed"]
     """Server -> the distance that it computed."""
+    searched: Annotated[Cluster, "Given 1000 entries with distinct embeddings"]
+    """Its logins find the table that is searched."""
     searches: Annotated[Searches, "When the nearest 10 entries are searched for, 100 times"]
     answered: Annotated[AnsweredSearches, "When the nearest 10 entries are searched for, 100 times"]
     """The last searches, in one namespace or over all shards."""

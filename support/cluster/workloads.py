@@ -71,12 +71,15 @@ def search_again(endpoint: sql.Endpoint, profile: Profile, namespace: str, befor
 
 
 def search_repeatedly(
-    endpoint: sql.Endpoint, profile: Profile, namespace: str, sought: Vectors, count: int
+    endpoint: sql.Endpoint, profile: Profile, namespace: str, sought: Vectors, count: int, exact: bool = False
 ) -> Searches:
-    """Search for the `count` nearest entries of each vector, over one session."""
+    """Search for the `count` nearest entries of each vector, over one session; with `exact`, without the index.
+
+    The searches are timed first, and then their plans are requested.
+    """
     history = History()
     with sql.session(endpoint) as session:
-        search = Search(session, profile)
+        search = Search(session, profile, exact=exact)
         wanted = [vector.tolist() for vector in sought]
         for vector in wanted[:_WARM_UP]:
             search.nearest(namespace, vector, count)

@@ -13,6 +13,7 @@ from support.embedded.plan import POSTGRES, Plan
 from support.example_app import schema
 from support.example_app.vectors import VectorDialect
 from support.target.cluster import Cluster
+from support.target.topology import Login
 from support.timeouts import START
 
 MAINTENANCE = "postgres"
@@ -45,6 +46,8 @@ def prepare(cluster: Cluster, leader: str, plan: Plan) -> None:
     else:
         _make_databases(cluster)
         _join_workers(cluster, plan)
+    if shape.tables is None:
+        return
     sql.execute(cluster.administration_of(leader), f"CREATE EXTENSION {plan.dialect.extension}")
     application = cluster.of_member(leader)
     if shape.tables == "swarm":
@@ -60,8 +63,17 @@ def _make_role_and_database(cluster: Cluster, leader: str, sharded: bool) -> Non
     """Make an ordinary role, and a database that it owns."""
     administration = cluster.administration_of(leader)
     maintenance = administration if sharded else replace(administration, database=MAINTENANCE)
+    # In a sharded cluster, Patroni has already made the database on every group.
+    makes = "ALTER DATABASE {} OWNER TO {}" if sharded else MAKES
+    make_role_and_database(maintenance, cluster.topology.application, cluster.topology.database, makes)
+
+
+MAKES = "CREATE DATABASE {} OWNER {}"
+
+
+def make_role_and_database(maintenance: sql.Endpoint, application: Login, database: str, makes: str = MAKES) -> None:
+    """Make an ordinary role, and a database that it owns; `makes` is the statement for the database."""
     with sql.session(maintenance) as session, session.cursor() as cursor:
-        application, database = cluster.topology.application, cluster.topology.database
         # The password is hashed here, as the server might log it in plain text.
         hashed = encrypt_password(application.password, application.user, session, "scram-sha-256")
         role = compose.Identifier(application.user)
@@ -70,8 +82,6 @@ def _make_role_and_database(cluster: Cluster, leader: str, sharded: bool) -> Non
                 role, compose.Literal(hashed)
             )
         )
-        # In a sharded cluster, Patroni has already made the database on every group.
-        makes = "ALTER DATABASE {} OWNER TO {}" if sharded else "CREATE DATABASE {} OWNER {}"
         cursor.execute(compose.SQL(makes).format(compose.Identifier(database), role))
 
 

@@ -1,12 +1,15 @@
 """A counter in one row that many clients add to.
 
 `increments` reads the counter under a row lock and writes one more back. `operations` repeats each increment until it
-is acknowledged, and marks it with an id so that it is applied once: how the application survives a cut connection.
+is acknowledged, and marks it with an id so that it is applied once: how the application survives a cut connection. Each
+time that an operation is applied, it leaves a receipt: the number that it counted up to.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from support import sql
+from support.engine.checks.exactly_once import Applied
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import ConnectFailed
 from support.example_app.profile import Profile
@@ -55,15 +58,25 @@ def increments(profile: Profile, namespace: str, times: int | None = None) -> Sc
 
 
 COUNT = "count"
-# The entry with the id of the operation is stored together with the increment, or neither is.
+_RECEIPT = " counted as"
+"""The key of an operation's receipt is its id and this; its value is the number that it counted up to."""
+# The entry with the id of the operation, the increment and its receipt are stored together, or none of them is.
 _ONCE = """
     WITH fresh AS (
         INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
         VALUES (%(namespace)s, %(operation)s, 'done'{entries.filling})
         ON CONFLICT DO NOTHING RETURNING {entries.key}
+    ), counted AS (
+        UPDATE {entries} SET {entries.value} = ({entries.value}::bigint + 1)::text
+        WHERE {entries.namespace} = %(namespace)s AND {entries.key} = %(counter)s AND EXISTS (SELECT FROM fresh)
+        RETURNING {entries.value}
     )
-    UPDATE {entries} SET {entries.value} = ({entries.value}::bigint + 1)::text
-    WHERE {entries.namespace} = %(namespace)s AND {entries.key} = %(counter)s AND EXISTS (SELECT FROM fresh)
+    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
+    SELECT %(namespace)s, %(receipt)s, counted.{entries.value}{entries.filling} FROM counted
+"""
+_RECEIPTS = """
+    SELECT {entries.key}, {entries.value}::bigint FROM {entries}
+    WHERE {entries.namespace} = %s AND right({entries.key}, %s) = %s
 """
 
 
@@ -78,17 +91,33 @@ def operations(profile: Profile, namespace: str, statement: str = _ONCE) -> Scri
 
 
 def _counting(statement: str, namespace: str, operation: str) -> Callable[[sql.Session], object]:
-    values = {"namespace": namespace, "operation": operation, "counter": KEY}
+    values = {"namespace": namespace, "operation": operation, "receipt": operation + _RECEIPT, "counter": KEY}
     return lambda session: sql.execute(session, statement, values)
 
 
-def close_count(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> int:
-    """Wait until clients get through again, stop them, and read the counter."""
+@dataclass(frozen=True)
+class Counted:
+    """The counter at the end, and what each operation counted up to."""
+
+    counter: int
+    applied: tuple[Applied, ...]
+
+
+def close_count(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> Counted:
+    """Wait until clients get through again, stop them, and read the counter and all receipts."""
     workload.await_acknowledged(20, within)
     workload.stop()
     return eventually(
-        lambda: final_reading(where, profile, namespace),
+        lambda: _final_count(where, profile, namespace),
         within=within,
         subject="the counter can be read",
         retry_on=(sql.Error, ConnectFailed),
     )
+
+
+def _final_count(where: sql.Endpoint, profile: Profile, namespace: str) -> Counted:
+    """Both in one transaction that locks the counter: an operation whose answer was lost may still be under way."""
+    with sql.session(where, autocommit=False) as session:
+        counter = final_reading(session, profile, namespace)
+        found = sql.rows(session, profile.sql(_RECEIPTS), [namespace, len(_RECEIPT), _RECEIPT])
+    return Counted(counter, tuple(Applied(key.removesuffix(_RECEIPT), number) for key, number in found))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from support.errors import Inconclusive, LimitExceeded
+from support.errors import Inconclusive, LimitExceeded, PromiseBroken
 
 
 @dataclass(frozen=True)
@@ -15,15 +15,19 @@ class Finding:
     only_limit: bool = False
     """Where it does not hold: only a limit of time or speed was exceeded; no result was wrong."""
 
-    def require(self) -> None:
+    def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
 
-        The AssertionError is a LimitExceeded if only a limit was exceeded: a rerun may then pass.
+        The AssertionError is a LimitExceeded if only a limit was exceeded: a rerun may then pass. `promise` is the id
+        of the promise, if it is not the scenario's own.
         """
         if self.holds is None:
             raise Inconclusive(self.words)
-        if not self.holds:
-            raise LimitExceeded(self.words) if self.only_limit else AssertionError(self.words)
+        if self.holds:
+            return
+        if self.only_limit:
+            raise LimitExceeded(self.words)
+        raise PromiseBroken(promise, self.words) if promise else AssertionError(self.words)
 
     @classmethod
     def true(cls, words: str) -> "Finding":

@@ -1,6 +1,7 @@
 """What clients did and how it ended: operations, their outcomes, and the append-only history of them."""
 
 import enum
+import itertools
 import json
 import math
 import threading
@@ -35,6 +36,16 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class InFlight:
+    """An operation that has begun and not ended, at the moment of asking; seconds on the monotonic clock."""
+
+    client: int
+    action: str
+    key: str
+    begun: float
+
+
+@dataclass(frozen=True)
 class WriterSample:
     """Whether a member accepted writes at one moment; seconds on the monotonic clock. `writable` is None if it did not
     answer."""
@@ -44,10 +55,16 @@ class WriterSample:
     ended: float
     writable: bool | None
     timeline: int | None = None
+    closed: bool = False
+    """It let nobody in, and said so: no server listens there, or it is starting or stopping. That is an answer, too: it
+    takes no write now."""
 
 
 class History:
-    """Operations in the order in which they ended. Many threads may append at the same time."""
+    """Operations in the order in which they ended. Many threads may append at the same time.
+
+    As nothing is ever removed or changed, whoever reads it needs no copy: only its length must not change meanwhile.
+    """
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:
         self._operations = list(operations)
@@ -58,17 +75,10 @@ class History:
             self._operations.append(operation)
 
     def __iter__(self) -> Iterator[Operation]:
-        with self._lock:
-            return iter(list(self._operations))
+        return itertools.islice(self._operations, len(self._operations))
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._operations)
-
-    def since(self, number: int) -> "History":
-        """The operations after the first `number` ones."""
-        with self._lock:
-            return History(self._operations[number:])
+        return len(self._operations)
 
     def of(self, *, action: str | None = None, outcome: Outcome | None = None) -> list[Operation]:
         """The operations with that action and that outcome; either may be left out."""

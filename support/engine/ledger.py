@@ -18,6 +18,7 @@ from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import ConnectFailed
 from support.example_app.profile import Profile
+from support.run import new_id
 from support.waiting import eventually
 
 APPEND, READ = "append", "read"
@@ -25,9 +26,10 @@ _APPEND = (
     "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
     "VALUES (%s, %s, %s{entries.filling})"
 )
-_READ_ANYWHERE = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s ORDER BY {entries.key}"
-# FOR UPDATE, so that a former leader cannot answer.
-_READ = f"{_READ_ANYWHERE} FOR UPDATE"
+_CURSOR = "DECLARE ledger NO SCROLL CURSOR FOR SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s"
+_DELETE = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+PAGE = 10_000
+"""Entries that are fetched at a time."""
 
 
 def appends(profile: Profile, namespace: str, times: int | None = None) -> Script:
@@ -51,14 +53,32 @@ def _append(session: sql.Session, profile: Profile, namespace: str, entry: str) 
     sql.execute(session, profile.sql(_APPEND), [namespace, entry, entry])
 
 
-def read_back(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, history: History) -> None:
+def entries_on(where: sql.Endpoint, profile: Profile, namespace: str, primary: bool = True) -> Iterator[str]:
+    """The entries of a ledger, in no particular order, fetched page by page.
+
+    They are there for certain only when the iteration has ended. From a `primary` they are read in a transaction that
+    also writes, to the same shard: its commit waits for the synchronous standby, so that a former leader cannot answer.
+    (Locking what is read would do so, too, but writes to each row.)
+    """
+    with sql.session(where, autocommit=False) as session:
+        if primary:
+            mark = f"read {new_id()}"
+            _append(session, profile, namespace, mark)
+            sql.execute(session, profile.sql(_DELETE), [namespace, mark])
+        sql.execute(session, profile.sql(_CURSOR), [namespace])
+        while page := sql.rows(session, f"FETCH {PAGE} FROM ledger"):
+            yield from (value for (value,) in page)
+        session.commit()
+
+
+def read_back(where: sql.Endpoint, profile: Profile, namespace: str, history: History) -> None:
     """Read the whole ledger from a primary, and record it as one operation whose value is the list of entries."""
-    _record(where, profile.sql(_READ), namespace, history)
+    _record(where, profile, namespace, history, primary=True)
 
 
 def read_anywhere(where: sql.Endpoint, profile: Profile, namespace: str, history: History) -> None:
     """Record what this server holds, which may be a replica."""
-    _record(where, profile.sql(_READ_ANYWHERE), namespace, history)
+    _record(where, profile, namespace, history, primary=False)
 
 
 def close_ledger(workload: Workload, where: sql.Endpoint, profile: Profile, namespace: str, within: float) -> History:
@@ -78,9 +98,9 @@ def close_ledger(workload: Workload, where: sql.Endpoint, profile: Profile, name
     return workload.history
 
 
-def _record(where: sql.Endpoint | sql.Session, statement: str, namespace: str, history: History) -> None:
+def _record(where: sql.Endpoint, profile: Profile, namespace: str, history: History, primary: bool) -> None:
     begun = time.monotonic()
-    found = [value for (value,) in sql.rows(where, statement, [namespace])]
+    found = list(entries_on(where, profile, namespace, primary))
     history.append(Operation(-1, READ, namespace, found, Outcome.OK, begun, time.monotonic()))
 
 

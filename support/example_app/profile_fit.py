@@ -112,7 +112,9 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
     if not any(expected.vectors for expected in profile.tables.values()):
         lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
-    if not (profile.distributed() or profile.references()):
+    if not profile.references():
+        lacks["declared_references"] = f"schema profile {profile.name} names no reference table"
+    if not profile.distributed():
         lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
     return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
 

@@ -102,10 +102,13 @@ def distribute(where: sql.Endpoint) -> None:
 
 
 @contextmanager
-def sharded_copies(where: sql.Endpoint, schema: str, parts: Sequence[Entries | Related], shards: int) -> Iterator[None]:
-    """Empty copies of these parts' tables, distributed by namespace and co-located, in a schema dropped at the end.
+def copies(
+    where: sql.Endpoint, schema: str, parts: Sequence[Entries | Related], shards: int | None = None
+) -> Iterator[None]:
+    """Empty copies of these parts' tables with all their indexes, in a schema dropped at the end.
 
-    Raises NotAvailable where the application's role may not create a schema.
+    They are distributed by namespace over so many shards and co-located; None leaves them unsharded. Raises
+    NotAvailable where the application's role may not create a schema.
     """
     try:
         sql.execute(where, f"CREATE SCHEMA {schema}")
@@ -119,6 +122,8 @@ def sharded_copies(where: sql.Endpoint, schema: str, parts: Sequence[Entries | R
             for part in parts:
                 copy = quoted(f"{schema}.{relation(part.table)}")
                 sql.execute(session, f"CREATE TABLE {copy} (LIKE {quoted(part.table)} INCLUDING ALL)")
+                if shards is None:
+                    continue
                 if not first:
                     sql.rows(session, _DISTRIBUTE, [copy, part.namespace, shards])
                 else:

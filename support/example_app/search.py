@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
+
 from support import sql
 from support.example_app.profile import Profile, quoted
-from support.example_app.vectors import DIALECTS, VectorDialect
+from support.example_app.vectors import DIALECTS, VectorDialect, vector_extension
 
 SEARCH = "search"
 _INDEXES = """
@@ -38,20 +40,21 @@ class Search:
     """Searches by one open session, which is prepared for them.
 
     With `every_shard`, a namespace given to a search is the prefix of the namespaces to search, so that Citus must
-    include every shard.
+    include every shard. With `exact`, no vector index is used: all entries of the namespace are compared.
     """
 
-    def __init__(self, session: sql.Session, profile: Profile, every_shard: bool = False) -> None:
-        self._session, self._profile = session, profile
+    def __init__(self, session: sql.Session, profile: Profile, every_shard: bool = False, exact: bool = False) -> None:
+        self._session, self._profile, self._exact = session, profile, exact
         own = (
             "starts_with({entries.namespace}, %(namespace)s)" if every_shard else "{entries.namespace} = %(namespace)s"
         )
         self._in_force: list[str] = []
         self.dialect: VectorDialect = DIALECTS[profile.entries.vector]
         distance = f"{{entries.embedding}} {self.dialect.cosine} %(sought)s"
+        order = f"({distance}) + 0" if exact else distance  # no index has the order of an expression
         self._statement = profile.sql(
             f"SELECT {{entries.namespace}}, {{entries.key}}, {distance} AS distance FROM {{entries}} "
-            f"WHERE {own} ORDER BY {distance} LIMIT %(count)s"
+            f"WHERE {own} ORDER BY {order} LIMIT %(count)s"
         )
         self._prepare()
 
@@ -64,12 +67,19 @@ class Search:
         # For few entries, or in a table full of other namespaces, the planner rightly sorts all entries of the
         # namespace; but that would not test the index. This setting makes the planner prefer the index, the one
         # way without a sort. It cannot make it use an index that is missing or is for another metric.
-        sql.execute(self._session, "SET enable_sort = off")
-        self._in_force.append("enable_sort = off")
+        if not self._exact:
+            sql.execute(self._session, "SET enable_sort = off")
+            self._in_force.append("enable_sort = off")
         known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
         self._sharded = bool(
             known and sql.rows(self._session, _SHARDED, [quoted(self._profile.entries.table)]) == [(True,)]
         )
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a search by the index goes on until it has found enough entries of its namespace."""
+        name = self.dialect.goes_on_by
+        return bool(name) and any(one.startswith(f"{name} = ") for one in self._in_force)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -108,25 +118,75 @@ class Search:
         return {name for (name,) in found}
 
     def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
-        """The rows of a statement under the search's settings, which reach Citus' workers only as SET LOCAL.
-
-        Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html#citus-propagate-set-commands-enum
-        """
-        if not self._sharded:
-            return sql.rows(self._session, statement, values)
-        local = "; ".join(f"SET LOCAL {one}" for one in (*_WITH_SHARDS, *self._in_force))
+        """The rows of a statement under the search's settings."""
+        if self._sharded:
+            self._begin()
         try:
-            sql.execute(self._session, f"BEGIN; {local}")
-            found = sql.rows(self._session, statement, values)
-            sql.execute(self._session, "COMMIT")
-            return found
+            return sql.rows(self._session, statement, values)
         except sql.Error:
             with suppress(sql.Error):
                 sql.execute(self._session, "ROLLBACK")
             raise
 
+    def _begin(self) -> None:
+        """Begin the transaction in which all searches of sharded tables are, unless it has begun.
+
+        The settings reach Citus' workers only as SET LOCAL. As one transaction has all searches, no search has to pay
+        for its beginning, the settings and the commit.
+
+        Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html#citus-propagate-set-commands-enum
+        """
+        if self._session.get_transaction_status() != TRANSACTION_STATUS_INTRANS:
+            local = "; ".join(f"SET LOCAL {one}" for one in (*_WITH_SHARDS, *self._in_force))
+            sql.execute(self._session, f"BEGIN; {local}")
+
     def _values(self, namespace: str, sought: Sequence[float], count: int) -> dict[str, Any]:
         return {"namespace": namespace, "sought": self.dialect.literal(sought), "count": count}
+
+
+CROWD = 20_000
+"""Entries of others that a search by the index may have to pass over. Beyond so many, pgvector gives up by default."""
+_OTHERS = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM {entries} WHERE NOT starts_with({entries.namespace}, %s) LIMIT %s
+    ) others
+"""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The entries of others in the table that is searched."""
+
+    others: int
+    """How many there are; no more than one beyond CROWD are counted."""
+    goes_on: bool
+    """Whether a search by the index goes on until it has found enough entries of its namespace."""
+    version: str
+    """The extension, and its version."""
+
+    @property
+    def why_not_by_index(self) -> str:
+        """Why a search by the index need not find what is nearest in one namespace; empty if it should.
+
+        A planner that is left to itself does not use the index then.
+        """
+        if self.others > CROWD:
+            return f"the table holds more than {CROWD:,} entries of others"
+        if self.others and not self.goes_on:
+            return (
+                f"{self.version} searches a fixed number of candidates, whatever their namespace, and the table holds "
+                f"{self.others:,} entries of others (pgvector 0.8 and newer can go on searching)"
+            )
+        return ""
+
+
+def crowd(where: sql.Endpoint, profile: Profile, own: str) -> Crowd:
+    """What else is in the table of entries: those whose namespace does not begin with `own`."""
+    with sql.session(where) as session:
+        others = int(sql.value(session, profile.sql(_OTHERS), [own, CROWD + 1]))
+        goes_on = Search(session, profile).goes_on
+        extension = vector_extension(session)
+    return Crowd(others, goes_on, f"{extension.name} {extension.installed}" if extension else "no extension")
 
 
 def distance(where: sql.Endpoint | sql.Session, dialect: VectorDialect, metric: str, one: str, other: str) -> float:

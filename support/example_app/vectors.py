@@ -28,6 +28,9 @@ class VectorDialect:
     """The error allowed of a distance, compared with double precision (both keep float4 components)."""
     search_settings: Mapping[str, str] = field(default_factory=dict)
     """Settings that a careful application makes for good searches by the HNSW index."""
+    goes_on_by: str = ""
+    """The setting with which a search by the index goes on until it has found enough entries of its namespace; empty if
+    the extension has no such setting."""
 
     def operator_class(self, metric: str) -> str:
         """The operator class of an HNSW index for a metric: cosine, euclidean or inner product."""
@@ -50,8 +53,15 @@ PGVECTOR = VectorDialect(
     type="vector",
     hnsw_options="WITH (m = 16, ef_construction = 64)",
     # A search examines ef_search candidates, and drops those of other namespaces afterwards; with iterative_scan
-    # (pgvector 0.8) it goes on until it has as many as were asked for.
-    search_settings={"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"},
+    # (pgvector 0.8) it goes on until it has as many as were asked for, or has come to the limit of entries or memory.
+    # Both limits are set as high as possible: what is promised holds for a table with many entries of others, too.
+    search_settings={
+        "hnsw.ef_search": "200",
+        "hnsw.iterative_scan": "strict_order",
+        "hnsw.max_scan_tuples": "2147483647",
+        "hnsw.scan_mem_multiplier": "1000",
+    },
+    goes_on_by="hnsw.iterative_scan",
 )
 # RuVector ignores WITH options. A search examines at most hnsw_ef_search candidates (100 unless set higher), and drops
 # those of other namespaces afterwards; it does not go on when too few are left. 1000 is the maximum.

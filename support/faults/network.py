@@ -4,55 +4,40 @@ The functions at the end make the faults that scenarios name by the roles of the
 """
 
 import itertools
-import sys
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from support.errors import ProcessFailed
+from support.faults.flows import Flow, Pair, measure
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
 from support.hosts import Host, Sandbox
 from support.target.cluster import Cluster
+from support.vocabulary import Kind
 from support.waiting import NotYet
 
 T = TypeVar("T")
 
-CLOSED_PORT = 9  # nobody listens there: a packet that gets through is refused at once
-PATIENCE = 0.4  # seconds without an answer that mean "cut"; a first retransmission would come after 1 s
-
-_PROBE = f"""
-import socket, sys, time
-begun = time.monotonic()
-try:
-    socket.create_connection((sys.argv[1], {CLOSED_PORT}), float(sys.argv[2])).close()
-except ConnectionRefusedError:
-    pass
-except OSError as error:
-    sys.exit(f"no answer: {{error}}")
-print(time.monotonic() - begun)
-"""
+CUT_SHOWN_BY = 15
+"""Datagrams of a flow, none of which must arrive if it is cut."""
+LOSS_SHOWN_BY = 60
+"""Datagrams of a flow, of which some must be lost. If none is, as many more are sent: by chance all may arrive."""
+LATENCY_SHOWN_BY = 5
 
 
-def round_trip(sandbox: Sandbox, source: str, target: str, patience: float = PATIENCE) -> float | None:
-    """Seconds that a packet takes there and back; None if nothing comes back."""
-    hosts = sandbox.hosts
-    probe = [sys.executable, "-S", "-c", _PROBE, hosts[target].address, str(patience)]
-    try:
-        return float(hosts[source].run(probe).stdout)
-    except ProcessFailed as error:
-        if "no answer" in str(error):
-            return None
-        raise
+def require_cut(sandbox: Sandbox, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
+    """Raises NotYet while anything gets from the first to the second host of a pair, or nothing does in `open_pairs`.
 
-
-def require_unreachable(sandbox: Sandbox, source: str, target: str) -> None:
-    """Raises NotYet while packets get from `source` to `target` and back."""
-    took = round_trip(sandbox, source, target)
-    if took is not None:
-        raise NotYet(f"{source} reaches {target} in {took * 1000:.1f} ms")
+    Both ways of a link are different pairs.
+    """
+    found = measure(sandbox, [*pairs, *open_pairs], CUT_SHOWN_BY)
+    for source, target in pairs:
+        if arrived := found[source, target].arrived:
+            raise NotYet(f"{arrived} of {CUT_SHOWN_BY} datagrams get from {source} to {target}")
+    for source, target in open_pairs:
+        if not found[source, target].arrived:
+            raise NotYet(f"nothing gets from {source} to {target} either")
 
 
 @dataclass(frozen=True)
@@ -71,10 +56,7 @@ class Partition:
             self.sandbox.network.cut(source, target)
 
     def require_in_effect(self) -> None:
-        # All pairs at once: a leader that is cut off stops leading within seconds.
-        pairs = list(itertools.product(self.hosts, self.others))
-        with ThreadPoolExecutor(len(pairs)) as probing:
-            list(probing.map(lambda pair: require_unreachable(self.sandbox, *pair), pairs))
+        require_cut(self.sandbox, _both_ways(self.hosts, self.others))
 
     def heal(self) -> None:
         for source, target in _both_ways(self.hosts, self.others):
@@ -96,7 +78,7 @@ class OneWayCut:
         self.sandbox.network.cut(self.source, self.target)
 
     def require_in_effect(self) -> None:
-        require_unreachable(self.sandbox, self.source, self.target)
+        require_cut(self.sandbox, [(self.source, self.target)], open_pairs=[(self.target, self.source)])
 
     def heal(self) -> None:
         self.sandbox.network.mend(self.source, self.target)
@@ -111,27 +93,49 @@ class PoorLinks:
     latency: float = 0.0
     """Seconds added each way."""
     loss: float = 0.0
+    _seen: dict[Pair, Flow] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was measured since it was injected."""
 
     def __str__(self) -> str:
         return f"{self.latency * 1000:g} ms more and {self.loss:.0%} loss between {', '.join(self.hosts)}"
 
     def inject(self) -> None:
+        self._seen.clear()
         for source, target in itertools.permutations(self.hosts, 2):
             self.sandbox.network.shape(source, target, latency=self.latency, loss=self.loss)
 
     def require_in_effect(self) -> None:
-        """A round trip takes at least twice the latency. Loss is not checked: its effect is too rare to see quickly."""
-        source, target = list(self.hosts)[:2]
-        took = round_trip(self.sandbox, source, target, patience=2 * self.latency + 1)
-        if took is not None and took < 2 * self.latency:
-            raise NotYet(f"a round trip from {source} to {target} takes {took * 1000:.1f} ms")
+        """No datagram is faster than the latency on any way between two hosts; each way loses some, and all together
+        about as many as they should.
+        """
+        pairs = list(itertools.permutations(self.hosts, 2))
+        found = measure(self.sandbox, pairs, LOSS_SHOWN_BY if self.loss else LATENCY_SHOWN_BY, self.latency)
+        self._seen.update({pair: self._seen.get(pair, Flow(0, 0, None)) + flow for pair, flow in found.items()})
+        require_poor(self._seen, self.latency, self.loss)
 
     def heal(self) -> None:
         for source, target in itertools.permutations(self.hosts, 2):
             self.sandbox.network.shape(source, target)
 
 
-def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[tuple[str, str]]:
+def require_poor(flows: Mapping[Pair, Flow], latency: float, loss: float) -> None:
+    """Raises NotYet unless every flow has at least this latency (seconds) and loss, the share lost of all about `loss`.
+
+    "About" is between half and twice as much: of a few thousand datagrams, chance alone takes neither more nor less.
+    """
+    for (source, target), flow in flows.items():
+        if flow.fastest is None:
+            raise NotYet(f"nothing gets from {source} to {target}")
+        if flow.fastest < latency:
+            raise NotYet(f"a datagram gets from {source} to {target} in {flow.fastest * 1000:.1f} ms")
+        if loss and not flow.lost:
+            raise NotYet(f"none of {flow.sent} datagrams from {source} to {target} is lost")
+    lost, sent = sum(flow.lost for flow in flows.values()), sum(flow.sent for flow in flows.values())
+    if loss and not loss / 2 <= lost / sent <= 2 * loss:
+        raise NotYet(f"{lost} of {sent} datagrams are lost, {lost / sent:.1%}")
+
+
+def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[Pair]:
     return [pair for one, other in itertools.product(hosts, others) for pair in ((one, other), (other, one))]
 
 
@@ -148,6 +152,11 @@ _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
     "gets 100 ms slower": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), latency=0.1),
     "loses one packet in ten": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), loss=0.1),
 }
+
+
+OTHERS = Kind.of("part of the cluster to be cut off from", _FROM)
+PART_OF_DCS = Kind.of("part of the DCS", _OF_DCS)
+WORSENING = Kind.of("way to worsen links", _WORSENED)
 
 
 def partition_of_leader(cluster: Cluster, others: str) -> Partition:

@@ -23,6 +23,11 @@ class HostCrash:
 
     host: Host
 
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [self.host.name]
+
     def __str__(self) -> str:
         return f"the host {self.host.name} crashes"
 
@@ -42,6 +47,11 @@ class EveryHostCrashes:
 
     def __init__(self, hosts: Collection[Host]) -> None:
         self._hosts = hosts
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [host.name for host in self._hosts]
 
     def __str__(self) -> str:
         return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
@@ -64,6 +74,11 @@ class Freeze:
     """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
     host: Host
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [self.host.name]
 
     def __str__(self) -> str:
         return f"the host {self.host.name} freezes"

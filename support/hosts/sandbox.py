@@ -20,6 +20,8 @@ from support.hosts.rpc import call
 from support.waiting import NotYet, eventually
 
 GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; it takes milliseconds unless a disk hangs
+FIRST_ANNEX = 230
+"""Hosts with this number and higher ones belong to an annex: a second, smaller cluster in the same sandbox."""
 QUICK = 0.01  # seconds between two looks at something that is about to happen
 
 
@@ -211,12 +213,14 @@ class Sandbox:
     directory: Path
     published: Mapping[str, tuple[str, int]]
     """Where each published name is reached from outside: name -> ("127.0.0.1", port)."""
+    annex: bool = False
+    """This is a handle for the annex."""
 
     @property
     def hosts(self) -> Mapping[str, Host]:
-        """The hosts by name, in the order in which they were added."""
-        facts = call(self.directory, "hosts")
-        return {fact["name"]: _host(self.directory, fact) for fact in facts}
+        """The hosts by name, in the order in which they were added: those of the annex, or all others."""
+        found = (_host(self.directory, fact) for fact in call(self.directory, "hosts"))
+        return {host.name: host for host in found if (host.number >= FIRST_ANNEX) is self.annex}
 
     @property
     def network(self) -> Network:
@@ -226,6 +230,10 @@ class Sandbox:
     def add_host(self, name: str, number: int) -> Host:
         """Make a host. `number` (2 to 250) is the last part of its address."""
         return _host(self.directory, call(self.directory, "add_host", name=name, number=number))
+
+    def remove_host(self, name: str) -> None:
+        """Kill everything on a host and forget it; its directory stays. Harmless when there is no such host."""
+        _await_none_left(lambda: call(self.directory, "remove_host", name=name), f"host {name} is off")
 
     def publish(self, targets: Mapping[str, tuple[str, int]]) -> None:
         """Forward names given to `enter`: connections to `published[name]` reach that address and port.

@@ -104,10 +104,11 @@ class Registry:
 
     def procedures(self) -> Mapping[str, Callable[..., object]]:
         """What handles may call, by name."""
-        hosts = (self.hosts, self.add_host, self.powered, self.power_on, self.power_off, self.prefix, self.give_disk)
+        hosts = (self.hosts, self.add_host, self.remove_host, self.powered, self.power_on, self.power_off)
+        within = (self.prefix, self.give_disk)
         programs = (self.programs, self.add_program, self.start, self.pid, self.pids)
         signals = (self.terminate, self.kill, self.pause, self.resume)
-        return {procedure.__name__: procedure for procedure in (*hosts, *programs, *signals)}
+        return {procedure.__name__: procedure for procedure in (*hosts, *within, *programs, *signals)}
 
     def machine(self, host: str) -> Machine:
         """The host of that name. Raises UsageError when there is none."""
@@ -141,6 +142,19 @@ class Registry:
         self._machines[name] = machine
         self.power_on(name)
         return _facts(machine)
+
+    def remove_host(self, name: str) -> list[int]:
+        """Power it off and forget it; returns the processes that are not gone yet. Call it again until there are none.
+
+        Its directory stays. Harmless when there is no such host.
+        """
+        if name not in self._machines:
+            return []
+        if left := self.power_off(name):
+            return left
+        del self._machines[name]
+        self._backend.introduce(list(self._machines.values()))
+        return []
 
     def powered(self, host: str) -> bool:
         """Whether it is on."""

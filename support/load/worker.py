@@ -23,10 +23,11 @@ from psycopg2.extensions import POLL_OK, POLL_READ, set_wait_callback
 
 from support import sql
 from support.engine import ledger
-from support.engine.history import History, Outcome
+from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Client, Script, Turn
 from support.errors import AcceptError
 from support.load import plan as agreed
+from support.load.histories import line_of
 from support.load.plan import LoadPlan
 from support.timeouts import STATEMENT
 from support.waiting import describe
@@ -36,11 +37,21 @@ _ANSWERS = 20.0  # seconds that the master has to answer
 _RETRY = 0.05  # seconds before a client tries again after a failure
 
 
+class Outbox(History):
+    """What was not sent yet."""
+
+    def take(self) -> list[Operation]:
+        """Empty it."""
+        with self._lock:
+            taken, self._operations = self._operations, []
+        return taken
+
+
 class SharedState:
     """What the clients of this process share."""
 
     def __init__(self, endpoint: sql.Endpoint) -> None:
-        self.endpoint, self.history = endpoint, History()
+        self.endpoint, self.history = endpoint, Outbox()
         self.answered, self.begun, self.over = Event(), Event(), Event()
         self.plan: LoadPlan | None = None
         self.refused = ""
@@ -141,9 +152,9 @@ def _send(runner: WorkerRunner, share: SharedState) -> int:
     while not last:
         share.over.wait(_SEND)
         last = share.over.is_set() and not runner.user_count
-        part = share.history.since(sent)
-        if len(part):
-            runner.send_message(agreed.PART, {"lines": part.lines})
+        part = share.history.take()
+        if part:
+            runner.send_message(agreed.PART, {"lines": "".join(map(line_of, part))})
         sent += len(part)
         if share.over.is_set():
             runner.user_greenlets.join(timeout=_RETRY)

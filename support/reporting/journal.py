@@ -38,26 +38,41 @@ class Journal:
         required: Sequence[str] = (),
         at: float | None = None,
         known_limits: Sequence[str] = (),
+        capabilities: Mapping[str, str] | None = None,
+        lost: Sequence[str] = (),
+        fail_on_flaky: bool = False,
     ) -> None:
         """The selected scenarios, facts about what is tested, and the capabilities that the target must have.
 
-        `known_limits` says what the target is not configured to promise, a line each. `at`, here and below, is in
-        seconds since the epoch; the default is now.
+        `known_limits` says what the target is not configured to promise, a line each. For `capabilities` and `lost` see
+        `RunRecord`. `at`, here and below, is in seconds since the epoch; the default is now.
         """
-        scenarios = _SCENARIOS.dump_python(tuple(selected), mode="json")
-        facts_of_run = {"facts": dict(facts or {}), "required": list(required), "known_limits": list(known_limits)}
-        self._write("begin", at=_now(at), scenarios=scenarios, **facts_of_run)
+        self._write(
+            "begin",
+            at=_now(at),
+            scenarios=_SCENARIOS.dump_python(tuple(selected), mode="json"),
+            facts=dict(facts or {}),
+            required=list(required),
+            known_limits=list(known_limits),
+            capabilities=dict(capabilities or {}),
+            lost=list(lost),
+            fail_on_flaky=fail_on_flaky,
+        )
 
     def started(self, scenario: Scenario, at: float | None = None) -> None:
         self._write("started", key=scenario.key, at=_now(at))
 
     def record(self, result: ScenarioResult) -> None:
-        """A verdict. A later one on the same scenario takes its place."""
+        """A verdict. A later one on the same scenario takes its place, unless the first is final."""
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
     def rerun(self, results: Sequence[ScenarioResult]) -> None:
         """These will run once more. Their next verdict counts; the earlier one is kept."""
         self._write("rerun", keys=[result.scenario.key for result in results])
+
+    def left_out(self, keys: Sequence[str], why: str) -> None:
+        """These did not run, because the cluster was no longer fit for them."""
+        self._write("left out", keys=list(keys), why=why)
 
     def trouble(self, message: str, trace: str = "") -> None:
         """A failure that belongs to no scenario."""
@@ -107,6 +122,14 @@ class RunRecord:
     began: float = 0.0
     earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
     """The earlier results of scenarios that ran once more, by key."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The scenarios that have no verdict because the cluster was no longer fit for them, by key; and why."""
+    capabilities: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why the target lacks it; empty for those that it has."""
+    lost: tuple[str, ...] = ()
+    """The capabilities that the target had in its last run, and lacks now."""
+    fail_on_flaky: bool = False
+    """The user wants the run to fail if a scenario passes only on the rerun."""
     ended: float = 0.0
     """Seconds since the epoch; where the journal has no end, the time of its last entry."""
 
@@ -134,6 +157,11 @@ class RunRecord:
         return tuple(result for result in self.results if result.verdict.failed)
 
     @property
+    def worth_rerunning(self) -> tuple[ScenarioResult, ...]:
+        """The failures that a rerun may clear: all but wrong results."""
+        return tuple(one for one in self.failing if not one.final)
+
+    @property
     def flaky(self) -> tuple[ScenarioResult, ...]:
         """What failed at first and passed on the rerun."""
         return tuple(one for one in self.of(Verdict.PASSED) if one.scenario.key in self.earlier)
@@ -154,6 +182,7 @@ def read(path: Path) -> RunRecord:
     ends = [one for one in events if one["event"] == "end"]
     results: dict[str, ScenarioResult] = {}
     earlier: dict[str, ScenarioResult] = {}
+    left_out = {key: one["why"] for one in events if one["event"] == "left out" for key in one["keys"]}
     troubles = []
     for one in events:
         if one["event"] == "trouble":
@@ -163,8 +192,11 @@ def read(path: Path) -> RunRecord:
                 troubles.append(Trouble(_unknown(one)))
                 continue
             result = _RESULT.validate_python(one)
-            results.pop(result.scenario.key, None)
+            known = results.pop(result.scenario.key, result)
+            if known.final and not result.final:
+                result = known
             results[result.scenario.key] = result
+            left_out.pop(result.scenario.key, None)
         elif one["event"] == "rerun":
             earlier.update({key: results[key] for key in one["keys"] if key in results})
     return RunRecord(
@@ -178,6 +210,10 @@ def read(path: Path) -> RunRecord:
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
         earlier=earlier,
+        left_out=left_out,
+        capabilities=begin.get("capabilities", {}) if begin else {},
+        lost=tuple(begin.get("lost", ())) if begin else (),
+        fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
         ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
 
@@ -190,13 +226,14 @@ def _unknown(result: Mapping[str, Any]) -> str:
 def exit_status(record: RunRecord) -> int:
     """The exit status of the run. Never 0 unless a scenario passed.
 
-    1    a promise is broken, a scenario was inconclusive, the suite failed, or what the user required is missing
+    1    a promise is broken, a scenario was inconclusive, the suite failed, or what the user required is missing;
+         a scenario is flaky, and the user asked for --fail-on-flaky
     130  none of that, but the run was stopped before its end (Ctrl-C, a kill)
     1    it ended, and yet a scenario has no verdict
     3    nothing was judged: no scenario selected, or the target lacks what each of them needs
     0    every scenario passed, or was skipped for a reason that the report states
     """
-    if record.failing or record.required_and_missing:
+    if record.failing or record.required_and_missing or (record.fail_on_flaky and record.flaky):
         return BROKEN
     if record.interrupted:
         return INTERRUPTED

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as xml
 
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
-from support.reporting.tally import in_order
+from support.reporting.tally import in_order, why_unfinished
 
 OUTCOMES = {
     Verdict.BROKEN: "failure",
@@ -57,8 +57,8 @@ def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult 
         time=f"{ended.seconds if ended else 0:.3f}",
     )
     if ended is None:
-        why = "it did not end" if scenario.key in record.started else "it did not begin"
-        _add_outcome(case, "error", record.verdict_on(scenario.key), f"{why}: the run was stopped")
+        what = "it did not end" if scenario.key in record.started else "it did not begin"
+        _add_outcome(case, "error", record.verdict_on(scenario.key), f"{what}: {why_unfinished(record, scenario)}")
     elif ended in record.required_and_missing:
         _add_outcome(case, "error", "required but missing", ended.reason)
     elif ended.verdict in OUTCOMES:

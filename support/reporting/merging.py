@@ -1,9 +1,10 @@
 """Several runs as one: of other jobs or machines, also of jobs that failed.
 
-Of a scenario that ran more than once the worst verdict counts, with the steps, attachments and figures of that run;
-where the runs disagree, its reason names the verdicts of the others. So a scenario passes when it passed in every run
-that could judge it, and no repeated job, and no job with another target, can hide what one of them found. A run whose
-target lacks what a scenario needs says nothing about it, unless the capability was required there.
+Of a scenario that ran more than once the worst verdict counts (a wrong result is worse than an exceeded limit), with
+the steps, attachments and figures of that run; where the runs disagree, its reason names the verdicts of the others.
+So a scenario passes when it passed in every run that could judge it, and no repeated job, and no job with another
+target, can hide what one of them found. A run whose target lacks what a scenario needs says nothing about it, unless
+the capability was required there.
 """
 
 import json
@@ -58,6 +59,10 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         troubles=tuple(trouble for part in parts for trouble in _troubles(part)),
         interrupted=any(record.interrupted for record in records),
         began=min((record.began for record in records if record.began), default=0.0),
+        left_out={key: part.record.left_out[key] for key, part in chosen.items() if key in part.record.left_out},
+        lost=tuple(sorted({name for record in records for name in record.lost})),
+        capabilities={name: why for record in records for name, why in record.capabilities.items()},
+        fail_on_flaky=any(record.fail_on_flaky for record in records),
         earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
         ended=max((record.ended for record in records), default=0.0),
     )
@@ -66,7 +71,16 @@ def merged(parts: Sequence[Part]) -> RunRecord:
 def write(record: RunRecord, path: Path) -> None:
     """Write a journal from which `read` returns this record."""
     journal = Journal(path)
-    journal.begin(record.selected, record.facts, sorted(record.required), record.began, record.known_limits)
+    journal.begin(
+        record.selected,
+        record.facts,
+        sorted(record.required),
+        record.began,
+        record.known_limits,
+        record.capabilities,
+        record.lost,
+        record.fail_on_flaky,
+    )
     for scenario in record.selected:
         if at := record.started.get(scenario.key):
             journal.started(scenario, at)
@@ -75,6 +89,8 @@ def write(record: RunRecord, path: Path) -> None:
     journal.rerun(list(record.earlier.values()))
     for result in record.results:
         journal.record(result)
+    for key, why in record.left_out.items():
+        journal.left_out([key], why)
     for trouble in record.troubles:
         journal.trouble(trouble.message, trouble.trace)
     journal.end(record.interrupted, record.ended)
@@ -113,11 +129,12 @@ def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {key: min(reversed(those), key=lambda one: _gravity(one, key)) for key, those in of.items()}
 
 
-def _gravity(part: Part, key: str) -> tuple[bool, int, bool]:
+def _gravity(part: Part, key: str) -> tuple[bool, int, bool, bool]:
     """Smaller is graver. Passing at once is better than passing on the rerun."""
     verdict = part.record.verdict_on(key)
     lacking = verdict is Verdict.SKIPPED and part.record.by_key[key] not in part.record.required_and_missing
-    return lacking, WORST_FIRST.index(verdict), key not in part.record.earlier
+    result = part.record.by_key.get(key)
+    return lacking, WORST_FIRST.index(verdict), not (result and result.final), key not in part.record.earlier
 
 
 def _result(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:

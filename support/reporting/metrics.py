@@ -89,6 +89,10 @@ def _set_run(gauges: _Gauges, record: RunRecord, status: int) -> None:
     gauges.set("accept_run_exit_status", "Its exit status.", status)
     limits = len(record.known_limits)
     gauges.set("accept_run_known_limits", "How many promises the target is not configured to keep.", limits)
+    for name, why in record.capabilities.items():
+        gauges.set("accept_capability", "1 if the target has it, else 0.", float(not why), capability=name)
+        lost = float(name in record.lost)
+        gauges.set("accept_capability_lost", "1 if the target had it until the last run.", lost, capability=name)
     for verdict in Verdict:
         gauges.set("accept_run_scenarios", "How many scenarios have this verdict.", counts[verdict], verdict=verdict)
 

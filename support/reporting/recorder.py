@@ -20,10 +20,12 @@ from allure_behave.formatter import AllureFormatter
 from allure_behave.listener import AllureListener
 
 from support import sql
+from support.errors import LimitExceeded, PromiseBroken
 from support.reporting.evidence import Redactor
 from support.reporting.journal import Journal
 from support.reporting.promises import sentence_of
-from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict, scenario_of, verdict_of
+from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict, is_final, scenario_of, verdict_of
+from support.reporting.tally import WORST_FIRST
 from support.reporting.terminal import Progress
 from support.waiting import describe
 
@@ -41,13 +43,32 @@ class Judgement:
     verdict: Verdict
     reason: str = ""
     trace: str = ""
+    final: bool = False
+    """A wrong result was seen, not just a limit exceeded."""
+    also_broken: tuple[str, ...] = ()
+    """The ids of further promises that are broken."""
+
+    @classmethod
+    def on(cls, error: BaseException, reason: str = "") -> "Judgement":
+        """The judgement that an exception stands for."""
+        promises = (error.promise,) if isinstance(error, PromiseBroken) else ()
+        return cls(verdict_of(error), reason or describe(error), trace_of(error), is_final(error), promises)
 
     def and_then(self, error: BaseException, doing: str) -> "Judgement":
-        """The same with a further error: what was not a failure is one now."""
-        said = f"{doing} failed: {describe(error)}"
-        if self.verdict.failed:
-            return Judgement(self.verdict, f"{self.reason}\nand then {said}", self.trace)
-        return Judgement(Verdict.ERROR, said, trace_of(error))
+        """The same with an error that came later, while `doing` something. The graver of the two counts."""
+        failed = verdict_of(error) is Verdict.ERROR
+        later = Judgement.on(error, f"{doing} failed: {describe(error)}" if failed else "")
+        if not self.verdict.failed:
+            return later
+        both = tuple(dict.fromkeys((*self.also_broken, *later.also_broken)))
+        if later._gravity < self._gravity:
+            return replace(later, reason=f"{later.reason}\nand before that {self.reason}", also_broken=both)
+        return replace(self, reason=f"{self.reason}\nand then {later.reason}", also_broken=both)
+
+    @property
+    def _gravity(self) -> tuple[int, bool]:
+        """Smaller is graver."""
+        return WORST_FIRST.index(self.verdict), not self.final
 
 
 def judge(scenario: Any) -> Judgement | None:
@@ -103,12 +124,14 @@ def _step_failed(step: Any) -> Judgement | None:
     if step.hook_failed or step.exception is None:
         return Judgement(Verdict.ERROR, step.error_message or f"a hook failed around: {sentence}")
     reason = str(step.exception).strip() or f"{type(step.exception).__name__} in: {sentence}"
-    verdict = verdict_of(step.exception)
-    if verdict is Verdict.ERROR:
+    if step.step_type == "given" and isinstance(step.exception, LimitExceeded):
+        reason = f"inconclusive: a precondition does not hold: {reason}"
+        return Judgement(Verdict.INCONCLUSIVE, reason, trace_of(step.exception))
+    if verdict_of(step.exception) is Verdict.ERROR:
         reason = f"{type(step.exception).__name__}: {reason}"
     if isinstance(step.exception, sql.CORRUPTED):
         reason = f"the database reports corruption: {reason}"
-    return Judgement(verdict, reason, trace_of(step.exception))
+    return Judgement.on(step.exception, reason)
 
 
 def _skipped(reason: str | None) -> Judgement:
@@ -130,9 +153,14 @@ class Recorder:
         required: Iterable[str] = (),
         progress: Progress | None = None,
         known_limits: Iterable[str] = (),
+        capabilities: Mapping[str, str] | None = None,
+        lost: Iterable[str] = (),
+        fail_on_flaky: bool = False,
     ) -> None:
         """`selected` are the `behave.model.Scenario`s that will run, `facts` the versions and settings under test,
-        `required` the capabilities that the user demands, `known_limits` what the target is not configured to promise.
+        `required` the capabilities that the user demands, `known_limits` what the target is not configured to promise,
+        `capabilities` those of the target: the reason for each that it lacks, and an empty text for the others; `lost`
+        names those that it had in its last run.
         """
         scenarios = [_scenario(one) for one in selected]
         self._selected = {one.key for one in scenarios}
@@ -140,11 +168,21 @@ class Recorder:
         self._redactor = redactor or Redactor()
         self._progress = progress or Progress(len(scenarios))
         self._began: dict[str, float] = {}
+        self._left_out: set[str] = set()
         self._results: dict[str, ScenarioResult] = {}
         self._troubled = False
         masked = {name: self._redactor.mask(value) for name, value in (facts or {}).items()}
         limits = [self._redactor.mask(one) for one in known_limits]
-        self._journal.begin(scenarios, masked, sorted(required), known_limits=limits)
+        lacking = {name: self._redactor.mask(why) for name, why in (capabilities or {}).items()}
+        self._journal.begin(
+            scenarios,
+            masked,
+            sorted(required),
+            known_limits=limits,
+            capabilities=lacking,
+            lost=sorted(lost),
+            fail_on_flaky=fail_on_flaky,
+        )
 
     def started(self, model: Any) -> None:
         """before_scenario, first of all."""
@@ -153,17 +191,21 @@ class Recorder:
         self._journal.started(scenario)
         self._progress.started(scenario)
 
+    def left_out(self, model: Any) -> None:
+        """before_scenario: it is not to run, and has no verdict: the cluster is no longer fit for it."""
+        self._left_out.add(_scenario(model).key)
+
     def failing(self, model: Any) -> bool:
         """after_scenario: whether the scenario has failed, so that evidence should be collected."""
         judgement = judge(model)
         return judgement is not None and judgement.verdict.failed
 
-    def ended(self, model: Any, measures: Sequence[Measure] = (), error: BaseException | None = None) -> None:
-        """after_scenario, last of all. `error` is the hook's own, such as a world that did not close."""
+    def ended(self, model: Any, measures: Sequence[Measure] = (), errors: Iterable[BaseException] = ()) -> None:
+        """after_scenario, last of all. `errors` were raised while its faults were healed and it was closed."""
         judgement = judge(model)
         if judgement is None:
             return  # interrupted: it has no verdict
-        if error is not None:
+        for error in errors:
             judgement = judgement.and_then(error, "cleaning up after the scenario")
         self._record(_scenario(model), judgement, tuple(measures))
 
@@ -175,14 +217,16 @@ class Recorder:
             return
         scenario = _scenario(model)
         known = self._results.get(scenario.key)
-        before = Judgement(known.verdict, known.reason, known.trace) if known else Judgement(Verdict.PASSED)
+        before = Judgement(Verdict.PASSED)
+        if known:
+            before = Judgement(known.verdict, known.reason, known.trace, known.final, known.also_broken)
         self._record(scenario, before.and_then(error, "cleaning up after the scenario"))
 
     def feature_ended(self, model: Any) -> None:
         """after_feature: record what behave knows and no hook saw, such as a hook that failed."""
         for one in model.walk_scenarios():
             scenario = _scenario(one)
-            if scenario.key in self._selected:
+            if scenario.key in self._selected - self._left_out:
                 self._check_again(scenario, one, model)
 
     def _check_again(self, scenario: Scenario, model: Any, feature: Any) -> None:
@@ -199,9 +243,11 @@ class Recorder:
         self._troubled = True
         self._journal.trouble(self._redactor.mask(describe(error)), self._redactor.mask(trace_of(error)))
 
-    def finished(self, interrupted: bool = False) -> None:
+    def finished(self, interrupted: bool = False, unfit: str = "") -> None:
         """after_all, last of all. `interrupted` is behave's `context.aborted`, which a before_all that failed sets too:
-        that is trouble, not an interruption."""
+        that is trouble, not an interruption. `unfit` says why scenarios were left out, if any were."""
+        if self._left_out:
+            self._journal.left_out(sorted(self._left_out), self._redactor.mask(unfit))
         self._journal.end(interrupted=interrupted and not self._troubled)
         self._progress.close()
 
@@ -217,6 +263,8 @@ class Recorder:
             began=began,
             measures=known.measures if known else measures,
             trace=self._redactor.mask(judgement.trace),
+            final=judgement.final,
+            also_broken=judgement.also_broken,
         )
         self._results[scenario.key] = result
         self._journal.record(result)

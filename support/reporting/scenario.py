@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from support import sql
-from support.errors import Inconclusive, NotAvailable
+from support.errors import Inconclusive, LimitExceeded
 
 SEVERITIES = ("blocker", "critical", "normal", "minor", "trivial")
 
@@ -133,11 +133,12 @@ def verdict_of(error: BaseException) -> Verdict:
     """The verdict that an exception raised by a step stands for. Corrupted data break any promise."""
     if isinstance(error, (AssertionError, *sql.CORRUPTED)):
         return Verdict.BROKEN
-    if isinstance(error, Inconclusive):
-        return Verdict.INCONCLUSIVE
-    if isinstance(error, NotAvailable):
-        return Verdict.SKIPPED
-    return Verdict.ERROR
+    return Verdict.INCONCLUSIVE if isinstance(error, Inconclusive) else Verdict.ERROR
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether the exception reports a wrong result, which no rerun can undo: anything broken but a limit of time."""
+    return verdict_of(error) is Verdict.BROKEN and not isinstance(error, LimitExceeded)
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,10 @@ class ScenarioResult:
     measures: tuple[Measure, ...] = ()
     trace: str = ""
     """The traceback of the exception that ended it; empty where there was none."""
+    final: bool = False
+    """A result was wrong (a lost write, two writers, a stale read): a rerun cannot change the verdict."""
+    also_broken: tuple[str, ...] = ()
+    """The ids of further promises that were seen to be broken while it ran."""
 
     @property
     def reason_in_a_line(self) -> str:

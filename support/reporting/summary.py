@@ -17,11 +17,11 @@ from support.reporting.tally import (
     by_reason,
     columns_of,
     failures,
+    lost_line,
     promises_of,
     sentences_of,
     tally,
     unfinished,
-    why_unfinished,
 )
 
 TEMPLATES = Environment(
@@ -68,7 +68,7 @@ def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str
         sentence += f", {not_judged} not judged ({', '.join(told)})"
     if record.flaky:
         sentence += f"; flaky scenarios: {len(record.flaky)}"
-    if record.failing or record.troubles or record.required_and_missing:
+    if record.failing or record.troubles or record.required_and_missing or (record.fail_on_flaky and record.flaky):
         return sentence, "failed"
     return sentence, "unknown" if record.without_verdict or not kept else "passed"
 
@@ -76,6 +76,8 @@ def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str
 def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str, str]]:
     for trouble in record.troubles:
         yield "broken", "error", "The run as a whole", "blocker", "", trouble.message
+    if lost := lost_line(record):
+        yield "unknown", "lost", "What the target had in its last run", "critical", "", lost
     for one in failures(record):
         about = one.scenario
         yield STATUSES[one.verdict], one.verdict, about.title, about.severity, about.sentence, one.reason_in_a_line
@@ -115,11 +117,13 @@ def _table(record: RunRecord) -> Iterator[str]:
 def _failed(record: RunRecord) -> Iterator[str]:
     for trouble in record.troubles:
         yield _entry("the run", "", trouble.message)
+    if lost := lost_line(record):
+        yield _entry("lost since the last run", "", lost)
     for one in failures(record):
         yield _entry(one.verdict, one.scenario.title, one.reason)
         yield from _promised(one.scenario)
-    for verdict, scenarios in unfinished(record).items():
-        yield _entry(verdict, promises_of(scenarios), why_unfinished(record))
+    for (verdict, why), scenarios in unfinished(record).items():
+        yield _entry(verdict, promises_of(scenarios), why)
         yield from _promised(*scenarios)
 
 

@@ -62,6 +62,10 @@ def tally(record: RunRecord) -> list[SuiteTally]:
         verdict = record.verdict_on(scenario.key)
         known = suite.promises.get(scenario.promise, verdict)
         suite.promises[scenario.promise] = min(known, verdict, key=WORST_FIRST.index)
+    for promise in {one for result in record.results for one in result.also_broken}:
+        for suite in suites.values():
+            if promise in suite.promises:
+                suite.promises[promise] = Verdict.BROKEN
     return list(suites.values())
 
 
@@ -77,24 +81,33 @@ def columns_of(suites: Iterable[SuiteTally]) -> list[tuple[str, Sequence[Verdict
 
 
 def counts_line(record: RunRecord) -> str:
-    """The scenarios counted in one line, for CI."""
-    failed = len(record.failing) + len(record.without_verdict)
+    """The scenarios counted in one line, for CI. Those that a stopped run did not finish have not failed."""
     passed, skipped = len(record.of(Verdict.PASSED)), len(record.of(Verdict.SKIPPED))
-    return f"{passed} passed, {failed} failed, {skipped} skipped"
+    unfinished = [record.verdict_on(one.key) for one in record.without_verdict]
+    more = [f", {unfinished.count(verdict)} {verdict}" for verdict in UNFINISHED if verdict in unfinished]
+    return f"{passed} passed, {len(record.failing)} failed, {skipped} skipped{''.join(more)}"
 
 
-def unfinished(record: RunRecord) -> dict[Verdict, list[Scenario]]:
-    """The scenarios that were interrupted and those that were not reached, by verdict."""
-    found = {
-        verdict: [one for one in record.without_verdict if record.verdict_on(one.key) is verdict]
-        for verdict in UNFINISHED
-    }
-    return {verdict: scenarios for verdict, scenarios in found.items() if scenarios}
+def unfinished(record: RunRecord) -> dict[tuple[Verdict, str], list[Scenario]]:
+    """The scenarios that were interrupted and those that were not reached, by verdict and reason."""
+    found: dict[tuple[Verdict, str], list[Scenario]] = defaultdict(list)
+    for verdict in UNFINISHED:
+        for one in record.without_verdict:
+            if record.verdict_on(one.key) is verdict:
+                found[verdict, why_unfinished(record, one)].append(one)
+    return found
 
 
-def why_unfinished(record: RunRecord) -> str:
-    """Why scenarios have no result."""
-    return "the run was stopped" if record.interrupted else "the run ended without a result for them"
+def why_unfinished(record: RunRecord, scenario: Scenario) -> str:
+    """Why that scenario has no result."""
+    if why := record.left_out.get(scenario.key):
+        return why
+    return "the run was stopped" if record.interrupted else "the run ended without a result for it"
+
+
+def lost_line(record: RunRecord) -> str:
+    """What the target had in its last run and lacks now, with the reasons; empty if nothing is lost."""
+    return "; ".join(f"{name}: {record.capabilities.get(name, '')}" for name in record.lost)
 
 
 def failures(record: RunRecord) -> list[ScenarioResult]:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
-from support.reporting.tally import by_reason, columns_of, failures, promises_of, tally, unfinished, why_unfinished
+from support.reporting.tally import by_reason, columns_of, failures, lost_line, promises_of, tally, unfinished
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -165,8 +165,10 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     yield from _skipped(record)
     if record.known_limits:
         yield _entry("known limits of this cluster", _WARNING, "", "\n".join(f"- {one}" for one in record.known_limits))
-    for verdict, scenarios in unfinished(record).items():
-        yield _entry(verdict, STYLES[verdict], promises_of(scenarios), why_unfinished(record))
+    if lost := lost_line(record):
+        yield _entry("lost since the last run", _MISSING, "", lost)
+    for (verdict, why), scenarios in unfinished(record).items():
+        yield _entry(verdict, STYLES[verdict], promises_of(scenarios), why)
     for result in record.flaky:
         earlier = record.earlier[result.scenario.key]
         why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
@@ -174,7 +176,16 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
     for result in failures(record):
-        yield _entry(result.verdict, STYLES[result.verdict], result.scenario.title, result.reason_in_a_line)
+        why = result.reason_in_a_line + _at_first(record, result)
+        yield _entry(result.verdict, STYLES[result.verdict], result.scenario.title, why)
+
+
+def _at_first(record: RunRecord, result: ScenarioResult) -> str:
+    """How a scenario that failed on the rerun as well had failed before, if that differs."""
+    first = record.earlier.get(result.scenario.key)
+    if first is None or (first.verdict, first.reason) == (result.verdict, result.reason):
+        return ""
+    return f" (on the rerun; {first.verdict} at first: {first.reason_in_a_line})"
 
 
 def _table(record: RunRecord) -> Table:

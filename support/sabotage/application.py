@@ -170,6 +170,39 @@ def forgets_the_namespace() -> None:
     search.Search._prepare = careless  # type: ignore[method-assign]
 
 
+def verifies_no_certificate() -> None:
+    """The application uses TLS, but accepts any certificate."""
+    connect = psycopg2.connect
+
+    def credulous(**parameters: Any) -> Any:
+        trusted = {name: value for name, value in parameters.items() if name != "sslrootcert"}
+        return connect(**{**trusted, "sslmode": "require"})
+
+    psycopg2.connect = credulous  # type: ignore[assignment]
+
+
+_COUNT_AGAIN = """
+    UPDATE memory_entries SET value = (value::bigint + 1)::text WHERE namespace = %(namespace)s AND key = %(counter)s
+"""
+
+
+def counts_twice_or_not_at_all() -> None:
+    """Of a hundred operations that count, one is applied twice, and the next one is acknowledged but never sent."""
+    execute, turns = sql.execute, itertools.count()
+
+    def careless(where: sql.Endpoint | sql.Session, statement: str, values: sql.Values = None) -> int:
+        if not (isinstance(values, Mapping) and {"operation", "counter"} <= values.keys()):
+            return execute(where, statement, values)
+        if (turn := next(turns) % 100) == 1:
+            return 1
+        done = execute(where, statement, values)
+        if turn == 0:
+            execute(where, _COUNT_AGAIN, values)
+        return done
+
+    sql.execute = careless
+
+
 PARTS: Mapping[str, Callable[[], None]] = {
     part.__name__: part
     for part in (
@@ -184,6 +217,8 @@ PARTS: Mapping[str, Callable[[], None]] = {
         tells_its_password,
         reports_its_password,
         forgets_the_namespace,
+        verifies_no_certificate,
+        counts_twice_or_not_at_all,
     )
 }
 

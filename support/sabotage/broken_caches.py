@@ -73,6 +73,14 @@ class _Slow(EntryRepository):
         return super().fetch(question, load)
 
 
+class _Mistrustful(EntryRepository):
+    """Makes sure with each read that the database is alive."""
+
+    def read_many(self, namespace: str, keys: Sequence[str]) -> Mapping[str, Read]:
+        with self._pool.session():
+            return super().read_many(namespace, keys)
+
+
 class _InProcess(EntryRepository):
     """Keeps what it has read in its own memory too, where no other process can invalidate it."""
 
@@ -214,6 +222,11 @@ def one_by_one(means: Means) -> EntryRepository:
 def slow(means: Means) -> EntryRepository:
     """Each read takes 6 ms more."""
     return open_repository(means, repository=_Slow)
+
+
+def greets_the_database(means: Means) -> EntryRepository:
+    """Each read makes sure that the database is alive."""
+    return open_repository(means, repository=_Mistrustful)
 
 
 def remembers_in_process(means: Means) -> EntryRepository:

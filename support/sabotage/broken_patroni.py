@@ -1,6 +1,7 @@
 """Patroni with one defect: `python -P broken_patroni.py DEFECT FILE`. It runs on the hosts, as a program of its own."""
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from patroni.__main__ import main
 from patroni.api import RestApiHandler
 from patroni.dcs import AbstractDCS
 from patroni.ha import Ha
+from patroni.postgresql import Postgresql
 from patroni.postgresql.bootstrap import Bootstrap
 from patroni.tags import Tags
 
@@ -77,6 +79,31 @@ def copies_nothing() -> None:
     Bootstrap.clone = lambda self, member: False
 
 
+FALTERS = (8.0, 50.0)
+"""Seconds after a promotion between which a leader has no PostgreSQL: longer than a failover may take."""
+
+
+def falters_after_taking_over() -> None:
+    """A leader that has taken over serves for seconds, then stops its PostgreSQL for a while, but keeps its lock."""
+    promote, run_cycle = Postgresql.promote, Ha._run_cycle
+    promoted: list[float] = []
+
+    def promotes(self: Postgresql, *given: Any, **named: Any) -> Any:
+        promoted.append(time.monotonic())
+        return promote(self, *given, **named)
+
+    def falters(self: Ha) -> str:
+        if not promoted or not FALTERS[0] < time.monotonic() - promoted[-1] < FALTERS[1]:
+            return str(run_cycle(self))
+        self.load_cluster_from_dcs()
+        if self.state_handler.is_running():
+            self.state_handler.stop("fast")
+        self.update_lock()
+        return "it keeps its lock, and its PostgreSQL is stopped"
+
+    Postgresql.promote, Ha._run_cycle = promotes, falters
+
+
 DEFECTS: Mapping[str, Callable[[], Any]] = {
     defect.__name__: defect
     for defect in (
@@ -90,6 +117,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         keeps_what_was_requested,
         starts_nothing_after_a_crash,
         copies_nothing,
+        falters_after_taking_over,
     )
 }
 

@@ -58,4 +58,9 @@ SABOTAGES = (
         "reads and searches ignore the namespace",
         {"DA-04 Reading a key": "never stored", "DA-04 search": "found entries of another namespace"},
     ),
+    broken(
+        "counts_twice_or_not_at_all",
+        "one operation is applied twice, and another one not at all",
+        {"GD-02 connection was cut": "acknowledged, and not applied.*belong to no operation"},
+    ),
 )

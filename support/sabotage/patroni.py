@@ -74,6 +74,7 @@ SABOTAGES = (
         "commits wait for no standby",
         (
             Notice("FO-05", "writes were acknowledged"),
+            Notice("SB-01", "acknowledged writes lost"),
             Notice("PH-06", "synchronous replication was declared .*synchronous_mode is off", "as many standbys"),
         ),
         by_shared_configuration({"synchronous_mode": False}),
@@ -116,7 +117,7 @@ SABOTAGES = (
     Sabotage(
         "strictly-synchronous",
         "without a standby no write is accepted",
-        notices({"GD-01 writes go on": "are acknowledged: not so after|interrupted for"}),
+        notices({"GD-01 writes go on": "no operation was acknowledged in|interrupted for"}),
         by_shared_configuration({"synchronous_mode_strict": True}),
     ),
     Sabotage(
@@ -244,5 +245,11 @@ SABOTAGES = (
         "a member that has lost its data is not rebuilt",
         notices({"FO-11": "streams as a replica: not so after"}),
         patroni_build("copies_nothing"),
+    ),
+    Sabotage(
+        "patroni-falters-after-taking-over",
+        "a leader that has taken over serves for 8 seconds, and then fails for 42",
+        notices({"FO-02": "interrupted for .*, and still are"}),
+        patroni_build("falters_after_taking_over"),
     ),
 )

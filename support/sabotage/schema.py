@@ -113,7 +113,7 @@ SABOTAGES = (
     Sabotage(
         "updates-are-lost",
         "some updates change nothing",
-        notices({"TX-03 counter": "the counter grew by"}),
+        notices({"TX-03 counter": "written by several acknowledged increments"}),
         triggered(
             "BEFORE UPDATE",
             "BEGIN IF NEW.value ~ '^[0-9]*7$' AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END",
@@ -185,8 +185,8 @@ SABOTAGES = (
         notices(
             {
                 "ER-02 second entry": "no error: it was stored",
-                "GD-02 connection was cut": "applied|the counter",
-                "GD-02 over a change": "applied|the counter",
+                "GD-02 connection was cut": "applied more than once",
+                "GD-02 over a change": "applied more than once",
             }
         ),
         by_sql(
@@ -234,7 +234,8 @@ SABOTAGES = (
         notices({"DA-02 counted": "different counts of the same rows"}),
         by_sql(
             "INSERT INTO memory_entries (namespace, key, value) SELECT 'sabotage', n::text, '' "
-            "FROM generate_series(1, 50) n;;CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
+            "FROM generate_series(1, 20000) n;;"
+            "CREATE INDEX lacking ON memory_entries (key) WHERE namespace = 'nobody';;"
             "SET allow_system_table_mods = on;;"
             "UPDATE pg_index SET indpred = NULL WHERE indexrelid = 'lacking'::regclass",
             "DROP INDEX IF EXISTS lacking;;DELETE FROM memory_entries WHERE namespace = 'sabotage'",

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from support import sql
+from support.embedded.certificates import Authority
 from support.faults.nemesis import Fault
 from support.faults.process import PostgresKilled
 from support.faults.roles import host_of, proxy_host
@@ -36,6 +37,12 @@ class Foreign:
         self._host.run([str(self._programs / "initdb"), "-D", str(self._data), "-U", "postgres", "-A", "trust", "-N"])
         (self._data / "pg_hba.conf").write_text(_ACCESS)
         settings = {"listen_addresses": self._there.host, "port": self._there.port, "unix_socket_directories": ""}
+        if self._cluster.topology.options:  # clients verify the certificate of whatever answers
+            settings["ssl"] = "on"
+            issued = Authority(self._host.sandbox).issue([self._host.address, proxy_host(self._cluster).address])
+            for name, text in (("server.crt", issued.certificate), ("server.key", issued.key)):
+                (self._data / name).touch(mode=0o600)
+                (self._data / name).write_text(text)
         given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._host.add("foreign", [str(self._programs / "postgres"), "-D", str(self._data), *given]).start()
 

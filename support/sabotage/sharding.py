@@ -67,6 +67,8 @@ _ADDRESS = """
 """
 _TAKES_SHARDS = "SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards',"
 _OF_2 = "WHERE groupid = 2 AND noderole = 'primary'"
+_CAPACITY = "UPDATE pg_dist_rebalance_strategy SET node_capacity_function ="
+_BY_COUNT = "WHERE name = 'by_shard_count'"
 
 SABOTAGES = (
     of_sharded(
@@ -88,6 +90,22 @@ SABOTAGES = (
             f"{_TAKES_SHARDS} false) FROM pg_dist_node {_OF_2}",
             f"{_TAKES_SHARDS} true) FROM pg_dist_node {_OF_2}",
             f"SELECT NOT shouldhaveshards FROM pg_dist_node {_OF_2}",
+        ),
+    ),
+    of_sharded(
+        "rebalancer-sees-one-worker",
+        "the rebalancer believes that only the first worker group has room",
+        {
+            "RB-03 may take shards again": "no shard was moved",
+            "RB-03 new worker that joins": "no shard was moved|are spread unevenly",
+        },
+        by_sql(
+            "CREATE FUNCTION public.room_on_the_first(integer) RETURNS real LANGUAGE sql AS $f$ "
+            "SELECT (CASE groupid WHEN 1 THEN 1 ELSE 0 END)::real FROM pg_dist_node WHERE nodeid = $1 $f$;;"
+            f"{_CAPACITY} 'public.room_on_the_first'::regproc {_BY_COUNT}",
+            f"{_CAPACITY} 'pg_catalog.citus_node_capacity_1'::regproc {_BY_COUNT};;"
+            "DROP FUNCTION IF EXISTS public.room_on_the_first(integer)",
+            f"SELECT node_capacity_function::text LIKE '%room_on%' FROM pg_dist_rebalance_strategy {_BY_COUNT}",
         ),
     ),
     of_sharded(

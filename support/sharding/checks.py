@@ -93,57 +93,95 @@ def each_shard_by_index(
     )
 
 
+def each_search_by_index(
+    plans: Sequence[Mapping[str, Collection[str]]], shards: Collection[str], meant: Collection[str]
+) -> Finding:
+    """The same of every search; `plans` is for each of them shard -> indexes. Unknown without a search."""
+    if not plans:
+        return Finding.unknown("nothing was searched for")
+    for number, used in enumerate(plans, 1):
+        found = each_shard_by_index(used, shards, meant)
+        if not found.holds:
+            return Finding(found.holds, f"search {number} of {len(plans)}: {found.words}")
+    return Finding.true(f"{len(plans)} searches, each of {found.words}")
+
+
 def _own(shard: str, indexes: Collection[str]) -> set[str]:
     number = shard.rpartition("_")[2]
     return {f"{index}_{number}" for index in indexes}
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """What a transfer moves, and between which accounts."""
+
+    source: str
+    target: str
+    amount: int
+
+    @property
+    def changes(self) -> Mapping[str, int]:
+        """Account -> the change of its balance."""
+        return {self.source: -self.amount, self.target: self.amount}
+
+
 class Account(Protocol):
-    """What an account holds, and the names of the transfers that it took part in."""
+    """What an account holds, and the transfers that took part in that: name -> the change that it made."""
 
     @property
     def balance(self) -> int: ...
     @property
-    def transfers(self) -> frozenset[str]: ...
+    def transfers(self) -> Mapping[str, int]: ...
 
 
 def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_with: int) -> Finding:
-    """Every acknowledged transfer is on both its accounts, no failed one is, and none is on one account only; the
-    balances add up to what the accounts were opened with.
+    """Every acknowledged transfer is on both its accounts, no failed one is, and none is on one account only; each
+    balance is what the account was opened with and what its transfers have changed.
 
-    A transfer is an operation with action "transfer", its name as key and its two accounts as value. Unknown when none
-    was acknowledged, or when an account that took part was not read.
+    A transfer is an operation with action "transfer", its name as key and a Transfer as value. Unknown when none was
+    acknowledged, or when an account that took part was not read.
     """
     tried = history.of(action="transfer")
     done = [one for one in tried if one.outcome is Outcome.OK]
     if not done:
         return Finding.unknown("no transfer was acknowledged")
-    unread = {account for one in tried for account in one.value} - accounts.keys()
+    unread = {account for one in tried for account in one.value.changes} - accounts.keys()
     if unread:
         return Finding.unknown(f"accounts that were not read: {listed(sorted(unread))}")
+    known = {(account, one.key, change) for one in tried for account, change in one.value.changes.items()}
     faults: dict[str, list[object]] = {
         "happened on one account only": [one.key for one in tried if _places(one, accounts) == 1],
         "were acknowledged and are not there": [one.key for one in done if not _places(one, accounts)],
         "failed and are there": [
             f"{one.key} ({one.error})" for one in tried if one.outcome is Outcome.FAIL and _places(one, accounts) == 2
         ],
+        "are on an account where no client made them": [
+            f"{name} on {account}"
+            for account, found in accounts.items()
+            for name, change in found.transfers.items()
+            if (account, name, change) not in known
+        ],
     }
     wrong = [f"{len(those)} transfers {how}: {listed(those)}" for how, those in faults.items() if those]
+    off = [
+        f"{account} {found.balance} instead of {expected}"
+        for account, found in accounts.items()
+        if found.balance != (expected := opened_with + sum(found.transfers.values()))
+    ]
+    if off:
+        wrong.append(f"{len(off)} of the accounts hold something else than their transfers make: {listed(off)}")
     if wrong:
         return Finding.false("; ".join(wrong))
-    total, expected = sum(one.balance for one in accounts.values()), opened_with * len(accounts)
-    if total != expected:
-        return Finding.false(f"the accounts hold {total}, and were opened with {expected}")
     unknown = [one for one in tried if one.outcome is Outcome.UNKNOWN]
     there = sum(_places(one, accounts) == 2 for one in unknown)
     return Finding.true(
         f"{len(done)} acknowledged transfers happened on both accounts, and {there} of {len(unknown)} unknown ones; "
-        f"the total is {total} as before"
+        f"each of {len(accounts)} balances is what its transfers make"
     )
 
 
 def _places(transfer: Operation, accounts: Mapping[str, Account]) -> int:
-    return sum(transfer.key in accounts[account].transfers for account in transfer.value)
+    return sum(transfer.key in accounts[account].transfers for account in transfer.value.changes)
 
 
 def both_or_neither(told: Outcome, found: Mapping[str, int], each: int) -> Finding:

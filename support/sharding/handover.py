@@ -10,6 +10,7 @@ from support.errors import Inconclusive
 from support.example_app.entries import Entry
 from support.example_app.sessions import Attempt
 from support.sharding.checks import Compared
+from support.sharding.membership import NewWorker
 from support.sharding.moves import OwnTables, PlannedMove, ShardJob
 from support.sharding.placement_checks import Placement
 from support.sharding.plans import TaskPlan
@@ -53,7 +54,12 @@ class MoveHandover(Handover):
 
     tables: Annotated[OwnTables, "Given two co-located tables of 8 shards, and a client that writes to each shard"]
     before: Annotated[list[Placement], "When one worker group is drained"]
-    job: Annotated[ShardJob, "When one worker group is drained"]
+    meanwhile: Annotated[tuple[float, float], "When one worker group is drained"]
+    """When shards began to be moved, and when that was over, on the monotonic clock."""
+    job: Annotated[
+        ShardJob, "When that shard is moved to another worker group, and PostgreSQL on it is killed half-way"
+    ]
+    new_worker: Annotated[NewWorker, "When a new worker joins, and the tables are rebalanced"]
     planned: Annotated[PlannedMove, "Given two co-located tables of 8 shards, one shard with 10000 rows"]
 
 

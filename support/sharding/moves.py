@@ -181,7 +181,11 @@ class OwnTables:
     @property
     def rows(self) -> list[sql.Row]:
         """Each namespace of the entries, with the number of its rows and of their keys."""
-        return sorted(sql.rows(self.cluster.write, self.cluster.profile.sql(_COUNT)))
+        return self.rows_seen(self.cluster.write)
+
+    def rows_seen(self, where: sql.Endpoint) -> list[sql.Row]:
+        """The same, as this node answers it."""
+        return sorted(sql.rows(where, self.cluster.profile.sql(_COUNT)))
 
     def require_in_order(self) -> None:
         """Each shard is on one node, found there and nowhere else, next to the shards it is co-located with.
@@ -265,6 +269,10 @@ class SessionKilled:
 
     def heal(self) -> None:
         """Nothing to heal: clients open another session."""
+
+
+VICTIMS = ("the session that moves it", "PostgreSQL on the source worker", "PostgreSQL on the target worker")
+"""What can be killed during a move, in the words of the scenarios."""
 
 
 def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:

@@ -200,8 +200,8 @@ class ShardedSearches:
     sought: Vectors
     count: int
     """How many neighbours were asked for."""
-    used: Mapping[str, frozenset[str]]
-    """Shard -> the indexes that the first search reads it by."""
+    used: tuple[Mapping[str, frozenset[str]], ...]
+    """For each search: shard -> the indexes that it reads the shard by."""
     shards: frozenset[str]
     """All shards of the table."""
     cosine_indexes: frozenset[str]
@@ -221,7 +221,10 @@ class ShardedSearches:
 def search_every_shard(
     where: sql.Endpoint, profile: Profile, beginning: str, sought: Vectors, count: int
 ) -> ShardedSearches:
-    """Search over one session for the `count` nearest of each vector, among the namespaces with that beginning."""
+    """Search over one session for the `count` nearest of each vector, among the namespaces with that beginning.
+
+    The searches are timed first, and then their plans are requested.
+    """
     history = History()
     with sql.session(where) as session:
         search = Search(session, profile, every_shard=True)
@@ -230,12 +233,12 @@ def search_every_shard(
             search.nearest(beginning, vector, count)
         for number, vector in enumerate(wanted):
             record(history, SEARCH, str(number), partial(search.nearest, beginning, vector, count))
-        tasks = parsed(search.tree(beginning, wanted[0], count)).tasks
+        plans = [parsed(search.tree(beginning, vector, count)).tasks for vector in wanted]
         return ShardedSearches(
             history,
             sought,
             count,
-            {shard: task.indexes for task in tasks for shard in task.tables},
+            tuple({shard: task.indexes for task in tasks for shard in task.tables} for tasks in plans),
             frozenset(one.name for one in placements(session, (profile.entries.table,))),
             frozenset(search.cosine_indexes()),
             search.plan(beginning, wanted[0], count),

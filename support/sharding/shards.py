@@ -18,7 +18,7 @@ from support import sql
 from support.engine.world import World
 from support.errors import ConnectFailed, NotAvailable
 from support.example_app.profile import Entries, Reference, Related, columns_of, quoted
-from support.example_app.schema import sharded_copies
+from support.example_app.schema import copies
 from support.run import new_id
 from support.sharding.placement_checks import NOWHERE, Placement
 from support.target import citus
@@ -229,5 +229,5 @@ def own_copies(world: World, parts: Sequence[Entries | Related], count: int) -> 
     The logins of the cluster that is returned find the copies first.
     """
     schema = f"accept_{world.run.id}_shards_{new_id()}"
-    world.cleanup.enter_context(sharded_copies(world.cluster.write, schema, parts, count))
+    world.cleanup.enter_context(copies(world.cluster.write, schema, parts, count))
     return world.cluster.with_copies_in(schema)

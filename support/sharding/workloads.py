@@ -1,7 +1,7 @@
 """Clients of worker groups: ledgers whose entries are all on one group, and transfers between groups.
 
-An account is an entry whose value is the balance. A transfer changes two balances and leaves its name in the
-namespaces of both accounts, so that not only the sum of the balances shows whether it is whole.
+An account is an entry whose value is the balance. A transfer changes two balances and leaves an entry with its name
+and its change in the namespace of each account, so that each balance can be held against the transfers that made it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.profile import Profile
+from support.sharding.checks import Transfer
 from support.sharding.shards import namespace_on
 
 CLIENT_PATIENCE = 3.0
@@ -38,6 +39,7 @@ def start_ledger(world: World, group: int, clients: int) -> Ledger:
 
 TRANSFER = "transfer"
 OPENED_WITH = 1000
+LARGEST_AMOUNT = 1_000_000
 _ACCOUNT = "account"
 _INSERT = (
     "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
@@ -57,10 +59,11 @@ No transaction is harmed by it, which is what is promised here; so these crashes
 
 @dataclass(frozen=True)
 class Account:
-    """What one account holds, and the transfers that left their names there."""
+    """What one account holds, and the transfers that left an entry there."""
 
     balance: int
-    transfers: frozenset[str]
+    transfers: Mapping[str, int]
+    """Name -> the change that it made."""
 
 
 def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]) -> None:
@@ -91,20 +94,21 @@ def start_transfers(world: World, clients: int) -> list[str]:
 def transfers(profile: Profile, by_group: Sequence[Sequence[str]]) -> Script:
     """Each client moves amounts from an account of one group to one of another group, until it is stopped.
 
-    The recorded key is the transfer's name, the value the names of both accounts.
+    The recorded key is the transfer's name, the value a Transfer. Amounts are so different that a change which is lost
+    and another one which is made twice do not make up for each other.
     """
 
     def turn_to_task(turn: Turn) -> Task:
         source, target = map(turn.random.choice, turn.random.sample(by_group, 2))
-        name, amount = f"{turn.client}-{turn.number}", turn.random.randint(1, 9)
+        name, amount = f"{turn.client}-{turn.number}", turn.random.randint(1, LARGEST_AMOUNT)
         changes = sorted([(source, -amount), (target, amount)])  # in one order, so that no two block each other
 
         def move(session: sql.Session) -> None:
             for account, change in changes:
                 sql.execute(session, profile.sql(_MOVE), [change, account, _ACCOUNT])
-                sql.execute(session, profile.sql(_INSERT), [account, name, TRANSFER])
+                sql.execute(session, profile.sql(_INSERT), [account, name, str(change)])
 
-        return Task(TRANSFER, name, (source, target), move, transaction=True)
+        return Task(TRANSFER, name, Transfer(source, target, amount), move, transaction=True)
 
     return turn_to_task
 
@@ -114,6 +118,8 @@ def read_accounts(where: sql.Endpoint, profile: Profile, accounts: Collection[st
     found = sql.rows(where, profile.sql(_READ), [list(accounts)])
     balances = {namespace: int(value) for namespace, key, value in found if key == _ACCOUNT}
     return {
-        account: Account(balance, frozenset(key for namespace, key, _ in found if namespace == account) - {_ACCOUNT})
+        account: Account(
+            balance, {key: int(value) for namespace, key, value in found if namespace == account and key != _ACCOUNT}
+        )
         for account, balance in balances.items()
     }

@@ -1,7 +1,10 @@
 """Capabilities: what a target can have. Scenarios name the ones that they need as tags."""
 
+import fcntl
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from support.target.topology import Topology
 
@@ -15,6 +18,7 @@ CAPABILITIES = {
     "reference": "a small table that everything is joined with",
     "declared_vectors": "a schema that says which vector columns should be indexed",
     "declared_sharding": "a schema that says how its tables should be sharded",
+    "declared_references": "a schema that says which tables every node should have a copy of",
     "tls": "TLS, required by the application",
     "verified_tls": "TLS with a certificate that the application verifies",
     "patroni": "the REST API of Patroni on each member",
@@ -30,20 +34,29 @@ CAPABILITIES = {
     "ruvector": "RuVector as that extension",
     "citus": "shards on worker groups",
     "backends": "a backend of its own for each session",
+    "workers": "worker groups",
+    "several_workers": "two or more worker groups",
     "nodes": "direct logins to every Citus node",
+    "spare_worker": "a further server that can join as a Citus worker",
     "dcs": "the client addresses of etcd",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",
     "failsafe": "failsafe mode, by Patroni's configuration",
+    "rewind": "a Patroni configuration that says whether pg_rewind is used",
     "dcs_keys": "the keys in which Patroni keeps its state in etcd",
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
     "admin": "a superuser's login",
     "hosts": "hosts that the suite can inspect and break",
+    "disks": "a disk of its own for each host",
+    "searchable_passwords": "passwords that are not also names, so that they can be searched for",
+    "report": "files of the report, written while the scenarios run",
     "partitions": "a network between the hosts that the suite can partition",
     "destructive": "permission to disturb the cluster",
 }
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
+
+TLS = frozenset({"tls", "verified_tls"})
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,43 @@ class Capability:
 
 def capabilities_of(topology: Topology) -> tuple[Capability, ...]:
     """All capabilities, present or not."""
+    apart = f", on a cluster of its own (PostgreSQL in {topology.tls_bindir})" if topology.tls_bindir else ""
+    there = {name: meaning + (apart if name in TLS else "") for name, meaning in CAPABILITIES.items()}
     return tuple(
         Capability(name, name not in topology.lacks, topology.lacks.get(name, meaning))
-        for name, meaning in CAPABILITIES.items()
+        for name, meaning in there.items()
     )
 
 
 def lacking(topology: Topology, needed: Collection[str]) -> tuple[Capability, ...]:
     """The needed capabilities that the target lacks. Other words in `needed`, such as further tags, are ignored."""
     return tuple(one for one in capabilities_of(topology) if one.name in needed and not one.present)
+
+
+def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:
+    """The capabilities that the target had in its last run, and lacks now; `file` is updated for its next run.
+
+    A scenario that was judged yesterday and is skipped today may be the first sign of a setting that got lost. `file`
+    has the capabilities of each target, as JSON. An embedded cluster has what it is booted with, and loses nothing.
+    """
+    if topology.embedded:
+        return ()
+    target = f"{topology.write}/{topology.database}"
+    now = {one.name for one in capabilities_of(topology) if one.present}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+") as stored:
+        fcntl.flock(stored, fcntl.LOCK_EX)  # two runs at the same time
+        stored.seek(0)
+        known = _parsed(stored.read())
+        before = known.get(target, ())
+        known[target] = sorted(now)
+        stored.truncate(0)
+        json.dump(known, stored, indent=1)
+    return tuple(sorted(set(before) - now))
+
+
+def _parsed(text: str) -> dict[str, list[str]]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        return {}  # empty, or cut off by a kill: then nothing is known of the last run

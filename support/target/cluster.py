@@ -1,5 +1,6 @@
 """The cluster under test as the steps see it: endpoints to log in to, members by role, Patroni's view."""
 
+import time
 from dataclasses import replace
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
 from support.target.redis import client_of
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
-from support.timeouts import REST
+from support.timeouts import REST, SCAN
 from support.waiting import NotYet
 
 _NODE = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'"
@@ -219,12 +220,20 @@ class Cluster:
         return self.topology.statistics
 
     def forget_cached(self, prefix: str) -> int:
-        """Delete all cached keys with that prefix; returns how many there were. Does nothing without a Redis."""
+        """Delete all cached keys with that prefix; returns how many there were. Does nothing without a Redis.
+
+        Redis has no index of its keys: it must walk through all of them, in small steps, which others hardly notice. In
+        a Redis with very many keys that is left off after a while: what is left there expires by itself.
+        """
         if self.topology.redis is None:
             return 0
+        deleted, cursor, begun = 0, 0, time.monotonic()
         with self.redis() as client:
-            found = list(client.scan_iter(match=f"{prefix}*", count=1000))
-            return sum(int(client.unlink(key)) for key in found)
+            while True:
+                cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+                deleted += int(client.unlink(*found)) if found else 0
+                if cursor == 0 or time.monotonic() - begun > SCAN:
+                    return deleted
 
     # The machines below
 
@@ -233,4 +242,4 @@ class Cluster:
         """The sandbox of an embedded cluster. Raises NotAvailable for any other cluster."""
         if self.topology.sandbox is None:
             raise NotAvailable("the suite did not boot this cluster: it cannot reach its hosts")
-        return attach(self.topology.sandbox)
+        return replace(attach(self.topology.sandbox), annex=self.topology.annex)

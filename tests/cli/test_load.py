@@ -1,10 +1,12 @@
 """`accept load`: real processes against a real PostgreSQL, and the messages when something goes wrong."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,12 @@ from conftest import free_port
 from program import Program, copy
 
 from support import sql
-from support.engine.history import History, Operation, Outcome
+from support.engine.finding import Finding
+from support.engine.history import Operation, Outcome
 from support.example_app import schema
 from support.example_app.vectors import dialect_of
 from support.load import histories
-from support.load.histories import WorkerHistory
+from support.load.histories import LoadLedger, WorkerHistory
 from support.load.plan import CLIENTS_EACH
 from support.waiting import eventually
 
@@ -66,45 +69,96 @@ def empty(database: sql.Endpoint) -> Iterator[sql.Endpoint]:
     assert sql.value(database, _ROWS) == 0
 
 
-def history(worker: int, *numbers: int) -> History:
-    """Acknowledged appends of the first client of a worker."""
+def appends(worker: int, *numbers: int, outcome: Outcome = Outcome.OK) -> list[str]:
+    """Appends of the first client of a worker, as lines of its history."""
     client = worker * CLIENTS_EACH
-    entries = [f"{client}-{number}" for number in numbers]
-    return History(Operation(client, "append", one, one, Outcome.OK, 900 + i, 901 + i) for i, one in enumerate(entries))
+    return [
+        histories.line_of(Operation(client, "append", "", f"{client}-{number}", outcome, 900 + number, 901 + number))
+        for number in numbers
+    ]
 
 
-def final_read(*each: History) -> Operation:
-    found = [one.value for history in each for one in history]
-    return Operation(-1, "read", "ns", found, Outcome.OK, 5.0, 5.5)
+def entries(*each: list[str]) -> Iterator[str]:
+    return (str(json.loads(line)[0]) for lines in each for line in lines)
+
+
+def complete(number: int, operations: int) -> WorkerHistory:
+    return WorkerHistory(number, "here", operations, operations, ended=True)
 
 
 def test_unreported_entries_of_an_incomplete_worker_are_no_violation() -> None:
-    whole, known, unknown = history(0, 0, 1), history(1, 0), history(1, 1, 2)
-    parts = [WorkerHistory(0, "here", 2, 2, ended=True), WorkerHistory(1, "there", 1, 3, ended=True)]
-    merged = histories.merged([whole, known], final_read(whole, known, unknown), frozenset({1}))
-    finding = histories.judge(merged, parts)
+    ledger = LoadLedger(incomplete=[1])
+    ledger.add(0, appends(0, 0, 1))
+    ledger.add(1, appends(1, 0))
+    ledger.read(entries(appends(0, 0, 1), appends(1, 0), appends(1, 1, 2)))
+    finding = ledger.judge([complete(0, 2), WorkerHistory(1, "there", 1, 3, ended=True)])
     assert finding.holds is None
     assert "worker 1 on there: 1 of its 3 operations arrived" in finding.words
     assert "0 of 3 acknowledged writes lost" in finding.words
 
 
 def test_an_entry_that_nobody_wrote_is_found_despite_an_incomplete_worker() -> None:
-    whole = history(0, 0, 1)
-    merged = histories.merged([whole], final_read(whole, history(2, 0)), frozenset({1}))
-    finding = histories.judge(merged, [WorkerHistory(0, "here", 2, 2, ended=True), WorkerHistory(1, "there")])
+    ledger = LoadLedger(incomplete=[1])
+    ledger.add(0, appends(0, 0, 1))
+    ledger.read(entries(appends(0, 0, 1), appends(2, 0)))
+    finding = ledger.judge([complete(0, 2), WorkerHistory(1, "there")])
     assert finding.holds is False
-    assert "1 entries are there that no client wrote" in finding.words
+    assert "1 entries are there that no client wrote: 200000-0" in finding.words
 
 
-def test_the_final_read_comes_last_whatever_the_clocks_say() -> None:
-    early, late = history(0, 0), history(1, 0)
-    merged = histories.merged([early, late], final_read(early))
-    assert (
-        histories.judge(
-            merged, [WorkerHistory(0, "here", 1, 1, ended=True), WorkerHistory(1, "there", 1, 1, ended=True)]
-        ).holds
-        is False
-    )
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([0, 1, 2, 3, 5], "1 of 5 acknowledged writes lost: 0-4"),
+        ([0, 1, 2, 3, 4, 2], "1 writes are there more than once: 0-2"),
+        ([0, 1, 2, 3, 4, 6], "1 entries are there that no client wrote: 0-6"),
+        ([0, 1, 2, 3, 4, 9], "1 entries are there that no client wrote: 0-9"),
+        ([0, 1, 2, 3, 4, 5], "0 of 5 acknowledged writes lost; 1 of 1 unknown ones were there; each of 6 entries"),
+        ([0, 1, 2, 3, 4], "0 of 5 acknowledged writes lost; 0 of 1 unknown ones were there; each of 5 entries"),
+    ],
+)
+def test_each_acknowledged_write_is_there_once(found: list[int], words: str) -> None:
+    """0 to 4 were acknowledged, the outcome of 5 is unknown, 6 was refused, and nobody wrote 9."""
+    ledger = LoadLedger()
+    ledger.add(0, appends(0, 0, 1, 2, 3, 4))
+    ledger.add(0, appends(0, 5, outcome=Outcome.UNKNOWN) + appends(0, 6, outcome=Outcome.FAIL))
+    ledger.read(entries(appends(0, *found)))
+    finding = ledger.judge([complete(0, 7)])
+    assert words in finding.words
+    assert finding.holds is words.startswith("0 of")
+
+
+def test_what_was_not_written_or_not_read_back_is_not_judged() -> None:
+    ledger = LoadLedger()
+    assert ledger.judge([]).holds is None
+    ledger.add(0, appends(0, 0))
+    assert ledger.judge([complete(0, 1)]) == Finding.unknown("the ledger was never read back")
+
+
+def test_a_read_that_broke_off_begins_anew() -> None:
+    ledger = LoadLedger()
+    ledger.add(0, appends(0, 0, 1))
+
+    def torn() -> Iterator[str]:
+        yield "0-0"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        ledger.read(torn())
+    ledger.read(entries(appends(0, 0, 1)))
+    assert ledger.judge([complete(0, 2)]).holds
+
+
+def test_an_operation_takes_ten_bytes() -> None:
+    """An hour of 5,500 writes a second, 20 million, is then judged in 200 MB."""
+    ledger, count = LoadLedger(), 100_000
+    tracemalloc.start()
+    ledger.add(0, (appends(0, number)[0] for number in range(count)))
+    ledger.read(f"0-{number}" for number in range(count))
+    assert ledger.judge([complete(0, count)]).holds
+    current, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert current < 10 * count
 
 
 def test_clients_wait_concurrently_and_no_longer_than_their_patience(postgres: sql.Endpoint) -> None:

@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.engine.checks.durability import (
-    counted_exactly,
-    each_applied_once,
     each_write_once,
     kept,
     lost_writes,
@@ -146,65 +144,3 @@ class TestEachWriteOnce:
     @pytest.mark.parametrize("history", [[], [append(1)], [append(1, UNKNOWN), read(1)]])
     def test_no_evidence(self, history: list[Operation]) -> None:
         assert holds(each_write_once(History(history))) is None
-
-
-class TestCounter:
-    @pytest.mark.parametrize(("grown", "expected"), [(1, False), (2, True), (3, True), (4, False)])
-    def test_counted(self, grown: int, expected: bool) -> None:
-        done = [Operation(0, "increment", "", 1, outcome, 1, 1) for outcome in (OK, OK, UNKNOWN, FAIL)]
-        assert holds(counted_exactly(History(done), 10, 10 + grown)) is expected
-
-    def test_nothing_counted(self) -> None:
-        assert holds(counted_exactly(History(), 0, 0)) is None
-
-
-def attempt(outcome: Outcome, begun: float, ended: float, client: int = 0, key: str = "") -> Operation:
-    return Operation(client, "count", key or f"{client}-{begun}", f"{client}-{begun}", outcome, begun, ended)
-
-
-class TestExactlyOnce:
-    HISTORY = History(
-        [
-            attempt(OK, 1, 2, key="a"),
-            attempt(UNKNOWN, 3, 4, key="b"),
-            attempt(FAIL, 5, 6, key="b"),
-            attempt(OK, 7, 8, key="b"),
-        ]
-    )
-
-    def test_each_counts_once(self) -> None:
-        assert each_applied_once(self.HISTORY, 2).holds is True
-
-    def test_a_repeated_one_counts_twice(self) -> None:
-        finding = each_applied_once(self.HISTORY, 3)
-        assert finding.holds is False
-        assert "3 were applied of 2 acknowledged" in finding.words
-
-    def test_an_acknowledged_one_does_not_count(self) -> None:
-        assert each_applied_once(self.HISTORY, 1).holds is False
-
-    def test_what_is_in_doubt_at_the_end_may_count_or_not(self) -> None:
-        doubtful = History([*self.HISTORY, attempt(UNKNOWN, 9, 10, key="c")])
-        assert [each_applied_once(doubtful, counted).holds for counted in (1, 2, 3, 4)] == [False, True, True, False]
-
-    def test_what_certainly_failed_may_not_count(self) -> None:
-        assert each_applied_once(History([*self.HISTORY, attempt(FAIL, 9, 10, key="c")]), 3).holds is False
-
-    def test_no_answer_was_lost(self) -> None:
-        history = History([attempt(OK, 1, 2, key="a"), attempt(FAIL, 3, 4, key="b"), attempt(OK, 5, 6, key="b")])
-        assert each_applied_once(history, 2).holds is None
-
-    def test_nothing_was_acknowledged(self) -> None:
-        assert each_applied_once(History(), 0).holds is None
-        assert each_applied_once(History([attempt(UNKNOWN, 1, 2)]), 1).holds is None
-
-    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 5))
-    def test_more_or_fewer_than_were_acknowledged_is_refused(self, lost: list[int], wrong: int) -> None:
-        history = History(
-            attempt(UNKNOWN if number < times else OK, number, number, client, key=str(client))
-            for client, times in enumerate(lost)
-            for number in range(times + 1)
-        )
-        assert each_applied_once(history, len(lost)).holds is (True if any(lost) else None)
-        assert each_applied_once(history, len(lost) + wrong).holds is False
-        assert each_applied_once(history, len(lost) - wrong).holds is False

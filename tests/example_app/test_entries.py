@@ -1,6 +1,7 @@
 """Entries, searches and sample data against a real PostgreSQL with the vector extension."""
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from support.errors import Inconclusive
 from support.example_app import samples, schema
 from support.example_app.entries import Entry, EntryStore, contents, sightings, write_uncommitted
 from support.example_app.known_profiles import EXAMPLE
-from support.example_app.search import Search, distance
+from support.example_app.search import CROWD, Crowd, Search, crowd, distance
 from support.example_app.sessions import identity, system_identifier
 from support.example_app.vectors import PGVECTOR, vector_extension
 
@@ -132,6 +133,48 @@ def test_a_search_passes_over_nearer_entries_of_another_namespace(database: sql.
     with sql.session(database) as session:
         found = Search(session, EXAMPLE).nearest(namespace, sought, 5)
     assert [one.namespace for one in found] == [namespace] * 5
+
+
+def test_a_search_by_the_index_goes_on_as_far_as_the_extension_can(database: sql.Endpoint) -> None:
+    with sql.session(database) as session:
+        search = Search(session, EXAMPLE)
+    assert search.goes_on
+    assert {"hnsw.max_scan_tuples = 2147483647", "hnsw.scan_mem_multiplier = 1000"} <= {*search.settings}
+
+
+def test_an_exact_search_uses_no_vector_index(database: sql.Endpoint, namespace: str) -> None:
+    entries = samples.entries(CHANCE, namespace, 50, EXAMPLE)
+    EntryStore(database, EXAMPLE).add_many(entries)
+    sought = entries[7].embedding or ()
+    with sql.session(database) as session:
+        exact, by_index = Search(session, EXAMPLE, exact=True), Search(session, EXAMPLE)
+        assert "memory_entries_embedding" not in exact.indexes_used(namespace, sought, 5)
+        found = exact.nearest(namespace, sought, 5)
+        assert found[0].key == entries[7].key
+        assert found == by_index.nearest(namespace, sought, 5)
+
+
+def test_the_entries_of_others_are_counted(database: sql.Endpoint, namespace: str) -> None:
+    EntryStore(database, EXAMPLE).add_many(samples.entries(CHANCE, f"{namespace}-ours", 3, EXAMPLE))
+    before = crowd(database, EXAMPLE, namespace).others
+    EntryStore(database, EXAMPLE).add_many(samples.entries(CHANCE, "somebody's", 4, EXAMPLE))
+    after = crowd(database, EXAMPLE, namespace)
+    assert (after.others - before, after.goes_on, after.version.split()[0]) == (4, True, "vector")
+
+
+@pytest.mark.parametrize(
+    ("others", "goes_on", "why"),
+    [
+        (0, True, ""),
+        (CROWD, True, ""),
+        (CROWD + 1, True, "the table holds more than 20,000 entries of others"),
+        (0, False, ""),
+        (1, False, "vector 0.7.4 searches a fixed number of candidates, .* 1 entries of others .pgvector 0.8"),
+        (CROWD + 1, False, "the table holds more than 20,000 entries of others"),
+    ],
+)
+def test_a_crowd_keeps_a_search_from_going_by_the_index(others: int, goes_on: bool, why: str) -> None:
+    assert re.match(why or "$", Crowd(others, goes_on, "vector 0.7.4").why_not_by_index)
 
 
 @pytest.mark.parametrize("index", ["", "USING hnsw (embedding vector_l2_ops)", "USING hnsw (embedding vector_ip_ops)"])

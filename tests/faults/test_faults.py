@@ -1,16 +1,21 @@
 """Faults on real hosts: each takes effect, each is healed, and healing twice is harmless."""
 
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import psutil
 import pytest
 from sandboxes import in_a_sandbox
 
+from support.errors import Inconclusive
+from support.faults.flows import Flow, Pair, measure
 from support.faults.nemesis import Fault, Nemesis
-from support.faults.network import OneWayCut, Partition, PoorLinks, round_trip
+from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
 from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, running
 from support.hosts import Sandbox
+from support.hosts.sandbox import Network
+from support.waiting import NotYet
 
 PROCESS_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {
     "crash": lambda sandbox: HostCrash(sandbox.hosts["one"]),
@@ -50,34 +55,133 @@ NETWORK_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {
     "one way": lambda sandbox: OneWayCut(sandbox, "one", "two"),
     "the other way": lambda sandbox: OneWayCut(sandbox, "two", "one"),
 }
+CUT: dict[str, set[Pair]] = {
+    "partition": {("one", "two"), ("two", "one")},
+    "one way": {("one", "two")},
+    "the other way": {("two", "one")},
+}
+ALL = list(permutations(("one", "two", "three"), 2))
 
 
 @pytest.mark.parametrize("kind", NETWORK_FAULTS)
-def test_a_network_fault_takes_effect_and_is_healed(kind: str, tmp_path: Path) -> None:
+def test_a_network_fault_takes_effect_one_way_or_both_and_is_healed(kind: str, tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         with_hosts(sandbox)
         fault = NETWORK_FAULTS[kind](sandbox)
         with Nemesis() as nemesis:
             nemesis.inject(fault)
-            assert round_trip(sandbox, "two", "one") is None
-            assert round_trip(sandbox, "two", "three") is not None
+            assert {pair for pair, flow in measure(sandbox, ALL, 10).items() if not flow.arrived} == CUT[kind]
         fault.heal()
-        assert round_trip(sandbox, "one", "two") is not None
+        assert all(flow.arrived == 10 for flow in measure(sandbox, ALL, 10).values())
 
     assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
 
 
-def test_poor_links_are_slow_until_healed(tmp_path: Path) -> None:
+def test_poor_links_are_slow_and_lossy_until_healed(tmp_path: Path) -> None:
     def act(sandbox: Sandbox) -> None:
         with_hosts(sandbox)
-        healthy = round_trip(sandbox, "one", "two")
+        link = [("one", "two"), ("two", "one")]
+        healthy = measure(sandbox, link, 20)
         with Nemesis() as nemesis:
-            nemesis.inject(PoorLinks(sandbox, ["one", "two"], latency=0.1))
-            slow = round_trip(sandbox, "one", "two", patience=2)
-        after = round_trip(sandbox, "one", "two")
-        assert healthy is not None
-        assert slow is not None
-        assert after is not None
-        assert max(healthy, after) < 0.1 < 0.2 <= slow
+            nemesis.inject(PoorLinks(sandbox, ["one", "two"], latency=0.1, loss=0.1))
+            poor = measure(sandbox, link, 100, latency=0.1)
+        after = measure(sandbox, link, 20)
+        for flow in (*healthy.values(), *after.values()):
+            assert flow.fastest is not None
+            assert (flow.lost, flow.fastest < 0.1) == (0, True)
+        for flow in poor.values():
+            assert flow.fastest is not None
+            assert 0.1 <= flow.fastest < 0.2
+            assert 0 < flow.lost < 40
 
     assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
+
+
+def ignores_loss(*shaped: object, latency: float = 0.0, loss: float = 0.0) -> None:
+    SHAPE(*shaped, latency=latency)
+
+
+def ignores_latency(*shaped: object, latency: float = 0.0, loss: float = 0.0) -> None:
+    SHAPE(*shaped, loss=loss)
+
+
+def ignores_one_way(network: Network, source: str, target: str, *, latency: float = 0.0, loss: float = 0.0) -> None:
+    if (source, target) != ("two", "one"):
+        SHAPE(network, source, target, latency=latency, loss=loss)
+
+
+def loses_everything(*shaped: object, latency: float = 0.0, loss: float = 0.0) -> None:
+    SHAPE(*shaped, latency=latency, loss=0.9 if loss or latency else 0.0)
+
+
+def cuts_the_other_way(network: Network, source: str, target: str, port: int | None = None) -> None:
+    CUT_ONE_WAY(network, target, source, port)
+
+
+def cuts_both_ways(network: Network, source: str, target: str, port: int | None = None) -> None:
+    CUT_ONE_WAY(network, source, target, port)
+    CUT_ONE_WAY(network, target, source, port)
+
+
+def cuts_nothing(*given: object) -> None:
+    pass
+
+
+SHAPE: Callable[..., None] = Network.shape
+CUT_ONE_WAY = Network.cut
+
+
+def slow(sandbox: Sandbox) -> Fault:
+    return PoorLinks(sandbox, ["one", "two", "three"], latency=0.05)
+
+
+def lossy(sandbox: Sandbox) -> Fault:
+    return PoorLinks(sandbox, ["one", "two", "three"], loss=0.1)
+
+
+@pytest.mark.parametrize(
+    ("fault_of", "method", "broken", "told"),
+    [
+        (lossy, "shape", ignores_loss, "none of [0-9]+ datagrams from .* is lost"),
+        (lossy, "shape", ignores_one_way, "none of [0-9]+ datagrams from two to one is lost"),
+        (lossy, "shape", loses_everything, "datagrams are lost|nothing gets from"),
+        (slow, "shape", ignores_latency, "a datagram gets from .* in"),
+        (slow, "shape", ignores_one_way, "a datagram gets from two to one in"),
+        (NETWORK_FAULTS["one way"], "cut", cuts_nothing, "datagrams get from one to two"),
+        (NETWORK_FAULTS["one way"], "cut", cuts_the_other_way, "datagrams get from one to two"),
+        (NETWORK_FAULTS["one way"], "cut", cuts_both_ways, "nothing gets from two to one either"),
+        (NETWORK_FAULTS["partition"], "cut", cuts_nothing, "datagrams get from"),
+    ],
+)
+def test_a_network_that_does_something_else_is_no_evidence(
+    fault_of: Callable[[Sandbox], Fault], method: str, broken: object, told: str, tmp_path: Path
+) -> None:
+    def act(sandbox: Sandbox) -> None:
+        with_hosts(sandbox)
+        setattr(Network, method, broken)
+        with pytest.raises(Inconclusive, match=f"did not take effect: .*{told}"), Nemesis(effect_within=1) as nemesis:
+            nemesis.inject(fault_of(sandbox))
+
+    assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
+
+
+@pytest.mark.parametrize(
+    ("flows", "told"),
+    [
+        ({("a", "b"): Flow(60, 60, 0.2)}, "none of 60 datagrams from a to b is lost"),
+        ({("a", "b"): Flow(60, 0, None)}, "nothing gets from a to b"),
+        ({("a", "b"): Flow(60, 54, 0.05)}, "from a to b in 50.0 ms"),
+        ({("a", "b"): Flow(60, 20, 0.2)}, "40 of 60 datagrams are lost"),
+        ({("a", "b"): Flow(600, 540, 0.2), ("b", "a"): Flow(600, 600, 0.2)}, "none of 600 datagrams from b to a"),
+        ({("a", "b"): Flow(600, 595, 0.2), ("b", "a"): Flow(600, 595, 0.2)}, "10 of 1200 datagrams are lost, 0.8%"),
+    ],
+)
+def test_loss_and_latency_are_judged_for_each_way(flows: dict[Pair, Flow], told: str) -> None:
+    with pytest.raises(NotYet, match=told):
+        require_poor(flows, latency=0.1, loss=0.1)
+
+
+def test_what_is_measured_again_adds_up() -> None:
+    found = Flow(60, 60, 0.2) + Flow(60, 50, 0.1) + Flow(60, 0, None)
+    assert (found, found.lost) == (Flow(180, 110, 0.1), 70)
+    require_poor({("a", "b"): Flow(120, 110, 0.1)}, latency=0.1, loss=0.1)

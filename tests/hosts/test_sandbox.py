@@ -176,6 +176,22 @@ def test_a_host_with_a_used_or_invalid_name_or_number_is_refused(sandbox: Sandbo
     assert sandbox.hosts["member-1"] == host
 
 
+def test_a_host_that_is_removed_leaves_nothing_and_can_be_made_again(sandbox: Sandbox, host: Host) -> None:
+    ticker = host.add("ticker", TICKER)
+    ticker.start()
+    pids, ticks = ticker.pids, ticker.log
+    sandbox.remove_host(host.name)
+    assert host.name not in sandbox.hosts
+    assert not any(psutil.pid_exists(pid) for pid in pids) or sandbox.kind == "namespaces"
+    size = ticks.stat().st_size
+    sandbox.remove_host(host.name)
+    with pytest.raises(UsageError, match="no host named member-1"):
+        ticker.start()
+    again = sandbox.add_host(host.name, host.number)
+    assert (again.address, dict(again.processes), again.powered) == (host.address, {}, True)
+    assert ticks.stat().st_size == size
+
+
 def test_only_the_host_sees_its_disk_which_can_be_full_and_is_empty_after_a_power_off(tmp_path: Path) -> None:
     with living_sandbox("namespaces", tmp_path / "sandbox") as sandbox:
         host, other = sandbox.add_host("one", 11), sandbox.add_host("two", 12)

@@ -21,6 +21,7 @@ from support import sql
 from support.reporting.journal import Journal, RunRecord, exit_status, read
 from support.reporting.metrics import Publisher, exposition
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.summary import markdown
 from support.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,17 @@ def test_what_passed_only_on_the_rerun_is_flaky(tmp_path: Path) -> None:
     assert set(series(record, "accept_scenario_flaky", **of, id="FO-02").values()) == {1}
     assert set(series(record, "accept_scenario_flaky", **of, id="PF-01").values()) == {0}
     assert set(series(record, "accept_scenario_verdict", **of, id="FO-02", verdict="passed").values()) == {1}
+
+
+def test_each_capability_says_whether_it_is_there_or_was_until_the_last_run(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([WRITES], capabilities={"redis": "", "statistics": "no page was given"}, lost=["statistics"])
+    record = read(journal.path)
+    there = {name: set(series(record, "accept_capability", capability=name).values()) for name in record.capabilities}
+    assert there == {"redis": {1}, "statistics": {0}}
+    lost = {name: set(series(record, "accept_capability_lost", capability=name).values()) for name in there}
+    assert lost == {"redis": {0}, "statistics": {1}}
+    assert "lost since the last run**: statistics: no page was given" in markdown(record)
 
 
 def test_measures_are_in_base_units_each_with_its_limit(tmp_path: Path) -> None:

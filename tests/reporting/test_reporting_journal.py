@@ -12,7 +12,7 @@ from small_suites import ROOT
 
 from support.reporting.journal import Journal, RunRecord, exit_status, read
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
-from support.reporting.tally import counts_line
+from support.reporting.tally import counts_line, tally, unfinished
 
 PASSED, BROKEN, ERROR, NOTHING, NOT = (
     Verdict.PASSED,
@@ -103,6 +103,45 @@ def test_the_later_verdict_on_a_scenario_holds(tmp_path: Path) -> None:
     assert [result.verdict for result in read(journal.path).results] == [ERROR]
 
 
+def test_a_wrong_result_is_never_replaced_by_a_better_one(tmp_path: Path) -> None:
+    record = journal_of(tmp_path, [None])
+    [one] = record.selected
+    journal = Journal(tmp_path / "journal.jsonl")
+    lost = ScenarioResult(one, BROKEN, "3 writes lost", final=True)
+    journal.record(lost)
+    assert read(journal.path).worth_rerunning == ()
+    journal.rerun([lost])
+    journal.record(ScenarioResult(one, PASSED))
+    assert read(journal.path).results == (lost,)
+    assert exit_status(read(journal.path)) == 1
+
+
+@pytest.mark.parametrize(("fail_on_flaky", "status"), [(False, 0), (True, 1)])
+def test_a_flaky_scenario_fails_only_the_run_that_asks_for_it(tmp_path: Path, fail_on_flaky: bool, status: int) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)], fail_on_flaky=fail_on_flaky)
+    late = ScenarioResult(scenario(1), BROKEN, "too late")
+    journal.record(late)
+    journal.rerun([late])
+    journal.record(ScenarioResult(scenario(1), PASSED))
+    journal.end()
+    record = read(journal.path)
+    assert [one.scenario for one in record.flaky] == [scenario(1)]
+    assert exit_status(record) == status
+
+
+def test_what_an_unfit_cluster_left_out_has_its_reason_until_it_is_run(tmp_path: Path) -> None:
+    record = journal_of(tmp_path, [PASSED, None, None])
+    journal = Journal(tmp_path / "journal.jsonl")
+    why = "the cluster did not recover from: scenario 0"
+    _, *left = record.selected
+    journal.left_out([one.key for one in left], why)
+    journal.record(ScenarioResult(left[0], PASSED))
+    record = read(journal.path)
+    assert unfinished(record) == {(Verdict.INTERRUPTED, why): [left[1]]}  # this journal says that each was started
+    assert exit_status(record) == 1
+
+
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     one = Scenario("features/cache/c.feature", "C", "é <x>", (("x", "1"),), ("id.CO-01", "minor"), "why\nso")
     result = ScenarioResult(one, BROKEN, "a\nb", 1.5, 12.0, (Measure("p95", 3.0, "ms", 5.0),), "Traceback ...")
@@ -171,5 +210,17 @@ def test_only_its_owner_can_read_a_journal(tmp_path: Path) -> None:
     assert (tmp_path / "journal.jsonl").stat().st_mode & 0o077 == 0
 
 
-def test_the_line_for_ci_counts_what_has_no_verdict_as_failed(tmp_path: Path) -> None:
-    assert counts_line(journal_of(tmp_path, [PASSED, PASSED, BROKEN, NOT, None])) == "2 passed, 2 failed, 1 skipped"
+def test_the_line_for_ci_does_not_count_what_has_no_verdict_as_failed(tmp_path: Path) -> None:
+    told = counts_line(journal_of(tmp_path, [PASSED, PASSED, BROKEN, NOT, None]))
+    assert told == "2 passed, 1 failed, 1 skipped, 1 interrupted"
+
+
+def test_a_promise_seen_to_be_broken_by_another_scenario_is_broken(tmp_path: Path) -> None:
+    own = Scenario("features/failover/a.feature", "A", "one", tags=("id.FO-08",))
+    other = Scenario("features/failover/a.feature", "A", "two", tags=("id.SB-01",))
+    record = RunRecord(
+        selected=(own, other),
+        results=(ScenarioResult(own, BROKEN, final=True, also_broken=("SB-01",)), ScenarioResult(other, PASSED)),
+    )
+    [suite] = tally(record)
+    assert suite.promises == {"FO-08": BROKEN, "SB-01": BROKEN}

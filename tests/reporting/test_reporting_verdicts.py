@@ -31,7 +31,19 @@ Feature: Answers
             "failed",
             'the database reports corruption: could not read block 8 in file "base/1/2"',
         ),
-        ("Then the target cannot do that", Verdict.SKIPPED, "skipped", "this sandbox has no network to cut"),
+        (
+            "Then the target cannot do that",
+            Verdict.ERROR,
+            "broken",
+            "NotAvailable: this sandbox has no network to cut",
+        ),
+        ("Then it takes too long", Verdict.BROKEN, "failed", "no leader after 31 s (allowed: 30 s)"),
+        (
+            "Given it takes too long",
+            Verdict.INCONCLUSIVE,
+            "failed",
+            "inconclusive: a precondition does not hold: no leader after 31 s (allowed: 30 s)",
+        ),
         ("Then nobody wrote this step", Verdict.ERROR, "broken", "no step is defined for: Then nobody wrote this step"),
         ("", Verdict.INCONCLUSIVE, "failed", "inconclusive: the scenario has no step"),
     ],
@@ -77,7 +89,7 @@ def test_an_error_after_a_scenario_hides_no_broken_promise(tmp_path: Path, error
 
 
 def test_a_world_that_does_not_close_is_an_error(tmp_path: Path) -> None:
-    hooks = "def in_after_scenario(context, scenario): return OSError('rows are left')"
+    hooks = "def in_after_scenario(context, scenario): return [OSError('rows are left')]"
     ran = run_feature(tmp_path, ONE.format(steps="Then it is 42"), hooks=hooks)
     [result] = ran.record.results
     assert (result.verdict, result.reason) == (
@@ -87,11 +99,37 @@ def test_a_world_that_does_not_close_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_world_that_does_not_close_hides_no_broken_promise(tmp_path: Path) -> None:
-    hooks = "def in_after_scenario(context, scenario): return OSError('rows are left')"
+    hooks = "def in_after_scenario(context, scenario): return [OSError('rows are left')]"
     [result] = run_feature(tmp_path, ONE.format(steps="Then it is 7"), hooks=hooks).record.results
     assert result.verdict is Verdict.BROKEN
     assert "but: was <7>" in result.reason
     assert "rows are left" in result.reason
+
+
+TWO_WRITERS = """
+from support.errors import LimitExceeded, PromiseBroken
+def in_after_scenario(context, scenario):
+    return [LimitExceeded("it did not recover"), PromiseBroken("SB-01", "two members accepted writes"), OSError("rows")]
+"""
+
+
+@pytest.mark.parametrize("step", ["Then it is 42", "Then it takes too long", "Then the surroundings break"])
+def test_two_writers_noticed_while_cleaning_up_are_a_broken_promise(tmp_path: Path, step: str) -> None:
+    [result] = run_feature(tmp_path, ONE.format(steps=step), hooks=TWO_WRITERS).record.results
+    assert (result.verdict, result.final, result.also_broken) == (Verdict.BROKEN, True, ("SB-01",))
+    assert result.reason.startswith("SB-01: two members accepted writes"), result.reason
+    assert "it did not recover" in result.reason
+    assert result.reason.endswith("and then cleaning up after the scenario failed: rows")
+
+
+def test_a_wrong_result_is_final_and_an_exceeded_limit_is_not(tmp_path: Path) -> None:
+    for step, final in (
+        ("Then it is 7", True),
+        ("Then it takes too long", False),
+        ("Then the database is corrupted", True),
+    ):
+        [result] = run_feature(tmp_path / step.replace(" ", "-"), ONE.format(steps=step)).record.results
+        assert (result.verdict, result.final) == (Verdict.BROKEN, final), step
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told of it", "not told of it"])
@@ -272,10 +310,10 @@ def test_a_stopped_run_reports_what_it_did_and_what_it_did_not(tmp_path: Path, e
 
 
 def test_what_is_required_and_missing_fails_the_run(tmp_path: Path) -> None:
-    feature = ONE.format(steps="Then it is 42") + "\n  @citus\n  Scenario: Shards\n    Then the target cannot do that\n"
+    feature = ONE.format(steps="Then it is 42") + "\n  @partitions\n  Scenario: Shards\n    Then it is 42\n"
     accounted = run_feature(tmp_path / "accounted", feature)
     assert exit_status(accounted.record) == 0
-    assert exit_status(run_feature(tmp_path / "required", feature, "-D", "required=citus").record) == 1
+    assert exit_status(run_feature(tmp_path / "required", feature, "-D", "required=partitions").record) == 1
 
 
 def test_no_password_is_left_in_what_is_reported(tmp_path: Path) -> None:

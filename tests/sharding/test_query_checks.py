@@ -6,7 +6,7 @@ import pytest
 
 from support.engine.tables import as_tabled
 from support.sharding import setup
-from support.sharding.checks import Compared, all_agree, each_shard_by_index, nothing_moves
+from support.sharding.checks import Compared, all_agree, each_search_by_index, each_shard_by_index, nothing_moves
 from support.sharding.plans import Task, parsed
 from support.sharding.random_queries import RandomQueries
 from support.sharding.shards import Sharding
@@ -65,6 +65,17 @@ class TestTaskPlans:
     def test_not_by_index(self, used: dict[str, set[str]], meant: set[str], words: str) -> None:
         found = each_shard_by_index(used, {"t_1", "t_2"}, meant)
         assert (found.holds, found.words) == (False, words)
+
+    def test_each_search_is_judged(self) -> None:
+        by, not_by = {"t_1": {"i_1"}}, {"t_1": {"pk_1"}}
+        assert each_search_by_index([by, by], {"t_1"}, {"i"}).holds
+        found = each_search_by_index([by, not_by, by], {"t_1"}, {"i"})
+        assert (found.holds, found.words) == (
+            False,
+            "search 2 of 3: 1 of 1 shards are not read by i: t_1 by pk_1",
+        )
+        assert each_search_by_index([], {"t_1"}, {"i"}).holds is None
+        assert each_search_by_index([by], set(), {"i"}).holds is None
 
     def test_parsed(self) -> None:
         scan = {"Node Type": "Index Scan", "Index Name": "i_1", "Relation Name": "t_1"}

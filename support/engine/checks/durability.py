@@ -1,11 +1,10 @@
-"""Acknowledged writes are kept, and each is applied exactly once.
+"""Acknowledged writes are kept, and each is there exactly once.
 
-The histories hold three kinds of operations. "append" adds a value that no other append has to a ledger; "read" has
-the list of everything found in the ledger as its value, and the last one is the final read. "increment" adds one to a
-counter. "count" does so, too, and is repeated until it is acknowledged; its key names what is repeated.
+The histories hold two kinds of operations. "append" adds a value that no other append has to a ledger; "read" has the
+list of everything found in the ledger as its value, and the last one is the final read.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from support.engine.finding import Finding, listed
@@ -111,38 +110,3 @@ def _no_evidence(acknowledged: list[Operation], fault: tuple[float, float] | Non
     if not any(one.begun > began for one in acknowledged):
         return "no write was acknowledged after the fault"
     return ""
-
-
-def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
-    """The counter grew at least by the acknowledged increments, at most by those plus the unknown ones."""
-    acknowledged = len(history.of(action="increment", outcome=Outcome.OK))
-    unknown = len(history.of(action="increment", outcome=Outcome.UNKNOWN))
-    grown = ended_at - begun_at
-    words = f"the counter grew by {grown} over {acknowledged} acknowledged and {unknown} unknown increments"
-    if acknowledged == 0:
-        return Finding.unknown("no increment was acknowledged")
-    return Finding(acknowledged <= grown <= acknowledged + unknown, words)
-
-
-def each_applied_once(history: History, counted: int) -> Finding:
-    """The counter equals the number of acknowledged operations, or exceeds it by at most those in doubt.
-
-    An operation is in doubt if it was never acknowledged and one of its attempts has an unknown outcome. Unknown if
-    nothing was acknowledged, or if no operation with a lost answer was repeated until it was acknowledged: then nothing
-    was put to the test.
-    """
-    attempts: dict[str, list[Operation]] = defaultdict(list)
-    for one in history.of(action="count"):
-        attempts[one.key].append(one)
-    done = {key for key, tries in attempts.items() if any(one.outcome is Outcome.OK for one in tries)}
-    doubtful = {key for key, tries in attempts.items() if any(one.outcome is Outcome.UNKNOWN for one in tries)}
-    in_doubt, repeated = len(doubtful - done), len(doubtful & done)
-    words = f"{counted} were applied of {len(done)} acknowledged operations, {repeated} of them repeated after a lost "
-    words += f"answer, and {in_doubt} in doubt"
-    if not done:
-        return Finding.unknown("no operation was acknowledged")
-    if not len(done) <= counted <= len(done) + in_doubt:
-        return Finding.false(words)
-    if not repeated:
-        return Finding.unknown("no operation was repeated whose answer was lost")
-    return Finding.true(words)

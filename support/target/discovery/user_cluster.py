@@ -12,7 +12,8 @@ from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMi
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target import dcs
+from support.target import citus, dcs
+from support.target.cluster import Cluster
 from support.target.discovery import addresses, members, nodes, proxy
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
@@ -77,7 +78,8 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    findings = _Findings(dict.fromkeys(("hosts", "partitions"), "the suite did not boot this cluster"))
+    ours_alone = ("hosts", "disks", "partitions", "spare_worker")
+    findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
@@ -98,6 +100,7 @@ def discover(settings: Settings) -> Topology:
     findings.lacks |= lacking
     topology = _look_at_proxy(topology, settings, findings)
     _look_at_security(topology, findings)
+    _look_at_workers(topology, findings)
     return with_profile(replace(topology, lacks=findings.lacks), settings)
 
 
@@ -311,10 +314,24 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
         findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
+    if not topology.secrets:
+        findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:
         findings.lacks["patroni_login"] = "no login for Patroni's REST API was given (PATRONI_RESTAPI_USERNAME)"
     if topology.redis is None or not topology.redis.password:
         findings.lacks["redis_password"] = "no password of Redis was given (REDIS_PASSWORD)"
+
+
+def _look_at_workers(topology: Topology, findings: _Findings) -> None:
+    """How many worker groups there are, by Citus and by the members that were found."""
+    if why := findings.lacks.get("citus", ""):
+        findings.lacks |= {"workers": why, "several_workers": why}
+        return
+    workers = citus.expected_workers(Cluster(topology))
+    if not workers:
+        findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
+    if len(workers) < 2:
+        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards can be moved nowhere"
 
 
 def _logins_refused(topology: Topology, login: Login, asked: list[MemberAddress]) -> dict[str, str]:

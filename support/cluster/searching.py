@@ -1,0 +1,39 @@
+"""Where the scenarios' vector searches take place: in the application's table, or in a copy if that is too full.
+
+A user's table may hold millions of entries of others. To find ten of a thousand by the index there, nearly all of it
+has to be searched: that says nothing about a search over a thousand entries, and no planner would do it.
+"""
+
+from support.engine.world import World
+from support.errors import Inconclusive, NotAvailable
+from support.example_app.schema import SHARDS, copies
+from support.example_app.search import crowd
+from support.run import new_id
+from support.target.cluster import Cluster
+
+
+def why_exactly(world: World) -> str:
+    """Why searches in one namespace have to be exact, for the report; empty if they can go by the index."""
+    why = crowd(world.cluster.write, world.profile, world.run.namespace).why_not_by_index
+    if why:
+        world.evidence.attach("searched exactly, without the index", why)
+    return why
+
+
+def roomy(world: World) -> Cluster:
+    """The cluster, with an empty copy of the table of entries if the table is too full for searches by its index.
+
+    The copy has all the table's indexes, and is dropped when the scenario ends. Raises Inconclusive if it cannot be
+    made.
+    """
+    why = crowd(world.cluster.write, world.profile, world.run.namespace).why_not_by_index
+    if not why:
+        return world.cluster
+    schema = f"accept_{world.run.id}_searched_{new_id()}"
+    shards = None if "citus" in world.cluster.topology.lacks else SHARDS
+    try:
+        world.cleanup.enter_context(copies(world.cluster.write, schema, [world.profile.entries], shards))
+    except NotAvailable as error:
+        raise Inconclusive(f"{why}, and a copy of it is impossible: {error}") from error
+    world.evidence.attach("searched in an empty copy of the table of entries", why)
+    return world.cluster.with_copies_in(schema)

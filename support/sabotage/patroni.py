@@ -7,10 +7,10 @@ from support.faults.roles import host_of, leader_of_dcs
 from support.hosts import Host
 from support.sabotage.damage import (
     MakeDamage,
-    by_parameters,
     by_shared_configuration,
     combined,
     nothing,
+    on_every_member,
     together,
 )
 from support.sabotage.programs import patroni_build, wrapped
@@ -232,7 +232,14 @@ SABOTAGES = (
         "a PostgreSQL that has led, and has crashed, stays down",
         notices({"FO-04 a full disk has stopped": "are acknowledged: not so after"}),
         # Otherwise PostgreSQL would start again by itself.
-        together(by_parameters(restart_after_crash="off"), patroni_build("starts_nothing_after_a_crash")),
+        together(
+            on_every_member(
+                "ALTER SYSTEM SET restart_after_crash = off;;SELECT pg_reload_conf()",
+                "ALTER SYSTEM RESET restart_after_crash;;SELECT pg_reload_conf()",
+                "SELECT NOT setting::bool FROM pg_settings WHERE name = 'restart_after_crash'",
+            ),
+            patroni_build("starts_nothing_after_a_crash"),
+        ),
     ),
     Sabotage(
         "patroni-does-not-start-with-its-host",

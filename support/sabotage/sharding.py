@@ -163,6 +163,20 @@ SABOTAGES = (
         ),
     ),
     of_sharded(
+        "moves-lose-rows",
+        "rows vanish while their shards are moved",
+        {"RB-03 worker that leaves": "acknowledged writes lost"},
+        repeatedly(
+            "a row of a scenario's own tables is deleted",
+            "DO $do$ DECLARE own text; one record; BEGIN FOR own IN "
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_%%_shards_%%' LOOP "
+            "FOR one IN EXECUTE format('SELECT namespace, key FROM %%I.memory_entries LIMIT 1', own) LOOP "
+            "EXECUTE format('DELETE FROM %%I.memory_entries WHERE namespace = %%L AND key = %%L', own, "
+            "one.namespace, one.key); END LOOP; END LOOP; END $do$",
+            lambda cluster: None,
+        ),
+    ),
+    of_sharded(
         "what-moves-leave-stays",
         "the shards that a move has left behind are never removed",
         {

@@ -15,6 +15,7 @@ def before_all(context):
     formats = context.config.format or ()
     context.suite = Suite.open(context.config.userdata, report=any("allure" in one for one in formats))
     features = context._runner.features  # the only way to know what is selected before it runs
+    context.suite.require_known_limits(features, context._runner.step_registry)
     context.suite.shuffle(features)
     selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
     context.recorder = Recorder(
@@ -44,7 +45,7 @@ def before_scenario(context, scenario):
         scenario.skip(context.suite.unfit)
         return
     context.recorder.started(scenario)
-    context.world = context.suite.world(scenario.name, scenario.effective_tags)
+    context.world = context.suite.world(scenario, context._runner.step_registry)
     context.begun = time.time()
     if missing := context.suite.missing_for(scenario.effective_tags):
         scenario.skip(missing)

@@ -1,12 +1,14 @@
 """Settings; the only reader of environment variables, accept.toml and behave's -D.
 
 A setting has the same name everywhere: `RUVECTOR_HOST` in the environment, `ruvector_host` in accept.toml and with -D.
-The command line overrides the environment, which overrides accept.toml.
+The command line overrides the environment, which overrides accept.toml. A name that is not known is an error, and so is
+a setting of the target that is given without a value.
 """
 
 import json
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -23,6 +25,7 @@ from pydantic_settings import (
 
 from support.errors import UsageError
 from support.expectations import Expectations
+from support.vocabulary import OWN, is_slip, nearest
 
 MOST_MEMBERS = 9
 """The most members of a group of an embedded cluster."""
@@ -74,6 +77,21 @@ def _table(given: object) -> object:
         raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
 
 
+def _limits(given: object) -> object:
+    """A table in which `PF-01.p95 = 50` is the same as `"PF-01.p95" = 50`; in the environment as JSON."""
+    given = _table(given)
+    if not isinstance(given, Mapping):
+        return given
+    found = dict[str, object]()
+    for name, value in given.items():
+        inner = value.items() if isinstance(value, Mapping) else (("", value),)
+        found |= {f"{name}.{measure}".rstrip("."): limit for measure, limit in inner}
+    return found
+
+
+Limits = Annotated[
+    Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]], NoDecode, BeforeValidator(_limits)
+]
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
 
@@ -91,6 +109,15 @@ TARGET_FIELDS = frozenset(
 
 _TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect")}
 """Table of a target file -> its setting. In the environment, only the setting's name is known."""
+
+_OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
+"""Variables with these prefixes are ours: any other than a setting is an error."""
+_SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE_")
+"""Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
+_NO_SETTINGS = frozenset({"ACCEPT_TARGET", "ACCEPT_EULA"})
+"""Variables with our prefixes that are no settings: the option --target, and one that other makers' images require."""
+_NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES")
+"""Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
 
 class Settings(BaseSettings):
@@ -171,8 +198,8 @@ class Settings(BaseSettings):
     """The name of the target's database, as the user's permission to run destructive scenarios against it."""
     accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     """The factor for waits on a slow machine; does not apply to promised times."""
-    limits: Mapping[str, float] = Field(default_factory=dict)
-    """Catalogue id -> the limit that replaces the one in the scenario, in the same unit."""
+    limits: Limits = Field(default_factory=dict)
+    """The id of a promise, or id and measure ("DQ-03.p95") -> the limit that replaces the scenario's, in its unit."""
 
     # Its metrics
     accept_metrics: Path | None = None
@@ -197,11 +224,16 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
-        """From all sources; `said` is from the command line or -D. Raises UsageError, with a line for each setting."""
+        """From all sources; `said` is from the command line or -D.
+
+        Raises UsageError with a line for each setting that is not known, needs a value, or has a wrong one.
+        """
+        given = {name.lower(): value for name, value in (said or {}).items() if value is not None}
         try:
-            settings = cls(
-                **_by_setting({name.lower(): value for name, value in (said or {}).items() if value is not None})
-            )
+            file = _File(cls).written
+            if complaints := [*_misspelt(given, file, os.environ), *_empty(given, file, os.environ)]:
+                raise UsageError("\n".join(complaints))
+            settings = cls(**_by_setting(given))
             Expectations.parse(settings.accept_expect)
             return settings
         except ValidationError as error:
@@ -233,8 +265,13 @@ class Settings(BaseSettings):
 class _File(TomlConfigSettingsSource):
     """accept.toml, with its tables under the names of their settings."""
 
+    @property
+    def written(self) -> dict[str, Any]:
+        """What the file holds, as it is written."""
+        return super().__call__()
+
     def __call__(self) -> dict[str, Any]:
-        return _by_setting(super().__call__())
+        return _by_setting(self.written)
 
 
 def variable_of(name: str) -> str:
@@ -246,7 +283,45 @@ def _by_setting(said: Mapping[str, Any]) -> dict[str, Any]:
     return {_TABLES.get(name, name): value for name, value in said.items()}
 
 
+def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each name that is no setting."""
+    known = {*Settings.model_fields, *_TABLES}
+    for where, names in (("on the command line or in the target file", said), ("in accept.toml", file)):
+        for name in names:
+            if name not in known and not name.startswith(OWN):
+                table = isinstance(names[name], Mapping)
+                shown = f"[{name}]" if table else name
+                yield f"{shown} {where} is no setting{_meant(name, known, brackets=table)}"
+    variables = {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
+    for variable in sorted(environment):
+        name = variable.upper()
+        if name in variables:
+            continue
+        if name.startswith(_OUR_PREFIXES):
+            yield f"{variable} in the environment is no setting{_meant(name, variables)}"
+        elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
+            yield f"{variable} in the environment is no setting; did you mean {min(meant)}?"
+
+
+def _meant(name: str, known: Collection[str], brackets: bool = False) -> str:
+    near = nearest(name, known)
+    shown = f"[{near}]" if brackets and near in {*_TABLES, "limits", "haproxy_servers"} else near
+    return f"; did you mean {shown}?" if near else "; docs/your-cluster.md lists the settings"
+
+
+def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each setting of the target that is given without a value, such as a secret that a pipeline lacks."""
+    for where, given in (("", said), (" in accept.toml", file), (" in the environment", environment)):
+        for name, value in given.items():
+            variable = variable_of(name)
+            is_ours = variable.lower() in Settings.model_fields or variable == "ACCEPT_TARGET"
+            is_empty = not value.strip() if isinstance(value, str) else value in ([], ())
+            if is_ours and is_empty and variable.startswith(_NEEDS_VALUE):
+                yield f"{name}{where} is empty: give it a value, or leave it out"
+
+
 def _complaint(error: Mapping[str, Any]) -> str:
-    name = str(error["loc"][0]).upper()
-    given = "" if name.endswith(("PASSWORD", "PUSHGATEWAY")) else f" is {error['input']!r}:"
-    return f"{name}{given} {error['msg'][0].lower()}{error['msg'][1:]}"
+    name, *within = map(str, error["loc"])
+    shown = f'[{name}] "{within[0]}"' if within and name == "limits" else name.upper()
+    given = "" if name.upper().endswith(("PASSWORD", "PUSHGATEWAY")) else f" is {error['input']!r}:"
+    return f"{shown}{given} {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -23,6 +23,7 @@ from psycopg2 import errorcodes
 
 from support.errors import ConnectFailed
 from support.timeouts import CONNECT, STATEMENT
+from support.vocabulary import Kind
 
 Error = psycopg2.Error
 """Any error of a statement; a failed login is a ConnectFailed."""
@@ -123,6 +124,10 @@ def connect(
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
         session.autocommit = autocommit
+    except psycopg2.Error as error:  # a pooler without a server, a server that is shutting down
+        session.close()
+        why = " ".join(str(error).split())
+        raise ConnectFailed(f"{endpoint}: the session ended right after the login: {why}") from error
     except BaseException:
         session.close()
         raise
@@ -182,6 +187,13 @@ def error_of(action: Callable[[], object]) -> Exception | None:
     except (Error, ConnectFailed) as error:
         return error
     return None
+
+
+CONDITION = Kind.of(
+    "condition of PostgreSQL",
+    sorted({name.lower().replace("_", " ") for name in vars(errorcodes) if name.isupper() and "CLASS" not in name}),
+)
+"""PostgreSQL's names of errors, such as "unique violation"."""
 
 
 def condition_of(error: BaseException | None) -> str:

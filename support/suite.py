@@ -4,13 +4,15 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
 from support import sql
+from support.embedded.encrypted import encrypted_cluster
+from support.engine import limits
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
@@ -18,12 +20,13 @@ from support.errors import AcceptError, ConnectFailed, UnhealthyCluster, UsageEr
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
+from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
 from support.target.baseline import apply_baseline
-from support.target.capabilities import capabilities_of, lacking, lost_since_last_run
+from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.topology import Topology
@@ -139,15 +142,35 @@ class Suite:
         self._handed_over.append(f"{scenario.filename}:{scenario.line}")
         return True
 
-    def world(self, scenario: str, tags: Collection[str]) -> World:
-        """A new world for a scenario with these tags; end it with `close_world`."""
-        seeded = random.Random(f"{self.run.seed}/{scenario}")
+    def require_known_limits(self, features: Iterable[Any], registry: Any) -> None:
+        """Raises UsageError if a limit of the user's replaces none of those that the scenarios of its promise state.
+
+        `accept run` has checked all limits before it started this process. Plain behave may have read a few features
+        only; then the limits of their promises are checked.
+        """
+        if self.settings.accept_run is not None or not self.settings.limits:
+            return
+        stated = dict[str, list[limits.Stated]]()
+        for scenario in (one for feature in features for one in feature.walk_scenarios()):
+            for id in _ids(scenario.effective_tags):
+                stated.setdefault(id, []).extend(limits.of_scenario(scenario, registry))
+        unread = set(promises.listed()) - stated.keys()
+        to_check = {key: value for key, value in self.settings.limits.items() if key.partition(".")[0] not in unread}
+        if wrong := list(limits.complaints(to_check, stated)):
+            raise UsageError("\n".join(wrong))
+
+    def world(self, scenario: Any, registry: Any) -> World:
+        """A new world for a scenario of behave's, with behave's registry of steps; end it with `close_world`."""
+        tags = scenario.effective_tags
+        seeded = random.Random(f"{self.run.seed}/{scenario.name}")
+        stated = sorted(limits.of_scenario(scenario, registry), key=lambda one: one.value)
         return World(
             run=self.run,
             cluster=self._cluster_for(tags),
             evidence=Evidence(self.redactor),
-            ids=tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id."))),
+            ids=_ids(tags),
             limits=self.settings.limits,
+            stated={one.measure: one.value for one in stated},
             random=seeded,
             namespace=f"{self.run.namespace}-{new_id()}",
             cache_repository=self.settings.accept_cache_repository,
@@ -155,6 +178,8 @@ class Suite:
 
     def _cluster_for(self, tags: Iterable[str]) -> Cluster:
         needed = frozenset(tags)
+        if needed & TLS:
+            return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
 
     def close_world(self, world: World, raised: BaseException | None, title: str) -> list[Exception]:
@@ -172,7 +197,7 @@ class Suite:
 
         experiment = world.fault_run
         with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
-            if "schema" not in self.topology.lacks:
+            if "schema" not in world.cluster.topology.lacks:
                 last.callback(attempt, partial(self._remove_rows, world))
             last.callback(attempt, partial(_close_all, world.sessions))
             if experiment is not None:
@@ -212,6 +237,10 @@ class Suite:
                 f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and will be removed "
                 f"by the next run: {describe(error)}"
             ) from error
+
+
+def _ids(tags: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id.")))
 
 
 def _picture(world: World, experiment: Experiment) -> None:

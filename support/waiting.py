@@ -1,6 +1,7 @@
 """Waiting for a state, not for a fixed time; the only module that sleeps.
 
-The verbs of the steps map to it: *becomes* is `eventually`, *is* is a plain call, *stays ... while* is `throughout`.
+The verbs of the steps map to it: *becomes* is `eventually`, *becomes ... within* (a promised time) is `in_time`,
+*is* is a plain call, *stays ... while* is `throughout`.
 """
 
 import time
@@ -33,6 +34,8 @@ def eventually(
     once, and a last time when `within` seconds are over; then NotInTime is raised. Any other exception of the probe is
     raised at once. `since` is the monotonic time from which `within` counts, if it does not count from now: a limit
     that began with a fault is then reported as it was promised, not as what is left of it.
+
+    A probe that began in time may return late. That is enough for a wait; where `within` is a promise, use `in_time`.
     """
     not_so: tuple[type[BaseException], ...] = (NotYet, AssertionError, *retry_on)
     begun = time.monotonic() if since is None else since
@@ -47,6 +50,27 @@ def eventually(
                 raise NotInTime(subject, describe(not_yet), elapsed, within) from not_yet
         time.sleep(max(0.0, min(wait, begun + within - time.monotonic())))
         wait = min(wait * 1.5, pause)
+
+
+def in_time(
+    probe: Callable[[], T],
+    *,
+    within: float,
+    subject: str,
+    retry_on: tuple[type[BaseException], ...] = (),
+    pause: float = LONGEST_PAUSE,
+    since: float | None = None,
+) -> tuple[T, float]:
+    """Like `eventually`, where `within` seconds are promised; returns also the seconds that it took.
+
+    Raises NotInTime, too, if the awaited state was observed only later than that.
+    """
+    begun = time.monotonic() if since is None else since
+    value = eventually(probe, within=within, subject=subject, retry_on=retry_on, pause=pause, since=begun)
+    took = time.monotonic() - begun
+    if took > within:
+        raise NotInTime(subject, "it is so now, too late", took, within)
+    return value, took
 
 
 def throughout(check: Callable[[], object], *, seconds: float, pause: float = LONGEST_PAUSE) -> int:

@@ -18,8 +18,8 @@ TESTS = str(Path(__file__).parent)
 SERVERS = {"postgres", "initdb", "redis-server", "etcd", "haproxy", "patroni", "pgbouncer", "unshare", "setpriv"}
 
 
-ASKED = {"--version", "-V", "-v", "-c"}
-"""Options with which a server prints its version or checks its configuration, and exits."""
+ASKED = {"--version", "-V", "-v", "-c", "-C"}
+"""Options with which a server prints its version or a parameter, or checks its configuration, and exits."""
 
 
 class NotQuick(BaseException):

@@ -25,18 +25,18 @@ def as_postgres(*command: str | Path) -> list[str]:
 
 @boots
 @contextmanager
-def postgres(directory: Path, port: int) -> Iterator[sql.Endpoint]:
-    """A PostgreSQL with the vector extension at hand, on 127.0.0.1; logins by SCRAM, the superuser is `postgres`."""
+def postgres(directory: Path, port: int, bindir: Path = BINDIR) -> Iterator[sql.Endpoint]:
+    """A PostgreSQL on 127.0.0.1; logins by SCRAM, the superuser is `postgres`. By default it can have pgvector."""
     data, secret = directory / "data", directory / "password"
     secret.write_text(PASSWORD)
     initdb = as_postgres(
-        BINDIR / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync", f"--pwfile={secret}"
+        bindir / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync", f"--pwfile={secret}"
     )
     subprocess.run(initdb, check=True, capture_output=True)
     options = [f"-p{port}", f"-k{directory}", "-clisten_addresses=127.0.0.1", "-cfsync=off", "-cmax_connections=150"]
     with (directory / "log").open("wb") as log:
         mortal = ["setpriv", "--pdeathsig", "KILL", "--"]  # a test session that is killed leaves no server behind
-        command = as_postgres(*mortal, BINDIR / "postgres", "-D", data, *options)
+        command = as_postgres(*mortal, bindir / "postgres", "-D", data, *options)
         server = subprocess.Popen(command, stdout=log, stderr=log)
     endpoint = sql.Endpoint("a throw-away PostgreSQL", "127.0.0.1", port, "postgres", "postgres", PASSWORD)
     try:

@@ -1,6 +1,7 @@
 """Settings: three sources, one name each, and complaints that can be acted upon."""
 
 import os
+import tomllib
 
 import pytest
 
@@ -52,9 +53,87 @@ def test_any_variable_of_the_target_means_that_target(monkeypatch, name, value):
     assert name.lower() in TARGET_FIELDS
 
 
-def test_an_empty_variable_says_nothing(monkeypatch):
-    monkeypatch.setenv("RUVECTOR_HOST", "")
+@pytest.mark.parametrize(
+    "name", ["RUVECTOR_HOST", "RUVECTOR_PASSWORD", "REDIS_HOST", "PATRONI_HOSTS", "ETCD_HOSTS", "ACCEPT_MEMBERS"]
+)
+@pytest.mark.parametrize("nothing", ["", "  "])
+def test_a_setting_of_the_target_without_a_value_is_an_error_wherever_it_is(monkeypatch, nowhere, name, nothing):
+    empty = f"{name}.* is empty: give it a value, or leave it out"
+    with pytest.raises(UsageError, match=f"(?i){empty}"):
+        Settings.load({name: nothing})
+    nowhere.joinpath("accept.toml").write_text(f'{name.lower()} = "{nothing}"\n')
+    with pytest.raises(UsageError, match=f"(?i){empty}"):
+        Settings.load()
+    nowhere.joinpath("accept.toml").unlink()
+    monkeypatch.setenv(name, nothing)
+    with pytest.raises(UsageError, match=empty):
+        Settings.load()
+
+
+def test_an_empty_secret_with_the_target_is_an_error(monkeypatch):
+    monkeypatch.setenv("ACCEPT_TARGET", "")
+    with pytest.raises(UsageError, match="ACCEPT_TARGET in the environment is empty"):
+        Settings.load()
+
+
+def test_another_empty_variable_says_nothing(monkeypatch):
+    monkeypatch.setenv("ACCEPT_METRICS", "")
+    assert Settings.load().accept_metrics is None
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ('redis_hots = "x"', "redis_hots in accept.toml is no setting; did you mean redis_host?"),
+        ("[limit]\nPF-01 = 1", "[limit] in accept.toml is no setting; did you mean [limits]?"),
+        ("[expects]\nmembers = 1", "[expects] in accept.toml is no setting; did you mean [expect]?"),
+        ("[haproxy_server]\na = 'b'", "[haproxy_server] in accept.toml is no setting; did you mean [haproxy_servers]?"),
+        ("qwxyz = 1", "qwxyz in accept.toml is no setting; docs/your-cluster.md lists the settings"),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, written, words):
+    nowhere.joinpath("accept.toml").write_text(written)
+    with pytest.raises(UsageError) as caught:
+        Settings.load()
+    assert str(caught.value) == words
+    with pytest.raises(UsageError, match=r"on the command line or in the target file is no setting"):
+        Settings.load(tomllib.loads(written))
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("RUVECTOR_HOTS", "RUVECTOR_HOST"),
+        ("RUVECTOR_ANYTHING", None),
+        ("ACCEPT_TARGTE", "ACCEPT_TARGET"),
+        ("accept_member", "ACCEPT_MEMBERS"),
+        ("REDIS_HOTS", "REDIS_HOST"),
+        ("PATRONI_HOST", "PATRONI_HOSTS"),
+        ("HAPROXY_PRIMARY_PROT", "HAPROXY_PRIMARY_PORT"),
+        ("ETCD_HSOTS", "ETCD_HOSTS"),
+        ("CITUS_WORKER", "CITUS_WORKERS"),
+        ("ENABLE_CITUSS", "ENABLE_CITUS"),
+    ],
+)
+def test_a_misspelt_variable_is_an_error(monkeypatch, variable, meant):
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(UsageError, match=f"^{variable} in the environment is no setting; ") as caught:
+        Settings.load()
+    assert meant is None or f"did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    "REDIS_URL REDIS_SERVICE_HOST REDIS_PORT_6379_TCP HAPROXY_PORT HAPROXY_VERSION PATRONI_NAME PATRONI_SCOPE "
+    "ETCD_NAME ETCD_PORT ETCD_DATA_DIR PATRONI_ETCD3_HOSTS PATRONI_RESTAPI_LISTEN CITUS_VERSION ACCEPT_EULA".split(),
+)
+def test_variables_of_other_programs_are_theirs(monkeypatch, variable):
+    monkeypatch.setenv(variable, "x")
     assert not Settings.load().external
+
+
+def test_names_with_the_prefix_of_users_are_theirs():
+    assert not Settings.load({"own.tenant": "acme"}).external
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monkeypatch, nowhere):
@@ -80,6 +159,13 @@ def test_limits_come_from_the_file_by_catalogue_id(nowhere):
     settings = Settings.load()
     assert settings.limits == {"PF-01": 0.2}
     assert not settings.external
+
+
+@pytest.mark.parametrize("limit", ["-1", "0", "inf", "nan", '"fast"', "true"])
+def test_a_limit_that_makes_no_sense_is_named(nowhere, limit):
+    nowhere.joinpath("accept.toml").write_text(f'[limits]\n"PF-01.p95" = {limit}\n')
+    with pytest.raises(UsageError, match=r'^\[limits\] "PF-01.p95" is .*: input should be'):
+        Settings.load()
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "54.32"])

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from support.errors import NotInTime
-from support.waiting import NotYet, describe, eventually, throughout
+from support.waiting import NotYet, describe, eventually, in_time, pause, throughout
 
 
 class Counter:
@@ -67,6 +67,29 @@ def test_other_errors_are_raised_at_once_unless_named():
         eventually(probe, within=1, subject="it answers")
     assert probe.calls == 1
     assert eventually(probe, within=1, subject="it answers", retry_on=(ConnectionError,)) == "open at call 3"
+
+
+def slow(seconds: float) -> str:
+    """A probe that begins in time and returns late."""
+    pause(seconds)
+    return "open"
+
+
+def test_what_is_seen_too_late_breaks_a_promised_time():
+    with pytest.raises(NotInTime, match=r"the door is open: not so after 0\.3 s \(allowed: 0\.1 s\)"):
+        in_time(lambda: slow(0.3), within=0.1, subject="the door is open")
+    assert eventually(lambda: slow(0.3), within=0.1, subject="the door is open") == "open"
+
+
+def test_what_is_seen_in_time_is_returned_with_the_time_it_took():
+    value, took = in_time(lambda: slow(0.1), within=5, subject="the door is open")
+    assert value == "open"
+    assert 0.1 <= took < 5
+
+
+def test_a_promised_time_counts_from_when_it_began():
+    with pytest.raises(NotInTime, match=r"too late"):
+        in_time(lambda: "open", within=1, since=time.monotonic() - 2, subject="the door is open")
 
 
 def test_throughout_looks_at_the_beginning_and_at_the_end():

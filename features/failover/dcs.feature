@@ -29,4 +29,5 @@ Feature: The cluster bears the loss of DCS members
     When a majority of the DCS crashes
     Then the target member stops accepting writes before its lock expires
     And once the fault is healed, writes are accepted again within 30 seconds
+    And the target member accepts no further write until the fault is healed
     And at no time did two members accept writes

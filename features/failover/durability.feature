@@ -12,9 +12,12 @@ Feature: The settings that make a commit durable are on
       | data_checksums     | on                                 |
 
   @id.PH-06 @members @critical
-  Scenario: A member whose timeline diverged can be rewound
+  Scenario: The WAL of every member has what pg_rewind needs
     Then every member writes the WAL that a rewind needs
-    And Patroni is configured to rewind
+
+  @id.PH-06 @rewind @critical
+  Scenario: A member whose timeline diverged is rewound
+    Then Patroni is configured to rewind
 
   @id.PH-06 @replicas @synchronous @critical
   Scenario: Commits wait for as many standbys as the configuration asks for

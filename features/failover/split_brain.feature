@@ -13,6 +13,7 @@ Feature: Two leaders never accept writes at once
     And the fault is healed
     Then at no time did two members accept writes
     And the target member streams as a replica within 60 seconds
+    And the ledger lost no acknowledged write
 
   @id.SB-02 @blocker
   Scenario: A leader that is cut off from everyone stops before its lock expires, and loses no acknowledged write
@@ -21,6 +22,7 @@ Feature: Two leaders never accept writes at once
     When the leader is cut off from every other host
     Then the target member stops accepting writes before its lock expires
     And another member leads
+    And the target member accepts no further write until the fault is healed
     And the ledger lost no acknowledged write
 
   @id.SB-02 @blocker
@@ -31,4 +33,5 @@ Feature: Two leaders never accept writes at once
     When the leader is cut off from the DCS
     Then the target member stops accepting writes before its lock expires
     And another member leads
+    And the target member accepts no further write until the fault is healed
     And the ledger lost no acknowledged write

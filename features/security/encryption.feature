@@ -4,16 +4,26 @@ Feature: Connections are encrypted, and clients verify the server's certificate
   password to an attacker who answers in the place of the server (man in the middle).
 
   @id.SE-03 @tls
-  Scenario: Every endpoint refuses a login without TLS
-    Given every endpoint accepts the application's login
-    When logins without TLS are tried at every endpoint
-    Then every login is refused as unauthenticated
+  Scenario: Every endpoint accepts logins with TLS and refuses them without
+    When the application logs in at every endpoint, with TLS and without
+    Then every login with TLS is accepted
+    And every login without TLS is refused
 
   @id.SE-03 @tls @members
-  Scenario: Every member refuses a login without TLS
-    Given every member accepts the application's login
-    When logins without TLS are tried at every member
-    Then every login is refused as unauthenticated
+  Scenario: Every member accepts logins with TLS and refuses them without
+    When the application logs in at every member, with TLS and without
+    Then every login with TLS is accepted
+    And every login without TLS is refused
+
+  @id.SE-03 @verified_tls
+  Scenario: Every endpoint presents a certificate that the application accepts
+    When the application logs in at every endpoint and verifies its certificate
+    Then every certificate is accepted
+
+  @id.SE-03 @verified_tls @members
+  Scenario: Every member presents a certificate that the application accepts
+    When the application logs in at every member and verifies its certificate
+    Then every certificate is accepted
 
   @id.SE-03 @verified_tls
   Scenario: The application rejects a certificate that was not signed by the authority it trusts

@@ -18,7 +18,7 @@ from support.engine.world import Context, World
 def step_interleaved_reads(context: Context, times: int) -> None:
     """By one client, one read after the other, each with one round trip: the database's in a session that is open."""
     world = context.world
-    (client,) = world.handover(CacheHandover).clients
+    client = world.handover(CacheHandover).client
 
     def read() -> None:
         world.history = speed.interleaved_reads(client, world.cluster.write, world.profile, world.namespace, times)
@@ -57,7 +57,7 @@ def step_writes_in_a_row(context: Context, seconds: float) -> None:
 def _measure_throughput(world: World, operations: Callable[[CacheClient, str], Operations], seconds: float) -> None:
     """Each time in a namespace of its own: to store a result again would not be the same work."""
     handover, turns = world.handover(CacheHandover), itertools.count()
-    (client,) = handover.clients
+    client = handover.client
 
     def work() -> None:
         namespace = world.another_namespace(f"throughput-{next(turns)}")
@@ -66,10 +66,10 @@ def _measure_throughput(world: World, operations: Callable[[CacheClient, str], O
     measure(world, work)
 
 
-@then("the cache did over {least:d} operations a second")
-def step_throughput(context: Context, least: int) -> None:
+@then("the cache did over {rate:d} operations a second")
+def step_throughput(context: Context, rate: int) -> None:
     """The mean over the whole time."""
-    handover, limit = context.world.handover(CacheHandover), context.world.limit(least)
+    handover, limit = context.world.handover(CacheHandover), context.world.limit(rate, "throughput")
 
     def fast() -> Finding:
         words = f"{handover.throughput:,.0f} cache operations a second (limit: more than {limit:,.0f})"

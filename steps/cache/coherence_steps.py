@@ -1,6 +1,6 @@
 """Overlapping reads and writes of the cache, and what the cache serves after them."""
 
-from behave import then, when
+from behave import register_type, then, when
 from hamcrest import assert_that, equal_to
 
 from support.cache import workloads
@@ -16,12 +16,17 @@ from support.cache.checks import (
 from support.cache.handover import CacheHandover
 from support.engine.checks.answers import unchanged
 from support.engine.world import Context
+from support.vocabulary import Kind
 
 CHANGES = {
     "updates": lambda recorder: recorder.update(workloads.KEY, "new"),
     "overwrites": lambda recorder: recorder.write(workloads.KEY, "new"),
     "deletes": lambda recorder: recorder.delete(workloads.KEY),
 }
+
+
+CHANGE = Kind.of("change", CHANGES)
+register_type(Change=CHANGE)
 
 
 @when("{threads:d} threads read and change {entries:d} entries through the cache, {times:d} times each")
@@ -51,7 +56,7 @@ def step_served_what_database_holds(context: Context) -> None:
 @when("an entry is updated with and without the cache, and every client reads it for over {seconds:g} seconds more")
 def step_updated_while_read(context: Context, seconds: float) -> None:
     """Ten updates, alternately; the last one bypasses the cache, so that only expiry can remove the old value."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     world.history = workloads.replaced_while_read(
         world.handover(CacheHandover).clients,
         world.cluster.write,
@@ -66,12 +71,12 @@ def step_updated_while_read(context: Context, seconds: float) -> None:
 @then("no read from the cache served a value that had been replaced for over {seconds:g} seconds")
 def step_served_within(context: Context, seconds: float) -> None:
     """Measured from when the change was acknowledged until the read began."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     world.measure("the oldest value served had been replaced for", oldest_served(world.history), "s", bound)
     served_within(bound, world.history).require()
 
 
-@when("one client {changes} an entry while another client's miss is still loading the old value")
+@when("one client {changes:Change} an entry while another client's miss is still loading the old value")
 def step_change_during_load(context: Context, changes: str) -> None:
     """The database has answered the load, but the answer is held back until the change is made."""
     world = context.world

@@ -1,6 +1,6 @@
 """The cache under faults: outages of Redis, and failovers of the database."""
 
-from behave import then, when
+from behave import register_type, then, when
 
 from support.cache.checks import (
     cached_again,
@@ -12,14 +12,26 @@ from support.cache.checks import (
     slowest,
 )
 from support.cache.handover import CacheHandover
-from support.cache.outages import KEPT, LOST, own_keys, work_through_lost_write, work_through_outage
+from support.cache.outages import (
+    KEPT,
+    LOST,
+    OUTAGES,
+    failover_of,
+    own_keys,
+    work_through_lost_write,
+    work_through_outage,
+)
 from support.engine.quiet import judged, measure
 from support.engine.world import Context
+from support.vocabulary import Kind
+
+OUTAGE = Kind.of("outage of Redis", OUTAGES)
+register_type(Outage=OUTAGE)
 
 
-@when("Redis {fails} for a while, and every client of the cache keeps reading and writing")
+@when("Redis {fails:Outage} for a while, and every client of the cache keeps reading and writing")
 def step_redis_fails(context: Context, fails: str) -> None:
-    """It "is killed", "freezes", "is restarted empty" or "is full". The clients start before and stop after it."""
+    """The clients start before the outage and stop after it."""
     world = context.world
     measure(world, lambda: work_through_outage(world, fails), repeatable=False)
 
@@ -27,7 +39,7 @@ def step_redis_fails(context: Context, fails: str) -> None:
 @then("no cache operation failed or took {seconds:g} seconds, and each client saw its own writes")
 def step_outage_unnoticed(context: Context, seconds: float) -> None:
     """An error is a failure, and so is a value older than the client's own last write."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "operation")
     clients, since = len(world.handover(CacheHandover).clients), world.experiment.injected_fault.in_effect_since
     world.measure("the slowest operation took", slowest(world.history), "s", limit)
     until = world.experiment.healing_since
@@ -38,7 +50,7 @@ def step_outage_unnoticed(context: Context, seconds: float) -> None:
 @then("every client of the cache has a hit again within {seconds:g} seconds")
 def step_caching_resumed(context: Context, seconds: float) -> None:
     """Measured from the end of the outage; nothing but Redis was restarted or changed."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "caching")
     clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.healing_since
     if (took := cached_again(world.history, clients, since)) is not None:
         world.measure("every client was served out of the cache again after", took, "s", limit)
@@ -51,11 +63,14 @@ def step_write_lost(context: Context) -> None:
     work_through_lost_write(context.world)
 
 
-@then("no read from the cache served the lost write more than {seconds:g} seconds after the failover")
+@then("the cache served the lost write for no more than {seconds:g} seconds after the old leader stopped")
 def step_lost_write_forgotten(context: Context, seconds: float) -> None:
-    """Measured from when another member led until the read began. Later reads serve what the new leader has."""
-    world, bound = context.world, context.world.limit(seconds)
-    clients, since = len(world.handover(CacheHandover).clients), world.handover(CacheHandover).new_leader_since
-    served_for = last_served(world.history, LOST, since)
-    world.measure("the lost write was served after the failover for", served_for, "s", bound)
-    lost_write_forgotten(bound, world.history, LOST, KEPT, since, clients).require()
+    """Measured from when the old leader last accepted writes until a read began.
+
+    Whatever was read later is what the new leader has, and the database itself served the lost write to nobody.
+    """
+    world, bound = context.world, context.world.limit(seconds, "staleness")
+    failover, clients = failover_of(world), len(world.handover(CacheHandover).clients)
+    served_for = last_served(world.history, LOST, failover.old_leader_until)
+    world.measure("the lost write was served after the old leader stopped for", served_for, "s", bound)
+    lost_write_forgotten(bound, world.history, LOST, KEPT, failover, clients).require()

@@ -1,6 +1,6 @@
 """The Redis server itself: what it reports about itself, and how it behaves under memory pressure."""
 
-from behave import then, when
+from behave import register_type, then, when
 from hamcrest import (
     any_of,
     assert_that,
@@ -17,8 +17,13 @@ from support.cache.redis_server import memory_pressure, refusal_of_a_write
 from support.engine.world import Context
 from support.example_app.cache import Source
 from support.target.redis import RedisFacts, facts_of
+from support.vocabulary import Kind
 
 LRU_OR_LFU = ("allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu")
+
+
+MODE = Kind("mode of Redis", ("standalone", "cluster", "sentinel"))
+register_type(Mode=MODE)
 
 
 def _redis(context: Context) -> RedisFacts:
@@ -59,9 +64,9 @@ def step_version(context: Context, version: int) -> None:
     )
 
 
-@then("Redis is in {mode} mode")
+@then("Redis is in {mode:Mode} mode")
 def step_mode(context: Context, mode: str) -> None:
-    """Standalone, cluster or sentinel. Where [expect] redis_mode declares a mode, that one is expected."""
+    """Where [expect] redis_mode declares a mode, that one is expected."""
     declared = context.world.cluster.topology.expectations.redis_mode
     assert_that(_redis(context).mode, equal_to(declared or mode), "the mode that Redis reports")
 

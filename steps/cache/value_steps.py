@@ -13,6 +13,9 @@ from support.engine.checks.answers import unchanged
 from support.engine.tables import rows_of
 from support.engine.world import Context, World
 from support.example_app.entries import Entry
+from support.vocabulary import Kind, columns
+
+TYPE = Kind.of("type of value", values.VALUES)
 
 
 def _opening(world: World) -> CacheClients:
@@ -41,7 +44,7 @@ def step_client_with_time_to_live(context: Context, seconds: float) -> None:
 @given("{count:d} clients of a cache with a staleness bound of {seconds:g} seconds")
 def step_clients_with_bound(context: Context, count: int, seconds: float) -> None:
     """Their repositories are told to serve an old value for at most so long after a change."""
-    world, bound = context.world, context.world.limit(seconds)
+    world, bound = context.world, context.world.limit(seconds, "staleness")
     world.handover(CacheHandover).clients = _opening(world).open_many(count, staleness_bound=bound)
 
 
@@ -70,6 +73,7 @@ def step_entry_read_by_all(context: Context) -> None:
 
 
 @when("query results of these types are requested twice through the cache")
+@columns({"type": TYPE})
 def step_types_are_fetched(context: Context) -> None:
     """One client requests all of them; then another client does."""
     world, handover, types = context.world, context.world.handover(CacheHandover), list(rows_of(context.table))
@@ -97,7 +101,7 @@ def step_first_answers(context: Context) -> None:
 def step_changed_directly(context: Context, seconds: float) -> None:
     """The cache does not learn of the change: it serves the old value until that expires."""
     world = context.world
-    (client,) = world.handover(CacheHandover).clients
+    client = world.handover(CacheHandover).client
     world.history = workloads.expiry(client, world.entries, world.namespace, seconds)
 
 
@@ -110,7 +114,7 @@ def step_lived_for(context: Context, seconds: float) -> None:
 @when("entries and query results are cached by every operation")
 def step_cached_by_every_operation(context: Context) -> None:
     """Single and batch writes, updates, single and batch reads, queries; of entries that exist and that do not."""
-    (client,) = context.world.handover(CacheHandover).clients
+    client = context.world.handover(CacheHandover).client
     values.cache_by_every_operation(client, context.world.namespace)
 
 
@@ -138,7 +142,7 @@ def step_entry_gone(context: Context) -> None:
 def step_read_at_once(context: Context, count: int) -> None:
     """In one call, after all of them were cached."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.batch = read_batch(client, handover.counter, context.world.namespace, count)
 
 
@@ -153,7 +157,7 @@ def step_round_trips(context: Context, count: int) -> None:
 def step_stored_at_once(context: Context, count: int) -> None:
     """In one call each."""
     handover = context.world.handover(CacheHandover)
-    (client,) = handover.clients
+    client = handover.client
     handover.single = store_batch(client, handover.counter, context.world.namespace, 1)
     handover.batch = store_batch(client, handover.counter, context.world.namespace, count)
 

@@ -45,14 +45,14 @@ def step_log_in(context: Context) -> None:
 @then("PostgreSQL {version:d} or newer answers")
 def step_version(context: Context, version: int) -> None:
     """By what the server says of itself."""
-    found = identity(context.world.sessions[0]).version
+    found = identity(context.world.session).version
     assert_that(found, greater_than_or_equal_to(version), "the major version of the server that answers")
 
 
 @then("the session is in the application's database, under the application's name")
 def step_database(context: Context) -> None:
     """By the database and role that the session itself reports."""
-    found, topology = identity(context.world.sessions[0]), context.world.cluster.topology
+    found, topology = identity(context.world.session), context.world.cluster.topology
     assert_that(found.database, equal_to(topology.database), "the database that the session is in")
     assert_that(found.user, equal_to(topology.application.user), "the role that the session is under")
 
@@ -97,13 +97,13 @@ def step_impatient_session(context: Context, seconds: float) -> None:
     """A session through the write endpoint, with a statement timeout."""
     world = context.world
     world.sessions.append(sql.connect(world.cluster.write, statement_timeout=seconds, autocommit=True))
-    handed(world).backend = backend(world.sessions[0])
+    handed(world).backend = backend(world.session)
 
 
 @when("it executes a statement that takes {seconds:g} seconds")
 def step_long_statement(context: Context, seconds: float) -> None:
     """A statement that only waits."""
-    session = context.world.sessions[0]
+    session = context.world.session
     context.world.error = sql.error_of(lambda: sql.execute(session, "SELECT pg_sleep(%s)", [seconds]))
 
 
@@ -179,7 +179,9 @@ def step_own_answers(context: Context) -> None:
 @given("a host that accepts connections and never answers")
 def step_silent_host(context: Context) -> None:
     """A listening socket that the suite opens and never answers on."""
-    handed(context.world).black_hole = context.world.cleanup.enter_context(BlackHoleServer(patience=15))
+    world = context.world
+    server = BlackHoleServer(patience=world.time_for("login", 15))
+    handed(world).black_hole = world.cleanup.enter_context(server)
 
 
 @when("the application logs in there with a limit of {seconds:d} seconds")
@@ -197,7 +199,7 @@ def step_log_in_there(context: Context, seconds: int) -> None:
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
     """It fails with an error; the host itself would close the connection only much later."""
-    state, limit = handed(context.world), context.world.limit(seconds)
+    state, limit = handed(context.world), context.world.limit(seconds, "login")
 
     def in_time() -> Finding:
         assert_that(state.login.error, instance_of(ConnectFailed), "what came of the login")

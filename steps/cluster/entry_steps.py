@@ -1,10 +1,12 @@
 """Entries: stored, read back, refused; and that they stay inside their namespace."""
 
 import itertools
+from collections.abc import Sequence
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, none
 
+from support import sql
 from support.cluster.handover import handed
 from support.cluster.workloads import READ, read_repeatedly
 from support.engine.checks.answers import contents_match, every_answer_is
@@ -13,9 +15,14 @@ from support.engine.quiet import judged, measure
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS, look_at
-from support.example_app.entries import all_see_all, contents, counts
+from support.example_app.entries import Entry, EntryStore, all_see_all, contents, counts
 from support.example_app.sessions import attempt
-from support.sql import condition_of, error_of
+from support.sql import CONDITION, condition_of, error_of
+from support.timeouts import STATEMENT
+from support.vocabulary import Kind
+
+CONTENT = Kind.of("content of an entry", samples.CONTENTS)
+register_type(Content=CONTENT, Condition=CONDITION)
 
 
 @given("a stored entry")
@@ -24,9 +31,10 @@ def step_stored_entry(context: Context) -> None:
     world = context.world
     handed(world).entry = samples.entry(world.random, world.namespace, world.profile)
     world.entries.add(handed(world).entry)
+    world.error = None
 
 
-@when("an entry with {content} is stored")
+@when("an entry with {content:Content} is stored")
 def step_store_entry(context: Context, content: str) -> None:
     """Committed through the write endpoint, or refused."""
     world = context.world
@@ -48,7 +56,7 @@ def step_accepted(context: Context) -> None:
     assert_that(context.world.error, none(), "what was said against storing the entry")
 
 
-@then("it is refused as a {condition}")
+@then("it is refused as a {condition:Condition}")
 def step_refused_as(context: Context, condition: str) -> None:
     """By PostgreSQL's name for the error."""
     error = context.world.error
@@ -94,10 +102,16 @@ def step_store_many(context: Context, count: int) -> None:
     world = context.world
     state, further = handed(world), map("again-{}".format, itertools.count(1))
     namespaces = itertools.chain([world.namespace], map(world.another_namespace, further))
+    patience = world.time_for("load", STATEMENT)
 
     def load() -> None:
         stored = state.entries = samples.entries(world.random, next(namespaces), count, world.profile)
-        state.load = attempt(lambda: world.entries.add_many(stored))
+        state.load = attempt(lambda: store(stored))
+
+    def store(stored: Sequence[Entry]) -> None:
+        with sql.session(world.cluster.write, statement_timeout=patience, autocommit=False) as session:
+            EntryStore(session, world.profile).add_many(stored)
+            session.commit()
 
     measure(world, load)
 
@@ -105,7 +119,7 @@ def step_store_many(context: Context, count: int) -> None:
 @then("it took less than {seconds:g} seconds")
 def step_load_in_time(context: Context, seconds: float) -> None:
     """From the login to the acknowledged commit."""
-    state, limit = handed(context.world), context.world.limit(seconds)
+    state, limit = handed(context.world), context.world.limit(seconds, "load")
 
     def in_time() -> Finding:
         assert_that(state.load.error, none(), "what was said against storing the entries")

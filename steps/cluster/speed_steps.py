@@ -2,7 +2,7 @@
 
 import itertools
 
-from behave import then, when
+from behave import register_type, then, when
 
 from support.cache.speed import CACHED
 from support.cluster.checks import Sighting, clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
@@ -16,14 +16,19 @@ from support.engine.world import Context, World
 from support.example_app.search import SEARCH
 from support.sharding.queries import JOIN, OVER_ALL
 from support.timeouts import VISIBLE
+from support.vocabulary import Kind
 
 ACTIONS = {"reads": READ, "searches": SEARCH, "cached reads": CACHED, "joins": JOIN, "queries": OVER_ALL}
 
 
-@then("{share:d} in 100 {operations} took under {milliseconds:g} ms")
+OPERATION = Kind.of("kind of operation", ACTIONS)
+register_type(Operations=OPERATION)
+
+
+@then("{share:d} in 100 {operations:Operations} took under {milliseconds:g} ms")
 def step_percentile(context: Context, share: int, operations: str, milliseconds: float) -> None:
     """The percentile of all counted operations; every one must have been answered."""
-    world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds)
+    world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds, f"p{share}")
     finding = judged(world, lambda: percentile_is_under(world.history, action, share, limit))
     world.measure(f"{operations}, {share} in 100", durations(world.history, action).percentile(share), "ms", limit)
     finding.require()
@@ -34,7 +39,7 @@ def step_markers(context: Context, count: int) -> None:
     """One after another through the write endpoint; each replica is polled directly."""
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
-    state, patience, turns = handed(world), world.limit(VISIBLE), itertools.count()
+    state, patience, turns = handed(world), world.time_for("lag", VISIBLE), itertools.count()
 
     def write_markers() -> None:
         state.markers = History()
@@ -51,7 +56,7 @@ def step_markers(context: Context, count: int) -> None:
 @then("every replica showed each marker within {seconds:g} seconds")
 def step_markers_arrived(context: Context, seconds: float) -> None:
     """From the acknowledged commit until the replica shows it; the longest time is reported."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "lag")
     finding = judged(world, lambda: every_marker_arrived(_seen(world), limit))
     world.measure("replication lag, the longest of all markers", longest_lag(_seen(world)), "s", limit)
     finding.require()

@@ -12,10 +12,10 @@ from support.engine.checks.exactly_once import counted_exactly
 from support.engine.quiet import excused
 from support.engine.workload import run_to_end
 from support.engine.world import Context
+from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
 from support.target.members import ask_in_parallel
-from support.timeouts import VISIBLE
-from support.waiting import eventually
+from support.waiting import in_time
 
 
 @given("a session that has written an entry and not committed it")
@@ -24,7 +24,7 @@ def step_write_uncommitted(context: Context) -> None:
     world = context.world
     handed(world).entry = Entry(world.namespace, "entry", f"{world.random.random()}")
     world.sessions.append(sql.connect(world.cluster.write))
-    write_uncommitted(world.sessions[0], world.profile, handed(world).entry)
+    write_uncommitted(world.session, world.profile, handed(world).entry)
 
 
 @when("other sessions look for the entry")
@@ -43,14 +43,14 @@ def step_none_finds(context: Context) -> None:
 @when("it rolls back")
 def step_roll_back(context: Context) -> None:
     """The session that wrote the entry rolls back."""
-    context.world.sessions[0].rollback()
+    context.world.session.rollback()
 
 
 @then("neither that session nor a later one finds the entry")
 def step_nobody_finds(context: Context) -> None:
     """The session that rolled back looks again, and five new ones do."""
     world, entry = context.world, handed(context.world).entry
-    own = tuple(EntryStore(world.sessions[0], world.profile).find(entry.namespace, entry.key))
+    own = tuple(EntryStore(world.session, world.profile).find(entry.namespace, entry.key))
     assert_that(
         own + sightings(world.cluster.write, world.profile, entry, sessions=5), empty(), "what is found of the write"
     )
@@ -60,9 +60,12 @@ def step_nobody_finds(context: Context) -> None:
 def step_roll_back_and_pass(context: Context) -> None:
     """A replica that shows a later commit has replayed everything that the rolled-back transaction wrote."""
     world = context.world
-    world.sessions[0].rollback()
-    with excused(world):
-        markers.delays(world.cluster, world.namespace, count=1, within=VISIBLE)
+    world.session.rollback()
+    try:
+        with excused(world):
+            markers.delays(world.cluster, world.namespace, count=1, within=world.timing.visible)
+    except NotInTime as error:
+        raise Inconclusive(f"no later write has reached every replica: {error}") from error
 
 
 @then("no member has the entry")
@@ -112,14 +115,14 @@ def step_replicas_have(context: Context, seconds: float) -> None:
         context.world.cluster.followers(),
     )
     with excused(context.world):
-        eventually(
+        in_time(
             lambda: assert_that(
                 ask_in_parallel(
                     replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
                 ),
                 equal_to(dict.fromkeys(replicas, (entry,))),
             ),
-            within=context.world.limit(seconds),
+            within=context.world.limit(seconds, "lag"),
             subject="the committed entry is on every replica",
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from behave import given, step, then, when
+from behave import given, register_type, step, then, when
 from hamcrest import (
     assert_that,
     close_to,
@@ -25,9 +25,16 @@ from support.example_app.entries import EntryStore
 from support.example_app.search import distance
 from support.example_app.vectors import dialect_of, vector_extension
 from support.target.members import ask_in_parallel
+from support.vocabulary import Kind
 
 PRECISION = 1e-5
 """Distances are computed from float4 components."""
+
+
+METRIC = Kind("metric", ("cosine", "Euclidean"))
+_NUMBER = r"-?\d+(?:\.\d+)?"
+VECTOR = Kind("vector", (), more=rf"\[{_NUMBER}(?:, *{_NUMBER})*\]", shown=("[1, 2.5, -3]",))
+register_type(Metric=METRIC, Vector=VECTOR)
 
 
 @when("every member is asked for its vector extension")
@@ -50,14 +57,14 @@ def step_same_extension(context: Context) -> None:
     assert_that(answers, equal_to(dict.fromkeys(answers, expected)), "the vector extension of each member")
 
 
-@when("the {metric} distance from {one} to {other} is computed by the write endpoint")
+@when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by the write endpoint")
 def step_distance_on_write(context: Context, metric: str, one: str, other: str) -> None:
     """By the server behind the write endpoint."""
     write = context.world.cluster.write
     handed(context.world).distances = {write.name: distance(write, dialect_of(write), metric, one, other)}
 
 
-@when("the {metric} distance from {one} to {other} is computed by every member")
+@when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by every member")
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
     """By each member, queried directly."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
@@ -120,10 +127,10 @@ def step_in_order(context: Context) -> None:
     answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
 
 
-@then("the recall at {count:d} is at least {least:g}")
-def step_recall(context: Context, count: int, least: float) -> None:
+@then("the recall at {count:d} is at least {fraction:g}")
+def step_recall(context: Context, count: int, fraction: float) -> None:
     """The share of the true nearest neighbours, computed outside the database, that the searches found."""
-    state, limit = handed(context.world), context.world.limit(least)
+    state, limit = handed(context.world), context.world.limit(fraction, "recall")
     found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")

@@ -36,7 +36,9 @@ def step_answers_lost(context: Context) -> None:
 def step_readers_served(context: Context, seconds: float) -> None:
     """No reader went longer without an answer, from the fault on, and every answer was right."""
     world = context.world
-    require_each_reader_served(world, world.handover(FailoverHandover).readers, world.limit(seconds, Span.READER))
+    require_each_reader_served(
+        world, world.handover(FailoverHandover).readers, world.limit(seconds, "readers", Span.READER)
+    )
 
 
 @then("no write is acknowledged meanwhile")
@@ -55,7 +57,7 @@ def step_each_applied_once(context: Context) -> None:
 def step_accepted_again(context: Context, seconds: float) -> None:
     """Clients get through to a leader, in that time from the healing on."""
     world = context.world
-    require_accepted_again(world, world.experiment.nemesis.heal, world.limit(seconds, Span.RETURN))
+    require_accepted_again(world, world.experiment.nemesis.heal, world.limit(seconds, "return", Span.RETURN))
 
 
 @then("once a replica is back, writes are accepted again within {seconds:g} seconds")
@@ -63,4 +65,4 @@ def step_accepted_with_a_replica(context: Context, seconds: float) -> None:
     """One of the crashed hosts is switched on; clients get through in that time from then on."""
     world = context.world
     replica = world.cluster.sandbox.hosts[world.experiment.target_member]
-    require_accepted_again(world, replica.power_on, world.limit(seconds, Span.RETURN))
+    require_accepted_again(world, replica.power_on, world.limit(seconds, "return", Span.RETURN))

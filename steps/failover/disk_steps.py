@@ -4,14 +4,13 @@ from behave import given, then, when
 
 from support.engine.world import Context
 from support.failover.full_disk import (
-    FULL_FOR,
     fill_disk,
     fill_disk_until_checkpoint,
+    keep_disk_full,
     lead_from_small_disk,
     require_accepted_after_space,
     require_refused_for_space,
 )
-from support.waiting import pause
 
 
 @given("the data of the leader is on a small disk of its own")
@@ -22,9 +21,9 @@ def step_small_disk(context: Context) -> None:
 
 @when("the disk of the leader is full")
 def step_disk_full(context: Context) -> None:
-    """Not a block of it is free, for some seconds in which clients try to write; no checkpoint is due."""
+    """Not a block of it is free, for longer than a client waits for an answer; no checkpoint is due."""
     fill_disk(context.world)
-    pause(FULL_FOR)
+    keep_disk_full(context.world)
 
 
 @when("the disk of the leader is full when a checkpoint is due")
@@ -42,4 +41,4 @@ def step_refused_for_space(context: Context) -> None:
 @then("once there is space again, writes are accepted within {seconds:g} seconds")
 def step_accepted_after_space(context: Context, seconds: float) -> None:
     """In that time from when space is freed; nobody touches the server."""
-    require_accepted_after_space(context.world, context.world.limit(seconds))
+    require_accepted_after_space(context.world, context.world.limit(seconds, "return"))

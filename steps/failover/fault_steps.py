@@ -1,12 +1,16 @@
 """Faults: what happens to the cluster, and how it is healed. Whatever a scenario breaks is healed at its end."""
 
-from behave import given, when
+from behave import given, register_type, when
 
 from support.engine.experiment import Experiment
+from support.engine.fencing import inject
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
+from support.failover.power_failure import fail_power, put_on_volatile_disks
 from support.faults.process import DataDestroyed, EveryHostCrashes, Freeze, HostCrash, PostgresKilled, Restart
-from support.faults.roles import host_of, proxy_host
+from support.faults.roles import ROLE, host_of, proxy_host
+
+register_type(Role=ROLE)
 
 
 @given("a healthy cluster")
@@ -15,43 +19,43 @@ def step_healthy_cluster(context: Context) -> None:
     context.world.fault_run = Experiment(context.world.cluster)
 
 
-@given("the host of {role} is down")
-@when("the host of {role} crashes")
+@given("the host of {role:Role} is down")
+@when("the host of {role:Role} crashes")
 def step_host_crashes(context: Context, role: str) -> None:
-    """Every process of that host is gone at once, as in a power cut."""
+    """Every process of that host is gone at once; what it wrote, flushed or not, is still there."""
     host = host_of(context.world.cluster, role)
     context.world.experiment.inject(HostCrash(host), host.name)
 
 
-@when("the host of {role} is down until another member leads")
+@when("the host of {role:Role} is down until another member leads")
 def step_down_until_replaced(context: Context, role: str) -> None:
     """It crashes, and is switched on again when another member has taken over."""
     host = host_of(context.world.cluster, role)
     inject_until_replaced(context.world, HostCrash(host), host.name)
 
 
-@when("the host of {role} freezes")
+@when("the host of {role:Role} freezes")
 def step_host_freezes(context: Context, role: str) -> None:
     """Its programs are suspended: not dead, not answering."""
     host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(Freeze(host), host.name)
+    inject(context.world, Freeze(host), host.name)
 
 
-@when("the host of {role} freezes until another member leads")
+@when("the host of {role:Role} freezes until another member leads")
 def step_frozen_until_replaced(context: Context, role: str) -> None:
     """Its programs are suspended, and resume when another member has taken over."""
     host = host_of(context.world.cluster, role)
     inject_until_replaced(context.world, Freeze(host), host.name)
 
 
-@when("PostgreSQL alone is killed on {role}")
+@when("PostgreSQL alone is killed on {role:Role}")
 def step_postgres_killed(context: Context, role: str) -> None:
     """Its Patroni keeps running beside it."""
     host = host_of(context.world.cluster, role)
     context.world.experiment.inject(PostgresKilled(host), host.name)
 
 
-@when("the data directory of {role} is destroyed")
+@when("the data directory of {role:Role} is destroyed")
 def step_data_destroyed(context: Context, role: str) -> None:
     """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
     host = host_of(context.world.cluster, role)
@@ -60,14 +64,26 @@ def step_data_destroyed(context: Context, role: str) -> None:
 
 @when("the hosts of all replicas crash")
 def step_replicas_crash(context: Context) -> None:
-    """All at once, as in a power cut."""
+    """All at once, every process of each."""
     cluster, followers = context.world.cluster, context.world.cluster.followers()
     context.world.experiment.inject(EveryHostCrashes([cluster.sandbox.hosts[name] for name in followers]), followers[0])
 
 
+@given("disks that lose what was not flushed when the power fails")
+def step_volatile_disks(context: Context) -> None:
+    """The data of members and DCS is moved there, with a restart of all of them, until the scenario ends."""
+    put_on_volatile_disks(context.world)
+
+
+@when("the power of every host fails at once")
+def step_power_fails(context: Context) -> None:
+    """Members, DCS, proxy and cache are down, and the disks are as they were at each last flush."""
+    fail_power(context.world)
+
+
 @when("every host of the cluster crashes at once")
 def step_every_host_crashes(context: Context) -> None:
-    """Members, DCS, proxy and cache, as in a power cut of the whole room."""
+    """Every process of members, DCS, proxy and cache is killed. What they wrote, flushed or not, is still there."""
     cluster = context.world.cluster
     context.world.experiment.inject(EveryHostCrashes(cluster.sandbox.hosts.values()), cluster.leader())
 

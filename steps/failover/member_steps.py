@@ -7,12 +7,26 @@ from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
 from support.engine.world import Context
 from support.failover import health_checks
 from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
-from support.failover.leader_views import leader_views
+from support.failover.leader_views import OBSERVERS, leader_views
 from support.target import dcs, failover_readiness, members
+from support.target.cluster import Cluster
 from support.target.members import in_each_group, of_the_whole
+from support.vocabulary import Kind, columns
+
+MEMBER, YES_OR_NO = Kind("role of a member", (members.THE_LEADER, members.A_REPLICA)), Kind("answer", ("yes", "no"))
+CHECK, TRUE_ROLE = Kind.of("health check", health_checks.CHECKS), Kind.of("role", health_checks.TRUE_ROLES)
+OBSERVER = Kind.of("observer of the leader", OBSERVERS)
+STATUS = {
+    "member": MEMBER,
+    "role": Kind("role of a PostgreSQL", (members.LEADER, members.REPLICA)),
+    "PostgreSQL": Kind("state of a PostgreSQL", ("running", "starting", "stopping", "stopped", "restarting")),
+    "replication": Kind("state of replication", ("none", "streaming", "in archive recovery")),
+    "timeline": Kind("timeline", ("the leader's",), more=r"\d+"),
+}
 
 
 @then("every member answers each health check according to its true role")
+@columns({"check": CHECK}, others=YES_OR_NO, headings=TRUE_ROLE)
 def step_health_checks_are_true(context: Context) -> None:
     """For the role that a member has by SQL, each of its health checks answers as in the table."""
     truth = transposed(rows_of(context.table))
@@ -24,6 +38,7 @@ def step_health_checks_are_true(context: Context) -> None:
 
 
 @then("every member is in the state that its role requires")
+@columns(STATUS)
 def step_members_are(context: Context) -> None:
     """Each member reports about itself what its row says: the leader is the holder of the leader key."""
     rows = rows_of(context.table)
@@ -55,17 +70,27 @@ def step_dcs_knows_members(context: Context) -> None:
 @then("every member's PostgreSQL answers, and its Patroni is alive")
 def step_members_run(context: Context) -> None:
     """Each member answers a query past the proxy, and the heartbeat of its Patroni is not late."""
-    for group in context.world.cluster.groups:
-        declared = group.as_declared
-        as_tabled(alike(declared.members, health_checks.WELL), health_checks.vital_signs(declared)).require()
+    in_each_group(
+        context.world.cluster,
+        lambda group: as_tabled(
+            alike(group.as_declared.members, health_checks.WELL), health_checks.vital_signs(group.as_declared)
+        ).require(),
+        "every member runs",
+        only_late=False,
+    )
 
 
 @then("the same single member leads according to")
+@columns({"observer": OBSERVER})
 def step_one_leader(context: Context) -> None:
     """All observers of the table name one member. A member that gives no answer could be leading, too."""
-    for group in context.world.cluster.groups:
-        views = leader_views(group, rows_of(context.table))
+    observers = rows_of(context.table)
+
+    def agreed(group: Cluster) -> None:
+        views = leader_views(group, observers)
         one_leader(views.seen, views.unheard).require()
+
+    in_each_group(context.world.cluster, agreed, "all observers name one leader", only_late=False)
 
 
 @then("automatic failover is on")
@@ -96,7 +121,12 @@ def step_dcs_has_spare(context: Context) -> None:
     """
     topology = context.world.cluster.topology
     declared = topology.expectations.dcs_spare
-    could_lose(dcs.quorum(topology), 1 if declared is None else declared).require()
+    of_the_whole(
+        context.world.cluster,
+        lambda _: could_lose(dcs.quorum(topology), 1 if declared is None else declared).require(),
+        "the DCS has a quorum with a member to spare",
+        only_late=False,
+    )
 
 
 @then("failsafe mode is on, and every member knows all others that a leader has to reach")

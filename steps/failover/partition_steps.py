@@ -1,6 +1,6 @@
 """Partitions, poor links, and a DCS that loses its members: who may write meanwhile, and what must not change."""
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, empty
 
 from support.engine import markers
@@ -12,13 +12,17 @@ from support.failover.partition import (
     UNREPLICATED,
     commit_unreplicated,
     require_lock_renewed,
-    require_stopped_within,
+    require_refusing_until_healed,
+    require_stopped,
     require_unchanged,
+    state_before_the_fault,
     watch_state,
 )
 from support.faults import network
 from support.faults.patroni import without_failsafe
-from support.target.leadership import cluster_state, lease, only_primary
+from support.target.leadership import lease, only_members
+
+register_type(Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, Worsens=network.WORSENING)
 
 
 @given("failsafe mode is off")
@@ -28,9 +32,9 @@ def step_without_failsafe(context: Context) -> None:
     world.experiment.inject(without_failsafe(world.cluster), world.cluster.leader())
 
 
-@when("the leader is cut off from {others}")
+@when("the leader is cut off from {others:Others}")
 def step_leader_cut_off(context: Context, others: str) -> None:
-    """No packet gets from its host to theirs, nor back: "every other host", "the DCS" or "all but its clients"."""
+    """No packet gets from its host to theirs, nor back."""
     world = context.world
     world.handover(FailoverHandover).lease = lease(world.cluster)
     world.experiment.inject(network.partition_of_leader(world.cluster, others), world.cluster.leader())
@@ -42,33 +46,45 @@ def step_commits_unreplicated(context: Context) -> None:
     context.world.handover(FailoverHandover).unreplicated = commit_unreplicated(context.world)
 
 
-@when("{part} of the DCS crashes")
+@when("{part:PartOfDcs} of the DCS crashes")
 def step_dcs_crashes(context: Context, part: str) -> None:
-    """The hosts of some of its members are gone at once. `part` is "the leading member" or "a majority"."""
+    """The hosts of some of its members are gone at once."""
     world, handover = context.world, context.world.handover(FailoverHandover)
-    handover.lease, handover.state_before_the_fault = lease(world.cluster), cluster_state(world.cluster)
+    handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
     world.experiment.inject(network.crash_in_dcs(world.cluster, part), world.cluster.leader())
 
 
-@when("every link between the hosts {worsens}")
+@when("every link between the hosts {worsens:Worsens}")
 def step_links_worsen(context: Context, worsens: str) -> None:
-    """In both directions, "gets 100 ms slower" or "loses one packet in ten"; the suite's own links stay as they are."""
+    """In both directions; the suite's own links stay as they are."""
     world = context.world
-    world.handover(FailoverHandover).state_before_the_fault = cluster_state(world.cluster)
+    world.handover(FailoverHandover).state_before_the_fault = state_before_the_fault(world)
     world.experiment.inject(network.poor_links(world.cluster, worsens), world.cluster.leader())
 
 
 @then("the target member stops accepting writes before its lock expires")
 def step_stops_in_time(context: Context) -> None:
-    """Judged by probes that bypass the proxy. In the worst case, the lock was renewed a loop_wait before the fault."""
-    require_stopped_within(context.world, context.world.handover(FailoverHandover).lease.least_left)
+    """Judged by probes that bypass the proxy, until the lock has surely expired.
+
+    In the worst case, the lock was renewed a loop_wait before the fault.
+    """
+    require_stopped(context.world, context.world.handover(FailoverHandover).lease)
+
+
+@then("the target member accepts no further write until the fault is healed")
+def step_refuses_until_healed(context: Context) -> None:
+    """From its first refusal on, by probes that bypass the proxy. If the fault still lasts, it is healed now."""
+    require_refusing_until_healed(context.world)
 
 
 @then("at no time did two members accept writes")
 def step_one_writer(context: Context) -> None:
-    """Every member was asked all the time, past the proxy, whether it would accept a write."""
-    world = context.world
-    finding = at_most_one_writer(world.experiment.watch.samples, world.cluster.members)
+    """Every member was asked all the time, past the proxy, whether it would accept a write.
+
+    Inconclusive if a member that was neither off nor frozen gave no answer for some seconds: it may have led meanwhile.
+    """
+    world, experiment = context.world, context.world.experiment
+    finding = at_most_one_writer(experiment.watch.samples, world.cluster.members, experiment.coverage)
     world.evidence.attach("writers", finding.words)
     finding.require()
 
@@ -109,7 +125,7 @@ def step_leader_stays(context: Context, seconds: float) -> None:
     """The same member is the primary, on the same timeline. A replica may leave the read endpoint for a moment."""
     world = context.world
     before, looks = world.handover(FailoverHandover).state_before_the_fault, watch_state(world, seconds)
-    require_unchanged(world, only_primary(before), [only_primary(look) for look in looks])
+    require_unchanged(world, only_members(before), [only_members(look) for look in looks])
 
 
 @then("the leader still renews its lock")

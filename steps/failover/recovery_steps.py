@@ -1,6 +1,6 @@
 """How the cluster recovers: who leads, who is back, how long clients were interrupted, and what was lost."""
 
-from behave import step, then
+from behave import register_type, step, then
 
 from support.engine.recovery import (
     require_all_streaming,
@@ -14,53 +14,55 @@ from support.engine.recovery import (
 )
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.target.timing import Span
+from support.target.timing import EVENT, Span
+
+register_type(Event=EVENT)
 
 
 @step("another member leads")
 def step_another_leads(context: Context) -> None:
     """A member other than the target member holds the leader key and accepts writes."""
-    require_other_leader(context.world, context.world.timing.recovery)
+    require_other_leader(context.world)
 
 
 @then("another member leads within {seconds:g} seconds")
 def step_another_leads_within(context: Context, seconds: float) -> None:
     """A member other than the target member holds the leader key and accepts writes, in that time from the fault on."""
-    require_other_leader(context.world, context.world.limit(seconds, Span.FAILOVER))
+    require_other_leader(context.world, context.world.limit(seconds, "leader", Span.FAILOVER))
 
 
 @then("the target member streams as a replica within {seconds:g} seconds")
 def step_target_member_streams(context: Context, seconds: float) -> None:
     """The member that the fault hit streams from the leader, on the leader's timeline, in that time from now on."""
-    require_rejoined(context.world, context.world.limit(seconds, Span.REJOIN))
+    require_rejoined(context.world, context.world.limit(seconds, "rejoin", Span.REJOIN))
 
 
 @then("every replica streams on the timeline of the leader within {seconds:g} seconds")
 def step_all_stream(context: Context, seconds: float) -> None:
     """All members but the leader, in that time from now on."""
-    require_all_streaming(context.world, context.world.limit(seconds, Span.REJOIN))
+    require_all_streaming(context.world, context.world.limit(seconds, "rejoin", Span.REJOIN))
 
 
 @then("commits wait for another standby within {seconds:g} seconds, and all observers agree on it")
 def step_standby_replaced(context: Context, seconds: float) -> None:
     """The DCS, synchronous_standby_names and the leader's streams name it, in that time from the fault on."""
-    require_standby_replaced(context.world, context.world.limit(seconds, Span.STANDBY_LOSS))
+    require_standby_replaced(context.world, context.world.limit(seconds, "standby", Span.STANDBY_LOSS))
 
 
 @then("clients are interrupted for less than {seconds:g} seconds")
 def step_interruption(context: Context, seconds: float) -> None:
-    """The longest time without an acknowledged write, from the fault until clients got through again."""
-    require_interruption_under(context.world, context.world.limit(seconds))
+    """The longest time without an acknowledged write, from the fault until no second outage can follow from it."""
+    require_interruption_under(context.world, context.world.limit(seconds, "interruption"))
 
 
-@then("the {event} interrupts clients for less than {seconds:g} seconds")
+@then("the {event:Event} interrupts clients for less than {seconds:g} seconds")
 def step_interruption_by(context: Context, event: str, seconds: float) -> None:
-    """The longest time without an acknowledged write, from the fault until clients got through again.
+    """The longest time without an acknowledged write, from the fault until no second outage can follow from it.
 
-    `event` is "failover", "switchover", "loss of a standby" or "loss of everything": what the cluster needs time for.
-    If its own timing (ttl, loop_wait, ...) is slower than the embedded cluster's, its limit follows from that.
+    `event` is what the cluster needs time for. If its own timing (ttl, loop_wait, ...) is slower than the embedded
+    cluster's, its limit follows from that.
     """
-    require_interruption_under(context.world, context.world.limit(seconds, Span(event)))
+    require_interruption_under(context.world, context.world.limit(seconds, event, Span(event)))
 
 
 @then("the ledger lost no acknowledged write")

@@ -1,20 +1,24 @@
 """Replication: slots, synchronous standbys, settings that make a commit durable, and the lag of replicas."""
 
 from behave import then
-from hamcrest import assert_that, empty, greater_than_or_equal_to, has_length, is_
+from hamcrest import assert_that, empty, greater_than_or_equal_to, has_length
 
 from support.engine import markers
 from support.engine.quiet import excused
 from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.failover import replication
-from support.target import members, synchronous
+from support.target import members, rewinding, synchronous
 from support.target.members import in_each_group
+from support.vocabulary import columns
 
 
 @then("the leader streams to every replica through a slot of its own")
 def step_replicas_use_slots(context: Context) -> None:
-    """By the leader's SQL: each member that is not the leader streams, and its stream holds an active slot."""
+    """By SQL: each member that is not the leader streams from it, and its stream holds an active slot.
+
+    A replica that is configured to stream from another one (replicatefrom) does so from there.
+    """
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(replication.slotless(group), empty(), "replicas without a stream through a slot"),
@@ -24,40 +28,61 @@ def step_replicas_use_slots(context: Context) -> None:
 
 @then("no slot of the leader is orphaned")
 def step_no_slot_is_orphaned(context: Context) -> None:
-    """A slot that nobody uses would keep WAL on the leader until its disk is full."""
-    for group in context.world.cluster.groups:
-        assert_that(replication.orphaned(group), empty(), "slots of the leader that nobody uses")
+    """A slot that nobody uses would keep WAL on the leader until its disk is full.
+
+    Patroni's permanent slots (slots) are none, nor are those of members that stream from another replica; nor is a
+    logical slot whose consumer is away, as long as it keeps no more WAL than the server keeps anyway.
+    """
+    in_each_group(
+        context.world.cluster,
+        lambda group: assert_that(replication.orphaned(group), empty(), "slots of the leader that nobody uses"),
+        "every slot of the leader is used",
+        only_late=False,
+    )
 
 
 @then("each of {count:d} markers written through the write endpoint is on every replica within {seconds:g} seconds")
 def step_markers_are_on_replicas(context: Context, count: int, seconds: float) -> None:
     """Rows committed one after another, each looked for on every replica, past the proxy; the slowest is measured."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "lag")
     with excused(world):
         slowest = max(markers.delays(world.cluster, world.namespace, count, limit))
     world.measure("slowest marker, from its commit until it was on every replica", slowest, "s", limit)
 
 
 @then("every member has these settings for the application")
+@columns({"setting": None, "value": None})
 def step_settings(context: Context) -> None:
     """What SHOW says in a session of the application on each member, role and database settings included."""
     wanted = {name: row["value"] for name, row in rows_of(context.table).items()}
-    for group in context.world.cluster.groups:
-        as_tabled(alike(group.members, wanted), members.settings(group, wanted)).require()
+    in_each_group(
+        context.world.cluster,
+        lambda group: as_tabled(alike(group.members, wanted), members.settings(group, wanted)).require(),
+        "every member has these settings",
+        only_late=False,
+    )
 
 
 @then("every member writes the WAL that a rewind needs")
 def step_rewind_is_possible(context: Context) -> None:
     """wal_log_hints or data checksums are on; pg_rewind refuses without them."""
-    for group in context.world.cluster.groups:
-        assert_that(replication.not_rewindable(group), empty(), "members that could not be rewound")
+    in_each_group(
+        context.world.cluster,
+        lambda group: assert_that(rewinding.not_rewindable(group), empty(), "members that could not be rewound"),
+        "every member writes the WAL that a rewind needs",
+        only_late=False,
+    )
 
 
 @then("Patroni is configured to rewind")
 def step_rewind_is_configured(context: Context) -> None:
-    """use_pg_rewind is on in the configuration that all members share."""
-    for group in context.world.cluster.groups:
-        assert_that(replication.rewind_configured(group), is_(True), f"use_pg_rewind is on in group {group.group}")
+    """use_pg_rewind is on, in each member's own configuration file, or else in the configuration that all share."""
+    in_each_group(
+        context.world.cluster,
+        lambda group: assert_that(rewinding.not_configured(group), empty(), "members without use_pg_rewind"),
+        "every member is rewound by pg_rewind",
+        only_late=False,
+    )
 
 
 @then("the leader waits for as many standbys as the configuration asks for")

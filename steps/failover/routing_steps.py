@@ -1,10 +1,13 @@
 """Routing: where the endpoints lead, how HAProxy sees the members, and what happens when a member fails."""
 
-from behave import given, then, when
+import time
+
+from behave import given, register_type, then, when
 from hamcrest import assert_that, is_, none
 
 from support import sql
 from support.engine import markers
+from support.engine.recovery import require_within
 from support.engine.tables import as_tabled, of_each, rows_of
 from support.engine.world import Context
 from support.errors import Inconclusive
@@ -13,20 +16,22 @@ from support.failover import health_checks, routing
 from support.failover.checks import all_among, each_serves, sessions_closed_in_time
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
-from support.faults.roles import member_by_role
 from support.target import haproxy
+from support.target.cluster import Cluster
 from support.target.failover_readiness import terms
-from support.target.members import NO_ANSWER
+from support.target.members import of_the_whole
 from support.target.timing import Span
-from support.waiting import eventually
+from support.vocabulary import Kind, columns
+
+ENDPOINT = Kind("endpoint", ("write", "read"))
+VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
+ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", health_checks.ROUTING_ROLES), Kind("state", ("up", "down"))
+register_type(Endpoint=ENDPOINT)
 
 
-@when("{count:d} sessions are opened through the {endpoint} endpoint")
+@when("{count:d} sessions are opened through the {endpoint:Endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
-
-    `endpoint` is write or read.
-    """
+    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler."""
     world, where = context.world, getattr(context.world.cluster, endpoint)
     refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
     assert_that(refused, none(), f"what was said against one of {count} logins at {where.name}")
@@ -52,11 +57,16 @@ def step_sessions_on_replicas(context: Context) -> None:
 def step_sessions_are_shared(context: Context) -> None:
     """Healthy by its own health check. The proxy decides how many each gets: a replica may have others already."""
     cluster, sessions = context.world.cluster, context.world.sessions
-    each_serves(
-        routing.members(cluster, sessions),
-        health_checks.serving_replicas(cluster),
-        haproxy.read_servers(cluster.topology),
-    ).require()
+    of_the_whole(  # the proxy may not have noticed yet that a replica is healthy again
+        cluster,
+        lambda whole: each_serves(
+            routing.members(whole, sessions),
+            health_checks.serving_replicas(whole),
+            haproxy.read_servers(whole.topology),
+        ).require(),
+        "every healthy replica serves reads",
+        only_late=False,
+    )
 
 
 @then("a write on each of them is accepted")
@@ -75,28 +85,29 @@ def step_writes_refused(context: Context) -> None:
 
 
 @then("the statistics page answers")
+@columns({"who comes": VISITOR, "answer": RECEPTION})
 def step_statistics_page_answers(context: Context) -> None:
     """Each visitor of the table, identified by the credentials, is served or refused."""
-    page, expected = context.world.cluster.statistics_page, rows_of(context.table)
-    as_tabled(expected, haproxy.receptions(page, expected)).require()
+    cluster, expected = context.world.cluster, rows_of(context.table)
+    of_the_whole(
+        cluster,
+        lambda whole: as_tabled(expected, haproxy.receptions(whole.statistics_page, expected)).require(),
+        "the statistics page knows its visitors",
+        only_late=False,
+    )
 
 
 @then("HAProxy has the members up or down as follows")
+@columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
     """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
-    cluster, rows = context.world.cluster, rows_of(context.table)
-    page, members = cluster.statistics_page, cluster.members
+    rows = rows_of(context.table)
 
-    def as_patroni_sees_them() -> None:
+    def as_patroni_sees_them(cluster: Cluster) -> None:
         expected = of_each(health_checks.routing_roles(cluster), rows)
-        as_tabled(expected, haproxy.positions(page, members, expected)).require()
+        as_tabled(expected, haproxy.positions(cluster.statistics_page, cluster.members, expected)).require()
 
-    eventually(
-        as_patroni_sees_them,
-        within=context.world.timing.visible,
-        subject="HAProxy sees every member as Patroni does",
-        retry_on=NO_ANSWER,
-    )
+    of_the_whole(context.world.cluster, as_patroni_sees_them, "HAProxy sees every member as Patroni does")
 
 
 @when("a marker is written through the write endpoint")
@@ -118,8 +129,10 @@ def step_marker_is_seen(context: Context) -> None:
 @then("the marker becomes visible through the read endpoint within {seconds:g} seconds")
 def step_marker_becomes_visible(context: Context, seconds: float) -> None:
     """New sessions there read the row as it was written, from then on."""
-    world, where = context.world, context.world.cluster.read
-    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", world.limit(seconds))
+    world, where, begun = context.world, context.world.cluster.read, time.monotonic()
+    limit = world.limit(seconds, "lag")
+    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", limit)
+    require_within(world, "the marker was visible after", time.monotonic() - begun, limit)
 
 
 @given("{count:d} idle sessions through the write endpoint")
@@ -134,35 +147,41 @@ def step_idle_sessions(context: Context, count: int) -> None:
 
 @when("a replica falls further behind than is allowed")
 def step_falls_behind(context: Context) -> None:
-    """It stops replaying, while the leader writes twice as much WAL as a replica may lag behind."""
-    world, replica = context.world, member_by_role(context.world.cluster, "a replica")
+    """It stops replaying, while the leader writes twice as much WAL as a replica may lag behind.
+
+    Sessions through the read endpoint landed on it before.
+    """
+    world, replica = context.world, routing.replica_in_reads(context.world)
     world.experiment.inject(ReplayStuck(world.cluster, replica, 2 * terms(world.cluster).allowed_lag), replica)
 
 
 @when("a replica loses its stream")
 def step_loses_stream(context: Context) -> None:
-    """Nothing gets from it to the leader, nor back; both still reach everybody else."""
-    cluster, replica = context.world.cluster, member_by_role(context.world.cluster, "a replica")
+    """Nothing gets from it to the leader, nor back; both still reach everybody else.
+
+    Sessions through the read endpoint landed on it before.
+    """
+    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world)
     context.world.experiment.inject(Partition(cluster.sandbox, [replica], [cluster.leader()]), replica)
 
 
 @then("the target member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
-    """New sessions there land on other members, in that time from the fault on."""
-    routing.require_out_of_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+    """New sessions there land on other members, in that time from when the fault is in effect."""
+    routing.require_out_of_reads(context.world, context.world.limit(seconds, "leave", Span.READ_ROUTING))
 
 
 @then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
 def step_back_in_reads(context: Context, seconds: float) -> None:
     """New sessions there land on it again, in that time from the healing on."""
     context.world.experiment.nemesis.heal()
-    routing.require_back_in_reads(context.world, context.world.limit(seconds, Span.READ_ROUTING))
+    routing.require_back_in_reads(context.world, context.world.limit(seconds, "return", Span.READ_ROUTING))
 
 
 @then("each of these sessions is cut within {seconds:g} seconds")
 def step_sessions_closed(context: Context, seconds: float) -> None:
     """Its client learns of it in that time from the fault on, and need not wait for a dead connection to time out."""
-    world, limit = context.world, context.world.limit(seconds, Span.HANGUP)
+    world, limit = context.world, context.world.limit(seconds, "cut", Span.HANGUP)
     begun = world.experiment.injected_fault.begun
     ended = [when - begun for when in routing.closings(world.sessions, until=begun + limit + world.timing.notice)]
     if ended:

@@ -6,9 +6,12 @@ from hamcrest import assert_that, equal_to, is_in
 from support.engine.recovery import require_other_leader
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.failover.succession import hold_back, let_one_lag, lose_leaders
+from support.failover.succession import LOSSES, hold_back, let_one_lag, lose_leaders
 from support.faults.patroni import Tagged, asynchronous, paused
 from support.target.timing import Span
+from support.vocabulary import Kind, columns
+
+LOSS = Kind.of("way to lose a leader", LOSSES)
 
 
 @given("commits wait for no standby")
@@ -44,6 +47,7 @@ def step_others_are_barred(context: Context) -> None:
 
 
 @when("one leader after another is lost, each replaced and back before the next")
+@columns({"how": LOSS})
 def step_lose_leaders(context: Context) -> None:
     """Unplanned, each in the way that its row names; the next one only when a replica could take over from it."""
     lose_leaders(context.world, [row["how"] for row in context.table.rows])
@@ -53,7 +57,7 @@ def step_lose_leaders(context: Context) -> None:
 def step_best_leads(context: Context, seconds: float) -> None:
     """Not the replica that lacks WAL."""
     world = context.world
-    require_other_leader(world, world.limit(seconds, Span.FAILOVER))
+    require_other_leader(world, world.limit(seconds, "leader", Span.FAILOVER))
     assert_that(world.cluster.leader(), is_in(world.handover(FailoverHandover).unequal_replicas.ahead), "who took over")
 
 
@@ -61,6 +65,6 @@ def step_best_leads(context: Context, seconds: float) -> None:
 def step_worst_leads(context: Context, seconds: float) -> None:
     """None of those that are tagged never to lead."""
     world = context.world
-    require_other_leader(world, world.limit(seconds, Span.FAILOVER))
+    require_other_leader(world, world.limit(seconds, "leader", Span.FAILOVER))
     behind = world.handover(FailoverHandover).unequal_replicas.behind
     assert_that(world.cluster.leader(), equal_to(behind), "who took over")

@@ -1,25 +1,34 @@
 """Planned switchovers: the leader is asked to hand over, and does, or refuses with a reason."""
 
-from behave import then, when
+from behave import register_type, then, when
 from hamcrest import assert_that, equal_to
 
 from support.engine.tables import rows_of
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.failover.switchover import HalfwaySwitchover, require_none_pending, require_refused_for
+from support.failover.switchover import DYING, hand_over_halfway, require_none_pending, require_refused_for
 from support.faults.patroni import Switchover
-from support.faults.roles import member_by_role
+from support.faults.roles import ROLE, member_by_role
 from support.target.patroni_commands import switch_over
+from support.vocabulary import Kind, columns
+
+ANY_REPLICA = "any replica"
+CANDIDATE = Kind("candidate", (ANY_REPLICA, *ROLE.values), ROLE.more, ROLE.shown)
+DYING_ONE = Kind.of("process that dies", DYING)
+DOWN, NO_MEMBER, THE_LEADER = "the member that is down", "a member that does not exist", "the leader itself"
+UNFIT = Kind("candidate that cannot lead", (DOWN, NO_MEMBER, THE_LEADER))
+register_type(Candidate=CANDIDATE, Dying=DYING_ONE)
 
 
-@when("the leader is asked to hand over to {candidate}")
+@when("the leader is asked to hand over to {candidate:Candidate}")
 def step_hand_over(context: Context, candidate: str) -> None:
     """By Patroni's REST API, to "any replica" or to the member with that role; Patroni has answered that it is done."""
     world = context.world
-    member = None if candidate == "any replica" else member_by_role(world.cluster, candidate)
+    member = None if candidate == ANY_REPLICA else member_by_role(world.cluster, candidate)
     switchover = Switchover(world.cluster, member)
     world.experiment.inject(switchover, switchover.leader)
-    world.handover(FailoverHandover).requested_candidate = member
+    if member is not None:
+        world.handover(FailoverHandover).requested_candidate = member
 
 
 @then("the requested candidate leads")
@@ -30,13 +39,14 @@ def step_candidate_leads(context: Context) -> None:
 
 
 @when("switchovers to members that cannot lead are requested")
+@columns({"candidate": UNFIT})
 def step_hand_over_in_vain(context: Context) -> None:
     """By Patroni's REST API, to each candidate of the table, one after the other."""
     world, leader = context.world, context.world.cluster.leader()
     names = {
-        "the member that is down": world.experiment.target_member,
-        "a member that does not exist": world.namespace,
-        "the leader itself": leader,
+        DOWN: world.experiment.target_member,
+        NO_MEMBER: world.namespace,
+        THE_LEADER: leader,
     }
     replies = {who: switch_over(world.cluster, leader, names[who]) for who in rows_of(context.table)}
     world.evidence.attach_json("what Patroni answered", {who: str(reply) for who, reply in replies.items()})
@@ -44,18 +54,17 @@ def step_hand_over_in_vain(context: Context) -> None:
 
 
 @then("each request is refused with a reason")
+@columns({"candidate": UNFIT, "reason mentions": None})
 def step_refused(context: Context) -> None:
     """Patroni did not accept the request, and its reason mentions the words of the table."""
     reasons = {candidate: row["reason mentions"] for candidate, row in rows_of(context.table).items()}
     require_refused_for(context.world.handover(FailoverHandover).replies, reasons)
 
 
-@when("{who} dies while the leader hands over")
+@when("{who:Dying} dies while the leader hands over")
 def step_orchestrator_dies(context: Context, who: str) -> None:
-    """By kill -9, once the DCS holds the request: "the client that requested it" or "the Patroni of the leader"."""
-    cluster = context.world.cluster
-    switchover = HalfwaySwitchover(cluster, member_by_role(cluster, "a replica that may lead"), who)
-    context.world.experiment.inject(switchover, switchover.leader)
+    """By kill -9, once the DCS holds the request."""
+    hand_over_halfway(context.world, who)
 
 
 @then("the leader is still the same")

@@ -1,36 +1,57 @@
 """Who gets in, what the application's role may do, and whether a password can be read anywhere."""
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.security import exposure, logins, privileges, unauthenticated
-from support.security.checks import Search, all_refused, decoy_found, no_secret_found
+from support.security.checks import Search, all_over_tls, all_refused, decoy_found, no_secret_found
 from support.security.handover import SecurityHandover
+from support.vocabulary import Kind, columns
+
+WHERE, WRONG = Kind("place to log in", ("endpoint", "member")), Kind.of("wrong login", logins.WRONG)
+UNAUTHENTICATED = Kind.of("kind of login", unauthenticated.LOGINS)
+ATTEMPT = Kind("attempt", ("login", "request", "command"))
+register_type(Where=WHERE, WrongLogin=WRONG, Unauthenticated=UNAUTHENTICATED, Attempt=ATTEMPT)
 
 
-@given("every {where} accepts the application's login")
+@given("every {where:Where} accepts the application's login")
 def step_right_login_accepted(context: Context, where: str) -> None:
-    """Where the right login fails as well, a refusal means nothing. `where` is endpoint or member."""
+    """Where the right login fails as well, a refusal means nothing."""
     logins.require_right_login_accepted(context.world.cluster, where)
 
 
-@when("logins with {wrong} are tried at every {where}")
+@when("logins with {wrong:WrongLogin} are tried at every {where:Where}")
 def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
-    """As every known role, for an ordinary session and for a replication connection. `where` is endpoint or member."""
+    """As every known role, for an ordinary session and for a replication connection."""
     attempts = logins.wrong_logins(context.world.cluster, where, wrong)
     context.world.handover(SecurityHandover).attempts = attempts
 
 
-@when("logins without TLS are tried at every {where}")
-def step_plain_logins(context: Context, where: str) -> None:
-    """The application's own login, unencrypted but otherwise right. `where` is endpoint or member."""
-    context.world.handover(SecurityHandover).attempts = logins.plain_logins(context.world.cluster, where)
+@when("the application logs in at every {where:Where}, with TLS and without")
+def step_logins_with_and_without_tls(context: Context, where: str) -> None:
+    """The application's own login, encrypted or not, but otherwise right."""
+    cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
+    handover.with_tls = logins.tls_logins(cluster, where)
+    handover.attempts = logins.plain_logins(cluster, where)
 
 
-@when("the application trusts a different authority only, and logs in at every {where}")
+@when("the application logs in at every {where:Where} and verifies its certificate")
+def step_verified_logins(context: Context, where: str) -> None:
+    """By libpq, with the application's own parameters."""
+    context.world.handover(SecurityHandover).with_tls = logins.verified_logins(context.world.cluster, where)
+
+
+@then("every login with TLS is accepted")
+@then("every certificate is accepted")
+def step_all_over_tls(context: Context) -> None:
+    """A server that offers no TLS, or whose certificate was rejected, breaks the promise."""
+    all_over_tls(context.world.handover(SecurityHandover).with_tls).require()
+
+
+@when("the application trusts a different authority only, and logs in at every {where:Where}")
 def step_mistrusting_logins(context: Context, where: str) -> None:
-    """That authority has signed no certificate of the cluster. `where` is endpoint or member."""
+    """That authority has signed no certificate of the cluster."""
     context.world.handover(SecurityHandover).attempts = logins.mistrusting_logins(context.world.cluster, where)
 
 
@@ -46,14 +67,16 @@ def step_redis_accepts_login(context: Context) -> None:
     unauthenticated.require_redis_accepts_login(context.world.cluster)
 
 
-@when("a client with {login} sends every Patroni requests to")
+@when("a client with {login:Unauthenticated} sends every Patroni requests to")
+@columns({"request": Kind.of("request to Patroni", unauthenticated.REQUESTS)})
 def step_patroni_requests(context: Context, login: str) -> None:
     """Each request of the table, to every member; none would change anything if it were accepted."""
     requests = unauthenticated.patroni_requests(context.world.cluster, login, rows_of(context.table))
     context.world.handover(SecurityHandover).attempts = requests
 
 
-@when("a client with {login} sends Redis commands to")
+@when("a client with {login:Unauthenticated} sends Redis commands to")
+@columns({"command": Kind.of("command of Redis", unauthenticated.COMMANDS)})
 def step_redis_commands(context: Context, login: str) -> None:
     """Each command of the table, on its own connection; the keys belong to the scenario."""
     world, key = context.world, f"{context.world.namespace}:unauthenticated"
@@ -62,15 +85,16 @@ def step_redis_commands(context: Context, login: str) -> None:
 
 
 @then("the application rejects the certificate of each endpoint")
-@then("every {what} is refused as unauthenticated")
+@then("every login without TLS is refused")
+@then("every {what:Attempt} is refused as unauthenticated")
 def step_all_refused(context: Context, what: str = "login") -> None:
-    """Judged by the code of the refusal; a failure for another reason is inconclusive. `what` is login, request, ..."""
+    """Judged by the code of the refusal; a failure for another reason is inconclusive."""
     all_refused(context.world.handover(SecurityHandover).attempts).require()
 
 
-@then("every {where} asks for SCRAM authentication")
+@then("every {where:Where} asks for SCRAM authentication")
 def step_scram_is_asked_for(context: Context, where: str) -> None:
-    """What the server demands before it accepts the right login. `where` is endpoint or member."""
+    """What the server demands before it accepts the right login."""
     asked = logins.authentication_asked_for(context.world.cluster, where)
     as_tabled(alike(asked, {"asks for": "SCRAM"}), asked).require()
 
@@ -83,6 +107,7 @@ def step_passwords_are_verifiers(context: Context) -> None:
 
 
 @then("the application's role can do this, by itself or as a member of another role")
+@columns({"privilege": Kind.of("privilege", privileges.PRIVILEGES), "granted": Kind("answer", ("yes", "no"))})
 def step_privileges(context: Context) -> None:
     """According to the server's catalogue; the table is compared whole."""
     expected = rows_of(context.table)
@@ -90,6 +115,7 @@ def step_privileges(context: Context) -> None:
 
 
 @when("the application's role tries to")
+@columns({"action": Kind.of("action", privileges.ACTIONS)})
 def step_try_actions(context: Context) -> None:
     """Each action of the table on the primary, each in a transaction of its own that is rolled back."""
     outcomes = privileges.tried(context.world.cluster.write, rows_of(context.table))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.cluster.handover import handed
@@ -22,10 +22,15 @@ from support.sharding.queries import Question, ask_repeatedly
 from support.sharding.random_queries import RandomQueries
 from support.sharding.shards import namespaces_over_workers, rows_on_nodes
 from support.target import tables
+from support.vocabulary import Kind
 from support.waiting import describe
 
 _ROWS, _NAMESPACES = 120, 12
 """Rows of each table for random queries, and their namespaces: few enough to ask many questions about."""
+
+
+QUERY = Kind("kind of query", (queries.JOIN, queries.OVER_ALL))
+register_type(Query=QUERY)
 
 
 @given("{count:d} entries over {namespaces:d} namespaces, on more than one worker")
@@ -208,7 +213,7 @@ def _measure_questions(world: World, action: str, questions: Sequence[Question],
     measure(world, ask, lambda: every_answer_is(True, world.history, action))
 
 
-@then("every {operation} was answered correctly")
+@then("every {operation:Query} was answered correctly")
 def step_answered_right(context: Context, operation: str) -> None:
     """Row for row as computed from what was stored; a wrong answer is no answer, however fast."""
     every_answer_is(True, context.world.history, operation).require()

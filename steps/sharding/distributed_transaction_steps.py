@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.engine.finding import Finding
@@ -23,12 +23,19 @@ from support.target import citus
 from support.target.citus import node_name
 from support.target.members import NO_ANSWER
 from support.timeouts import RECOVERY
+from support.vocabulary import Kind
 from support.waiting import eventually
 
 _COLUMNS = ("namespace", "key", "value")
-_BLOCKED = 20.0  # seconds that a blocked session waits: a deadlock must be detected long before
+_BLOCKED = 20.0  # seconds that a blocked session waits at least: longer than a deadlock may take to be detected
 _EACH = 5
 """Entries that the transaction stores on each of two workers."""
+
+
+THE_HOST = "the host"
+DYING = Kind("part that dies", (THE_HOST, "PostgreSQL"))
+MOMENT = Kind.of("moment of a commit", COMMIT_WITH_DEATH)
+register_type(DyingPart=DYING, Moment=MOMENT)
 
 
 @given("a transaction that has inserted, updated and deleted entries on several workers")
@@ -51,7 +58,7 @@ def step_open_over_workers(context: Context) -> None:
 @when("the transaction rolls back")
 def step_roll_back_over_workers(context: Context) -> None:
     """The session takes back all that it has written."""
-    context.world.sessions[0].rollback()
+    context.world.session.rollback()
 
 
 @then("each worker holds what it held before")
@@ -73,7 +80,8 @@ def step_two_sessions(context: Context) -> None:
     world.entries.add_many([Entry(name, "kept", "before") for name in names])
     on_several_nodes(rows_on_nodes(world.cluster, world.profile.entries, _COLUMNS, names)).require()
     for number, name in enumerate(names):
-        world.sessions.append(sql.connect(world.cluster.write, statement_timeout=_BLOCKED))
+        patience = world.time_for("deadlock", _BLOCKED)
+        world.sessions.append(sql.connect(world.cluster.write, statement_timeout=patience))
         EntryStore(world.sessions[number], world.profile).update(name, "kept", f"session {number}")
 
 
@@ -99,7 +107,7 @@ def step_one_victim(context: Context, seconds: float) -> None:
     """The other one is not, and commits in that time."""
     world, attempts = context.world, context.world.handover(TransactionHandover).attempts
     one_victim([sql.condition_of(one.error) for one in attempts]).require()
-    took, limit = max(one.seconds for one in attempts), world.limit(seconds)
+    took, limit = max(one.seconds for one in attempts), world.limit(seconds, "deadlock")
     world.measure("the deadlock was over after", took, "s", limit)
     words = f"the deadlock was over after {took:.1f} s (allowed: {limit:g} s)"
     judged(world, lambda: Finding.within_limit(took <= limit, words)).require()
@@ -128,13 +136,13 @@ def step_open_on_two_workers(context: Context) -> None:
     world.handover(TransactionHandover).transaction = OpenTransaction(session, groups)
 
 
-@when("{what} of one of these workers dies {moment}")
+@when("{what:DyingPart} of one of these workers dies {moment:Moment}")
 def step_dies(context: Context, what: str, moment: str) -> None:
     """The client commits; a worker's leader dies before that, after it, or when both workers have prepared."""
     world, handover = context.world, context.world.handover(TransactionHandover)
     group = world.cluster.of_group(next(iter(handover.transaction.groups.values())))
     host = world.cluster.sandbox.hosts[group.leader()]
-    death = HostCrash(host) if what == "the host" else PostgresKilled(host)
+    death = HostCrash(host) if what == THE_HOST else PostgresKilled(host)
     world.evidence.attach("what dies", f"{what} of {host.name}, which leads {node_name(group.group)}, {moment}")
     begun = time.monotonic()
     handover.told = COMMIT_WITH_DEATH[moment](world, handover.transaction.session, death, host.name)
@@ -145,7 +153,7 @@ def step_dies(context: Context, what: str, moment: str) -> None:
 @then("within {seconds:g} seconds no transaction is in doubt on any node")
 def step_none_in_doubt(context: Context, seconds: float) -> None:
     """Every node answers and holds no prepared transaction, in that time from the death on."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "resolution")
     begun = world.experiment.injected_fault.begun
     await_resolved(world.cluster, limit, begun)
     require_within(world, "no transaction was in doubt after", time.monotonic() - begun, limit)

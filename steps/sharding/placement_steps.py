@@ -26,15 +26,16 @@ _FILL = """
 """
 
 
-@then("each distributed table has {count:d} shards, spread over all workers to within {share:g} percent")
-def step_evenly_spread(context: Context, count: int, share: float) -> None:
+@then("each distributed table has {count:d} shards, spread over all workers to within {percent:g} percent")
+def step_evenly_spread(context: Context, count: int, percent: float) -> None:
     """Every table that should be distributed; a map of the shards is attached."""
     world, workers = context.world, workers_of(context.world.cluster)
     found = shards.placements(world.cluster.write, world.profile.distributed())
     for worker in workers:
         world.measure(f"shards on {worker}", sum(one.node == worker for one in found), "")
     shard_map.attach(world.evidence, "shards of the application's tables", {"now": found})
-    checks.evenly_spread(found, int(world.limit(count)), workers, share).require()
+    spread = world.limit(percent, "spread")
+    checks.evenly_spread(found, int(world.limit(count, "shards")), workers, spread).require()
 
 
 @then("each shard is on the node that the coordinator lists for it, and on no other")
@@ -51,7 +52,9 @@ def step_each_on_one_node(context: Context) -> None:
         found.require()
         return found
 
-    finding = eventually(settled, within=VISIBLE, subject="each shard is on the one node where it belongs")
+    finding = eventually(
+        settled, within=context.world.timing.wait(VISIBLE), subject="each shard is on the one node where it belongs"
+    )
     context.world.evidence.attach("shards found on each node", finding.words)
 
 
@@ -128,7 +131,7 @@ def step_sizes_known(context: Context) -> None:
 def step_sizes_even(context: Context, times: float) -> None:
     """As Citus reports the sizes, with indexes."""
     world, copies = context.world, context.world.handover(QueryHandover).copies
-    limit, found = world.limit(times), shards.sizes(copies.write, (copies.profile.entries.table,))
+    limit, found = world.limit(times, "largest"), shards.sizes(copies.write, (copies.profile.entries.table,))
     known = [size for size in found.values() if size]
     if known:
         world.measure("the largest shard, of the mean", max(known) * len(found) / sum(known), "times", limit)

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.engine.checks.availability import every_client_worked, longest_gap_of_any_client
@@ -21,6 +21,7 @@ from support.sharding.handover import MoveHandover
 from support.sharding.membership import joined, require_equal_to_others, require_gone
 from support.sharding.moves import (
     COPIED,
+    VICTIMS,
     PlannedMove,
     fault_of_move,
     left_behind,
@@ -32,6 +33,7 @@ from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_name
 from support.target.members import NO_ANSWER
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
+from support.vocabulary import Kind
 from support.waiting import describe, eventually
 
 _PACE, _PATIENCE = 0.02, 10.0  # seconds between a client's writes, and that it waits for an answer
@@ -39,6 +41,10 @@ _FILL = """
     INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
     SELECT %s, number::text, repeat(md5(number::text), 20){entries.filling} FROM generate_series(1, %s) number
 """
+
+
+VICTIM = Kind.of("victim of a kill", VICTIMS)
+register_type(Victim=VICTIM)
 
 
 @given("two co-located tables of {count:d} shards, and a client that writes to each shard")
@@ -222,7 +228,7 @@ def step_nothing_moves(context: Context) -> None:
     checks.as_before(before, own.placements).require()
 
 
-@when("that shard is moved to another worker group, and {victim} is killed half-way")
+@when("that shard is moved to another worker group, and {victim:Victim} is killed half-way")
 def step_interrupt_move(context: Context, victim: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -257,7 +263,7 @@ def step_as_before(context: Context, seconds: float) -> None:
         left = left_behind(own.cluster)
         Finding(not left, f"the move has left behind: {left}").require()
 
-    limit = context.world.limit(seconds)
+    limit = context.world.limit(seconds, "recovery")
     eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
 
 

@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from behave import given, then, when
+from behave import given, register_type, then, when
 
 from support import sql
 from support.engine import markers
@@ -15,16 +15,22 @@ from support.errors import ConnectFailed, Inconclusive
 from support.example_app.sessions import attempt
 from support.faults.patroni import Switchover
 from support.faults.process import PostgresKilled
-from support.faults.roles import host_of
+from support.faults.roles import ROLE, host_of
 from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
+from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
-from support.target.timing import Span
-from support.waiting import describe, eventually
+from support.target.timing import EVENT, Span
+from support.timeouts import STATEMENT
+from support.vocabulary import columns
+from support.waiting import describe, in_time
 
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
+
+
+register_type(Event=EVENT)
 
 
 @given("{clients:d} clients appending to a ledger on worker group {group:d}")
@@ -48,6 +54,7 @@ def step_worker_hands_over(context: Context, group: int) -> None:
 
 
 @when("the PostgreSQL of each of these is killed, one after the other")
+@columns({"who": ROLE})
 def step_killed_in_turn(context: Context) -> None:
     """The next one as soon as clients get through again."""
     world, roles = context.world, [row["who"] for row in context.table.rows]
@@ -65,15 +72,19 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
 
     Inconclusive when the write is accepted: then the group is not down.
     """
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "refusal")
     (node,) = [one.address for one in citus.known_to(world.cluster.write) if one.group == group]
     namespace = world.handover(WorkerHandover).ledger(group).namespace
-    state = world.handover(WorkerHandover)
+    state, patience = world.handover(WorkerHandover), max(STATEMENT, 1.2 * limit)
 
     def write() -> None:
-        state.refused = attempt(partial(markers.write, world.cluster.write, world.profile, namespace, "refused"))
+        with sql.session(world.cluster.write, statement_timeout=patience) as session:
+            markers.write(session, world.profile, namespace, "refused")
 
-    measure(world, write, repeatable=False)
+    def attempt_to_write() -> None:
+        state.refused = attempt(write)
+
+    measure(world, attempt_to_write, repeatable=False)
     error, took = state.refused.error, state.refused.seconds
     if error is None:
         raise Inconclusive(f"worker group {group} accepted a write while it should have been down")
@@ -88,41 +99,45 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
 @then("data on worker group {group:d} can be read within {seconds:g} seconds")
 def step_group_is_read(context: Context, group: int, seconds: float) -> None:
     """All entries of its ledger, in a new session through the write endpoint."""
-    world, namespace = context.world, context.world.handover(WorkerHandover).ledger(group).namespace
+    world, limit = context.world, context.world.limit(seconds, "read")
+    namespace, patience = world.handover(WorkerHandover).ledger(group).namespace, max(STATEMENT, 1.2 * limit)
     found: list[tuple[int, float]] = []
 
     def read() -> None:
         begun = time.monotonic()
         try:
-            entries = sql.value(world.cluster.write, world.profile.sql(_COUNT), [namespace])
+            with sql.session(world.cluster.write, statement_timeout=patience) as session:
+                entries = sql.value(session, world.profile.sql(_COUNT), [namespace])
         except (sql.Error, ConnectFailed) as error:
             raise AssertionError(f"data on worker group {group} cannot be read: {describe(error)}") from error
         found.append((entries, time.monotonic() - begun))
 
     def in_time() -> Finding:
         entries, took = found[-1]
-        words = f"{entries} entries were read in {took:.1f} s (allowed: {seconds:g} s)"
-        return Finding.within_limit(took < seconds, words) if entries else Finding.false(words)
+        words = f"{entries} entries were read in {took:.1f} s (allowed: {limit:g} s)"
+        return Finding.within_limit(took < limit, words) if entries else Finding.false(words)
 
     measure(world, read, repeatable=False)  # later the group may have recovered
     finding = judged(world, in_time)
-    world.measure(f"reading the entries on worker group {group}", found[-1][1], "s", seconds)
+    world.measure(f"reading the entries on worker group {group}", found[-1][1], "s", limit)
     finding.require()
 
 
 @then("the clients of worker group {group:d} are interrupted for less than {seconds:g} seconds")
 def step_group_interruption(context: Context, group: int, seconds: float) -> None:
-    """The longest time without an acknowledged write on that group, from the fault on; they get through now."""
-    world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
-    require_interruption_under(world, world.limit(seconds), ledger.workload, f"clients of worker group {group}")
-
-
-@then("the {event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
-def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
-    """The same, where the group itself has to act: `event` is failover or switchover."""
+    """The longest time without an acknowledged write on that group, until no second outage can follow."""
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
     require_interruption_under(
-        world, world.limit(seconds, Span(event)), ledger.workload, f"clients of worker group {group}"
+        world, world.limit(seconds, "interruption"), ledger.workload, f"clients of worker group {group}"
+    )
+
+
+@then("the {event:Event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
+def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
+    """The same, where the group itself has to act: `event` is what it needs time for."""
+    world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
+    require_interruption_under(
+        world, world.limit(seconds, event, Span(event)), ledger.workload, f"clients of worker group {group}"
     )
 
 
@@ -139,33 +154,38 @@ def step_no_ledger_lost(context: Context) -> None:
 @then("every node knows the new leader of worker group {group:d} within {seconds:g} seconds")
 def step_address_is_known(context: Context, group: int, seconds: float) -> None:
     """By pg_dist_node, read directly on the leader of each group: the leader's address, and that it is active."""
-    world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, Span.NODES)
+    world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, "address", Span.NODES)
     begun = time.monotonic()
-    leader = cluster.of_group(group).leader()
-    address = cluster.address_of(leader).postgres
 
     def known() -> None:
+        leader = cluster.of_group(group).leader()  # anew in each look: another member may have taken over since
+        address = cluster.address_of(leader).postgres
         for one in cluster.groups:
             nodes = citus.known_to(one.of_member(one.leader()))
             found = [(node.address, node.active) for node in nodes if node.group == group]
             Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
 
-    eventually(known, within=limit, subject=f"every node knows where {leader} is", retry_on=NO_ANSWER)
-    world.measure("every node knew the new leader after", time.monotonic() - begun, "s", limit)
+    subject = f"every node knows where the leader of worker group {group} is"
+    _, took = in_time(known, within=limit, subject=subject, retry_on=NO_ANSWER, since=begun)
+    world.measure("every node knew the new leader after", took, "s", limit)
 
 
 @then("within {seconds:g} seconds nothing is in doubt, and each transfer happened on both accounts or on neither")
 def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
-    world, limit = context.world, context.world.limit(seconds)
+    world, limit = context.world, context.world.limit(seconds, "resolution")
     world.clients.stop()
-    begun = time.monotonic()
-    settled = partial(citus.require_settled, world.cluster, [group.leader() for group in world.cluster.groups])
-    eventually(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
-    world.measure("nothing was in doubt after", time.monotonic() - begun, "s", limit)
+    settled = partial(_require_settled, world.cluster)
+    _, took = in_time(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
+    world.measure("nothing was in doubt after", took, "s", limit)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
     world.measure("times that the coordinator crashed by itself", len(crashes), "")
     accounts = read_accounts(world.cluster.write, world.profile, world.handover(WorkerHandover).accounts)
     finding = all_or_nothing(world.clients.history, accounts, OPENED_WITH)
     world.evidence.attach("transfers", finding.words)
     finding.require()
+
+
+def _require_settled(cluster: Cluster) -> None:
+    """By the leaders of this moment: on a member that leads no more, nothing would ever be settled."""
+    citus.require_settled(cluster, [group.leader() for group in cluster.groups])

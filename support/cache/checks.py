@@ -8,6 +8,7 @@ are all different. The client of an operation is one process of the application.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from support.engine.finding import Finding, listed
@@ -299,23 +300,41 @@ def caching_resumed(limit: float, history: History, clients: Collection[int], si
 # Failovers of the database
 
 
-def lost_write_forgotten(bound: float, history: History, lost: Any, kept: Any, since: float, clients: int) -> Finding:
-    """No read that began more than `bound` seconds after `since` (another member led) served the lost value.
+@dataclass(frozen=True)
+class Handoff:
+    """A failover that lost a write; seconds on the history's clock."""
 
-    Unknown unless the lost value was once a hit, and every client was served the kept value after `since`. Reads that
-    ended in an error are ignored: while there is no leader, only cached values can be read.
+    old_leader_until: float
+    """When the old leader, the only one that had the write, was last seen to accept writes: until then it led."""
+    new_leader_since: float
+    """When another member was seen to lead."""
+
+
+def lost_write_forgotten(
+    bound: float, history: History, lost: Any, kept: Any, failover: Handoff, clients: int
+) -> Finding:
+    """No read that began more than `bound` seconds after the old leader led served anything but the kept value.
+
+    The database served the lost value to no read that began once another member led. Unknown unless the lost value was
+    once a hit, and every client was served the kept value by such a read. Reads that ended in an error are ignored:
+    while there is no leader, only cached values can be read.
     """
     reads = [one for one in reads_of(history) if one.outcome is Outcome.OK]
     if unwritten := [one for one in reads if one.value not in (lost, kept)]:
         return Finding.false(
             f"{len(unwritten)} of {len(reads)} reads served a value that nobody wrote: {unwritten[0].value!r}"
         )
+    loaded = [one for one in reads if one.action == "miss" and one.value == lost]
+    if late := [one for one in loaded if one.begun > failover.new_leader_since]:
+        after = late[0].begun - failover.new_leader_since
+        return Finding.false(f"the lost write was loaded from the database {after:.1f} s after another member led")
     if not any(one.action == "hit" and one.value == lost for one in reads):
         return Finding.unknown("the lost write was never served out of the cache")
-    words = f"the lost write was served for {last_served(history, lost, since):.1f} s after another member led"
-    if last_served(history, lost, since) > bound:
+    served = last_served(history, lost, failover.old_leader_until)
+    words = f"the lost write was served for {served:.1f} s after the old leader stopped"
+    if served > bound:
         return Finding.false(f"{words} (allowed: {bound:g} s)")
-    back = {one.client for one in reads if one.value == kept and one.begun > since}
+    back = {one.client for one in reads if one.value == kept and one.begun > failover.new_leader_since}
     if len(back) < clients:
         return Finding.unknown(f"{clients - len(back)} of {clients} clients read nothing after another member led")
     return Finding.true(words)

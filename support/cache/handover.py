@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from support.cache.clients import CacheClient
 from support.cache.redis_server import MemoryPressure
 from support.cache.round_trips import Batch, RoundTripCounter
-from support.engine.world import Handover
+from support.engine.world import Handover, missing
 from support.example_app.cache import Read
 from support.target.redis import RedisFacts
 
@@ -16,6 +16,14 @@ class CacheHandover(Handover):
 
     clients: Annotated[list[CacheClient], "Given 2 clients of the cache"]
     """The clients of the cache under test."""
+
+    @property
+    def client(self) -> CacheClient:
+        """The only client. Raises MissingStep if there are several."""
+        if len(self.clients) != 1:
+            raise missing("a single client", "Given a client of the cache")
+        return self.clients[0]
+
     keys: Annotated[Sequence[str], "When entries are changed in transactions that are rolled back"]
     """The entries that the clients worked on."""
 

@@ -14,7 +14,7 @@ from time import monotonic
 import redis
 
 from support import sql
-from support.cache.checks import reads_of
+from support.cache.checks import Handoff, reads_of
 from support.cache.clients import LONG, Recorder, recorders_of, together
 from support.cache.handover import CacheHandover
 from support.cache.workloads import KEY
@@ -142,7 +142,7 @@ def work_through_outage(world: World, what: str) -> None:
         pause(OUTAGE)
         world.experiment.nemesis.heal()
         with suppress(NotInTime):  # judged afterwards
-            _await_hits(history, len(clients), world.experiment.healing_since, within=NOTICE)
+            _await_hits(history, len(clients), world.experiment.healing_since, world.time_for("caching", NOTICE))
         pause(VISIBLE / 5)  # what is served once all is well belongs to the history too
 
     keys = [key for number in range(len(clients)) for key in own_keys(number)]
@@ -211,15 +211,25 @@ def work_through_lost_write(world: World) -> None:
         _commit_alone(world)
         clients[0].repository.invalidate(world.namespace, KEY)  # so that the next miss loads and caches the write
         _await_served(history, LOST, len(clients), since=0.0, within=VISIBLE)
-        require_other_leader(world, world.timing.recovery)
+        require_other_leader(world)
         handover.new_leader_since = monotonic()
         with suppress(NotInTime):  # judged afterwards
-            _await_served(history, KEPT, len(clients), since=handover.new_leader_since, within=LONG)
+            within = world.time_for("staleness", LONG)
+            _await_served(history, KEPT, len(clients), since=handover.new_leader_since, within=within)
 
     reading = [partial(_read, over, recorder, [KEY]) for recorder in recorders_of(clients, history, world.namespace)]
     together([partial(_disturb, over, failover), *reading])
     if world.entries.find(world.namespace, KEY)[0].value != KEPT:
         raise Inconclusive("the new leader has the write that only the old leader committed: nothing was lost")
+
+
+def failover_of(world: World) -> Handoff:
+    """When the old leader stopped, and another one led. Raises Inconclusive if the old one was never seen to lead."""
+    experiment = world.experiment
+    own = [one for one in experiment.watch.samples if one.member == experiment.target_member and one.writable]
+    if not own:
+        raise Inconclusive(f"{experiment.target_member} was never seen to accept writes")
+    return Handoff(max(one.ended for one in own), world.handover(CacheHandover).new_leader_since)
 
 
 def _commit_alone(world: World) -> None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,19 @@ STOP_TIMEOUT = 2.0  # seconds that a command has after Ctrl-C; the whole program
 
 
 @dataclass(frozen=True)
+class PlannedStep:
+    """A step that would run, with the step function that behave found for it."""
+
+    location: str
+    """Its file:line in the feature."""
+    function: str
+    """The file:line of its function; empty if there is none."""
+    arguments: Mapping[str, object]
+    table: tuple[tuple[str, ...], ...] = ()
+    """The headings of its table, and then its rows."""
+
+
+@dataclass(frozen=True)
 class Planned:
     """A scenario that would run; `location` is file:line."""
 
@@ -30,6 +43,7 @@ class Planned:
     name: str
     location: str
     tags: frozenset[str]
+    steps: tuple[PlannedStep, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def ids(self) -> frozenset[str]:
@@ -77,13 +91,13 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
             raise UsageError(f"behave cannot run this: {_complaint(ended)}") from None
 
 
-def selected(selection: Selection) -> tuple[Planned, ...]:
+def selected(selection: Selection) -> DryRun:
     """The scenarios of a selection. Raises NothingJudged if there are none, which behave would call a success."""
     there = [path for path in selection.paths if Path(path.partition(":")[0]).exists()]
-    planned = dry_run(selection.arguments).scenarios if there else ()
-    if not planned:
+    plan = dry_run(selection.arguments) if there else DryRun(())
+    if not plan.scenarios:
         raise NothingJudged(f"no scenario is selected by: {selection}")
-    return planned
+    return plan
 
 
 def _planned(features: Any) -> Iterator[Planned]:
@@ -91,7 +105,15 @@ def _planned(features: Any) -> Iterator[Planned]:
         for element in feature.get("elements", ()):
             if element["type"] != "background":
                 tags = frozenset([*feature["tags"], *element["tags"]])
-                yield Planned(feature["name"], element["name"], element["location"], tags)
+                steps = tuple(map(_step, element["steps"]))
+                yield Planned(feature["name"], element["name"], element["location"], tags, steps)
+
+
+def _step(step: Any) -> PlannedStep:
+    match, table = step.get("match", {}), step.get("table")
+    arguments = {one["name"]: one["value"] for one in match.get("arguments", ()) if one.get("name")}
+    rows = (tuple(table["headings"]), *map(tuple, table["rows"])) if table else ()
+    return PlannedStep(step["location"], match.get("location", ""), arguments, rows)
 
 
 def _undefined(usage: str) -> Iterator[Undefined]:

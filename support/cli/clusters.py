@@ -81,9 +81,10 @@ class KeptCluster:
 
 def named(name: str) -> KeptCluster:
     """The folder of that name, whether or not there is a cluster in it. Raises UsageError if the name is not valid."""
-    if not _NAME.match(name) or name == NEWEST:
+    if not _NAME.match(name) or name in (NEWEST, "embedded"):
         raise UsageError(
-            f"a cluster cannot be named {name!r}; use small letters, digits and dashes, and not {NEWEST!r}"
+            f"a cluster cannot be named {name!r}; use small letters, digits and dashes, and neither {NEWEST!r} "
+            "nor 'embedded'"
         )
     return KeptCluster((CLUSTERS / name).absolute())
 

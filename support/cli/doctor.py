@@ -50,7 +50,8 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     missing = programs.missing_extensions(settings.accept_pg_bindir)
     layout = layout_of(settings, missing.citus)
-    lacking = lacks(layout, kind, missing.citus, ruvector_missing(dialect_of(settings, layout.shape, missing)))
+    ruvector = ruvector_missing(dialect_of(settings, layout.shape, missing))
+    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(settings.accept_pg_bindir))
     return Diagnosis("an embedded cluster, which the run boots", lacking, tuple(_machine(settings, kind)))
 
 

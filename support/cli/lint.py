@@ -1,4 +1,4 @@
-"""`accept lint`: the rules for feature files, the list of promises, and steps without a step function.
+"""`accept lint`: the rules for feature files, the list of promises, and steps and their values.
 
 A rule is a function from all scenarios to its findings.
 """
@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,11 @@ from gherkin.parser import Parser
 from support.cli.behave_process import dry_run
 from support.cli.console import out, say
 from support.cli.paths import FEATURES
+from support.cli.preflight import Finding, step_findings, unknown_tag
 from support.errors import UsageError
 from support.reporting.promises import FILE, Promise, load
-from support.reporting.scenario import EPICS, SEVERITIES
-from support.target.capabilities import CAPABILITIES
+from support.reporting.scenario import SEVERITIES
 
-COSTS = frozenset({"slow", "destructive"})
-KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])
 ID = re.compile(r"^@id\.[A-Z]{2}-\d{2}$")
 MOST_STEPS = 8
 # Technical details that do not belong in a scenario, such as addresses and SQL.
@@ -36,18 +33,6 @@ TECHNICAL = (
         "SQL (allowed only in a docstring)",
     ),
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something to correct."""
-
-    file: Path
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -168,13 +153,8 @@ def _tags_are_known(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
         if not set(SEVERITIES).intersection(outline.tags):
             yield outline.finding(f"a scenario or its feature needs a severity: @{', @'.join(SEVERITIES)}")
         for tag in outline.tags:
-            if tag not in KNOWN_TAGS and not tag.startswith(("id.", "allure.")):
-                yield outline.finding(f"unknown tag @{tag}; {_suggestion(tag)}")
-
-
-def _suggestion(tag: str) -> str:
-    nearest = get_close_matches(tag, sorted(KNOWN_TAGS), 1)
-    return f"did you mean @{nearest[0]}?" if nearest else "a tag is a capability, a severity, a suite or a cost"
+            if text := unknown_tag(tag):
+                yield outline.finding(text)
 
 
 def _scenarios_show_one_behaviour(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
@@ -211,7 +191,7 @@ def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
     """All findings about the feature files in a folder, by file and line."""
     outlines, findings = read(sorted(folder.rglob("*.feature")))
     if not findings:
-        findings = (*check(outlines), *check_promises(folder, outlines), *_undefined_steps(folder))
+        findings = (*check(outlines), *check_promises(folder, outlines), *_of_steps(folder))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
@@ -270,14 +250,9 @@ def _finding_of(path: Path, message: str) -> Finding:
     return Finding(path, int(at), text.strip()) if at.isdigit() else Finding(path, 1, f"{at}:{text}".strip(": "))
 
 
-def _undefined_steps(folder: Path) -> tuple[Finding, ...]:
-    """Steps without a step function, by behave's dry run; ambiguous steps make it fail."""
+def _of_steps(folder: Path) -> tuple[Finding, ...]:
+    """What is wrong with steps and their tables, by behave's dry run; ambiguous steps make it fail."""
     try:
-        undefined = dry_run([str(folder)]).undefined
+        return tuple(dict.fromkeys(step_findings(dry_run([str(folder)]))))
     except UsageError as error:
         return (Finding(folder, 0, str(error)),)
-    return tuple(
-        Finding(Path(file), int(line), f"undefined step {one.step!r}; ./accept steps searches those that exist")
-        for one in undefined
-        for file, _, line in [one.location.rpartition(":")]
-    )

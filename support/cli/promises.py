@@ -3,13 +3,16 @@
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.cli.behave_process import dry_run
 from support.cli.console import complain, out, say
 from support.cli.lint import Outline, by_promise, read
 from support.cli.paths import FEATURES
+from support.cli.preflight import limits_by_id
+from support.engine.limits import Stated
 from support.errors import UsageError
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS
@@ -26,9 +29,10 @@ The promises of the cluster, by capability. The scenarios listed with a promise 
 need. The last column shows that they can fail: `./accept prove` breaks the cluster with each of these sabotages, and
 the scenarios must notice. "none" means that no sabotage breaks the promise yet.
 
-Limits are the defaults. If the target lacks something that a scenario needs, the scenario is skipped and the promise is
-"not judged"; the report says what is missing. `./accept promises failover` searches this list,
-`./accept run --tags @id.FO-01` judges one promise, and `./accept prove FO-01` shows that it can fail.
+Limits are those that the scenarios state; `[limits]` replaces them by the names below, see
+[your-cluster.md](your-cluster.md#limits-of-your-own). If the target lacks something that a scenario needs, the scenario
+is skipped and the promise is "not judged"; the report says what is missing. `./accept promises failover` searches this
+list, `./accept run --tags @id.FO-01` judges one promise, and `./accept prove FO-01` shows that it can fail.
 
 Do not edit this page. It is generated from `features/promises.toml`, the feature files and the sabotages:
 `./accept promises --markdown > docs/promises.md`.
@@ -74,7 +78,7 @@ def show(words: str, as_markdown: bool) -> int:
     if as_markdown:
         if words:
             raise UsageError(f"--markdown writes the page with all promises; leave out {words!r} or --markdown")
-        sys.stdout.write(markdown(listed()))
+        sys.stdout.write(markdown(listed(), limits_by_id(dry_run([str(FEATURES)]).scenarios)))
         return 0
     everything = listed()
     found = search(words, everything)
@@ -89,9 +93,9 @@ def show(words: str, as_markdown: bool) -> int:
     return 1
 
 
-def markdown(promises: Sequence[Listed]) -> str:
-    """The page docs/promises.md: a table for each capability."""
-    return "\n".join([HEAD, *(line for capability in EPICS for line in _section(capability, promises))])
+def markdown(promises: Sequence[Listed], limits: Mapping[str, Sequence[Stated]]) -> str:
+    """The page docs/promises.md: a table for each capability. `limits` are those that scenarios state, by promise."""
+    return "\n".join([HEAD, *(line for capability in EPICS for line in _section(capability, promises, limits))])
 
 
 def _counted(number: int, noun: str) -> str:
@@ -108,7 +112,7 @@ def _suggestion(words: str, among: Sequence[Listed]) -> str:
     return ""
 
 
-def _section(capability: str, promises: Sequence[Listed]) -> Iterator[str]:
+def _section(capability: str, promises: Sequence[Listed], limits: Mapping[str, Sequence[Stated]]) -> Iterator[str]:
     yield f"## {EPICS[capability]}\n"
     yield _row("id", "promise", "scenarios", "what the target needs", "sabotages that break it")
     yield _row(*["---"] * 5)
@@ -116,8 +120,17 @@ def _section(capability: str, promises: Sequence[Listed]) -> Iterator[str]:
         if one.promise.capability == capability:
             titles = [plain(scenario.name) for scenario in one.scenarios]
             sentence = f"{plain(one.promise.sentence)} *({one.promise.severity})*"
-            yield _row(one.promise.id, sentence, _cell(titles), _cell(_needs(one.scenarios)), _cell(_sabotages(one)))
+            told = _cell([sentence, *_limits(one.promise.id, limits.get(one.promise.id, ()))])
+            yield _row(one.promise.id, told, _cell(titles), _cell(_needs(one.scenarios)), _cell(_sabotages(one)))
     yield ""
+
+
+def _limits(id: str, stated: Sequence[Stated]) -> Iterator[str]:
+    """Each limit by its name in [limits], with the values that scenarios state for it."""
+    values = dict[str, list[str]]()
+    for one in sorted(set(stated), key=lambda one: (one.measure, one.value)):
+        values.setdefault(one.measure, []).append(one.figure)
+    yield from (f"limit `{id}.{measure}`: {' or '.join(figures)}" for measure, figures in values.items())
 
 
 def _needs(scenarios: Sequence[Outline]) -> list[str]:

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from support.cli import behave_process, clusters, report, run_processes, status, targets, up
+from support.cli import behave_process, clusters, preflight, report, run_processes, status, targets, up
 from support.cli.boot import boot_cluster, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
@@ -29,6 +29,7 @@ from support.run import Run, begin_run, note_over
 from support.settings import Settings, variable_of
 from support.target.capabilities import CAPABILITIES, lacking
 from support.target.topology import Topology
+from support.vocabulary import OWN
 from support.waiting import NotYet, eventually
 
 MOST_REPLACEMENTS = 3
@@ -111,18 +112,19 @@ class _Clusters:
         self.current.end()
 
     def replace(self) -> None:
-        """End the cluster that the run has booted, and boot another one in its place."""
+        """End the cluster that the run has booted, and boot another one in its place.
+
+        The folder of the first one stays: this process is inside its sandbox, whose mounts lead there.
+        """
         self.end()
-        for left in ("sandbox", clusters.BESIDE):
-            shutil.rmtree(self._place.directory / left, ignore_errors=True)
-        (self._place.directory / "bin").unlink(missing_ok=True)
-        self.current = _target(self._options, self._place)
+        another = self._place.directory / clusters.BESIDE / str(len(self.topologies))
+        self.current = _target(self._options, KeptCluster(another))
         self.topologies.append(self.current.topology)
 
 
-def show_plan(selection: Selection) -> int:
+def show_plan(selection: Selection, settings: Settings) -> int:
     """Print the scenarios that would run, and return the exit status. Raises NothingJudged if there are none."""
-    planned = behave_process.selected(selection)
+    planned = _planned(selection, settings)
     for one in planned:
         out.print(f"{one.location}: {one.name}", markup=False)
     say(f"{len(planned)} scenarios would run")
@@ -137,7 +139,7 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     """
     if options.share_of is not None:
         return _run_share(options, options.share_of)
-    planned = behave_process.selected(options.selection)
+    planned = _planned(options.selection, options.settings)
     clusters.sweep()
     report.prepare()
     run = _begin(options, options.seed)
@@ -173,6 +175,14 @@ def _begin(options: RunOptions, seed: int | None) -> Run:
         options.fail_on_flaky,
         replaceable=not (options.cluster or options.settings.external or options.keep),
     )
+
+
+def _planned(selection: Selection, settings: Settings) -> Sequence[behave_process.Planned]:
+    """The selected scenarios. Raises UsageError if anything about them is wrong, NothingJudged if there are none."""
+    preflight.require_known_tags(selection)
+    plan = behave_process.selected(selection)
+    preflight.require_sound(selection, plan, settings.limits)
+    return plan.scenarios
 
 
 def _forget(run: Run) -> None:
@@ -359,6 +369,7 @@ def _as_variables(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
         for name, value in given.items()
+        if not name.startswith(OWN)
     }
 
 

@@ -1,15 +1,25 @@
-"""`accept steps`: the step catalogue, read from the sources of the steps without importing them."""
+"""`accept steps`: the step catalogue, read from the sources of the steps.
+
+The sources are imported only to tell which values a parameter, or a column of a step's table, can have.
+"""
 
 import ast
-from collections.abc import Iterator, Sequence
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 from parse import parse
 
 from support.cli.console import out, say
+from support.vocabulary import Columns, Kind, nearest
 
 STEPS = Path("steps")
+_KINDED = re.compile(r"\{(\w+):([A-Z]\w*)\}")
+"""A parameter whose type is registered with behave."""
 KEYWORDS = ("given", "when", "then", "step")
 
 
@@ -26,6 +36,18 @@ class Step:
     line: int
 
     @property
+    def loose(self) -> str:
+        """The wording with any text for parameters that have a kind."""
+        return _KINDED.sub(r"{\1}", self.wording)
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Parameter -> its kind, for those that have one."""
+        types = dict(_KINDED.findall(self.wording))
+        known = _registered(self.file) if types else {}
+        return {name: known[type] for name, type in types.items() if type in known}
+
+    @property
     def text(self) -> str:
         """What a search looks at."""
         return f"{self.keyword} {self.wording} {self.meaning} {self.file.stem}".lower()
@@ -38,11 +60,75 @@ def steps(folder: Path = STEPS) -> tuple[Step, ...]:
 
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps that contain all of the words, in any order; or that match a sentence of a scenario or a report."""
+    sentence = _without_keyword(words)
+    matching = tuple(step for step in among if sentence and parse(step.loose, sentence) is not None)
+    return matching or tuple(step for step in among if all(word in step.text for word in words.lower().split()))
+
+
+def explain(sentence: str, among: tuple[Step, ...]) -> str:
+    """Why no step has the wording of this sentence: the value that is wrong, or else the nearest step.
+
+    Begins with a semicolon; empty if nothing is like it.
+    """
+    sentence = _without_keyword(sentence)
+    for step in among:
+        if (found := parse(step.loose, sentence, case_sensitive=True)) is not None:
+            values = {name: str(value) for name, value in found.named.items()}
+            wrong = [kind.complaint(values[name]) for name, kind in step.kinds.items() if not kind.allows(values[name])]
+            if wrong:
+                return f"; {'; '.join(wrong)}"
+    near = nearest(sentence, [step.wording for step in among])
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def columns_of(file: Path, line: int) -> Columns | None:
+    """The columns that the step function at that line (of its first decorator) declares for its table."""
+    for value in vars(_module(file)).values():
+        if isinstance(value, FunctionType) and value.__code__.co_firstlineno == line:
+            return getattr(value, "columns", None)
+    return None
+
+
+@cache
+def _module(file: Path) -> ModuleType:
+    """The step module in a file. Importing it a second time, beside behave, has no effects of its own."""
+    spec = importlib.util.spec_from_file_location(f"steps_in_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def _registered(file: Path) -> Mapping[str, Kind]:
+    """The kinds that a step module registers with behave: the name of the type -> the kind."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    keywords = [
+        keyword
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "register_type"
+        for keyword in call.keywords
+    ]
+    named = {keyword.arg: _value_of(keyword.value, _module(file)) for keyword in keywords if keyword.arg}
+    return {type: kind for type, kind in named.items() if isinstance(kind, Kind)}
+
+
+def _value_of(expression: ast.expr, module: ModuleType) -> object:
+    """The object that a name, such as `ROLE` or `network.OTHERS`, stands for in a module; None for anything else."""
+    match expression:
+        case ast.Name(id=name):
+            return getattr(module, name, None)
+        case ast.Attribute(value=owner, attr=name):
+            return getattr(_value_of(owner, module), name, None)
+    return None
+
+
+def _without_keyword(words: str) -> str:
     sentence = " ".join(words.split())
     for keyword in ("Given ", "When ", "Then ", "And ", "But "):
         sentence = sentence.removeprefix(keyword)
-    matching = tuple(step for step in among if sentence and parse(step.wording, sentence) is not None)
-    return matching or tuple(step for step in among if all(word in step.text for word in words.lower().split()))
+    return sentence
 
 
 def show(found: Sequence[Step]) -> None:
@@ -51,6 +137,8 @@ def show(found: Sequence[Step]) -> None:
         out.print(f"{step.keyword.capitalize()} {step.wording}", style="bold", markup=False)
         for line in step.meaning.splitlines():
             out.print(f"    {line}", markup=False)
+        for name, kind in step.kinds.items():
+            out.print(f"    {name}: {', '.join((*kind.values, *kind.shown))}", markup=False)
         out.print(f"    {step.file}:{step.line}", style="dim", markup=False)
     say(f"{len(found)} steps")
 

@@ -46,6 +46,18 @@ class Selection:
         names = tuple(f"--name={name}" for name in self.names)
         return (*tags, *names, *self.rest, *self.paths)
 
+    @property
+    def defined(self) -> dict[str, str]:
+        """The names and values that behave's option -D defines. Most of them are settings."""
+        found, words = dict[str, str](), iter(self.rest)
+        for word in words:
+            short, long = word.startswith("-D"), word == "--define" or word.startswith("--define=")
+            if short or long:
+                said = word.removeprefix("-D") if short else word.removeprefix("--define").removeprefix("=")
+                name, equals, value = (said or next(words, "")).partition("=")
+                found[name.strip().lower()] = value.strip() if equals else "true"
+        return found
+
     def __str__(self) -> str:
         filters = [*(f"--tags {tag!r}" for tag in self.tags), *(f"--name {name!r}" for name in self.names), *self.rest]
         return " ".join([*self.words, *filters]) or "all"

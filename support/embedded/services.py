@@ -19,6 +19,8 @@ DISTURBING = ("PATRONI", "PG", "ETCD")
 
 BOOT: Timing = OWN.timing
 """The timing that every cluster boots with: Patroni sleeps for loop_wait between the steps of a boot."""
+SERVER_CERTIFICATE, SERVER_KEY = "server.crt", "server.key"
+"""The files of a member's certificate, in its host's directory."""
 SOCKETS = "/dev/shm"
 """The directory of a member's local socket: each host has its own, and its name is short."""
 
@@ -38,6 +40,10 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
     service = service_of(plan, planned.role)
     file = host.directory / service.file
     _write(file, service.contents(plan, planned, host.directory))
+    if planned.role == Role.MEMBER and plan.authority:
+        issued = plan.authority.issue(plan.server_names(planned.name))
+        _write(host.directory / SERVER_KEY, issued.key)
+        _write(host.directory / SERVER_CERTIFICATE, issued.certificate)
     command = service.command(plan, str(file))
     if planned.role == Role.MEMBER and plan.layout.workers:
         command = _with_passwords(plan.credentials.application, host.directory, command)
@@ -132,13 +138,14 @@ def _haproxy(plan: Plan, host: PlannedHost, directory: Path) -> str:
 
 
 def _redis(plan: Plan, host: PlannedHost, directory: Path) -> str:
-    address = plan.address(host.name, REDIS)
+    address, cache = plan.address(host.name, REDIS), plan.layout.shape.cache
+    assert cache is not None
     return _TEMPLATES.get_template("redis.conf.j2").render(
         host=address.host,
         port=address.port,
         password=plan.credentials.redis,
         directory=str(directory),
-        cache=plan.layout.shape.cache,
+        cache=cache,
     )
 
 
@@ -151,7 +158,7 @@ def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
     )
     return _TEMPLATES.get_template("pgbouncer.ini.j2").render(
         address=plan.address(host.name, shape.pooler.port),
-        behind=plan.address("haproxy", shape.proxy.routes[0].port),
+        behind=plan.address(shape.haproxy, shape.proxy.routes[0].port),
         database=shape.database,
         mode=shape.pooler.mode,
         users=directory / "users.txt",
@@ -238,9 +245,17 @@ def _shared(plan: Plan) -> dict[str, Any]:
             "use_slots": True,
             **shape.dynamic_postgresql,
             "parameters": _parameters(plan),
-            "pg_hba": list(shape.host_access),
+            "pg_hba": [_encrypted(line) if plan.authority else line for line in shape.host_access],
         },
     }
+
+
+def _encrypted(line: str) -> str:
+    """A line of pg_hba.conf that accepts only logins with TLS.
+
+    Source: https://www.postgresql.org/docs/16/auth-pg-hba-conf.html
+    """
+    return f"hostssl {line.removeprefix('host ')}" if line.startswith("host ") else line
 
 
 def _parameters(plan: Plan) -> Mapping[str, Any]:
@@ -248,7 +263,10 @@ def _parameters(plan: Plan) -> Mapping[str, Any]:
     shape = plan.layout.shape
     # Patroni puts citus before the libraries named here.
     libraries = {"shared_preload_libraries": ", ".join(plan.preloaded)} if plan.preloaded else {}
-    return {**shape.parameters, **libraries, **(shape.sharding if plan.layout.workers else {})}
+    sharding = dict(shape.sharding) if plan.layout.workers else {}
+    if plan.layout.workers and plan.authority:
+        sharding["citus.node_conninfo"] = " ".join(f"{name}={value}" for name, value in plan.verified_tls.items())
+    return {**shape.parameters, **libraries, **sharding}
 
 
 def _initdb(plan: Plan) -> list[str | dict[str, str]]:
@@ -266,7 +284,7 @@ def _postgresql(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any
     logins, shape = plan.credentials, plan.layout.shape
     # Under a Patroni that has just started, Citus looks for its own node at localhost.
     own = ",127.0.0.1" if plan.layout.workers and not plan.one_network else ""
-    rewind = {"rewind": _login(logins.rewind)} if logins.rewind else {}
+    rewind = {"rewind": {**_login(logins.rewind), **plan.verified_tls}} if logins.rewind else {}
     return {
         "listen": str(plan.address(host.name, POSTGRES)).replace(":", f"{own}:"),
         "connect_address": str(plan.advertised(host.name, POSTGRES)),
@@ -274,12 +292,24 @@ def _postgresql(plan: Plan, host: PlannedHost, directory: Path) -> dict[str, Any
         "bin_dir": str(plan.programs.pg_bindir),
         "pgpass": str(directory / "pgpass"),
         "authentication": {
+            # Patroni logs in to its own server, and must be able to when that has lost TLS.
             "superuser": _login(logins.administrator),
-            "replication": _login(logins.replication),
+            "replication": {**_login(logins.replication), **plan.verified_tls},
             **rewind,
         },
         "basebackup": [{"checkpoint": "fast"}],  # else a replica waits minutes for the leader's next checkpoint
-        "parameters": {"unix_socket_directories": SOCKETS if shape.local_access else ""},
+        "parameters": {"unix_socket_directories": SOCKETS if shape.local_access else "", **_tls(plan, directory)},
+    }
+
+
+def _tls(plan: Plan, directory: Path) -> dict[str, str]:
+    """PostgreSQL's parameters for TLS on the member that lives in `directory`."""
+    if plan.authority is None:
+        return {}
+    return {
+        "ssl": "on",
+        "ssl_cert_file": str(directory / SERVER_CERTIFICATE),
+        "ssl_key_file": str(directory / SERVER_KEY),
     }
 
 

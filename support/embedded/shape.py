@@ -5,7 +5,7 @@ suite boots unless told otherwise; `swarm_shapes.py` has those of another instal
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from support.target.topology import Login
@@ -86,6 +86,7 @@ class Shape:
     worker: str = "worker{group}{letter}"
     """`{number}` and `{letter}` count the members of a group, from 1 and from a."""
     etcd_node: str = "etcd{number}"
+    haproxy: str = "haproxy"
     advertises_names: bool = False
     """Hosts refer to themselves and their peers by name; else by address."""
     # PostgreSQL and Patroni
@@ -107,7 +108,9 @@ class Shape:
     sharding: Mapping[str, Any] = field(default_factory=dict)
     """Further PostgreSQL parameters where there are worker groups."""
     host_access: tuple[str, ...] = ()
-    """The lines of pg_hba.conf."""
+    """The lines of pg_hba.conf. Where TLS is used, `hostssl` takes the place of `host` in them."""
+    tls: bool = False
+    """Logins over the network need TLS, if PostgreSQL was built with OpenSSL."""
     local_access: bool = False
     """Allow logins over a socket on the member's own host, as the `local` lines of pg_hba.conf say."""
     superuser_application: bool = False
@@ -118,12 +121,14 @@ class Shape:
     """pg_rewind uses a role of its own; else the superuser."""
     # Around PostgreSQL
     proxy: Proxy | None = None
-    cache: Cache = Cache(password=True, memory="64mb", append_only=False)
+    cache: Cache | None = Cache(password=True, memory="64mb", append_only=False)
     pooler: Pooler | None = None
     # The application
-    tables: Literal["example", "swarm"] = "example"
+    tables: Literal["example", "swarm"] | None = "example"
     vector: Literal["auto", "pgvector", "ruvector"] = "pgvector"
-    # Reached from outside
+    # Where it is booted, and how it is reached
+    annex: bool = False
+    """It is a second, smaller cluster in the sandbox of another one; nothing of it is published."""
     outside: bool = False
     """Everything is published, and users know only that; else only what PUBLISHED names is published."""
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -207,6 +212,7 @@ OWN = Shape(
         "host all all 0.0.0.0/0 scram-sha-256",
         "host replication replicator 0.0.0.0/0 scram-sha-256",
     ),
+    tls=True,
     proxy=Proxy(
         template="haproxy.cfg.j2",
         routes=(Route("write", 5000, "/primary"), Route("read", 5001, "/replica")),
@@ -214,3 +220,20 @@ OWN = Shape(
         login=Login("statistics", ""),
     ),
 )
+
+ENCRYPTED = replace(
+    OWN,
+    name="encrypted",
+    summary="a small cluster with TLS, beside one whose PostgreSQL was built without OpenSSL",
+    members=2,
+    workers=0,
+    etcd=1,
+    scope="accept-tls",
+    member="tls{number}",
+    etcd_node="tls-etcd{number}",
+    haproxy="tls-haproxy",
+    cache=None,
+    tables=None,
+    annex=True,
+)
+"""See `encrypted.py`."""

@@ -4,15 +4,16 @@ Whatever else a scenario asks for: at no time may two members have accepted writ
 healed, every group must stream on one timeline again, and no log may hold a PANIC or "report it as a BUG".
 """
 
+import math
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 from support.embedded.readiness import await_all
-from support.engine.checks.writers import FrozenPeriod, at_most_one_writer, without_frozen
+from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
-from support.engine.watch import Watch
-from support.errors import Inconclusive, NotInTime, UnhealthyCluster
+from support.engine.watch import LONGEST_SILENCE, Watch
+from support.errors import MissingStep, NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
 from support.target.cluster import Cluster
@@ -20,11 +21,12 @@ from support.target.cluster import Cluster
 THAW_GRACE = 5.0
 """Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
 
-Until then it accepts transactions that it cannot acknowledge, because no standby follows it any more. A scenario that
-freezes a leader proves with clients of its own that none was acknowledged.
+Until then it accepts transactions that it cannot acknowledge, because no standby follows it any more; clients of its
+own prove that none was acknowledged and lost (support/engine/fencing.py). The excuse ends with its first refusal.
 """
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
+_NO_FAULT = 'no earlier step of the scenario injects a fault, such as "When the host of the leader crashes"'
 BUG = "report it as a BUG"
 ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
 
@@ -41,40 +43,51 @@ class Experiment:
         except NotInTime as error:
             raise UnhealthyCluster(f"the cluster was unhealthy before any fault was injected: {error}") from error
         self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
-        self.target_member = ""
+        self._target_member = ""
         self.planned = False
         """The last fault was an orderly switchover: it may lose nothing, even if replication is asynchronous."""
         self.recovered_in: float | None = None
+        self._watched_until: float | None = None
         self.leaders = [cluster.leader()]
         """The leader when the experiment began, and each new one that a step has seen since."""
         self.expected_alarms: list[str] = []
         """Words that mark an alarm as a consequence of the injected fault; any other alarm breaks the scenario."""
         self._frozen: list[tuple[str, InjectedFault]] = []
+        self._silenced: list[tuple[str, InjectedFault]] = []
         self._marks = {path: path.stat().st_size for path in _logs(cluster)}
         self.watch = Watch({name: cluster.of_member(name) for group in cluster.groups for name in group.members})
         self.watch.__enter__()
 
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`."""
-        self.target_member = target_member
+        self._target_member = target_member
         self.planned = bool(getattr(fault, "planned", False))
         injected_fault = self.nemesis.inject(fault)
         if isinstance(fault, Freeze):
             self._frozen.append((target_member, injected_fault))
+        self._silenced += [(name, injected_fault) for name in getattr(fault, "silences", ())]
         return injected_fault
 
     @property
+    def target_member(self) -> str:
+        """The member or host that the last fault hit. Raises MissingStep if there was none."""
+        if not self._target_member:
+            raise MissingStep(_NO_FAULT)
+        return self._target_member
+
+    @property
     def injected_fault(self) -> InjectedFault:
-        """The last fault. Raises Inconclusive if there was none."""
+        """The last fault. Raises MissingStep if there was none."""
         if not self.nemesis.injected_faults:
-            raise Inconclusive("no fault was injected")
+            raise MissingStep(_NO_FAULT)
         return self.nemesis.injected_faults[-1]
 
     @property
     def healing_since(self) -> float:
-        """When the healing of the last fault began. Raises Inconclusive while the fault lasts."""
+        """When the healing of the last fault began. Raises MissingStep while the fault lasts."""
         if self.injected_fault.healing is None:
-            raise Inconclusive(f"{self.injected_fault.words}: it was not healed")
+            told = f"{self.injected_fault.words}: no earlier step heals it"
+            raise MissingStep(f'{told}, such as "When the fault is healed"')
         return self.injected_fault.healing
 
     def conclude(self) -> None:
@@ -86,12 +99,28 @@ class Experiment:
             self.nemesis.heal()
             self.recovered_in = await_all(self.cluster, self._recovery)
         finally:
+            self._watched_until = time.monotonic()
             self.watch.__exit__()
             self._require_one_writer()
             found = self.alarms
             Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
+        self._require_one_writer(undecided=True)  # only now: what is unknown must not hide what is broken
 
-    def _require_one_writer(self) -> None:
+    @property
+    def coverage(self) -> Coverage | None:
+        """When every member must have been seen: since the first fault, unless it was off or frozen. None without a
+        fault."""
+        faults = self.nemesis.injected_faults
+        excused = [
+            SilentPeriod(name, one.begun, math.inf if one.healed is None else one.healed)
+            for name, one in self._silenced
+        ]
+        longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
+        until = self._watched_until or time.monotonic()
+        return Coverage(min(one.begun for one in faults), until, longest, excused) if faults else None
+
+    def _require_one_writer(self, undecided: bool = False) -> None:
+        """Raises Inconclusive where a group's writers are unknown, if that is asked for (`undecided`)."""
         frozen = [
             FrozenPeriod(name, one.begun, one.healing + THAW_GRACE)
             for name, one in self._frozen
@@ -99,7 +128,9 @@ class Experiment:
         ]
         samples = without_frozen(self.watch.samples, frozen)
         for group in self.cluster.groups:
-            at_most_one_writer(samples, group.members).require(ONE_WRITER)
+            finding = at_most_one_writer(samples, group.members, self.coverage)
+            if finding.holds is not None or undecided:
+                finding.require(ONE_WRITER)
 
     @property
     def alarms(self) -> list[str]:

@@ -36,6 +36,16 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class InFlight:
+    """An operation that has begun and not ended, at the moment of asking; seconds on the monotonic clock."""
+
+    client: int
+    action: str
+    key: str
+    begun: float
+
+
+@dataclass(frozen=True)
 class WriterSample:
     """Whether a member accepted writes at one moment; seconds on the monotonic clock. `writable` is None if it did not
     answer."""
@@ -45,6 +55,9 @@ class WriterSample:
     ended: float
     writable: bool | None
     timeline: int | None = None
+    closed: bool = False
+    """It let nobody in, and said so: no server listens there, or it is starting or stopping. That is an answer, too: it
+    takes no write now."""
 
 
 class History:

@@ -13,6 +13,11 @@ from support.timeouts import CONNECT
 PACE = 0.05  # seconds between two questions to a member
 PATIENCE = 1.0  # seconds to wait for an answer at least: less for a frozen member means more looks when it thaws
 _SLOWER = 10  # how many times longer than on the healthy cluster an answer may take
+LONGEST_SILENCE = 5.0
+"""Seconds for which a member may give no answer, and it is still known that it did not lead meanwhile: some looks fail
+on a busy machine, and no member can win an election, lead, and be a replica again in so short a time."""
+_CLOSED = ("Connection refused", "the database system is ")
+"""What a client is told where no server listens, or where it is starting or stopping and lets nobody in."""
 
 # Only a writable server assigns an xid. This waits for no standby: a leader that lost its standby is still a writer.
 _WOULD_WRITE = """
@@ -75,4 +80,5 @@ class Watch:
 
 def _sample(operation: Operation) -> WriterSample:
     writable = bool(operation.value) if operation.outcome is Outcome.OK else None
-    return WriterSample(operation.key, operation.begun, operation.ended, writable)
+    closed = writable is None and any(words in operation.error for words in _CLOSED)
+    return WriterSample(operation.key, operation.begun, operation.ended, writable, closed=closed)

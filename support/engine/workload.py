@@ -4,6 +4,7 @@ A `Client` performs one `Task` after another on its session. A `Workload` runs m
 thread of its own, by a seeded `Script`. `record` is for a single client that a step runs itself.
 """
 
+import math
 import os
 import socket
 import threading
@@ -20,8 +21,9 @@ import psycopg2
 from psycopg2 import errorcodes
 
 from support import sql
-from support.engine.history import History, Operation, Outcome
-from support.errors import AcceptError, ConnectFailed
+from support.engine.history import History, InFlight, Operation, Outcome
+from support.engine.notices import Notices, notices_of
+from support.errors import AcceptError, ConnectFailed, NotInTime
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
 
@@ -51,8 +53,6 @@ def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
 
 _SESSION_IS_SOUND = ("23", "40")
 """Classes of errors (a constraint, a conflict) after which the session can still be used."""
-_NOT_REPLICATED = "might not have been replicated"
-"""PostgreSQL's warning when its wait for a standby is cancelled. The commit is acknowledged all the same."""
 _GRACE = 1.0  # seconds for the server to report a timeout itself before the client hangs up
 
 
@@ -76,10 +76,20 @@ class Client:
 
     def __init__(self, number: int, endpoint: sql.Endpoint, history: History, patience: float) -> None:
         self.number, self.acknowledged = number, 0
+        self.acknowledged_at = -math.inf
+        """When the last of its operations was acknowledged; seconds on the monotonic clock."""
         self._endpoint, self._history, self._patience = endpoint, history, patience
         self._session: sql.Session | None = None
+        self._notices = Notices()
         self._swapping = threading.Lock()
         self._begun: float | None = None
+        self._task: Task | None = None
+
+    @property
+    def in_flight(self) -> InFlight | None:
+        """The operation that has begun and not ended."""
+        begun, task = self._begun, self._task
+        return None if begun is None or task is None else InFlight(self.number, task.action, task.key, begun)
 
     def open(self) -> None:
         """Log in before the first task. A failure is ignored here: the task will meet it and record it."""
@@ -88,27 +98,32 @@ class Client:
 
     def perform(self, task: Task) -> Operation:
         """Try the task once and record its outcome. Raises errors that do not come from the database."""
+        self._task = task
         begun = self._begun = time.monotonic()
         committing, value = False, None
         outcome, said = Outcome.OK, ""
         try:
             session = self._session or self._login()
-            session.notices.clear()
+            self._notices.clear()
             session.autocommit = committing = not task.transaction
             value = task.perform(session)
             if task.transaction:
                 committing = True
                 session.commit()
-            outcome, said = _committed(session)
-            self.acknowledged += outcome is Outcome.OK
+            outcome, said = _committed(self._notices)
         except (sql.Error, ConnectFailed) as error:
             outcome, said = outcome_of(error, committing=committing), describe(error)
             self._recover_from(error)
-        finally:
+        except BaseException:
             self._begun = None
+            raise
         recorded = task.value if value is None else value
         operation = Operation(self.number, task.action, task.key, recorded, outcome, begun, time.monotonic(), said)
         self._history.append(operation)
+        self._begun = None  # only now: at any time it is in flight, or in the history
+        if outcome is Outcome.OK:
+            self.acknowledged += 1
+            self.acknowledged_at = operation.ended
         return operation
 
     def hang_up_when_late(self) -> None:
@@ -133,7 +148,7 @@ class Client:
     def _login(self) -> sql.Session:
         session = sql.connect(self._endpoint, connect_timeout=self._patience, statement_timeout=self._patience)
         with self._swapping:
-            self._session = session
+            self._session, self._notices = session, notices_of(session)
         return session
 
     def _recover_from(self, error: Exception) -> None:
@@ -147,15 +162,15 @@ class Client:
         self.close()
 
 
-def _committed(session: sql.Session) -> tuple[Outcome, str]:
+def _committed(notices: Notices) -> tuple[Outcome, str]:
     """The outcome of an acknowledged commit: unknown if the server warned that it may not be on a standby."""
-    doubts = [" ".join(notice.split()) for notice in session.notices if _NOT_REPLICATED in notice]
+    doubts = [str(notice) for notice in notices if notice.doubts_replication]
     return (Outcome.UNKNOWN, doubts[0]) if doubts else (Outcome.OK, "")
 
 
 _RETRY = 0.05  # seconds before a client repeats an operation that failed
 _WATCH = 0.2  # seconds between two checks for operations that hang
-_SCRIPT_ENDS = 30.0  # seconds allowed for a script that comes to an end
+_SCRIPT_ENDS = 30.0  # seconds in which at least one operation of a script that comes to an end must end
 _OPERATION_ENDS = 10.0  # seconds allowed for one operation of such a script
 
 
@@ -202,6 +217,7 @@ class Workload:
         self._threads = [threading.Thread(target=self._serve, args=[one], daemon=True) for one in self._clients]
         self._together = threading.Barrier(clients + 1)
         self._stopping, self._ended = threading.Event(), threading.Event()
+        self._stopped_at: float | None = None
         self._errors: list[BaseException] = []
 
     @property
@@ -213,6 +229,31 @@ class Workload:
     def acknowledged(self) -> int:
         """How many operations have been acknowledged so far."""
         return sum(client.acknowledged for client in self._clients)
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the last acknowledgement."""
+        return time.monotonic() - max(client.acknowledged_at for client in self._clients)
+
+    @property
+    def stopped_at(self) -> float:
+        """When the clients were told to stop; now, if they were not."""
+        return time.monotonic() if self._stopped_at is None else self._stopped_at
+
+    @property
+    def size(self) -> int:
+        """How many clients there are."""
+        return len(self._clients)
+
+    @property
+    def in_flight(self) -> list[InFlight]:
+        """The operations that have begun and not ended. Ask for them before the history: one may end in between."""
+        return [one for client in self._clients if (one := client.in_flight) is not None]
+
+    @property
+    def gives_up_after(self) -> float:
+        """Seconds after which a client hangs up on a server that gives no answer: then its operation has ended."""
+        return self._patience + _GRACE + _WATCH
 
     def start(self) -> None:
         """Start the clients. Returns when each has tried its first operation."""
@@ -227,6 +268,7 @@ class Workload:
 
     def stop(self) -> None:
         """Stop the clients after their current operation. Raises the first error that is not the database's."""
+        self._stopped_at = self.stopped_at
         self._stopping.set()
         for thread in self._threads:
             if thread.ident is not None:
@@ -257,6 +299,25 @@ class Workload:
                 raise NotYet(f"{self.acknowledged - before} were acknowledged")
 
         eventually(got_through, within=within, subject=f"{more} more operations of {self._name} are acknowledged")
+
+    def await_each_acknowledged(self, within: float) -> None:
+        """Wait until every client has an acknowledgement from now on: none of them hangs, or is locked out."""
+        since = time.monotonic()
+
+        def each_got_through() -> None:
+            if waiting := [client.number for client in self._clients if client.acknowledged_at <= since]:
+                raise NotYet(f"{len(waiting)} were acknowledged none")
+
+        eventually(each_got_through, within=within, subject=f"each of {self._name} gets an acknowledgement")
+
+    def await_none_begun_before(self, moment: float, within: float) -> None:
+        """Wait until every operation that began before that moment has ended. Raises NotInTime if one hangs."""
+
+        def ended() -> None:
+            if hanging := [one for one in self.in_flight if one.begun < moment]:
+                raise NotYet(f"{len(hanging)} have not")
+
+        eventually(ended, within=within, subject=f"the operations of {self._name} end")
 
     def __enter__(self) -> "Workload":
         self.start()
@@ -314,9 +375,17 @@ class Workload:
 
 
 def run_to_end(endpoint: sql.Endpoint, script: Script, clients: int) -> History:
-    """Let `clients` clients follow a script to its end, all at the same time; returns the history."""
+    """Let `clients` clients follow a script to its end, all at the same time; returns the history.
+
+    The script may be long: it is waited for as long as operations end. Each ends when its client's patience does.
+    """
     with Workload(endpoint, script, clients=clients, patience=_OPERATION_ENDS) as workload:
-        workload.await_end(_SCRIPT_ENDS)
+        ended = -1
+        while workload.running and len(workload.history) > ended:
+            ended = len(workload.history)
+            with suppress(NotInTime):
+                workload.await_end(_SCRIPT_ENDS)
+        workload.await_end(0)
     return workload.history
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hints
 
+from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
-from support.errors import Inconclusive, MissingStep
+from support.errors import Inconclusive, MissingStep, NotInTime
 from support.example_app.entries import EntryStore
 from support.example_app.profile import Profile
 from support.reporting.evidence import Evidence
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound="Handover")
 
 
+def missing(what: str, *steps: str) -> MissingStep:
+    """The error of a step that needs what one of these steps, or one like them, provides."""
+    by = "".join(f', such as "{step}"' for step in steps)
+    return MissingStep(f"no earlier step of the scenario provides {what}: it needs one{by}")
+
+
 class Handover:
     """Values that the steps of one subject pass to each other within a scenario.
 
@@ -41,8 +48,7 @@ class Handover:
             hints = get_type_hints(type(self), include_extras=True)
             if name not in hints:
                 raise AttributeError(f"{type(self).__name__} declares no {name!r}")
-            by = "".join(f', such as "{step}"' for step in getattr(hints[name], "__metadata__", ()))
-            raise MissingStep(f"no earlier step of the scenario provides {name.replace('_', ' ')}: it needs one{by}")
+            raise missing(name.replace("_", " "), *getattr(hints[name], "__metadata__", ()))
 
 
 @dataclass
@@ -58,7 +64,9 @@ class World:
     ids: tuple[str, ...] = ()
     """The catalogue ids of the scenario."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """The user's limits by catalogue id, instead of those that scenarios state."""
+    """The user's limits, instead of those that scenarios state; see support/engine/limits.py."""
+    stated: Mapping[str, float] = field(default_factory=dict)
+    """Measure -> the largest limit that a step of the scenario states for it."""
     cleanup: ExitStack = field(default_factory=ExitStack)
     random: Random = field(default_factory=Random)
     """Seeded from the run's seed and the scenario's name."""
@@ -76,15 +84,14 @@ class World:
     """The faults of a destructive scenario, and the observation of their effects."""
     leaderships: Mapping[int, Leadership] = field(default_factory=dict)
     """Group -> its leader when clients began, if a failover may lose acknowledged writes."""
-    error: Exception | None = None
-    """The error of the last attempt, for the step that judges it."""
+    _attempt: tuple[Exception | None] | None = None
     _handovers: dict[type, Any] = field(default_factory=dict)
 
     @property
     def history(self) -> "History":
-        """The operations that the scenario judges. Raises Inconclusive if none were recorded."""
+        """The operations that the scenario judges. Raises MissingStep if no step recorded any."""
         if self._history is None:
-            raise Inconclusive("no step of the scenario recorded any operation")
+            raise missing("operations of clients", "Given 8 clients appending to a ledger through the write endpoint")
         return self._history
 
     @history.setter
@@ -98,17 +105,35 @@ class World:
 
     @property
     def experiment(self) -> "Experiment":
-        """The scenario's experiment. Raises Inconclusive if no step began one with a healthy cluster."""
+        """The scenario's experiment. Raises MissingStep if no step began one with a healthy cluster."""
         if self.fault_run is None:
-            raise Inconclusive("no step has checked that the cluster was healthy before")
+            raise missing("a cluster that is known to be healthy", "Given a healthy cluster")
         return self.fault_run
 
     @property
     def clients(self) -> "Workload":
-        """The clients that work in the scenario. Raises Inconclusive if there are none."""
+        """The clients that work in the scenario. Raises MissingStep if there are none."""
         if self.workload is None:
-            raise Inconclusive("no clients are working")
+            raise missing("clients", "Given 8 clients appending to a ledger through the write endpoint")
         return self.workload
+
+    @property
+    def session(self) -> "Session":
+        """The first session that the scenario has opened. Raises MissingStep if there is none."""
+        if not self.sessions:
+            raise missing("a session", "When the application logs in through the write endpoint")
+        return self.sessions[0]
+
+    @property
+    def error(self) -> Exception | None:
+        """The error of the last attempt, None if it succeeded. Raises MissingStep if nothing was attempted."""
+        if self._attempt is None:
+            raise missing("an attempt", "When an entry with plain text is stored")
+        return self._attempt[0]
+
+    @error.setter
+    def error(self, error: Exception | None) -> None:
+        self._attempt = (error,)
 
     def handover(self, kind: type[H]) -> H:
         """The scenario's object of that kind of handover."""
@@ -127,12 +152,18 @@ class World:
         return EntryStore(self.cluster.write, self.profile)
 
     def start(self, workload: "Workload", acknowledged: int) -> None:
-        """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged."""
+        """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged.
+
+        Raises Inconclusive if they are not: that clients can work at first is no promise of the scenario's.
+        """
         self.workload, self.history = workload, workload.history
         if self.cluster.topology.accepted_loss:
             self.leaderships = leaderships(self.cluster)
         self.cleanup.enter_context(workload)
-        workload.await_acknowledged(acknowledged, within=STATEMENT)
+        try:
+            workload.await_acknowledged(acknowledged, within=self.timing.wait(STATEMENT))
+        except NotInTime as error:
+            raise Inconclusive(f"the clients did not get to work: {error}") from error
 
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""
@@ -144,26 +175,36 @@ class World:
         """Every namespace in which the scenario may have stored something."""
         return [self.namespace, *self.further_namespaces]
 
-    def limit(self, stated: float, span: Span | None = None) -> float:
-        """The limit in force: the user's for this scenario's id, or the one that the scenario states.
+    def limit(self, stated: float, measure: str, span: Span | None = None) -> float:
+        """The limit in force for a measure: the user's, or the one that the scenario states.
 
-        `span` names what the cluster needs the time for. If its own timing needs more than is stated, because it checks
-        less often than the embedded one, that counts (see support/target/timing.py). A declared recovery time replaces
-        both.
+        `measure` is its name in [limits]: a text, or one with parameters of the step in it. `span` names what the
+        cluster needs the time for. If its own timing needs more than is stated, because it checks less often than the
+        embedded one, that counts (see support/target/timing.py). A declared recovery time replaces both.
         """
-        in_force = self._limit(stated, span)
+        in_force = self._limit(stated, measure, span)
         if in_force.seconds != stated:
             self.evidence.attach("limit in force", f"{in_force.seconds:g}: {in_force.why}")
         return in_force.seconds
 
-    def _limit(self, stated: float, span: Span | None) -> Limit:
+    def _limit(self, stated: float, measure: str, span: Span | None) -> Limit:
         topology = self.cluster.topology
-        if (own := next((one for one in self.ids if one in self.limits), None)) is not None:
-            return Limit(self.limits[own], f"[limits] {own}; the scenario states {stated:g}")
+        if (own := own_limit(self.limits, self.ids, measure)) is not None:
+            key, value = own
+            return Limit(value, f"[limits] {key}; the scenario states {stated:g}")
         if span is Span.FAILOVER and topology.expectations.recovery_time is not None:
             seconds = topology.expectations.recovery_time
             return Limit(seconds, f"[expect] recovery_time; the scenario states {stated:g} s")
         return Limit(stated, "as stated") if span is None else topology.timing.limit(span, stated)
+
+    def time_for(self, measure: str, usual: float) -> float:
+        """How long a step has to go on, so that a later one can judge that measure: at least `usual` seconds.
+
+        No shorter than the limit that the later step states, or that the user sets.
+        """
+        own = own_limit(self.limits, self.ids, measure)
+        stated = own[1] if own is not None else self.stated.get(measure, 0.0)
+        return max(usual, 1.2 * stated)
 
     @property
     def timing(self) -> Timing:

@@ -97,6 +97,11 @@ _SIZES: Mapping[str, Callable[[int], int]] = {
 }
 
 
+_NO_EMBEDDING, _OF_EVERY_SIZE = "no embedding", "an embedding of numbers of every size"
+CONTENTS = (*_TEXTS, *_METADATA, *_SIZES, _NO_EMBEDDING, _OF_EVERY_SIZE)
+"""What an entry can hold, in the words of the scenarios."""
+
+
 def entry_with(content: str, chance: random.Random, namespace: str, profile: Profile) -> Entry:
     """An entry with the content of that name. Raises KeyError for an unknown name."""
     if content in _SIZES:
@@ -107,8 +112,8 @@ def entry_with(content: str, chance: random.Random, namespace: str, profile: Pro
     if content in _METADATA:
         return replace(usual, metadata=_METADATA[content])
     embeddings = {
-        "no embedding": None,
-        "an embedding of numbers of every size": _of_every_size(profile.entries.dimensions),
+        _NO_EMBEDDING: None,
+        _OF_EVERY_SIZE: _of_every_size(profile.entries.dimensions),
     }
     return replace(usual, embedding=embeddings[content])
 

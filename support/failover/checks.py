@@ -1,11 +1,12 @@
 """Checks of failover: who leads and could lead, what stays unchanged, and what clients and sessions experience."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Protocol
 
-from support.engine.finding import Finding
-from support.engine.history import History, Outcome
+from support.engine.finding import Finding, listed
+from support.engine.history import History, InFlight, Outcome, WriterSample
 
 
 def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
@@ -74,34 +75,57 @@ def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding
     return Finding.false(f"no replica may take over: {reasons or 'there is none'}")
 
 
-Look = Mapping[str, object]
-"""Aspect of the cluster -> its state at one look."""
+Look = Mapping[str, str]
+"""Aspect of the cluster -> its state at one look. What gave no answer is left out."""
+_BLIND = 2
+"""So many looks in a row may get no answer about an aspect: a change that is undone in that time cannot be seen."""
 
 
 def nothing_changed(looks: Sequence[Look]) -> Finding:
-    """Every look found the same as the first one. Unknown if there were fewer than two."""
-    if len(looks) < 2:
-        return Finding.unknown(f"there were {len(looks)} looks")
-    first = looks[0]
-    for number, look in enumerate(looks[1:], start=2):
-        changed = [aspect for aspect in {**first, **look} if look.get(aspect) != first.get(aspect)]
+    """Each aspect was found in one and the same state by every look that got an answer about it.
+
+    Silence is no change. Unknown unless there were two looks or more, the first and the last of them and at least half
+    of all got an answer about every aspect, and no more than _BLIND in a row got none.
+    """
+    first: dict[str, str] = {}
+    for number, look in enumerate(looks, start=1):
+        changed = [aspect for aspect, state in look.items() if first.setdefault(aspect, state) != state]
         if changed:
-            said = "; ".join(f"{aspect} was {first.get(aspect)}, then {look.get(aspect)}" for aspect in changed)
+            said = "; ".join(f"{aspect} was {first[aspect]}, then {look[aspect]}" for aspect in changed)
             return Finding.false(f"at look {number} of {len(looks)}: {said}")
+    if len(looks) < 2 or not first:
+        return Finding.unknown(f"there were {len(looks)} looks, which got answers about {len(first)} aspects")
+    if unseen := [words for aspect in first if (words := _unseen(aspect, looks))]:
+        return Finding.unknown(f"of {len(looks)} looks, {'; '.join(unseen)}")
     return Finding.true(
         f"the same at {len(looks)} looks: {', '.join(f'{key} {value}' for key, value in first.items())}"
     )
+
+
+def _unseen(aspect: str, looks: Sequence[Look]) -> str:
+    """Why these looks do not tell that an aspect stayed unchanged; empty if they do."""
+    answered = [aspect in look for look in looks]
+    silent = max((len(list(group)) for got, group in groupby(answered) if not got), default=0)
+    if not answered[0] or not answered[-1] or silent > _BLIND or 2 * sum(answered) < len(answered):
+        return f"{sum(answered)} got an answer about {aspect} (at most {silent} in a row got none)"
+    return ""
 
 
 NO_SPACE = ("No space left on device", "Check free disk space")
 """What PostgreSQL says when its disk is full: either of the two."""
 
 
-def refused_for_lack_of_space(history: History, action: str, since: float, clients: int) -> Finding:
+def refused_for_lack_of_space(
+    history: History, action: str, since: float, clients: int, hanging: Collection[InFlight] = ()
+) -> Finding:
     """Operations that began after `since` were refused because the disk was full; none hung or failed differently.
 
-    What still fitted on the disk may have been acknowledged. Unknown unless every client was refused.
+    `hanging` are those that have not ended, although their clients should have given up. What still fitted on the disk
+    may have been acknowledged. Unknown unless every client was refused.
     """
+    if hanging:
+        since_when: list[object] = [f"client {one.client}, begun {one.begun - since:.1f} s after" for one in hanging]
+        return Finding.false(f"{len(hanging)} operations on a full disk got no answer at all: {listed(since_when)}")
     tried = [one for one in history.of(action=action) if one.begun > since]
     failed = [one for one in tried if one.outcome is not Outcome.OK]
     refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_SPACE)]
@@ -185,3 +209,58 @@ def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str,
             )
         words += f"; {one} is up, and the proxy has sent it {server.served} sessions"
     return Finding.true(words)
+
+
+ROUNDS = 2
+"""A replica in the read endpoint is met when each of the others was met so many times."""
+
+
+def out_of_reads(target: str, others: Collection[str], sessions: Mapping[str, int] | None, position: str) -> Finding:
+    """No session through the read endpoint lands on the target, and it is proved that some would have.
+
+    `others` are the other replicas that serve reads; `sessions` is member -> the sessions that landed on it, None if
+    the endpoint refuses sessions, as it must where the target was the only replica. `position` is what the proxy says
+    of the target ("up", "down", ...), which proves it; empty if it says nothing: then the sessions must have met each
+    of the others in ROUNDS.
+    """
+    counts = sessions or {}
+    words = f"of {sum(counts.values())} sessions: {'; '.join(f'{counts[one]} on {one}' for one in sorted(counts))}"
+    if counts.get(target):
+        return Finding.false(words)
+    if position:
+        return Finding(position != "up", f"{words}; the proxy holds {target} {position}")
+    if sessions is None:
+        return Finding.true(f"the read endpoint serves nobody, for {target} was the only replica")
+    unmet = [one for one in others if counts.get(one, 0) < ROUNDS]
+    if unmet or sum(counts.values()) < 2 * ROUNDS:
+        return Finding.unknown(
+            f"{words}; no session met {target}, but none would have to: {', '.join(unmet) or 'its peers'} were not met "
+            f"{ROUNDS} times either, and no statistics page says more (HAPROXY_STATS_URL)"
+        )
+    return Finding.true(words)
+
+
+def refused_until(samples: Iterable[WriterSample], member: str, since: float, until: float) -> Finding:
+    """From its first refusal after `since` (the fault) the member accepted no write until `until` (the healing).
+
+    Unknown unless it was seen to refuse one, and if the last answer before `until` is older than _LAST_WORD seconds:
+    silence is no refusal.
+    """
+    own = [one for one in samples if one.member == member and one.begun > since and one.ended <= until]
+    refusals = [one for one in own if one.writable is False]
+    if not refusals:
+        return Finding.unknown(f"{member} was not seen to refuse a write before the fault was healed")
+    first = min(one.begun for one in refusals)
+    again = [one for one in own if one.writable and one.begun > first]
+    words = f"{member} refused writes from {first - since:.1f} s until {until - since:.1f} s after the fault"
+    if again:
+        return Finding.false(
+            f"{member} first refused a write {first - since:.2f} s after the fault, and accepted {len(again)} later, "
+            f"the last {again[-1].ended - since:.2f} s after the fault"
+        )
+    if (silent := until - max(one.ended for one in refusals)) > _LAST_WORD:
+        return Finding.unknown(f"{words}, but gave no answer in the last {silent:.1f} s")
+    return Finding.true(words)
+
+
+_LAST_WORD = 5.0  # seconds

@@ -20,6 +20,7 @@ from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.target.leadership import routes
 from support.target.members import NO_ANSWER
+from support.target.timing import Span
 from support.waiting import NotYet, eventually
 
 LOOKUP = "lookup"
@@ -55,30 +56,33 @@ def start_readers(world: World, clients: int, patience: float) -> Workload:
         cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=patience
     )
     world.cleanup.enter_context(readers)
-    readers.await_acknowledged(100, within=world.timing.notice)
+    try:
+        readers.await_acknowledged(100, within=world.timing.notice)
+    except NotInTime as error:
+        raise Inconclusive(f"the readers could not read before the fault: {error}") from error
     return readers
 
 
 def require_each_reader_served(world: World, readers: Workload, limit: float) -> None:
     """Since the fault, no reader went `limit` seconds without an answer, every answer was right, and reads go on."""
     since, history = world.experiment.injected_fault.begun, readers.history
-    _await_left_out(world)
-    _await_each_answered(readers, world.timing.notice)
+    _await_left_out(world, max(limit, world.timing.notice))
+    _await_each_answered(readers, limit)
     world.measure("a reader waited for", longest_gap_of_any_client(history, LOOKUP, since), "s", limit)
     each_client_interrupted_for_less_than(limit, history, LOOKUP, since).require()
     every_answer_is(ENTRY, History(history.of(action=LOOKUP, outcome=Outcome.OK)), LOOKUP).require()
 
 
-def _await_left_out(world: World) -> None:
+def _await_left_out(world: World, within: float) -> None:
     """Wait until no endpoint leads to the target member: then no further reader gets stuck there."""
     target_member = world.experiment.target_member
 
     def left_out() -> None:
-        if ends := routes(world.cluster)[target_member]:
-            raise NotYet(f"{target_member} gets sessions for {ends}")
+        if leading := [route for route, servers in routes(world.cluster).items() if target_member in servers]:
+            raise NotYet(f"{' and '.join(leading)} lead to {target_member}")
 
     subject = f"no endpoint leads to {target_member}"
-    eventually(left_out, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
+    eventually(left_out, within=within, subject=subject, retry_on=NO_ANSWER)
 
 
 def _await_each_answered(readers: Workload, within: float) -> None:
@@ -123,12 +127,23 @@ def require_each_applied_once(world: World) -> None:
 
 
 def require_no_write_acknowledged(world: World) -> None:
-    """From the last fault until now no write was acknowledged, although clients tried."""
+    """From the last fault on no write was acknowledged, for as long as it takes to tell strict mode from any other.
+
+    Without strict mode, Patroni would by then have ended the wait for a standby, and writes would be acknowledged.
+    """
     history, fault = world.clients.history, world.experiment.injected_fault
+    other_mode = sum(world.timing.parts(Span.STANDBY_LOSS).values())
+    told_apart = fault.in_effect_since + other_mode
 
     def tried() -> None:
-        if not any(one.begun > fault.in_effect_since for one in history.of(action=APPEND)):
-            raise NotYet("no client's write has ended")
+        if not any(one.begun > told_apart for one in history.of(action=APPEND)):
+            raise NotYet(f"{len(history.of(action=APPEND))} writes have ended, none that began late enough")
 
-    eventually(tried, within=world.timing.notice, subject="clients try to write")
-    nothing_acknowledged(history, APPEND, fault.in_effect_since, time.monotonic()).require()
+    try:
+        subject = f"clients try to write {other_mode:g} s after the fault"
+        eventually(tried, within=other_mode + world.timing.notice, subject=subject, since=fault.in_effect_since)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+    until = time.monotonic()
+    world.measure("no write was acknowledged for", until - fault.in_effect_since, "s")
+    nothing_acknowledged(history, APPEND, fault.in_effect_since, until).require()

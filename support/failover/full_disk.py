@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from support.engine.history import Outcome
 from support.engine.ledger import APPEND
 from support.engine.recovery import require_within
 from support.engine.world import World
-from support.errors import Inconclusive, ProcessFailed
+from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.checks import NO_SPACE, refused_for_lack_of_space
 from support.faults.nemesis import Nemesis
 from support.faults.patroni import Switchover, Tagged
@@ -120,8 +121,8 @@ class DiskFull:
 
 
 _SUCCESSOR = "a replica that may lead"
-FULL_FOR = 3.0
-"""Seconds that the disk stays full."""
+_DOWN_FOR = 3.0
+"""Seconds that PostgreSQL, stopped by a full disk, stays down."""
 
 
 def lead_from_small_disk(world: World) -> None:
@@ -154,6 +155,11 @@ def fill_disk(world: World) -> None:
     world.experiment.inject(DiskFull(host), host.name)
 
 
+def keep_disk_full(world: World) -> None:
+    """Let clients try to write for longer than any of them waits for an answer: one that hangs has then given up."""
+    pause(world.clients.gives_up_after + 1)
+
+
 def fill_disk_until_checkpoint(world: World) -> None:
     """Fill the disk of the leader, and cause a checkpoint, which PostgreSQL does not survive."""
     fill_disk(world)
@@ -161,14 +167,21 @@ def fill_disk_until_checkpoint(world: World) -> None:
     died = sql.error_of(lambda: _checkpoint(world))
     if died is None:
         raise Inconclusive("a checkpoint succeeded on a full disk")
-    pause(FULL_FOR)
+    pause(_DOWN_FOR)
 
 
 def require_refused_for_space(world: World) -> None:
-    """Since the disk is full, every client was refused for lack of space, and nothing worse happened to any of them."""
-    history = world.clients.history
-    clients = len({one.client for one in history.of(action=APPEND)})
-    found = refused_for_lack_of_space(history, APPEND, world.experiment.injected_fault.in_effect_since, clients)
+    """Since the disk is full, every client was refused for lack of space, and nothing worse happened to any of them.
+
+    What clients tried until now is awaited to its end, with the disk still full: an operation that hangs ends when its
+    client gives up.
+    """
+    workload, since = world.clients, world.experiment.injected_fault.in_effect_since
+    until = time.monotonic()
+    with suppress(NotInTime):  # what is in flight is judged
+        workload.await_none_begun_before(until, within=workload.gives_up_after + 1)
+    hanging = [one for one in workload.in_flight if one.begun < until]  # before the history: one may end in between
+    found = refused_for_lack_of_space(workload.history, APPEND, since, workload.size, hanging)
     world.evidence.attach("writes on a full disk", found.words)
     found.require()
 

@@ -29,7 +29,7 @@ class FailoverHandover(Handover):
     readers: Annotated[Workload, "Given 4 clients reading through the read endpoint"]
     direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]
-    requested_candidate: Annotated[str | None, "When the leader is asked to hand over to a replica that may lead"]
+    requested_candidate: Annotated[str, "When the leader is asked to hand over to a replica that may lead"]
     """None if any replica was welcome."""
     replies: Annotated[Mapping[str, Reply], "When switchovers to members that cannot lead are requested"]
     """Candidate -> Patroni's reply."""

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from support.target.cluster import Cluster
-from support.target.members import A_REPLICA, NoAnswer, Server, health_checks, member_statuses, roles, servers
+from support.target.members import (
+    A_REPLICA,
+    THE_LEADER,
+    NoAnswer,
+    Server,
+    health_checks,
+    member_statuses,
+    roles,
+    servers,
+)
 from support.waiting import NotYet
 
 CHECKS: Mapping[str, str] = {
@@ -22,6 +31,10 @@ CHECKS: Mapping[str, str] = {
 WELL: Mapping[str, str] = {"PostgreSQL": "answers", "Patroni": "alive"}
 """The vital signs of a member that runs well."""
 
+TRUE_ROLES = ("leader", "synchronous standby", "quorum standby", "asynchronous replica", "excluded replica")
+"""What `kinds` finds a member to be."""
+ROUTING_ROLES = (THE_LEADER, A_REPLICA, "an excluded replica")
+"""What `routing_roles` finds a member to be."""
 _KINDS_OF_STANDBY = {"sync": "synchronous standby", "quorum": "quorum standby"}
 _ANSWERS = {200: "yes", 503: "no"}
 

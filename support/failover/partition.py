@@ -1,6 +1,7 @@
 """Partitions and a lost DCS: a leader that stops in time, a state that stays unchanged, a commit without a standby."""
 
 import time
+from contextlib import suppress
 from functools import partial
 
 from support import sql
@@ -8,20 +9,23 @@ from support.engine import markers
 from support.engine.checks.writers import last_accepted, stopped_in_time
 from support.engine.finding import Finding
 from support.engine.world import World
-from support.errors import Inconclusive
-from support.failover.checks import Look, nothing_changed
+from support.errors import Inconclusive, NotInTime
+from support.failover.checks import Look, nothing_changed, refused_until
 from support.faults.network import Partition
 from support.target import dcs
-from support.target.leadership import cluster_state
+from support.target.leadership import Lease, aspects_of_state, cluster_state
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, describe, eventually, throughout
 
 _PAUSE = 0.5  # seconds between two looks at the cluster's state
 
 
-def require_stopped_within(world: World, limit: float) -> None:
-    """The target member stopped accepting writes less than `limit` seconds after the fault."""
-    experiment = world.experiment
+def require_stopped(world: World, lease: Lease) -> None:
+    """The target member stopped accepting writes before its lease can have expired, and refuses until it surely has.
+
+    In the worst case the lease was renewed a loop_wait before the fault.
+    """
+    experiment, limit = world.experiment, lease.least_left
     target_member, since = experiment.target_member, experiment.injected_fault.begun
 
     def judged() -> Finding:
@@ -34,13 +38,60 @@ def require_stopped_within(world: World, limit: float) -> None:
     samples = experiment.watch.samples
     world.measure("the target member accepted writes for", last_accepted(samples, target_member, since), "s", limit)
     finding.require()
+    throughout(
+        lambda: stopped_in_time(experiment.watch.samples, target_member, since, limit).require(),
+        seconds=since + lease.surely_gone - time.monotonic(),
+        pause=_PAUSE,
+    )
+
+
+def require_refusing_until_healed(world: World) -> None:
+    """From its first refusal the target member accepted no write until the fault was healed; heals it if it lasts."""
+    experiment = world.experiment
+    target_member, fault, asked = experiment.target_member, experiment.injected_fault, time.monotonic()
+
+    def refuses() -> None:
+        own = [one for one in experiment.watch.samples if one.member == target_member and one.begun > asked]
+        if not any(one.writable is not None for one in own):
+            raise NotYet(f"none of {len(own)} questions was answered")
+
+    if fault.healing is None:
+        with suppress(NotInTime):  # judged below: silence is no refusal
+            eventually(refuses, within=world.timing.recovery, subject=f"{target_member} answers before the healing")
+        experiment.nemesis.heal()
+    refused_until(experiment.watch.samples, target_member, fault.begun, experiment.healing_since).require()
+
+
+def state_before_the_fault(world: World) -> Look:
+    """The leader, its timeline and the routing. Raises Inconclusive if one of them gives no answer."""
+    subject = "every member and the proxy tell their state"
+    try:
+        return eventually(partial(_whole_state, world), within=world.timing.notice, subject=subject)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
 
 
 def watch_state(world: World, seconds: float) -> list[Look]:
-    """Look at the leader, its timeline and the routing again and again, from now on for so many seconds."""
+    """Look at the leader, its timeline and the routing again and again, from now on for so many seconds.
+
+    The last look is repeated until it gets an answer about everything, or until nobody can be waited for any longer.
+    """
     looks: list[Look] = []
     throughout(lambda: looks.append(cluster_state(world.cluster)), seconds=seconds, pause=_PAUSE)
+    if looks[-1].keys() != aspects_of_state(world.cluster):
+        with suppress(NotInTime):  # judged by `nothing_changed`
+            last = partial(_whole_state, world, looks)
+            eventually(last, within=world.timing.notice, subject="every member and the proxy tell their state")
     return looks
+
+
+def _whole_state(world: World, looks: list[Look] | None = None) -> Look:
+    state = cluster_state(world.cluster)
+    if looks is not None:
+        looks.append(state)
+    if silent := aspects_of_state(world.cluster) - state.keys():
+        raise NotYet(f"no answer about {', '.join(sorted(silent))}")
+    return state
 
 
 def require_unchanged(world: World, before: Look, looks: list[Look]) -> None:

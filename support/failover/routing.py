@@ -2,21 +2,28 @@
 
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from support import sql
 from support.engine import markers
+from support.engine.finding import Finding
 from support.engine.recovery import require_within
 from support.engine.world import World
+from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.example_app.profile import Profile
+from support.failover import health_checks
+from support.failover.checks import ROUNDS, out_of_reads
 from support.failover.leader_views import NO_MEMBER
+from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses, server
 from support.waiting import NotYet, describe, eventually
 
-_LOGINS = 6
-"""Logins in a row that meet every replica of the read endpoint, which serves them in turn."""
+_MOST = 4
+"""Sessions for each member that are opened at most to meet a certain one of them."""
 
 
 def place(member: str, in_recovery: bool) -> str:
@@ -34,13 +41,44 @@ def members(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[str]:
     return [member for member, _ in _targets(cluster, sessions)]
 
 
+@dataclass(frozen=True)
+class _KnownServers:
+    """The members that have said when their servers started, and those that have said nothing."""
+
+    started: Mapping[datetime, str]
+    silent: tuple[str, ...]
+
+    def member_of(self, reached: Server) -> str:
+        """The member whose server this is, or NO_MEMBER. Raises NotYet if it may be one that said nothing."""
+        if reached.started not in self.started and self.silent:
+            raise NotYet(f"a session's server is no known one, and it may be that of {' or '.join(self.silent)}")
+        return self.started.get(reached.started, NO_MEMBER)
+
+
+def _known_servers(cluster: Cluster) -> _KnownServers:
+    answers = member_statuses(cluster)
+    return _KnownServers(
+        {answer.started: name for name, answer in answers.items() if not isinstance(answer, NoAnswer)},
+        tuple(name for name, answer in answers.items() if isinstance(answer, NoAnswer)),
+    )
+
+
 def _targets(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[str, Server]]:
-    """A member is recognised by the time at which its server started."""
-    known: dict[datetime, str] = {
-        answer.started: name for name, answer in member_statuses(cluster).items() if not isinstance(answer, NoAnswer)
-    }
+    """A member is recognised by the time at which its server started.
+
+    Raises Inconclusive if a session may be on a member that gives no answer.
+    """
     reached = [server(session) for session in sessions]
-    return [(known.get(one.started, NO_MEMBER), one) for one in reached]
+
+    def recognised() -> list[tuple[str, Server]]:
+        known = _known_servers(cluster)
+        return [(known.member_of(one), one) for one in reached]
+
+    try:
+        within = cluster.topology.timing.notice
+        return eventually(recognised, within=within, subject="the member of each session is recognised")
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
 
 
 def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) -> list[str]:
@@ -58,15 +96,45 @@ def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) ->
     return [outcome(session, f"write {number}") for number, session in enumerate(sessions)]
 
 
+def replica_in_reads(world: World) -> str:
+    """A replica on which sessions through the read endpoint land now.
+
+    Raises Inconclusive if there is none: then nobody could see it leave the read endpoint.
+    """
+
+    def met() -> str:
+        followers = sorted(world.cluster.followers())
+        found = _look(world, followers)
+        if not (there := [name for name in followers if found[name]]):
+            raise NotYet(_landed(found))
+        return there[0]
+
+    try:
+        subject = "sessions through the read endpoint land on a replica"
+        return eventually(met, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+
+
 def require_out_of_reads(world: World, limit: float) -> None:
-    """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault."""
+    """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault.
+
+    Inconclusive if they did not land there, but nothing proves that they would have.
+    """
     experiment = world.experiment
+    since, last = experiment.injected_fault.counts_from, list[Finding]()
 
     def left() -> None:
-        if experiment.target_member in (there := _readers(world)):
-            raise NotYet(f"{_LOGINS} sessions landed on {' and '.join(sorted(there))}")
+        last.append(_look_without_target(world))
+        if last[-1].holds is not True:
+            raise NotYet(last[-1].words)
 
-    _await_within(world, left, "the target member left the read endpoint", experiment.injected_fault.begun, limit)
+    try:
+        _await_within(world, left, "the target member left the read endpoint", since, limit)
+    except NotInTime:
+        if last and last[-1].holds is None:
+            last[-1].require()
+        raise
 
 
 def require_back_in_reads(world: World, limit: float) -> None:
@@ -74,22 +142,47 @@ def require_back_in_reads(world: World, limit: float) -> None:
     experiment = world.experiment
 
     def back() -> None:
-        if experiment.target_member not in (there := _readers(world)):
-            raise NotYet(f"{_LOGINS} sessions landed on {' and '.join(sorted(there))}")
+        found = _look(world, [], unwanted=experiment.target_member)
+        if not found[experiment.target_member]:
+            raise NotYet(_landed(found))
 
     _await_within(world, back, "the target member was back in the read endpoint", experiment.healing_since, limit)
 
 
-def _readers(world: World) -> set[str]:
-    """The members on which new sessions through the read endpoint land, all of them open at once."""
-    opened: list[sql.Session] = []
+def _look_without_target(world: World) -> Finding:
+    target = world.experiment.target_member
+    others = [name for name in health_checks.serving_replicas(world.cluster) if name != target]
     try:
-        for _ in range(_LOGINS):
+        sessions: Mapping[str, int] | None = _look(world, others, unwanted=target)
+    except ConnectFailed:
+        if others:
+            raise
+        sessions = None
+    server = haproxy.read_servers(world.cluster.topology).get(target)
+    return out_of_reads(target, others, sessions, server.position if server else "")
+
+
+def _look(world: World, expected: Collection[str], unwanted: str = "") -> Counter[str]:
+    """Member -> the sessions through the read endpoint that landed on it; all are open at once.
+
+    Opens them until every expected member was met in ROUNDS, or the unwanted one was met; at most _MOST per member.
+    """
+    opened: list[sql.Session] = []
+    found, known = Counter[str](), _known_servers(world.cluster)
+    try:
+        for _ in range(_MOST * len(world.cluster.members)):
             opened.append(sql.connect(world.cluster.read, autocommit=True))
-        return set(members(world.cluster, opened))
+            found[known.member_of(server(opened[-1]))] += 1
+            if found[unwanted] or (expected and all(found[one] >= ROUNDS for one in expected)):
+                break
+        return found
     finally:
         for session in opened:
             session.close()
+
+
+def _landed(found: Mapping[str, int]) -> str:
+    return f"sessions landed on {' and '.join(sorted(found)) or 'no member'}"
 
 
 def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:

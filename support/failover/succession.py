@@ -96,4 +96,4 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
         ready()
         host = host_of(world.cluster, "the leader")
         inject_until_replaced(world, LOSSES[loss](host), host.name)
-        require_rejoined(world, world.timing.rejoin)
+        require_rejoined(world)

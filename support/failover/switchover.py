@@ -2,17 +2,20 @@
 
 import base64
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
 from support.engine.finding import Finding
-from support.errors import Inconclusive
+from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
+from support.faults.roles import member_by_role
 from support.hosts import Process
 from support.target import dcs
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
 from support.target.patroni_commands import Reply
-from support.timeouts import VISIBLE
 from support.waiting import NotYet, eventually
 
 _NONE_PENDING = (None, "{}")
@@ -21,11 +24,19 @@ _NONE_PENDING = (None, "{}")
 _QUICK = 0.005  # seconds between two looks for the request: a switchover takes a second or two
 
 _REQUEST = """
-import json, sys, urllib.request
+import json, sys, urllib.error, urllib.request
 request = json.load(sys.stdin)
 body = json.dumps(request["body"]).encode()
-urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]))
+try:
+    urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]))
+except urllib.error.HTTPError as refused:
+    sys.exit(f"{refused.read().decode()} ({refused.code})")
 """
+_ATTEMPTS = 3
+
+
+class TooQuick(Exception):
+    """The switchover was over before anybody could be killed in its middle."""
 
 
 class HalfwaySwitchover:
@@ -38,7 +49,6 @@ class HalfwaySwitchover:
         self.cluster, self.leader, self.candidate, self._who = cluster, cluster.leader(), candidate, who
         self.client: subprocess.Popen[str] | None = None
         self._kill = DYING[who]
-        self._led_still = False
 
     def __str__(self) -> str:
         return f"{self._who} dies while {self.leader} hands over to {self.candidate}"
@@ -54,19 +64,27 @@ class HalfwaySwitchover:
         return self.cluster.sandbox.hosts[self.leader].processes["patroni"]
 
     def inject(self) -> None:
+        """Raises TooQuick, AssertionError if Patroni refuses the request, Inconclusive if it does nothing about it."""
         command = [sys.executable, "-S", "-c", _REQUEST]
-        self.client = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.client = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.client.stdin is not None
         with self.client.stdin as line:
             json.dump(self._request(), line)
         subject = f"the DCS holds the request that {self.leader} hands over to {self.candidate}"
-        eventually(self._require_requested, within=VISIBLE, subject=subject, pause=_QUICK)
+        within = self.cluster.topology.timing.notice
+        try:
+            eventually(self._require_requested, within=within, subject=subject, pause=_QUICK)
+        except NotInTime as error:
+            raise Inconclusive(str(error)) from error
         self._kill(self)
-        self._led_still = dcs.key(self.cluster.topology, "leader", self.cluster.group) == self.leader
 
     def require_in_effect(self) -> None:
-        if not self._led_still:
-            raise Inconclusive(f"{self.leader} had handed over before {self._who} died")
+        """Whoever had to die was killed, and had not come to an end before."""
+        assert self.client is not None
+        if self._kill is kill_client and self.client.returncode != -signal.SIGKILL:
+            raise TooQuick(f"{self._who} had its answer before it died")
+        if self._kill is kill_member and self.member.pid is not None:
+            raise NotYet(f"it runs as {self.member.pid}")
 
     def heal(self) -> None:
         """The member comes back. Whether the request is carried out or forgotten is up to Patroni."""
@@ -75,8 +93,17 @@ class HalfwaySwitchover:
         self.member.start()
 
     def _require_requested(self) -> None:
-        if dcs.key(self.cluster.topology, "failover", self.cluster.group) in _NONE_PENDING:
-            raise NotYet("it holds no request")
+        """Both keys are read at one revision: the request was there while the leader still led."""
+        now = dcs.keys(self.cluster.topology, ("failover", "leader"), self.cluster.group)
+        if now["leader"] != self.leader:
+            raise TooQuick(f"{self.leader} had handed over before {self._who} died: {now['leader'] or 'nobody'} leads")
+        if now["failover"] not in _NONE_PENDING:
+            return
+        assert self.client is not None
+        if self.client.poll():
+            said = self.client.stderr.read() if self.client.stderr else ""
+            raise Refused(f"{self.leader} hands over to {self.candidate}: refused: {' '.join(said.split())}")
+        raise NotYet("it holds no request")
 
     def _request(self) -> Mapping[str, object]:
         login = self.cluster.topology.patroni_login
@@ -86,6 +113,40 @@ class HalfwaySwitchover:
             headers["Authorization"] = f"Basic {known}"
         url = f"{self.cluster.patroni(self.leader).url}/switchover"
         return {"url": url, "headers": headers, "body": {"leader": self.leader, "candidate": self.candidate}}
+
+
+class Refused(Exception):
+    """Patroni refused the request."""
+
+
+def hand_over_halfway(world: World, who: str) -> None:
+    """Have the leader hand over, and kill `who`, one of DYING, in the middle of it.
+
+    Tried again, up to _ATTEMPTS times, when the switchover was over too soon; Inconclusive if it always was. Raises
+    AssertionError if Patroni refuses the request.
+    """
+    missed = []
+    for _ in range(_ATTEMPTS):
+        candidate = _await_candidate(world)
+        switchover = HalfwaySwitchover(world.cluster, candidate, who)
+        try:
+            world.experiment.inject(switchover, switchover.leader)
+            return
+        except TooQuick as error:
+            missed.append(str(error))
+        except Refused as error:
+            raise AssertionError(str(error)) from error
+    raise Inconclusive("; ".join(missed))
+
+
+def _await_candidate(world: World) -> str:
+    """A replica that may lead. After an attempt, the former leader may have to rejoin first."""
+    return eventually(
+        lambda: member_by_role(world.cluster, "a replica that may lead"),
+        within=world.timing.rejoin,
+        subject="a replica may lead",
+        retry_on=(*NO_ANSWER, Inconclusive),
+    )
 
 
 def kill_client(switchover: HalfwaySwitchover) -> None:

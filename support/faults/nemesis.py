@@ -37,6 +37,13 @@ class InjectedFault:
     """When its healing began; None while it lasts."""
     healed: float | None = None
     """When its healing was complete."""
+    builds_up: bool = False
+    """Whether it exists only after it has been prepared for some time, and not from the moment that it was begun."""
+
+    @property
+    def counts_from(self) -> float:
+        """When the time began in which the cluster had to react: nobody can react to what does not exist yet."""
+        return self.in_effect_since if self.builds_up else self.begun
 
 
 class Nemesis:
@@ -51,7 +58,7 @@ class Nemesis:
     def inject(self, fault: Fault) -> InjectedFault:
         """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect."""
         begun = time.monotonic()
-        injected_fault = InjectedFault(str(fault), begun, begun)
+        injected_fault = InjectedFault(str(fault), begun, begun, builds_up=getattr(fault, "builds_up", False))
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
         try:

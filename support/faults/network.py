@@ -14,6 +14,7 @@ from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
 from support.hosts import Host, Sandbox
 from support.target.cluster import Cluster
+from support.vocabulary import Kind
 from support.waiting import NotYet
 
 T = TypeVar("T")
@@ -151,6 +152,11 @@ _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
     "gets 100 ms slower": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), latency=0.1),
     "loses one packet in ten": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), loss=0.1),
 }
+
+
+OTHERS = Kind.of("part of the cluster to be cut off from", _FROM)
+PART_OF_DCS = Kind.of("part of the DCS", _OF_DCS)
+WORSENING = Kind.of("way to worsen links", _WORSENED)
 
 
 def partition_of_leader(cluster: Cluster, others: str) -> Partition:

@@ -19,9 +19,14 @@ DATA = "data"
 
 @dataclass(frozen=True)
 class HostCrash:
-    """Every process of the host is gone at once, as by a power cut; its disk stays as the crash left it."""
+    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     host: Host
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [self.host.name]
 
     def __str__(self) -> str:
         return f"the host {self.host.name} crashes"
@@ -38,10 +43,15 @@ class HostCrash:
 
 
 class EveryHostCrashes:
-    """All hosts lose their power at once; their disks stay as the power cut left them."""
+    """Every process of all hosts is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     def __init__(self, hosts: Collection[Host]) -> None:
         self._hosts = hosts
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [host.name for host in self._hosts]
 
     def __str__(self) -> str:
         return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
@@ -64,6 +74,11 @@ class Freeze:
     """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
     host: Host
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [self.host.name]
 
     def __str__(self) -> str:
         return f"the host {self.host.name} freezes"

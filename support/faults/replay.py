@@ -20,6 +20,9 @@ class ReplayStuck:
     pg_wal_replay_pause() would not do: Patroni resumes a paused replay at once.
     """
 
+    builds_up = True
+    """The replica is too far behind only when the WAL has been written, which takes a while on a slow disk."""
+
     def __init__(self, cluster: Cluster, replica: str, behind: int) -> None:
         self._cluster, self._replica, self._behind = cluster, replica, behind
         self._stuck: list[psutil.Process] = []

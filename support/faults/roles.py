@@ -9,7 +9,22 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
 from support.target.patroni_configuration import configuration_of
+from support.vocabulary import Kind
 
+ROLE = Kind(
+    "role of a member",
+    (
+        "the leader",
+        "a replica",
+        "a replica that may lead",
+        "the synchronous standby",
+        "an asynchronous replica",
+    ),
+    more=r"(?:the leader|a replica|a replica that may lead|the synchronous standby|an asynchronous replica)"
+    r" of worker group \d+",
+    shown=("the leader of worker group 1",),
+)
+"""The roles by which scenarios name a member; see `member_by_role`."""
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 

@@ -17,9 +17,12 @@ from typing import Any
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import state
 from support.hosts.rpc import call
+from support.hosts.unsynced import Lost
 from support.waiting import NotYet, eventually
 
 GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; it takes milliseconds unless a disk hangs
+FIRST_ANNEX = 230
+"""Hosts with this number and higher ones belong to an annex: a second, smaller cluster in the same sandbox."""
 QUICK = 0.01  # seconds between two looks at something that is about to happen
 
 
@@ -151,9 +154,27 @@ class Host:
         """
         call(self.sandbox, "give_disk", host=self.name, place=str(place), megabytes=megabytes)
 
-    def power_off(self) -> None:
-        """Kill every process of the host at once, as a power cut does; returns when none is left.
+    def set_volatile(self, place: Path, volatile: bool) -> None:
+        """Put a directory of the host on a disk with a volatile cache, or back, from its next power-on.
 
+        A host that is powered off keeps what its kernel has written, be it synced or not; `lose_unsynced` takes away
+        from such a directory what was not. Only processes on the host see that disk; others see the newest contents.
+        Raises NotAvailable in a loopback sandbox, and where there is no FUSE.
+        """
+        call(self.sandbox, "set_volatile", host=self.name, place=str(place), volatile=volatile)
+
+    def lose_unsynced(self) -> Mapping[Path, Lost]:
+        """Take away what was not synced in the volatile directories; returns it. The host must be off.
+
+        A second call, before the host was on again, finds nothing to take. Raises ProcessFailed if the host is on.
+        """
+        lost = call(self.sandbox, "lose_unsynced", host=self.name)
+        return {Path(place): Lost(**counts) for place, counts in lost.items()}
+
+    def power_off(self) -> None:
+        """Kill every process of the host at once; returns when none is left.
+
+        What its kernel has in its page cache stays, unlike in a power failure: see `lose_unsynced`.
         In namespaces the address falls silent: peers receive neither FIN nor RST.
         """
         _await_none_left(lambda: call(self.sandbox, "power_off", host=self.name), f"host {self.name} is off")
@@ -211,12 +232,14 @@ class Sandbox:
     directory: Path
     published: Mapping[str, tuple[str, int]]
     """Where each published name is reached from outside: name -> ("127.0.0.1", port)."""
+    annex: bool = False
+    """This is a handle for the annex."""
 
     @property
     def hosts(self) -> Mapping[str, Host]:
-        """The hosts by name, in the order in which they were added."""
-        facts = call(self.directory, "hosts")
-        return {fact["name"]: _host(self.directory, fact) for fact in facts}
+        """The hosts by name, in the order in which they were added: those of the annex, or all others."""
+        found = (_host(self.directory, fact) for fact in call(self.directory, "hosts"))
+        return {host.name: host for host in found if (host.number >= FIRST_ANNEX) is self.annex}
 
     @property
     def network(self) -> Network:

@@ -76,6 +76,11 @@ def sentence_of(id: str, feature: Path) -> str:
     return ""
 
 
+def listed(folder: Path = Path("features")) -> frozenset[str]:
+    """The ids in the list of promises of that folder; none if the list is missing or cannot be read."""
+    return frozenset(_sentences(folder / FILE))
+
+
 @cache
 def _sentences(path: Path) -> Mapping[str, str]:
     try:

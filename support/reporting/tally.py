@@ -81,10 +81,11 @@ def columns_of(suites: Iterable[SuiteTally]) -> list[tuple[str, Sequence[Verdict
 
 
 def counts_line(record: RunRecord) -> str:
-    """The scenarios counted in one line, for CI."""
-    failed = len(record.failing) + len(record.without_verdict)
+    """The scenarios counted in one line, for CI. Those that a stopped run did not finish have not failed."""
     passed, skipped = len(record.of(Verdict.PASSED)), len(record.of(Verdict.SKIPPED))
-    return f"{passed} passed, {failed} failed, {skipped} skipped"
+    unfinished = [record.verdict_on(one.key) for one in record.without_verdict]
+    more = [f", {unfinished.count(verdict)} {verdict}" for verdict in UNFINISHED if verdict in unfinished]
+    return f"{passed} passed, {len(record.failing)} failed, {skipped} skipped{''.join(more)}"
 
 
 def unfinished(record: RunRecord) -> dict[tuple[Verdict, str], list[Scenario]]:

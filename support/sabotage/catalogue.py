@@ -7,6 +7,7 @@ from support.errors import UsageError
 from support.sabotage import (
     cache,
     driver,
+    encryption,
     hosts,
     patroni,
     postgres,
@@ -25,7 +26,7 @@ PARTS: Mapping[str, Sequence[Sabotage]] = {
     "application": driver.SABOTAGES,
     "Redis and cache": cache.SABOTAGES,
     "HAProxy": proxy.SABOTAGES,
-    "security": security.SABOTAGES,
+    "security": (*security.SABOTAGES, *encryption.SABOTAGES),
     "hosts and network": hosts.SABOTAGES,
     "Patroni and DCS": patroni.SABOTAGES,
     "Citus": (*sharding.SABOTAGES, *workers.SABOTAGES),

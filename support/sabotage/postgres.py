@@ -62,6 +62,13 @@ SABOTAGES = (
         by_parameters(fsync="off"),
     ),
     Sabotage(
+        "fsync-off-when-the-power-fails",
+        "PostgreSQL does not flush its writes to disk, and the power fails",
+        notices({"FO-12 power failure": "acknowledged writes lost"}),
+        by_parameters(fsync="off"),
+        frozenset({"volatile_disks"}),
+    ),
+    Sabotage(
         "full-page-writes-off",
         "one replica would not survive a half-written page",
         notices({"PH-06 durability": "full_page_writes"}),
@@ -175,7 +182,7 @@ SABOTAGES = (
     Sabotage(
         "distances-are-wrong",
         "the cosine distance is a tenth too large",
-        notices({"CL-02 cosine": "distances computed", "DA-03": "true distance|distance"}),
+        notices({"CL-02 cosine": "distances computed", "DA-03 true nearest": "true distance|distance"}),
         by_sql(
             "CREATE OR REPLACE FUNCTION public.cosine_distance(vector, vector) RETURNS float8 LANGUAGE sql "
             "IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT 1.1 * (1 - inner_product($1, $2) / "
@@ -184,6 +191,20 @@ SABOTAGES = (
             "IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/vector', 'cosine_distance'",
             "SELECT prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') FROM pg_proc "
             "WHERE oid = 'public.cosine_distance(vector, vector)'::regprocedure",
+        ),
+    ),
+    Sabotage(
+        "euclidean-distances-are-wrong",
+        "the Euclidean distance is a tenth too large",
+        notices({"CL-02 Euclidean": "distances computed"}),
+        by_sql(
+            "CREATE OR REPLACE FUNCTION public.l2_distance(vector, vector) RETURNS float8 LANGUAGE sql "
+            "IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT 1.1 * sqrt(greatest(0, inner_product($1, $1) "
+            "- 2 * inner_product($1, $2) + inner_product($2, $2))) $$",
+            "CREATE OR REPLACE FUNCTION public.l2_distance(vector, vector) RETURNS float8 LANGUAGE c "
+            "IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/vector', 'l2_distance'",
+            "SELECT prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') FROM pg_proc "
+            "WHERE oid = 'public.l2_distance(vector, vector)'::regprocedure",
         ),
     ),
     Sabotage(

@@ -61,6 +61,8 @@ messages that it does not understand; here that cannot be the cause, because the
 sends the same messages.
 """
 
+_WITHOUT_TLS = ("it offers no TLS", "certificate verify failed")
+
 
 def all_refused(attempts: Mapping[str, str]) -> Finding:
     """Everything that was tried without a right login was refused as unauthenticated.
@@ -77,6 +79,24 @@ def all_refused(attempts: Mapping[str, str]) -> Finding:
         reasons = "; ".join(f"{name}: {why}" for name, why in unclear.items()) or "nothing was tried"
         return Finding.unknown(f"not everything was refused as unauthenticated: {reasons}")
     return Finding.true(f"{len(attempts)} were refused")
+
+
+def all_over_tls(attempts: Mapping[str, str]) -> Finding:
+    """The application logged in with TLS everywhere, and accepted the certificate where it verified it.
+
+    `attempts` is a login -> "" when it succeeded, "it offers no TLS", "certificate verify failed: ..." with the reason,
+    or another error. False if a server offers no TLS, or if its certificate was rejected: the application relies on
+    both. Unknown when nothing was tried, or when a login failed for another reason.
+    """
+    without = {name: why for name, why in attempts.items() if why.startswith(_WITHOUT_TLS)}
+    if without:
+        reasons = "; ".join(f"{name}: {why}" for name, why in without.items())
+        return Finding.false(f"{len(without)} of {len(attempts)} cannot be used with TLS: {reasons}")
+    failed = {name: why for name, why in attempts.items() if why}
+    if failed or not attempts:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items()) or "nothing was tried"
+        return Finding.unknown(f"not every login shows whether it can be made with TLS: {reasons}")
+    return Finding.true(f"{len(attempts)} logins were made with TLS")
 
 
 def _is_refusal(outcome: str) -> bool:

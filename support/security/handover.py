@@ -8,10 +8,12 @@ from support.security.checks import Search
 
 
 class SecurityHandover(Handover):
-    """Each scenario fills one of these three."""
+    """Each scenario fills one or two of these."""
 
     attempts: Annotated[Mapping[str, str], "When logins with no password are tried at every endpoint"]
     """What was tried without a right login -> the code that refused it, "" if it was accepted; see `all_refused`."""
+    with_tls: Annotated[Mapping[str, str], "When the application logs in at every endpoint, with TLS and without"]
+    """The application's login with TLS -> "" if it succeeded, or why it did not; see `all_over_tls`."""
     actions: Annotated[Mapping[str, Mapping[str, str]], "When the application's role tries to"]
     """Action -> "outcome" -> what came of it; see `privileges.tried`."""
     search: Annotated[Search, "Given a decoy in the report"]

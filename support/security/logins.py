@@ -8,7 +8,7 @@ from secrets import token_hex
 from support import sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
-from support.target.login import Answer, log_in
+from support.target.login import Answer, NoTls, certificate_error, log_in
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Login
 
@@ -22,6 +22,7 @@ WRONG: Mapping[str, Callable[[Login], Login]] = {
 UNVERIFIED = "certificate verify failed"
 """OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
 _FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
+NO_TLS = "it offers no TLS"
 _USUAL_SUPERUSER = Login("postgres", "")
 _PURPOSES = {"for a session": False, "for replication": True}
 
@@ -73,6 +74,47 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
 
     answers = ask_in_parallel(tried, attempt)
     return {name: _outcome(answer) for name, answer in answers.items()}
+
+
+def tls_logins(cluster: Cluster, where: str) -> dict[str, str]:
+    """The application's own login with TLS, tried everywhere: "" when it was accepted, or why it was not.
+
+    That is NO_TLS where the server offers none, else a SQLSTATE, or why there was no answer.
+    """
+    ways = {str(one): one for one in ways_in(cluster, where)}
+
+    def attempt(name: str) -> str:
+        try:
+            return _outcome(log_in(ways[name]))
+        except NoTls:
+            return NO_TLS
+
+    return {name: str(outcome) for name, outcome in ask_in_parallel(ways, attempt).items()}
+
+
+def verified_logins(cluster: Cluster, where: str) -> dict[str, str]:
+    """The application logs in everywhere and verifies the server's certificate, by libpq.
+
+    Each attempt -> "" if it logged in, NO_TLS, UNVERIFIED with the reason, or another error.
+    """
+    ways = {str(one): one for one in ways_in(cluster, where)}
+
+    def attempt(name: str) -> str:
+        try:
+            with sql.session(ways[name]):
+                return ""
+        except ConnectFailed as error:
+            return _why_unverified(ways[name]) or str(error)
+
+    return {name: str(outcome) for name, outcome in ask_in_parallel(ways, attempt).items()}
+
+
+def _why_unverified(endpoint: sql.Endpoint) -> str:
+    try:
+        reason = certificate_error(endpoint)
+    except NoTls:
+        return NO_TLS
+    return f"{UNVERIFIED}: {reason}" if reason else ""
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:

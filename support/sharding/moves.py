@@ -271,6 +271,10 @@ class SessionKilled:
         """Nothing to heal: clients open another session."""
 
 
+VICTIMS = ("the session that moves it", "PostgreSQL on the source worker", "PostgreSQL on the target worker")
+"""What can be killed during a move, in the words of the scenarios."""
+
+
 def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
     """The fault that kills `victim` during the move, and the member that it hits."""
     cluster = world.cluster

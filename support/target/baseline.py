@@ -28,7 +28,7 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
-_MODES = frozenset({"synchronous", "failsafe", "spare_dcs"})
+_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind"})
 """The capabilities that the baseline decides, by what is configured and declared."""
 
 
@@ -100,6 +100,7 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
     if "patroni" in topology.lacks:
         yield "synchronous", f"not known without Patroni: {topology.lacks['patroni']}"
         yield "failsafe", f"not known without Patroni: {topology.lacks['patroni']}"
+        yield "rewind", f"not known without Patroni: {topology.lacks['patroni']}"
     asynchronous = [group for group, one in baseline.groups.items() if not one.synchronous]
     if asynchronous and not expected.wants_synchronous:
         loss = accepted_loss(baseline.groups, expected)
@@ -111,6 +112,13 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield (
             "failsafe",
             f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: there is no leader without the DCS",
+        )
+    untold = [group for group, one in baseline.groups.items() if one.rewind is None]
+    if untold and not topology.embedded:
+        yield (
+            "rewind",
+            f"use_pg_rewind is not in the configuration that Patroni's members share{_in(untold)}, and their own files "
+            "cannot be read from here (`patronictl edit-config` puts it where it can be judged)",
         )
     if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
         yield (
@@ -133,6 +141,7 @@ def _timing(cluster: Cluster, baseline: Baseline, expected: Expectations, multip
     return Timing(
         ttl=max(one.ttl for one in groups),
         loop_wait=max(one.loop_wait for one in groups),
+        retry_timeout=max(one.retry_timeout for one in groups),
         silence=max(one.replication_timeout for one in groups),
         proxy=proxy,
         proxy_told=told,

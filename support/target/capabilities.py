@@ -42,18 +42,22 @@ CAPABILITIES = {
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",
     "failsafe": "failsafe mode, by Patroni's configuration",
+    "rewind": "a Patroni configuration that says whether pg_rewind is used",
     "dcs_keys": "the keys in which Patroni keeps its state in etcd",
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
     "admin": "a superuser's login",
     "hosts": "hosts that the suite can inspect and break",
     "disks": "a disk of its own for each host",
+    "volatile_disks": "disks that lose what was not synced when the power fails (a FUSE file system)",
     "searchable_passwords": "passwords that are not also names, so that they can be searched for",
     "report": "files of the report, written while the scenarios run",
     "partitions": "a network between the hosts that the suite can partition",
     "destructive": "permission to disturb the cluster",
 }
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
+
+TLS = frozenset({"tls", "verified_tls"})
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,11 @@ class Capability:
 
 def capabilities_of(topology: Topology) -> tuple[Capability, ...]:
     """All capabilities, present or not."""
+    apart = f", on a cluster of its own (PostgreSQL in {topology.tls_bindir})" if topology.tls_bindir else ""
+    there = {name: meaning + (apart if name in TLS else "") for name, meaning in CAPABILITIES.items()}
     return tuple(
         Capability(name, name not in topology.lacks, topology.lacks.get(name, meaning))
-        for name, meaning in CAPABILITIES.items()
+        for name, meaning in there.items()
     )
 
 

@@ -242,4 +242,4 @@ class Cluster:
         """The sandbox of an embedded cluster. Raises NotAvailable for any other cluster."""
         if self.topology.sandbox is None:
             raise NotAvailable("the suite did not boot this cluster: it cannot reach its hosts")
-        return attach(self.topology.sandbox)
+        return replace(attach(self.topology.sandbox), annex=self.topology.annex)

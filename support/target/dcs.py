@@ -5,7 +5,7 @@ Sources: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ and patroni/dcs/_
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,6 +124,23 @@ def key(topology: Topology, name: str, group: int = 0) -> str | None:
         if found := _first_answer(topology, {"key": _encoded(path)}).get("kvs", []):
             return b64decode(found[0]["value"]).decode()
     return None
+
+
+def keys(topology: Topology, names: Collection[str], group: int = 0) -> dict[str, str | None]:
+    """The values of several of Patroni's keys for a group at one and the same revision of etcd; None without a key.
+
+    Raises NotYet if no member of etcd answers.
+    """
+    beginning = f"{topology.dcs_namespace}/{topology.scope}"
+    roots = [f"{beginning}/{group}/"] if len(topology.groups) > 1 else [f"{beginning}/", f"{beginning}/0/"]
+    paths = {f"{root}{name}": name for root in roots for name in names}
+    # One range holds all of them, with the keys of every group; such a cluster has some dozens.
+    question = {"key": _encoded(f"{beginning}/"), "range_end": _encoded(f"{beginning}0")}  # 0 comes after /
+    found: dict[str, str | None] = dict.fromkeys(names)
+    for one in _first_answer(topology, question).get("kvs", []):
+        if (path := b64decode(one["key"]).decode()) in paths:
+            found[paths[path]] = b64decode(one.get("value", "")).decode()
+    return found
 
 
 def namespaces(topology: Topology) -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from support import sql
 from support.target import haproxy
 from support.target.cluster import Cluster
-from support.target.members import LEADER, NO_ANSWER, REPLICA, NoAnswer, member_statuses, status_of
+from support.target.members import LEADER, NO_ANSWER, REPLICA, NoAnswer, ask_in_parallel, parsed, status_of
 from support.target.patroni_configuration import configuration_of
 from support.waiting import NotYet, eventually
 
@@ -41,30 +43,60 @@ def leaderships(cluster: Cluster) -> dict[int, Leadership]:
 
 # The cluster state, which must not change under a fault that the cluster tolerates
 
+WRITE_ROUTE, READ_ROUTE = "the write route", "the read route"
+"""To which members the proxy sends new sessions: aspects of the cluster state, beside the members themselves."""
+NOT_PRIMARY = "not the primary"
 
-def cluster_state(cluster: Cluster) -> dict[str, object]:
-    """The primary with its timeline, and the members to which the endpoints lead."""
-    return {"primary": primaries(cluster), "routes": routes(cluster)}
+
+def cluster_state(cluster: Cluster) -> dict[str, str]:
+    """Each member, and each route of the proxy -> its state now. What gives no answer is left out: it tells nothing."""
+    return {**member_roles(cluster), **_routes_told(cluster)}
 
 
-def only_primary(state: Mapping[str, object]) -> dict[str, object]:
+def aspects_of_state(cluster: Cluster) -> frozenset[str]:
+    """Everything that a cluster state has when nothing is silent."""
+    return frozenset({*cluster.members, WRITE_ROUTE, READ_ROUTE})
+
+
+def only_members(state: Mapping[str, str]) -> dict[str, str]:
     """The part of the cluster state that is known where no proxy is in between."""
-    return {"primary": state["primary"]}
+    return {aspect: now for aspect, now in state.items() if aspect not in (WRITE_ROUTE, READ_ROUTE)}
 
 
-def primaries(cluster: Cluster) -> dict[str, int]:
-    """Member -> its timeline, of every member out of recovery. The members say it themselves, even without a DCS."""
-    answers = member_statuses(cluster).items()
-    return {name: one.timeline for name, one in answers if not isinstance(one, NoAnswer) and one.role == LEADER}
+def member_roles(cluster: Cluster) -> dict[str, str]:
+    """Member -> "the primary on timeline N" or NOT_PRIMARY, as each says itself, even without a DCS."""
+    answers = ask_in_parallel(cluster.members, lambda name: role_told(name, cluster.patroni(name).status()))
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, NoAnswer)}
 
 
-def routes(cluster: Cluster) -> dict[str, str]:
-    """Member -> the endpoints whose sessions HAProxy sends there now."""
+def role_told(name: str, status: Mapping[str, Any]) -> str:
+    """The role by a member's answer to /patroni. Raises NotYet where Patroni does not know it.
+
+    A PostgreSQL that Patroni knows to be down is no primary. While PostgreSQL runs, and only Patroni's own question to
+    it got no answer, Patroni calls its state unknown.
+    """
+    if "xlog" not in status and status.get("state") not in (None, "unknown", "running"):
+        return NOT_PRIMARY
+    now = parsed(name, status)
+    return f"the primary on timeline {now.timeline}" if now.role == LEADER else NOT_PRIMARY
+
+
+def routes(cluster: Cluster) -> dict[str, tuple[str, ...]]:
+    """WRITE_ROUTE and READ_ROUTE -> the servers that get new sessions now. Raises NotYet without a statistics page."""
     page = cluster.topology.statistics
     if page is None:
         raise NotYet("no statistics page is known")
-    positions = haproxy.positions(page, cluster.members).items()
-    return {name: " and ".join(end for end, where in ends.items() if where == "up") for name, ends in positions}
+    positions = haproxy.positions(page, cluster.members)
+    return {
+        route: tuple(sorted(name for name, ends in positions.items() if ends.get(end) == "up"))
+        for route, end in ((WRITE_ROUTE, "write"), (READ_ROUTE, "read"))
+    }
+
+
+def _routes_told(cluster: Cluster) -> dict[str, str]:
+    with suppress(*NO_ANSWER):
+        return {route: " and ".join(servers) or "nowhere" for route, servers in routes(cluster).items()}
+    return {}
 
 
 @dataclass(frozen=True)

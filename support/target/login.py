@@ -14,10 +14,11 @@ import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from support import sql
-from support.errors import NotAvailable
+from support.errors import ConnectFailed, NotAvailable
 from support.timeouts import CONNECT
 
 _HEADER = "n,,"
@@ -50,6 +51,14 @@ class ScramClient:
 
 _PROTOCOL_3_0 = 196608
 _SSL_REQUEST = 80877103
+
+
+_USUAL_AUTHORITY = Path("~/.postgresql/root.crt").expanduser()
+"""Where libpq looks for the authorities that it trusts, if nothing else is said."""
+
+
+class NoTls(ConnectFailed):
+    """A server offers no TLS, although the login's sslmode needs it."""
 
 
 class Connection:
@@ -89,11 +98,30 @@ def _connected(endpoint: sql.Endpoint) -> Iterator[Connection]:
     with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
         if mode in ("disable", "allow") or not _offers_tls(stream):
             if mode in ("require", "verify-ca", "verify-full"):
-                raise NotAvailable(f"{endpoint.name} offers no TLS, and sslmode={mode} asks for it")
+                raise NoTls(f"{endpoint.name} offers no TLS, and sslmode={mode} needs it")
             yield Connection(stream)
         else:
             with _context(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
                 yield Connection(secured)
+
+
+def certificate_error(endpoint: sql.Endpoint) -> str:
+    """OpenSSL's reason why a client that verifies as the endpoint's sslmode says rejects the certificate; else empty.
+
+    libpq's own message does not name the reason. Raises OSError when there is no answer, NoTls when the server offers
+    no TLS.
+    """
+    authority = endpoint.options.get("sslrootcert", str(_USUAL_AUTHORITY))
+    context = ssl.create_default_context(cafile=None if authority == "system" else authority)
+    context.check_hostname = endpoint.options.get("sslmode") == "verify-full"
+    with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
+        if not _offers_tls(stream):
+            raise NoTls(f"{endpoint.name} offers no TLS")
+        try:
+            with context.wrap_socket(stream, server_hostname=endpoint.host):
+                return ""
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_message
 
 
 def _text(word: str) -> bytes:
@@ -104,6 +132,12 @@ def _text(word: str) -> bytes:
 def _error_fields(body: bytes) -> dict[str, str]:
     """The fields of an error message: C is the SQLSTATE, M the message."""
     return {part[:1].decode(): part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
+
+
+def offers_tls(endpoint: sql.Endpoint) -> bool:
+    """Whether the server offers TLS. Raises OSError when there is no answer."""
+    with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
+        return _offers_tls(stream)
 
 
 def _offers_tls(stream: socket.socket) -> bool:
@@ -159,7 +193,8 @@ class Answer:
 def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
     """Try a login, for an ordinary session or for replication, and disconnect.
 
-    Raises OSError when there is no answer: nothing listens, or the server stays silent or closes the connection.
+    Raises OSError when there is no answer: nothing listens, or the server stays silent or closes the connection. Raises
+    NoTls when the server offers no TLS, although the endpoint's sslmode needs it.
     """
     parameters = {"user": endpoint.user, "database": endpoint.database}
     with _connected(endpoint) as opened:
@@ -175,7 +210,8 @@ def salt(endpoint: sql.Endpoint) -> str:
     no answer.
     """
     first = ScramClient("").first.encode()
-    with _connected(endpoint) as opened:
+    # No secret is sent, so that a server without TLS can be asked as well.
+    with _connected(replace(endpoint, options={**endpoint.options, "sslmode": "prefer"})) as opened:
         opened.start({"user": endpoint.user, "database": endpoint.database})
         for kind, body in opened.messages():
             if kind != _AUTHENTICATION:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import requests
 
 from support import sql
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.target.cluster import Cluster
 from support.timeouts import REST
 from support.waiting import NotYet, describe, eventually
@@ -218,14 +218,30 @@ def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]
 # Waiting for what holds of every member
 
 
-def in_each_group(cluster: Cluster, claim: Callable[[Cluster], object], subject: str) -> None:
-    """Wait until a claim holds for each group, one after another. Raises NotInTime, which names the group."""
+def in_each_group(
+    cluster: Cluster, claim: Callable[[Cluster], object], subject: str, *, only_late: bool = True
+) -> None:
+    """Wait until a claim holds for each group, one after another; what is raised names the group."""
     for group in cluster.groups:
         where = f" in worker group {group.group}" if group.group else ""
-        of_the_whole(group, claim, f"{subject}{where}")
+        of_the_whole(group, claim, f"{subject}{where}", only_late=only_late)
 
 
-def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: str) -> None:
-    """Wait until a claim holds, for as long as a change may need to become visible everywhere in the cluster."""
-    within = cluster.topology.timing.visible
-    eventually(partial(claim, cluster), within=within, subject=subject, retry_on=NO_ANSWER)
+def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: str, *, only_late: bool = True) -> None:
+    """Wait until a claim holds, for as long as the cluster may need to notice that something failed, or recovered.
+
+    A healthy cluster can be met in a transient: a replica that connects again to the leader waits up to 5 s before it
+    tries again (wal_retrieve_retry_interval), and a proxy needs several checks to take a member for healthy.
+
+    A claim that does not hold in all that time raises NotInTime; or a plain AssertionError, which no rerun clears, if
+    it is not `only_late`. Raises Inconclusive if the facts still do not tell.
+    """
+    within = cluster.topology.timing.notice
+    try:
+        eventually(partial(claim, cluster), within=within, subject=subject, retry_on=(*NO_ANSWER, Inconclusive))
+    except NotInTime as error:
+        if isinstance(error.__cause__, Inconclusive):
+            raise error.__cause__ from None
+        if only_late:
+            raise
+        raise AssertionError(str(error)) from error

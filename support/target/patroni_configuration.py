@@ -40,6 +40,8 @@ class PatroniConfiguration:
     """The number of standbys that it waits for, if it does."""
     failsafe: bool = False
     """A leader goes on without the DCS as long as all members answer it."""
+    rewind: bool | None = None
+    """A diverged member is rewound by pg_rewind; None if only the members' own configuration files can say it."""
     replication_timeout: float = 60.0
     """The longer of wal_sender_timeout and wal_receiver_timeout. If one is off, its default counts: TCP ends the
     connection then."""
@@ -66,6 +68,7 @@ def parsed(answer: Mapping[str, Any]) -> PatroniConfiguration:
         strict=_flag(answer.get("synchronous_mode_strict")),
         standbys=max(int(_quantity(answer.get("synchronous_node_count"), {}, "") or 0), 1),
         failsafe=_flag(answer.get("failsafe_mode")),
+        rewind=flag_of(postgresql.get("use_pg_rewind")) if isinstance(postgresql, Mapping) else None,
         replication_timeout=max(one or default.replication_timeout for one in timeouts),
     )
 
@@ -103,6 +106,11 @@ def configurations_by_group(cluster: Cluster) -> dict[int, PatroniConfiguration]
         except (AcceptError, *NO_ANSWER):
             continue
     return found
+
+
+def flag_of(value: object) -> bool | None:
+    """A setting that is on or off; None if it is not set."""
+    return None if value is None else _flag(value)
 
 
 def _flag(value: object) -> bool:

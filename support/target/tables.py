@@ -38,7 +38,10 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
             raise UsageError("--own-schema and [schema] contradict one another: use one of them")
         return _lacking(replace(topology, profile=EXAMPLE), {"application_schema": OWN})
     tables = set(declared.tables) if declared else {table for one in KNOWN.values() for table in one.tables}
-    facts = look_at(Cluster(topology).write, tables)
+    write = Cluster(topology).write
+    if why := read_only(write):
+        return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), why))
+    facts = look_at(write, tables)
     profile = declared or recognised(facts)
     if profile is None:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))
@@ -98,6 +101,28 @@ def sweep(where: sql.Endpoint, profile: Profile, namespace: str) -> None:
         )
     except AssertionError as error:
         raise AcceptError(f"rows with a namespace like '{namespace}%' are left in the database: {error}") from error
+
+
+_READ_ONLY = """
+    SELECT source FROM pg_settings
+     WHERE name = 'default_transaction_read_only' AND setting = 'on' AND NOT pg_is_in_recovery()
+"""
+_OF_SERVER = ("configuration file", "command line", "environment variable", "override")
+
+
+def read_only(where: sql.Endpoint) -> str:
+    """Why transactions of this login are read-only unless they ask for more; empty if they are not.
+
+    A whole server that refuses writes is no property of the login: the scenarios have to find that.
+    """
+    sources = [source for (source,) in sql.rows(where, _READ_ONLY) if source not in _OF_SERVER]
+    if not sources:
+        return ""
+    at = {"user": "the role", "database user": "the role in this database", "database": "the database"}
+    return (
+        f"the application's transactions are read-only: default_transaction_read_only is on for "
+        f"{at.get(sources[0], f'its sessions ({sources[0]})')}; give a role that may write (RUVECTOR_USER)"
+    )
 
 
 def _lacking(topology: Topology, lacks: Mapping[str, str]) -> Topology:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
+from support.vocabulary import Kind
 
 PROXY_ASSUMED = 12.0
 """Seconds within which a HAProxy with unknown settings notices a change: one interval of 3 s until the first failed
@@ -51,6 +52,10 @@ class Span(StrEnum):
     """Every Citus node knows the new leader of a worker group."""
 
 
+EVENT = Kind.of("event", (Span.FAILOVER, Span.SWITCHOVER, Span.STANDBY_LOSS, Span.BLACKOUT))
+"""What interrupts clients, in the words of the scenarios."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """The limit that applies, in seconds, and how it was derived."""
@@ -67,6 +72,8 @@ class Timing:
     """The leader key expires after this time unless it is renewed."""
     loop_wait: float = 1.0
     """The interval at which Patroni checks its member and updates the DCS."""
+    retry_timeout: float = 5.0
+    """Patroni retries an operation on the DCS or on PostgreSQL for this time."""
     silence: float = 5.0
     """PostgreSQL gives up a replication peer that sends nothing for this time (wal_sender_timeout and the like)."""
     proxy: float = 3.0
@@ -139,6 +146,21 @@ class Timing:
         """For the cluster to become healthy again after a fault."""
         needed = (*self.parts(Span.FAILOVER).values(), *self.parts(Span.REJOIN).values())
         return self._wait(RECOVERY, sum(needed))
+
+    @property
+    def second_outage(self) -> float:
+        """The time after which a fault has no further outage in store: seconds since the service came back.
+
+        A leader that never manages to renew its lock loses it within this time: when Patroni gives up, or when the lock
+        expires. The others notice within a loop, and the proxy after that.
+        """
+        lock = max(self.ttl, self.loop_wait + 2 * self.retry_timeout)
+        return self.wait(lock + self.loop_wait + self.proxy)
+
+    @property
+    def second_outage_of_proxy(self) -> float:
+        """The same for a fault that only the proxy noticed: its health checks have come to their conclusions."""
+        return self.wait(self.proxy)
 
     def wait(self, seconds: float) -> float:
         """Any other wait that is not a promise, on this machine."""

@@ -112,6 +112,11 @@ class Topology:
     """How many acknowledged writes may be lost in a failover."""
     sandbox: Path | None = None
     """The directory of the sandbox in which the cluster runs, if it is the embedded one."""
+    annex: bool = False
+    """It is a second, smaller cluster in that sandbox."""
+    tls_bindir: Path | None = None
+    """The programs of a PostgreSQL with OpenSSL, where the embedded cluster's own was built without it: scenarios about
+    TLS run on a cluster of that one (see support/embedded/encrypted.py)."""
 
     @property
     def embedded(self) -> bool:

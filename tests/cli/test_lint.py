@@ -53,7 +53,11 @@ def test_a_good_feature_has_no_findings(tmp_path: Path) -> None:
         ("@id.DA-01 ", "@id.DA-1 ", "@id.DA-1 is not a valid id; write it like @id.FO-01"),
         ("@critical", "", "a scenario or its feature needs a severity"),
         ("@redis", "@redsi", "unknown tag @redsi; did you mean @redis?"),
-        ("@redis", "@xyzzy", "unknown tag @xyzzy; a tag is a capability"),
+        (
+            "@redis",
+            "@xyzzy",
+            "unknown tag @xyzzy; a tag is a capability, a severity, a suite or a cost",
+        ),
         ("Then it is read back", "When it is read back", "a.feature:13: a second When; describe"),
         ("Then it is read back", "And it is read back", "no Then; the scenario claims nothing"),
         (

@@ -10,7 +10,10 @@ from program import ROOT, copy
 from small_suites import run_suite, write_suite
 
 from support.cli import promises
+from support.cli.behave_process import dry_run
 from support.cli.lint import check_promises, read
+from support.cli.preflight import limits_by_id
+from support.engine.limits import Stated
 from support.errors import UsageError
 from support.reporting.promises import Promise, load, sentence_of
 from support.reporting.scenario import EPICS, ScenarioResult, Verdict
@@ -152,11 +155,15 @@ def test_a_search_finds_all_words_in_any_order(folder: Path, words: str, found: 
     assert [one.promise.id for one in promises.search(words, promises.listed(folder))] == found
 
 
+LIMITS = [Stated(*one, "seconds") for one in (("lag", 5), ("failover", 40), ("failover", 30), ("failover", 30))]
+
+
 def test_the_page_has_a_row_for_each_promise(folder: Path) -> None:
-    page = promises.markdown(promises.listed(folder))
+    page = promises.markdown(promises.listed(folder), {"FO-02": LIMITS})
     (row,) = [line for line in page.splitlines() if line.startswith("| FO-02")]
     id, sentence, titles, needs, sabotages = row.strip("| ").split(" | ")
-    assert (id, sentence) == ("FO-02", "No acknowledged write is lost in a failover. *(critical)*")
+    told = "<br>limit `FO-02.failover`: 30 s or 40 s<br>limit `FO-02.lag`: 5 s"
+    assert (id, sentence) == ("FO-02", "No acknowledged write is lost in a failover. *(critical)*" + told)
     assert titles == "An acknowledged write survives<br>So does \\<what\\>"
     assert needs == "the REST API of Patroni on each member<br>in part: a vector extension with an HNSW index"
     assert "`" in sabotages
@@ -167,7 +174,7 @@ def test_the_page_marks_promises_without_a_sabotage(folder: Path) -> None:
     """A promise without a scenario is on the page, too; `lint` reports it."""
     with (folder / "promises.toml").open("a") as file:
         file.write('[CO-99]\ncapability = "cache"\npromise = "The cache is new."\nseverity = "minor"\n')
-    page = promises.markdown(promises.listed(folder))
+    page = promises.markdown(promises.listed(folder), {"FO-02": LIMITS})
     assert "| CO-99 | The cache is new. *(minor)* |  | a database and a login | none |" in page
 
 
@@ -180,7 +187,8 @@ def test_our_own_list_and_scenarios_agree(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_documented_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     ours = Path("docs/promises.md").read_text(encoding="utf-8")
-    assert ours == promises.markdown(promises.listed()), "run ./accept promises --markdown > docs/promises.md"
+    limits = limits_by_id(dry_run(["features"]).scenarios)
+    assert ours == promises.markdown(promises.listed(), limits), "run ./accept promises --markdown > docs/promises.md"
 
 
 @pytest.mark.parametrize("word", ["failover", "quorum", "split brain", "fencing", "lease", "recovery time"])

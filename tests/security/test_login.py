@@ -9,8 +9,7 @@ from conftest import free_port
 
 from support import sql
 from support.cluster.black_hole import BlackHoleServer
-from support.errors import NotAvailable
-from support.target.login import Answer, ScramClient, log_in
+from support.target.login import Answer, NoTls, ScramClient, log_in
 from support.waiting import NotYet, eventually
 
 METHODS = {
@@ -91,7 +90,7 @@ def test_a_server_that_closes_the_connection_gives_no_answer() -> None:
 
 
 def test_tls_is_not_given_up_where_it_is_asked_for(postgres: sql.Endpoint) -> None:
-    with pytest.raises(NotAvailable, match="offers no TLS"):
+    with pytest.raises(NoTls, match="offers no TLS"):
         log_in(replace(postgres, options={"sslmode": "require"}))
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from support.errors import RequirementMissing
 from support.expectations import Expectations
-from support.target.baseline import Baseline, accepted_loss, apply_baseline, known_limits
-from support.target.patroni_configuration import PatroniConfiguration
+from support.target.baseline import Baseline, _modes_not_promised, accepted_loss, apply_baseline, known_limits
+from support.target.patroni_configuration import PatroniConfiguration, parsed
 from support.target.redis import RedisFacts
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -149,3 +149,20 @@ def test_it_is_kept_with_the_topology(tmp_path: Path) -> None:
     topology = replace(NOWHERE, expectations=Expectations(members=("a", "b"), recovery_time=3.0), timing=Timing(ttl=7))
     topology.save(path)
     assert Topology.load(path) == topology
+
+
+@pytest.mark.parametrize(("rewind", "told"), [(None, True), (True, False), (False, False)])
+def test_a_rewind_that_only_the_members_own_files_can_tell_is_not_judged(rewind: bool | None, told: bool) -> None:
+    topology = Topology("app", Login("app", ""), Address("db", 5432))
+    baseline = Baseline({0: replace(CAREFUL, rewind=rewind)}, {0: 3})
+    lacks = dict(_modes_not_promised(topology, baseline, Expectations()))
+    assert ("rewind" in lacks) is told
+    embedded = replace(topology, sandbox=Path("sandbox"))  # there the files can be read
+    assert "rewind" not in dict(_modes_not_promised(embedded, baseline, Expectations()))
+
+
+def test_the_configuration_tells_whether_members_are_rewound() -> None:
+    assert parsed({"postgresql": {"use_pg_rewind": "on"}}).rewind is True
+    assert parsed({"postgresql": {"use_pg_rewind": False}}).rewind is False
+    assert parsed({"postgresql": {}}).rewind is None
+    assert parsed({}).rewind is None

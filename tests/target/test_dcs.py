@@ -126,6 +126,19 @@ def test_keys_of_a_group(topology: Topology) -> None:
     assert dcs.key(replace(alone, members=members), "leader", 1) == "w1"
 
 
+def test_several_keys_are_read_at_one_revision(topology: Topology) -> None:
+    put(topology, "/service/ordered/leader", "m1")
+    put(topology, "/service/ordered/members/m1", "{}")
+    put(topology, "/service/ordered0/failover", "of another cluster")
+    ordered = replace(topology, scope="ordered")
+    assert dcs.keys(ordered, ("failover", "leader")) == {"failover": None, "leader": "m1"}
+    put(topology, "/service/ordered/failover", "{}")
+    assert dcs.keys(ordered, ("failover", "leader")) == {"failover": "{}", "leader": "m1"}
+    put(topology, "/service/ordered/1/leader", "w1")
+    members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
+    assert dcs.keys(replace(ordered, members=members), ("leader",), 1) == {"leader": "w1"}
+
+
 def test_the_namespace_is_found(topology: Topology) -> None:
     for namespace, identifier in (("/db", "4711"), ("/team/a", "4712")):
         put(topology, f"{namespace}/shop/initialize", identifier)

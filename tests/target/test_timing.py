@@ -64,6 +64,14 @@ def test_a_cluster_that_looks_less_often_is_given_what_follows_from_it() -> None
     assert PATRONIS.recovery > RECOVERY
 
 
+def test_clients_are_watched_for_as_long_as_the_lock_the_loop_and_the_proxy_take() -> None:
+    assert OURS.second_outage == 20 + 1 + 3
+    assert PATRONIS.second_outage == 30 + 10 + 12
+    assert replace(OURS, retry_timeout=20).second_outage == 1 + 2 * 20 + 1 + 3
+    assert OURS.second_outage_of_proxy == 3
+    assert replace(OURS, multiplier=2).second_outage == 2 * OURS.second_outage
+
+
 def test_a_slow_machine_waits_longer_and_promises_the_same() -> None:
     slow = replace(OURS, multiplier=3)
     assert (slow.visible, slow.recovery) == (3 * VISIBLE, 3 * RECOVERY)
@@ -139,7 +147,7 @@ class TestLimitInForce:
             expectations=Expectations.parse(declared),
         )
         run = Run("id", tmp_path, tmp_path, 1)
-        return World(run, Cluster(topology), Evidence(), ids=ids, limits={"FO-01": 20.0}).limit(stated, span)
+        return World(run, Cluster(topology), Evidence(), ids=ids, limits={"FO-01": 20.0}).limit(stated, "leader", span)
 
     def test_what_follows_from_the_timing(self, tmp_path: Path) -> None:
         assert self.limit(tmp_path, 30, Span.FAILOVER) == 57

@@ -19,7 +19,9 @@ from support.target.capabilities import CAPABILITIES, capabilities_of, lacking
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.inventory import inventory_of
+from support.target.tables import NEEDS_TABLES, read_only
 from support.target.topology import Address
+from support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +133,40 @@ def test_the_schema_is_made_and_emptied(postgres: sql.Endpoint) -> None:
     assert schema.remove(there, EXAMPLE, ["run-1"]) == 1
     assert schema.sweep(there, EXAMPLE, "run") == 1
     assert sql.rows(there, "SELECT namespace FROM memory_entries") == [("runner",)]
+
+
+def test_a_role_that_may_not_write_is_told_before_the_run(postgres: sql.Endpoint) -> None:
+    sql.execute(postgres, "CREATE DATABASE read_only_test")
+    there = dataclasses.replace(postgres, database="read_only_test")
+    sql.execute(there, "CREATE EXTENSION vector")
+    schema.create(there, PGVECTOR)
+    sql.execute(there, f"CREATE ROLE reader LOGIN IN ROLE pg_read_all_data PASSWORD '{postgres.password}'")
+    sql.execute(there, f"CREATE ROLE careful LOGIN SUPERUSER PASSWORD '{postgres.password}'")
+    said = {"ruvector_db": "read_only_test", "redis_port": None}
+    assert "schema" not in user_cluster.discover(settings(postgres, ruvector_user="careful", **said)).lacks
+    sql.execute(there, "ALTER ROLE careful SET default_transaction_read_only = on")
+    careful = user_cluster.discover(settings(postgres, ruvector_user="careful", **said)).lacks
+    assert "default_transaction_read_only is on for the role" in careful["schema"]
+    assert set(NEEDS_TABLES) <= careful.keys()
+    reader = user_cluster.discover(settings(postgres, ruvector_user="reader", **said)).lacks
+    assert "the application's role may not INSERT, UPDATE, DELETE on memory_entries" in reader["schema"]
+
+
+def test_a_server_that_refuses_writes_is_no_property_of_the_role(postgres: sql.Endpoint) -> None:
+    assert read_only(postgres) == ""
+    try:
+        sql.execute(postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
+        sql.execute(postgres, "SELECT pg_reload_conf()")
+        eventually(
+            lambda: _require(sql.value(postgres, "SHOW default_transaction_read_only") == "on"),
+            within=10,
+            subject="the server is read-only",
+        )
+        assert read_only(postgres) == ""
+    finally:
+        sql.execute(postgres, "ALTER SYSTEM RESET default_transaction_read_only")
+        sql.execute(postgres, "SELECT pg_reload_conf()")
+
+
+def _require(so: bool) -> None:
+    assert so

@@ -11,6 +11,9 @@ from itertools import pairwise
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Outcome, durations
 
+INTERRUPTION = 1.0
+"""Seconds without an acknowledgement from which on service was interrupted; any two acknowledgements are apart."""
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -24,26 +27,63 @@ class Gap:
         return self.ended - self.begun
 
 
-def longest_gap(history: History, action: str, since: float) -> Gap | None:
-    """The longest gap that ended after `since`; None if no operation was acknowledged after it."""
+def longest_gap(history: History, action: str, since: float, until: float | None = None) -> Gap | None:
+    """The longest gap that ended after `since`; None if there is none.
+
+    `until` is the moment up to which clients were watched: the silence between the last acknowledgement and that moment
+    is a gap as well, which is still open. Without it, only gaps that an acknowledgement ended are known.
+    """
     ends = sorted(one.ended for one in history.of(action=action, outcome=Outcome.OK))
+    if until is not None:
+        ends = [one for one in ends if one < until] + [until]
+    if ends and ends[0] > since:
+        ends.insert(0, since)  # nothing was acknowledged before: the first gap begins with the fault
     gaps = [Gap(one, other) for one, other in pairwise(ends) if other > since]
     return max(gaps, key=lambda gap: gap.seconds, default=None)
 
 
-def interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
-    """No gap of `limit` seconds or more since `since` (the fault).
+def watched_to_the_end(gap: Gap | None, since: float, follow_up: float) -> float:
+    """The moment until which clients must be watched: `follow_up` seconds after the fault, or after service came back.
+
+    `gap` is the longest since the fault (`since`), as far as is known. A shorter one than INTERRUPTION is none.
+    """
+    back = since if gap is None or gap.seconds < INTERRUPTION else max(gap.ended, since)
+    return back + follow_up
+
+
+def every_client_got_through(history: History, action: str, clients: int, since: float, until: float) -> Finding:
+    """Each of the clients had an operation acknowledged in that time: none hangs in one, and none is locked out."""
+    last: dict[int, float] = {}
+    for one in history.of(action=action, outcome=Outcome.OK):
+        if one.ended <= until:
+            last[one.client] = max(one.ended, last.get(one.client, one.ended))
+    silent = [client for client in range(clients) if last.get(client, since) <= since]
+    if not silent:
+        return Finding.true(f"each of {clients} clients got through again")
+    told: list[object] = [
+        f"client {client} for {until - last[client]:.1f} s" if client in last else f"client {client} at any time"
+        for client in silent
+    ]
+    return Finding.too_late(f"{len(silent)} of {clients} clients had no operation acknowledged: {listed(told)}")
+
+
+def interrupted_for_less_than(
+    limit: float, history: History, action: str, since: float, until: float | None = None
+) -> Finding:
+    """No gap of `limit` seconds or more since `since` (the fault), nor one that is open at `until`.
 
     False if clients never worked again, unknown if nothing was acknowledged before the fault.
     """
     acknowledged = history.of(action=action, outcome=Outcome.OK)
     if not any(one.ended <= since for one in acknowledged):
         return Finding.unknown("no operation was acknowledged before the fault")
-    gap = longest_gap(history, action, since)
-    if gap is None:
-        last = max(one.ended for one in history)
-        return Finding.too_late(f"no operation was acknowledged in the {last - since:.1f} s after the fault")
-    words = f"clients were interrupted for {gap.seconds:.2f} s (limit: {limit:g} s)"
+    gap = longest_gap(history, action, since, until)
+    if gap is None or not any(one.ended > since for one in acknowledged):
+        last = max(one.ended for one in history) if until is None else until
+        words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
+        return Finding.too_late(words)
+    open_still = ", and still are" if gap.ended == until and gap.seconds >= limit else ""
+    words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
     return Finding.within_limit(gap.seconds < limit, words)
 
 

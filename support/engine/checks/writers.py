@@ -4,18 +4,44 @@ A member is sampled all the time: each sample says whether it would have accepte
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Outcome, WriterSample
 
 
-def at_most_one_writer(samples: Iterable[WriterSample], members: Collection[str]) -> Finding:
+@dataclass(frozen=True)
+class SilentPeriod:
+    """When a fault itself kept a member from taking writes, and from answering: it was off, or frozen."""
+
+    member: str
+    begun: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The time in which every member must have been seen: from `begun` to `ended`, never unseen for `longest` s.
+
+    `excused` are the times in which a fault makes a member silent; that member cannot lead then.
+    """
+
+    begun: float
+    ended: float
+    longest: float
+    excused: Collection[SilentPeriod] = ()
+
+
+def at_most_one_writer(
+    samples: Iterable[WriterSample], members: Collection[str], coverage: Coverage | None = None
+) -> Finding:
     """No two of the members of one group accepted a write at the same time; samples of other members are ignored.
 
     A member counts as writable from the end of the first to the beginning of the last of its consecutive writable
-    samples. Two such periods of different members that overlap are a split brain. Unknown if a member was never asked,
-    or if none was ever seen to be writable.
+    samples. Two such periods of different members that overlap are a split brain. A single writable sample was true at
+    some moment between its question and its answer, so all of that time must lie within the other's period. Unknown if
+    a member was never asked, if none was ever seen to be writable, or if a member gave no answer for longer than
+    `coverage` allows: it may have led meanwhile.
     """
     seen = sorted((sample for sample in samples if sample.member in members), key=lambda sample: sample.begun)
     unasked = sorted(set(members) - {sample.member for sample in seen})
@@ -25,22 +51,57 @@ def at_most_one_writer(samples: Iterable[WriterSample], members: Collection[str]
     if not periods:
         return Finding.unknown(f"no member was writable in {len(seen)} samples")
     overlaps: list[object] = [
-        f"{one.member} and {other.member} for {min(one.ended, other.ended) - max(one.begun, other.begun):.2f} s"
+        f"{one.member} and {other.member} for {shared:.2f} s"
         for index, one in enumerate(periods)
         for other in periods[index + 1 :]
-        if one.member != other.member and max(one.begun, other.begun) <= min(one.ended, other.ended)
+        if one.member != other.member and (shared := one.shared_with(other)) is not None
     ]
     if overlaps:
         return Finding.false(f"two members accepted writes at once: {listed(overlaps)}")
+    if coverage is not None and (unseen := _unseen(seen, members, coverage)):
+        return Finding.unknown(f"{listed(unseen)}; a member that gives no answer may lead as well")
     writers = list(dict.fromkeys(period.member for period in sorted(periods, key=lambda one: one.begun)))
     return Finding.true(f"never two writable members in {len(seen)} samples; writable in turn: {', '.join(writers)}")
 
 
+def _unseen(samples: Collection[WriterSample], members: Collection[str], coverage: Coverage) -> list[object]:
+    """Each time for which a member was silent for too long. A sample without an answer tells nothing, unless the member
+    let nobody in and said so."""
+    found: list[object] = []
+    for member in sorted(members):
+        known = [(one.begun, one.ended) for one in samples if one.member == member and _answered(one)]
+        known += [(one.begun, one.ended) for one in coverage.excused if one.member == member]
+        seen_until = coverage.begun
+        for begun, ended in [*sorted(known), (coverage.ended, coverage.ended)]:
+            if min(begun, coverage.ended) - seen_until > coverage.longest:
+                since, lasted = seen_until - coverage.begun, min(begun, coverage.ended) - seen_until
+                found.append(f"{member} gave no answer for {lasted:.1f} s, from {since:.1f} s after the fault on")
+            seen_until = max(seen_until, ended)
+    return found
+
+
+def _answered(sample: WriterSample) -> bool:
+    return sample.writable is not None or sample.closed
+
+
 @dataclass(frozen=True)
 class _Period:
+    """When a member was writable. If it is known by a single sample, that was at some moment within these times."""
+
     member: str
     begun: float
     ended: float
+    single: bool
+
+    def shared_with(self, other: "_Period") -> float | None:
+        """The seconds in which both were certainly writable at once; None if they need not have been."""
+        if self.single and other.single:
+            return None
+        if self.single or other.single:
+            one, whole = (self, other) if self.single else (other, self)
+            return 0.0 if whole.begun <= one.begun and one.ended <= whole.ended else None
+        shared = min(self.ended, other.ended) - max(self.begun, other.begun)
+        return shared if shared >= 0 else None
 
 
 def _writable(samples: list[WriterSample], member: str) -> list[_Period]:
@@ -57,9 +118,9 @@ def _writable(samples: list[WriterSample], member: str) -> list[_Period]:
 
 
 def _period(run: list[WriterSample]) -> _Period:
-    # A single writable sample was writable at some moment between its question and its answer.
-    begun, ended = run[0].ended, run[-1].begun
-    return _Period(run[0].member, begun, ended) if begun <= ended else _Period(run[0].member, ended, ended)
+    if len(run) == 1:
+        return _Period(run[0].member, run[0].begun, run[0].ended, single=True)
+    return _Period(run[0].member, run[0].ended, run[-1].begun, single=False)
 
 
 @dataclass(frozen=True)
@@ -72,12 +133,27 @@ class FrozenPeriod:
 
 
 def without_frozen(samples: Iterable[WriterSample], frozen: Collection[FrozenPeriod]) -> list[WriterSample]:
-    """The samples without those that ended while their member was frozen or had just thawed."""
+    """The samples without those that a frozen leader cannot help: it accepts what it accepted before it froze.
+
+    They ended while the member was frozen or had just thawed. A member that was no leader when it froze has no excuse,
+    and one that has refused a write since it thawed has none any more: it has learned what it missed.
+    """
+    every = list(samples)
+    excused = [_excused(every, one) for one in frozen]
 
     def left_out(sample: WriterSample) -> bool:
-        return any(sample.member == one.member and one.begun < sample.ended < one.ended for one in frozen)
+        return any(sample.member == one.member and one.begun < sample.ended < one.ended for one in excused)
 
-    return [sample for sample in samples if not left_out(sample)]
+    return [sample for sample in every if not left_out(sample)]
+
+
+def _excused(samples: Collection[WriterSample], frozen: FrozenPeriod) -> FrozenPeriod:
+    """The part of the period in which the member had an excuse."""
+    own = [one for one in samples if one.member == frozen.member and one.writable is not None]
+    before = [one for one in own if one.ended <= frozen.begun]
+    led = not before or max(before, key=lambda one: one.ended).writable
+    refused = [one.ended for one in own if one.begun > frozen.begun and one.writable is False]
+    return replace(frozen, ended=min([frozen.ended, *refused]) if led else frozen.begun)
 
 
 def last_accepted(samples: Iterable[WriterSample], member: str, since: float) -> float:

@@ -78,7 +78,7 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    ours_alone = ("hosts", "disks", "partitions", "spare_worker")
+    ours_alone = ("hosts", "disks", "volatile_disks", "partitions", "spare_worker")
     findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (

@@ -1,0 +1,155 @@
+"""What must be right before anything boots: steps, tables, tags, and the user's limits.
+
+What is found here would otherwise be found by a scenario, after the boot, or not at all.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from support.cli.behave_process import DryRun, Planned, dry_run
+from support.cli.paths import FEATURES
+from support.cli.steps import columns_of, explain, steps
+from support.cli.suites import Selection
+from support.engine.limits import Stated, complaints, stated_by
+from support.errors import UsageError
+from support.reporting.promises import listed
+from support.reporting.scenario import EPICS, SEVERITIES
+from support.target.capabilities import CAPABILITIES
+from support.vocabulary import OWN, nearest
+
+COSTS = frozenset({"slow", "destructive"})
+KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])
+FREE_TAGS = (OWN, "allure.")
+"""The prefixes of tags that mean nothing to the suite: users' own, and those that are passed on to Allure."""
+_TAG = re.compile(r"@?([\w.*?\[\]-]+)")
+_TAGS_ARE = f"; a tag is a capability, a severity, a suite or a cost, and one of your own begins with @{OWN}"
+_OPERATORS = frozenset({"and", "or", "not"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to correct."""
+
+    file: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+    @classmethod
+    def at(cls, location: str, text: str) -> "Finding":
+        """`location` is file:line."""
+        file, _, line = location.rpartition(":")
+        return cls(Path(file), int(line), text)
+
+
+def require_sound(selection: Selection, plan: DryRun, limits: Mapping[str, float]) -> None:
+    """Raises UsageError with a line for each mistake in the selected scenarios, and in the user's limits."""
+    found = [str(one) for one in (*step_findings(plan), *_tag_findings(plan.scenarios))]
+    if not found and limits:
+        paths = (str(FEATURES), *(path for path in selection.paths if not _is_below_features(path)))
+        found += complaints(limits, limits_by_id(dry_run([path for path in paths if Path(path).exists()]).scenarios))
+    if found:
+        raise UsageError("\n".join(dict.fromkeys(found)))
+
+
+def require_known_tags(selection: Selection) -> None:
+    """Raises UsageError if a tag expression of the command line names a tag that no scenario can have."""
+    unknown = [tag for expression in selection.tags for tag in _tags_of(expression) if not _is_known(tag, KNOWN_TAGS)]
+    if not unknown:
+        return
+    there = [path for path in (str(FEATURES), *selection.paths) if Path(path.partition(":")[0]).exists()]
+    plan = dry_run([path for path in there if path == str(FEATURES) or not _is_below_features(path)])
+    known = {*KNOWN_TAGS, *(f"id.{id}" for id in listed(FEATURES)), *(t for one in plan.scenarios for t in one.tags)}
+    wrong = [
+        f"--tags: no scenario has the tag @{tag}{_meant(tag, known)}" for tag in unknown if not _is_known(tag, known)
+    ]
+    if wrong:
+        raise UsageError("\n".join(dict.fromkeys(wrong)))
+
+
+def step_findings(plan: DryRun) -> Iterator[Finding]:
+    """Steps without a step function, tables that do not fit theirs, and limits of one scenario with the same name."""
+    catalogue = steps() if plan.undefined else ()
+    for undefined in plan.undefined:
+        why = explain(undefined.step, catalogue) or "; ./accept steps searches those that exist"
+        yield Finding.at(undefined.location, f"undefined step {undefined.step!r}{why}")
+    if plan.undefined:
+        return  # behave's report has wrong functions for the steps after one that is undefined
+    for scenario in plan.scenarios:
+        for step in scenario.steps:
+            file, _, line = step.function.rpartition(":")
+            if file and (columns := columns_of(Path(file), int(line))) is not None:
+                headings, *rows = step.table or ((),)
+                for text in columns.misfits(headings, rows):
+                    yield Finding.at(step.location, text)
+        values = defaultdict[str, set[float]](set)
+        for one in limits_of(scenario):
+            values[one.measure].add(one.value)
+        for measure, several in values.items():
+            if len(several) > 1:
+                yield Finding.at(
+                    scenario.location,
+                    f"two limits of this scenario are called {measure!r}; in [limits] they could not be told apart",
+                )
+
+
+def limits_of(scenario: Planned) -> tuple[Stated, ...]:
+    """The limits that the steps of a scenario state."""
+    found = list[Stated]()
+    for step in scenario.steps:
+        file, _, line = step.function.rpartition(":")
+        if file:
+            found += stated_by(Path(file), int(line), step.arguments)
+    return tuple(found)
+
+
+def limits_by_id(scenarios: Iterable[Planned]) -> Mapping[str, Sequence[Stated]]:
+    """The limits that the scenarios of each promise state, by its id."""
+    found = dict[str, list[Stated]]()
+    for scenario in scenarios:
+        for id in scenario.ids:
+            found.setdefault(id, []).extend(limits_of(scenario))
+    return found
+
+
+def unknown_tag(tag: str) -> str:
+    """What is wrong with a scenario's tag; empty if it is known. Ids of promises are checked elsewhere."""
+    if tag in KNOWN_TAGS or tag.startswith(("id.", *FREE_TAGS)):
+        return ""
+    return f"unknown tag @{tag}{_meant(tag, KNOWN_TAGS) or _TAGS_ARE}"
+
+
+def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[Finding]:
+    ids = listed(FEATURES)
+    for scenario in scenarios:
+        for tag in sorted(scenario.tags):
+            if text := unknown_tag(tag):
+                yield Finding.at(scenario.location, text)
+        if ids:
+            for id in sorted(scenario.ids - ids):
+                text = f"@id.{id} is not in the list of promises{_meant(f'id.{id}', [f'id.{one}' for one in ids])}"
+                yield Finding.at(scenario.location, text)
+
+
+def _tags_of(expression: str) -> list[str]:
+    return [tag for tag in _TAG.findall(expression) if tag not in _OPERATORS]
+
+
+def _is_known(tag: str, known: Collection[str]) -> bool:
+    """Whether it is one of the known tags, or a pattern for some of them."""
+    return any(fnmatchcase(one, tag) for one in known)
+
+
+def _meant(tag: str, known: Iterable[str]) -> str:
+    near = nearest(tag, known)
+    return f"; did you mean @{near}?" if near else ""
+
+
+def _is_below_features(path: str) -> bool:
+    return FEATURES.resolve() in (file := Path(path.partition(":")[0]).resolve()).parents or file == FEATURES.resolve()

@@ -1,0 +1,208 @@
+"""Sabotages of TLS, on the cluster on which the scenarios about it run (see support/embedded/encrypted.py)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from support.embedded.certificates import Authority, Issued, hosts_of
+from support.embedded.encrypted import encrypted_cluster
+from support.embedded.services import SERVER_CERTIFICATE, SERVER_KEY
+from support.faults.roles import host_of
+from support.hosts import Host
+from support.sabotage.damage import Damage, MakeDamage, nothing
+from support.sabotage.sabotage import Sabotage, notices
+from support.target.cluster import Cluster
+from support.target.login import certificate_error, log_in, offers_tls
+from support.waiting import NotYet
+
+NEEDS = frozenset({"tls"})
+ACCESS, SETTINGS = "data/pg_hba.conf", "data/postgresql.auto.conf"
+_RELOAD = 'kill -HUP "$(head -n 1 data/postmaster.pid)"'
+_PLAIN_ACCESS = "host all all 0.0.0.0/0 scram-sha-256\n"
+Contents = Mapping[str, str]
+"""File in a host's directory -> what is in it."""
+
+
+def _everyone(cluster: Cluster) -> list[Host]:
+    return [cluster.sandbox.hosts[name] for name in cluster.members]
+
+
+def _one(role: str) -> Callable[[Cluster], list[Host]]:
+    return lambda cluster: [host_of(cluster, role)]
+
+
+def rewritten(
+    description: str,
+    whose: Callable[[Cluster], Sequence[Host]],
+    contents: Callable[[Cluster, Host, Contents], Contents],
+    files: Sequence[str],
+    check: Callable[[Cluster, str], bool],
+) -> MakeDamage:
+    """Some members' PostgreSQL reads other contents of its `files`, without a restart.
+
+    `contents` makes them from the usual ones; `check` tells whether they are in effect on a member.
+    """
+
+    def make(given: Cluster) -> Damage:
+        cluster = encrypted_cluster(given)
+        hosts = whose(cluster)
+        before = {host.name: {file: (host.directory / file).read_text() for file in files} for host in hosts}
+
+        def write(wanted: Callable[[Host], Contents]) -> None:
+            for host in hosts:
+                for file, text in wanted(host).items():
+                    _write(host.directory / file, text)
+                host.run(["sh", "-c", f"cd '{host.directory}' && {_RELOAD}"])
+
+        def in_effect() -> None:
+            if without := [host.name for host in hosts if not check(cluster, host.name)]:
+                raise NotYet(f"{', '.join(without)}: as before")
+
+        def undo() -> None:
+            write(lambda host: before[host.name])
+            if still := [host.name for host in hosts if check(cluster, host.name)]:
+                raise NotYet(f"{', '.join(still)}: still in effect")
+
+        return Damage(
+            description, lambda: write(lambda host: contents(cluster, host, before[host.name])), in_effect, undo
+        )
+
+    return make
+
+
+def _write(file: Path, text: str) -> None:
+    """In place: the file keeps its owner and mode, without which PostgreSQL would not read a key."""
+    with file.open("r+") as opened:
+        opened.write(text)
+        opened.truncate()
+
+
+def tls_off(whose: Callable[[Cluster], Sequence[Host]]) -> MakeDamage:
+    """As somebody does to get going again: PostgreSQL offers no TLS, and accepts logins without it."""
+
+    def contents(cluster: Cluster, host: Host, before: Contents) -> Contents:
+        return {SETTINGS: f"{before[SETTINGS]}ssl = off\n", ACCESS: _PLAIN_ACCESS + before[ACCESS]}
+
+    def check(cluster: Cluster, name: str) -> bool:
+        return not offers_tls(cluster.of_member(name))
+
+    return rewritten("TLS is off", whose, contents, (SETTINGS, ACCESS), check)
+
+
+def plain_logins(whose: Callable[[Cluster], Sequence[Host]]) -> MakeDamage:
+    """`host` in pg_hba.conf where `hostssl` should be."""
+
+    def check(cluster: Cluster, name: str) -> bool:
+        plain = replace(cluster.of_member(name), options={"sslmode": "disable"})
+        return log_in(plain).authenticated
+
+    return rewritten(
+        "logins without TLS are accepted",
+        whose,
+        lambda cluster, host, before: {ACCESS: _PLAIN_ACCESS + before[ACCESS]},
+        (ACCESS,),
+        check,
+    )
+
+
+def certificate(role: str, issue: Callable[[Authority, Host], Issued]) -> MakeDamage:
+    """The member with that role presents another certificate."""
+
+    def contents(cluster: Cluster, host: Host, before: Contents) -> Contents:
+        issued = issue(Authority(host.sandbox), host)
+        return {SERVER_CERTIFICATE: issued.certificate, SERVER_KEY: issued.key}
+
+    def check(cluster: Cluster, name: str) -> bool:
+        return bool(certificate_error(cluster.of_member(name)))
+
+    return rewritten("another certificate", _one(role), contents, (SERVER_CERTIFICATE, SERVER_KEY), check)
+
+
+def _hosts(host: Host) -> list[str]:
+    return hosts_of((host.directory / SERVER_CERTIFICATE).read_text())
+
+
+def _by_another_authority(own: Authority, host: Host) -> Issued:
+    other = Authority.create(host.directory / "another-authority", "another authority")
+    return other.issue(_hosts(host))
+
+
+def _expired(own: Authority, host: Host) -> Issued:
+    return own.issue(_hosts(host), until=datetime.now(UTC) - timedelta(days=1))
+
+
+SABOTAGES = (
+    Sabotage(
+        "tls-off-on-one-member",
+        "one replica has lost TLS and accepts logins without it",
+        notices(
+            {
+                "SE-03 Every member accepts": r"1 of \d+ cannot be used with TLS.*member.*it offers no TLS",
+                "SE-03 Every member presents": r"1 of \d+ cannot be used with TLS.*member.*it offers no TLS",
+            }
+        ),
+        tls_off(_one("a replica")),
+        NEEDS,
+    ),
+    Sabotage(
+        "endpoints-offer-no-tls",
+        "every member has lost TLS: no endpoint offers it",
+        notices(
+            {
+                "SE-03 Every endpoint accepts": "cannot be used with TLS.*the write endpoint.*it offers no TLS",
+                "SE-03 Every endpoint presents": "cannot be used with TLS.*the write endpoint.*it offers no TLS",
+            }
+        ),
+        tls_off(_everyone),
+        NEEDS,
+    ),
+    Sabotage(
+        "logins-without-tls",
+        "every member accepts logins without TLS",
+        notices({"SE-03 Every endpoint accepts": "were accepted", "SE-03 Every member accepts": "were accepted"}),
+        plain_logins(_everyone),
+        NEEDS,
+    ),
+    Sabotage(
+        "one-member-accepts-logins-without-tls",
+        "one replica accepts logins without TLS",
+        notices({"SE-03 Every member accepts": r"1 of \d+ were accepted"}),
+        plain_logins(_one("a replica")),
+        NEEDS,
+    ),
+    Sabotage(
+        "certificate-by-another-authority",
+        "the certificate of one replica was signed by another authority",
+        notices({"SE-03 Every member presents": "certificate verify failed.*unable to get local issuer certificate"}),
+        certificate("a replica", _by_another_authority),
+        NEEDS,
+    ),
+    Sabotage(
+        "certificate-expired",
+        "the leader's certificate has expired",
+        notices(
+            {
+                "SE-03 Every endpoint presents": "the write endpoint.*certificate has expired",
+                "SE-03 Every member presents": "certificate verify failed.*certificate has expired",
+            }
+        ),
+        certificate("the leader", _expired),
+        NEEDS,
+    ),
+    Sabotage(
+        "certificate-for-another-host",
+        "the certificate of one replica is for another host",
+        notices({"SE-03 Every member presents": "certificate verify failed.*IP address mismatch"}),
+        certificate("a replica", lambda own, host: own.issue(["elsewhere.example"])),
+        NEEDS,
+    ),
+    Sabotage(
+        "application-verifies-no-certificate",
+        "the application accepts any certificate",
+        notices({"SE-03 The application rejects": "were accepted"}),
+        nothing,
+        NEEDS,
+        application="verifies_no_certificate",
+    ),
+)

@@ -1,0 +1,45 @@
+"""Whether a member whose timeline diverged is rewound: what pg_rewind needs, and whether Patroni uses it.
+
+Source: https://patroni.readthedocs.io/en/latest/yaml_configuration.html (a member's own file overrides what all share)
+"""
+
+from pathlib import Path
+
+import yaml
+
+from support.target.cluster import Cluster
+from support.target.members import settings
+from support.target.patroni_configuration import configuration_of, flag_of
+
+_NEEDED = ("wal_log_hints", "data_checksums")
+
+
+def not_rewindable(cluster: Cluster) -> list[str]:
+    """The members whose WAL lacks the hint bits that pg_rewind needs (wal_log_hints or data checksums)."""
+    return [
+        f"{member}: {values}" for member, values in settings(cluster, _NEEDED).items() if "on" not in values.values()
+    ]
+
+
+def not_configured(cluster: Cluster) -> list[str]:
+    """The members whose Patroni does not use pg_rewind.
+
+    A member's own file is read where the suite reaches its host; elsewhere the shared configuration has to say it,
+    which the capability "rewind" ensures before the run.
+    """
+    shared = configuration_of(cluster).rewind
+    found = []
+    for member in cluster.members:
+        own = own_setting(cluster, member)
+        if not (shared if own is None else own):
+            where = "the configuration that all members share" if own is None else "its own configuration file"
+            found.append(f"{member}: use_pg_rewind is {'not in' if own is shared is None else 'off in'} {where}")
+    return found
+
+
+def own_setting(cluster: Cluster, member: str) -> bool | None:
+    """use_pg_rewind in a member's own configuration file; None if it is not there, or if the file cannot be read."""
+    if not cluster.topology.embedded:
+        return None
+    file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
+    return flag_of((yaml.safe_load(file.read_text()).get("postgresql") or {}).get("use_pg_rewind"))

@@ -1,0 +1,120 @@
+"""What users can write: names that are known, and the values that a parameter of a step can have.
+
+A name that is not known is never ignored. The message for it names the nearest one that is.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OWN = "own."
+"""The prefix of users' own tags and of their own names after behave's -D, which the suite does not check."""
+
+
+MOST_LISTED = 12
+"""The most values of a kind that a message lists."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, regardless of case; empty if none is like it."""
+    by_lower = {one.lower(): one for one in sorted(known, reverse=True)}
+    found = get_close_matches(name.lower(), by_lower, 1)
+    return by_lower[found[0]] if found else ""
+
+
+def is_slip(name: str, meant: str) -> bool:
+    """Whether `name` is `meant` with a slip of the keyboard: a character too many, too few, wrong, or two swapped."""
+    longer, shorter = (name, meant) if len(name) >= len(meant) else (meant, name)
+    at = next((at for at, one in enumerate(shorter) if one != longer[at]), len(shorter))
+    if len(longer) == len(shorter) + 1:
+        return shorter[at:] == longer[at + 1 :]
+    swapped = longer[at : at + 2] == shorter[at : at + 2][::-1] and longer[at + 2 :] == shorter[at + 2 :]
+    return len(longer) == len(shorter) and (longer[at + 1 :] == shorter[at + 1 :] or swapped)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The values that a parameter of a step, or a column of its table, can have.
+
+    Registered with behave (`register_type(Role=ROLE)`), a step matches only with one of them: `{role:Role}`.
+    """
+
+    noun: str
+    """What a value is called in messages: "role"."""
+    values: tuple[str, ...]
+    more: str = ""
+    """A regular expression for values that cannot be listed; empty if there are none."""
+    shown: tuple[str, ...] = ()
+    """How `more` is shown in messages."""
+
+    @classmethod
+    def of(cls, noun: str, values: Iterable[str]) -> "Kind":
+        """A kind with these values, such as the keys of the table that says what each of them means."""
+        return cls(noun, tuple(map(str, values)))
+
+    @property
+    def pattern(self) -> str:
+        """For the parse module, which matches a step with it."""
+        listed = [re.escape(one) for one in sorted(self.values, key=len, reverse=True)]
+        return "|".join([*([self.more] if self.more else []), *listed])
+
+    def __call__(self, text: str) -> str:
+        """The value, as behave's parameter types convert it."""
+        return text
+
+    def allows(self, value: str) -> bool:
+        """Whether a parameter can have this value."""
+        return re.fullmatch(self.pattern, value) is not None
+
+    def complaint(self, value: str) -> str:
+        """Why a parameter cannot have this value, with the values that it can have."""
+        known = (*self.values, *self.shown)
+        near = nearest(value, known)
+        meant = f"; did you mean {near!r}?" if near else ""
+        listed = "; ".join(known) if len(known) <= MOST_LISTED else "; ".join([*known[:MOST_LISTED], "..."])
+        return f"{value!r} is no {self.noun}{meant} (known: {listed})"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which kind of value the cells of a step's table have."""
+
+    kinds: Mapping[str, Kind | None]
+    """Heading -> kind, or None for free text. The table needs these columns."""
+    others: Kind | None = None
+    """The kind of the cells in all other columns."""
+    headings: Kind | None = None
+    """The kind of the headings of the other columns."""
+
+    def misfits(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+        """What is wrong with a table: columns that are missing or unknown, and cells that are not of their kind."""
+        for name in [name for name in self.kinds if name not in headings]:
+            near = nearest(name, headings)
+            yield f"the table needs a column {name!r}" + (f", and has {near!r}" if near else "")
+        for name in headings:
+            if name not in self.kinds and self.headings is not None and not self.headings.allows(name):
+                yield f"column {self.headings.complaint(name)}"
+        for row in rows:
+            for name, cell in zip(headings, row, strict=True):
+                kind = self.kinds.get(name, self.others)
+                if kind is not None and not all(map(kind.allows, cell.split(" or "))):
+                    yield kind.complaint(cell)
+
+
+def columns(
+    kinds: Mapping[str, Kind | None], others: Kind | None = None, headings: Kind | None = None
+) -> Callable[[F], F]:
+    """Declare the columns of a step's table, below the decorator with the step's wording.
+
+    `accept lint` and every `accept run` check the tables before anything boots.
+    """
+
+    def declared(step: F) -> F:
+        step.columns = Columns(kinds, others, headings)  # type: ignore[attr-defined]
+        return step
+
+    return declared

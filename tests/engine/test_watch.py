@@ -1,0 +1,47 @@
+"""The watch of the members against a server that answers, one that nobody runs, and one that gives no answer."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from conftest import free_port
+
+from support import sql
+from support.engine.checks.writers import Coverage, at_most_one_writer
+from support.engine.history import WriterSample
+from support.engine.watch import Watch
+from support.waiting import pause
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that accepts connections and never says a word, as a frozen server does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def watched(members: dict[str, sql.Endpoint], seconds: float) -> list[WriterSample]:
+    with Watch(members) as watch:
+        pause(seconds)
+    return watch.samples
+
+
+def test_who_refuses_the_connection_has_answered_and_who_says_nothing_has_not(
+    postgres: sql.Endpoint, silent: int
+) -> None:
+    members = {
+        "leader": postgres,
+        "stopped": replace(postgres, port=free_port()),
+        "frozen": replace(postgres, port=silent),
+    }
+    samples = watched(members, 1.5)
+    seen = {name: {(one.writable, one.closed) for one in samples if one.member == name} for name in members}
+    assert seen == {"leader": {(True, False)}, "stopped": {(None, True)}, "frozen": {(None, False)}}
+    begun, ended = min(one.begun for one in samples), max(one.ended for one in samples)
+    coverage = Coverage(begun, ended, longest=1)
+    assert at_most_one_writer(samples, ["leader", "stopped"], coverage).holds is True
+    finding = at_most_one_writer(samples, ["leader", "stopped", "frozen"], coverage)
+    assert finding.holds is None
+    assert "frozen gave no answer for" in finding.words
+    assert "stopped" not in finding.words

@@ -1,0 +1,179 @@
+"""SE-03 against a real PostgreSQL with OpenSSL: what it offers, what it accepts, and which certificate it presents."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from servers import BINDIR
+from servers import postgres as throw_away_postgres
+
+from support import sql
+from support.embedded.certificates import Authority, Issued
+from support.embedded.programs import with_openssl
+from support.errors import Inconclusive
+from support.security import logins
+from support.security.checks import all_over_tls, all_refused
+from support.target.cluster import Cluster
+from support.target.login import certificate_error, offers_tls, salt
+from support.target.topology import Address, Login, MemberAddress, Topology
+from support.waiting import eventually
+
+HOST = "127.0.0.1"
+
+
+class Server:
+    """A PostgreSQL with TLS, whose settings a test changes."""
+
+    def __init__(self, superuser: sql.Endpoint, directory: Path) -> None:
+        self.superuser, self.directory = superuser, directory
+        self.authority = Authority.create(directory / "authority")
+
+    def present(self, issued: Issued) -> None:
+        """Present a certificate from now on."""
+        for name, text in (("server.crt", issued.certificate), ("server.key", issued.key)):
+            file = self.directory / "data" / name
+            file.touch(mode=0o600)
+            file.write_text(text)
+        self.reload(ssl="on")
+
+    def reload(self, **settings: str) -> None:
+        """Change settings, and wait until new connections see them."""
+        with sql.session(self.superuser) as session:
+            for name, value in settings.items():
+                sql.execute(session, f"ALTER SYSTEM SET {name} = '{value}'")
+            sql.value(session, "SELECT pg_reload_conf()")
+        if wanted := settings.get("ssl"):
+            eventually(lambda: self._require_offered(wanted == "on"), within=10, subject=f"ssl is {wanted}")
+
+    def access(self, *lines: str) -> None:
+        """Set pg_hba.conf; the superuser is always let in."""
+        (self.directory / "data" / "pg_hba.conf").write_text(
+            "\n".join(["host all postgres all scram-sha-256", *lines, ""])
+        )
+        self.reload()
+
+    def _require_offered(self, wanted: bool) -> None:
+        assert offers_tls(self.superuser) is wanted
+
+    def cluster(self, mode: str = "verify-full") -> Cluster:
+        """It as a cluster of one member, whose application requires TLS."""
+        address = Address(HOST, self.superuser.port)
+        return Cluster(
+            Topology(
+                database="postgres",
+                application=Login("application", "secret"),
+                write=address,
+                members=(MemberAddress("m1", address),),
+                options={"sslmode": mode, "sslrootcert": str(self.authority.certificate)},
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory, bindir = tmp_path_factory.mktemp("encrypted"), with_openssl(BINDIR)
+    assert bindir is not None
+    with throw_away_postgres(directory, free_port(), bindir) as endpoint:
+        sql.execute(endpoint, "CREATE ROLE application LOGIN PASSWORD 'secret'")
+        yield Server(endpoint, directory)
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    """As it should be."""
+    running.access("hostssl all all all scram-sha-256")
+    running.present(running.authority.issue([HOST]))
+    return running
+
+
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+def test_a_server_that_is_as_it_should_be_keeps_every_promise(server: Server, where: str) -> None:
+    cluster = server.cluster()
+    assert all_over_tls(logins.tls_logins(cluster, where)).holds
+    assert all_over_tls(logins.verified_logins(cluster, where)).holds
+    assert all_refused(logins.plain_logins(cluster, where)).holds
+    assert all_refused(logins.mistrusting_logins(cluster, where)).holds
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+def test_one_that_offers_no_tls_breaks_the_promise(server: Server, where: str, mode: str) -> None:
+    server.reload(ssl="off")
+    for attempts in (
+        logins.tls_logins(server.cluster(mode), where),
+        logins.verified_logins(server.cluster(mode), where),
+    ):
+        finding = all_over_tls(attempts)
+        assert finding.holds is False
+        assert "it offers no TLS" in finding.words
+
+
+def test_for_another_promise_one_that_offers_no_tls_proves_nothing(server: Server) -> None:
+    server.reload(ssl="off")
+    with pytest.raises(Inconclusive, match="offers no TLS, and sslmode=require needs it"):
+        logins.require_right_login_accepted(server.cluster("require"), "member")
+
+
+def test_its_salt_is_known_all_the_same(server: Server) -> None:
+    """By its salt, a member that has lost TLS is recognised as a member, and is judged."""
+    endpoint = server.cluster("require").write
+    before = salt(endpoint)
+    server.reload(ssl="off")
+    server.access("host all all all scram-sha-256")
+    assert salt(endpoint) == before != ""
+
+
+def test_one_that_also_accepts_logins_without_tls_is_noticed(server: Server) -> None:
+    server.access("host all all all scram-sha-256")
+    assert all_over_tls(logins.tls_logins(server.cluster(), "member")).holds
+    assert all_refused(logins.plain_logins(server.cluster(), "member")).holds is False
+
+
+def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:
+    server.present(server.authority.issue([HOST], until=datetime.now(UTC) - timedelta(days=1)))
+    finding = all_over_tls(logins.verified_logins(server.cluster(), "member"))
+    assert finding.holds is False
+    assert "certificate verify failed: certificate has expired" in finding.words
+
+
+def test_a_certificate_by_another_authority_is_noticed(server: Server, tmp_path: Path) -> None:
+    server.present(Authority.create(tmp_path, "another authority").issue([HOST]))
+    finding = all_over_tls(logins.verified_logins(server.cluster(), "endpoint"))
+    assert finding.holds is False
+    assert "unable to get local issuer certificate" in finding.words
+
+
+@pytest.mark.parametrize(("mode", "noticed"), [("verify-full", True), ("verify-ca", False)])
+def test_a_certificate_for_another_host_counts_where_the_application_verifies_the_host(
+    server: Server, mode: str, noticed: bool
+) -> None:
+    server.present(server.authority.issue(["elsewhere.example"]))
+    finding = all_over_tls(logins.verified_logins(server.cluster(mode), "member"))
+    assert finding.holds is not noticed
+    assert ("IP address mismatch" in finding.words) is noticed
+
+
+def test_a_login_that_is_refused_for_another_reason_proves_nothing(server: Server) -> None:
+    shut = Cluster(replace(server.cluster().topology, application=Login("application", "forgotten")))
+    assert all_over_tls(logins.tls_logins(shut, "member")).holds is None
+    assert all_over_tls(logins.verified_logins(shut, "member")).holds is None
+
+
+def test_a_server_that_is_gone_proves_nothing(server: Server) -> None:
+    gone = Cluster(replace(server.cluster().topology, write=Address(HOST, free_port())))
+    assert all_over_tls(logins.tls_logins(gone, "endpoint")).holds is None
+    assert all_over_tls(logins.verified_logins(gone, "endpoint")).holds is None
+
+
+def test_nothing_tried_proves_nothing() -> None:
+    assert all_over_tls({}).holds is None
+
+
+def test_the_reason_is_looked_up_with_the_authority_that_libpq_would_use(server: Server) -> None:
+    endpoint = server.cluster().write
+    assert certificate_error(endpoint) == ""
+    system = replace(endpoint, options={"sslmode": "verify-full", "sslrootcert": "system"})
+    assert certificate_error(system) == "unable to get local issuer certificate"

@@ -1,0 +1,93 @@
+"""Names and values that users write: the nearest known one, slips of the keyboard, and the kinds of values."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from program import ROOT
+
+from support.cli.steps import columns_of, explain, steps
+from support.failover.succession import LOSSES
+from support.faults.roles import ROLE
+from support.vocabulary import Columns, Kind, is_slip, nearest
+
+
+@pytest.mark.parametrize("name", ["HOTS", "HOSTT", "HOS", "HXST", "OHST", "HOST"])
+def test_a_slip_is_one_character_away(name: str) -> None:
+    assert is_slip(name, "HOST")
+    assert is_slip("HOST", name)
+
+
+@pytest.mark.parametrize("name", ["PORT", "URL", "HO", "HOSTSS", "TSOH"])
+def test_another_word_is_no_slip(name: str) -> None:
+    assert not is_slip(name, "HOST")
+
+
+def test_the_nearest_name_ignores_case() -> None:
+    assert nearest("redis_hots", ["REDIS_HOST", "REDIS_PORT"]) == "REDIS_HOST"
+    assert nearest("xyzzy", ["REDIS_HOST"]) == ""
+
+
+def test_a_kind_has_its_values_and_no_other() -> None:
+    mode = Kind("mode", ("cluster", "standalone"))
+    assert mode.allows("cluster")
+    assert not mode.allows("standalon")
+    assert not mode.allows("cluster or standalone")
+    assert mode.complaint("standalon") == (
+        "'standalon' is no mode; did you mean 'standalone'? (known: cluster; standalone)"
+    )
+    assert ROLE.allows("the leader of worker group 12")
+    assert not ROLE.allows("the leader of worker group")
+
+
+def test_a_table_has_the_columns_and_values_that_its_step_declares() -> None:
+    columns = Columns({"who": ROLE}, others=Kind("state", ("up", "down")), headings=Kind("endpoint", ("read", "write")))
+    assert list(columns.misfits(["who", "read"], [["the leader", "up"], ["a replica", "up or down"]])) == []
+    wrong = list(columns.misfits(["who", "raed"], [["the leadr", "upp"]]))
+    assert len(wrong) == 3, wrong
+    assert "'raed' is no endpoint; did you mean 'read'" in wrong[0]
+    assert "'the leadr' is no role of a member; did you mean 'the leader'" in wrong[1]
+    assert "'upp' is no state; did you mean 'up'" in wrong[2]
+    assert "needs a column 'who', and has 'whho'" in next(columns.misfits(["whho"], []))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("the host of the replicca crashes", "'the replicca' is no role of a member; did you mean 'a replica'"),
+        ("Redis is in standalon mode", "'standalon' is no mode of Redis; did you mean 'standalone'"),
+        ("the switchovr interrupts clients for less than 10 seconds", "'switchovr' is no event"),
+        ("it is refused as a unique violatoin", "did you mean 'unique violation'"),
+        ("every Endpoint asks for SCRAM authentication", "'Endpoint' is no place to log in; did you mean 'endpoint'"),
+        ("Redis is a primry", "did you mean 'Redis is a primary'"),
+        ("nothing like any step there is at all, by far", ""),
+    ],
+)
+def test_a_sentence_without_a_step_is_explained(sentence: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    said = explain(f"When {sentence}", steps())
+    assert words in said
+    assert bool(words) == bool(said), said
+
+
+def test_the_values_of_a_kind_are_those_that_its_step_knows() -> None:
+    file = ROOT / "steps/failover/succession_steps.py"
+    (line,) = [one.line for one in steps(ROOT / "steps") if "one leader after another is lost" in one.wording]
+    first = min(node.decorator_list[0].lineno for node in _functions(file) if node.lineno == line)
+    columns = columns_of(file, first)
+    assert columns is not None
+    assert columns.kinds["how"].values == tuple(LOSSES)
+
+
+def test_every_parameter_of_a_step_is_a_number_or_has_a_kind() -> None:
+    free = [f"{one.file.name}: {one.wording}" for one in steps(ROOT / "steps") if _free_text(one.wording)]
+    assert free == [], "free text as a parameter: a misspelt value would be found after the boot"
+
+
+def _free_text(wording: str) -> bool:
+    fields = [part.partition("}")[0] for part in wording.split("{")[1:]]
+    return any(":" not in field for field in fields)
+
+
+def _functions(file: Path) -> list[ast.FunctionDef]:
+    return [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]

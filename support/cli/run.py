@@ -112,12 +112,13 @@ class _Clusters:
         self.current.end()
 
     def replace(self) -> None:
-        """End the cluster that the run has booted, and boot another one in its place."""
+        """End the cluster that the run has booted, and boot another one in its place.
+
+        The folder of the first one stays: this process is inside its sandbox, whose mounts lead there.
+        """
         self.end()
-        for left in ("sandbox", clusters.BESIDE):
-            shutil.rmtree(self._place.directory / left, ignore_errors=True)
-        (self._place.directory / "bin").unlink(missing_ok=True)
-        self.current = _target(self._options, self._place)
+        another = self._place.directory / clusters.BESIDE / str(len(self.topologies))
+        self.current = _target(self._options, KeptCluster(another))
         self.topologies.append(self.current.topology)
 
 

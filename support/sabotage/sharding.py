@@ -181,7 +181,7 @@ SABOTAGES = (
         "the shards that a move has left behind are never removed",
         {
             "RB-03 Draining": "is empty: not so after",
-            "RB-04": "the move has left behind",
+            "RB-04": "all is as before the move: not so after",
         },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),
     ),

@@ -126,7 +126,7 @@ def prove(
     ] = 20,
     healthy_destructive: Annotated[
         int,
-        typer.Option(min=0, help="Runs of the destructive scenarios on the healthy cluster, about 40 minutes each."),
+        typer.Option(min=0, help="Runs of the destructive scenarios on the healthy cluster, about half an hour each."),
     ] = 1,
     target: Annotated[
         str | None, typer.Option(help="The name of a cluster started with `accept up`; it will be broken.")

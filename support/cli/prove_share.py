@@ -17,7 +17,7 @@ TRUST = STATE / "trust.jsonl"
 """The results of the last `accept prove`."""
 FAST_SECONDS, DESTRUCTIVE_SECONDS = 8.0, 75.0
 """Estimated seconds for a sabotage, by whether a destructive scenario must notice it."""
-HEALTHY_SECONDS = 40.0
+HEALTHY_SECONDS = 30.0
 """Estimated seconds for a destructive scenario on the healthy cluster."""
 DESTRUCTIVE_WEIGHT = 3
 """How many sabotages one with a destructive scenario stands for when healthy runs are due."""

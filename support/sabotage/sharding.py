@@ -181,7 +181,7 @@ SABOTAGES = (
         "the shards that a move has left behind are never removed",
         {
             "RB-03 Draining": "is empty: not so after",
-            "RB-04": "the move has left behind",
+            "RB-04": "all is as before the move: not so after",
         },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),
     ),
@@ -234,7 +234,7 @@ SABOTAGES = (
     of_sharded(
         "statements-wait-for-one-another",
         "the application executes one statement at a time, whichever node it is for",
-        {"DT-04 no leader": "clients of worker group 2|data on worker group 2|entries were read in|naming"},
+        {"DT-04 no leader": "clients were interrupted for|data on worker group 2|entries were read in"},
         nothing,
         application=PARTS["executes_one_statement_at_a_time"].__name__,
     ),

@@ -300,9 +300,10 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
     try:
         page, lacking = proxy.identify(page, said, known)
     except NO_ANSWER as error:
+        told = error if isinstance(error, NotYet) else f"{page.url}: {NoAnswer.because(error)}"
         raise RequirementMissing(
-            f"HAPROXY_STATS_URL declares what is not there: {describe(error)}: check HAPROXY_STATS_URL, "
-            "HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD"
+            f"HAPROXY_STATS_URL declares what is not there: {told}: check HAPROXY_STATS_URL, HAPROXY_STATS_USER and "
+            "HAPROXY_STATS_PASSWORD"
         ) from None
     findings.lacks |= lacking
     return replace(topology, statistics=page)
@@ -325,7 +326,7 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     """How many worker groups there are, by Citus and by the members that were found."""
     if why := findings.lacks.get("citus", ""):
-        findings.lacks |= {"workers": why, "several_workers": why}
+        findings.lacks |= {"workers": why, "several_workers": why, "nodes": why}
         return
     workers = citus.expected_workers(Cluster(topology))
     if not workers:

@@ -26,7 +26,7 @@ from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
 from support.target.baseline import apply_baseline
-from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run
+from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run, why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.stored import Notes, parts_of
@@ -131,7 +131,7 @@ class Suite:
     def missing_for(self, tags: Iterable[str]) -> str:
         """Why scenarios with these tags cannot run against this target; empty if they can."""
         missing = lacking(self._cluster_for(tags).topology, frozenset(tags))
-        return "; ".join(f"no {one.name}: {one.detail}" for one in missing)
+        return why_missing({one.name: one.detail for one in missing})
 
     def leaves_out(self, scenario: Any) -> bool:
         """Whether behave's scenario is not to run, because the cluster did not recover from an earlier one.

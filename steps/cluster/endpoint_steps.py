@@ -20,6 +20,7 @@ from support.engine.checks.answers import each_answer_is_its_askers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.finding import Finding
 from support.engine.quiet import judged, measure
+from support.engine.tables import all_answer
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import ConnectFailed
@@ -69,7 +70,7 @@ def step_ask_system(context: Context) -> None:
 def step_same_system(context: Context) -> None:
     """The system identifier is the same on every member and through the write endpoint."""
     systems, behind = handed(context.world).systems, system_identifier(context.world.cluster.write)
-    assert_that(systems, equal_to(dict.fromkeys(systems, behind)), "the database system of each member")
+    all_answer(behind, systems, "the database system of each member").require()
 
 
 @when("{count:d} sessions are held open through the write endpoint")

@@ -10,6 +10,7 @@ from support.engine.checks.availability import every_client_succeeded
 from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
 from support.engine.checks.exactly_once import counted_exactly
 from support.engine.quiet import excused
+from support.engine.tables import all_answer
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import Inconclusive, NotInTime
@@ -116,12 +117,13 @@ def step_replicas_have(context: Context, seconds: float) -> None:
     )
     with excused(context.world):
         in_time(
-            lambda: assert_that(
+            lambda: all_answer(
+                (entry,),
                 ask_in_parallel(
                     replicas, lambda name: sightings(cluster.of_member(name), cluster.profile, entry, sessions=1)
                 ),
-                equal_to(dict.fromkeys(replicas, (entry,))),
-            ),
+                "what each replica has of the write",
+            ).require(),
             within=context.world.limit(seconds, "lag"),
             subject="the committed entry is on every replica",
         )

@@ -6,7 +6,6 @@ from behave import given, register_type, step, then, when
 from hamcrest import (
     assert_that,
     close_to,
-    equal_to,
     greater_than_or_equal_to,
     has_property,
     not_none,
@@ -19,6 +18,7 @@ from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
 from support.engine.quiet import measure
+from support.engine.tables import all_answer
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.entries import EntryStore
@@ -54,7 +54,7 @@ def step_same_extension(context: Context) -> None:
         vector_extension(context.world.cluster.write),
     )
     assert_that(expected, has_property("at_hand", not_none()), "the vector extension behind the write endpoint")
-    assert_that(answers, equal_to(dict.fromkeys(answers, expected)), "the vector extension of each member")
+    all_answer(expected, answers, "the vector extension of each member").require()
 
 
 @when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by the write endpoint")

@@ -304,7 +304,7 @@ def lacks(
         found |= dict.fromkeys(("tls", "verified_tls"), without_tls)
     if not layout.workers:
         why = citus_missing or "the embedded cluster has no worker groups (--workers)"
-        found |= dict.fromkeys(("citus", "workers", "several_workers"), why)
+        found |= dict.fromkeys(("citus", "workers", "several_workers", "nodes"), why)
     if layout.workers == 1:
         found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:

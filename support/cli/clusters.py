@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.errors import UsageError
 from support.hosts import Sandbox, alive, attach, reentry_argv, stale
-from support.run import CLUSTERS, RUNS
+from support.run import CLUSTERS, RUNS, Life, life_of
 from support.target.topology import Topology
 
 NEWEST = "up"
@@ -115,8 +115,14 @@ def find(name: str | None) -> KeptCluster:
 def sweep() -> None:
     """Remove the folders of dead clusters and dead runs, with their data and passwords."""
     for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
-        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _is_forgotten(folder):
+        dead = stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _is_forgotten(folder)
+        if dead and not _is_going_on(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_going_on(folder: Path) -> bool:
+    """Whether it is the folder of a run, or of a job's share of one, that is going on, maybe on its second cluster."""
+    return folder.parent == RUNS and life_of(folder.name.partition("-")[0]) is Life.GOING_ON
 
 
 def _is_forgotten(folder: Path) -> bool:

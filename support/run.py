@@ -34,8 +34,8 @@ class WorkQueue:
         return True
 
     def last(self, of: int) -> bool:
-        """Whether this process is the last of that many processes to ask; each asks once."""
-        return next(number for number in range(1, of + 1) if self.take(f"over-{number}")) == of
+        """Whether this process is the last of that many processes to ask. One that asks again is not."""
+        return next((number for number in range(1, of + 1) if self.take(f"over-{number}")), None) == of
 
     def taken(self, name: str) -> bool:
         """Whether any process has taken it."""

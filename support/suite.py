@@ -139,7 +139,9 @@ class Suite:
         A cluster that the run can replace gets no further scenario: the next cluster does. Another one is not disturbed
         any further.
         """
-        if not self.unfit or not (self.run.replaceable or "destructive" in scenario.effective_tags):
+        tags = scenario.effective_tags
+        disturbs = "destructive" in tags and not self.missing_for(tags)
+        if not self.unfit or not (self.run.replaceable or disturbs):
             return False
         self._handed_over.append(f"{scenario.filename}:{scenario.line}")
         return True

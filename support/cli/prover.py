@@ -54,7 +54,7 @@ class Prover:
                 failed.append(f"{type(error).__name__}: {describe(error)}")
             if unhealthy := self._still_unhealthy():
                 break
-        failing = {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
+        failing = {id for one in record.of(Verdict.BROKEN) for id in (*one.scenario.ids, *one.also_broken)}
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
@@ -132,7 +132,11 @@ class Prover:
 
 
 def heard(notice: Notice, record: RunRecord, scenarios: Iterable[Planned]) -> tuple[Heard, ...]:
-    """Whether each of the scenarios that a notice stands for noticed, and what it reported."""
+    """Whether each of the scenarios that a notice stands for noticed, and what it reported.
+
+    What must hold in every destructive scenario is part of what it reports: "SB-01: two members accepted writes" in a
+    scenario about something else.
+    """
     ended = {one.scenario.name: one for one in record.results if notice.id in one.scenario.ids}
     concerned = [one.name for one in scenarios if notice.applies_to(one.ids, one.name)]
     if not concerned:

@@ -12,8 +12,10 @@ REST = 3.0
 """One request to a REST API or to the statistics page."""
 SCAN = 10.0
 """The search for our keys among all keys of a Redis."""
+SEARCH = 5.0
+"""The search of one table, of whatever size, for what runs on other machines left there."""
 START = 60.0
-"""The start of the embedded cluster, from nothing to ready."""
+"""A start without progress: of the embedded cluster, step by step, or of a statement that makes a whole schema."""
 VISIBLE = 5.0
 """For an unhindered change to become visible everywhere: a replica replays it, a proxy notices it."""
 NOTICE = 15.0

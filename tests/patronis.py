@@ -24,6 +24,7 @@ class Member:
     beside: sql.Endpoint | None
     scope: str = "test"
     tells_name: bool = True
+    version: str = "4.0.0"
     extra: dict[str, Any] = field(default_factory=dict)
 
     def listed(self) -> dict[str, Any]:
@@ -35,7 +36,7 @@ class Member:
 
     def status(self) -> dict[str, Any]:
         """As /patroni has it."""
-        about = {"version": "4.0.0", "scope": self.scope} | ({"name": self.name} if self.tells_name else {})
+        about = {"version": self.version, "scope": self.scope} | ({"name": self.name} if self.tells_name else {})
         said: dict[str, Any] = {"state": "stopped", "role": self.role, "patroni": about, **self.extra}
         if self.beside:
             started, system = sql.rows(self.beside, _WHO)[0]

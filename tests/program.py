@@ -160,8 +160,3 @@ def target(endpoint: Endpoint) -> dict[str, str]:
         "RUVECTOR_USER": str(endpoint.user),
         "RUVECTOR_PASSWORD": str(endpoint.password),
     }
-
-
-def busyness() -> float:
-    """How much longer things take now than on an idle machine; 1 or more."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

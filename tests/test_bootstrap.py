@@ -123,7 +123,7 @@ def test_every_requirement_of_the_project_is_pinned() -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lock = {line.split(" ")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
     for requirement in (*asked["dependencies"], *asked["optional-dependencies"]["test"]):
-        name, version = re.sub(r"\[.*\]", "", requirement).split("==")
+        name, version = re.sub(r"\[.*\]| ;.*", "", requirement).split("==")
         assert f"{name.lower().replace('_', '-')}=={version}" in lock
 
 

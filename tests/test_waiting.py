@@ -1,5 +1,6 @@
 """Waiting: the one module that sleeps."""
 
+import re
 import time
 
 import pytest
@@ -26,16 +27,15 @@ def test_what_becomes_so_is_returned():
     assert eventually(probe, within=5, subject="the door is open") == "open at call 4"
 
 
-def test_what_is_so_at_once_costs_no_pause():
-    begun = time.monotonic()
+def test_what_is_so_at_once_costs_no_pause(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"it paused for {seconds} s"))
     eventually(Counter(so_at=1), within=5, subject="the door is open")
-    assert time.monotonic() - begun < 0.02
 
 
 def test_what_does_not_become_so_says_subject_observation_and_both_times():
     with pytest.raises(NotInTime) as caught:
         eventually(Counter(so_at=10**9), within=0.2, subject="the door is open")
-    assert str(caught.value).startswith("the door is open: not so after 0.2 s (allowed: 0.2 s)")
+    assert re.match(r"the door is open: not so after \d\.\d s \(allowed: 0\.2 s\)", str(caught.value))
     assert str(caught.value).endswith("last observed: still closed")
     assert isinstance(caught.value, AssertionError), "it must count as a broken promise"
 
@@ -95,7 +95,7 @@ def test_a_promised_time_counts_from_when_it_began():
 def test_throughout_looks_at_the_beginning_and_at_the_end():
     looks: list[float] = []
     calls = throughout(lambda: looks.append(time.monotonic()), seconds=0.3, pause=0.1)
-    assert calls == len(looks) >= 3
+    assert calls == len(looks) >= 2
     assert looks[-1] - looks[0] >= 0.3
 
 

@@ -21,6 +21,7 @@ from support.cache.outages import (
     work_through_lost_write,
     work_through_outage,
 )
+from support.engine.quiet import judged, measure
 from support.engine.world import Context
 from support.vocabulary import Kind
 
@@ -31,7 +32,8 @@ register_type(Outage=OUTAGE)
 @when("Redis {fails:Outage} for a while, and every client of the cache keeps reading and writing")
 def step_redis_fails(context: Context, fails: str) -> None:
     """The clients start before the outage and stop after it."""
-    work_through_outage(context.world, fails)
+    world = context.world
+    measure(world, lambda: work_through_outage(world, fails), repeatable=False)
 
 
 @then("no cache operation failed or took {seconds:g} seconds, and each client saw its own writes")
@@ -40,7 +42,8 @@ def step_outage_unnoticed(context: Context, seconds: float) -> None:
     world, limit = context.world, context.world.limit(seconds, "operation")
     clients, since = len(world.handover(CacheHandover).clients), world.experiment.injected_fault.in_effect_since
     world.measure("the slowest operation took", slowest(world.history), "s", limit)
-    no_caller_noticed(limit, world.history, clients, since, until=world.experiment.healing_since).require()
+    until = world.experiment.healing_since
+    judged(world, lambda: no_caller_noticed(limit, world.history, clients, since, until)).require()
     own_writes_seen(world.history, own_keys, clients).require()
 
 
@@ -51,7 +54,7 @@ def step_caching_resumed(context: Context, seconds: float) -> None:
     clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.healing_since
     if (took := cached_again(world.history, clients, since)) is not None:
         world.measure("every client was served out of the cache again after", took, "s", limit)
-    caching_resumed(limit, world.history, clients, since).require()
+    judged(world, lambda: caching_resumed(limit, world.history, clients, since)).require()
 
 
 @when("a failover loses a write to an entry that every client of the cache keeps reading")

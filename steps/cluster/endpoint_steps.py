@@ -19,6 +19,8 @@ from support.cluster.handover import handed
 from support.engine.checks.answers import each_answer_is_its_askers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.finding import Finding
+from support.engine.quiet import judged, measure
+from support.engine.tables import all_answer
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import ConnectFailed
@@ -68,7 +70,7 @@ def step_ask_system(context: Context) -> None:
 def step_same_system(context: Context) -> None:
     """The system identifier is the same on every member and through the write endpoint."""
     systems, behind = handed(context.world).systems, system_identifier(context.world.cluster.write)
-    assert_that(systems, equal_to(dict.fromkeys(systems, behind)), "the database system of each member")
+    all_answer(behind, systems, "the database system of each member").require()
 
 
 @when("{count:d} sessions are held open through the write endpoint")
@@ -187,17 +189,27 @@ def step_silent_host(context: Context) -> None:
 def step_log_in_there(context: Context, seconds: int) -> None:
     """The application's usual login, with that connect timeout."""
     endpoint = handed(context.world).black_hole.endpoint
-    handed(context.world).login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+    state = handed(context.world)
+
+    def log_in() -> None:
+        state.login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+
+    measure(context.world, log_in)
 
 
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
     """It fails with an error; the host itself would close the connection only much later."""
-    login, limit = handed(context.world).login, context.world.limit(seconds, "login")
-    context.world.measure("login at a silent host, until it failed", login.seconds, "s", limit)
-    assert_that(login.error, instance_of(ConnectFailed), "what came of the login")
-    words = f"the login failed after {login.seconds:.1f} s (allowed: {limit:g} s)"
-    Finding.within_limit(login.seconds < limit, words).require()
+    state, limit = handed(context.world), context.world.limit(seconds, "login")
+
+    def in_time() -> Finding:
+        assert_that(state.login.error, instance_of(ConnectFailed), "what came of the login")
+        words = f"the login failed after {state.login.seconds:.1f} s (allowed: {limit:g} s)"
+        return Finding.within_limit(state.login.seconds < limit, words)
+
+    finding = judged(context.world, in_time)
+    context.world.measure("login at a silent host, until it failed", state.login.seconds, "s", limit)
+    finding.require()
 
 
 @then("the error names the host")

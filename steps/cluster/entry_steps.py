@@ -1,5 +1,8 @@
 """Entries: stored, read back, refused; and that they stay inside their namespace."""
 
+import itertools
+from collections.abc import Sequence
+
 from behave import given, register_type, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, none
 
@@ -8,10 +11,11 @@ from support.cluster.handover import handed
 from support.cluster.workloads import READ, read_repeatedly
 from support.engine.checks.answers import contents_match, every_answer_is
 from support.engine.finding import Finding
+from support.engine.quiet import judged, measure
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS, look_at
-from support.example_app.entries import EntryStore, all_see_all, contents, counts
+from support.example_app.entries import Entry, EntryStore, all_see_all, contents, counts
 from support.example_app.sessions import attempt
 from support.sql import CONDITION, condition_of, error_of
 from support.timeouts import STATEMENT
@@ -96,33 +100,44 @@ def step_first_stays(context: Context) -> None:
 def step_store_many(context: Context, count: int) -> None:
     """In one transaction through the write endpoint, as the application loads them."""
     world = context.world
-    stored = handed(world).entries = samples.entries(world.random, world.namespace, count, world.profile)
+    state, further = handed(world), map("again-{}".format, itertools.count(1))
+    namespaces = itertools.chain([world.namespace], map(world.another_namespace, further))
     patience = world.time_for("load", STATEMENT)
 
     def load() -> None:
+        stored = state.entries = samples.entries(world.random, next(namespaces), count, world.profile)
+        state.load = attempt(lambda: store(stored))
+
+    def store(stored: Sequence[Entry]) -> None:
         with sql.session(world.cluster.write, statement_timeout=patience, autocommit=False) as session:
             EntryStore(session, world.profile).add_many(stored)
             session.commit()
 
-    handed(world).load = attempt(load)
+    measure(world, load)
 
 
 @then("it took less than {seconds:g} seconds")
 def step_load_in_time(context: Context, seconds: float) -> None:
     """From the login to the acknowledged commit."""
-    load, limit = handed(context.world).load, context.world.limit(seconds, "load")
-    context.world.measure("loading the entries", load.seconds, "s", limit)
-    assert_that(load.error, none(), "what was said against storing the entries")
-    words = f"the load was acknowledged after {load.seconds:.2f} s (limit: {limit:g} s)"
-    Finding.within_limit(load.seconds < limit, words).require()
+    state, limit = handed(context.world), context.world.limit(seconds, "load")
+
+    def in_time() -> Finding:
+        assert_that(state.load.error, none(), "what was said against storing the entries")
+        words = f"the load was acknowledged after {state.load.seconds:.2f} s (limit: {limit:g} s)"
+        return Finding.within_limit(state.load.seconds < limit, words)
+
+    finding = judged(context.world, in_time)
+    context.world.measure("loading the entries", state.load.seconds, "s", limit)
+    finding.require()
 
 
 @then("another session reads all {count:d} back unchanged")
 def step_reads_all_back(context: Context, count: int) -> None:
     """Every entry, column by column, and nothing else."""
     world = context.world
-    found = world.entries.all(world.namespace)
-    contents_match(contents(handed(world).entries), contents(found)).require()
+    stored = handed(world).entries
+    found = world.entries.all(stored[0].namespace)
+    contents_match(contents(stored), contents(found)).require()
 
 
 @then("a count of all entries is the same by every plan")
@@ -144,7 +159,11 @@ def step_counted_right(context: Context) -> None:
 def step_read_repeatedly(context: Context, times: int) -> None:
     """One read after another in one session through the write endpoint; the first few warm up and are not counted."""
     world = context.world
-    world.history = read_repeatedly(world.cluster.write, world.profile, handed(world).entry, times)
+
+    def read() -> None:
+        world.history = read_repeatedly(world.cluster.write, world.profile, handed(world).entry, times)
+
+    measure(world, read, lambda: every_answer_is(True, world.history, READ))
 
 
 @then("it came back unchanged every time")

@@ -1,15 +1,18 @@
 """Speed: percentiles of what was measured, and how far replicas are behind."""
 
+import itertools
+
 from behave import register_type, then, when
 
 from support.cache.speed import CACHED
-from support.cluster.checks import clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
+from support.cluster.checks import Sighting, clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
 from support.cluster.handover import handed
 from support.cluster.workloads import READ, write_markers_and_watch
 from support.engine.checks.availability import percentile_is_under
-from support.engine.history import durations
+from support.engine.history import History, durations
 from support.engine.ledger import APPEND
-from support.engine.world import Context
+from support.engine.quiet import judged, measure
+from support.engine.world import Context, World
 from support.example_app.search import SEARCH
 from support.sharding.queries import JOIN, OVER_ALL
 from support.timeouts import VISIBLE
@@ -26,8 +29,9 @@ register_type(Operations=OPERATION)
 def step_percentile(context: Context, share: int, operations: str, milliseconds: float) -> None:
     """The percentile of all counted operations; every one must have been answered."""
     world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds, f"p{share}")
+    finding = judged(world, lambda: percentile_is_under(world.history, action, share, limit))
     world.measure(f"{operations}, {share} in 100", durations(world.history, action).percentile(share), "ms", limit)
-    percentile_is_under(world.history, action, share, limit).require()
+    finding.require()
 
 
 @when("{count:d} markers are written meanwhile, and looked for on every replica")
@@ -35,21 +39,36 @@ def step_markers(context: Context, count: int) -> None:
     """One after another through the write endpoint; each replica is polled directly."""
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, cluster.followers()))
-    handed(world).replicas = write_markers_and_watch(
-        cluster.write, replicas, world.profile, world.namespace, count, world.time_for("lag", VISIBLE), world.history
-    )
+    state, patience, turns = handed(world), world.time_for("lag", VISIBLE), itertools.count()
+
+    def write_markers() -> None:
+        state.markers = History()
+        namespace = world.another_namespace(f"markers-{next(turns)}")
+        state.replicas = write_markers_and_watch(
+            cluster.write, replicas, world.profile, namespace, count, patience, state.markers
+        )
+        for operation in state.markers:
+            world.history.append(operation)
+
+    measure(world, write_markers)
 
 
 @then("every replica showed each marker within {seconds:g} seconds")
 def step_markers_arrived(context: Context, seconds: float) -> None:
     """From the acknowledged commit until the replica shows it; the longest time is reported."""
     world, limit = context.world, context.world.limit(seconds, "lag")
-    seen = sightings(world.history, handed(world).replicas)
-    world.measure("replication lag, the longest of all markers", longest_lag(seen), "s", limit)
-    every_marker_arrived(seen, limit).require()
+    finding = judged(world, lambda: every_marker_arrived(_seen(world), limit))
+    world.measure("replication lag, the longest of all markers", longest_lag(_seen(world)), "s", limit)
+    finding.require()
+
+
+def _seen(world: World) -> list[Sighting]:
+    state = handed(world)
+    return sightings(state.markers, state.replicas)
 
 
 @then("all {clients:d} clients kept writing")
 def step_clients_wrote(context: Context, clients: int) -> None:
     """Each client of the ledger had writes acknowledged between the first marker and the last."""
-    clients_worked_meanwhile(context.world.history, APPEND, clients).require()
+    written = context.world.history.of(action=APPEND)
+    clients_worked_meanwhile(History([*handed(context.world).markers, *written]), APPEND, clients).require()

@@ -1,10 +1,11 @@
 """Vectors: the extension on every member, distances, and searches through the index."""
 
+from collections.abc import Mapping
+
 from behave import given, register_type, step, then, when
 from hamcrest import (
     assert_that,
     close_to,
-    equal_to,
     greater_than_or_equal_to,
     has_property,
     not_none,
@@ -16,6 +17,8 @@ from support.cluster.handover import handed
 from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
+from support.engine.quiet import measure
+from support.engine.tables import all_answer
 from support.engine.world import Context
 from support.example_app import samples
 from support.example_app.entries import EntryStore
@@ -51,7 +54,7 @@ def step_same_extension(context: Context) -> None:
         vector_extension(context.world.cluster.write),
     )
     assert_that(expected, has_property("at_hand", not_none()), "the vector extension behind the write endpoint")
-    assert_that(answers, equal_to(dict.fromkeys(answers, expected)), "the vector extension of each member")
+    all_answer(expected, answers, "the vector extension of each member").require()
 
 
 @when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by the write endpoint")
@@ -98,9 +101,14 @@ def step_search(context: Context, count: int, times: int) -> None:
     world = context.world
     sought = samples.vectors_near(world.random, samples.embeddings(handed(world).entries), times)
     state = handed(world)
-    there = state.searched
-    state.searches = search_repeatedly(there.write, there.profile, world.namespace, sought, count)
-    state.answered, world.history = state.searches, state.searches.history
+    there, found = state.searched, list[Mapping[str, str]]()
+
+    def search() -> None:
+        state.searches = search_repeatedly(there.write, there.profile, world.namespace, sought, count)
+        state.answered, world.history = state.searches, state.searches.history
+        found.append(state.searches.found)
+
+    measure(world, search, lambda: unchanged(found[0], found[-1]))
 
 
 @then("every search used the HNSW index for cosine distance")

@@ -6,6 +6,7 @@ from support.engine.experiment import Experiment
 from support.engine.fencing import inject
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
+from support.failover.power_failure import fail_power, put_on_volatile_disks
 from support.faults.process import DataDestroyed, EveryHostCrashes, Freeze, HostCrash, PostgresKilled, Restart
 from support.faults.roles import ROLE, host_of, proxy_host
 
@@ -21,7 +22,7 @@ def step_healthy_cluster(context: Context) -> None:
 @given("the host of {role:Role} is down")
 @when("the host of {role:Role} crashes")
 def step_host_crashes(context: Context, role: str) -> None:
-    """Every process of that host is gone at once, as in a power cut."""
+    """Every process of that host is gone at once; what it wrote, flushed or not, is still there."""
     host = host_of(context.world.cluster, role)
     context.world.experiment.inject(HostCrash(host), host.name)
 
@@ -63,14 +64,26 @@ def step_data_destroyed(context: Context, role: str) -> None:
 
 @when("the hosts of all replicas crash")
 def step_replicas_crash(context: Context) -> None:
-    """All at once, as in a power cut."""
+    """All at once, every process of each."""
     cluster, followers = context.world.cluster, context.world.cluster.followers()
     context.world.experiment.inject(EveryHostCrashes([cluster.sandbox.hosts[name] for name in followers]), followers[0])
 
 
+@given("disks that lose what was not flushed when the power fails")
+def step_volatile_disks(context: Context) -> None:
+    """The data of members and DCS is moved there, with a restart of all of them, until the scenario ends."""
+    put_on_volatile_disks(context.world)
+
+
+@when("the power of every host fails at once")
+def step_power_fails(context: Context) -> None:
+    """Members, DCS, proxy and cache are down, and the disks are as they were at each last flush."""
+    fail_power(context.world)
+
+
 @when("every host of the cluster crashes at once")
 def step_every_host_crashes(context: Context) -> None:
-    """Members, DCS, proxy and cache, as in a power cut of the whole room."""
+    """Every process of members, DCS, proxy and cache is killed. What they wrote, flushed or not, is still there."""
     cluster = context.world.cluster
     context.world.experiment.inject(EveryHostCrashes(cluster.sandbox.hosts.values()), cluster.leader())
 

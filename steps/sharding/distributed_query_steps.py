@@ -1,13 +1,15 @@
 """Queries over rows on several workers: their answers, their plans, and joins of co-located shards."""
 
 import time
+from collections.abc import Sequence
 
 from behave import given, register_type, then, when
 
 from support import sql
 from support.cluster.handover import handed
-from support.engine.checks.answers import every_answer_is
+from support.engine.checks.answers import every_answer_is, unchanged
 from support.engine.finding import Finding
+from support.engine.quiet import measure
 from support.engine.world import Context, World
 from support.example_app import samples, schema
 from support.run import new_id
@@ -92,11 +94,18 @@ def step_search_all_shards(context: Context, count: int, times: int) -> None:
     """
     world, handover = context.world, context.world.handover(QueryHandover)
     sought = samples.vectors_near(world.random, samples.embeddings(handover.entries), times)
-    searches = handover.searches = queries.search_every_shard(
-        world.cluster.write, world.profile, world.namespace, sought, count
-    )
-    world.history = searches.history
-    handed(world).entries, handed(world).answered = handover.entries, searches  # for the steps that judge them
+    state = handed(world)
+    answers: list[dict[str, str]] = []
+
+    def search() -> None:
+        searches = handover.searches = queries.search_every_shard(
+            world.cluster.write, world.profile, world.namespace, sought, count
+        )
+        world.history = searches.history
+        state.entries, state.answered = handover.entries, searches  # for the steps that judge them
+        answers.append({f"search {number}": str(found) for number, (_, found) in enumerate(searches.answers)})
+
+    measure(world, search, lambda: unchanged(answers[0], answers[-1]))
 
 
 @then("every shard was searched by its HNSW index for cosine distance")
@@ -183,7 +192,7 @@ def step_join_one(context: Context, times: int) -> None:
         for own, ones in by_namespace.items()
         if ones
     ]
-    world.history = ask_repeatedly(world.cluster.write, queries.JOIN, questions, times)
+    _measure_questions(world, queries.JOIN, questions, times)
 
 
 @when("the entries of all shards are summed by topic, {times:d} times")
@@ -192,9 +201,16 @@ def step_ask_all_shards(context: Context, times: int) -> None:
     world, handover = context.world, context.world.handover(QueryHandover)
     statement, own = world.profile.sql(queries.SUMS_BY_TOPIC), {"own": world.namespace}
     question = Question(statement, own, queries.sums_by_topic(handover.entries))
-    world.history = ask_repeatedly(world.cluster.write, queries.OVER_ALL, [question], times)
+    _measure_questions(world, queries.OVER_ALL, [question], times)
     with sql.session(world.cluster.write) as session:
         handover.plan = plan_of(session, statement, own)
+
+
+def _measure_questions(world: World, action: str, questions: Sequence[Question], times: int) -> None:
+    def ask() -> None:
+        world.history = ask_repeatedly(world.cluster.write, action, questions, times)
+
+    measure(world, ask, lambda: every_answer_is(True, world.history, action))
 
 
 @then("every {operation:Query} was answered correctly")

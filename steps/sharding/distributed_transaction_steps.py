@@ -7,6 +7,8 @@ from functools import partial
 from behave import given, register_type, then, when
 
 from support import sql
+from support.engine.finding import Finding
+from support.engine.quiet import judged, measure
 from support.engine.recovery import require_within
 from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore
@@ -93,8 +95,11 @@ def step_go_on_crosswise(context: Context) -> None:
         store.update(handover.locked[1 - number], "kept", f"session {number}")
         world.sessions[number].commit()
 
-    with ThreadPoolExecutor(2) as pool:
-        handover.attempts = list(pool.map(lambda number: attempt(partial(go_on, number)), range(2)))
+    def both() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            handover.attempts = list(pool.map(lambda number: attempt(partial(go_on, number)), range(2)))
+
+    measure(world, both, repeatable=False)
 
 
 @then("exactly one is cancelled because of the deadlock, within {seconds:g} seconds")
@@ -102,8 +107,10 @@ def step_one_victim(context: Context, seconds: float) -> None:
     """The other one is not, and commits in that time."""
     world, attempts = context.world, context.world.handover(TransactionHandover).attempts
     one_victim([sql.condition_of(one.error) for one in attempts]).require()
-    limit = world.limit(seconds, "deadlock")
-    require_within(world, "the deadlock was over after", max(one.seconds for one in attempts), limit)
+    took, limit = max(one.seconds for one in attempts), world.limit(seconds, "deadlock")
+    world.measure("the deadlock was over after", took, "s", limit)
+    words = f"the deadlock was over after {took:.1f} s (allowed: {limit:g} s)"
+    judged(world, lambda: Finding.within_limit(took <= limit, words)).require()
 
 
 @then("both entries are as the other session committed them")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
+from operator import itemgetter
 from random import Random
 
 from support import sql
@@ -56,15 +58,32 @@ def loads(clients: Sequence[CacheClient]) -> int:
 
 
 def expiry(client: CacheClient, store: EntryStore, namespace: str, seconds: float) -> History:
-    """An entry is cached by a miss, changed directly in the database, and then read for `seconds`."""
+    """An entry is cached by a miss, changed directly in the database, and then read for `seconds`.
+
+    Done again with another entry if the miss or a pause between two reads took so long that it may hide when the entry
+    expired. Returns the history with the shortest such time.
+    """
+    found: list[tuple[float, History]] = []
+    while len(found) < _EXPIRIES and not (found and min(found, key=itemgetter(0))[0] < seconds * _UNSEEN):
+        history = _expiry(client, store, namespace, f"{KEY} {len(found)}", seconds)
+        looks = [next(iter(history)).begun, *(one.ended for one in history)]
+        found.append((max(after - before for before, after in pairwise(looks)), history))
+    return min(found, key=itemgetter(0))[1]
+
+
+_EXPIRIES = 5
+_UNSEEN = 0.05  # of the time for which an entry is read
+
+
+def _expiry(client: CacheClient, store: EntryStore, namespace: str, key: str, seconds: float) -> History:
     history = History()
     recorder = Recorder(history, 0, client, namespace)
-    store.add(Entry(namespace, KEY, "old"))
-    recorder.read(KEY)
-    recorder.perform("change", KEY, "new", partial(store.update, namespace, KEY, "new"))
+    store.add(Entry(namespace, key, "old"))
+    recorder.read(key)
+    recorder.perform("change", key, "new", partial(store.update, namespace, key, "new"))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        recorder.read(KEY)
+        recorder.read(key)
         pause(0.005)
     return history
 

@@ -18,7 +18,7 @@ from support.example_app.profile_fit import missing, not_unique, proposal, witho
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
 from support.target.baseline import apply_baseline
-from support.target.capabilities import CAPABILITIES
+from support.target.capabilities import CAPABILITIES, why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.topology import MemberAddress, Topology
@@ -35,7 +35,7 @@ class Diagnosis:
 
     def obstacle(self, scenario: Planned) -> str:
         """Why a scenario cannot run there; empty if it can."""
-        return "; ".join(f"no {name}: {why}" for name, why in self.lacks.items() if name in scenario.tags)
+        return why_missing({name: why for name, why in self.lacks.items() if name in scenario.tags})
 
 
 def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
@@ -100,6 +100,8 @@ def _found(topology: Topology) -> Iterator[str]:
     for member in topology.members:
         group = f" of worker group {member.group}" if member.group else ""
         yield f"member {member.name}{group}: PostgreSQL {member.unreached or member.postgres}, {_rest(member)}"
+    for why in user_cluster.logins_refused(topology, topology.application).values():
+        yield f"the application cannot log in to {why}; the run will report it"
     for member in topology.absent:
         yield f"member {member.name}: declared, but does not answer ({_rest(member)})"
     for node, address in topology.nodes.items():

@@ -25,7 +25,7 @@ from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
 from support.reporting.metrics import Publisher
 from support.reporting.scenario import Scenario
-from support.run import Run, begin_run, note_over
+from support.run import Run, begin_run, forget
 from support.settings import Settings, variable_of
 from support.target.capabilities import CAPABILITIES, lacking
 from support.target.topology import Topology
@@ -112,12 +112,13 @@ class _Clusters:
         self.current.end()
 
     def replace(self) -> None:
-        """End the cluster that the run has booted, and boot another one in its place."""
+        """End the cluster that the run has booted, and boot another one in its place.
+
+        The folder of the first one stays: this process is inside its sandbox, whose mounts lead there.
+        """
         self.end()
-        for left in ("sandbox", clusters.BESIDE):
-            shutil.rmtree(self._place.directory / left, ignore_errors=True)
-        (self._place.directory / "bin").unlink(missing_ok=True)
-        self.current = _target(self._options, self._place)
+        another = self._place.directory / clusters.BESIDE / str(len(self.topologies))
+        self.current = _target(self._options, KeptCluster(another))
         self.topologies.append(self.current.topology)
 
 
@@ -185,11 +186,11 @@ def _planned(selection: Selection, settings: Settings) -> Sequence[behave_proces
 
 
 def _forget(run: Run) -> None:
-    """Remove the run's folder. If it may have left rows in the target, note for the next run that this one is over."""
-    rows_left = bool(read(run.journal).troubles)
-    shutil.rmtree(run.directory, ignore_errors=True)
-    if rows_left:
-        note_over(run)
+    """Remove the run's folder, except for its notes of rows that it may have left in a target that outlives it."""
+    if run.replaceable:
+        shutil.rmtree(run.directory, ignore_errors=True)
+    else:
+        forget(run.directory)
 
 
 def _run_in_jobs(options: RunOptions, run: Run, arguments: Sequence[str], publisher: Publisher) -> int:
@@ -291,7 +292,9 @@ def _repeat(options: RunOptions, first: Run, tested: _Clusters, publisher: Publi
             say(_STOPPED)
         statuses.append(report.of_run(run, tested.topologies, publisher))
         records.append(read(run.journal))
-        shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
+        shutil.rmtree(run.results, ignore_errors=True)
+        if number:
+            _forget(run)
         if not completed:
             break
     steady = steadiness.show(records, out)

@@ -5,6 +5,7 @@ from typing import Annotated, Protocol
 
 from support.cluster.black_hole import BlackHoleServer
 from support.cluster.workloads import Searches
+from support.engine.history import History
 from support.engine.world import Handover, World
 from support.example_app.entries import Entry
 from support.example_app.sessions import Attempt, SessionPool
@@ -49,6 +50,8 @@ class ClusterHandover(Handover):
     """The entries of the second namespace."""
     replicas: Annotated[Sequence[str], "When 30 markers are written meanwhile, and looked for on every replica"]
     """The replicas that were looked at."""
+    markers: Annotated[History, "When 30 markers are written meanwhile, and looked for on every replica"]
+    """The marks, and the looks for them on the replicas."""
     touched: Annotated[int, "When the first namespace updates every key"]
     """How many rows the updates or deletes touched."""
     action: Annotated[str, "When 10 clients at a time store 20 entries each"]

@@ -1,6 +1,5 @@
 """Boots an embedded cluster in a sandbox, from an empty one to a cluster that is ready to be tested."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -15,21 +14,22 @@ from support.embedded.certificates import Authority
 from support.embedded.database import MAINTENANCE, prepare
 from support.embedded.plan import PUBLISHED, Credentials, Layout, Plan, PlannedHost, Role
 from support.embedded.programs import Programs
+from support.embedded.progress import Progress, Stalled
 from support.embedded.services import BOOT, declare
 from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, ProcessFailed
 from support.example_app.vectors import PGVECTOR, VectorDialect
 from support.hosts import LOOPBACK, Process, Sandbox
+from support.hosts.processors import of_sandbox
 from support.target import citus
 from support.target.cluster import Cluster
 from support.target.topology import Topology
-from support.timeouts import REST, START
+from support.timeouts import REST
 from support.waiting import NotYet, describe, eventually
 
 __all__ = ["PUBLISHED", "boot"]
 
 T = TypeVar("T")
 TAIL = 12  # lines of a log in the message of a failed boot
-MANY, EACH = 3, 5.0  # each member beyond this number gives the boot so many seconds more
 OFTEN = 0.1  # seconds between two looks at something that is about to happen
 
 
@@ -56,7 +56,7 @@ def boot(
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
     topology = plan.topology(sandbox.directory, sandbox.kind)
     try:
-        _Boot(plan, Cluster(topology), processes, on_progress).run()
+        _Boot(plan, Cluster(topology), processes, on_progress, sandbox.directory).run()
     except (sql.Error, ConnectFailed, ProcessFailed) as error:
         raise ClusterDidNotStart(f"the embedded cluster did not start: {describe(error)}") from error
     if not layout.shape.annex:
@@ -65,7 +65,7 @@ def boot(
 
 
 class _Boot:
-    """One boot in progress."""
+    """One boot in progress. Each of its waits lasts as long as there is progress, see `progress`."""
 
     def __init__(
         self,
@@ -73,11 +73,11 @@ class _Boot:
         cluster: Cluster,
         processes: Mapping[PlannedHost, Process],
         on_progress: Callable[[str], None],
+        sandbox: Path,
     ) -> None:
-        self._plan, self._cluster, self._processes, self._tell = plan, cluster, processes, on_progress
+        self._plan, self._cluster, self._processes, self._on_progress = plan, cluster, processes, on_progress
         self._started: list[PlannedHost] = []
-        members = len(plan.layout.hosts(Role.MEMBER))
-        self._deadline = time.monotonic() + START + EACH * max(0, members - MANY)
+        self._progress = Progress(of_sandbox(sandbox))
 
     def run(self) -> None:
         """Start everything as early as it is of use, and wait until all of it works."""
@@ -129,6 +129,11 @@ class _Boot:
             self._await(f"every member of group {group.group} has leases of {timing.ttl} s", Role.MEMBER, adopted)
         self._tell(f"leases are of {timing.ttl} s, and looked after every {timing.loop_wait} s")
 
+    def _tell(self, step: str) -> None:
+        """Report a step that the boot has reached."""
+        self._progress.reached(step)
+        self._on_progress(step)
+
     def _start(self, *roles: Role) -> None:
         for host, process in self._processes.items():
             if host.role in roles:
@@ -165,17 +170,27 @@ class _Boot:
     def _configure(self, member: str, settings: Mapping[str, object]) -> None:
         api, login = self._cluster.address_of(member).rest, self._plan.credentials.patroni_api
         auth = (login.user, login.password) if login else None
-        requests.patch(f"http://{api}/config", json=settings, auth=auth, timeout=REST).raise_for_status()
+
+        def patch() -> None:
+            requests.patch(f"http://{api}/config", json=settings, auth=auth, timeout=REST).raise_for_status()
+
+        self._await(f"Patroni of {member} accepts a change of its configuration", Role.MEMBER, patch)
 
     def _await(self, subject: str, role: Role, probe: Callable[[], T]) -> T:
-        def alive() -> T:
-            self._require_alive()
-            return probe()
+        """Wait until `probe` succeeds. Raises ClusterDidNotStart, with the logs of the role's hosts, if it will not."""
 
-        within = round(max(0.0, self._deadline - time.monotonic()), 1)
+        def look() -> T:
+            self._require_alive()
+            try:
+                return probe()
+            except (NotYet, AssertionError, *readiness.SILENT) as not_yet:
+                self._progress.require(subject, describe(not_yet))
+                raise
+
+        within = round(self._progress.left, 1)
         try:
-            return eventually(alive, within=within, subject=subject, retry_on=readiness.SILENT, pause=OFTEN)
-        except NotInTime as late:
+            return eventually(look, within=within, subject=subject, retry_on=readiness.SILENT, pause=OFTEN)
+        except (NotInTime, Stalled) as late:
             logs = [process.log for host, process in self._processes.items() if host.role == role]
             raise ClusterDidNotStart("\n".join([str(late), *map(_tail, logs)])) from late
 

@@ -13,7 +13,7 @@ from support.embedded.shape import OWN, Shape
 from support.errors import UsageError
 from support.example_app.known_profiles import EXAMPLE, KNOWN
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
-from support.hosts import FIRST_ANNEX, LOOPBACK
+from support.hosts import FIRST_ANNEX, LOOPBACK, why_not_fuse
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379
@@ -304,7 +304,7 @@ def lacks(
         found |= dict.fromkeys(("tls", "verified_tls"), without_tls)
     if not layout.workers:
         why = citus_missing or "the embedded cluster has no worker groups (--workers)"
-        found |= dict.fromkeys(("citus", "workers", "several_workers"), why)
+        found |= dict.fromkeys(("citus", "workers", "several_workers", "nodes"), why)
     if layout.workers == 1:
         found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:
@@ -317,7 +317,11 @@ def lacks(
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         found["partitions"] = "not available in a loopback sandbox: its hosts share one network"
-        found["disks"] = "not available in a loopback sandbox: its hosts share one disk"
+        found |= dict.fromkeys(
+            ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
+        )
+    elif reason := why_not_fuse():
+        found["volatile_disks"] = reason
     shape = layout.shape
     absent = {
         "patroni": shape.patroni,

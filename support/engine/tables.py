@@ -54,6 +54,19 @@ def as_tabled(expected: Table, observed: Table) -> Finding:
     return Finding.false("; ".join(different)) if different else Finding.true(f"all {len(rows)} rows are as expected")
 
 
+def all_answer(expected: object, answers: Mapping[str, object], what: str) -> Finding:
+    """Every member's answer is the expected one; a member that gave no answer differs, with its reason.
+
+    `what` was asked, for messages. Unknown if nobody was asked.
+    """
+    if not answers:
+        return Finding.unknown(f"nobody was asked for {what}")
+    different = [f"{name}: {answer}" for name, answer in answers.items() if answer != expected]
+    if different:
+        return Finding.false(f"{what}: expected {expected}, observed {'; '.join(different)}")
+    return Finding.true(f"{what}: {expected} on all of {', '.join(answers)}")
+
+
 def _differences(name: str, expected: Mapping[str, str], observed: Mapping[str, str]) -> list[str]:
     if expected and expected.keys().isdisjoint(observed):  # not observed at all: the row has the reason instead
         return [f"{name}: {', '.join(observed.values()) or 'there is nothing'}"]

@@ -1,14 +1,18 @@
 """Asks every member, all the time, whether it would accept a write: this is how a split brain is detected."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 
 from support import sql
 from support.engine.history import History, Operation, Outcome, WriterSample
 from support.engine.workload import Script, Task, Turn, Workload
+from support.errors import ConnectFailed
+from support.timeouts import CONNECT
 
 PACE = 0.05  # seconds between two questions to a member
-PATIENCE = 1.0  # seconds to wait for an answer
+PATIENCE = 1.0  # seconds to wait for an answer at least: less for a frozen member means more looks when it thaws
+_SLOWER = 10  # how many times longer than on the healthy cluster an answer may take
 LONGEST_SILENCE = 5.0
 """Seconds for which a member may give no answer, and it is still known that it did not lead meanwhile: some looks fail
 on a busy machine, and no member can win an election, lead, and be a replica again in so short a time."""
@@ -34,13 +38,26 @@ def looks(member: str) -> Script:
     return script
 
 
+def patience_for(members: Iterable[sql.Endpoint]) -> float:
+    """Seconds to wait for a member's answer, login included: many times what the slowest of them takes now."""
+    took = [PATIENCE / _SLOWER]
+    for endpoint in members:
+        begun = time.monotonic()
+        with suppress(sql.Error, ConnectFailed):
+            sql.value(endpoint, _WOULD_WRITE)
+            took.append(time.monotonic() - begun)
+    return min(CONNECT, _SLOWER * max(took))
+
+
 class Watch:
     """Asks all members at once, past the proxy, until it is closed. A context manager."""
 
     def __init__(self, members: Mapping[str, sql.Endpoint]) -> None:
+        """The members are healthy now: how fast they answer tells how long to wait for an answer later."""
         self._history = History()
+        patience = patience_for(members.values())
         self._workloads = [
-            Workload(endpoint, looks(name), clients=1, pace=PACE, patience=PATIENCE, history=self._history)
+            Workload(endpoint, looks(name), clients=1, pace=PACE, patience=patience, history=self._history)
             for name, endpoint in members.items()
         ]
         self._running = ExitStack()

@@ -84,10 +84,12 @@ def dialect_of(where: sql.Endpoint | sql.Session) -> VectorDialect:
     """The dialect of the vector extension that is installed in that database. Raises NotAvailable if there is none."""
     if dialect := installed_dialect(where):
         return dialect
-    names = " or ".join(dialect.extension for dialect in DIALECTS.values())
-    raise NotAvailable(
-        f"no vector extension ({names}) is installed in the database; CREATE EXTENSION vector installs it"
-    )
+    names = [dialect.extension for dialect in DIALECTS.values()]
+    at_hand = {name for (name,) in sql.rows(where, "SELECT name FROM pg_available_extensions")}
+    why = f"no vector extension ({' or '.join(names)}) is installed in the database"
+    if offered := next((name for name in names if name in at_hand), ""):
+        raise NotAvailable(f"{why}; CREATE EXTENSION {offered} installs it")
+    raise NotAvailable(f"{why}, and its server has the files of none; install pgvector or RuVector on every member")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ DATA = "data"
 
 @dataclass(frozen=True)
 class HostCrash:
-    """Every process of the host is gone at once, as by a power cut; its disk stays as the crash left it."""
+    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     host: Host
 
@@ -43,7 +43,7 @@ class HostCrash:
 
 
 class EveryHostCrashes:
-    """All hosts lose their power at once; their disks stay as the power cut left them."""
+    """Every process of all hosts is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     def __init__(self, hosts: Collection[Host]) -> None:
         self._hosts = hosts

@@ -23,6 +23,7 @@ so handles in any number of processes and threads agree.
 """
 
 from support.hosts.entering import enter
+from support.hosts.fuse import why_not_fuse
 from support.hosts.kernel import LOOPBACK, NAMESPACES, probe, why_not_namespaces
 from support.hosts.links import SUITE
 from support.hosts.sandbox import FIRST_ANNEX, Host, Process, Sandbox, attach, reentry_argv
@@ -42,5 +43,6 @@ __all__ = [
     "probe",
     "reentry_argv",
     "stale",
+    "why_not_fuse",
     "why_not_namespaces",
 ]

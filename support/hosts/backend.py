@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol
 
 from support.hosts import kernel
 from support.hosts.switch import Switch
+from support.hosts.volatile import VolatileDisk
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Machine:
     directory: Path
     programs: dict[str, Program] = field(default_factory=dict)
     powered: bool = False
+    volatile: dict[Path, VolatileDisk] = field(default_factory=dict)
+    """The directories that lose what was not synced when the power fails."""
     init: int | None = None
     """The first process of its PID namespace. While it exists, something of the host is left."""
 
@@ -55,6 +58,12 @@ class Backend(Protocol):
         """Mount an empty disk of that size at a directory of the host, until its next power-off.
 
         Raises NotAvailable where hosts have no disks of their own.
+        """
+
+    def volatile_disk(self, machine: Machine, place: Path) -> VolatileDisk:
+        """Control over a directory of the host that loses what was not synced. It has no effect until it is mounted.
+
+        Raises NotAvailable where hosts have no mounts of their own, or where there is no FUSE.
         """
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:

@@ -16,6 +16,7 @@ from support.errors import NotAvailable
 from support.hosts import kernel, process_tags
 from support.hosts.backend import Machine, Program, become
 from support.hosts.switch import Switch
+from support.hosts.volatile import VolatileDisk
 
 RESERVED_PORT = 64999  # on each sandbox's own address; the sandbox that has bound it owns the whole 127.x.y.*
 ATTEMPTS = 100
@@ -53,6 +54,10 @@ class LoopbackBackend:
     def give_disk(self, machine: Machine, place: Path, megabytes: int) -> None:
         """See Backend."""
         raise NotAvailable("all hosts of a loopback sandbox share one disk; this takes a sandbox of namespaces")
+
+    def volatile_disk(self, machine: Machine, place: Path) -> VolatileDisk:
+        """See Backend."""
+        raise NotAvailable("hosts of a loopback sandbox share one disk; this takes a sandbox of namespaces")
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
         """See Backend."""

@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from support.errors import NotAvailable
 from support.hosts import kernel, process_tags
 from support.hosts.backend import Machine, Program, become
+from support.hosts.fuse import why_not_fuse
 from support.hosts.switch import Switch, address
+from support.hosts.volatile import VolatileDisk
 
 USER = 1000  # the user that programs run as on their hosts: PostgreSQL refuses to run as root
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\naccept:x:{USER}:{USER}:accept:/tmp:/bin/sh\n"
@@ -62,6 +65,12 @@ class NamespaceBackend:
         kernel.fork_across(
             lambda: kernel.join(init), lambda: kernel.mount("tmpfs", str(place), f"size={megabytes}m,mode=0700")
         )
+
+    def volatile_disk(self, machine: Machine, place: Path) -> VolatileDisk:
+        """See Backend."""
+        if reason := why_not_fuse():
+            raise NotAvailable(reason)
+        return VolatileDisk(place, machine.directory / f"{place.name}.log")
 
     def kill(self, match: Callable[[int], bool]) -> list[int]:
         """See Backend."""

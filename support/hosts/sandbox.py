@@ -17,6 +17,7 @@ from typing import Any
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import state
 from support.hosts.rpc import call
+from support.hosts.unsynced import Lost
 from support.waiting import NotYet, eventually
 
 GONE_WITHIN = 10.0  # seconds for killed processes to be reaped; it takes milliseconds unless a disk hangs
@@ -153,9 +154,27 @@ class Host:
         """
         call(self.sandbox, "give_disk", host=self.name, place=str(place), megabytes=megabytes)
 
-    def power_off(self) -> None:
-        """Kill every process of the host at once, as a power cut does; returns when none is left.
+    def set_volatile(self, place: Path, volatile: bool) -> None:
+        """Put a directory of the host on a disk with a volatile cache, or back, from its next power-on.
 
+        A host that is powered off keeps what its kernel has written, be it synced or not; `lose_unsynced` takes away
+        from such a directory what was not. Only processes on the host see that disk; others see the newest contents.
+        Raises NotAvailable in a loopback sandbox, and where there is no FUSE.
+        """
+        call(self.sandbox, "set_volatile", host=self.name, place=str(place), volatile=volatile)
+
+    def lose_unsynced(self) -> Mapping[Path, Lost]:
+        """Take away what was not synced in the volatile directories; returns it. The host must be off.
+
+        A second call, before the host was on again, finds nothing to take. Raises ProcessFailed if the host is on.
+        """
+        lost = call(self.sandbox, "lose_unsynced", host=self.name)
+        return {Path(place): Lost(**counts) for place, counts in lost.items()}
+
+    def power_off(self) -> None:
+        """Kill every process of the host at once; returns when none is left.
+
+        What its kernel has in its page cache stays, unlike in a power failure: see `lose_unsynced`.
         In namespaces the address falls silent: peers receive neither FIN nor RST.
         """
         _await_none_left(lambda: call(self.sandbox, "power_off", host=self.name), f"host {self.name} is off")

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ class Registry:
     def procedures(self) -> Mapping[str, Callable[..., object]]:
         """What handles may call, by name."""
         hosts = (self.hosts, self.add_host, self.remove_host, self.powered, self.power_on, self.power_off)
-        within = (self.prefix, self.give_disk)
+        within = (self.prefix, self.give_disk, self.set_volatile, self.lose_unsynced)
         programs = (self.programs, self.add_program, self.start, self.pid, self.pids)
         signals = (self.terminate, self.kill, self.pause, self.resume)
         return {procedure.__name__: procedure for procedure in (*hosts, *within, *programs, *signals)}
@@ -169,6 +170,7 @@ class Registry:
             raise ProcessFailed(f"host {host} is still going down: {left} are left")
         self._backend.power_on(machine)
         machine.powered = True
+        self._mount_volatile(machine)
         for name in [name for name, program in machine.programs.items() if program.ran_at_power_off]:
             self.start(host, name)
 
@@ -196,6 +198,21 @@ class Registry:
             self._backend.give_disk(self._powered_machine(host), Path(place), megabytes)
         except OSError as error:
             raise ProcessFailed(f"{host} got no disk at {place}: {describe(error)}") from error
+
+    def set_volatile(self, host: str, place: str, volatile: bool) -> None:
+        """From its next power-on, a directory of the host loses what was not synced when the power fails, or not."""
+        machine, directory = self.machine(host), Path(place)
+        if volatile and directory not in machine.volatile:
+            machine.volatile[directory] = self._backend.volatile_disk(machine, directory)
+        if directory in machine.volatile:
+            machine.volatile[directory].wanted = volatile
+
+    def lose_unsynced(self, host: str) -> Mapping[str, Mapping[str, int]]:
+        """Take away what was not synced in the volatile directories of a host that is off; returns it by directory."""
+        machine = self.machine(host)
+        if machine.powered or machine.init is not None:
+            raise ProcessFailed(f"host {host} is on: it has what it has written")
+        return {str(place): asdict(disk.lose()) for place, disk in machine.volatile.items() if disk.mounted}
 
     def programs(self, host: str) -> list[str]:
         """The names of all programs declared there."""
@@ -246,6 +263,17 @@ class Registry:
     def resume(self, host: str, name: str) -> None:
         """Send SIGCONT to all its processes."""
         process_tags.send(self.pids(host, name), signal.SIGCONT)
+
+    def _mount_volatile(self, machine: Machine) -> None:
+        for disk in [one for one in machine.volatile.values() if not one.wanted]:
+            machine.volatile.pop(disk.place).end()
+        try:
+            for disk in machine.volatile.values():
+                assert machine.init is not None
+                disk.begin(machine.init)
+        except OSError as error:
+            self.power_off(machine.name)
+            raise ProcessFailed(f"{machine.name} got no volatile disk: {describe(error)}") from error
 
     def _powered_machine(self, host: str) -> Machine:
         machine = self.machine(host)

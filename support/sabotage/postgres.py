@@ -62,6 +62,13 @@ SABOTAGES = (
         by_parameters(fsync="off"),
     ),
     Sabotage(
+        "fsync-off-when-the-power-fails",
+        "PostgreSQL does not flush its writes to disk, and the power fails",
+        notices({"FO-12 power failure": "acknowledged writes lost"}),
+        by_parameters(fsync="off"),
+        frozenset({"volatile_disks"}),
+    ),
+    Sabotage(
         "full-page-writes-off",
         "one replica would not survive a half-written page",
         notices({"PH-06 durability": "full_page_writes"}),

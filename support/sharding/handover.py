@@ -67,6 +67,7 @@ class WorkerHandover(Handover):
     """Clients of worker groups."""
 
     accounts: Annotated[list[str], "Given 8 clients transferring between accounts on different worker groups"]
+    refused: Annotated[Attempt, "Then a write to worker group 1 is refused within 10 seconds, with an error that names"]
 
     def __init__(self) -> None:
         self.ledgers: dict[int, Ledger] = {}

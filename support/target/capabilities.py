@@ -2,7 +2,7 @@
 
 import fcntl
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,7 @@ CAPABILITIES = {
     "admin": "a superuser's login",
     "hosts": "hosts that the suite can inspect and break",
     "disks": "a disk of its own for each host",
+    "volatile_disks": "disks that lose what was not synced when the power fails (a FUSE file system)",
     "searchable_passwords": "passwords that are not also names, so that they can be searched for",
     "report": "files of the report, written while the scenarios run",
     "partitions": "a network between the hosts that the suite can partition",
@@ -81,6 +82,14 @@ def capabilities_of(topology: Topology) -> tuple[Capability, ...]:
 def lacking(topology: Topology, needed: Collection[str]) -> tuple[Capability, ...]:
     """The needed capabilities that the target lacks. Other words in `needed`, such as further tags, are ignored."""
     return tuple(one for one in capabilities_of(topology) if one.name in needed and not one.present)
+
+
+def why_missing(lacks: Mapping[str, str]) -> str:
+    """Capability -> why it is missing, in one line: "no citus, workers: ...; no hosts: ...". Each reason once."""
+    names: dict[str, list[str]] = {}
+    for name, why in lacks.items():
+        names.setdefault(why, []).append(name)
+    return "; ".join(f"no {', '.join(alike)}: {why}" for why, alike in names.items())
 
 
 def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:

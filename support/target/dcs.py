@@ -57,7 +57,7 @@ def quorum(topology: Topology) -> Quorum:
     known = [answer for answer in members.values() if not isinstance(answer, NoAnswer)]
     unhealthy = {name: str(answer) for name, answer in ids.items() if isinstance(answer, NoAnswer)}
     if not known:
-        raise NotYet(f"no member of etcd answered: {unhealthy}")
+        raise NotYet(_nobody(members))
     voters = {str(one["ID"]): one for answer in known for one in answer if not one.get("isLearner")}
     healthy = {answer: name for name, answer in ids.items() if not isinstance(answer, NoAnswer) and answer in voters}
     others = {id: one for id, one in voters.items() if id not in healthy}
@@ -196,7 +196,11 @@ def _first_answer(topology: Topology, question: Mapping[str, Any]) -> dict[str, 
     for answer in answers.values():
         if not isinstance(answer, NoAnswer):
             return answer
-    raise NotYet(f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}")
+    raise NotYet(_nobody(answers))
+
+
+def _nobody(answers: Mapping[str, object]) -> str:
+    return f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}"
 
 
 def leases(topology: Topology, group: int = 0) -> dict[str, int]:
@@ -207,7 +211,7 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
     scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
     root = f"{topology.dcs_namespace}/{scope}/"
     question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
-    refused = []
+    refused = {}
     for address in topology.dcs:
         try:
             found = [one for one in _post(address, "/v3/kv/range", question).get("kvs", []) if "lease" in one]
@@ -218,8 +222,8 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
                 for one in found
             }
         except requests.RequestException as error:
-            refused.append(f"{address}: {type(error).__name__}")
-    raise NotYet(f"no member of etcd answered: {', '.join(refused)}")
+            refused[str(address)] = NoAnswer.because(error)
+    raise NotYet(_nobody(refused))
 
 
 def _encoded(text: str) -> str:

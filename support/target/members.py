@@ -6,7 +6,7 @@ All members are asked at the same time. A member that does not answer is part of
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 NO_ANSWER = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
 """What is raised where a component gives no answer, or none that can be read. (requests' errors are OSErrors.)"""
+_NUMBERS = re.compile(r"\d+(\.\d+)*")
 _CAUSE = re.compile(r"\[Errno \d+\] [\w ]+|(?<=Error\(\d{3}, ')[\w ]+")
 
 
@@ -81,7 +82,7 @@ class MemberStatus:
     state: str
     """"running" when it serves."""
     replication: str
-    """"streaming" on a healthy replica, "none" on the leader."""
+    """"streaming" on a healthy replica, "none" on the leader; UNTOLD if its Patroni does not say it."""
     timeline: int
     """0 while the member does not know it: a replica without a leader asks nobody."""
     wal: int
@@ -92,6 +93,14 @@ class MemberStatus:
     """When its PostgreSQL started; distinguishes one server process from any other."""
     streams: Mapping[str, str]
     """Standby that streams from it -> sync, quorum, potential or async, by its own PostgreSQL."""
+    sends: frozenset[str] = frozenset()
+    """The standbys to which it sends WAL now: those of `streams` that are streaming or catching up."""
+
+
+UNTOLD = "not told"
+_TELLS_REPLICATION = (3, 0, 4)
+"""The oldest Patroni that says whether its own member streams."""
+_SENDING = frozenset({"streaming", "catchup"})
 
 
 def member_statuses(cluster: Cluster) -> dict[str, MemberStatus | NoAnswer]:
@@ -100,25 +109,52 @@ def member_statuses(cluster: Cluster) -> dict[str, MemberStatus | NoAnswer]:
 
 
 def status_of(cluster: Cluster, name: str) -> MemberStatus:
-    """The status of one member now. Raises NotYet while its PostgreSQL gives no answer."""
-    return parsed(name, cluster.patroni(name).status())
+    """The status of one member now. Raises NotYet while its PostgreSQL gives no answer.
+
+    If its Patroni is too old to say whether it streams, the members from which it may stream are asked.
+    """
+    status = parsed(name, cluster.patroni(name).status())
+    if status.replication != UNTOLD:
+        return status
+    others = [other for other in cluster.members if other != name]
+    answers = ask_in_parallel(others, lambda other: parsed(other, cluster.patroni(other).status()))
+    return replace(status, replication=_replication(name, answers))
+
+
+def _replication(name: str, others: Mapping[str, MemberStatus | NoAnswer]) -> str:
+    """The state of a replica's replication by the other members."""
+    heard = [answer for answer in others.values() if not isinstance(answer, NoAnswer)]
+    if any(name in answer.sends for answer in heard):
+        return "streaming"
+    silent = [f"{other}: {answer}" for other, answer in others.items() if isinstance(answer, NoAnswer)]
+    return f"{UNTOLD} ({'; '.join(silent)})" if silent else "none"
 
 
 def parsed(name: str, status: Mapping[str, Any]) -> MemberStatus:
     """A member's answer to /patroni. Raises NotYet where it says nothing of its PostgreSQL."""
     if "xlog" not in status:
         raise NotYet(f"PostgreSQL of {name} is {status.get('state', 'in an unknown state')}")
-    role, wal = str(status["role"]), status["xlog"]
+    role = REPLICA if status["role"] in ("replica", "standby_leader") else LEADER
+    told = role == LEADER or _version(status) >= _TELLS_REPLICATION
+    wal, standbys = status["xlog"], status.get("replication") or ()
     return MemberStatus(
-        role=REPLICA if role in ("replica", "standby_leader") else LEADER,
+        role=role,
         state=str(status["state"]),
-        replication=str(status.get("replication_state", "none")),
+        replication=str(status.get("replication_state", "none" if told else UNTOLD)),
         timeline=int(status.get("timeline") or 0),
         wal=int(wal.get("location", wal.get("received_location", 0)) or 0),
         synchronous=bool(status.get("sync_standby") or status.get("quorum_standby")),
         started=datetime.fromisoformat(status["postmaster_start_time"]),
-        streams={one["application_name"]: one["sync_state"] for one in status.get("replication") or ()},
+        streams={one["application_name"]: one["sync_state"] for one in standbys},
+        sends=frozenset(one["application_name"] for one in standbys if one.get("state") in _SENDING),
     )
+
+
+def _version(status: Mapping[str, Any]) -> tuple[int, ...]:
+    """The version of the Patroni that answered; that of the newest if it does not say it."""
+    about = status.get("patroni")
+    said = _NUMBERS.match(str(about.get("version", ""))) if isinstance(about, Mapping) else None
+    return tuple(map(int, said[0].split("."))) if said else _TELLS_REPLICATION
 
 
 def status_table(cluster: Cluster) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from support.example_app.vectors import PGVECTOR
 from support.settings import Settings
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, RedisAddress, Topology
+from support.waiting import eventually
 
+_TRIES = 30
 PASSWORD, PGBENCH = "known to few", str(BINDIR / "pgbench")
 
 
@@ -61,19 +64,25 @@ def test_figure_and_floor_have_the_same_unit(site: Site, row: Row, monkeypatch: 
     monkeypatch.setattr(tools, "find_pgbench", lambda _: PGBENCH)
     assert row.measure is not None
     with closing(row.measure(site)) as samples:
-        first, second = next(samples), next(samples)
-    for sample in (first, second):
-        assert sample.floor is not None
-        assert 0.01 < sample.figure / sample.floor < 100, sample  # in the same unit: the next is 1000 times another
+        ratios = [sample.figure / (sample.floor or 0) for sample in islice(samples, 2)]
+        # In the same unit: the next is 1000 times another. Only a busy machine is off now and then.
+        while not 0.01 < ratios[-1] < 100 and len(ratios) < _TRIES:
+            sample = next(samples)
+            ratios.append(sample.figure / (sample.floor or 0))
+    assert 0.01 < ratios[-1] < 100, ratios
 
 
 @pytest.mark.alone
 def test_pgbench_and_our_code_measure_the_same_time(postgres: sql.Endpoint) -> None:
     asleep = "SELECT pg_sleep(0.02)"
-    with sql.session(postgres) as session:
-        ours = median_time(lambda: sql.rows(session, asleep), 5)
-    assert 20 <= ours < 40
-    assert tools.pgbench(PGBENCH, postgres, [asleep], 5) == pytest.approx(ours, rel=0.2)
+
+    def agree() -> None:
+        with sql.session(postgres) as session:
+            ours = median_time(lambda: sql.rows(session, asleep), 5)
+        assert 20 <= ours < 40
+        assert tools.pgbench(PGBENCH, postgres, [asleep], 5) == pytest.approx(ours, rel=0.2)
+
+    eventually(agree, within=60, subject="both agree in a quiet moment")
 
 
 def test_pgbench_uses_the_settings_of_the_search(postgres: sql.Endpoint) -> None:

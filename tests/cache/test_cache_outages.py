@@ -3,13 +3,13 @@
 import itertools
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from bounds import takes_less_than
 from caching import ANSWER, LEASE, RETRY, Database, leases_on, value_of
 from conftest import free_port
 from redis_servers import RedisServer, running
@@ -29,10 +29,8 @@ def database() -> Database:
 
 
 def bounded(read: Callable[[], Any], limit: float = 2 * ANSWER) -> Any:
-    begun = time.monotonic()
-    result = read()
-    assert time.monotonic() - begun < limit
-    return result
+    with takes_less_than(limit):
+        return read()
 
 
 @pytest.fixture

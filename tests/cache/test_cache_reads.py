@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from bounds import takes_less_than
 from caching import LEASE, TTL, Database, leases_on, value_of
 from conftest import free_port
 from redis_servers import RedisServer, running
@@ -105,9 +106,8 @@ def test_an_error_of_the_load_reaches_the_caller_and_the_next_reader_loads_at_on
 
     with pytest.raises(LookupError, match="the database is gone"):
         cache.read(["k"], fail)
-    begun = time.monotonic()
-    assert value_of(cache, database) == ("value", Source.DATABASE)
-    assert time.monotonic() - begun < LEASE / 2
+    with takes_less_than(LEASE / 2):
+        assert value_of(cache, database) == ("value", Source.DATABASE)
 
 
 # Expiry
@@ -172,7 +172,7 @@ def read_in_a_process(port: int, loads: Any, gate: Any) -> None:
         pause(0.2)
         return dict.fromkeys(keys, "value")
 
-    gate.wait(20)
+    gate.wait(90)  # each imports the suite first
     assert CacheAside(leases_on(port), LEASE).read(["k"], load)["k"].value == "value"
 
 
@@ -183,25 +183,23 @@ def test_processes_that_miss_at_once_share_one_load(server, leases):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(20)
+        reader.join(90)
     assert [reader.exitcode for reader in readers] == [0, 0, 0]
     assert loads.value == 1
 
 
 def test_a_reader_does_not_wait_for_ever_for_one_who_died(leases, database):
     leases.look(["k"], "of a process that was killed")
-    begun = time.monotonic()
-    assert value_of(CacheAside(leases, 3 * LEASE), database)[0] == "value"
-    assert time.monotonic() - begun < LEASE + 0.5
+    with takes_less_than(LEASE + 0.5):
+        assert value_of(CacheAside(leases, 3 * LEASE), database)[0] == "value"
     assert database.loads == 1
 
 
 def test_patience_bounds_the_wait_for_a_load_that_hangs(server, leases, database):
     long_lease = leases_on(server.port, lease=20)
     long_lease.look(["k"], "of a load that hangs")
-    begun = time.monotonic()
-    assert value_of(CacheAside(long_lease, 0.3), database) == ("value", Source.DATABASE)
-    assert time.monotonic() - begun < 1
+    with takes_less_than(1):
+        assert value_of(CacheAside(long_lease, 0.3), database) == ("value", Source.DATABASE)
 
 
 # Late fills
@@ -252,9 +250,8 @@ def test_a_write_is_there_for_the_next_reader(leases, cache, database):
 def test_while_a_writer_commits_readers_load_and_nobody_fills_or_waits(server, leases, cache, database):
     leases.settle({"k": encode("old")}, "nobody")
     leases.reserve(["k"], "w")
-    begun = time.monotonic()
-    assert [value_of(cache, database)[1] for _ in range(3)] == [Source.DATABASE] * 3
-    assert time.monotonic() - begun < LEASE / 2
+    with takes_less_than(LEASE / 2):
+        assert [value_of(cache, database)[1] for _ in range(3)] == [Source.DATABASE] * 3
     with server.client() as client:
         assert client.keys() == [b"k?lease"]
 

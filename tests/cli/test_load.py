@@ -41,7 +41,7 @@ def ask():
 wait_cooperatively(1.0)
 where = sql.Endpoint("a slow server", *sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:])
 begun = time.monotonic()
-print(*[one.get() for one in [gevent.spawn(ask) for _ in range(5)]], sep="\\n")
+print(*[one.get() for one in [gevent.spawn(ask) for _ in range(20)]], sep="\\n")
 print(time.monotonic() - begun)
 """
 _LOSE = "DELETE FROM memory_entries WHERE key LIKE '%-3'"
@@ -170,8 +170,8 @@ def test_clients_wait_concurrently_and_no_longer_than_their_patience(postgres: s
         text=True,
         check=True,
     ).stdout
-    assert output.count("unknown") == output.count("no answer within 1 s; connection closed") == 5
-    assert float(output.split()[-1]) < 4
+    assert output.count("unknown") == output.count("no answer within 1 s; connection closed") == 20
+    assert float(output.split()[-1]) < 15, "one after another they take over 20 s"
 
 
 def address(where: sql.Endpoint) -> str:
@@ -236,6 +236,21 @@ def test_ctrl_c_ends_all_workers_and_leaves_no_data(program: Program, empty: sql
     assert running.returncode == 130, said
     assert len(workers) == 2
     assert not any(one.is_running() for one in workers)
+
+
+def test_what_a_killed_load_left_is_removed_by_the_next_run(program: Program, empty: sql.Endpoint) -> None:
+    with program.started("load", "--target", address(empty), "--seconds", "300") as running:
+        await_writes(empty)
+        workers = workers_of(running)
+        running.kill()
+        running.wait()
+        psutil.wait_procs(workers, timeout=20)
+    left = sql.value(empty, _ROWS)
+    assert left > 500
+    ended = program.run("run", "--tags", "@id.CL-03", "--target", address(empty))
+    assert ended.status == 0, str(ended)
+    facts = (program.project / "allure-results/environment.properties").read_text()
+    assert f"were removed ({left} rows)" in facts
 
 
 def test_the_data_are_removed_once_the_database_accepts_writes_again(

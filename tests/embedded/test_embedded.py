@@ -151,6 +151,12 @@ def test_a_cluster_without_citus_says_why(programs: Programs) -> None:
     assert "--workers" in lacks(Layout(), "namespaces", "", "")["citus"]
 
 
+def test_hosts_of_a_loopback_sandbox_share_their_network_and_their_disk() -> None:
+    found = lacks(Layout(), "loopback", "", "")
+    assert "share one network" in found["partitions"]
+    assert "share one disk" in found["volatile_disks"]
+
+
 # TLS
 
 

@@ -18,6 +18,7 @@ from support import sql
 from support.embedded.boot import PUBLISHED, boot
 from support.embedded.plan import Layout
 from support.embedded.programs import find
+from support.embedded.progress import LONGEST
 from support.errors import ClusterDidNotStart, ConnectFailed
 from support.example_app.catalog import look_at
 from support.example_app.known_profiles import EXAMPLE
@@ -26,7 +27,6 @@ from support.hosts import Sandbox, attach, probe
 from support.target.cluster import Cluster
 from support.target.redis import client_of
 from support.target.topology import Address, RedisAddress, Topology
-from support.timeouts import START
 from support.waiting import describe, eventually
 
 MEMORY_LIMIT = 700_000_000  # bytes
@@ -52,7 +52,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     directory = tmp_path_factory.mktemp("embedded") / "sandbox"
     runner = begin(probe(), directory, boot_and_look, PUBLISHED)
     try:
-        seen = eventually(lambda: read(directory / "seen.json"), within=START + 20, subject="it was observed")
+        seen = eventually(lambda: read(directory / "seen.json"), within=LONGEST + 20, subject="it was observed")
         yield Booted(attach(directory), Topology.load(directory / "topology.json"), seen)
     finally:
         os.kill(runner, signal.SIGKILL)

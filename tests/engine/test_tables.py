@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
+from support.engine.tables import alike, all_answer, as_tabled, of_each, rows_of, transposed
 from support.errors import Inconclusive
+from support.target.members import NoAnswer
 
 TABLE = SimpleNamespace(
     headings=["member", "role", "state"],
@@ -58,3 +59,20 @@ class TestTable:
     def test_a_kind_without_a_row_proves_nothing(self) -> None:
         with pytest.raises(Inconclusive, match="m1 is a observer"):
             of_each({"m1": "a observer"}, ROWS)
+
+
+class TestAllAnswer:
+    def test_the_same_everywhere(self) -> None:
+        all_answer(7, {"a": 7, "b": 7}, "the system of each member").require()
+
+    def test_another_answer_and_none(self) -> None:
+        answers = {"a": 7, "b": 8, "c": NoAnswer("pg_hba.conf rejects the connection")}
+        with pytest.raises(AssertionError) as told:
+            all_answer(7, answers, "the system of each member").require()
+        assert str(told.value) == (
+            "the system of each member: expected 7, observed b: 8; c: no answer (pg_hba.conf rejects the connection)"
+        )
+
+    def test_nobody_was_asked(self) -> None:
+        with pytest.raises(Inconclusive, match="nobody was asked for the system"):
+            all_answer(7, {}, "the system").require()

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from bounds import takes_less_than
 from conftest import free_port
 from hamcrest import assert_that, is_
 
@@ -132,10 +133,10 @@ def test_a_client_hangs_up_on_a_server_that_outlasts_its_patience(database: sql.
         sql.execute(session, "SELECT pg_sleep(30)")
 
     begun = time.monotonic()
-    with Workload(database, always(sleep, times=1), clients=1, patience=2) as workload:
-        workload.await_end(10)
+    with takes_less_than(6), Workload(database, always(sleep, times=1), clients=1, patience=2) as workload:
+        workload.await_end(25)
     assert outcomes(workload.history) == [Outcome.UNKNOWN]
-    assert 2 < time.monotonic() - begun < 6
+    assert time.monotonic() - begun > 2
 
 
 def test_an_error_that_is_no_answer_of_the_database_is_raised(database: sql.Endpoint) -> None:
@@ -150,7 +151,7 @@ def test_an_error_that_is_no_answer_of_the_database_is_raised(database: sql.Endp
     workload.start()
     started.set()
     with pytest.raises(ZeroDivisionError, match="a mistake"):
-        workload.await_end(10)
+        workload.await_end(60)
     assert not workload.running
     workload.stop()  # says it once
 
@@ -176,7 +177,7 @@ def test_an_error_of_the_body_comes_first_and_that_of_a_client_is_noted(database
     def body() -> None:
         with workload:
             from_now_on.set()
-            eventually(lambda: assert_that(workload.running, is_(False)), within=5, subject="the client is stopped")
+            eventually(lambda: assert_that(workload.running, is_(False)), within=60, subject="the client is stopped")
             raise KeyError("of the body")
 
     with pytest.raises(KeyError) as caught:
@@ -187,7 +188,7 @@ def test_an_error_of_the_body_comes_first_and_that_of_a_client_is_noted(database
 def test_stopping_ends_clients_that_would_go_on_for_ever(database: sql.Endpoint) -> None:
     workload = Workload(database, ledger.appends(EXAMPLE, "endless"), clients=3)
     workload.start()
-    workload.await_acknowledged(30, within=10)
+    workload.await_acknowledged(30, within=60)
     assert workload.running
     workload.stop()
     assert not workload.running
@@ -203,11 +204,8 @@ def test_waiting_for_what_does_not_come_says_how_far_it_came(database: sql.Endpo
 
 
 def test_eight_clients_get_through_a_thousand_writes_a_second(database: sql.Endpoint) -> None:
-    with Workload(database, ledger.appends(EXAMPLE, "fast"), clients=8) as workload:
-        begun = time.monotonic()
-        workload.await_acknowledged(3000, within=30)
-        elapsed = time.monotonic() - begun
-    assert 3000 / elapsed > 1000
+    with Workload(database, ledger.appends(EXAMPLE, "fast"), clients=8) as workload, takes_less_than(3):
+        workload.await_acknowledged(3000, within=60)
 
 
 def test_what_is_retried_is_tried_until_it_is_acknowledged(database: sql.Endpoint) -> None:

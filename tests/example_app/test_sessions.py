@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from bounds import takes_less_than
 
 from support import sql
 from support.cluster.black_hole import BlackHoleServer
@@ -50,7 +51,7 @@ def test_what_a_borrower_changed_is_undone(postgres: sql.Endpoint) -> None:
 
 
 def test_no_more_than_its_size_are_lent(postgres: sql.Endpoint) -> None:
-    most, now, lock = 0, 0, threading.Lock()
+    most, now, lock, two = 0, 0, threading.Lock(), threading.Barrier(2)
 
     def borrow(pool: SessionPool) -> None:
         nonlocal most, now
@@ -58,6 +59,7 @@ def test_no_more_than_its_size_are_lent(postgres: sql.Endpoint) -> None:
             with lock:
                 now += 1
                 most = max(most, now)
+            two.wait(60)  # so that two overlap however slow logins are
             sql.execute(session, "SELECT pg_sleep(0.05)")
             with lock:
                 now -= 1
@@ -97,19 +99,21 @@ def test_a_backend_that_is_not_there_cannot_be_killed(postgres: sql.Endpoint) ->
 
 def test_a_login_at_a_silent_host_ends_with_its_limit() -> None:
     with BlackHoleServer(patience=10) as host:
-        login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=2))
+        with takes_less_than(4):
+            login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=2))
         host.require_caller()
     assert isinstance(login.error, ConnectFailed)
     assert host.name in str(login.error)
-    assert 1 < login.seconds < 4
+    assert login.seconds > 1
 
 
 def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
     with BlackHoleServer(patience=0.5) as host:
         begun = time.monotonic()
-        login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=30))
+        with takes_less_than(5):
+            login = attempt(lambda: sql.connect(host.endpoint, connect_timeout=30))
     assert isinstance(login.error, ConnectFailed)
-    assert 0.4 < time.monotonic() - begun < 5
+    assert time.monotonic() - begun > 0.4
 
 
 def test_a_silent_host_that_nobody_called_proves_nothing() -> None:

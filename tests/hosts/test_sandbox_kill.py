@@ -3,18 +3,19 @@
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from bounds import takes_less_than
 from sandboxes import NOBODY, await_death, begin, directory_of, reach, require
 
 from support.hosts import Sandbox
 from support.waiting import eventually
 
-WITHIN = 1.0  # seconds from the kill to the last trace
+WITHIN = 1.0  # seconds from the kill to the last trace, as far as the processors are ours
+PATIENCE = 10.0
 SPACES = ("user", "net", "mnt", "ipc", "uts", "pid")
 MARK = "left-by-a-sandbox"
 # Like PostgreSQL, it leaves its parent, session and group, leaves shared memory behind, and ignores signals.
@@ -71,10 +72,9 @@ def test_nothing_survives_when_a_process_of_ours_is_killed(kind: str, victim: st
         assert len(traces.processes) >= 8
         assert len(traces.namespaces) >= (len(SPACES) if kind == "namespaces" else 0)
         os.kill(_find(victim, caller, kind), signal.SIGKILL)
-        killed = time.monotonic()
-        os.waitpid(caller, 0)
-        eventually(lambda: _require_nothing(traces), within=WITHIN, subject=f"{kind}: all is gone", pause=0.01)
-        assert time.monotonic() - killed < WITHIN
+        with takes_less_than(WITHIN):
+            os.waitpid(caller, 0)
+            eventually(lambda: _require_nothing(traces), within=PATIENCE, subject=f"{kind}: all is gone", pause=0.01)
     assert _mounts() == mounts
     assert _segments(traces) == []
 
@@ -87,7 +87,7 @@ def test_nothing_survives_when_the_worker_exits_without_closing(kind: str, tmp_p
     traces = traces_of(caller)
     (tmp_path / "leave").touch()
     assert os.waitpid(caller, 0)[1] == 0
-    eventually(lambda: _require_nothing(traces), within=WITHIN, subject="all is gone", pause=0.01)
+    eventually(lambda: _require_nothing(traces), within=PATIENCE, subject="all is gone", pause=0.01)
     assert _segments(traces) == []
 
 

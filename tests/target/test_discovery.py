@@ -67,7 +67,7 @@ def look(pair: tuple[sql.Endpoint, sql.Endpoint], hosts: list[str], **said: obje
         "ruvector_host": "127.0.0.2" if said.pop("apart", False) else a.host,
         "ruvector_port": a.port,
         "ruvector_password": a.password,
-        "patroni_hosts": ",".join(hosts),
+        "patroni_hosts": ",".join(hosts) or None,
     }
     return user_cluster.discover(Settings.load(target | said))
 

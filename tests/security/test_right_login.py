@@ -48,6 +48,6 @@ def test_each_member_and_the_settings_are_named() -> None:
         with pytest.raises(Inconclusive) as told:
             require_patroni_accepts_login(Cluster(topology))
     assert str(told.value) == (
-        "inconclusive: Patroni does not accept the right login: m1: 401; m2: no answer ([Errno 111] Connection refused); "
-        "check PATRONI_RESTAPI_USERNAME and PATRONI_RESTAPI_PASSWORD"
+        "inconclusive: Patroni does not accept the right login: m1: 401; m2: no answer "
+        "([Errno 111] Connection refused); check PATRONI_RESTAPI_USERNAME and PATRONI_RESTAPI_PASSWORD"
     )

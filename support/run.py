@@ -5,6 +5,7 @@
 
 import fcntl
 import secrets
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -33,8 +34,8 @@ class WorkQueue:
         return True
 
     def last(self, of: int) -> bool:
-        """Whether this process is the last of that many processes to ask; each asks once."""
-        return next(number for number in range(1, of + 1) if self.take(f"over-{number}")) == of
+        """Whether this process is the last of that many processes to ask. One that asks again is not."""
+        return next((number for number in range(1, of + 1) if self.take(f"over-{number}")), None) == of
 
     def taken(self, name: str) -> bool:
         """Whether any process has taken it."""
@@ -135,6 +136,8 @@ class Run:
 _ADAPTER = TypeAdapter(Run)
 _LIFE = "life"
 """The file in a run's folder that is locked while the run is going on."""
+STORED = "stored.jsonl"
+"""The file in a run's folder with the namespaces in which it may have rows; see support/target/stored.py."""
 _HELD: list[IO[str]] = []
 
 
@@ -187,10 +190,20 @@ def life_of(run: str) -> Life:
     return Life.OVER
 
 
-def note_over(run: Run) -> None:
-    """Leave only the file that tells `life_of` that the run is over."""
-    run.directory.mkdir(mode=0o700, exist_ok=True)
-    (run.directory / _LIFE).touch()
+def forget(directory: Path) -> None:
+    """Remove the folder of a run that is over.
+
+    If it has notes of rows that may be left in the target, those stay, for the next run that tests that target; so does
+    the file that tells `life_of` that this run is over.
+    """
+    if not (directory / STORED).exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        return
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in {STORED, _LIFE}:
+            path.unlink(missing_ok=True)
 
 
 def begun_at(run: str) -> float:

@@ -124,6 +124,10 @@ def connect(
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
         session.autocommit = autocommit
+    except psycopg2.Error as error:  # a pooler without a server, a server that is shutting down
+        session.close()
+        why = " ".join(str(error).split())
+        raise ConnectFailed(f"{endpoint}: the session ended right after the login: {why}") from error
     except BaseException:
         session.close()
         raise

@@ -29,6 +29,7 @@ from support.target.baseline import apply_baseline
 from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run, why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
+from support.target.stored import Notes, parts_of
 from support.target.topology import Topology
 from support.waiting import describe
 
@@ -56,12 +57,13 @@ class Suite:
         self._handed_over: list[str] = []
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
+        self.leftovers = leftovers.remove(Cluster(topology), run.id, search=not (topology.embedded or own))
+        self._notes = Notes(run.directory, topology, own_tables=own)
         topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology
         self.topology, self.known_limits = apply_baseline(
             topology, settings.expectations, settings.accept_timeout_multiplier
         )
         self.cluster = Cluster(self.topology)
-        self.leftovers = leftovers.Leftovers() if topology.embedded else leftovers.remove(self.cluster, run.id)
         self._local = tables.local_tables(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(self.topology.secrets)
         self.capabilities = {one.name: "" if one.present else one.detail for one in capabilities_of(self.topology)}
@@ -137,7 +139,9 @@ class Suite:
         A cluster that the run can replace gets no further scenario: the next cluster does. Another one is not disturbed
         any further.
         """
-        if not self.unfit or not (self.run.replaceable or "destructive" in scenario.effective_tags):
+        tags = scenario.effective_tags
+        disturbs = "destructive" in tags and not self.missing_for(tags)
+        if not self.unfit or not (self.run.replaceable or disturbs):
             return False
         self._handed_over.append(f"{scenario.filename}:{scenario.line}")
         return True
@@ -164,7 +168,7 @@ class Suite:
         tags = scenario.effective_tags
         seeded = random.Random(f"{self.run.seed}/{scenario.name}")
         stated = sorted(limits.of_scenario(scenario, registry), key=lambda one: one.value)
-        return World(
+        world = World(
             run=self.run,
             cluster=self._cluster_for(tags),
             evidence=Evidence(self.redactor),
@@ -173,8 +177,12 @@ class Suite:
             stated={one.measure: one.value for one in stated},
             random=seeded,
             namespace=f"{self.run.namespace}-{new_id()}",
+            parts=parts_of(tags),
+            note_namespace=self._notes.add,
             cache_repository=self.settings.accept_cache_repository,
         )
+        self._notes.add(world.namespace, world.parts)
+        return world
 
     def _cluster_for(self, tags: Iterable[str]) -> Cluster:
         needed = frozenset(tags)
@@ -217,21 +225,25 @@ class Suite:
         If part of the cluster is down, the scenarios about that report it, not the clean-up of every scenario.
         """
         with suppress(sql.Error, ConnectFailed):
-            schema.remove(world.cluster.write, world.profile, world.namespaces)
+            schema.remove(world.cluster.write, world.profile, world.namespaces, world.parts)
 
     def close(self) -> None:
-        """Remove what is left of the run's data. Raises AcceptError if rows may be left."""
-        if self.unfit and self.run.replaceable:
+        """Remove what is left of the run's data. Raises AcceptError if rows may be left: then the notes stay."""
+        given_up = bool(self.unfit) and self.run.replaceable
+        if given_up:
             self.run.hand_over(self._handed_over)
         with self._cleanup as last:
             last.callback(self.cluster.forget_cached, self.run.namespace)
-            if "schema" not in self.topology.lacks and not (self.unfit and self.run.replaceable):
+            if "schema" not in self.topology.lacks and not given_up:
                 for cluster in {self.cluster, self._local}:
-                    last.callback(self._sweep, cluster)
+                    last.callback(self._remove_all_rows, cluster)
+        if not given_up:
+            self._notes.removed()
 
-    def _sweep(self, cluster: Cluster) -> None:
+    def _remove_all_rows(self, cluster: Cluster) -> None:
+        """Remove the rows of all scenarios: some may have been stored late, by a statement that was thought to fail."""
         try:
-            schema.sweep(cluster.write, cluster.profile, self.run.namespace)
+            replace(self._notes.noted, profile=cluster.profile).remove(cluster.write)
         except (sql.Error, ConnectFailed) as error:
             raise AcceptError(
                 f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and will be removed "

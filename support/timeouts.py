@@ -12,6 +12,8 @@ REST = 3.0
 """One request to a REST API or to the statistics page."""
 SCAN = 10.0
 """The search for our keys among all keys of a Redis."""
+SEARCH = 5.0
+"""The search of one table, of whatever size, for what runs on other machines left there."""
 START = 60.0
 """A start without progress: of the embedded cluster, step by step, or of a statement that makes a whole schema."""
 VISIBLE = 5.0

@@ -132,6 +132,28 @@ def test_a_host_that_accepts_and_never_answers_is_given_up_in_time():
             sql.connect(sql.Endpoint("a silent host", "127.0.0.1", port, "db", "jo", "x"), connect_timeout=2)
 
 
+def test_a_session_that_ends_right_after_the_login_is_a_login_that_failed():
+    """So says a pooler that finds no server behind it, or a server that is shutting down."""
+
+    def parameter(name: str, value: str) -> bytes:
+        text = f"{name}\0{value}\0".encode()
+        return b"S" + (len(text) + 4).to_bytes(4, "big") + text
+
+    accepted = b"R\0\0\0\x08\0\0\0\0" + parameter("client_encoding", "UTF8") + parameter("server_version", "16.4")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(accepted + parameter("DateStyle", "ISO, MDY") + b"Z\0\0\0\x05I")
+                client.recv(4096)
+
+        threading.Thread(target=serve, daemon=True).start()
+        where = sql.Endpoint("a hasty server", *server.getsockname(), "db", "user", "x", {"sslmode": "disable"})
+        with pytest.raises(ConnectFailed, match=r"a hasty server.*the session ended right after the login"):
+            sql.connect(where)
+
+
 def test_a_session_commits_each_statement_unless_told_otherwise(table):
     with sql.session(table) as session:
         sql.execute(session, "INSERT INTO claims VALUES (6, 6)")

@@ -60,6 +60,14 @@ class Site:
     namespace: str
     cache: str
     """The cache repository under test, as the setting names it."""
+    note_namespace: Callable[[str], None] = lambda namespace: None
+    """Called before anything is stored in a namespace, so that it is removed even if the bench is killed."""
+
+    def stored_in(self, name: str = "") -> str:
+        """A namespace to store entries in: that of the site, or the one below it with that name."""
+        namespace = f"{self.namespace}-{name}" if name else self.namespace
+        self.note_namespace(namespace)
+        return namespace
 
 
 Samples = Generator[Sample, None, None]
@@ -124,7 +132,7 @@ def _query_alone(site: Site) -> Samples:
 
 
 def _reads_by_key(site: Site) -> Samples:
-    endpoint, entry = site.cluster.write, samples.entry(Random(2), site.namespace, site.cluster.profile, "read")
+    endpoint, entry = site.cluster.write, samples.entry(Random(2), site.stored_in(), site.cluster.profile, "read")
     EntryStore(endpoint, site.cluster.profile).add(entry)
     while True:
         figure = durations(read_repeatedly(endpoint, site.cluster.profile, entry, _READS), READ).percentile(50)
@@ -132,7 +140,7 @@ def _reads_by_key(site: Site) -> Samples:
 
 
 def _search_alone(site: Site) -> Samples:
-    namespace = f"{site.namespace}-alone"
+    namespace = site.stored_in("alone")
     vectors = _store_entries(site, namespace).tolist()
 
     def ours() -> float:
@@ -149,7 +157,7 @@ def _search_alone(site: Site) -> Samples:
 
 
 def _searches(site: Site) -> Samples:
-    namespace = f"{site.namespace}-searched"
+    namespace = site.stored_in("searched")
     vectors = numpy.tile(_store_entries(site, namespace), (_SEARCHES // _VECTORS, 1))
     while True:
         found = search_repeatedly(site.cluster.write, site.cluster.profile, namespace, vectors, _NEAREST)
@@ -176,7 +184,7 @@ def _cached_reads(site: Site) -> Samples:
         client = _cache_client(site, cleanup)
         while True:
             figure, _ = medians(
-                interleaved_reads(client, site.cluster.write, site.cluster.profile, site.namespace, _READS)
+                interleaved_reads(client, site.cluster.write, site.cluster.profile, site.stored_in(), _READS)
             )
             yield beside(figure, lambda: tools.redis_benchmark(server, ["GET", key], _COMMANDS).median)
 
@@ -188,7 +196,7 @@ def _cache_rate(operations: Callable[[CacheClient, str], Operations], command: s
         redis.set(key, _VALUE)
         client = _cache_client(site, cleanup)
         for number in count():  # a namespace for each run: storing an answer again would not be new
-            figure = throughput(operations(client, f"{site.namespace}-{number}"), _SECONDS)
+            figure = throughput(operations(client, site.stored_in(str(number))), _SECONDS)
             yield beside(figure, lambda: tools.redis_benchmark(server, words, _COMMANDS).rate)
 
 
@@ -198,7 +206,7 @@ def _pgbench(site: Site, statements: Sequence[str], times: int | None = None, se
 
 def _read_statement(site: Site, key: str) -> str:
     """The statement that reads an entry by its key. Stores that entry."""
-    entry, begun = samples.entry(Random(1), site.namespace, site.cluster.profile, key), time.time()
+    entry, begun = samples.entry(Random(1), site.stored_in(), site.cluster.profile, key), time.time()
     EntryStore(site.cluster.write, site.cluster.profile).add(entry)
     EntryStore(site.cluster.write, site.cluster.profile).find(entry.namespace, entry.key)
     return sent_since(begun)[-1].statement
@@ -236,11 +244,11 @@ def _write_gap(fault: Callable[[Cluster], Fault], floor: Callable[[Lease], float
 
 def _await_write(site: Site, key: str) -> float:
     """When the next write was acknowledged, on the monotonic clock."""
-    attempts = count()
+    attempts, namespace = count(), site.stored_in("gap")
 
     def write() -> float:
         # If the answer to an attempt is lost, the entry may still be stored: each attempt has a key of its own.
-        entry = Entry(f"{site.namespace}-gap", f"{key}-{next(attempts)}", "written")
+        entry = Entry(namespace, f"{key}-{next(attempts)}", "written")
         with sql.session(
             site.cluster.write, connect_timeout=_ATTEMPT_TIMEOUT, statement_timeout=_ATTEMPT_TIMEOUT
         ) as session:

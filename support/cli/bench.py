@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,11 +24,12 @@ from support.cli.console import Progress, out, say
 from support.cli.paths import STATE
 from support.embedded import programs
 from support.errors import ClusterDidNotStart, UsageError
-from support.run import RUNS, begin_run, new_id
+from support.run import RUNS, begin_run, forget, new_id
 from support.settings import Settings
 from support.target import tables
 from support.target.cluster import Cluster
 from support.target.inventory import inventory_of
+from support.target.stored import Notes
 from support.target.topology import Topology
 from support.waiting import describe
 
@@ -123,15 +124,23 @@ def _measure_row(
 
 
 def _site(options: BenchOptions, cleanup: ExitStack) -> Site:
-    topology, name = _topology(options, cleanup), new_id()
-    if options.settings.accept_own_schema and not topology.embedded:
-        topology = tables.own_tables(topology, name, cleanup)
-    site = Site(Cluster(topology), f"accept-bench-{name}", options.settings.accept_cache_repository)
-    if options.cluster or options.settings.external:  # an embedded cluster of our own ends with its data
-        cleanup.callback(site.cluster.forget_cached, site.namespace)
-        if "schema" not in site.cluster.topology.lacks:
-            cleanup.callback(tables.sweep, site.cluster.write, site.cluster.profile, site.namespace)
-    return site
+    topology, run = _topology(options, cleanup), begin_run()
+    cleanup.callback(forget, run.directory)
+    own = options.settings.accept_own_schema and not topology.embedded
+    topology = tables.own_tables(topology, run.id, cleanup) if own else topology
+    site = Site(Cluster(topology), run.namespace, options.settings.accept_cache_repository)
+    if not (options.cluster or options.settings.external):  # an embedded cluster of our own ends with its data
+        return site
+    notes = Notes(run.directory, topology, own_tables=own)
+    cleanup.callback(site.cluster.forget_cached, site.namespace)
+    if "schema" not in site.cluster.topology.lacks:
+        cleanup.callback(_remove_rows, notes, site.cluster)
+    return replace(site, note_namespace=lambda namespace: notes.add(namespace, ["entries"]))
+
+
+def _remove_rows(notes: Notes, cluster: Cluster) -> None:
+    notes.noted.remove_soon(cluster.write)
+    notes.removed()
 
 
 def _topology(options: BenchOptions, cleanup: ExitStack) -> Topology:

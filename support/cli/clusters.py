@@ -13,7 +13,8 @@ from pathlib import Path
 
 from support.errors import UsageError
 from support.hosts import Sandbox, alive, attach, reentry_argv, stale
-from support.run import CLUSTERS, RUNS
+from support.run import CLUSTERS, RUNS, Life, forget, life_of
+from support.target.stored import is_pending
 from support.target.topology import Topology
 
 NEWEST = "up"
@@ -113,10 +114,24 @@ def find(name: str | None) -> KeptCluster:
 
 
 def sweep() -> None:
-    """Remove the folders of dead clusters and dead runs, with their data and passwords."""
+    """Remove the folders of dead clusters and dead runs, with their data and passwords.
+
+    What a run noted of rows that it may have left in another cluster stays, until a run there has removed them.
+    """
     for folder in (*CLUSTERS.glob("*/"), *RUNS.glob("*/")):
-        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox") or _is_forgotten(folder):
+        if _is_going_on(folder):
+            continue
+        if stale(folder / "sandbox") or stale(folder / BESIDE / "sandbox"):
             shutil.rmtree(folder, ignore_errors=True)
+        elif _is_forgotten(folder) and is_pending(folder):
+            forget(folder)
+        elif _is_forgotten(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_going_on(folder: Path) -> bool:
+    """Whether it is the folder of a run, or of a job's share of one, that is going on, maybe on its second cluster."""
+    return folder.parent == RUNS and life_of(folder.name.partition("-")[0]) is Life.GOING_ON
 
 
 def _is_forgotten(folder: Path) -> bool:

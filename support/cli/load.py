@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ from support.run import Run, begin_run
 from support.settings import Settings
 from support.target import tables
 from support.target.cluster import Cluster
+from support.target.stored import Notes
 from support.target.topology import Topology
 from support.timeouts import CONNECT, NOTICE, STATEMENT
 from support.waiting import NotYet, eventually
@@ -43,6 +45,7 @@ _COLUMNS = ("acknowledged", "failed", "unknown", "per second", "p50 ms", "p95 ms
 _LOCAL = "127.0.0.1"
 _JOIN_LOCAL, _JOIN_REMOTE = 60.0, 600.0  # seconds that workers have to join: those started here, and those elsewhere
 _STOP_TIMEOUT = 10.0  # seconds that the master has after Ctrl-C, for the operations in progress
+_SAY_EVERY = 5.0  # seconds of removing rows
 _UNPATCHED = {"LOCUST_SKIP_MONKEY_PATCH": "1"}
 Process = subprocess.Popen[str]
 
@@ -117,7 +120,8 @@ def _lead(options: LoadOptions, topology: Topology) -> int:
     with ExitStack() as cleanup:
         topology = _with_tables(topology, options.settings, run, cleanup)
         where = Cluster(topology).write
-        cleanup.callback(tables.sweep, where, topology.profile, run.namespace)
+        notes = Notes(run.directory, topology, own_tables=options.settings.accept_own_schema)
+        cleanup.callback(_remove_rows, notes, where)
         plan = LoadPlan(
             namespace=run.namespace,
             seconds=options.seconds or 10.0,
@@ -126,6 +130,8 @@ def _lead(options: LoadOptions, topology: Topology) -> int:
             schema=as_json(topology.profile),
             session_options=topology.options.get("options", ""),
         )
+        for namespace in plan.namespaces:
+            notes.add(namespace, ["entries"])
         plan.mark(where)
         _run_load(options, plan, run, where)
         workers = histories.load(run.directory)
@@ -144,6 +150,20 @@ def _with_tables(topology: Topology, settings: Settings, run: Run, cleanup: Exit
     if "schema" in topology.lacks:
         raise NothingJudged(topology.lacks["schema"])
     return topology
+
+
+def _remove_rows(notes: Notes, where: sql.Endpoint) -> None:
+    """Remove the ledger, and say from time to time how far that is. Raises AcceptError if it is not possible."""
+    said = begun = time.monotonic()
+
+    def progress(deleted: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > _SAY_EVERY:
+            said = time.monotonic()
+            say(f"removing what was written: {deleted:,} rows in {said - begun:.0f} s")
+
+    notes.noted.remove_soon(where, progress)
+    notes.removed()
 
 
 def _run_load(options: LoadOptions, plan: LoadPlan, run: Run, where: sql.Endpoint) -> None:

@@ -121,7 +121,13 @@ def prove(
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the sabotages, and break nothing.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Work on this many clusters side by side.")] = 1,
-    healthy_every: Annotated[int, typer.Option(min=1, help="Sabotages between two runs on a healthy cluster.")] = 20,
+    healthy_every: Annotated[
+        int, typer.Option(min=1, help="Sabotages between two runs of the fast scenarios on the healthy cluster.")
+    ] = 20,
+    healthy_destructive: Annotated[
+        int,
+        typer.Option(min=0, help="Runs of the destructive scenarios on the healthy cluster, about half an hour each."),
+    ] = 1,
     target: Annotated[
         str | None, typer.Option(help="The name of a cluster started with `accept up`; it will be broken.")
     ] = None,
@@ -143,6 +149,7 @@ def prove(
         all_fast=every,
         jobs=jobs,
         healthy_every=healthy_every,
+        healthy_destructive=healthy_destructive,
         required=require or (),
         claims=claims,
     )

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +19,16 @@ from support.cli import clusters
 from support.cli.behave_process import Planned, dies_with_us, dry_run, sigterm_interrupts
 from support.cli.boot import boot_cluster, provide_citus
 from support.cli.clusters import KeptCluster
-from support.cli.console import Progress, err, out, say
+from support.cli.console import Progress, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
-from support.cli.prover import Prover, is_destructive
+from support.cli.prove_share import TRUST, DestructiveRun, Share, Work, ordered
+from support.cli.prover import Prover
 from support.cli.report import JOURNAL
 from support.embedded import programs
 from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
-from support.reporting.trust import Proof, Trust, note, read, write_page
+from support.reporting.trust import Proof, ScenarioUnderTest, Trust, note, read, write_page
 from support.run import WorkQueue, new_id
 from support.sabotage import catalogue
 from support.sabotage.sabotage import Sabotage
@@ -36,24 +37,24 @@ from support.target.cluster import Cluster
 from support.target.inventory import inventory_of
 from support.target.topology import Topology
 
-TRUST = STATE / "trust.jsonl"
-"""The results of the last `accept prove`."""
 LOG = STATE / "prove.log"
 """The output of behave."""
 CITUS = "citus"
 """Sabotages that need Citus run on a sharded cluster. All others run on one that is not: there every member holds all
 rows."""
-FAST_SECONDS, DESTRUCTIVE_SECONDS = 8.0, 75.0
-"""Estimated seconds for a sabotage, by whether a destructive scenario must notice it."""
+BLOCKER_SABOTAGES = 2
+"""How many sabotages a promise needs whose severity is blocker."""
 CLUSTER_DONE = 4
 """Exit status of a process that is done with its cluster, while there may be work for another one."""
-DESTRUCTIVE_WEIGHT = 3
-"""How many sabotages one with a destructive scenario stands for when healthy runs are due."""
 
 
 @dataclass(frozen=True)
 class ProveOptions:
-    """What the user asked for. Raises UsageError for a requirement other than Citus."""
+    """What the user asked for.
+
+    Raises UsageError for a requirement other than Citus, and if no destructive scenario is to run on the healthy
+    cluster in a proof of everything.
+    """
 
     words: tuple[str, ...]
     settings: Settings
@@ -62,7 +63,9 @@ class ProveOptions:
     """Run every fast scenario each time."""
     jobs: int = 1
     healthy_every: int = 20
-    """Sabotages between two runs on the healthy cluster."""
+    """Sabotages between two runs of the fast scenarios on the healthy cluster."""
+    healthy_destructive: int = 1
+    """Runs of the destructive scenarios on the healthy cluster."""
     required: Collection[str] = ()
     claims: Path | None = None
     """The folder in which processes claim their sabotages; None in the process that the user started."""
@@ -70,6 +73,8 @@ class ProveOptions:
     def __post_init__(self) -> None:
         if other := sorted({*self.required} - {CITUS}):
             raise UsageError(f"--require {', '.join(other)}: prove boots its clusters, and they can only lack {CITUS}")
+        if not self.words and not self.healthy_destructive:
+            raise UsageError("--healthy-destructive 0: only when sabotages or promises are named")
 
 
 def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
@@ -131,38 +136,44 @@ def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], 
     Returns CLUSTER_DONE, or 0 if there was nothing to do.
     """
     claims = WorkQueue(folder)
-    left = {
-        sharded: [one for one in chosen if (CITUS in one.needs) is sharded and not claims.taken(one.name)]
-        for sharded in (False, True)
-    }
-    for sharded, those in left.items():
-        if (why := _unfit(options, sharded)) and claims.take(f"the-plan-{sharded}"):
-            note(TRUST, "plan", Trust(passed_over={one.name: why for one in those}))
-    for sharded, those in left.items():
-        if those and not _unfit(options, sharded):
-            fitting = [one for one in scenarios if (CITUS in one.tags) is sharded]
-            _run_on_one_cluster(options, folder, those, fitting, sharded)
+    for sharded in (False, True):
+        fitting = [one for one in scenarios if (CITUS in one.tags) is sharded]
+        sabotages = [one for one in chosen if (CITUS in one.needs) is sharded]
+        if why := _unfit(options, sharded):
+            if claims.take(f"the-plan-{sharded}"):
+                never = _to_be_seen(options.words, fitting, {one.name: why for one in fitting})
+                note(TRUST, "plan", Trust(passed_over={one.name: why for one in sabotages}, scenarios=never))
+            continue
+        work = ordered(sabotages, fitting, options.healthy_destructive, narrowed=bool(options.words))
+        if any(not claims.taken(one.name) for one in work):
+            _run_on_one_cluster(options, folder, work, fitting, sharded)
             return CLUSTER_DONE
     return 0
 
 
 def _run_on_one_cluster(
-    options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], scenarios: Sequence[Planned], sharded: bool
+    options: ProveOptions, folder: Path, work: Sequence[Work], scenarios: Sequence[Planned], sharded: bool
 ) -> None:
     claims = WorkQueue(folder)
     with ExitStack() as cleanup, sigterm_interrupts():
         topology = _target(options, folder, sharded, cleanup)
-        lacking = {one.name: why for one in chosen if (why := _lacking(one, topology))}
-        possible = [one for one in chosen if one.name not in lacking]
-        possible.sort(key=lambda one: is_destructive(one, scenarios))
+        sabotages = [one for one in work if isinstance(one, Sabotage)]
+        lacking = {one.name: why for one in sabotages if (why := _lacking(one, topology))}
         if claims.take(f"the-plan-{sharded}"):
-            uncovered = {} if options.words else _uncovered(scenarios, possible, topology)
-            facts = inventory_of(Cluster(topology))
-            note(TRUST, "plan", Trust(passed_over=lacking, uncovered=uncovered, facts=facts))
+            possible = [one for one in sabotages if one.name not in lacking]
+            plan = Trust(
+                passed_over=lacking,
+                uncovered={} if options.words else _uncovered(scenarios, possible, topology),
+                scenarios=_to_be_seen(options.words, scenarios, _impossible(scenarios, topology)),
+                planned_healthy=tuple(one.name for one in work if isinstance(one, DestructiveRun)),
+                facts=inventory_of(Cluster(topology)),
+            )
+            note(TRUST, "plan", plan)
         for name in lacking:
             claims.take(name)
         prover = Prover(topology, scenarios, LOG, options.all_fast)
-        _Share(claims, options.healthy_every, prover, possible, narrowed=bool(options.words)).work()
+        todo = [one for one in work if one.name not in lacking]
+        Share(claims, options.healthy_every, prover, todo, narrowed=bool(options.words)).work()
 
 
 def _unfit(options: ProveOptions, sharded: bool) -> str:
@@ -193,79 +204,42 @@ def _target(options: ProveOptions, folder: Path, sharded: bool, cleanup: ExitSta
     return topology
 
 
-class _Share:
-    """The work of one process on one cluster."""
-
-    def __init__(
-        self, claims: WorkQueue, every: int, prover: Prover, sabotages: Sequence[Sabotage], narrowed: bool
-    ) -> None:
-        self._claims, self._every = claims, every
-        self._prover, self._sabotages = prover, sabotages
-        self._begun = time.monotonic()
-        wanted = {id for one in sabotages for id in one.ids}
-        self._fast = [one for one in prover.scenarios if not one.is_destructive and (not narrowed or wanted & one.ids)]
-
-    def work(self) -> None:
-        """Try sabotages, with healthy runs before, between and after, until the cluster does not recover from one."""
-        self._run_healthy()
-        since = 0
-        for sabotage, number in self._claimed():
-            self._tell(f"{number}/{len(self._sabotages)} {sabotage.name}: {sabotage.description}")
-            proof = self._prover.prove(sabotage)
-            note(TRUST, "proof", proof)
-            lines = [
-                f"    {one.id}: {'noticed' if one.noticed else 'NOT NOTICED'}: {one.message}" for one in proof.heard
-            ]
-            for line in [*lines, *([f"    FAILED: {proof.failed}"] if proof.failed else [])]:
-                err.print(line, markup=False, style="green" if proof.noticed else "red")
-            if not proof.recovered:
-                return
-            since += DESTRUCTIVE_WEIGHT if is_destructive(sabotage, self._prover.scenarios) else 1
-            if since >= self._every:
-                self._run_healthy()
-                since = 0
-        if since:
-            self._run_healthy()
-
-    def _claimed(self) -> Iterator[tuple[Sabotage, int]]:
-        for number, sabotage in enumerate(self._sabotages, 1):
-            if self._claims.take(sabotage.name):
-                yield sabotage, number
-
-    def _run_healthy(self) -> None:
-        if not self._fast:
-            return
-        self._tell(f"healthy: {len(self._fast)} scenarios")
-        run = self._prover.run_healthy(self._fast)
-        note(TRUST, "healthy", run)
-        for alarm in run.alarms:
-            err.print(f"    FALSE ALARM: {alarm}", markup=False, style="red")
-
-    def _tell(self, what: str) -> None:
-        left = sum(
-            DESTRUCTIVE_SECONDS if is_destructive(one, self._prover.scenarios) else FAST_SECONDS
-            for one in self._sabotages
-            if not self._claims.taken(one.name)
-        )
-        elapsed = time.monotonic() - self._begun
-        say(f"{elapsed:6.0f} s, about {left / 60:.0f} min left  {what}")
-
-
 def _lacking(sabotage: Sabotage, topology: Topology) -> str:
     return "; ".join(topology.lacks[one] for one in sorted(sabotage.needs) if one in topology.lacks)
 
 
+def _impossible(scenarios: Sequence[Planned], topology: Topology) -> dict[str, str]:
+    """The titles of the scenarios that this target cannot run -> why."""
+    lacks = topology.lacks
+    return {
+        one.name: "; ".join(dict.fromkeys(lacks[tag] for tag in sorted(one.tags & lacks.keys())))
+        for one in scenarios
+        if one.tags & lacks.keys()
+    }
+
+
+def _to_be_seen(
+    words: Sequence[str], scenarios: Sequence[Planned], lacking: Mapping[str, str]
+) -> tuple[ScenarioUnderTest, ...]:
+    """The scenarios that some sabotage has to make fail: all, or those of the promises that were named.
+
+    Each row of an outline counts, because a row is another fault, another victim or another value to be checked.
+    """
+    return tuple(
+        ScenarioUnderTest(", ".join(sorted(one.ids)), one.name, lacking.get(one.name, ""))
+        for one in scenarios
+        if not words or one.ids & {*words}
+    )
+
+
 def _uncovered(scenarios: Sequence[Planned], possible: Sequence[Sabotage], topology: Topology) -> dict[str, str]:
-    """The promises that this target can keep, but that too few sabotages break: none, or for a blocker only one."""
+    """The blockers that this target can keep, but that fewer than two sabotages break."""
     missing = {}
     for scenario in scenarios:
-        if scenario.tags & topology.lacks.keys():
-            continue
-        for id in scenario.ids:
-            found = sum(id in one.ids for one in possible)
-            wanted = 2 if scenario.is_blocker else 1
-            if found < wanted:
-                missing[id] = f"{found} of {wanted} sabotages"
+        if scenario.is_blocker and not scenario.tags & topology.lacks.keys():
+            for id in scenario.ids:
+                if (found := sum(id in one.ids for one in possible)) < BLOCKER_SABOTAGES:
+                    missing[id] = f"{found} of {BLOCKER_SABOTAGES} sabotages of a blocker"
     return dict(sorted(missing.items()))
 
 
@@ -298,9 +272,18 @@ def _show(trust: Trust) -> None:
             out.print(f"{proof.sabotage}: {proof.failed}", markup=False, style="red")
         for one in proof.heard:
             if not one.noticed:
-                out.print(f"{proof.sabotage}, {one.id}: {one.verdict}: {one.message}", markup=False, style="red")
+                out.print(
+                    f"{proof.sabotage}, {one.id} {one.scenario}: {one.verdict}: {one.message}",
+                    markup=False,
+                    style="red",
+                )
     for alarm in trust.alarms:
         out.print(f"false alarm: {alarm}", markup=False, style="red")
+    for seen in trust.never_seen:
+        out.print(f"never seen to fail: {seen.id} {seen.title}", markup=False, style="red")
+    for seen in trust.scenarios:
+        if seen.lacking:
+            out.print(f"cannot run here: {seen.id} {seen.title}: {seen.lacking}", markup=False, style="yellow")
     for id, why in trust.uncovered.items():
         out.print(f"not covered: {id}: {why}", markup=False, style="red")
     for name in trust.missing:
@@ -310,8 +293,10 @@ def _show(trust: Trust) -> None:
 
 
 def _who(proof: Proof) -> tuple[str, str]:
-    noticed = [one.id for one in proof.heard if one.noticed] + [f"({id})" for id in proof.others]
-    return " ".join(noticed), f"[red]{' '.join(one.id for one in proof.heard if not one.noticed)}[/]"
+    """The promises whose scenarios noticed, and those of which one did not."""
+    silent = dict.fromkeys(one.id for one in proof.heard if not one.noticed)
+    noticed = [*dict.fromkeys(one.id for one in proof.heard if one.noticed), *(f"({id})" for id in proof.others)]
+    return " ".join(noticed), f"[red]{' '.join(silent)}[/]"
 
 
 def show_sabotages() -> None:

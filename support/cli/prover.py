@@ -54,12 +54,12 @@ class Prover:
                 failed.append(f"{type(error).__name__}: {describe(error)}")
             if unhealthy := self._still_unhealthy():
                 break
-        failing = {id for one in record.of(Verdict.BROKEN) for id in one.scenario.ids}
+        failing = {id for one in record.of(Verdict.BROKEN) for id in (*one.scenario.ids, *one.also_broken)}
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
             sabotage.description,
-            tuple(heard(notice, record) for notice in sabotage.noticed_by),
+            tuple(one for notice in sabotage.noticed_by for one in heard(notice, record, self.scenarios)),
             "; ".join(failed + unhealthy),
             tuple(sorted(failing - set(sabotage.ids))),
             time.monotonic() - begun,
@@ -77,8 +77,11 @@ class Prover:
         _require_undone(damage)
         return record
 
-    def run_healthy(self, scenarios: Sequence[Planned]) -> HealthyRun:
-        """Run scenarios while nothing is broken. Each that does not pass is a false alarm."""
+    def run_healthy(self, scenarios: Sequence[Planned], name: str = "") -> HealthyRun:
+        """Run scenarios while nothing is broken. Each that does not pass is a false alarm.
+
+        A run with a name has destructive scenarios, and the cluster has to be healthy again after it.
+        """
         begun = time.monotonic()
         record = self._run(scenarios)
         alarms = [
@@ -87,7 +90,10 @@ class Prover:
         ]
         alarms += [f"{one.name}: it did not finish" for one in record.without_verdict]
         alarms += [f"the run: {one.message}" for one in record.troubles]
-        return HealthyRun(len(record.results), tuple(alarms), time.monotonic() - begun)
+        unhealthy = self._still_unhealthy() if name else []
+        alarms += [f"{name}: {why}" for why in unhealthy]
+        seconds = time.monotonic() - begun
+        return HealthyRun(len(record.results), tuple(alarms), seconds, name, recovered=not unhealthy)
 
     def _concerned(self, sabotage: Sabotage) -> list[Planned]:
         return [
@@ -125,17 +131,27 @@ class Prover:
         return []
 
 
-def heard(notice: Notice, record: RunRecord) -> Heard:
-    """Whether the scenarios that a notice stands for noticed, and what they reported."""
-    ended = [one for one in record.results if notice.applies_to(one.scenario.ids, one.scenario.name)]
+def heard(notice: Notice, record: RunRecord, scenarios: Iterable[Planned]) -> tuple[Heard, ...]:
+    """Whether each of the scenarios that a notice stands for noticed, and what it reported.
+
+    What must hold in every destructive scenario is part of what it reports: "SB-01: two members accepted writes" in a
+    scenario about something else.
+    """
+    ended = {one.scenario.name: one for one in record.results if notice.id in one.scenario.ids}
+    concerned = [one.name for one in scenarios if notice.applies_to(one.ids, one.name)]
+    if not concerned:
+        return (Heard(notice.id, False, "no verdict", notice.scenario, "no scenario of this cluster has to notice"),)
+    return tuple(_heard(notice, name, ended.get(name)) for name in concerned)
+
+
+def _heard(notice: Notice, name: str, result: ScenarioResult | None) -> Heard:
+    if result is None:
+        return Heard(notice.id, False, "no verdict", name, "it did not finish")
     wanted = Verdict.SKIPPED if notice.skipped else Verdict.BROKEN
-    for one in ended:
-        if one.verdict is wanted and notice.matches(one.reason_in_a_line):
-            return Heard(notice.id, True, one.verdict, one.scenario.name, one.reason_in_a_line)
-    if not ended:
-        return Heard(notice.id, False, "no verdict", notice.scenario, "no scenario that must notice finished")
-    worst = next((one for one in ended if one.verdict.failed), ended[0])
-    return Heard(notice.id, False, worst.verdict, worst.scenario.name, _why_not(worst, notice))
+    noticed = result.verdict is wanted and notice.matches(result.reason_in_a_line)
+    return Heard(
+        notice.id, noticed, result.verdict, name, result.reason_in_a_line if noticed else _why_not(result, notice)
+    )
 
 
 def _why_not(result: ScenarioResult, notice: Notice) -> str:

@@ -25,12 +25,12 @@ from support.reporting import steadiness
 from support.reporting.journal import INTERRUPTED, NOTHING_JUDGED, Journal, RunRecord, read
 from support.reporting.metrics import Publisher
 from support.reporting.scenario import Scenario
-from support.run import Run, begin_run, note_over
+from support.run import Run, begin_run, forget
 from support.settings import Settings, variable_of
 from support.target.capabilities import CAPABILITIES, lacking
 from support.target.topology import Topology
 from support.vocabulary import OWN
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, describe, eventually
 
 MOST_REPLACEMENTS = 3
 """How many clusters of a run may be replaced because they did not recover."""
@@ -105,6 +105,9 @@ class _Clusters:
     def __init__(self, options: RunOptions, place: KeptCluster) -> None:
         self._options, self._place = options, place
         self.current = _target(options, place)
+        self._replaced = 0
+        self.fit = True
+        """Whether the current one may be used for further scenarios."""
         self.topologies = [self.current.topology]
         """Of all of them: the report masks their passwords."""
 
@@ -114,12 +117,16 @@ class _Clusters:
     def replace(self) -> None:
         """End the cluster that the run has booted, and boot another one in its place.
 
-        The folder of the first one stays: this process is inside its sandbox, whose mounts lead there.
+        The folder of the first one stays: this process is inside its sandbox, whose mounts lead there. Raises an
+        AcceptError if the other one cannot be booted.
         """
-        self.end()
-        another = self._place.directory / clusters.BESIDE / str(len(self.topologies))
+        with suppress(AcceptError):  # what cannot be ended now is killed with its sandbox, when the run is over
+            self.end()
+        self._replaced += 1
+        another = self._place.directory / clusters.BESIDE / str(self._replaced)
         self.current = _target(self._options, KeptCluster(another))
         self.topologies.append(self.current.topology)
+        self.fit = True
 
 
 def show_plan(selection: Selection, settings: Settings) -> int:
@@ -186,11 +193,11 @@ def _planned(selection: Selection, settings: Settings) -> Sequence[behave_proces
 
 
 def _forget(run: Run) -> None:
-    """Remove the run's folder. If it may have left rows in the target, note for the next run that this one is over."""
-    rows_left = bool(read(run.journal).troubles)
-    shutil.rmtree(run.directory, ignore_errors=True)
-    if rows_left:
-        note_over(run)
+    """Remove the run's folder, except for its notes of rows that it may have left in a target that outlives it."""
+    if run.replaceable:
+        shutil.rmtree(run.directory, ignore_errors=True)
+    else:
+        forget(run.directory)
 
 
 def _run_in_jobs(options: RunOptions, run: Run, arguments: Sequence[str], publisher: Publisher) -> int:
@@ -292,7 +299,9 @@ def _repeat(options: RunOptions, first: Run, tested: _Clusters, publisher: Publi
             say(_STOPPED)
         statuses.append(report.of_run(run, tested.topologies, publisher))
         records.append(read(run.journal))
-        shutil.rmtree(run.directory if number else run.results, ignore_errors=True)
+        shutil.rmtree(run.results, ignore_errors=True)
+        if number:
+            _forget(run)
         if not completed:
             break
     steady = steadiness.show(records, out)
@@ -319,23 +328,38 @@ def _run_to_the_end(options: RunOptions, run: Run, tested: _Clusters, chosen: Se
     """
     # behave accepts several lines of a file only if they come one after another
     places = [f"{one.path}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
-    for replacement in range(MOST_REPLACEMENTS + 1):
+    queued, replacements = run.queue is not None and not chosen, 0
+    while True:
+        if not tested.fit:
+            if replacements == MOST_REPLACEMENTS:
+                return _give_up(run, f"{replacements + 1} clusters did not recover", places)
+            replacements += 1
+            try:
+                tested.replace()
+            except KeyboardInterrupt:
+                return False
+            except Exception as error:
+                return _give_up(run, f"no cluster could take the place of another one: {describe(error)}", places)
         if not _run_scenarios(options, run, tested.current, places):
             return False
         left = run.taken_over()
-        if places and run.queue is not None and left is None and not chosen:
+        tested.fit = left is None
+        if left is not None and (left or queued):
+            say(f"the cluster did not recover; another one takes its place for the {len(left)} scenarios that are left")
+            places = left
+        elif left is None and places and queued:
             places = []  # what the cluster before had left is done: go on with the queue
-            if not _run_scenarios(options, run, tested.current, places):
-                return False
-            left = run.taken_over()
-        if left is None or not (left or run.queue is not None):
+        else:
             return True
-        if replacement == MOST_REPLACEMENTS:
-            say(f"{replacement + 1} clusters did not recover; the {len(left)} scenarios that are left are not run")
-            return True
-        say(f"the cluster did not recover; another one takes its place for the {len(left)} scenarios that are left")
-        tested.replace()
-        places = left
+
+
+def _give_up(run: Run, why: str, left: Sequence[str]) -> bool:
+    """Leave the rest of the run undone, and say why in the report. Returns True: nobody has stopped the run."""
+    if run.queue is not None:
+        run.queue.last(run.jobs)  # so that the last of the other processes runs what comes at the end
+    not_run = f"; the {len(left)} scenarios that were left did not run" if left else ""
+    say(f"{why}{not_run}")
+    Journal(run.journal).trouble(f"{why}{not_run}")
     return True
 
 

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from support import sql
+from support.embedded.certificates import Authority
 from support.embedded.database import MAINTENANCE, make_role_and_database
-from support.embedded.plan import POSTGRES
-from support.embedded.services import declare_lone_worker
+from support.embedded.plan import FIRST_ETCD, POSTGRES
+from support.embedded.services import SERVER_CERTIFICATE, SERVER_KEY, declare_lone_worker
 from support.errors import ConnectFailed
 from support.hosts import LOOPBACK, Host
 from support.target.cluster import Cluster
@@ -18,8 +19,8 @@ from support.target.topology import Address
 from support.timeouts import START
 from support.waiting import NotYet, describe, eventually
 
-NAME, NUMBER = "newworker", 250
-"""Its host; no layout uses this number."""
+NAME, NUMBER = "newworker", FIRST_ETCD - 1
+"""Its host. No layout uses this number, nor does an annex: those begin at FIRST_ANNEX."""
 _BINDIR = "SELECT setting FROM pg_config WHERE name = 'BINDIR'"
 # Those of Patroni's workers, but what says who and where the server is, and what it replicates from and to.
 _SETTINGS = """
@@ -58,6 +59,8 @@ def _start(cluster: Cluster, host: Host) -> None:
         "port": str(POSTGRES),
         "synchronous_standby_names": "",
     }
+    if settings.get("ssl") == "on":
+        settings |= _certificate(host)
     declare_lone_worker(
         host, Path(sql.value(model, _BINDIR)), topology.administrator, topology.application, settings
     ).start()
@@ -67,6 +70,16 @@ def _start(cluster: Cluster, host: Host) -> None:
     make_role_and_database(maintenance, topology.application, topology.database)
     sql.execute(there, "CREATE EXTENSION citus")
     sql.execute(there, _LOGS_IN_AS, [f"password={topology.administrator.password}"])
+
+
+def _certificate(host: Host) -> dict[str, str]:
+    """Settings with a certificate of its own, by the authority that signs those of the cluster's members."""
+    issued = Authority(host.sandbox).issue([host.address])
+    files = {"ssl_cert_file": host.directory / SERVER_CERTIFICATE, "ssl_key_file": host.directory / SERVER_KEY}
+    for file, text in zip(files.values(), (issued.certificate, issued.key), strict=True):
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="ascii")
+    return {name: str(file) for name, file in files.items()}
 
 
 def _require_login(where: sql.Endpoint) -> None:

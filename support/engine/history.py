@@ -59,6 +59,11 @@ class WriterSample:
     """It let nobody in, and said so: no server listens there, or it is starting or stopping. That is an answer, too: it
     takes no write now."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether it said that it takes no write; silence is no refusal."""
+        return self.writable is False or self.closed
+
 
 class History:
     """Operations in the order in which they ended. Many threads may append at the same time.

@@ -1,6 +1,6 @@
 """The state of one scenario: the one object on behave's context."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
@@ -73,6 +73,10 @@ class World:
     namespace: str = ""
     """The scenario's own namespace. Its entries are removed at the end, and keys in Redis begin with it."""
     further_namespaces: list[str] = field(default_factory=list)
+    parts: frozenset[str] = frozenset({"entries"})
+    """The parts of the schema in which the scenario may store rows."""
+    note_namespace: Callable[[str, Collection[str]], None] = lambda namespace, parts: None
+    """Called before anything is stored in a further namespace, so that a run that is killed leaves a note of it."""
     cache_repository: str = ""
     """The cache under test, as the setting names it: "package.module:callable"."""
 
@@ -168,6 +172,7 @@ class World:
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""
         self.further_namespaces.append(f"{self.namespace}-{name}")
+        self.note_namespace(self.further_namespaces[-1], self.parts)
         return self.further_namespaces[-1]
 
     @property

@@ -7,18 +7,19 @@ has a copy. The profile EXAMPLE says which is which.
 Source: https://docs.citusdata.com/en/v13.0/develop/api_udf.html
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 from typing import LiteralString
 
+import psycopg2.errors
 from psycopg2 import errorcodes
 
 from support import sql
 from support.errors import ConnectFailed, NotAvailable
 from support.example_app.known_profiles import EXAMPLE
-from support.example_app.profile import Entries, Profile, Reference, Related, quoted, relation
+from support.example_app.profile import PARTS, Entries, Part, Profile, Reference, Related, quoted, relation
 from support.example_app.vectors import VectorDialect
 from support.timeouts import RECOVERY, START
 from support.waiting import describe, eventually
@@ -27,6 +28,10 @@ STATEMENTS = Path(__file__).with_name("schema.sql")
 LOCAL = "local_tables"
 """The schema with a copy of all tables that is not sharded: only the coordinator's members store it."""
 SHARDS = 32
+BATCH = 20_000
+"""Entries that one statement deletes."""
+NAMES = 1000
+"""Namespaces that one statement names."""
 _DISTRIBUTE = "SELECT create_distributed_table(%s, %s, shard_count => %s, colocate_with => 'none')"
 _CO_LOCATE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
 
@@ -51,33 +56,139 @@ def create_local(where: sql.Endpoint, dialect: VectorDialect) -> None:
         create(session, dialect)
 
 
-def remove(where: sql.Endpoint, profile: Profile, namespaces: Sequence[str]) -> int:
-    """Delete all rows of these namespaces from the tables in which scenarios store rows; returns how many."""
-    return _delete(where, profile, "{mark} = ANY(%(those)s)", "{mark} LIKE ANY(%(keys)s)", list(namespaces))
+def remove(
+    where: sql.Endpoint,
+    profile: Profile,
+    namespaces: Sequence[str],
+    parts: Collection[str] = PARTS,
+    on_progress: Callable[[int], None] = lambda deleted: None,
+) -> int:
+    """Delete all rows of these namespaces from the tables that play these parts; returns how many.
+
+    Rows are found by equality, by an index on the namespace where there is one. No statement deletes more than about
+    BATCH entries: however much was stored, a statement_timeout ends none of them, and locks are held briefly.
+    `on_progress` gets the number of rows deleted so far. What was deleted before an error stays deleted.
+    """
+    deleted = 0
+    with sql.session(where, autocommit=False) as session:
+        for some in _portions(namespaces):
+            for name, part in reversed(list(profile.parts())):  # referring tables first
+                if name in parts:
+                    for count in _deletions(session, profile, name, part, some):
+                        deleted += count
+                        on_progress(deleted)
+    return deleted
 
 
 def sweep(where: sql.Endpoint, profile: Profile, namespace: str) -> int:
-    """Delete all rows of a namespace and of those named `<namespace>-...`; reads whole tables."""
+    """Delete all rows of a namespace and of those named `<namespace>-...`; returns how many.
+
+    Reads whole tables, each in one statement: for a cluster of our own, whose tables hold nothing else.
+    """
     below = "({mark} = %(those)s OR starts_with({mark}, %(those)s || '-'))"
-    return _delete(where, profile, below, "starts_with({mark}, %(those)s)", namespace)
-
-
-def _delete(
-    where: sql.Endpoint, profile: Profile, by_namespace: LiteralString, by_key: LiteralString, those: str | list[str]
-) -> int:
-    """Delete our rows: by their namespace, or by their key in a table without namespaces."""
+    values = {"those": namespace, "keys": _keys_of([namespace])}
     deleted = 0
-    values = {"those": those, "keys": [f"{_escaped(one)}/%" for one in ([those] if isinstance(those, str) else those)]}
-    with sql.session(where) as session:
-        for _, part in reversed(list(profile.parts())):  # referring tables first
-            condition = by_key if isinstance(part, Reference) and part.namespace is None else by_namespace
-            statement = f"DELETE FROM {quoted(part.table)} WHERE {condition.format(mark=quoted(profile.mark(part)))}"
-            try:
-                deleted += sql.execute(session, statement, values)
-            except sql.Error as error:
-                if error.pgcode != errorcodes.UNDEFINED_TABLE:  # a table that does not exist has no rows
-                    raise
+    with sql.session(where, autocommit=False) as session:
+        for _, part in reversed(list(profile.parts())):
+            condition = "starts_with({mark}, %(those)s)" if _keyed(part) else below
+            deleted += _delete(session, profile, part, condition, values)
     return deleted
+
+
+_PROPAGATED = "SELECT set_config('citus.propagate_set_commands', 'local', true), set_config('jit', 'off', true)"
+_MANY = "SELECT 1 FROM {entries} WHERE {entries.namespace} = ANY (%(those)s) OFFSET %(size)s LIMIT 1"
+_NEXT = """
+    SELECT {entries.key} FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {after}
+     ORDER BY {entries.key} OFFSET %(size)s LIMIT 1
+"""
+_BATCH = "DELETE FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {after} AND {entries.key} <= %(last)s"
+_REST = "DELETE FROM {entries} WHERE {entries.namespace} = %(namespace)s"
+_AFTER = "{entries.key} > %(first)s"
+
+
+def go_by_index(session: sql.Session) -> None:
+    """Begin a transaction whose statements go by an index if there is one, on the workers of Citus, too.
+
+    The planner has no statistics about values of ours: it expects as many rows as others have, and for some hundred
+    values it would choose to read the whole table.
+    """
+    sql.rows(
+        session, "SELECT set_config('citus.propagate_set_commands', 'local', true), set_config('jit', 'off', true)"
+    )
+    sql.execute(session, "SET LOCAL enable_seqscan = off")  # alone: Citus sends the workers whatever is sent with it
+
+
+def _deletions(
+    session: sql.Session, profile: Profile, name: str, part: Part, namespaces: Sequence[str]
+) -> Iterator[int]:
+    """Delete the rows of one part, and yield the count of each statement, which is a transaction of its own.
+
+    Scenarios store rows by the thousand in any table, and by the million only entries.
+    """
+    condition = "{mark} LIKE ANY (%(keys)s)" if _keyed(part) else "{mark} = ANY (%(those)s)"
+    values = {"those": list(namespaces), "keys": _keys_of(namespaces), "size": BATCH}
+    if name == "entries" and _is_there(session, profile.sql(_MANY), values):
+        for namespace in namespaces:
+            yield from _batches(session, profile, namespace)
+    else:
+        go_by_index(session)
+        yield _delete(session, profile, part, condition, values)
+
+
+def _is_there(session: sql.Session, statement: str, values: sql.Values) -> bool:
+    go_by_index(session)
+    try:
+        found = bool(sql.rows(session, statement, values))
+    except psycopg2.errors.UndefinedTable:
+        found = False
+    session.rollback()
+    return found
+
+
+def _batches(session: sql.Session, profile: Profile, namespace: str) -> Iterator[int]:
+    """Delete the entries of a namespace in batches, in the order of their keys.
+
+    Each batch begins where the last one ended: it does not pass over the index entries of rows that are deleted
+    already. Citus allows no LIMIT in a DELETE, and its tables have no ctid; so the last key is looked up first.
+    """
+    after, values = "TRUE", {"namespace": namespace, "size": BATCH - 1}
+    while last := sql.rows(session, profile.sql(_NEXT.replace("{after}", after)), values):
+        delete = profile.sql(_BATCH.replace("{after}", after))
+        session.commit()
+        go_by_index(session)
+        yield _executed(session, delete, {**values, "last": last[0][0]})
+        after, values = _AFTER, {**values, "first": last[0][0]}
+    session.rollback()
+    go_by_index(session)
+    yield _executed(session, profile.sql(_REST), values)
+
+
+def _executed(session: sql.Session, statement: str, values: sql.Values) -> int:
+    count = sql.execute(session, statement, values)
+    session.commit()
+    return count
+
+
+def _delete(session: sql.Session, profile: Profile, part: Part, condition: LiteralString, values: sql.Values) -> int:
+    given = condition.format(mark=quoted(profile.mark(part)))
+    try:
+        return _executed(session, f"DELETE FROM {quoted(part.table)} WHERE {given}", values)
+    except psycopg2.errors.UndefinedTable:  # a table that does not exist has no rows
+        session.rollback()
+        return 0
+
+
+def _keyed(part: Part) -> bool:
+    """Whether our rows are known by their keys: those of a small table without namespaces."""
+    return isinstance(part, Reference) and part.namespace is None
+
+
+def _keys_of(namespaces: Iterable[str]) -> list[str]:
+    return [f"{_escaped(one)}/%" for one in namespaces]
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[first : first + NAMES] for first in range(0, len(names), NAMES))
 
 
 def _escaped(text: str) -> str:

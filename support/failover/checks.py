@@ -247,7 +247,7 @@ def refused_until(samples: Iterable[WriterSample], member: str, since: float, un
     silence is no refusal.
     """
     own = [one for one in samples if one.member == member and one.begun > since and one.ended <= until]
-    refusals = [one for one in own if one.writable is False]
+    refusals = [one for one in own if one.refused]
     if not refusals:
         return Finding.unknown(f"{member} was not seen to refuse a write before the fault was healed")
     first = min(one.begun for one in refusals)

@@ -52,7 +52,7 @@ def require_refusing_until_healed(world: World) -> None:
 
     def refuses() -> None:
         own = [one for one in experiment.watch.samples if one.member == target_member and one.begun > asked]
-        if not any(one.writable is not None for one in own):
+        if not any(one.writable or one.refused for one in own):
             raise NotYet(f"none of {len(own)} questions was answered")
 
     if fault.healing is None:

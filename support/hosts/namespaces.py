@@ -27,10 +27,11 @@ class NamespaceBackend:
 
     def __init__(self, directory: Path, sandbox: int) -> None:
         self._sandbox = sandbox
-        self._passwd, self._names = directory / "passwd", directory / "names"
+        self._passwd = directory / "passwd"
         self._passwd.write_text(PASSWD)
-        self._names.write_text(LOCAL_NAMES)
         _own_mounts()
+        self._names = Path("/dev/shm/names")  # a sandbox inside this one covers it: such a file cannot be removed
+        self._names.write_text(LOCAL_NAMES)
         kernel.bind(self._names, "/etc/hosts")
         self._switch = Switch()
 

@@ -43,6 +43,11 @@ class LoadPlan:
         """The application's tables and their roles."""
         return _PROFILE.validate_json(self.schema)
 
+    @property
+    def namespaces(self) -> tuple[str, str]:
+        """Where entries are stored: the ledger, and the mark."""
+        return self.namespace, f"{self.namespace}-{MARK}"
+
     def of_target(self, endpoint: sql.Endpoint) -> sql.Endpoint:
         """A worker's endpoint, with the options that lead to the master's tables."""
         if not self.session_options:

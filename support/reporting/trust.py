@@ -1,4 +1,4 @@
-"""What `accept prove` found: which promise noticed which sabotage, and how many false alarms there were.
+"""What `accept prove` found: which scenario noticed which sabotage, and how many false alarms there were.
 
 Kept as JSON lines, so that several processes can write to one file and a kill loses nothing. Shown as the trust matrix,
 a page beside the report."""
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from support.reporting.scenario import Verdict
 from support.reporting.summary import TEMPLATES
 
 PAGE = "trust.html"
@@ -20,14 +21,14 @@ PAGE = "trust.html"
 
 @dataclass(frozen=True)
 class Heard:
-    """How the scenarios of a promise reacted to a sabotage that they must notice."""
+    """How a scenario reacted to a sabotage that it must notice."""
 
     id: str
     noticed: bool
     verdict: str
     scenario: str = ""
     message: str = ""
-    """The message of the scenario that noticed, or else why the promise has not noticed."""
+    """The message of the scenario that noticed, or else why it has not noticed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Proof:
 
     @property
     def noticed(self) -> bool:
-        """Whether every promise that must notice it did."""
+        """Whether every scenario that must notice it did."""
         return bool(self.heard) and not self.failed and all(one.noticed for one in self.heard)
 
 
@@ -60,6 +61,22 @@ class HealthyRun:
     alarms: tuple[str, ...] = ()
     """Scenarios that did not pass, each with its message: false alarms."""
     seconds: float = 0.0
+    name: str = ""
+    """The name of a run of destructive scenarios, as it was planned; empty for a run of the others."""
+    recovered: bool = True
+    """Whether the cluster was healthy again afterwards."""
+
+
+@dataclass(frozen=True)
+class ScenarioUnderTest:
+    """A scenario that a sabotage has to make fail."""
+
+    id: str
+    """The promises that it proves, as a comma-separated list."""
+    title: str
+    """Each row of an outline is a scenario with a title of its own."""
+    lacking: str = ""
+    """Why this target cannot run it; empty if it can."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +87,14 @@ class Trust:
     healthy: tuple[HealthyRun, ...] = ()
     uncovered: Mapping[str, str] = field(default_factory=dict)
     """Promises with too few sabotages: id -> what is missing."""
+    scenarios: tuple[ScenarioUnderTest, ...] = ()
+    """The scenarios that must be seen to fail."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """Sabotages that are impossible on this target: name -> why."""
     planned: tuple[str, ...] = ()
+    """The names of the sabotages."""
+    planned_healthy: tuple[str, ...] = ()
+    """The names of the runs of destructive scenarios on the healthy cluster."""
     facts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -82,7 +104,7 @@ class Trust:
 
     @property
     def noticed(self) -> int:
-        """Number of pairs of a sabotage and a promise that must notice it and did."""
+        """Number of pairs of a sabotage and a scenario that must notice it and did."""
         return sum(one.noticed for proof in self.proofs if not proof.failed for one in proof.heard)
 
     @property
@@ -91,25 +113,49 @@ class Trust:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Sabotages that were planned and not carried out."""
-        done = {proof.sabotage for proof in self.proofs}
-        return tuple(name for name in self.planned if name not in done)
+        """Sabotages and healthy runs that were planned and not carried out."""
+        done = {proof.sabotage for proof in self.proofs} | {run.name for run in self.healthy}
+        return tuple(name for name in (*self.planned, *self.planned_healthy) if name not in done)
+
+    @property
+    def noticed_by(self) -> Mapping[str, tuple[str, ...]]:
+        """The title of each scenario that was seen to fail -> the sabotages that it noticed.
+
+        A scenario that is rightly skipped has not failed.
+        """
+        found: dict[str, list[str]] = {}
+        for proof in self.proofs:
+            for one in () if proof.failed else proof.heard:
+                if one.noticed and one.verdict == Verdict.BROKEN:
+                    found.setdefault(one.scenario, []).append(proof.sabotage)
+        return {title: tuple(dict.fromkeys(sabotages)) for title, sabotages in found.items()}
+
+    @property
+    def never_seen(self) -> tuple[ScenarioUnderTest, ...]:
+        """The scenarios that this target can run, and that no sabotage has made fail."""
+        seen = self.noticed_by
+        return tuple(one for one in self.scenarios if not one.lacking and one.title not in seen)
 
     @property
     def passed(self) -> bool:
-        """Whether every promise has sabotages, all that must notice one did, and there was no false alarm."""
-        sound = all(proof.noticed for proof in self.proofs) and not self.missing and not self.uncovered
-        return sound and bool(self.proofs) and not self.alarms
+        """Whether every scenario noticed what it must, was seen to fail, and never failed on the healthy cluster."""
+        sound = all(proof.noticed for proof in self.proofs) and not self.missing
+        complete = not self.uncovered and not self.never_seen
+        return sound and complete and bool(self.proofs) and not self.alarms
 
     @property
     def score(self) -> str:
         """The result in one line."""
         whole = sum(proof.noticed for proof in self.proofs)
+        possible = [one for one in self.scenarios if not one.lacking]
+        seen = f"{len(possible) - len(self.never_seen)} of {len(possible)} scenarios seen to fail; " if possible else ""
+        destructive = sum(run.scenarios for run in self.healthy if run.name)
         return (
-            f"{whole} of {len(self.planned)} sabotages noticed by every promise that must notice "
-            f"({self.noticed} of {len(self.heard)} notices); "
+            f"{whole} of {len(self.planned)} sabotages noticed by every scenario that must notice "
+            f"({self.noticed} of {len(self.heard)} notices); {seen}"
             f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
-            f"{sum(run.scenarios for run in self.healthy)} scenarios; {self.seconds / 60:.0f} min"
+            f"{sum(run.scenarios for run in self.healthy)} scenarios ({destructive} of them destructive); "
+            f"{self.seconds / 60:.0f} min"
         )
 
 
@@ -146,8 +192,10 @@ def read(path: Path) -> Trust:
         tuple(sorted(proofs.values(), key=lambda one: _place(planned, one.sabotage))),
         tuple(found["healthy"]),
         plan.uncovered,
+        plan.scenarios,
         plan.passed_over,
         planned,
+        plan.planned_healthy,
         plan.facts,
         plan.seconds,
     )
@@ -157,6 +205,8 @@ def _together(plans: Sequence[Trust]) -> Trust:
     """The plans of all clusters as one."""
     return Trust(
         planned=tuple(name for plan in plans for name in plan.planned),
+        planned_healthy=tuple(name for plan in plans for name in plan.planned_healthy),
+        scenarios=tuple(one for plan in plans for one in plan.scenarios),
         passed_over={name: why for plan in plans for name, why in plan.passed_over.items()},
         uncovered={id: what for plan in plans for id, what in plan.uncovered.items()},
         facts={name: value for plan in plans for name, value in plan.facts.items()},
@@ -176,12 +226,13 @@ def write_page(trust: Trust, report: Path) -> Path:
 
 
 def page_of(trust: Trust) -> str:
-    """The trust matrix as HTML: sabotages × promises, and the message of each scenario."""
+    """The trust matrix as HTML: sabotages × promises, what each scenario noticed, and its messages."""
     promises = sorted({one.id for one in trust.heard})
     return TEMPLATES.get_template("trust.html.j2").render(
         trust=trust,
         promises=promises,
         rows=[(proof, [_cell(proof, id) for id in promises]) for proof in trust.proofs],
+        noticed_by=trust.noticed_by,
         covered={id: sum(one.id == id and one.noticed for one in trust.heard) for id in promises},
         colour="passed" if trust.passed else "failed",
         when=time.strftime("%d %B %Y, %H:%M %Z"),
@@ -189,7 +240,7 @@ def page_of(trust: Trust) -> str:
 
 
 def _cell(proof: Proof, id: str) -> Heard | str | None:
-    """How the promise reacted; "other" where it failed without having to; None where it was not tried."""
+    """The worst reaction of a promise's scenarios; "other" if one failed without having to; None if none was tried."""
     heard = [one for one in proof.heard if one.id == id]
     if heard:
         return next((one for one in heard if not one.noticed), heard[0])

@@ -6,10 +6,14 @@ python -m support.sabotage.application PART [behave's arguments]
 import itertools
 import runpy
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
+import allure
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 
 from support import sql
@@ -29,6 +33,16 @@ def logins_wait_for_ever() -> None:
         return connect(**{**parameters, "connect_timeout": 0})
 
     psycopg2.connect = patient  # type: ignore[assignment]
+
+
+def reaches_another_database() -> None:
+    """A login leads to the database "postgres", whichever it names."""
+    connect = psycopg2.connect
+
+    def elsewhere(**parameters: Any) -> Any:
+        return connect(**{**parameters, "dbname": "postgres"})
+
+    psycopg2.connect = elsewhere  # type: ignore[assignment]
 
 
 def commits_by_itself() -> None:
@@ -56,6 +70,86 @@ def commits_what_is_rolled_back() -> None:
         return connect(**{**parameters, "connection_factory": _Committing})
 
     psycopg2.connect = wrong  # type: ignore[assignment]
+
+
+class _Hopeful(sql.Session):
+    """Takes every commit for a success."""
+
+    def commit(self) -> None:
+        with suppress(psycopg2.Error):
+            super().commit()
+
+
+def ignores_failed_commits() -> None:
+    """A commit that fails counts as done."""
+    _connect_with(connection_factory=_Hopeful)
+
+
+class _Careless(sql.RecordingCursor):
+    """Takes one in two writes that found no space for done."""
+
+    _refused = itertools.count()
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        try:
+            super().execute(query, vars)
+        except psycopg2.errors.DiskFull:
+            if next(self._refused) % 2:
+                raise
+
+
+def ignores_a_full_disk() -> None:
+    """One in two writes that the server refused for lack of disk space counts as done."""
+    _connect_with(cursor_factory=_Careless)
+
+
+class _Waiting(sql.RecordingCursor):
+    """Waits until no other statement of this process is executed."""
+
+    _one = threading.Lock()
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        with self._one:
+            super().execute(query, vars)
+
+
+def executes_one_statement_at_a_time() -> None:
+    """A statement waits until all before it are answered, whichever node they are for."""
+    _connect_with(cursor_factory=_Waiting)
+
+
+def _connect_with(**always: Any) -> None:
+    """Every login has these parameters, whatever else is asked for."""
+    connect = psycopg2.connect
+    psycopg2.connect = lambda **parameters: connect(**{**parameters, **always})  # type: ignore[assignment]
+
+
+def tells_its_password() -> None:
+    """The error of a failed login contains the connection string."""
+    connect = psycopg2.connect
+
+    def talkative(**parameters: Any) -> Any:
+        try:
+            return connect(**parameters)
+        except psycopg2.Error as error:
+            raise type(error)(f"{error} ({_connection_string(parameters)})") from error
+
+    psycopg2.connect = talkative  # type: ignore[assignment]
+
+
+def reports_its_password() -> None:
+    """The connection string of every login is attached to the report."""
+    connect = psycopg2.connect
+
+    def noted(**parameters: Any) -> Any:
+        allure.attach(_connection_string(parameters), name="login", attachment_type=allure.attachment_type.TEXT)
+        return connect(**parameters)
+
+    psycopg2.connect = noted  # type: ignore[assignment]
+
+
+def _connection_string(parameters: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in parameters.items())
 
 
 def forgets_the_namespace() -> None:
@@ -114,8 +208,14 @@ PARTS: Mapping[str, Callable[[], None]] = {
     for part in (
         pool_lends_the_dead,
         logins_wait_for_ever,
+        reaches_another_database,
         commits_by_itself,
         commits_what_is_rolled_back,
+        ignores_failed_commits,
+        ignores_a_full_disk,
+        executes_one_statement_at_a_time,
+        tells_its_password,
+        reports_its_password,
         forgets_the_namespace,
         verifies_no_certificate,
         counts_twice_or_not_at_all,

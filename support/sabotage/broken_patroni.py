@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import patroni.postgresql  # noqa: F401  # before patroni.ha: the two import each other
+from patroni import global_config
 from patroni.__main__ import main
+from patroni.api import RestApiHandler
+from patroni.dcs import AbstractDCS
 from patroni.ha import Ha
 from patroni.postgresql import Postgresql
 from patroni.postgresql.bootstrap import Bootstrap
@@ -37,6 +40,38 @@ def the_worst_wins() -> None:
 def keeps_its_standby() -> None:
     """The synchronous standby is never replaced."""
     Ha.process_sync_replication = lambda self: None
+
+
+def is_never_strict() -> None:
+    """In strict synchronous mode commits wait for no standby either, once there is none."""
+    type(global_config).is_synchronous_mode_strict = property(lambda self: False)
+
+
+def asks_nobody_before_a_switchover() -> None:
+    """A switchover is begun, and reported as done, without a look at who could take over."""
+    RestApiHandler.is_failover_possible = lambda self, *given: None
+    RestApiHandler.poll_failover_result = lambda self, *given: (200, "Successfully switched over")
+
+
+def keeps_what_was_requested() -> None:
+    """The request for a switchover stays in the DCS after it was carried out."""
+    usual = AbstractDCS.manual_failover
+
+    def keep(self: AbstractDCS, leader: str | None, candidate: str | None, *given: Any, **named: Any) -> bool:
+        return bool(usual(self, leader, candidate, *given, **named)) if leader or candidate else True
+
+    AbstractDCS.manual_failover = keep
+
+
+def starts_nothing_after_a_crash() -> None:
+    """A PostgreSQL that has led, and has crashed, stays down."""
+    usual = Ha.recover
+
+    def recover(self: Ha) -> str:
+        state = self.state_handler.controldata().get("Database cluster state")
+        return "left to the administrator" if state in ("in production", "in crash recovery") else str(usual(self))
+
+    Ha.recover = recover
 
 
 def copies_nothing() -> None:
@@ -77,6 +112,10 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         ignores_nofailover,
         the_worst_wins,
         keeps_its_standby,
+        is_never_strict,
+        asks_nobody_before_a_switchover,
+        keeps_what_was_requested,
+        starts_nothing_after_a_crash,
         copies_nothing,
         falters_after_taking_over,
     )

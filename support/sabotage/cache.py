@@ -129,7 +129,7 @@ SABOTAGES = (
     broken(
         "fills_late",
         "a loaded value is cached even if it was replaced meanwhile",
-        {"CD-02 one client updates": "served a stale value"},
+        {"CD-02 one client": "served a stale value"},
     ),
     broken("writes_before_commit", "uncommitted values are cached", {"CD-04": "served what was rolled back"}),
     broken("every_caller_loads", "every caller loads a missing entry itself", {"CD-03": "loads of the entry"}),
@@ -146,7 +146,10 @@ SABOTAGES = (
     broken(
         "one_by_one",
         "many entries cost many round trips",
-        {"CO-04 one round trip": "round trips to Redis for 100 entries"},
+        {
+            "CO-04 one round trip": "round trips to Redis for 100 entries",
+            "CO-04 Storing many": "round trips to Redis to store many entries",
+        },
     ),
     broken(
         "joins_with_colons",
@@ -173,7 +176,15 @@ SABOTAGES = (
         "each cached read pays a round trip to the database as well",
         {"PF-05": "the median cached read took .* the median database read"},
     ),
-    broken("falls_over_with_redis", "reads fail while Redis is down", {"OU-01 is killed": "ended in an error"}),
+    broken(
+        "falls_over_with_redis",
+        "reads fail while Redis is down, or takes no more data",
+        {
+            "OU-01 is killed": "ended in an error",
+            "OU-01 is restarted empty": "ended in an error",
+            "OU-01 is full": "ended in an error",
+        },
+    ),
     broken(
         "waits_for_redis",
         "every operation waits for a Redis that does not answer",

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import redis
@@ -67,6 +68,15 @@ def on_member(role: str, do: str, undo: str, in_effect: str) -> MakeDamage:
     def make(cluster: Cluster) -> Damage:
         member = member_by_role(cluster, role)
         return _statements(cluster, lambda: member, do, undo, in_effect)
+
+    return make
+
+
+def on_every_member(do: str, undo: str, in_effect: str) -> MakeDamage:
+    """Run SQL as a superuser on each member that there is now."""
+
+    def make(cluster: Cluster) -> Damage:
+        return combined([_statements(cluster, partial(str, one), do, undo, in_effect) for one in cluster.members])
 
     return make
 

@@ -18,6 +18,11 @@ def broken(part: str, description: str, patterns: dict[str, str]) -> Sabotage:
 
 SABOTAGES = (
     broken("pool_lends_the_dead", "the pool hands out dead sessions", {"CL-04 pooled": "what reached the user"}),
+    broken(
+        "reaches_another_database",
+        "the application's sessions are in another database of the same server",
+        {"CL-01 application's database": "the database that the session is in"},
+    ),
     broken("logins_wait_for_ever", "a login has no timeout", {"ER-03": "the login failed after"}),
     broken(
         "commits_by_itself",
@@ -32,6 +37,21 @@ SABOTAGES = (
             "TX-01 reaches no member": "what each member has",
             "CD-04": "not what they were",
         },
+    ),
+    broken(
+        "ignores_a_full_disk",
+        "one in two writes that the server refused for lack of disk space counts as done",
+        {"FO-04 refuses writes": "acknowledged writes lost"},
+    ),
+    broken(
+        "tells_its_password",
+        "the error message of a login contains the connection string",
+        {"SE-05 error message": "the application's password"},
+    ),
+    broken(
+        "reports_its_password",
+        "the connection string of every login is attached to the report",
+        {"SE-05 gathered for the report": "the application's password"},
     ),
     broken(
         "forgets_the_namespace",

@@ -3,9 +3,17 @@
 from support.faults.nemesis import Fault
 from support.faults.patroni import Tagged, paused
 from support.faults.process import HostCrash
-from support.faults.roles import leader_of_dcs
-from support.sabotage.damage import MakeDamage, by_shared_configuration, combined, nothing
-from support.sabotage.programs import patroni_build
+from support.faults.roles import host_of, leader_of_dcs
+from support.hosts import Host
+from support.sabotage.damage import (
+    MakeDamage,
+    by_shared_configuration,
+    combined,
+    nothing,
+    on_every_member,
+    together,
+)
+from support.sabotage.programs import patroni_build, wrapped
 from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.target.cluster import Cluster
 
@@ -22,6 +30,11 @@ def _dcs_member_lost(cluster: Cluster) -> Fault:
     addresses = {address.host for address in cluster.topology.dcs}
     others = [one for one in cluster.sandbox.hosts.values() if one.address in addresses and one != leading]
     return HostCrash(others[0])
+
+
+def leaders_host(cluster: Cluster) -> Host:
+    """The host of the leader."""
+    return host_of(cluster, "the leader")
 
 
 SABOTAGES = (
@@ -157,6 +170,7 @@ SABOTAGES = (
             {
                 "SB-01": "two members accepted writes",
                 "SB-02 from everyone": "was last seen to accept a write",
+                "FO-05 frozen leader": "SB-01: two members accepted writes",
             }
         ),
         patroni_build("never_demotes"),
@@ -190,6 +204,49 @@ SABOTAGES = (
         "commits keep waiting for a standby that is gone",
         notices({"FO-08": "commits wait for another standby"}),
         patroni_build("keeps_its_standby"),
+    ),
+    Sabotage(
+        "patroni-is-never-strict",
+        "in strict synchronous mode, writes are acknowledged without a standby",
+        notices({"GD-01 strict": "writes were acknowledged"}),
+        patroni_build("is_never_strict"),
+    ),
+    Sabotage(
+        "patroni-asks-nobody-before-a-switchover",
+        "a switchover that cannot succeed is begun, and reported as done",
+        notices({"FO-06 impossible": "carried out"}),
+        patroni_build("asks_nobody_before_a_switchover"),
+    ),
+    Sabotage(
+        "patroni-keeps-what-was-requested",
+        "the request for a switchover stays in the DCS after it was carried out",
+        notices(
+            {
+                "FO-06 half-way ends with one leader: the client": "the DCS holds a switchover",
+                "FO-06 half-way ends with one leader: the Patroni": "the DCS holds a switchover",
+            }
+        ),
+        patroni_build("keeps_what_was_requested"),
+    ),
+    Sabotage(
+        "patroni-starts-nothing-after-a-crash",
+        "a PostgreSQL that has led, and has crashed, stays down",
+        notices({"FO-04 a full disk has stopped": "are acknowledged: not so after"}),
+        # Otherwise PostgreSQL would start again by itself.
+        together(
+            on_every_member(
+                "ALTER SYSTEM SET restart_after_crash = off;;SELECT pg_reload_conf()",
+                "ALTER SYSTEM RESET restart_after_crash;;SELECT pg_reload_conf()",
+                "SELECT NOT setting::bool FROM pg_settings WHERE name = 'restart_after_crash'",
+            ),
+            patroni_build("starts_nothing_after_a_crash"),
+        ),
+    ),
+    Sabotage(
+        "patroni-does-not-start-with-its-host",
+        "the Patroni of the leader does not start when its host does",
+        notices({"FO-03 comes back": "streams as a replica: not so after"}),
+        wrapped(leaders_host, "patroni", ["sh", "-c", "exec sleep 900", "idle"]),
     ),
     Sabotage(
         "patroni-copies-nothing",

@@ -182,7 +182,7 @@ SABOTAGES = (
     Sabotage(
         "distances-are-wrong",
         "the cosine distance is a tenth too large",
-        notices({"CL-02 cosine": "distances computed", "DA-03": "true distance|distance"}),
+        notices({"CL-02 cosine": "distances computed", "DA-03 true nearest": "true distance|distance"}),
         by_sql(
             "CREATE OR REPLACE FUNCTION public.cosine_distance(vector, vector) RETURNS float8 LANGUAGE sql "
             "IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT 1.1 * (1 - inner_product($1, $2) / "
@@ -191,6 +191,20 @@ SABOTAGES = (
             "IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/vector', 'cosine_distance'",
             "SELECT prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') FROM pg_proc "
             "WHERE oid = 'public.cosine_distance(vector, vector)'::regprocedure",
+        ),
+    ),
+    Sabotage(
+        "euclidean-distances-are-wrong",
+        "the Euclidean distance is a tenth too large",
+        notices({"CL-02 Euclidean": "distances computed"}),
+        by_sql(
+            "CREATE OR REPLACE FUNCTION public.l2_distance(vector, vector) RETURNS float8 LANGUAGE sql "
+            "IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT 1.1 * sqrt(greatest(0, inner_product($1, $1) "
+            "- 2 * inner_product($1, $2) + inner_product($2, $2))) $$",
+            "CREATE OR REPLACE FUNCTION public.l2_distance(vector, vector) RETURNS float8 LANGUAGE c "
+            "IMMUTABLE STRICT PARALLEL SAFE AS '$libdir/vector', 'l2_distance'",
+            "SELECT prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') FROM pg_proc "
+            "WHERE oid = 'public.l2_distance(vector, vector)'::regprocedure",
         ),
     ),
     Sabotage(

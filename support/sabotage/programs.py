@@ -50,16 +50,25 @@ def wrapped(host: Callable[[Cluster], Host], name: str, prefix: Sequence[str]) -
     def make(cluster: Cluster) -> Damage:
         there = host(cluster)
         program = there.processes[name]
-        argv = process_of(program).cmdline()
+        argv, needed = process_of(program).cmdline(), _environment(program)
+
+        def undo() -> None:
+            """Run it as usual, and start it again only where it does not run like that."""
+            usual = there.add(name, argv, needed)
+            with suppress(psutil.NoSuchProcess, NotYet):
+                if process_of(usual).cmdline() == argv:
+                    return
+            usual.kill()
+            usual.start()
 
         def check() -> None:
             """Nothing to check: it takes effect at the next start, which the scenario causes."""
 
         return Damage(
             f"{name} is started by {prefix[0]}",
-            lambda: there.add(name, [*prefix, *argv]),
+            lambda: there.add(name, [*prefix, *argv], needed),
             check,
-            lambda: there.add(name, argv),
+            undo,
             passes_when_undone=True,
         )
 

@@ -1,8 +1,10 @@
 """Sabotages of HAProxy: routing, limits and timeouts, health checks, access to its statistics."""
 
 import socket
+import sys
 from pathlib import Path
 
+from support import sql
 from support.errors import UsageError
 from support.faults.process import Kill
 from support.faults.roles import member_by_role, proxy_host
@@ -12,6 +14,9 @@ from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.target.cluster import Cluster
 from support.waiting import NotYet
 
+FORWARDER = Path(__file__).with_name("broken_forwarder.py")
+_MOVED = 6001
+"""The port of HAProxy's write endpoint behind a forwarder."""
 _SOCKET = "haproxy.sock"
 _WRITE, _READ, _READY = "uri /primary", "uri /replica?lag=", "uri /readiness?lag="
 
@@ -51,6 +56,31 @@ def _ask(admin: Path, command: str) -> str:
         return b"".join(iter(lambda: wire.recv(65536), b"")).decode()
 
 
+def _behind_a_forwarder(cluster: Cluster) -> Damage:
+    """Clients reach the write endpoint through a forwarder, and HAProxy has another port."""
+    proxy, write = proxy_host(cluster), cluster.write
+    bound, moved = f"    bind {write.host}:{write.port}\n", f"    bind {write.host}:{_MOVED}\n"
+    rerouted = changed({bound: moved})(cluster)
+    argv = [sys.executable, "-S", str(FORWARDER), f"{write.host}:{write.port}", f"{write.host}:{_MOVED}"]
+
+    def begin() -> None:
+        rerouted.inject()
+        proxy.add("forwarder", argv).start()
+
+    def check() -> None:
+        rerouted.require_in_effect()
+        if proxy.processes["forwarder"].pid is None:
+            raise NotYet("the forwarder does not run")
+        sql.value(write, "SELECT 1")
+
+    def end() -> None:
+        if "forwarder" in proxy.processes:
+            proxy.add("forwarder", ["true"]).kill()
+        rerouted.heal()
+
+    return Damage("a forwarder before the proxy", begin, check, end)
+
+
 def _killed(cluster: Cluster) -> Kill:
     return Kill(proxy_host(cluster).processes["haproxy"])
 
@@ -62,7 +92,8 @@ SABOTAGES = (
         notices(
             {
                 "RW-01": "times pg., in recovery; allowed",
-                "RW-02": "times pg., primary; allowed",
+                "RW-02 is on a replica": "times pg., primary; allowed",
+                "RW-02 serves reads": "the proxy holds pg. down",
                 "PH-02 every observer": "by the write endpoint",
                 "HP-01 role": "HAProxy sees every member",
                 "HP-02": "read-only",
@@ -79,13 +110,13 @@ SABOTAGES = (
     Sabotage(
         "leader-serves-reads",
         "the read endpoint leads to every member that is up",
-        notices({"RW-02": "times pg., primary; allowed", "HP-01 role": "HAProxy sees every member"}),
+        notices({"RW-02 is on a replica": "times pg., primary; allowed", "HP-01 role": "HAProxy sees every member"}),
         changed({_READ: "uri /health?lag=", _READY: "uri /health?lag="}),
     ),
     Sabotage(
         "one-replica-serves-all",
         "one replica serves all reads",
-        notices({"RW-02": "balance first"}),
+        notices({"RW-02 serves reads": "balance first"}),
         changed({"balance roundrobin": "balance first"}),
     ),
     Sabotage(
@@ -115,7 +146,7 @@ SABOTAGES = (
     Sabotage(
         "server-forced-down",
         "a healthy replica gets no reads",
-        notices({"HP-01 role": "HAProxy sees every member", "RW-02": "the proxy holds pg. maint"}),
+        notices({"HP-01 role": "HAProxy sees every member", "RW-02 serves reads": "the proxy holds pg. maint"}),
         _forced_down,
     ),
     Sabotage(
@@ -130,6 +161,7 @@ SABOTAGES = (
         notices(
             {
                 "FO-06 to a named replica": "no operation was acknowledged in|interrupted for",
+                "FO-06 to any replica": "no operation was acknowledged in|interrupted for",
                 "HP-03 freezes": "left hanging|were cut after",
                 "GD-03 hangs": "no endpoint leads to|answered",
             }
@@ -166,5 +198,23 @@ SABOTAGES = (
         "a member that takes 0.1 s to answer a health check counts as down",
         notices({"GD-04 100 ms more": r"at look \d+ of \d+: .*route was"}),
         changed({"timeout check 2s": "timeout check 100ms"}),
+    ),
+    Sabotage(
+        "proxy-gives-up-at-once",
+        "one answer to a health check that takes 0.1 s makes a member unavailable for 20 s",
+        notices({"GD-04 packet loss": "interrupted for|are acknowledged: not so after"}),
+        changed({"timeout check 2s": "timeout check 100ms", "fall 2 rise 1 ": "fall 1 rise 40 "}),
+    ),
+    Sabotage(
+        "forwarder-keeps-what-the-proxy-has-cut",
+        "a forwarder before the proxy keeps sessions open that the proxy has closed",
+        notices(
+            {
+                "HP-03 crashes": "left hanging",
+                "HP-03 freezes": "left hanging",
+                "HP-03 hands over": "left hanging",
+            }
+        ),
+        _behind_a_forwarder,
     ),
 )

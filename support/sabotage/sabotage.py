@@ -11,13 +11,13 @@ from support.target.cluster import Cluster
 
 @dataclass(frozen=True)
 class Notice:
-    """A promise that must be found broken, and words of the failing scenario's message."""
+    """Scenarios that must find their promise broken, and words of their message."""
 
     id: str
     pattern: str
     """A regular expression found in the message. It names what was promised and what was observed."""
     scenario: str = ""
-    """Part of the title of the scenario that must notice. If empty, any scenario of the promise may notice."""
+    """Part of the titles of the scenarios that must notice, each of them. If empty, all of the promise must."""
     skipped: bool = False
     """The right verdict is "skipped": the sabotaged cluster no longer claims to keep the promise."""
 
@@ -54,7 +54,7 @@ class Sabotage:
 
 
 def notices(patterns: Mapping[str, str]) -> tuple[Notice, ...]:
-    """Notices from id -> regular expression; the id "FO-06 named replica" means the scenario with that in its title."""
+    """Notices from id -> regular expression; the id "FO-06 named replica" means scenarios with that in their title."""
     split = ((key.partition(" "), pattern) for key, pattern in patterns.items())
     return tuple(Notice(id, pattern, scenario) for (id, _, scenario), pattern in split)
 

@@ -24,14 +24,57 @@ SABOTAGES = (
     Sabotage(
         "values-are-trimmed",
         "texts lose their leading and trailing spaces",
-        notices({"DA-01": "values are altered"}),
+        notices({"DA-01 spaces at both ends": "values are altered"}),
         triggered("BEFORE INSERT", "BEGIN NEW.value := btrim(NEW.value, E' \\t\\n'); RETURN NEW; END"),
+    ),
+    Sabotage(
+        "texts-get-a-line-end",
+        "every text gets a line end",
+        notices(
+            {
+                "DA-01 plain text": "values are altered .*value",
+                "DA-01 an empty text": "values are altered .*value",
+                "DA-01 quotes and backslashes": "values are altered .*value",
+                "DA-01 many scripts": "values are altered .*value",
+                "DA-01 a text of 1 MB": "values are altered .*value",
+            }
+        ),
+        triggered("BEFORE INSERT", "BEGIN NEW.value := NEW.value || E'\\n'; RETURN NEW; END"),
+    ),
+    Sabotage(
+        "json-is-wrapped",
+        "JSON is stored within another document",
+        notices(
+            {
+                "DA-01 nested JSON": "values are altered .*metadata",
+                "DA-01 JSON's null": "values are altered .*metadata",
+            }
+        ),
+        triggered("BEFORE INSERT", "BEGIN NEW.metadata := jsonb_build_object('it', NEW.metadata); RETURN NEW; END"),
+    ),
+    Sabotage(
+        "embeddings-are-made-up",
+        "an entry without an embedding gets one, and every other embedding is halved",
+        notices(
+            {
+                "DA-01 no embedding": "values are altered .*embedding",
+                "DA-01 an embedding of the right size": "values are altered .*embedding",
+            }
+        ),
+        triggered(
+            "BEFORE INSERT",
+            "BEGIN NEW.embedding := coalesce((SELECT array_agg(one / 2) FROM unnest(NEW.embedding::real[]) one), "
+            "array_fill(1::real, ARRAY[384]))::vector; RETURN NEW; END",
+        ),
     ),
     Sabotage(
         "embeddings-are-rounded",
         "embeddings are rounded to two decimals",
         notices(
-            {"DA-01 numbers of every size": "values are altered .*embedding", "DA-02": "values are altered .*embedding"}
+            {
+                "DA-01 numbers of every size": "values are altered .*embedding",
+                "DA-02 are loaded": "values are altered .*embedding",
+            }
         ),
         triggered(
             "BEFORE INSERT",
@@ -42,7 +85,7 @@ SABOTAGES = (
     Sabotage(
         "some-inserts-vanish",
         "one entry in ten is silently not stored",
-        notices({"DA-02": "values are missing", "TX-03 different keys": "acknowledged writes lost"}),
+        notices({"DA-02 are loaded": "values are missing", "TX-03 different keys": "acknowledged writes lost"}),
         triggered("BEFORE INSERT", "BEGIN IF NEW.key LIKE '%7' THEN RETURN NULL; END IF; RETURN NEW; END"),
     ),
     Sabotage(
@@ -54,7 +97,7 @@ SABOTAGES = (
     Sabotage(
         "inserts-are-slow",
         "storing an entry takes 12 ms more",
-        notices({"DA-02": "the load was acknowledged after"}),
+        notices({"DA-02 are loaded": "the load was acknowledged after"}),
         triggered("BEFORE INSERT", "BEGIN PERFORM pg_catalog.pg_sleep(0.012); RETURN NEW; END"),
     ),
     Sabotage(
@@ -124,9 +167,28 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        "embeddings-of-another-size",
+        "the vector column accepts embeddings of 383 dimensions only",
+        notices({"ER-01 right size is accepted": "what was said against storing the entry.*383 dimensions"}),
+        by_sql(
+            f"{NO_INDEX};;DELETE FROM memory_entries;;"
+            "ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector(383)",
+            "DELETE FROM memory_entries;;ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector(384);;"
+            f"{NO_INDEX};;{COSINE}",
+            "SELECT atttypmod = 383 FROM pg_attribute "
+            "WHERE attrelid = 'memory_entries'::regclass AND attname = 'embedding'",
+        ),
+    ),
+    Sabotage(
         "duplicates-are-taken",
         "two entries may have the same key",
-        notices({"ER-02": "no error: it was stored", "GD-02 connection was cut": "applied more than once"}),
+        notices(
+            {
+                "ER-02 second entry": "no error: it was stored",
+                "GD-02 connection was cut": "applied more than once",
+                "GD-02 over a change": "applied more than once",
+            }
+        ),
         by_sql(
             "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey",
             "DELETE FROM memory_entries;;ALTER TABLE memory_entries ADD PRIMARY KEY (namespace, key)",
@@ -183,7 +245,7 @@ SABOTAGES = (
     Sabotage(
         "last-writer-wins",
         "a second entry under the same key replaces the first",
-        notices({"ER-02": "no error: it was stored"}),
+        notices({"ER-02 second entry": "no error: it was stored"}),
         triggered(
             "BEFORE INSERT",
             "BEGIN DELETE FROM memory_entries WHERE namespace = NEW.namespace AND key = NEW.key; RETURN NEW; END",

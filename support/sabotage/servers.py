@@ -1,20 +1,23 @@
 """Sabotages by another PostgreSQL: a server that is not part of the cluster, or one without an extension."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from support import sql
 from support.embedded.certificates import Authority
+from support.errors import ProcessFailed
 from support.faults.nemesis import Fault
-from support.faults.process import PostgresKilled
+from support.faults.process import DATA, PostgresKilled
 from support.faults.roles import host_of, proxy_host
 from support.hosts import Host
 from support.sabotage.damage import Damage, together
 from support.sabotage.programs import process_of, rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
+from support.target.patroni_commands import configure
 from support.waiting import NotYet
 
 _PORT = 6000
@@ -130,6 +133,34 @@ def _without_extension(cluster: Cluster) -> Damage:
     return Damage(f"{host.name} without the vector extension", take_away, check, give_back)
 
 
+def _without_hints(cluster: Cluster) -> Damage:
+    """One replica has neither data checksums nor wal_log_hints, which change only while its PostgreSQL is down."""
+    host = host_of(cluster, "a replica")
+    there, patroni = cluster.administration_of(host.name), host.processes["patroni"]
+    checksums = [str(_programs(cluster) / "pg_checksums"), "-D", str(host.directory / DATA)]
+
+    def run(hints: str | None, switch: str) -> None:
+        configure(cluster, {"postgresql": {"parameters": {"wal_log_hints": hints}}})
+        if patroni.pid is not None:
+            patroni.stop(within=60.0)
+        with suppress(ProcessFailed):  # they may be so already
+            host.run([*checksums, switch])
+        patroni.start()
+
+    def check() -> None:
+        if "on" in (found := [sql.value(there, f"SHOW {name}") for name in ("wal_log_hints", "data_checksums")]):
+            raise NotYet(f"{host.name} has {found}")
+        if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
+            raise NotYet(f"{host.name} does not stream")
+
+    return Damage(
+        f"{host.name} without hint bits in its WAL",
+        lambda: run("off", "--disable"),
+        check,
+        lambda: run(None, "--enable"),
+    )
+
+
 def _programs(cluster: Cluster) -> Path:
     """The directory of PostgreSQL's programs."""
     settings = (cluster.sandbox.hosts[cluster.leader()].directory / "patroni.yml").read_text()
@@ -154,6 +185,12 @@ SABOTAGES = (
         "a PostgreSQL that is not part of the cluster runs in place of a replica",
         notices({"CL-01 database system": "the database system of each member", "PH-04": "no answer|heartbeat"}),
         _in_place_of_a_replica,
+    ),
+    Sabotage(
+        "hints-missing-on-one-member",
+        "one replica writes WAL from which it could not be rewound",
+        notices({"PH-06 The WAL": "members that could not be rewound"}),
+        _without_hints,
     ),
     Sabotage(
         "extension-missing-on-one-member",

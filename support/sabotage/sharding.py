@@ -163,11 +163,25 @@ SABOTAGES = (
         ),
     ),
     of_sharded(
+        "moves-lose-rows",
+        "rows vanish while their shards are moved",
+        {"RB-03 worker that leaves": "acknowledged writes lost"},
+        repeatedly(
+            "a row of a scenario's own tables is deleted",
+            "DO $do$ DECLARE own text; one record; BEGIN FOR own IN "
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept_%%_shards_%%' LOOP "
+            "FOR one IN EXECUTE format('SELECT namespace, key FROM %%I.memory_entries LIMIT 1', own) LOOP "
+            "EXECUTE format('DELETE FROM %%I.memory_entries WHERE namespace = %%L AND key = %%L', own, "
+            "one.namespace, one.key); END LOOP; END LOOP; END $do$",
+            lambda cluster: None,
+        ),
+    ),
+    of_sharded(
         "what-moves-leave-stays",
         "the shards that a move has left behind are never removed",
         {
             "RB-03 Draining": "is empty: not so after",
-            "RB-04 the session that moves it": "left|where it was|does not belong",
+            "RB-04": "all is as before the move: not so after",
         },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),
     ),
@@ -207,8 +221,22 @@ SABOTAGES = (
     of_sharded(
         "worker-slow-to-notice",
         "a worker group stays without a leader for a minute and a half",
-        {"DT-04": "another member than .* leads: not so after"},
+        {"DT-04 After the failover": "another member than .* leads: not so after"},
         in_group(1, by_shared_configuration({"ttl": 90, "loop_wait": 30})),
+    ),
+    of_sharded(
+        "failed-commits-count-as-done",
+        "the application takes a commit that fails for a success",
+        {"DT-01 before its commit": "the client was told .*, and there are"},
+        nothing,
+        application=PARTS["ignores_failed_commits"].__name__,
+    ),
+    of_sharded(
+        "statements-wait-for-one-another",
+        "the application executes one statement at a time, whichever node it is for",
+        {"DT-04 no leader": "clients were interrupted for|data on worker group 2|entries were read in"},
+        nothing,
+        application=PARTS["executes_one_statement_at_a_time"].__name__,
     ),
     of_sharded(
         "rollbacks-are-commits",

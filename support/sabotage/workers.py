@@ -1,7 +1,7 @@
 """Sabotages of one worker, behind Citus' back: its shards, its copies of reference tables, its version of Citus."""
 
 from support.example_app.known_profiles import EXAMPLE
-from support.sabotage.damage import MakeDamage, on_member
+from support.sabotage.damage import MakeDamage, by_sql, in_group, on_member, together
 from support.sabotage.sabotage import of_sharded
 
 A_WORKER = "the leader of worker group 1"
@@ -57,7 +57,24 @@ def stuttering(probability: float, seconds: float) -> MakeDamage:
 _TABLE = "memory_entries"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
+_UNLOGGED = by_sql(
+    f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET UNLOGGED"),
+    f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET LOGGED"),
+    # By the files that only unlogged relations have: Citus hides shards in pg_class.
+    "SELECT count(*) > 0 FROM pg_ls_dir((SELECT 'base/' || oid FROM pg_database WHERE datname = current_database())) "
+    "AS file WHERE file LIKE '%_init'",
+)
+
 SABOTAGES = (
+    of_sharded(
+        "shards-are-unlogged",
+        "the shards of the entries are unlogged on every worker: replicas lack their rows, and a crash empties them",
+        {
+            "DT-01 PostgreSQL of a worker dies after": "the client was told .*, and there are",
+            "DT-01 the host": "the client was told .*, and there are",
+        },
+        together(in_group(1, _UNLOGGED), in_group(2, _UNLOGGED)),
+    ),
     of_sharded(
         "worker-forgets-entries",
         "one worker silently drops one entry in five",

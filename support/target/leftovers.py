@@ -1,30 +1,39 @@
-"""Leftovers of killed runs in a user's cluster: found by their names, and removed.
+"""Leftovers of killed runs in a target: what they noted is removed by name, and what others left is searched for.
 
 The rows of a run are in namespaces `accept-<id>...`, its schemas are called `accept_<id>...`, and the id tells when the
-run began. A run on this machine also leaves a folder, which tells whether it is still going on. Of a run on another
-machine, only the age is known.
+run began. A run on this machine leaves a folder, which tells whether it is still going on, and what it stored where. Of
+a run on another machine nothing is known but what can be found in the tables, and how old it is.
 """
 
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from psycopg2 import errorcodes
 
 from support import sql
 from support.errors import ConnectFailed
 from support.example_app import schema
 from support.example_app.profile import quoted
-from support.run import RUNS, Life, begun_at, life_of
+from support.run import RUNS, STORED, Life, begun_at, life_of
+from support.target import stored
 from support.target.cluster import Cluster
+from support.target.stored import Noted
+from support.timeouts import SEARCH
 from support.waiting import describe
 
 TOO_OLD = 24 * 3600.0
 """Seconds after which a run on another machine is taken to be over."""
-_NAMESPACES = (
-    "SELECT DISTINCT substring({mark} FROM '^accept-[0-9a-f]{{12}}') FROM {table} WHERE {mark} LIKE 'accept-%'"
-)
+_NAMESPACES = """
+    SELECT DISTINCT substring({mark} FROM '^accept-[0-9a-f]{{12}}[^/]*') FROM {table}
+     WHERE {mark} >= 'accept-0' AND {mark} < 'accept-a' AND {mark} LIKE 'accept-%'
+"""
+"""The range is for an index: LIKE uses one only in the C collation. An id begins with a digit until the year 2055, and
+in any collation its digits are between these two bounds."""
 _SCHEMAS = (
     "SELECT nspname FROM pg_namespace WHERE nspname ~ '^accept_[0-9a-f]{12}(_|$)' AND pg_has_role(nspowner, 'USAGE')"
 )
@@ -33,27 +42,48 @@ _ID = re.compile(r"^accept[-_]([0-9a-f]{12})")
 
 @dataclass(frozen=True)
 class Leftovers:
-    """The result of a search for leftovers; each line is about one run."""
+    """The result of a search for leftovers; each line is about one run, or one table."""
 
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     """Not removed: the run may still be going on elsewhere, or the removal failed."""
+    unsearched: tuple[str, ...] = ()
+    """Tables that could not be searched for leftovers of runs on other machines."""
 
     @property
     def facts(self) -> dict[str, str]:
         """For the report's environment; empty where nothing was found."""
-        found = {"Removed from earlier runs": self.removed, "Left by earlier runs": self.kept}
+        found = {
+            "Removed from earlier runs": self.removed,
+            "Left by earlier runs": self.kept,
+            "Not searched for leftovers": self.unsearched,
+        }
         return {name: "; ".join(lines) for name, lines in found.items() if lines}
 
 
-def remove(cluster: Cluster, own: str) -> Leftovers:
-    """Remove the leftovers of dead runs; `own` is the id of this run. Never raises."""
+@dataclass
+class _Found:
+    """What the searches found."""
+
+    schemas: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Run -> its schemas."""
+    rows: dict[str, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    """Run -> namespace -> the parts that have rows of it."""
+    unsearched: list[str] = field(default_factory=list)
+
+
+def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
+    """Remove the leftovers of dead runs; `own` is the id of this run. Never raises.
+
+    `search`: whether the tables are searched for leftovers of runs on other machines.
+    """
     removed, kept = [], []
+    noted = _noted(cluster)
     try:
-        found = _runs_with_leftovers(cluster)
+        found = _search(cluster, search and "schema" not in cluster.topology.lacks)
     except (sql.Error, ConnectFailed) as error:
         return Leftovers(kept=(f"the search for leftovers of earlier runs failed: {describe(error)}",))
-    for run in sorted(found - {own}):
+    for run in sorted({*noted, *found.schemas, *found.rows} - {own}):
         began, life = begun_at(run), life_of(run)
         ago = timedelta(seconds=round(time.time() - began))
         if life is Life.GOING_ON:
@@ -62,34 +92,63 @@ def remove(cluster: Cluster, own: str) -> Leftovers:
             kept.append(f"run {run}, which began {ago} ago on another machine, has rows there")
             continue
         try:
-            rows = _remove(cluster, run)
-            shutil.rmtree(RUNS / run, ignore_errors=True)
-            removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({rows} rows)")
+            rows = _remove(cluster, noted.get(run, ()), found.rows.get(run, {}), found.schemas.get(run, ()))
         except (sql.Error, ConnectFailed) as error:
             kept.append(f"the leftovers of run {run}, which began {ago} ago, cannot be removed: {describe(error)}")
-    return Leftovers(tuple(removed), tuple(kept))
+            continue
+        if run in noted or not (RUNS / run / STORED).exists():  # it may have notes about another target
+            shutil.rmtree(RUNS / run, ignore_errors=True)
+        if rows or run in found.schemas:
+            removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({rows} rows)")
+    return Leftovers(tuple(removed), tuple(kept), tuple(found.unsearched))
 
 
-def _runs_with_leftovers(cluster: Cluster) -> set[str]:
+def _noted(cluster: Cluster) -> dict[str, list[Noted]]:
+    """Run -> what it has noted for this target."""
+    target = stored.identity(cluster.topology)
+    notes = {file.parent.name: stored.noted(file.parent, target) for file in RUNS.glob(f"*/{STORED}")}
+    return {run: found for run, found in notes.items() if found and _ID.match(f"accept-{run}")}
+
+
+def _search(cluster: Cluster, tables: bool) -> _Found:
+    """Search the catalogue, and the tables if wanted; each table for a short time, since it may be of any size."""
+    found = _Found()
+    with sql.session(cluster.write, statement_timeout=SEARCH, autocommit=False) as session:
+        names = sql.rows(session, _SCHEMAS)
+        session.commit()
+        for (name,) in names:
+            found.schemas[_ID.match(name)[1]].append(name)  # type: ignore[index]
+        for part, table, statement in _searches(cluster) if tables else ():
+            try:
+                schema.go_by_index(session)
+                names = sql.rows(session, statement)
+            except sql.Error as error:
+                if error.pgcode is None:  # the connection is lost
+                    raise
+                session.rollback()
+                if error.pgcode != errorcodes.UNDEFINED_TABLE:
+                    found.unsearched.append(f"{table}: {describe(error)}")
+                continue
+            session.commit()
+            for (name,) in names:
+                if name and (match := _ID.match(name)):
+                    found.rows[match[1]][name].add(part)
+    return found
+
+
+def _searches(cluster: Cluster) -> Iterator[tuple[str, str, str]]:
+    for name, part in cluster.profile.parts():
+        mark = quoted(cluster.profile.mark(part))
+        yield name, part.table, _NAMESPACES.format(mark=mark, table=quoted(part.table))
+
+
+def _remove(cluster: Cluster, noted: Sequence[Noted], found: Mapping[str, set[str]], schemas: Sequence[str]) -> int:
+    by_search = Noted(cluster.profile, {name: frozenset(parts) for name, parts in found.items()})
+    rows: int = sum(one.remove(cluster.write) for one in (*noted, by_search))
+    if cluster.topology.embedded and "citus" not in cluster.topology.lacks:
+        local = cluster.with_tables_of(schema.LOCAL)
+        rows += sum(Noted(local.profile, one.namespaces).remove(local.write) for one in noted)
     with sql.session(cluster.write) as session:
-        names = [name for statement in _searches(cluster) for (name,) in sql.rows(session, statement)]
-    return {match[1] for name in names if name and (match := _ID.match(name))}
-
-
-def _searches(cluster: Cluster) -> Iterator[str]:
-    yield _SCHEMAS
-    if "schema" not in cluster.topology.lacks:
-        for _, part in cluster.profile.parts():
-            mark = quoted(cluster.profile.mark(part))
-            yield _NAMESPACES.format(mark=mark, table=quoted(part.table))
-
-
-def _remove(cluster: Cluster, run: str) -> int:
-    rows = 0
-    if "schema" not in cluster.topology.lacks:
-        rows = schema.sweep(cluster.write, cluster.profile, f"accept-{run}")
-    with sql.session(cluster.write) as session:
-        for (name,) in sql.rows(session, _SCHEMAS):
-            if name.startswith(f"accept_{run}"):
-                sql.execute(session, f"DROP SCHEMA IF EXISTS {quoted(name)} CASCADE")
+        for name in schemas:
+            sql.execute(session, f"DROP SCHEMA IF EXISTS {quoted(name)} CASCADE")
     return rows

@@ -5,18 +5,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from support import sql
-from support.errors import AcceptError, ConnectFailed, NotAvailable, UsageError
+from support.errors import ConnectFailed, NotAvailable, UsageError
 from support.example_app import schema
 from support.example_app.catalog import look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
-from support.example_app.profile import Profile
 from support.example_app.profile_fit import fit, recognised
 from support.example_app.vectors import dialect_of
 from support.settings import Settings
 from support.target.cluster import Cluster
 from support.target.topology import Topology
-from support.timeouts import RECOVERY
-from support.waiting import describe, eventually
+from support.waiting import describe
 
 OWN = "judged on tables of the suite's own (--own-schema)"
 UNKNOWN = (
@@ -85,22 +83,6 @@ def local_tables(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
         why = f"tables that are not sharded cannot be created: {describe(error)}"
         return Cluster(replace(cluster.topology, lacks={**cluster.topology.lacks, "schema": why}))
     return ours
-
-
-def sweep(where: sql.Endpoint, profile: Profile, namespace: str) -> None:
-    """Delete all rows under a namespace and those below it, as soon as the write endpoint takes writes.
-
-    Raises AcceptError, which says what is left, when it did not in time.
-    """
-    try:
-        eventually(
-            lambda: schema.sweep(where, profile, namespace),
-            within=RECOVERY,
-            subject="the write endpoint takes writes",
-            retry_on=(sql.Error, ConnectFailed),
-        )
-    except AssertionError as error:
-        raise AcceptError(f"rows with a namespace like '{namespace}%' are left in the database: {error}") from error
 
 
 _READ_ONLY = """

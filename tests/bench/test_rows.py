@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from support.target.cluster import Cluster
 from support.target.topology import Address, Login, RedisAddress, Topology
 from support.waiting import eventually
 
+_TRIES = 30
 PASSWORD, PGBENCH = "known to few", str(BINDIR / "pgbench")
 
 
@@ -62,12 +64,12 @@ def test_figure_and_floor_have_the_same_unit(site: Site, row: Row, monkeypatch: 
     monkeypatch.setattr(tools, "find_pgbench", lambda _: PGBENCH)
     assert row.measure is not None
     with closing(row.measure(site)) as samples:
-        first, second = next(samples), next(samples)
-    assert first.floor is not None
-    assert second.floor is not None
-    # In the same unit: the next is 1000 times another. A machine that was busy for a moment spoils one of them at most.
-    assert min(first.figure / first.floor, second.figure / second.floor) < 100, (first, second)
-    assert max(first.figure / first.floor, second.figure / second.floor) > 0.01, (first, second)
+        ratios = [sample.figure / (sample.floor or 0) for sample in islice(samples, 2)]
+        # In the same unit: the next is 1000 times another. Only a busy machine is off now and then.
+        while not 0.01 < ratios[-1] < 100 and len(ratios) < _TRIES:
+            sample = next(samples)
+            ratios.append(sample.figure / (sample.floor or 0))
+    assert 0.01 < ratios[-1] < 100, ratios
 
 
 @pytest.mark.alone

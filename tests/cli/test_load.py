@@ -238,6 +238,21 @@ def test_ctrl_c_ends_all_workers_and_leaves_no_data(program: Program, empty: sql
     assert not any(one.is_running() for one in workers)
 
 
+def test_what_a_killed_load_left_is_removed_by_the_next_run(program: Program, empty: sql.Endpoint) -> None:
+    with program.started("load", "--target", address(empty), "--seconds", "300") as running:
+        await_writes(empty)
+        workers = workers_of(running)
+        running.kill()
+        running.wait()
+        psutil.wait_procs(workers, timeout=20)
+    left = sql.value(empty, _ROWS)
+    assert left > 500
+    ended = program.run("run", "--tags", "@id.CL-03", "--target", address(empty))
+    assert ended.status == 0, str(ended)
+    facts = (program.project / "allure-results/environment.properties").read_text()
+    assert f"were removed ({left} rows)" in facts
+
+
 def test_the_data_are_removed_once_the_database_accepts_writes_again(
     program: Program, empty: sql.Endpoint, postgres: sql.Endpoint
 ) -> None:

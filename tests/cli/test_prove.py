@@ -36,6 +36,7 @@ SABOTAGES = (
     Sabotage("misunderstood", "what nobody speaks of", notices({"PH-06 durability": "the weather"}), FSYNC_OFF.damage),
 )
 """
+DURABILITY = "PH-06 No member gives up durability for speed"
 LONGEST = 240  # seconds
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST + 20)]
 
@@ -53,7 +54,7 @@ def prove(program: Program, *words: str) -> Ended:
 def test_sabotages_are_noticed(program: Program) -> None:
     ended = prove(program, *FAST)
     assert ended.status == 0, str(ended)
-    assert f"{len(FAST)} of {len(FAST)} sabotages noticed by every promise that must notice" in ended.last_line, str(
+    assert f"{len(FAST)} of {len(FAST)} sabotages noticed by every scenario that must notice" in ended.last_line, str(
         ended
     )
     assert "0 false alarms in 2 healthy runs" in ended.last_line, str(ended)
@@ -70,9 +71,9 @@ def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
     said = " ".join(ended.out.split())
     assert ended.status == 1, str(ended)
     assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
-    assert "does-nothing, PH-06: passed: it passed all the same" in said, str(ended)
+    assert f"does-nothing, {DURABILITY}: passed: it passed all the same" in said, str(ended)
     assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
-    assert "misunderstood, PH-06: broken: its message does not match 'the weather'" in said, str(ended)
+    assert f"misunderstood, {DURABILITY}: broken: its message does not match 'the weather'" in said, str(ended)
 
 
 def test_the_sabotages_are_listed_with_who_must_notice(tmp_path: Path) -> None:

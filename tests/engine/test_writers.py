@@ -147,6 +147,11 @@ class TestStoppedInTime:
 
     def test_nobody_looked(self) -> None:
         assert stopped_in_time([], "m1", 10, 5).holds is None
+
+    def test_a_server_that_is_shutting_down_refuses(self) -> None:
+        closed = WriterSample("m1", 13, 13.01, None, closed=True)
+        assert self.judged(sample("m1", 12, True), closed) is True
+        assert self.judged(sample("m1", 12, True), sample("m1", 13, None)) is None
         assert last_accepted([], "m1", 10) == 0
 
 

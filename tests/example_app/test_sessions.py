@@ -51,7 +51,7 @@ def test_what_a_borrower_changed_is_undone(postgres: sql.Endpoint) -> None:
 
 
 def test_no_more_than_its_size_are_lent(postgres: sql.Endpoint) -> None:
-    most, now, lock = 0, 0, threading.Lock()
+    most, now, lock, two = 0, 0, threading.Lock(), threading.Barrier(2)
 
     def borrow(pool: SessionPool) -> None:
         nonlocal most, now
@@ -59,6 +59,7 @@ def test_no_more_than_its_size_are_lent(postgres: sql.Endpoint) -> None:
             with lock:
                 now += 1
                 most = max(most, now)
+            two.wait(60)  # so that two overlap however slow logins are
             sql.execute(session, "SELECT pg_sleep(0.05)")
             with lock:
                 now -= 1

@@ -3,20 +3,19 @@
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 from bounds import takes_less_than
 from sandboxes import NOBODY, await_death, begin, directory_of, reach, require
+from traces import SPACES, Traces, lives, traces_of
 
 from support.hosts import Sandbox
 from support.waiting import eventually
 
 WITHIN = 1.0  # seconds from the kill to the last trace, as far as the processors are ours
 PATIENCE = 10.0
-SPACES = ("user", "net", "mnt", "ipc", "uts", "pid")
 MARK = "left-by-a-sandbox"
 # Like PostgreSQL, it leaves its parent, session and group, leaves shared memory behind, and ignores signals.
 UNRULY = """
@@ -30,26 +29,6 @@ for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
 open("ready", "w").close()
 time.sleep(1000)
 """
-
-
-@dataclass(frozen=True)
-class Traces:
-    """What a sandbox uses on the machine."""
-
-    processes: list[psutil.Process]
-    namespaces: set[str]
-
-    def left(self) -> list[str]:
-        """The part that still exists."""
-        used = {space for pid in psutil.pids() for space in _namespaces(pid)}
-        return [*(repr(process) for process in self.processes if _lives(process)), *(self.namespaces & used)]
-
-
-def traces_of(caller: int) -> Traces:
-    """Everything that the sandbox which `caller` entered uses."""
-    processes = [psutil.Process(caller), *psutil.Process(caller).children(recursive=True)]
-    spaces = {space for process in processes for space in _namespaces(process.pid)}
-    return Traces(processes, spaces - _namespaces(os.getpid()))
 
 
 @pytest.mark.parametrize("user", [None, NOBODY])
@@ -131,7 +110,7 @@ def test_a_killed_host_is_off_and_can_be_powered_on(tmp_path: Path) -> None:
     try:
         host = reach(tmp_path, hosts=2).hosts["member-1"]
         eventually(lambda: _require((tmp_path / "busy").exists()), within=10, subject="the sandbox is busy")
-        (init,) = [p for p in traces_of(caller).processes if _lives(p) and p.cmdline()[:1] == ["host:member-1"]]
+        (init,) = [p for p in traces_of(caller).processes if lives(p) and p.cmdline()[:1] == ["host:member-1"]]
         init.kill()
         eventually(lambda: _require(not host.powered), within=5, subject="the host is off", pause=0.01)
         assert host.processes["unruly"].pid is None
@@ -182,20 +161,6 @@ def _find(role: str, caller: int, kind: str) -> int:
         elif os.getpgid(child.pid) == os.getpgid(caller):  # all others have a session of their own
             found["worker"] = child.pid
     return found.get(role, 0)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it ended between the two calls
-        return False
-
-
-def _namespaces(pid: int) -> set[str]:
-    try:
-        return {os.readlink(f"/proc/{pid}/ns/{space}") for space in SPACES}
-    except OSError:
-        return set()
 
 
 def _mounts() -> str:

@@ -1,6 +1,7 @@
 """The catalogue of sabotages: complete, and well-formed; what counts as noticed; what a run of them comes to."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from support.cli.prover import heard
 from support.errors import UsageError
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
-from support.reporting.trust import HealthyRun, Heard, Proof, Trust, note, page_of, read
+from support.reporting.trust import HealthyRun, Heard, Proof, ScenarioUnderTest, Trust, note, page_of, read
 from support.sabotage import broken_caches
 from support.sabotage.catalogue import PARTS, SABOTAGES, chosen
 from support.sabotage.sabotage import Notice
 
+PLANNED = Planned("A", "A crashed leader is replaced", "failover/a.feature:1", frozenset({"id.FO-01"}))
 NOTICE = Notice("FO-01", r"leads: not so after \d+")
 HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: not so after 30 s")
 
@@ -27,6 +29,11 @@ def scenarios() -> tuple[Planned, ...]:
 def record(verdict: Verdict, reason: str = "", ids: tuple[str, ...] = ("id.FO-01",)) -> RunRecord:
     scenario = Scenario("failover/a.feature", "A", "A crashed leader is replaced", tags=ids)
     return RunRecord(selected=(scenario,), results=(ScenarioResult(scenario, verdict, reason),))
+
+
+def only(notice: Notice, found: RunRecord) -> Heard:
+    (said,) = heard(notice, found, (PLANNED,))
+    return said
 
 
 def test_names_are_unique_and_words_are_given() -> None:
@@ -45,13 +52,31 @@ def test_every_notice_means_a_scenario_and_says_what_is_told(scenarios: tuple[Pl
             re.compile(notice.pattern)
 
 
-def test_every_promise_has_its_sabotages(scenarios: tuple[Planned, ...]) -> None:
-    """Those that an embedded cluster can keep without shards: one each, two where it is a blocker."""
+def test_every_scenario_has_a_sabotage_that_it_must_notice(scenarios: tuple[Planned, ...]) -> None:
+    """Each row of an outline, too."""
+    unseen = [
+        f"{sorted(one.ids)} {one.name}"
+        for one in scenarios
+        if not any(
+            notice.applies_to(one.ids, one.name) and not notice.skipped
+            for sabotage in SABOTAGES.values()
+            for notice in sabotage.noticed_by
+        )
+    ]
+    assert not unseen
+
+
+def test_titles_are_unique_because_scenarios_are_told_apart_by_them(scenarios: tuple[Planned, ...]) -> None:
+    assert len({one.name for one in scenarios}) == len(scenarios)
+
+
+def test_every_blocker_has_two_sabotages(scenarios: tuple[Planned, ...]) -> None:
+    """Of those that an embedded cluster can keep without shards."""
     for scenario in scenarios:
-        if "citus" not in scenario.tags:
+        if scenario.is_blocker and "citus" not in scenario.tags:
             for id in scenario.ids:
                 found = [one.name for one in SABOTAGES.values() if id in one.ids]
-                assert len(found) >= (2 if scenario.is_blocker else 1), (id, found)
+                assert len(found) >= 2, (id, found)
 
 
 def test_every_broken_cache_is_a_sabotage() -> None:
@@ -77,7 +102,7 @@ def test_an_unknown_word_is_told(word: str, why: str) -> None:
 
 
 def test_a_broken_promise_that_says_so_is_noticed() -> None:
-    assert heard(NOTICE, record(Verdict.BROKEN, "another member leads: not so after 30 s")).noticed
+    assert only(NOTICE, record(Verdict.BROKEN, "another member leads: not so after 30 s")).noticed
 
 
 @pytest.mark.parametrize(
@@ -91,21 +116,40 @@ def test_a_broken_promise_that_says_so_is_noticed() -> None:
     ],
 )
 def test_nothing_else_counts(verdict: Verdict, reason: str, why: str) -> None:
-    said = heard(NOTICE, record(verdict, reason))
+    said = only(NOTICE, record(verdict, reason))
     assert not said.noticed
     assert said.verdict == verdict
     assert why in said.message
 
 
 def test_another_promise_does_not_count() -> None:
-    said = heard(NOTICE, record(Verdict.BROKEN, "leads: not so after 30 s", ids=("id.FO-02",)))
+    said = only(NOTICE, record(Verdict.BROKEN, "leads: not so after 30 s", ids=("id.FO-02",)))
     assert (said.noticed, said.verdict) == (False, "no verdict")
+
+
+def test_a_notice_of_nobody_is_not_noticed() -> None:
+    (said,) = heard(NOTICE, record(Verdict.BROKEN, "leads: not so after 30 s"), ())
+    assert (said.noticed, said.verdict) == (False, "no verdict")
+
+
+def test_each_scenario_that_a_notice_stands_for_has_to_notice() -> None:
+    """One of them does not vouch for the other."""
+    other = replace(PLANNED, name="A frozen leader is replaced")
+    both = RunRecord(
+        results=(
+            *record(Verdict.BROKEN, "another member leads: not so after 30 s").results,
+            ScenarioResult(Scenario("failover/a.feature", "A", other.name, tags=("id.FO-01",)), Verdict.PASSED, ""),
+        )
+    )
+    said = heard(NOTICE, both, (PLANNED, other))
+    assert [(one.scenario, one.noticed) for one in said] == [(PLANNED.name, True), (other.name, False)]
+    assert [one.noticed for one in heard(replace(NOTICE, scenario="crashed"), both, (PLANNED, other))] == [True]
 
 
 def test_skipped_is_honest_where_it_is_said_to_be() -> None:
     notice = Notice("FO-01", "asynchronously", skipped=True)
-    assert heard(notice, record(Verdict.SKIPPED, "it replicates asynchronously")).noticed
-    assert not heard(notice, record(Verdict.BROKEN, "it replicates asynchronously")).noticed
+    assert only(notice, record(Verdict.SKIPPED, "it replicates asynchronously")).noticed
+    assert not only(notice, record(Verdict.BROKEN, "it replicates asynchronously")).noticed
 
 
 def test_trust_needs_every_notice_every_sabotage_and_no_false_alarm() -> None:
@@ -118,6 +162,43 @@ def test_trust_needs_every_notice_every_sabotage_and_no_false_alarm() -> None:
     assert not Trust(good.proofs, (HealthyRun(9, ("FO-01: broken",)),), planned=("a",)).passed
     assert not Trust(good.proofs, planned=("a", "not come to")).passed
     assert not Trust(good.proofs, planned=("a",), uncovered={"FO-03": "0 of 1"}).passed
+
+
+def test_a_scenario_that_was_never_seen_to_fail_is_told_and_fails_the_proof() -> None:
+    crashed, frozen = (ScenarioUnderTest("FO-01", title) for title in (HEARD.scenario, "A frozen leader"))
+    good = Trust((Proof("a", "p", "w", (HEARD,)),), planned=("a",), scenarios=(crashed,))
+    assert good.passed
+    assert good.noticed_by == {HEARD.scenario: ("a",)}
+    assert "1 of 1 scenarios seen to fail" in good.score
+    unseen = replace(good, scenarios=(crashed, frozen))
+    assert (unseen.never_seen, unseen.passed) == ((frozen,), False)
+    assert "1 of 2 scenarios seen to fail" in unseen.score
+    assert "never seen to fail" in page_of(unseen)
+    assert "never seen to fail" not in page_of(good)
+    impossible = replace(good, scenarios=(crashed, replace(frozen, lacking="no TLS")))
+    assert impossible.passed
+    assert "cannot run here: no TLS" in page_of(impossible)
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        Proof("a", "p", "w", (replace(HEARD, noticed=False),)),
+        Proof("a", "p", "w", (replace(HEARD, verdict="skipped"),)),
+        Proof("a", "p", "w", (HEARD,), failed="it took no effect"),
+    ],
+    ids=["unnoticed", "skipped", "failed"],
+)
+def test_only_a_noticed_failure_shows_that_a_scenario_can_fail(proof: Proof) -> None:
+    assert not Trust((proof,), scenarios=(ScenarioUnderTest("FO-01", HEARD.scenario),)).noticed_by
+
+
+def test_a_healthy_run_that_was_planned_has_to_be_done() -> None:
+    good = Trust((Proof("a", "p", "w", (HEARD,)),), planned=("a",), planned_healthy=("run 1",))
+    assert (good.missing, good.passed) == (("run 1",), False)
+    done = replace(good, healthy=(HealthyRun(9), HealthyRun(3, name="run 1")))
+    assert (done.missing, done.passed) == ((), True)
+    assert "0 false alarms in 2 healthy runs of 12 scenarios (3 of them destructive)" in done.score
 
 
 def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -> None:

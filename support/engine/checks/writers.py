@@ -152,7 +152,7 @@ def _excused(samples: Collection[WriterSample], frozen: FrozenPeriod) -> FrozenP
     own = [one for one in samples if one.member == frozen.member and one.writable is not None]
     before = [one for one in own if one.ended <= frozen.begun]
     led = not before or max(before, key=lambda one: one.ended).writable
-    refused = [one.ended for one in own if one.begun > frozen.begun and one.writable is False]
+    refused = [one.ended for one in own if one.begun > frozen.begun and one.refused]
     return replace(frozen, ended=min([frozen.ended, *refused]) if led else frozen.begun)
 
 
@@ -173,7 +173,7 @@ def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, 
     words = f"{member} was last seen to accept a write {last:.2f} s after the fault (limit: {limit:g} s)"
     if last >= limit:
         return Finding.false(words)
-    if not any(one.writable is False and one.begun > since + last for one in own):
+    if not any(one.refused and one.begun > since + last for one in own):
         return Finding.unknown(f"{words}, but was not seen to refuse one since")
     return Finding.true(words)
 

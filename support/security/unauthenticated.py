@@ -69,8 +69,11 @@ def require_patroni_accepts_login(cluster: Cluster) -> None:
     """Raises Inconclusive unless every Patroni accepts a request with the right login: else a refusal means nothing."""
     login = _patroni_login(cluster)
     answers = ask_in_parallel(cluster.everyone, lambda name: _request(cluster, name, "change the configuration", login))
-    if wrong := {name: str(answer) for name, answer in answers.items() if answer != ""}:
-        raise Inconclusive(f"the right login is not accepted: {wrong}")
+    if wrong := [f"{name}: {answer}" for name, answer in answers.items() if answer != ""]:
+        raise Inconclusive(
+            f"Patroni does not accept the right login: {'; '.join(wrong)}; check PATRONI_RESTAPI_USERNAME and "
+            "PATRONI_RESTAPI_PASSWORD"
+        )
 
 
 def require_redis_accepts_login(cluster: Cluster) -> None:

@@ -37,7 +37,7 @@ SABOTAGES = (
 )
 """
 DURABILITY = "PH-06 No member gives up durability for speed"
-LONGEST = 240  # seconds
+LONGEST = 600  # seconds; on a busy machine
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST + 20)]
 
 

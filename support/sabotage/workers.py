@@ -61,9 +61,9 @@ _UNLOGGED = by_sql(
     f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET UNLOGGED"),
     f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET LOGGED"),
     # By a file that only unlogged relations have: Citus hides shards in pg_class.
-    "SELECT count((pg_stat_file("
-    f"pg_relation_filepath(to_regclass('public.{_TABLE}_' || shardid)) || '_init', true)).size)"
-    f" > 0 FROM pg_dist_shard WHERE logicalrelid = '{_TABLE}'::regclass",
+    "SELECT count((pg_stat_file(pg_relation_filepath(to_regclass(shard)) || '_init', true)).size) > 0 "
+    f"FROM (SELECT 'public.{_TABLE}_' || shardid FROM pg_dist_shard WHERE logicalrelid = '{_TABLE}'::regclass) "
+    "AS known (shard)",
 )
 
 SABOTAGES = (

@@ -60,9 +60,10 @@ _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods
 _UNLOGGED = by_sql(
     f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET UNLOGGED"),
     f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET LOGGED"),
-    # By the files that only unlogged relations have: Citus hides shards in pg_class.
-    "SELECT count(*) > 0 FROM pg_ls_dir((SELECT 'base/' || oid FROM pg_database WHERE datname = current_database())) "
-    "AS file WHERE file LIKE '%_init'",
+    # By a file that only unlogged relations have: Citus hides shards in pg_class.
+    "SELECT count((pg_stat_file("
+    f"pg_relation_filepath(to_regclass('public.{_TABLE}_' || shardid)) || '_init', true)).size)"
+    f" > 0 FROM pg_dist_shard WHERE logicalrelid = '{_TABLE}'::regclass",
 )
 
 SABOTAGES = (

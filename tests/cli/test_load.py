@@ -151,7 +151,7 @@ def test_a_read_that_broke_off_begins_anew() -> None:
 
 def test_an_operation_takes_ten_bytes() -> None:
     """An hour of 5,500 writes a second, 20 million, is then judged in 200 MB."""
-    ledger, count = LoadLedger(), 100_000
+    ledger, count = LoadLedger(), 20_000
     tracemalloc.start()
     ledger.add(0, (appends(0, number)[0] for number in range(count)))
     ledger.read(f"0-{number}" for number in range(count))

@@ -190,7 +190,10 @@ def _statements(cluster: Cluster, since: float, error: BaseException | None) -> 
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """The error and what led to it, each once: a chain can lead back to itself, as where a cause is raised again."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -3,10 +3,12 @@
 Source: https://patroni.readthedocs.io/en/latest/yaml_configuration.html (a member's own file overrides what all share)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+from support.errors import Inconclusive
 from support.target.cluster import Cluster
 from support.target.members import settings
 from support.target.patroni_configuration import configuration_of, flag_of
@@ -15,10 +17,24 @@ _NEEDED = ("wal_log_hints", "data_checksums")
 
 
 def not_rewindable(cluster: Cluster) -> list[str]:
-    """The members whose WAL lacks the hint bits that pg_rewind needs (wal_log_hints or data checksums)."""
-    return [
-        f"{member}: {values}" for member, values in settings(cluster, _NEEDED).items() if "on" not in values.values()
+    """The members whose WAL lacks the hint bits that pg_rewind needs (wal_log_hints or data checksums).
+
+    Raises Inconclusive where a member gives no answer, unless another is known to lack them.
+    """
+    return without_hint_bits(settings(cluster, _NEEDED))
+
+
+def without_hint_bits(shown: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The same by what each member shows of its settings: setting -> value, or a row with the reason for silence."""
+    told = {member: values for member, values in shown.items() if set(_NEEDED) <= values.keys()}
+    found = [
+        f"{member}: {', '.join(f'{name} is {value}' for name, value in values.items())}"
+        for member, values in told.items()
+        if "on" not in values.values()
     ]
+    if not found and (silent := [f"{member}: {' '.join(shown[member].values())}" for member in shown.keys() - told]):
+        raise Inconclusive(f"not every member tells its settings: {'; '.join(sorted(silent))}")
+    return found
 
 
 def not_configured(cluster: Cluster) -> list[str]:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import sql
+from support.errors import Inconclusive, NotInTime
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
@@ -58,6 +59,24 @@ def test_the_cause_of_an_error_counts_as_well(cluster: Cluster, attached: dict[s
     wrapped.__cause__ = sql.error_of(lambda: sql.rows(cluster.write, "SELECT nothing FROM pg_class"))
     collect(cluster, Evidence(), time.time(), wrapped)
     assert 'column "nothing" does not exist' in attached["SQL and its plan"]
+
+
+def test_an_error_whose_cause_was_raised_again_is_looked_at_once(cluster: Cluster, attached: dict[str, str]) -> None:
+    """As where a wait ends with the reason that was last observed: that reason's context leads back to itself."""
+    since = time.time()
+    sql.rows(cluster.write, "SELECT 'seen last'")
+
+    def last_reason_again() -> None:
+        unknown = Inconclusive("nothing is known")
+        try:
+            raise NotInTime("it is so", "nothing", 1, 1) from unknown
+        except NotInTime:
+            raise unknown from None
+
+    with pytest.raises(Inconclusive) as raised:
+        last_reason_again()
+    collect(cluster, Evidence(), since, raised.value)
+    assert "SELECT 'seen last'" in attached["SQL and its plan"]
 
 
 def test_a_broken_promise_shows_the_last_statements_and_a_plan(cluster: Cluster, attached: dict[str, str]) -> None:

@@ -32,7 +32,7 @@ Feature: A degraded cluster goes on serving
     And the fault is healed
     Then each operation was applied exactly once
 
-  @id.GD-02 @partitions @synchronous @critical
+  @id.GD-02 @partitions @synchronous @replicas @critical
   Scenario: What a client repeats over a change of leaders is applied exactly once
     Given a healthy cluster
     And 8 clients incrementing a counter, each operation repeated until it is acknowledged
@@ -49,7 +49,7 @@ Feature: A degraded cluster goes on serving
     Then clients are interrupted for less than 5 seconds
     And the ledger lost no acknowledged write
 
-  @id.GD-03 @replicas @normal
+  @id.GD-03 @several_replicas @normal
   Scenario: A replica that hangs keeps no reader waiting for more than 10 seconds
     Given a healthy cluster
     And 4 clients reading through the read endpoint

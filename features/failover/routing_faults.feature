@@ -33,7 +33,7 @@ Feature: The endpoints lead no client to a failed member
     When the host of the leader freezes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-03
+  @id.HP-03 @replicas
   Scenario: Sessions on a leader that hands over are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint

@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @partitions @destructive @slow
+@patroni @haproxy @members @replicas @schema @hosts @partitions @destructive @slow
 Feature: Two leaders never accept writes at once
   In a split brain two leaders accept writes, and the writes of one of them are thrown away later, although they were
   acknowledged. So a leader that is cut off from the others must have stopped (fenced itself) before one of them takes

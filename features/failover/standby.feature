@@ -1,10 +1,10 @@
-@patroni @haproxy @members @schema @hosts @destructive @slow
+@patroni @haproxy @members @replicas @schema @hosts @destructive @slow
 Feature: The cluster gets over the loss of a standby
   A commit waits until the synchronous standby has it. When that standby dies, another one must soon take its place, or
   writes stop; and if the cluster disagreed about which standby that is, a failover could promote a replica that lacks
   acknowledged writes.
 
-  @id.FO-08 @dcs @dcs_keys @synchronous @critical
+  @id.FO-08 @dcs @dcs_keys @synchronous @several_replicas @critical
   Scenario: A killed synchronous standby is replaced within 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

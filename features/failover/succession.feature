@@ -1,10 +1,10 @@
-@patroni @haproxy @members @schema @hosts @destructive @slow
+@patroni @haproxy @members @replicas @schema @hosts @destructive @slow
 Feature: The right member takes over, time after time
   If several replicas could take over, the choice decides how much is lost. A replica may be barred from leading because
   it serves another purpose, on a smaller machine or in another town. And failures do not come once a year: a cluster
   must be as good after a failover as it was before.
 
-  @id.FO-07 @partitions @critical
+  @id.FO-07 @partitions @several_replicas @critical
   Scenario: The replica with the most WAL takes over
     Given a healthy cluster
     And commits wait for no standby
@@ -12,7 +12,7 @@ Feature: The right member takes over, time after time
     When the host of the leader crashes
     Then a replica that has received everything leads within 30 seconds
 
-  @id.FO-07 @partitions @critical
+  @id.FO-07 @partitions @several_replicas @critical
   Scenario: A replica that is tagged nofailover does not take over, even as the best candidate
     Given a healthy cluster
     And commits wait for no standby

@@ -14,7 +14,7 @@ Feature: Every shard and every row is where it should be
     Then each is in the shard that its namespace hashes to and in no other, read on the workers
     And a query for one of the namespaces is a single task, on the node and the shard that hold it
 
-  @id.SD-03 @json @related @critical
+  @id.SD-03 @json @related @several_workers @critical
   Scenario: A join on the namespace runs on the workers that hold the co-located shards
     Given 400 entries over 20 namespaces, on more than one worker
     And a pattern for each topic in each of these namespaces
@@ -26,7 +26,7 @@ Feature: Every shard and every row is where it should be
   Scenario: Every shard has exactly one active placement, on a live node
     Then each shard is on the node that the coordinator lists for it, and on no other
 
-  @id.RB-02 @application_schema @declared_sharding @normal
+  @id.RB-02 @application_schema @declared_sharding @own_tables @normal
   Scenario: The size of every shard is known, and none is much larger than the others
     Given 5000 entries over 1000 namespaces, in a separate table sharded like the application's
     Then the size of every shard of the application's tables is known

@@ -1,4 +1,4 @@
-@citus @workers @nodes @schema @critical
+@citus @several_workers @nodes @schema @critical
 Feature: A transaction over several workers is one transaction
   Its statements run on servers that know nothing of one another. To the client it must be a single transaction: a
   rollback undoes all of it, and a deadlock between two such transactions is detected and reported.

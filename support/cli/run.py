@@ -112,7 +112,11 @@ class _Clusters:
         """Of all of them: the report masks their passwords."""
 
     def end(self) -> None:
-        self.current.end()
+        """End the current one, as far as that is possible now. What is left of it is killed when the run is over."""
+        try:
+            self.current.end()
+        except AcceptError as error:
+            say(f"not all of the cluster could be ended: {describe(error)}")
 
     def replace(self) -> None:
         """End the cluster that the run has booted, and boot another one in its place.
@@ -120,8 +124,7 @@ class _Clusters:
         The folder of the first one stays: this process is inside its sandbox, whose mounts lead there. Raises an
         AcceptError if the other one cannot be booted.
         """
-        with suppress(AcceptError):  # what cannot be ended now is killed with its sandbox, when the run is over
-            self.end()
+        self.end()
         self._replaced += 1
         another = self._place.directory / clusters.BESIDE / str(self._replaced)
         self.current = _target(self._options, KeptCluster(another))

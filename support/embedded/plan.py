@@ -304,13 +304,17 @@ def lacks(
         found |= dict.fromkeys(("tls", "verified_tls"), without_tls)
     if not layout.workers:
         why = citus_missing or "the embedded cluster has no worker groups (--workers)"
-        found |= dict.fromkeys(("citus", "workers", "several_workers", "nodes"), why)
+        found |= dict.fromkeys(("citus", "workers", "several_workers", "worker_replicas", "nodes"), why)
+    elif layout.worker_members == 1:
+        found["worker_replicas"] = "each worker group of the embedded cluster has a single member (--worker-members)"
     if layout.workers == 1:
         found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
     if layout.members == 1:
-        found["replicas"] = "the embedded cluster has a single member (--members)"
+        found |= dict.fromkeys(("replicas", "several_replicas"), "the embedded cluster has a single member (--members)")
+    if layout.members == 2:
+        found["several_replicas"] = "the embedded cluster has a single replica (--members)"
     if not layout.shape.synchronous:
         found["synchronous"] = "the embedded cluster replicates asynchronously"
     if layout.etcd < 3:

@@ -57,7 +57,8 @@ def apply_baseline(
     cluster = Cluster(topology)
     baseline = _read(cluster)
     timing = _timing(cluster, baseline, expected, multiplier)
-    judged = {"replicas"} if (expected.member_count or 0) > 1 else set[str]()  # declared, so broken if not there
+    needs = {"replicas": 2, "several_replicas": 3}
+    judged = {name for name, least in needs.items() if (expected.member_count or 0) >= least}  # broken if not there
     lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | judged}
     lacks |= dict(_modes_not_promised(topology, baseline, expected))
     known = replace(

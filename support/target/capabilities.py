@@ -11,6 +11,7 @@ from support.target.topology import Topology
 CAPABILITIES = {
     "schema": "a table of entries to work on: namespace, key, value",
     "application_schema": "the application's own tables",
+    "own_tables": "permission to create tables of the suite's own, in a schema that it removes",
     "json": "a JSON column beside each entry",
     "long_values": "values of a megabyte",
     "related": "a table to be joined with the entries of its namespace",
@@ -36,6 +37,7 @@ CAPABILITIES = {
     "backends": "a backend of its own for each session",
     "workers": "worker groups",
     "several_workers": "two or more worker groups",
+    "worker_replicas": "at least one replica in each worker group",
     "nodes": "direct logins to every Citus node",
     "spare_worker": "a further server that can join as a Citus worker",
     "dcs": "the client addresses of etcd",
@@ -46,6 +48,7 @@ CAPABILITIES = {
     "dcs_keys": "the keys in which Patroni keeps its state in etcd",
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
+    "several_replicas": "two or more replicas beside the leader",
     "admin": "a superuser's login",
     "hosts": "hosts that the suite can inspect and break",
     "disks": "a disk of its own for each host",

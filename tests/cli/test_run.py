@@ -100,6 +100,18 @@ def test_destructive_scenarios_run_on_a_named_cluster_of_the_user(program: Progr
     assert (ended.status, ended.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(ended)
 
 
+def test_a_capability_that_the_target_had_in_its_last_run_is_told(program: Program) -> None:
+    program.write_features({"cluster/a.feature": TRUE, "cluster/b.feature": DISTURBING})
+    first = program.run(ACCEPT_DESTRUCTIVE="postgres")
+    assert first.last_line == "2 passed, 0 failed, 0 skipped", str(first)
+    assert "lost since the last run" not in first.out
+    second = program.run()
+    assert (second.status, second.last_line) == (0, "1 passed, 0 failed, 1 skipped"), str(second)
+    said = " ".join(second.out.split())
+    assert "lost since the last run: destructive: your own cluster is disturbed only if" in said, str(second)
+    assert "lost since the last run" not in program.run().out, "it is told once"
+
+
 def test_a_target_file_and_options_for_behave(project: Program, postgres: sql.Endpoint) -> None:
     project.variables = {}
     project.write_features({"cluster/a.feature": FALSE, "cluster/b.feature": TRUE})

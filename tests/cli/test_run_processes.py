@@ -127,6 +127,7 @@ def test_each_name_is_claimed_once(tmp_path: Path) -> None:
 
 def test_one_process_of_three_is_the_last(tmp_path: Path) -> None:
     assert [WorkQueue(tmp_path).last(3) for _ in range(3)] == [False, False, True]
+    assert not WorkQueue(tmp_path).last(3), "one that asks again, on its second cluster, is not"
 
 
 def reached(program: Program) -> dict[str, float]:

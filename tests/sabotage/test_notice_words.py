@@ -37,7 +37,7 @@ COMPOSED = {
     "failsafe mode was declared on": ("failsafe mode was declared",),
     "unexpected on the nodes": ("unexpected", "on the nodes"),
     "missing on the nodes": ("missing", "on the nodes"),
-    "SB-01: two members accepted writes": ("SB-01", "two members accepted writes at once:"),
+    ": two members accepted writes": ("two members accepted writes at once:",),
 }
 """Words that come together only at run time -> the texts in the code that they come from."""
 OTHERS = {

@@ -171,6 +171,8 @@ def test_a_role_that_may_not_write_is_told_before_the_run(postgres: sql.Endpoint
     assert set(NEEDS_TABLES) <= careful.keys()
     reader = user_cluster.discover(settings(postgres, ruvector_user="reader", **said)).lacks
     assert "the application's role may not INSERT, UPDATE, DELETE on memory_entries" in reader["schema"]
+    assert reader["own_tables"] == "reader may not create a schema in the database"
+    assert "own_tables" not in careful
 
 
 def test_a_server_that_refuses_writes_is_no_property_of_the_role(postgres: sql.Endpoint) -> None:

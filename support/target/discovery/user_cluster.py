@@ -1,5 +1,6 @@
 """The user's own cluster: what the settings say about it, checked against and completed by what answers there."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,9 @@ class _Findings:
     scope: str = ""
     nodes: Mapping[str, Address] = field(default_factory=dict)
     redis: RedisAddress | None = None
+
+
+_MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
 
 def discover(settings: Settings) -> Topology:
@@ -119,6 +123,8 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
         with sql.session(endpoint) as session:
             installed = {name for (name,) in sql.rows(session, "SELECT extname FROM pg_extension")}
             findings.behind = server_of(session)
+            if not sql.rows(session, _MAY_CREATE)[0][0]:
+                findings.lacks["own_tables"] = f"{topology.application.user} may not create a schema in the database"
             try:
                 if (dialect := dialect_of(session)) is not RUVECTOR:
                     findings.lacks["ruvector"] = f"the vector extension is {dialect.extension}"
@@ -245,15 +251,15 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     """A member that refuses the application is evidence for the scenarios; if all do, nothing can be examined."""
     if not any(member.group == 0 for member in (*topology.members, *topology.absent)):
         findings.lacks.setdefault("members", "not known without Patroni")
-        findings.lacks.setdefault("replicas", "not known without Patroni")
+        findings.lacks |= dict.fromkeys(("replicas", "several_replicas"), "not known without Patroni")
         if not topology.members:
             findings.lacks.setdefault("admin", _NO_ADMINISTRATOR)
             return
     first = [one.name for one in (*topology.members, *topology.absent) if one.group == 0]
-    if len(first) < 2:
-        findings.lacks.setdefault(
-            "replicas", f"the only member is {first[0]}" if first else "not known without Patroni"
-        )
+    if len(first) == 1:
+        findings.lacks |= dict.fromkeys(("replicas", "several_replicas"), f"the only member is {first[0]}")
+    elif len(first) == 2:
+        findings.lacks["several_replicas"] = f"the only members are {' and '.join(first)}"
     reached = [member for member in topology.members if not member.unreached]
     refused = logins_refused(topology, topology.application)
     if len(refused) == len(reached):
@@ -325,13 +331,17 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     """How many worker groups there are, by Citus and by the members that were found."""
     if why := findings.lacks.get("citus", ""):
-        findings.lacks |= {"workers": why, "several_workers": why, "nodes": why}
+        findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
         return
     workers = citus.expected_workers(Cluster(topology))
     if not workers:
         findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
     if len(workers) < 2:
         findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards can be moved nowhere"
+    sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
+    if len(sizes) < len(workers) or min(sizes.values(), default=0) < 2:
+        known = ", ".join(f"{count} of group {group}" for group, count in sorted(sizes.items())) or "none"
+        findings.lacks["worker_replicas"] = f"not every worker group has a second member; members known: {known}"
 
 
 def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:

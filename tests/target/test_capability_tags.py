@@ -1,0 +1,157 @@
+"""Skips are settled before a scenario begins: its tags name all that its steps may find missing in their middle."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from behave.model import Scenario
+from behave.parser import parse_file
+from reaching import Place, raising, reached
+
+from support.cli.behave_process import Planned, dry_run
+from support.target.capabilities import CAPABILITIES
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
+SANDBOX = r"sandbox$"
+NEEDS = {
+    Place("read", CLUSTER): "haproxy",
+    Place("redis", CLUSTER): "redis",
+    Place("cache_host"): "redis",
+    Place("statistics_page", CLUSTER): "statistics",
+    Place("receptions"): "statistics_login",
+    Place("administration", CLUSTER): "admin",
+    Place("administration_of", CLUSTER): "admin",
+    Place("sandbox", CLUSTER): "hosts",
+    Place("network", SANDBOX): "partitions",
+    Place("give_disk", "."): "disks",
+    Place("set_volatile", "."): "volatile_disks",
+    Place("own_copies"): "own_tables",
+    Place("make_tables"): "several_workers",
+    Place("on_several_nodes"): "several_workers",
+    Place("require_at_work"): "several_workers",
+    Place("workers_of"): "workers",
+}
+"""What code names -> the capability without which that fails, or is judged to be broken."""
+IMPLIED = {
+    "worker_replicas": {"workers", "replicas"},
+    "hosts": {"haproxy", "redis", "statistics", "admin", "patroni", "members"},
+    "several_workers": {"workers"},
+    "statistics_login": {"statistics"},
+    "several_replicas": {"replicas"},
+    "synchronous": {"patroni"},
+}
+"""An embedded cluster, and no other, has hosts, and all that it consists of."""
+WORDS = {
+    "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
+    r"|synchronous standby crashes|every replica streams",
+    "several_replicas": r"host of an asynchronous replica|another standby|lacks WAL|other replicas",
+    "several_workers": r"worker group 2|different worker|two workers|several workers|more than one worker|both workers"
+    r"|another worker group|over the workers",
+    "worker_replicas": r"leader of worker group \d+ is asked to hand over",
+    "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
+    "redis": r"\bRedis\b|\bthe cache\b",
+}
+"""Capability -> words of steps that no cluster without it can go through."""
+SETTLED = {
+    "cluster.read": "haproxy; no step reads through the read endpoint of a worker group, which is none",
+    "cluster._administrator": "admin",
+    "cluster.patroni": "patroni",
+    "cluster.redis": "redis",
+    "cluster.statistics_page": "statistics",
+    "cluster.sandbox": "hosts",
+    "haproxy.receptions": "statistics_login",
+    "clients.open": "redis",
+    "roles.cache_host": "redis",
+    "loopback.give_disk": "disks",
+    "loopback.volatile_disk": "volatile_disks",
+    "namespaces.volatile_disk": "volatile_disks",
+    "loopback.switch": "partitions",
+    "moves.make_tables": "several_workers",
+    "shards.workers_of": "workers",
+    "setup.require_kept_on_each_node": "declared_sharding, declared_references",
+    "exposure.passwords": "searchable_passwords",
+    "exposure.attach_to_report": "report",
+    "schema.copies": "own_tables; a search by an index of its own catches it",
+    # of no scenario: before the first, in `accept bench`, or an embedded cluster that is gone
+    "vectors.dialect_of": "the target lacks the capability vector",
+    "tools._find": "bench",
+    "entering.enter": "boot",
+    "state.read": "the cluster is gone",
+    "rpc.call": "the cluster is gone",
+    # answers of a server, which say more than that something is missing
+    "login._request": "an unknown method of authentication",
+    "patroni_commands._require_done": "Patroni refused",
+    "patroni_commands._send": "Patroni refused the login",
+}
+"""Function that raises NotAvailable -> the capability that settles it before, or why none can."""
+UNLESS_MISSING = {
+    ("haproxy", "ways_in"): "the read endpoint, if there is one",
+    ("hosts", "own_setting"): "of an embedded cluster",
+    ("redis", "failing_logins"): "a Redis, if there is one",
+    ("hosts", "extra_worker"): "spare_worker",
+}
+"""(capability, function): what is asked for only if it is there, or is settled by another tag."""
+
+
+@pytest.fixture(scope="module")
+def planned() -> tuple[Planned, ...]:
+    return dry_run(["features"]).scenarios
+
+
+def capabilities(tags: frozenset[str]) -> set[str]:
+    """What a target has that can run scenarios with those tags."""
+    there = set(tags & CAPABILITIES.keys())
+    while more := {one for name in there for one in IMPLIED.get(name, ())} - there:
+        there |= more
+    return there
+
+
+def test_what_steps_reach_is_named_by_a_tag(planned: tuple[Planned, ...]) -> None:
+    missing = set()
+    for scenario in planned:
+        there = capabilities(scenario.tags)
+        for step in scenario.steps:
+            for capability, way in reached(step.function, NEEDS).items():
+                if capability not in there and not any(
+                    capability == name and f"> {function} " in way for name, function in UNLESS_MISSING
+                ):
+                    missing.add(f"{scenario.location} lacks @{capability}: {way}")
+    assert sorted(missing) == []
+
+
+def test_the_exceptions_are_needed(planned: tuple[Planned, ...]) -> None:
+    ways = {(name, way) for one in planned for step in one.steps for name, way in reached(step.function, NEEDS).items()}
+    for capability, function in UNLESS_MISSING:
+        assert any(name == capability and f"> {function} " in way for name, way in ways), function
+
+
+def test_what_steps_say_is_named_by_a_tag() -> None:
+    missing = [
+        f"{scenario.filename}:{scenario.line} lacks @{capability}: {text}"
+        for scenario in _scenarios()
+        for text in _texts(scenario)
+        for capability, words in WORDS.items()
+        if re.search(words, text)
+        if capability not in capabilities(frozenset(map(str, scenario.effective_tags)))
+    ]
+    assert missing == []
+
+
+def test_each_place_where_something_turns_out_to_be_missing_is_known() -> None:
+    """A new one needs a capability, whose lack is known before the first scenario."""
+    assert sorted(raising("NotAvailable")) == sorted(SETTLED)
+
+
+def _scenarios() -> Iterator[Scenario]:
+    for path in sorted((ROOT / "features").rglob("*.feature")):
+        yield from parse_file(str(path)).walk_scenarios()
+
+
+def _texts(scenario: Scenario) -> Iterator[str]:
+    """Its steps, and the cells of their tables that say who is hit."""
+    for step in scenario.all_steps:
+        yield step.name
+        if step.table and "who" in step.table.headings:
+            yield from (row["who"] for row in step.table)

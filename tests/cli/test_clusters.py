@@ -6,7 +6,7 @@ import pytest
 
 from support.cli import clusters
 from support.hosts import state
-from support.run import CLUSTERS, RUNS, begin_run, note_over
+from support.run import CLUSTERS, RUNS, STORED, begin_run, forget
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +53,9 @@ def test_a_cluster_that_is_dead_is_removed() -> None:
     assert not (CLUSTERS / "mine").exists()
 
 
-def test_what_tells_that_a_run_is_over_stays() -> None:
+def test_what_tells_that_a_run_is_over_stays_beside_its_notes() -> None:
     run = begin_run()
-    note_over(run)
+    (run.directory / STORED).write_text('{"target": "somewhere", "sandbox": null}\n')
+    forget(run.directory)
     clusters.sweep()
     assert (run.directory / "life").exists()

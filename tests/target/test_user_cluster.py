@@ -161,7 +161,7 @@ def test_a_role_that_may_not_write_is_told_before_the_run(postgres: sql.Endpoint
     there = dataclasses.replace(postgres, database="read_only_test")
     sql.execute(there, "CREATE EXTENSION vector")
     schema.create(there, PGVECTOR)
-    sql.execute(there, f"CREATE ROLE reader LOGIN IN ROLE pg_read_all_data PASSWORD '{postgres.password}'")
+    sql.execute(there, f"CREATE ROLE onlooker LOGIN IN ROLE pg_read_all_data PASSWORD '{postgres.password}'")
     sql.execute(there, f"CREATE ROLE careful LOGIN SUPERUSER PASSWORD '{postgres.password}'")
     said = {"ruvector_db": "read_only_test", "redis_port": None}
     assert "schema" not in user_cluster.discover(settings(postgres, ruvector_user="careful", **said)).lacks
@@ -169,9 +169,9 @@ def test_a_role_that_may_not_write_is_told_before_the_run(postgres: sql.Endpoint
     careful = user_cluster.discover(settings(postgres, ruvector_user="careful", **said)).lacks
     assert "default_transaction_read_only is on for the role" in careful["schema"]
     assert set(NEEDS_TABLES) <= careful.keys()
-    reader = user_cluster.discover(settings(postgres, ruvector_user="reader", **said)).lacks
+    reader = user_cluster.discover(settings(postgres, ruvector_user="onlooker", **said)).lacks
     assert "the application's role may not INSERT, UPDATE, DELETE on memory_entries" in reader["schema"]
-    assert reader["own_tables"] == "reader may not create a schema in the database"
+    assert reader["own_tables"] == "onlooker may not create a schema in the database"
     assert "own_tables" not in careful
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
@@ -173,7 +173,8 @@ def dies_with_us(argv: Sequence[str]) -> list[str]:
 def _stop(child: "subprocess.Popen[bytes]") -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        os.killpg(child.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(child.pid, signal.SIGINT)
 
         def gone() -> None:
             if child.poll() is None:
@@ -182,7 +183,8 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
         try:
             eventually(gone, within=STOP_TIMEOUT, subject="behave has stopped")
         except AssertionError:
-            os.killpg(child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
     finally:
         signal.signal(signal.SIGINT, before)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from support.cli.behave_process import dies_with_us
@@ -76,7 +77,8 @@ def _stop(started: "Sequence[subprocess.Popen[bytes]]") -> None:
 
     try:
         for job in living:
-            os.killpg(job.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(job.pid, signal.SIGINT)
         eventually(gone, within=STOP_TIMEOUT, subject="the jobs have stopped")
     except AssertionError:
         for job in living:

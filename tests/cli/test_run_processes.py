@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ import pytest
 from program import FALSE, LONG, TRUE, Program, copy, target
 
 from support import sql
+from support.cli import behave_process
 from support.reporting.journal import RunRecord, read
 from support.run import WorkQueue
 from support.waiting import NotYet, eventually
@@ -128,6 +130,12 @@ def test_each_name_is_claimed_once(tmp_path: Path) -> None:
 def test_one_process_of_three_is_the_last(tmp_path: Path) -> None:
     assert [WorkQueue(tmp_path).last(3) for _ in range(3)] == [False, False, True]
     assert not WorkQueue(tmp_path).last(3), "one that asks again, on its second cluster, is not"
+
+
+def test_a_command_that_ends_by_itself_at_ctrl_c_is_no_error() -> None:
+    ended = subprocess.Popen(["true"], process_group=0)
+    ended.wait()
+    behave_process._stop(ended)
 
 
 def reached(program: Program) -> dict[str, float]:

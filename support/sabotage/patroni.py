@@ -170,7 +170,6 @@ SABOTAGES = (
             {
                 "SB-01": "two members accepted writes",
                 "SB-02 from everyone": "was last seen to accept a write",
-                "FO-05 frozen leader": "SB-01: two members accepted writes",
             }
         ),
         patroni_build("never_demotes"),

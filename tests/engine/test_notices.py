@@ -84,7 +84,6 @@ def test_a_server_that_speaks_german_puts_a_commit_in_doubt(tmp_path: Path, monk
     made = ["localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.utf8"]
     subprocess.run(list(map(str, made)), check=True, capture_output=True)
     monkeypatch.setenv("LOCPATH", str(tmp_path))
-    monkeypatch.setattr(servers, "BINDIR", BINDIR)
 
     statements = ["SELECT 1", "INSERT INTO written VALUES (1)"]
 
@@ -100,7 +99,7 @@ def test_a_server_that_speaks_german_puts_a_commit_in_doubt(tmp_path: Path, monk
         cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         assert_that(sql.rows(database, cancel), is_([(True,)]))
 
-    with servers.postgres(tmp_path, free_port()) as database:
+    with servers.postgres(tmp_path, free_port(), BINDIR) as database:
         sql.execute(database, "CREATE TABLE written (number integer)")
         sql.execute(database, "ALTER SYSTEM SET lc_messages = 'de_DE.utf8'")
         sql.execute(database, "ALTER SYSTEM SET synchronous_standby_names = 'niemand'")

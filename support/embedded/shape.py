@@ -147,6 +147,7 @@ PARAMETERS: dict[str, Any] = {
     "wal_keep_size": "1GB",
     "max_wal_size": "512MB",
     "max_wal_senders": 12,
+    "max_slot_wal_keep_size": "4GB",  # more than wal_keep_size and any fault of a scenario needs, less than a disk has
     "max_replication_slots": 12,
     "hot_standby": "on",
     "hot_standby_feedback": "on",

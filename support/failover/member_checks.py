@@ -175,6 +175,65 @@ def none_waits_for_a_restart(waiting: Mapping[str, Collection[str]], silent: Sil
     return Finding.true(f"nothing waits for a restart on {', '.join(waiting)}")
 
 
+@dataclass(frozen=True)
+class StreamedAgain:
+    """What became of a replica whose stream was ended."""
+
+    replica: str
+    source: str
+    """The member from which it streams."""
+    seconds: float | None
+    """From the end of its stream until it streamed again; None if it did not as long as it was watched."""
+    instead: str = ""
+    """What the source had then."""
+
+
+def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
+    """Each replica has logged in anew and streams, within `limit` seconds. Unknown if no stream was ended."""
+    if not found:
+        return Finding.unknown("no stream was ended")
+    if out := [f"{one.replica} ({one.source} has {one.instead})" for one in found if one.seconds is None]:
+        return Finding.false(
+            f"not let in again, so it no longer streams: {listed(out)}; the replica's log has the reason: look for "
+            "another password of the replication role, a rule of pg_hba.conf, and a certificate that has expired"
+        )
+    took = {one.replica: one.seconds for one in found if one.seconds is not None}
+    words = ", ".join(f"{replica} after {seconds:.1f} s" for replica, seconds in took.items())
+    return Finding.within_limit(max(took.values()) <= limit, f"streams again: {words} (allowed: {limit:g} s)")
+
+
+class Login(Protocol):
+    """A login from the host of one member to another."""
+
+    @property
+    def purpose(self) -> str: ...
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def to(self) -> str: ...
+
+    @property
+    def refusal(self) -> str:
+        """Why it was refused; empty if it was accepted."""
+
+
+def all_logged_in(attempts: Sequence[Login]) -> Finding:
+    """Every login was accepted. Unknown if none was tried."""
+    if not attempts:
+        return Finding.unknown("no login was tried")
+    refused = [
+        f"{one.origin} cannot log in to {one.to} {one.purpose}: {one.refusal}" for one in attempts if one.refusal
+    ]
+    if refused:
+        return Finding.false(
+            f"{listed(refused)} (make the credentials in the member's Patroni configuration, the roles in the database "
+            "and pg_hba.conf agree)"
+        )
+    return Finding.true(f"{len(attempts)} logins from member to member were accepted")
+
+
 def _unheard(told: Collection[str], silent: Silent) -> str:
     why = "; ".join(f"{member}: {reason}" for member, reason in silent.items())
     return f"nothing is known of {why}" if silent else f"only {', '.join(told) or 'nobody'} was asked"

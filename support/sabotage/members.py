@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from support import sql
+from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.sabotage.damage import (
     Damage,
@@ -16,6 +17,7 @@ from support.sabotage.damage import (
     by_parameters,
     by_shared_configuration,
     by_sql,
+    confirmed_by_every_member,
     on_member,
     together,
 )
@@ -28,6 +30,42 @@ from support.waiting import NotYet
 _WAL = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', 1048576)) FROM generate_series(1, 40)"
 _TRANSACTIONS = "DO $$ BEGIN FOR i IN 1..500 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 _OLDEST = "SELECT max(age(xmin)) FROM pg_replication_slots"
+
+
+_READ_FILE = "pg_read_binary_file(text, bigint, bigint, boolean)"
+
+
+def _another_password(role: str) -> MakeDamage:
+    """Streams that run go on; nobody with that role can log in anew."""
+
+    def make(cluster: Cluster) -> Damage:
+        def verifier() -> str:
+            return str(sql.value(cluster.administration_of(cluster.leader()), _VERIFIER, [role]))
+
+        before = verifier()
+
+        def give(password: str) -> None:
+            sql.execute(cluster.administration_of(cluster.leader()), f"ALTER ROLE {role} PASSWORD %s", [password])
+
+        def check() -> None:
+            if verifier() == before:
+                raise NotYet(f"{role} has the password that it had")
+
+        return Damage(f"{role} has another password", lambda: give("another"), check, lambda: give(before))
+
+    return make
+
+
+_VERIFIER = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+
+
+def _without_replication_rule(cluster: Cluster) -> Fault:
+    shared = cluster.patroni(cluster.leader()).configuration()["postgresql"]["pg_hba"]
+    rules = [rule for rule in shared if "replication" not in rule]
+    return confirmed_by_every_member(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _NO_RULE)(cluster)
+
+
+_NO_RULE = "SELECT count(*) = 0 FROM pg_hba_file_rules WHERE 'replication' = ANY (database)"
 
 
 def _limits(**limits: float) -> Mapping[str, str]:
@@ -141,13 +179,13 @@ SABOTAGES = (
     Sabotage(
         "library-missing-on-one-member",
         "one replica lacks the library of the vector extension",
-        notices({"ME-01 libraries": "library .*unusable: could not access file"}),
+        notices({"ME-01 libraries": "library .*unusable.*could not access file"}),
         other_programs("without the library of the vector extension", _emptied("vector.so")),
     ),
     Sabotage(
         "another-library-on-one-member",
         "one replica has another build of the vector extension's library",
-        notices({"ME-01 libraries": r"library .* on .* and .*, file .* on"}),
+        notices({"ME-01 libraries": r"library .*file .* on .*file"}),
         other_programs("with another library of the vector extension", _padded("vector.so")),
     ),
     Sabotage(
@@ -164,7 +202,7 @@ SABOTAGES = (
     Sabotage(
         "setting-of-one-member",
         "one replica has more work_mem than the others",
-        notices({"ME-02 same on all": "work_mem: 4096 kB on .*, 65536 kB on"}),
+        notices({"ME-02 same on all": "every setting is the same on all members.*work_mem.*65536"}),
         on_member(
             "a replica",
             "ALTER SYSTEM SET work_mem = '64MB';;SELECT pg_reload_conf()",
@@ -175,7 +213,7 @@ SABOTAGES = (
     Sabotage(
         "setting-in-one-members-file",
         "the Patroni of one replica overrides a setting that all share",
-        notices({"ME-02 same on all": "statement_timeout: 0 ms on .*, 300000 ms on"}),
+        notices({"ME-02 same on all": "every setting is the same on all members.*statement_timeout.*300000"}),
         _in_own_file,
     ),
     Sabotage(
@@ -189,11 +227,43 @@ SABOTAGES = (
         "a setting was changed, and only one replica was restarted",
         notices(
             {
-                "ME-02 same on all": "max_connections: 150 on .*, 160 on",
+                "ME-02 same on all": "every setting is the same on all members.*max_connections.*160",
                 "ME-02 waits for a restart": "waiting for a restart of PostgreSQL: .*max_connections",
             }
         ),
         _one_restarted,
+    ),
+    Sabotage(
+        "replication-password-changed",
+        "the password of the replication role was changed in the database, and nowhere else",
+        notices(
+            {
+                "ME-03 streams on": "not let in again, so it no longer streams",
+                "ME-03 own credentials": "cannot log in .* to stream or to be copied.*password authentication failed",
+            }
+        ),
+        _another_password("replicator"),
+    ),
+    Sabotage(
+        "replication-not-allowed",
+        "pg_hba.conf no longer lets replicas in",
+        notices(
+            {
+                "ME-03 streams on": "not let in again, so it no longer streams",
+                "ME-03 own credentials": "cannot log in .* to stream or to be copied.*no pg_hba.conf entry",
+            }
+        ),
+        _without_replication_rule,
+    ),
+    Sabotage(
+        "rewind-not-allowed",
+        "the role of pg_rewind may no longer read the server's files",
+        notices({"ME-03 own credentials": "cannot log in .* to be rewound.*permission denied"}),
+        by_sql(
+            f"REVOKE EXECUTE ON FUNCTION {_READ_FILE} FROM rewinder",
+            f"GRANT EXECUTE ON FUNCTION {_READ_FILE} TO rewinder",
+            f"SELECT NOT has_function_privilege('rewinder', '{_READ_FILE}', 'EXECUTE')",
+        ),
     ),
     Sabotage(
         "slot-left-on-a-replica",
@@ -231,7 +301,7 @@ SABOTAGES = (
         notices(
             {
                 "WL-01 million transactions": "keeps the rows of the last .* transactions",
-                "WL-02 open transaction": "vacuum is held back by idle transaction of",
+                "WL-02 open transaction": "vacuum is held back by .*idle transaction of",
             }
         ),
         _left_open("a replica", "SELECT count(*) FROM pg_class", _TRANSACTIONS, kept=200),
@@ -240,14 +310,14 @@ SABOTAGES = (
     Sabotage(
         "transaction-left-open",
         "a client has forgotten a transaction in which it has written",
-        notices({"WL-02 open transaction": "vacuum is held back by idle transaction of"}),
+        notices({"WL-02 open transaction": "vacuum is held back by .*idle transaction of"}),
         _left_open("the leader", "SELECT pg_current_xact_id()"),
         variables=_limits(WL_02_open=3),
     ),
     Sabotage(
         "prepared-transaction-left",
         "a prepared transaction was forgotten",
-        notices({"WL-02 prepared": "vacuum is held back by prepared transaction"}),
+        notices({"WL-02 prepared": "vacuum is held back by .*prepared transaction"}),
         by_sql(
             "BEGIN;;SELECT pg_current_xact_id();;PREPARE TRANSACTION 'forgotten'",
             "ROLLBACK PREPARED 'forgotten'",

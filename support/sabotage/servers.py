@@ -208,7 +208,7 @@ SABOTAGES = (
         notices(
             {
                 "CL-02 same version": "extension",
-                "ME-01 same PostgreSQL": "extension vector in the server's files: .*not there",
+                "ME-01 same PostgreSQL": "in the server's files.*not there",
             }
         ),
         other_programs("without the vector extension", _without_control_file),

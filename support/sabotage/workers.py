@@ -141,7 +141,7 @@ SABOTAGES = (
     of_sharded(
         "reference-copy-has-more",
         "one worker's copy of a reference table has a row that the others lack",
-        {"RT-03 All copies": "the copies of metadata differ in .* 1 on worker group 1"},
+        {"RT-03 All copies": "the copies of .* differ in .*worker group 1"},
         on_member(
             A_WORKER,
             f"{_ALONE};;" + for_each_shard("metadata", "INSERT INTO %1$s (key, value) VALUES ('sabotage', '{}')"),

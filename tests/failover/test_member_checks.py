@@ -7,12 +7,16 @@ import pytest
 from support.engine.finding import Finding
 from support.failover.member_checks import (
     Setting,
+    StreamedAgain,
+    all_logged_in,
+    all_streamed_again,
     none_waits_for_a_restart,
     same_on_all,
     settings_agree,
     sorted_as_recorded,
 )
 from support.failover.member_settings import may_differ
+from support.failover.new_logins import Attempt
 
 SOFTWARE = {
     "PostgreSQL": "16.14",
@@ -170,3 +174,24 @@ def test_what_waits_for_a_restart() -> None:
     assert "m2: max_connections (100, then 120)" in found.words
     assert none_waits_for_a_restart({"m1": [], "m2": []}, {}).holds is True
     assert none_waits_for_a_restart({"m1": []}, {"m2": "refused"}).holds is None
+
+
+def test_replicas_whose_streams_were_ended() -> None:
+    back, out = StreamedAgain("m2", "m1", 0.7), StreamedAgain("m3", "m1", None, "no session of it")
+    assert all_streamed_again([back], 30).holds is True
+    assert all_streamed_again([], 30).holds is None
+    late = all_streamed_again([back, StreamedAgain("m3", "m1", 34.0)], 30)
+    assert (late.holds, late.only_limit) == (False, True)
+    locked_out = all_streamed_again([back, out], 30)
+    assert (locked_out.holds, locked_out.only_limit) == (False, False)
+    assert "m3 (m1 has no session of it)" in locked_out.words
+
+
+def test_logins_from_member_to_member() -> None:
+    refused = Attempt("to be rewound", "m2", "m1", "permission denied for function pg_read_binary_file")
+    accepted = Attempt("to stream or to be copied", "m2", "m1", "")
+    assert all_logged_in([accepted]).holds is True
+    assert all_logged_in([]).holds is None
+    found = all_logged_in([accepted, refused])
+    assert found.holds is False
+    assert "m2 cannot log in to m1 to be rewound: permission denied" in found.words

@@ -4,6 +4,7 @@ import base64
 import re
 from html.parser import HTMLParser
 
+from support.reporting.pages import site
 from support.reporting.rendering import POLICY_TAG
 
 _EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,([A-Za-z0-9+/=]+)")

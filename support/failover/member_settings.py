@@ -35,7 +35,8 @@ OF_REPLICAS = frozenset({"hot_standby_feedback"})
 _LISTS = frozenset({"shared_preload_libraries", "session_preload_libraries", "local_preload_libraries"})
 _SETTINGS = """
     SELECT name, reset_val, coalesce(unit, ''),
-           CASE WHEN source IN ('client', 'session') THEN '' ELSE source END, coalesce(sourcefile || ' line ' || sourceline, ''), boot_val
+           CASE WHEN source IN ('client', 'session') THEN '' ELSE source END,
+           coalesce(sourcefile || ' line ' || sourceline, ''), boot_val
       FROM pg_settings
      WHERE context <> 'internal' OR name = 'data_checksums'
 """

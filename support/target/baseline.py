@@ -266,5 +266,6 @@ def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
         )
     if baseline.unbounded_slots and not expected.bounded_slots:
         yield f"{_SLOTS_FILL} (max_slot_wal_keep_size is -1; a size would limit it)"
-    if baseline.redis is not None and baseline.redis.eviction == "noeviction":
+    # Not declared, it breaks RC-03, which expects eviction by default.
+    if baseline.redis is not None and baseline.redis.eviction == expected.redis_eviction == "noeviction":
         yield "when Redis' memory is full, the cache accepts nothing new (maxmemory-policy is noeviction)"

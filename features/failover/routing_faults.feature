@@ -39,3 +39,11 @@ Feature: The endpoints lead no client to a failed member
     And 20 idle sessions through the write endpoint
     When the leader is asked to hand over to any replica
     Then each of these sessions is cut within 8 seconds
+
+  @id.HP-04
+  Scenario: Sessions from before a reload of the proxy are cut as well when their leader is lost
+    Given a healthy cluster
+    And 20 idle sessions through the write endpoint
+    And the proxy has been reloaded since
+    When the host of the leader crashes
+    Then each of these sessions is cut within 8 seconds

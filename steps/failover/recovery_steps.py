@@ -14,6 +14,7 @@ from support.engine.recovery import (
 )
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
+from support.failover.numbers import require_none_given_twice
 from support.target.timing import EVENT, Span
 
 register_type(Event=EVENT)
@@ -73,6 +74,12 @@ def step_nothing_lost(context: Context) -> None:
     failover may then lose.
     """
     require_ledger_intact(context.world)
+
+
+@then("no number was given twice")
+def step_no_number_twice(context: Context) -> None:
+    """Of those that were acknowledged, before the fault and after it: by the sequence, and by the identity column."""
+    require_none_given_twice(context.world)
 
 
 @then("the target member holds every acknowledged entry of the ledger")

@@ -63,7 +63,7 @@ class Experiment:
         self._target_member = target_member
         self.planned = bool(getattr(fault, "planned", False))
         injected_fault = self.nemesis.inject(fault)
-        if isinstance(fault, Freeze):
+        if isinstance(fault, Freeze) or getattr(fault, "unaware", False):
             self._frozen.append((target_member, injected_fault))
         self._silenced += [(name, injected_fault) for name in getattr(fault, "silences", ())]
         return injected_fault

@@ -141,6 +141,67 @@ class Restart:
         self._process.start()
 
 
+class ProxyReloaded:
+    """HAProxy is reloaded: another process takes all new sessions, and the former one only ends those that it has."""
+
+    def __init__(self, proxy: Process, host: Host) -> None:
+        self._former, self._host = proxy, host
+        self._next: Process | None = None
+
+    def __str__(self) -> str:
+        return f"{self._former.name} on {self._host.name} is reloaded"
+
+    def inject(self) -> None:
+        former = psutil.Process(self._former.pid)
+        self._next = self._host.add(f"{self._former.name} reloaded", [*former.cmdline(), "-sf", str(former.pid)])
+        self._next.start()
+
+    def require_in_effect(self) -> None:
+        """The former process takes no new sessions; it may be gone already."""
+        if self._next is None or self._next.pid is None:
+            raise NotYet("the next process does not run")
+        if (pid := self._former.pid) is not None:
+            with suppress(psutil.NoSuchProcess):
+                if any(one.status == psutil.CONN_LISTEN for one in psutil.Process(pid).net_connections("tcp")):
+                    raise NotYet("the former process listens")
+
+    def heal(self) -> None:
+        """Run it as before. Its sessions end."""
+        if self._next is not None:
+            self._next.kill()
+            self._former.kill()
+            self._former.start()
+            self._next = None
+
+
+class PatroniFrozen:
+    """Patroni alone is suspended on a member; its PostgreSQL runs on, and knows nothing of what happens meanwhile."""
+
+    unaware = True
+    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._suspended: psutil.Process | None = None
+
+    def __str__(self) -> str:
+        return f"the Patroni of {self._host.name} is suspended"
+
+    def inject(self) -> None:
+        if (pid := self._host.processes["patroni"].pid) is None:
+            raise Inconclusive(f"no Patroni ran on {self._host.name}")
+        self._suspended = psutil.Process(pid)
+        self._suspended.suspend()
+
+    def require_in_effect(self) -> None:
+        if self._suspended is None or self._suspended.status() != psutil.STATUS_STOPPED:
+            raise NotYet("it is not suspended")
+
+    def heal(self) -> None:
+        if self._suspended is not None:
+            resume([self._suspended])
+
+
 class PostgresKilled:
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 

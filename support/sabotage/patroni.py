@@ -74,6 +74,7 @@ SABOTAGES = (
         "commits wait for no standby",
         (
             Notice("FO-05", "writes were acknowledged"),
+            Notice("FO-13", "writes were acknowledged|acknowledged writes lost"),
             Notice("SB-01", "acknowledged writes lost"),
             Notice("PH-06", "synchronous replication was declared .*synchronous_mode is off", "as many standbys"),
         ),
@@ -170,6 +171,7 @@ SABOTAGES = (
             {
                 "SB-01": "two members accepted writes",
                 "SB-02 from everyone": "was last seen to accept a write",
+                "FO-13": "streams as a replica: not so after|would have taken writes for|two members accepted writes",
             }
         ),
         patroni_build("never_demotes"),

@@ -87,6 +87,12 @@ def _killed(cluster: Cluster) -> Kill:
 
 SABOTAGES = (
     Sabotage(
+        "proxy-never-lets-go",
+        "a process of HAProxy that was replaced by a reload keeps its sessions for ever",
+        notices({"HP-04": "sessions were left hanging|sessions were cut after"}),
+        rewritten(proxy_host, "haproxy.cfg", {"    hard-stop-after 5s\n": ""}),
+    ),
+    Sabotage(
         "checks-swapped",
         "writes are routed to replicas, and reads to the leader",
         notices(

@@ -73,3 +73,14 @@ Feature: The cluster survives the loss of its leader
     And 8 clients drawing numbers from a sequence and from an identity column
     When the host of the leader is down until another member leads
     Then no number was given twice
+
+  @id.FO-16 @partitions @rewind @replicas @critical
+  Scenario: A member that went its own way is rewound, not copied
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When the leader commits an entry that no other host can receive
+    And another member leads
+    And the fault is healed
+    Then the target member streams as a replica within 60 seconds
+    And the target member was rewound, not copied
+    And no member has that entry

@@ -105,7 +105,7 @@ def _refusal(host: Host, psql: Path, login: Mapping[str, Any], conninfo: str, st
             ["env", f"PGPASSFILE={file}", str(psql), "-X", "-w", "-q", f"{conninfo} {user} {options}", "-c", statement]
         )
     except ProcessFailed as failed:
-        return str(failed).partition(": ")[2]
+        return str(failed).partition(": ")[2].partition(" password retrieved from file")[0]
     finally:
         file.unlink(missing_ok=True)
     return ""

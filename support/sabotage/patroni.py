@@ -136,7 +136,7 @@ SABOTAGES = (
     Sabotage(
         "rewind-not-configured",
         "a diverged member is not rewound",
-        notices({"PH-06 rewound": "use_pg_rewind"}),
+        notices({"PH-06 rewound": "use_pg_rewind", "FO-16": "was copied from another member"}),
         by_shared_configuration({"postgresql": {"use_pg_rewind": False}}),
     ),
     Sabotage(
@@ -254,6 +254,12 @@ SABOTAGES = (
         "a member that has lost its data is not rebuilt",
         notices({"FO-11": "streams as a replica: not so after"}),
         patroni_build("copies_nothing"),
+    ),
+    Sabotage(
+        "patroni-waits-for-the-end-of-postgresql",
+        "a leader that hands over keeps its lock until its PostgreSQL is down",
+        notices({"FO-18": "hands over to .*: refused|interrupted for"}),
+        patroni_build("waits_for_the_end_of_postgresql"),
     ),
     Sabotage(
         "patroni-falters-after-taking-over",

@@ -102,7 +102,19 @@ def _refusal(host: Host, psql: Path, login: Mapping[str, Any], conninfo: str, st
     try:
         user = f"user={login['username']}"
         host.run(
-            ["env", f"PGPASSFILE={file}", str(psql), "-X", "-w", "-q", f"{conninfo} {user} {options}", "-c", statement]
+            [
+                "env",
+                f"PGPASSFILE={file}",
+                str(psql),
+                "-X",
+                "-w",
+                "-q",
+                "-o",
+                "/dev/null",
+                f"{conninfo} {user} {options}",
+                "-c",
+                statement,
+            ]
         )
     except ProcessFailed as failed:
         return str(failed).partition(": ")[2].partition(" password retrieved from file")[0]

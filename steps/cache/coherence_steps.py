@@ -118,8 +118,8 @@ def step_entries_cached(context: Context, count: int) -> None:
 
 @when("the cache is emptied while {readers:d} readers read the entries")
 def step_emptied_while_read(context: Context, readers: int) -> None:
-    """Each in a thread, spread over the clients, without a pause, and some entries more often than others. All keys of the scenario are removed from Redis, and
-    the readers go on until reads are hits again."""
+    """Each in a thread, spread over the clients, without a pause, and some entries more often than others. All keys of
+    the scenario are removed from Redis, and the readers go on until reads are hits again."""
     world = context.world
     measure(
         world,

@@ -184,6 +184,11 @@ class PatroniFrozen:
         self._host = host
         self._suspended: psutil.Process | None = None
 
+    @property
+    def silences(self) -> list[str]:
+        """The hosts about whose writes nothing is to be concluded while the fault lasts: clients tell of them."""
+        return [self._host.name]
+
     def __str__(self) -> str:
         return f"the Patroni of {self._host.name} is suspended"
 

@@ -115,6 +115,12 @@ class Experiment:
             SilentPeriod(name, one.begun, math.inf if one.healed is None else one.healed)
             for name, one in self._silenced
         ]
+        # What it said in that time is left out, so nothing can be missed in it either.
+        excused += [
+            SilentPeriod(name, one.begun, one.healing + THAW_GRACE)
+            for name, one in self._frozen
+            if one.healing is not None
+        ]
         longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
         until = self._watched_until or time.monotonic()
         return Coverage(min(one.begun for one in faults), until, longest, excused) if faults else None

@@ -156,7 +156,7 @@ SABOTAGES = (
         triggered_on_worker(
             "|".join(EXAMPLE.references()),
             "BEFORE INSERT",
-            "BEGIN NEW := jsonb_populate_record(NEW, jsonb_build_object('created_at', clock_timestamp())); RETURN NEW; END",
+            "BEGIN NEW.created_at := clock_timestamp(); RETURN NEW; END",
         ),
     ),
     of_sharded(

@@ -24,6 +24,8 @@ class Expectations:
     """The number of members, those of worker groups included, or their names."""
     workers: int | None = None
     """The number of Citus' worker groups."""
+    distributed_snapshots: bool | None = None
+    """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
     synchronous: bool | None = None
     """Whether a commit waits for a standby."""
     synchronous_standbys: int | None = None
@@ -138,6 +140,7 @@ _POLICIES = ("lru", "lfu", "random")
 _READERS: Mapping[str, Callable[[object], object]] = {
     "members": _members,
     "workers": _count(0),
+    "distributed_snapshots": _flag,
     "synchronous": _flag,
     "synchronous_standbys": _count(1),
     "accepted_loss": _size,

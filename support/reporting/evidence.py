@@ -74,11 +74,17 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.known_limits: list[str] = []
         self._redactor = redactor or Redactor()
 
     def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
         """Keep a figure; the report shows it in the description of the scenario, with its limit."""
         self.measures.append(Measure(name, value, unit, limit))
+
+    def known_limit(self, words: str) -> None:
+        """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
+        self.known_limits.append(self._redactor.mask(words))
+        self.attach("known limit", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""

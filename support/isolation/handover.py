@@ -1,0 +1,22 @@
+"""What the steps of isolation scenarios hand to one another."""
+
+from collections.abc import Collection, Mapping
+from typing import Annotated
+
+from support.engine.world import Handover
+from support.isolation.levels import Level
+from support.isolation.transactions import Item
+from support.isolation.workloads import Items
+
+_ALL_AT_ONCE = "When 8 clients run 120 transactions each at serializable"
+
+
+class IsolationHandover(Handover):
+    """Concurrent transactions."""
+
+    level: Annotated[Level, _ALL_AT_ONCE]
+    items: Annotated[Items, _ALL_AT_ONCE]
+
+    def __init__(self) -> None:
+        self.homes: Mapping[Item, Collection[int]] = {}
+        """Item -> the Citus groups that hold it; empty where one server holds everything."""

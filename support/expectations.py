@@ -24,14 +24,14 @@ class Expectations:
     """The number of members, those of worker groups included, or their names."""
     workers: int | None = None
     """The number of Citus' worker groups."""
-    distributed_snapshots: bool | None = None
-    """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
     synchronous: bool | None = None
     """Whether a commit waits for a standby."""
     synchronous_standbys: int | None = None
     """The number of standbys for which a commit waits."""
     accepted_loss: int | None = None
     """Bytes of acknowledged writes (namespaces, keys and values) that may be lost in a failover."""
+    distributed_snapshots: bool | None = None
+    """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
     failsafe: bool | None = None
     """Whether a leader goes on without the DCS as long as all members answer it."""
     dcs_spare: int | None = None

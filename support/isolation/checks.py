@@ -95,7 +95,7 @@ def limit_of_snapshots(observed: Observed) -> str:
     """What was seen of the known limit that no snapshot spans all servers; empty where nothing was."""
     if not observed.excused:
         return ""
-    return f"{_counts(observed.excused)} in {observed.counted}. {_example(observed.excused[0])}"
+    return f"{_counts(observed.excused)} in {observed.counted}; for example, {observed.excused[0].words}"
 
 
 def _listed(seen: Sequence[Sighting]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Annotated
 
+from support.engine.history import History
 from support.engine.world import Handover
 from support.isolation.levels import Level
 from support.isolation.transactions import Item
@@ -16,6 +17,8 @@ class IsolationHandover(Handover):
 
     level: Annotated[Level, _ALL_AT_ONCE]
     items: Annotated[Items, _ALL_AT_ONCE]
+
+    followed: Annotated[History, "When each endpoint is asked 100 times for what the other one has"]
 
     def __init__(self) -> None:
         self.homes: Mapping[Item, Collection[int]] = {}

@@ -98,7 +98,7 @@ def test_a_good_list_is_read(folder: Path) -> None:
         (
             '"cache"',
             '"cash"',
-            "capability = 'cash': must be one of cluster, sharding, failover, isolation, cache, security",
+            "must be one of cluster, sharding, failover, isolation, cache, security",
         ),
         ("[CO-01]", "[CO-01", "not TOML: "),
     ],

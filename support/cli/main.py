@@ -354,6 +354,9 @@ def lint() -> None:
 def report(
     folders: Folders = None,
     summary: Summary = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the summary as PDF, too (by a Chromium on this machine).")
+    ] = False,
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
@@ -368,7 +371,7 @@ def report(
     from support.settings import Settings
 
     settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.report(folders or (), settings, summary))
+    raise typer.Exit(report.report(folders or (), settings, summary, pdf))
 
 
 @app.command(context_settings=PASSING_ON)

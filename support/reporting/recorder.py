@@ -24,7 +24,16 @@ from support.errors import LimitExceeded, PromiseBroken
 from support.reporting.evidence import Redactor
 from support.reporting.journal import Journal
 from support.reporting.promises import sentence_of
-from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict, is_final, scenario_of, verdict_of
+from support.reporting.scenario import (
+    Incident,
+    Measure,
+    Scenario,
+    ScenarioResult,
+    Verdict,
+    is_final,
+    scenario_of,
+    verdict_of,
+)
 from support.reporting.tally import WORST_FIRST
 from support.reporting.terminal import Progress
 from support.waiting import describe
@@ -205,15 +214,17 @@ class Recorder:
         model: Any,
         measures: Sequence[Measure] = (),
         errors: Iterable[BaseException] = (),
+        incident: Incident | None = None,
         known_limits: Sequence[str] = (),
     ) -> None:
-        """after_scenario, last of all. `errors` were raised while its faults were healed and it was closed."""
+        """after_scenario, last of all. `errors` were raised while its faults were healed and it was closed, `incident`
+        is what these faults cost, `known_limits` is what was seen of what the cluster does not promise."""
         judgement = judge(model)
         if judgement is None:
             return  # interrupted: it has no verdict
         for error in errors:
             judgement = judgement.and_then(error, "cleaning up after the scenario")
-        self._record(_scenario(model), judgement, tuple(measures), tuple(known_limits))
+        self._record(_scenario(model), judgement, tuple(measures), incident, tuple(known_limits))
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
         """behave's `context.on_cleanup_error`: a clean-up that behave ran after the last hook failed."""
@@ -262,6 +273,7 @@ class Recorder:
         scenario: Scenario,
         judgement: Judgement,
         measures: tuple[Measure, ...] = (),
+        incident: Incident | None = None,
         known_limits: tuple[str, ...] = (),
     ) -> None:
         known = self._results.get(scenario.key)
@@ -277,6 +289,7 @@ class Recorder:
             trace=self._redactor.mask(judgement.trace),
             final=judgement.final,
             also_broken=judgement.also_broken,
+            incident=known.incident if known else incident,
             known_limits=known.known_limits if known else known_limits,
         )
         self._results[scenario.key] = result

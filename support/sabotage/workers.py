@@ -145,8 +145,31 @@ SABOTAGES = (
     of_sharded(
         "reference-copy-behind",
         "one worker's copy of the reference tables lacks new rows",
-        {"RT-01": "holds|missing", "RT-02": "answer"},
+        {"RT-01": "holds|missing", "RT-02": "answer", "RT-03 computes by itself": "the copies of .* differ in"},
         triggered_on_worker("|".join(EXAMPLE.references()), "BEFORE INSERT", "BEGIN RETURN NULL; END"),
+    ),
+    of_sharded(
+        "reference-copy-has-more",
+        "one worker's copy of a reference table has a row that the others lack",
+        {"RT-03 All copies": "the copies of .* differ in .*worker group 1"},
+        on_member(
+            A_WORKER,
+            f"{_ALONE};;" + for_each_shard("metadata", "INSERT INTO %1$s (key, value) VALUES ('sabotage', '{}')"),
+            f"{_ALONE};;" + for_each_shard("metadata", "DELETE FROM %1$s WHERE key = 'sabotage'"),
+            "SELECT count(*) = 1 FROM metadata WHERE key = 'sabotage'",
+        ),
+    ),
+    of_sharded(
+        "reference-copy-computes-its-own",
+        "one worker fills in the time of a new row by itself",
+        {"RT-03 computes by itself": "the copies of .* differ in"},
+        triggered_on_worker(
+            "sessions|metadata",
+            "BEFORE INSERT",
+            "BEGIN RETURN jsonb_populate_record(NEW, to_jsonb(NEW) || CASE TG_RELID::regclass::text ~ 'sessions' "
+            "WHEN true THEN jsonb_build_object('created_at', clock_timestamp()) "
+            "ELSE jsonb_build_object('updated_at', clock_timestamp()) END); END",
+        ),
     ),
     of_sharded(
         "shard-index-missing",

@@ -374,7 +374,7 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     what = places or options.selection.arguments
     behave = [*behave_process.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
     try:
-        behave_process.run(target.inside(behave), _as_variables({**options.given, **target.given}))
+        behave_process.run(target.inside(behave), as_variables({**options.given, **target.given}))
     except KeyboardInterrupt:
         return False
     return True
@@ -391,7 +391,7 @@ def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
         other.join()
 
 
-def _as_variables(given: Mapping[str, Any]) -> dict[str, str]:
+def as_variables(given: Mapping[str, Any]) -> dict[str, str]:
     """Settings as environment variables for behave's process, where no other user can see them."""
     return {
         variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)

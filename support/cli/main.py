@@ -5,13 +5,14 @@ and wrong usage are answered at once.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from support.cli import paths, suites
-from support.cli.console import exit_status_of, say
+from support.cli.console import exit_status_of, out, say
 from support.cli.options import (
     ClusterName,
     Folders,
@@ -37,8 +38,25 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    help="Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        out.print(f"accept {project['version']}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def accept(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`."""
+
+
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
@@ -385,7 +403,7 @@ def test(
 def with_default_command(arguments: list[str]) -> list[str]:
     """The arguments, with `run` in front if they name no command."""
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h")):
+    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h", "--version")):
         return arguments
     return ["run", *arguments]
 

@@ -11,8 +11,9 @@ from support.cli.paths import REPORT, RESULTS, STATE, from_command_line
 from support.errors import AcceptError, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
+from support.reporting.installing import install_renderer, install_renderer_meanwhile
 from support.reporting.metrics import Publisher
-from support.reporting.rendering import conclude, install_renderer
+from support.reporting.rendering import conclude
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
@@ -23,11 +24,8 @@ JOURNAL = RESULTS / merging.JOURNAL
 
 
 def prepare() -> None:
-    """Install the renderer if it is missing. If that fails, a run still has its table."""
-    try:
-        install_renderer(say)
-    except AcceptError as error:
-        complain(f"{error}; there will be no HTML report")
+    """Begin to install the renderer if it is missing. A run whose report cannot be rendered still has its table."""
+    install_renderer_meanwhile(say)
 
 
 def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
@@ -46,7 +44,10 @@ def report(folders: Sequence[Path], settings: Settings, summary: Path | None = N
 
     `summary` is a file to which the table of promises is appended, as Markdown.
     """
-    prepare()
+    try:
+        install_renderer(say)
+    except AcceptError as error:
+        complain(f"{error}; there will be no HTML report")
     with Publisher(settings) as publisher:
         status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
     if summary:

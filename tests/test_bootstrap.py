@@ -261,7 +261,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(project: Path) -
 def pins(group: str) -> dict[str, str]:
     """Package -> version, as a group pins it."""
     lines = (ROOT / "requirements" / f"{group}.lock").read_text().splitlines()
-    pinned = [re.sub(r" .*", "", line).split("==") for line in lines if line and not line.startswith(" ")]
+    pinned = [re.sub(r"[ ;].*", "", line).split("==") for line in lines if line and not line.startswith(" ")]
     return {re.sub(r"\[.*\]", "", name): version for name, version in pinned}
 
 

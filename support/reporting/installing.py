@@ -1,4 +1,4 @@
-"""Installs the renderer of the report, npm's `allure`, into the virtual environment when the first report needs it.
+"""Installs the renderer of Allure's page, npm's `allure`, when the first report needs it.
 
 Where the machine has no node that is new enough, with npm, a node from a wheel comes along. Exact versions and
 checksums are in `renderer/package-lock.json` and in `requirements/node.lock`, which name no registry: npm and pip use
@@ -69,7 +69,7 @@ def install_renderer(on_progress: Callable[[str], None]) -> None:
     with _locked():
         if not renderer_installed():
             on_progress(_announcement())
-            _install()
+            _install(INSTALLED)
 
 
 def install_renderer_meanwhile(on_progress: Callable[[str], None]) -> None:
@@ -81,16 +81,16 @@ def install_renderer_meanwhile(on_progress: Callable[[str], None]) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             on_progress(f"{_announcement()}, while the run begins")
             subprocess.Popen(  # it inherits the lock, and has it until it ends
-                ["nice", "-n", "19", sys.executable, "-P", "-m", "support.reporting.installing"],
+                ["nice", "-n", "19", sys.executable, "-P", "-m", "support.reporting.installing", str(INSTALLED)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 pass_fds=[lock.fileno()],
             )
     except BlockingIOError:
-        on_progress("another run is installing the renderer of the report")
+        on_progress("another run is installing the renderer of Allure's page")
     except OSError as error:
-        on_progress(f"the renderer of the report cannot be installed: {error}")
+        on_progress(f"the renderer of Allure's page cannot be installed: {error}")
 
 
 def await_renderer() -> None:
@@ -103,23 +103,23 @@ def await_renderer() -> None:
     with contextlib.suppress(OSError):
         if said := _log().read_text(encoding="utf-8", errors="replace").split():
             raise ProcessFailed(" ".join(said))
-    raise ProcessFailed("the renderer of the report is not installed: start ./accept report while npm is reachable")
+    raise ProcessFailed("the renderer of Allure's page is not installed: start ./accept report while npm is reachable")
 
 
-def _install() -> None:
+def _install(directory: Path) -> None:
     """Install into a fresh folder, which takes its name when it is whole. The caller has the lock."""
-    for rest in INSTALLED.parent.glob(f"{INSTALLED.name}-*"):
+    for rest in directory.parent.glob(f"{directory.name}-*"):
         shutil.rmtree(rest, ignore_errors=True)
-    fresh = INSTALLED.with_name(f"{INSTALLED.name}-{os.getpid()}")
+    fresh = directory.with_name(f"{directory.name}-{os.getpid()}")
     try:
         shutil.copytree(WANTED, fresh)
         node = _node_of_the_machine() or _node_of_a_wheel(fresh)
         _run([*node.npm, "ci", *_QUIETLY], fresh, node.program)
         (fresh / _STAMP).write_text(_wanted(), encoding="utf-8")
-        shutil.rmtree(INSTALLED, ignore_errors=True)
-        fresh.rename(INSTALLED)
+        shutil.rmtree(directory, ignore_errors=True)
+        fresh.rename(directory)
     except OSError as error:
-        raise ProcessFailed(f"the renderer of the report could not be installed: {error}") from error
+        raise ProcessFailed(f"the renderer of Allure's page could not be installed: {error}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -148,7 +148,7 @@ def _run(command: Sequence[str | Path], directory: Path, node: Path | None = Non
         raise ProcessFailed(f"{what} did not end within {_INSTALLED_WITHIN:g} s: is a registry reachable?") from late
     except subprocess.CalledProcessError as failed:
         said = " ".join(f"{failed.stderr}{failed.stdout}".split())
-        raise ProcessFailed(f"{what} could not install the renderer of the report: {said}") from failed
+        raise ProcessFailed(f"{what} could not install the renderer of Allure's page: {said}") from failed
 
 
 def _node(directory: Path) -> Node | None:
@@ -180,10 +180,10 @@ def _node_of_the_machine() -> Node | None:
 
 def _announcement() -> str:
     if _node_of_the_machine() is not None:
-        return f"installing the renderer of the report (once, by npm): {_TAKES}"
+        return f"installing the renderer of Allure's page (once, by npm): {_TAKES}"
     oldest = ".".join(map(str, OLDEST_NODE))
     return (
-        f"installing the renderer of the report (once): {_TAKES_WITH_NODE}, "
+        f"installing the renderer of Allure's page (once): {_TAKES_WITH_NODE}, "
         f"as this machine has no node {oldest} or newer with npm"
     )
 
@@ -216,6 +216,6 @@ def _locked() -> Iterator[None]:
 
 if __name__ == "__main__":
     try:
-        _install()
+        _install(Path(sys.argv[1]))
     except ProcessFailed as failure:
         sys.exit(str(failure))

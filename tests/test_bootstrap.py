@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tomllib
 from collections.abc import Sequence
-from importlib.metadata import distribution
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -293,7 +293,10 @@ def test_no_package_is_pinned_twice() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_size_that_is_announced_is_the_size(group: str) -> None:
     sizes = {name: int(size) for name, size in re.findall(r"\[(\w+)\]=(\d+)", (ROOT / "accept").read_text())}
-    files = [file for name in pins(group) for file in distribution(name).files or () if "__pycache__" not in file.parts]
+    here = {re.sub(r"[-_.]+", "-", one.name).lower(): one for one in distributions()}
+    packages = [here[name] for name in pins(group) if name in here]  # one of them is for an older Python only
+    assert len(packages) >= len(pins(group)) - 1
+    files = [file for one in packages for file in one.files or () if "__pycache__" not in file.parts]
     found = sum(path.stat().st_size for file in files if (path := Path(str(file.locate()))).is_file()) / 1e6
     assert found == pytest.approx(sizes[group], rel=0.2)
 

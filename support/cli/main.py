@@ -74,8 +74,8 @@ def run(
 ) -> None:
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    A SUITE is a subject (cluster, sharding, failover, cache, security) or a kind of scenario (fast, slow, destructive,
-    performance). Options that accept does not know are passed to behave.
+    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
+    destructive, performance). Options that accept does not know are passed to behave.
     """
     from support.cli import targets
     from support.settings import Settings

@@ -71,6 +71,7 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.known_limits: list[str] = []
         self.incident: Incident | None = None
         """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
@@ -83,6 +84,11 @@ class Evidence:
         `at_least`: the limit is the smallest value allowed.
         """
         self.measures.append(Measure(name, value, unit, limit, at_least))
+
+    def known_limit(self, words: str) -> None:
+        """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
+        self.known_limits.append(self._redactor.mask(words))
+        self.attach("known limit", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""

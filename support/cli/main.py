@@ -392,6 +392,21 @@ def report(
     raise typer.Exit(report.report(folders or (), settings, summary, pdf))
 
 
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
+    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
+) -> None:
+    """Compare verdicts and figures of two runs, versions or clusters, and tell change from chance.
+
+    A folder may hold several runs: 5 on each side can tell. Exits with 1 if something got worse beyond chance.
+    """
+    from support.cli import compare
+
+    raise typer.Exit(compare.show(before, now, everything))
+
+
 @app.command(context_settings=PASSING_ON)
 def test(
     context: typer.Context,

@@ -14,6 +14,7 @@ from support.cli import paths, suites
 from support.cli.console import exit_status_of, say
 from support.cli.options import (
     ClusterName,
+    Features,
     Folders,
     Host,
     Like,
@@ -52,6 +53,7 @@ def run(
         list[str] | None, typer.Option(help="Only scenarios with these tags, such as '@cache and not @slow'.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Only scenarios whose title matches this pattern.")] = None,
+    features: Features = None,
     target: Target = None,
     own_schema: OwnSchema = False,
     require: Require = None,
@@ -77,13 +79,15 @@ def run(
     A SUITE is a subject (cluster, sharding, failover, cache, security) or a kind of scenario (fast, slow, destructive,
     performance). Options that accept does not know are passed to behave.
     """
-    from support.cli import targets
+    from support.cli import own, targets
     from support.settings import Settings
 
-    selection = suites.select(words or (), tags or (), name or ())
+    folder = own.choose(features)
+    selection = suites.select(words or (), tags or (), name or (), folder)
+    own.require_fitting(own.adopt(selection, folder))
     target_settings, cluster = targets.choose(target)
-    own = {"accept_own_schema": True} if own_schema else {}
-    given = {**target_settings, **size, **shape_settings(like, ports), **own, **selection.defined}
+    schema = {"accept_own_schema": True} if own_schema else {}
+    given = {**target_settings, **size, **shape_settings(like, ports), **schema, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
     from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
 
@@ -343,11 +347,28 @@ def promises(
 
 
 @app.command()
-def lint() -> None:
+def lint(features: Features = None) -> None:
     """Check the feature files and the list of promises, and that each step has exactly one step function."""
-    from support.cli import lint
+    from support.cli import lint, own
 
-    raise typer.Exit(lint.show(lint.lint()))
+    raise typer.Exit(lint.show(lint.lint(own=own.choose(features))))
+
+
+@app.command()
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    editor: Annotated[
+        bool, typer.Option("--editor", help="Only update the editor's settings in DIR, for new steps.")
+    ] = False,
+) -> None:
+    """Make a folder for features and steps of your own, with a scenario that works and settings for editors and CI."""
+    from support.cli import new
+
+    folder = paths.from_command_line(directory)
+    if editor:
+        say(f"{new.update_editor(folder)} is up to date")
+    else:
+        new.show(folder, new.make(folder))
 
 
 @app.command()

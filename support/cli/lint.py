@@ -21,6 +21,7 @@ from support.cli.paths import FEATURES
 from support.cli.preflight import Finding, step_findings, unknown_tag
 from support.errors import UsageError
 from support.own_folder import OwnFolder
+from support.reporting import on_call
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import SEVERITIES
 
@@ -195,7 +196,8 @@ def lint(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[Finding
     if own is not None and not findings:
         findings = tuple(clashes(own))
     if not findings:
-        findings = (*check(outlines), *check_promises(folder, outlines, own), *_of_steps(folder, own))
+        promises = check_promises(folder, outlines, own)
+        findings = (*check(outlines), *promises, *check_guides(folder), *_of_steps(folder, own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
@@ -203,6 +205,8 @@ def show(findings: Sequence[Finding]) -> int:
     """Print the findings, one per line, and return the exit status."""
     for finding in findings:
         out.print(str(finding), markup=False)
+    for note in notes(FEATURES):
+        say(note)
     say(f"{len(findings)} findings" if findings else "no findings")
     return 1 if findings else 0
 
@@ -243,6 +247,33 @@ def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | N
                 yield outline.finding(f"@id.{id} is not listed in {list_of}; add [{id}] there, or correct the tag")
             else:
                 yield from _disagreements(outline, known, list_of)
+
+
+def check_guides(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the guides for whoever is on call."""
+    path = folder / on_call.FILE
+    try:
+        guides, promises = on_call.load(path), load(folder / FILE)
+    except UsageError as error:
+        if str(error).startswith(str(path)):
+            yield from (Finding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
+        return  # mistakes in the list of promises are told by its own rule
+    lines = path.read_text(encoding="utf-8").splitlines() if guides else []
+    for about in on_call.unknown(guides, promises):
+        yield Finding(
+            path, lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1, on_call.UNKNOWN.format(about)
+        )
+
+
+def notes(folder: Path) -> Iterator[str]:
+    """What is worth knowing and no mistake."""
+    try:
+        general = on_call.only_general(on_call.load(folder / on_call.FILE), load(folder / FILE))
+    except UsageError:
+        return
+    if general:
+        path = folder / on_call.FILE
+        yield f"note: {path} has no guide for {', '.join(general)}: whoever is on call gets their capability's"
 
 
 def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[Finding]:

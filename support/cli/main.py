@@ -76,8 +76,8 @@ def run(
 ) -> None:
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    A SUITE is a subject (cluster, sharding, failover, cache, security) or a kind of scenario (fast, slow, destructive,
-    performance). Options that accept does not know are passed to behave.
+    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
+    destructive, performance). Options that accept does not know are passed to behave.
     """
     from support.cli import own, targets
     from support.settings import Settings
@@ -375,6 +375,9 @@ def new(
 def report(
     folders: Folders = None,
     summary: Summary = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the summary as PDF, too (by a Chromium on this machine).")
+    ] = False,
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
@@ -389,7 +392,7 @@ def report(
     from support.settings import Settings
 
     settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.report(folders or (), settings, summary))
+    raise typer.Exit(report.report(folders or (), settings, summary, pdf))
 
 
 @app.command(context_settings=PASSING_ON)

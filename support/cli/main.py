@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from support.cli import paths, suites
-from support.cli.console import exit_status_of, say
+from support.cli.console import exit_status_of, out, say
 from support.cli.options import (
     ClusterName,
     Features,
@@ -322,12 +322,22 @@ def doctor(
 @app.command()
 def steps(
     words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write the catalogue as a page, with examples, and print where it is.")
+    ] = False,
+    features: Features = None,
 ) -> None:
     """Search the step catalogue: each wording, what it does, and where it is."""
-    from support.cli import steps
+    from support.cli import own, steps
 
-    found = steps.search(" ".join(words or ()), steps.steps())
-    steps.show(found)
+    folder = own.choose(features)
+    found = steps.search(" ".join(words or ()), steps.all_steps())
+    if html:
+        from support.cli import step_page
+
+        out.print(step_page.of_project(found, folder), markup=False)
+    else:
+        steps.show(found)
     raise typer.Exit(0 if found else 1)
 
 

@@ -5,6 +5,7 @@ and wrong usage are answered at once.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -38,8 +39,25 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    help="Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        out.print(f"accept {project['version']}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def accept(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`."""
+
+
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
@@ -405,6 +423,21 @@ def report(
     raise typer.Exit(report.report(folders or (), settings, summary, pdf))
 
 
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
+    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
+) -> None:
+    """Compare verdicts and figures of two runs, versions or clusters, and tell change from chance.
+
+    A folder may hold several runs: 5 on each side can tell. Exits with 1 if something got worse beyond chance.
+    """
+    from support.cli import compare
+
+    raise typer.Exit(compare.show(before, now, everything))
+
+
 @app.command(context_settings=PASSING_ON)
 def test(
     context: typer.Context,
@@ -419,7 +452,7 @@ def test(
 def with_default_command(arguments: list[str]) -> list[str]:
     """The arguments, with `run` in front if they name no command."""
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h")):
+    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h", "--version")):
         return arguments
     return ["run", *arguments]
 

@@ -113,6 +113,8 @@ def _server(cluster: Cluster) -> Process:
 
 # An outage of Redis
 
+CACHE = "Redis"
+"""What the report calls the target of its outages."""
 OUTAGE = 3.0
 """Seconds that an outage of Redis lasts: long enough for several retries, and for these to fail."""
 _PACE = 0.02  # seconds between two operations of a thread
@@ -138,7 +140,7 @@ def work_through_outage(world: World, what: str) -> None:
             _await_hits(history, len(clients), monotonic(), within=VISIBLE)
         except NotInTime as error:
             raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
-        world.experiment.inject(OUTAGES[what](cluster), cache_host(cluster).name)
+        world.experiment.inject(OUTAGES[what](cluster), CACHE)
         pause(OUTAGE)
         world.experiment.nemesis.heal()
         with suppress(NotInTime):  # judged afterwards

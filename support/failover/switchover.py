@@ -90,7 +90,8 @@ class HalfwaySwitchover:
         """The member comes back. Whether the request is carried out or forgotten is up to Patroni."""
         if self.client is not None:
             kill_client(self)
-        self.member.start()
+        if self._kill is kill_member:
+            self.member.start()
 
     def _require_requested(self) -> None:
         """Both keys are read at one revision: the request was there while the leader still led."""

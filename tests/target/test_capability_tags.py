@@ -36,13 +36,12 @@ NEEDS = {
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {
     "worker_replicas": {"workers", "replicas"},
-    "hosts": {"haproxy", "redis", "statistics", "admin", "patroni", "members"},
     "several_workers": {"workers"},
     "statistics_login": {"statistics"},
     "several_replicas": {"replicas"},
     "synchronous": {"patroni"},
 }
-"""An embedded cluster, and no other, has hosts, and all that it consists of."""
+"""Capability -> those that no target with it lacks."""
 WORDS = {
     "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
     r"|synchronous standby crashes|every replica streams",
@@ -91,6 +90,11 @@ UNLESS_MISSING = {
     ("hosts", "own_setting"): "of an embedded cluster",
     ("redis", "failing_logins"): "a Redis, if there is one",
     ("hosts", "extra_worker"): "spare_worker",
+    ("admin", "require_settled"): "of an embedded cluster",
+    ("statistics", "require_all"): "of an embedded cluster",
+    ("redis", "require_all"): "a Redis, if there is one",
+    ("hosts", "hand_over_halfway"): "only where the leader's Patroni dies, in examples with a tag of their own",
+    ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
 }
 """(capability, function): what is asked for only if it is there, or is settled by another tag."""
 

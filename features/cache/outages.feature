@@ -16,14 +16,14 @@ Feature: The cache survives outages of Redis and failovers of the database
       | fails              |
       | is full            |
 
-    @hosts
+    @cache_host
     Examples:
       | fails              |
       | is killed          |
       | freezes            |
       | is restarted empty |
 
-  @id.OU-02 @hosts @partitions
+  @id.OU-02 @hosts @partitions @proxy_host
   Scenario: A write that a failover lost is served by the cache for no longer than the staleness bound
     While the old leader still led, clients read the write from it and cached it. No cache can know that the failover
     lost the write; all it can do is limit how long it serves any value.

@@ -19,7 +19,7 @@ Feature: The endpoints lead no client to a failed member
     Then the target member leaves the read endpoint within 15 seconds
     And once the fault is healed, it is back in the read endpoint within 15 seconds
 
-  @id.HP-03 @hosts
+  @id.HP-03 @hosts @crashes
   Scenario: Sessions on a leader whose host crashes are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint

@@ -21,7 +21,7 @@ Feature: The leader hands over when it is asked to
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-06 @hosts @normal
+  @id.FO-06 @hosts @crashes @normal
   Scenario: An impossible switchover is refused with a reason
     Given a healthy cluster
     And the host of a replica that may lead is down
@@ -52,7 +52,7 @@ Feature: The leader hands over when it is asked to
       | who                          | event      | seconds |
       | the client that requested it | switchover | 10      |
 
-    @hosts
+    @hosts @crashes
     Examples:
       | who                          | event      | seconds |
       | the Patroni of the leader    | failover   | 30      |

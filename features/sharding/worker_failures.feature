@@ -3,7 +3,7 @@ Feature: The other workers keep serving while one of them fails over
   Each worker group holds a part of every table, and no other group has it. When a group loses its leader, its part
   waits for the failover. The other parts must not wait, and no transfer between parts may be left half done.
 
-  @id.DT-04 @hosts @several_workers @critical
+  @id.DT-04 @hosts @crashes @several_workers @critical
   Scenario: While one worker group has no leader, data on the others is read and written
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1
@@ -13,7 +13,7 @@ Feature: The other workers keep serving while one of them fails over
     And data on worker group 2 can be read within 2 seconds
     And the clients of worker group 2 are interrupted for less than 2 seconds
 
-  @id.DT-04 @hosts @worker_replicas @critical
+  @id.DT-04 @hosts @crashes @worker_replicas @critical
   Scenario: After the failover of a worker group, writes to its data are accepted again, and nothing is lost
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1

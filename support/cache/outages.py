@@ -27,7 +27,7 @@ from support.faults.nemesis import Fault
 from support.faults.network import partition_of_leader
 from support.faults.process import Freeze, Kill, Restart
 from support.faults.roles import cache_host
-from support.hosts import Process
+from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.timeouts import NOTICE, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
@@ -107,7 +107,7 @@ OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
 """What happens to Redis, in the words of the scenarios -> the fault."""
 
 
-def _server(cluster: Cluster) -> Process:
+def _server(cluster: Cluster) -> SiteProgram:
     return cache_host(cluster).processes["redis"]
 
 

@@ -5,12 +5,11 @@ No password stays in any of it."""
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -18,7 +17,7 @@ import allure
 
 from support import sql
 from support.errors import NotAvailable
-from support.hosts import Host
+from support.hosts.interface import Log, SiteHost
 from support.reporting.scenario import Measure
 from support.sql import sent_since
 from support.target import citus, haproxy
@@ -111,14 +110,14 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if "citus" not in cluster.topology.lacks:
         _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
-    if not cluster.topology.embedded:
-        return  # the logs of the user's own cluster cannot be read
+    if "hosts" in cluster.topology.lacks:
+        return  # the logs of this cluster cannot be read
     try:
-        hosts: Mapping[str, Host] = cluster.sandbox.hosts
+        site = cluster.site
     except Exception as unreachable:
         evidence.attach("logs", f"could not be read: {describe(unreachable)}")
         return
-    for name, host in hosts.items():
+    for name, host in site.hosts.items():
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
 
 
@@ -133,10 +132,8 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
         evidence.attach(name, text)
 
 
-def _logs(host: Host, since: float) -> str:
-    logs: dict[str, Path] = {f"{process.name}.log": process.log for process in host.processes.values()}
-    logs |= {path.name: path for path in host.directory.glob("*.log")}
-    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(logs.items()))
+def _logs(host: SiteHost, since: float) -> str:
+    return "\n\n".join(f"{name}\n{written_since(log, since)}" for name, log in sorted(host.logs().items()))
 
 
 def _patroni(cluster: Cluster) -> str:
@@ -222,15 +219,13 @@ def _plan(cluster: Cluster, statement: str) -> str:
         return f"no plan: {describe(refused)}"
 
 
-def written_since(log: Path, moment: float) -> str:
+def written_since(log: Log, moment: float) -> str:
     """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
 
     A line without a date belongs to the one above it.
     """
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _READ))
-            lines = file.read().decode(errors="replace").splitlines()
+        lines = log.last(_READ).splitlines()
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
     window = _window(lines, moment - _EARLIER)

@@ -156,6 +156,6 @@ def alarms_in(log: str, expected: Collection[str] = ()) -> list[str]:
 
 def _logs(cluster: Cluster) -> dict[tuple[str, str], Log]:
     """(host, name) -> each log that can be read; none where the suite does not reach the hosts."""
-    if "hosts" in cluster.topology.lacks:
+    if not cluster.topology.reaches_hosts:
         return {}
     return {(host.name, name): log for host in cluster.site.hosts.values() for name, log in host.logs().items()}

@@ -110,7 +110,7 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if "citus" not in cluster.topology.lacks:
         _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
-    if "hosts" in cluster.topology.lacks:
+    if not cluster.topology.reaches_hosts:
         return  # the logs of this cluster cannot be read
     try:
         site = cluster.site

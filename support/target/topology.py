@@ -126,6 +126,11 @@ class Topology:
         return self.sandbox is not None
 
     @property
+    def reaches_hosts(self) -> bool:
+        """Whether the suite reaches into any host of the cluster."""
+        return self.embedded or bool(self.hosts)
+
+    @property
     def groups(self) -> tuple[int, ...]:
         """The numbers of its Citus groups, the coordinator's 0 first; (0,) where nothing is sharded."""
         return tuple(sorted({0, *(member.group for member in self.members)}))

@@ -104,6 +104,7 @@ UNLESS_MISSING = {
     ("statistics", "require_all"): "of an embedded cluster",
     ("redis", "require_all"): "a Redis, if there is one",
     ("hosts", "hand_over_halfway"): "only where the leader's Patroni dies, in examples with a tag of their own",
+    ("hosts", "own_setting"): "of an embedded cluster",
     ("crashes", "step_dies"): "only where a host dies, in examples with a tag of their own",
     ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
 }

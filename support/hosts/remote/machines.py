@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
@@ -321,17 +320,11 @@ class RemoteSite:
     def hosts(self) -> Mapping[str, SiteHost]:
         return self.machines
 
-    def on_each(self, act: Callable[[RemoteHost], object]) -> dict[str, object]:
-        """Do something on every host at once; an exception of one is its result."""
-
-        def attempt(host: RemoteHost) -> object:
-            try:
-                return act(host)
-            except Exception as error:
-                return error
-
-        with ThreadPoolExecutor(max(1, len(self.machines))) as each:
-            return dict(zip(self.machines, each.map(attempt, self.machines.values()), strict=True))
+    def take_sent(self) -> list[Sent]:
+        """The commands that were sent since the last call."""
+        sent = list(self.sent)
+        del self.sent[: len(sent)]
+        return sent
 
 
 def _identities(processes: Collection[Running]) -> list[str]:

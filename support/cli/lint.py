@@ -19,6 +19,7 @@ from support.cli.console import out, say
 from support.cli.paths import FEATURES
 from support.cli.preflight import Finding, step_findings, unknown_tag
 from support.errors import UsageError
+from support.reporting import on_call
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import SEVERITIES
 
@@ -191,7 +192,7 @@ def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
     """All findings about the feature files in a folder, by file and line."""
     outlines, findings = read(sorted(folder.rglob("*.feature")))
     if not findings:
-        findings = (*check(outlines), *check_promises(folder, outlines), *_of_steps(folder))
+        findings = (*check(outlines), *check_promises(folder, outlines), *check_guides(folder), *_of_steps(folder))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
@@ -199,6 +200,8 @@ def show(findings: Sequence[Finding]) -> int:
     """Print the findings, one per line, and return the exit status."""
     for finding in findings:
         out.print(str(finding), markup=False)
+    for note in notes(FEATURES):
+        say(note)
     say(f"{len(findings)} findings" if findings else "no findings")
     return 1 if findings else 0
 
@@ -232,6 +235,33 @@ def check_promises(folder: Path, outlines: Sequence[Outline]) -> Iterator[Findin
                 yield outline.finding(f"@id.{id} is not listed in {path}; add [{id}] there, or correct the tag")
             else:
                 yield from _disagreements(outline, known, path)
+
+
+def check_guides(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the guides for whoever is on call."""
+    path = folder / on_call.FILE
+    try:
+        guides, promises = on_call.load(path), load(folder / FILE)
+    except UsageError as error:
+        if str(error).startswith(str(path)):
+            yield from (Finding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
+        return  # mistakes in the list of promises are told by its own rule
+    lines = path.read_text(encoding="utf-8").splitlines() if guides else []
+    for about in on_call.unknown(guides, promises):
+        yield Finding(
+            path, lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1, on_call.UNKNOWN.format(about)
+        )
+
+
+def notes(folder: Path) -> Iterator[str]:
+    """What is worth knowing and no mistake."""
+    try:
+        general = on_call.only_general(on_call.load(folder / on_call.FILE), load(folder / FILE))
+    except UsageError:
+        return
+    if general:
+        path = folder / on_call.FILE
+        yield f"note: {path} has no guide for {', '.join(general)}: whoever is on call gets their capability's"
 
 
 def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[Finding]:

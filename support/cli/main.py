@@ -5,13 +5,14 @@ and wrong usage are answered at once.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from support.cli import paths, suites
-from support.cli.console import exit_status_of, say
+from support.cli.console import exit_status_of, out, say
 from support.cli.options import (
     ClusterName,
     Folders,
@@ -37,8 +38,25 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    help="Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        out.print(f"accept {project['version']}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def accept(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`."""
+
+
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
@@ -74,8 +92,8 @@ def run(
 ) -> None:
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    A SUITE is a subject (cluster, sharding, failover, cache, security) or a kind of scenario (fast, slow, destructive,
-    performance). Options that accept does not know are passed to behave.
+    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
+    destructive, performance). Options that accept does not know are passed to behave.
     """
     from support.cli import targets
     from support.settings import Settings
@@ -364,6 +382,9 @@ def lint() -> None:
 def report(
     folders: Folders = None,
     summary: Summary = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the summary as PDF, too (by a Chromium on this machine).")
+    ] = False,
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
@@ -378,7 +399,22 @@ def report(
     from support.settings import Settings
 
     settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.report(folders or (), settings, summary))
+    raise typer.Exit(report.report(folders or (), settings, summary, pdf))
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
+    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
+) -> None:
+    """Compare verdicts and figures of two runs, versions or clusters, and tell change from chance.
+
+    A folder may hold several runs: 5 on each side can tell. Exits with 1 if something got worse beyond chance.
+    """
+    from support.cli import compare
+
+    raise typer.Exit(compare.show(before, now, everything))
 
 
 @app.command(context_settings=PASSING_ON)
@@ -395,7 +431,7 @@ def test(
 def with_default_command(arguments: list[str]) -> list[str]:
     """The arguments, with `run` in front if they name no command."""
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h")):
+    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h", "--version")):
         return arguments
     return ["run", *arguments]
 

@@ -4,21 +4,22 @@ No password stays in any of it."""
 
 import gzip
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import allure
 
 from support import sql
-from support.errors import NotAvailable
+from support.errors import AcceptError, NotAvailable
 from support.hosts.interface import Log, SiteHost
-from support.reporting.scenario import Measure
+from support.reporting.log_events import moment_of, notable
+from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
 from support.target import citus, haproxy
 from support.target.cluster import Cluster
@@ -28,9 +29,6 @@ from support.waiting import describe
 LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
 _READ = 512 * 1024  # bytes at the end of the file
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
-_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
-_BEGINNING = 60  # characters of a line in which its date stands
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
 MASK = "••••••"
 
@@ -73,11 +71,24 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.known_limits: list[str] = []
+        self.incident: Incident | None = None
+        """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
 
-    def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Keep a figure; the report shows it in the description of the scenario, with its limit."""
-        self.measures.append(Measure(name, value, unit, limit))
+    def measure(
+        self, name: str, value: float, unit: str, limit: float | None = None, *, at_least: bool = False
+    ) -> None:
+        """Keep a figure; the report shows it in the description of the scenario, with its limit.
+
+        `at_least`: the limit is the smallest value allowed.
+        """
+        self.measures.append(Measure(name, value, unit, limit, at_least))
+
+    def known_limit(self, words: str) -> None:
+        """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
+        self.known_limits.append(self._redactor.mask(words))
+        self.attach("known limit", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""
@@ -87,6 +98,10 @@ class Evidence:
         """Attach facts as JSON."""
         text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
         allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
+
+    def attach_data(self, name: str, document: str) -> None:
+        """Attach a JSON document as it is, for the pages of the report."""
+        allure.attach(self._redactor.mask(document), name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
         """Attach lines of JSON, compressed: there can be megabytes of them."""
@@ -119,6 +134,22 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
         return
     for name, host in site.hosts.items():
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
+
+
+def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[float, str, str]]:
+    """What the logs of all hosts tell about decisions, failures and recoveries in that time.
+
+    Each with its moment (seconds since the epoch) and its host; nothing of a host whose logs cannot be read.
+    """
+    if not cluster.topology.reaches_hosts:
+        return []
+    found = []
+    for name, host in cluster.site.hosts.items():
+        with suppress(AcceptError):
+            for _, log in sorted(host.logs().items()):
+                lines = written_since(log, since).splitlines()
+                found += [(moment, name, words) for moment, words in notable(lines, since, until)]
+    return found
 
 
 def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
@@ -183,7 +214,16 @@ def _statements(cluster: Cluster, since: float, error: BaseException | None) -> 
         return ""
     last = recent[-1]
     plan = _plan(cluster, last.statement) if last.whole else "no plan: the statement is too long to keep"
-    return "\n\n".join(["the last statements, and the plan of the last one", *(one.statement for one in recent), plan])
+    return "\n\n".join(
+        ["the last statements, and the plan of the last one", *_counted(one.statement for one in recent), plan]
+    )
+
+
+def _counted(statements: Iterable[str]) -> Iterator[str]:
+    """The statements in their order; one that was sent several times in a row is there once, with the number."""
+    for statement, same in groupby(statements):
+        times = len(list(same))
+        yield statement if times == 1 else f"{statement}\n    ({times} times)"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -238,17 +278,7 @@ def written_since(log: Log, moment: float) -> str:
 def _window(lines: Iterable[str], moment: float) -> list[str]:
     lines = list(lines)
     for number, line in enumerate(lines):
-        stamp = _time_of(line)
+        stamp = moment_of(line)
         if stamp is not None and stamp >= moment:
             return lines[number:]
-    return [] if any(_time_of(line) is not None for line in lines) else lines
-
-
-def _time_of(line: str) -> float | None:
-    """The date of a line, in seconds since the epoch; local time where it names no zone."""
-    if found := _STAMP.search(line[:_BEGINNING]):
-        stamp = datetime.fromisoformat(found[1])
-        return (stamp.replace(tzinfo=UTC) if found[2] else stamp).timestamp()
-    if found := _STAMP_OF_REDIS.match(line):
-        return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").timestamp()
-    return None
+    return [] if any(moment_of(line) is not None for line in lines) else lines

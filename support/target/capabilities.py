@@ -50,6 +50,8 @@ CAPABILITIES = {
     "replicas": "at least one replica beside the leader",
     "several_replicas": "two or more replicas beside the leader",
     "admin": "a superuser's login",
+    "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
+    "bounded_slots": "a limit of the WAL that replication slots can keep, by PostgreSQL's configuration",
     "hosts": "members' hosts that the suite can inspect and break",
     "crashes": "members' hosts that stay down after a crash, until the suite starts them again",
     "member_files": "files of the members (data, Patroni's own) that the suite can move and change",

@@ -31,6 +31,7 @@ NEEDS = {
     Place("leader_of_dcs"): "dcs_hosts",
     Place("DataDestroyed"): "member_files",
     Place("Tagged"): "member_files",
+    Place("try_logins"): "member_files",
     Place("HostCrash"): "crashes",
     Place("give_disk", "."): "disks",
     Place("set_volatile", "."): "volatile_disks",

@@ -15,6 +15,7 @@ from support.cli import paths, suites
 from support.cli.console import exit_status_of, out, say
 from support.cli.options import (
     ClusterName,
+    Features,
     Folders,
     Host,
     Like,
@@ -70,6 +71,7 @@ def run(
         list[str] | None, typer.Option(help="Only scenarios with these tags, such as '@cache and not @slow'.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Only scenarios whose title matches this pattern.")] = None,
+    features: Features = None,
     target: Target = None,
     own_schema: OwnSchema = False,
     require: Require = None,
@@ -95,13 +97,15 @@ def run(
     A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
     destructive, performance). Options that accept does not know are passed to behave.
     """
-    from support.cli import targets
+    from support.cli import own, targets
     from support.settings import Settings
 
-    selection = suites.select(words or (), tags or (), name or ())
+    folder = own.choose(features)
+    selection = suites.select(words or (), tags or (), name or (), folder)
+    own.require_fitting(own.adopt(selection, folder))
     target_settings, cluster = targets.choose(target)
-    own = {"accept_own_schema": True} if own_schema else {}
-    given = {**target_settings, **size, **shape_settings(like, ports), **own, **selection.defined}
+    schema = {"accept_own_schema": True} if own_schema else {}
+    given = {**target_settings, **size, **shape_settings(like, ports), **schema, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
     from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
 
@@ -346,12 +350,22 @@ def heal(target: Target = None) -> None:
 @app.command()
 def steps(
     words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write the catalogue as a page, with examples, and print where it is.")
+    ] = False,
+    features: Features = None,
 ) -> None:
     """Search the step catalogue: each wording, what it does, and where it is."""
-    from support.cli import steps
+    from support.cli import own, steps
 
-    found = steps.search(" ".join(words or ()), steps.steps())
-    steps.show(found)
+    folder = own.choose(features)
+    found = steps.search(" ".join(words or ()), steps.all_steps())
+    if html:
+        from support.cli import step_page
+
+        out.print(step_page.of_project(found, folder), markup=False)
+    else:
+        steps.show(found)
     raise typer.Exit(0 if found else 1)
 
 
@@ -371,11 +385,28 @@ def promises(
 
 
 @app.command()
-def lint() -> None:
+def lint(features: Features = None) -> None:
     """Check the feature files and the list of promises, and that each step has exactly one step function."""
-    from support.cli import lint
+    from support.cli import lint, own
 
-    raise typer.Exit(lint.show(lint.lint()))
+    raise typer.Exit(lint.show(lint.lint(own=own.choose(features))))
+
+
+@app.command()
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    editor: Annotated[
+        bool, typer.Option("--editor", help="Only update the editor's settings in DIR, for new steps.")
+    ] = False,
+) -> None:
+    """Make a folder for features and steps of your own, with a scenario that works and settings for editors and CI."""
+    from support.cli import new
+
+    folder = paths.from_command_line(directory)
+    if editor:
+        say(f"{new.update_editor(folder)} is up to date")
+    else:
+        new.show(folder, new.make(folder))
 
 
 @app.command()

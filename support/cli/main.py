@@ -338,6 +338,16 @@ def doctor(
 
 
 @app.command()
+def heal(target: Target = None) -> None:
+    """Undo what a killed run has left on your hosts ([hosts] of the target): cuts, frozen and stopped programs."""
+    from support.cli import heal, targets
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal.heal(Settings.load(target_settings)))
+
+
+@app.command()
 def steps(
     words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
     html: Annotated[

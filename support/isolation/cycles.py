@@ -14,8 +14,6 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-import networkx as nx
-
 from support.engine.history import Outcome
 from support.isolation.dependencies import Dependency, DependencyGraph, Edge
 from support.isolation.levels import Anomaly
@@ -88,6 +86,8 @@ def _searched(graph: DependencyGraph, wanted: frozenset[Anomaly]) -> Iterator[_C
 
 def _through(graph: DependencyGraph, first: Dependency, back: tuple[Dependency, ...]) -> Iterator[_Closed]:
     """The shortest way back over edges of the kinds `back`, for edges of the kind `first`."""
+    import networkx as nx  # here: it takes half a second, which every start of the suite would spend
+
     ways_back = graph.of(*back)
     component = _components(graph.of(first, *back))
     found = 0
@@ -113,6 +113,8 @@ def _between(graph: DependencyGraph, ways_back: Any, edge: Edge) -> Any:
     after the earlier one ended. A way that goes against the time is found by the order of time. Without this, each of
     thousands of searches that find nothing would go through the whole history.
     """
+    import networkx as nx  # see _through
+
     since, until = edge.later.begun, _end(edge.earlier)
     known = graph.transactions
     return nx.subgraph_view(ways_back, filter_node=lambda one: known[one].begun <= until and _end(known[one]) >= since)
@@ -129,6 +131,8 @@ def _alternating(graph: DependencyGraph, between: tuple[Dependency, ...]) -> Ite
     Searched in a graph whose nodes say how the transaction was reached: by an anti-dependency or not. After one, only
     another kind of edge can follow.
     """
+    import networkx as nx  # see _through
+
     by_step: Any = nx.DiGraph()
     for edge in graph.edges(*between):
         for reached in (False, True):
@@ -170,5 +174,7 @@ def _of(kinds: Iterable[Dependency]) -> tuple[Dependency, ...]:
 
 def _components(graph: Any) -> dict[object, int]:
     """Node -> its strongly connected component; nodes that are on no cycle are left out."""
+    import networkx as nx  # see _through
+
     parts = (part for part in nx.strongly_connected_components(graph) if len(part) > 1)
     return {node: number for number, part in enumerate(parts) for node in part}

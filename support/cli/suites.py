@@ -14,7 +14,10 @@ from support.errors import UsageError
 from support.reporting.scenario import EPICS
 
 FOLDERS = tuple(EPICS)
+SMOKE = "smoke"
+"""The tag of the scenarios that give a quick answer: a few of each capability, one failover among them."""
 TAGS = {
+    SMOKE: f"@{SMOKE}",
     "fast": "not @slow and not @destructive",
     "slow": "@slow",
     "destructive": "@destructive",
@@ -66,7 +69,7 @@ class Selection:
 def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = ()) -> Selection:
     """The selection that a command line asks for.
 
-    Suites that are folders (cluster, cache, ...) add up; suites that are kinds (fast, slow, destructive, performance)
+    Suites that are folders (cluster, cache, ...) add up; suites that are kinds (smoke, fast, slow, ...)
     narrow them down. Feature files may be named, too. From the first unknown option on, all words are for behave.
     Raises UsageError for any other word, and for tag expressions that behave would misunderstand.
     """

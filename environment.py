@@ -61,7 +61,7 @@ def after_scenario(context, scenario):
     errors = context.suite.close_world(world, raised, scenario.name)
     if errors and not failing:  # it shows only now
         collect(world.cluster, world.evidence, context.begun, error=errors[0])
-    context.recorder.ended(scenario, world.evidence.measures, errors)
+    context.recorder.ended(scenario, world.evidence.measures, errors, world.evidence.incident)
 
 
 def after_feature(context, feature):

@@ -4,6 +4,7 @@ import copy
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -21,7 +22,7 @@ from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
 from support.reporting import promises
-from support.reporting.evidence import Evidence, Redactor
+from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
@@ -264,9 +265,20 @@ def _part(model: Any, lines: Collection[int]) -> Any:
 
 
 def _picture(world: World, experiment: Experiment) -> None:
-    """Attach the timeline, however the experiment ended."""
-    injected_faults = experiment.nemesis.injected_faults
-    timeline.attach(world.evidence, ", ".join(world.ids), experiment.watch.samples, world.recorded, injected_faults)
+    """Attach the timeline and keep what the faults cost, however the experiment ended."""
+    faults, samples = experiment.nemesis.injected_faults, experiment.watch.samples
+    begun = timeline.at_epoch(experiment.begun)
+    events = events_since(world.cluster, begun, time.time())
+    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events)
+    world.evidence.incident = timeline.incident_of(
+        samples,
+        world.recorded,
+        faults,
+        world.evidence.measures,
+        members=world.cluster.members,
+        healthy_after=experiment.recovered_in,
+        planned=experiment.planned,
+    )
 
 
 def _close_all(sessions: list[sql.Session]) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.bench import tools
-from support.bench.figures import Bench, Change, Measured, Sample, changes, differences, spread
+from support.bench.figures import Bench, Measured, Sample, changes, differences
 from support.bench.rows import DISRUPTIVE, QUIET, Row, Samples, Site
 from support.cli import behave_process, clusters, up
 from support.cli.boot import boot_cluster
@@ -24,6 +24,7 @@ from support.cli.console import Progress, out, say
 from support.cli.paths import STATE
 from support.embedded import programs
 from support.errors import ClusterDidNotStart, UsageError
+from support.reporting.chance import Change, spread
 from support.run import RUNS, begin_run, forget, new_id
 from support.settings import Settings
 from support.target import tables

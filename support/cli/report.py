@@ -1,23 +1,33 @@
 """`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
 import fcntl
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from support.cli.console import complain, out, say
-from support.cli.paths import REPORT, RESULTS, STATE, from_command_line
+from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_line
 from support.errors import AcceptError, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
 from support.reporting.metrics import Publisher
+from support.reporting.pages.site import Knowledge
 from support.reporting.rendering import conclude, install_renderer
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
 from support.target.topology import Topology
 
+TRUST = STATE / "trust.jsonl"
+"""What `accept prove` found last."""
+_FLAGS_OF_TARGET = ("--own-schema",)
+_OPTIONS_OF_TARGET = (
+    *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd"),
+    *("--sandbox", "--pg-bindir", "--vector"),
+)
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 
@@ -30,13 +40,44 @@ def prepare() -> None:
         complain(f"{error}; there will be no HTML report")
 
 
+def knowledge() -> Knowledge:
+    """What the pages tell beside a run: the list of promises, the sabotages, and what `accept prove` found last."""
+    from support.sabotage.catalogue import SABOTAGES  # half a second, which the other commands need not spend
+
+    found: dict[str, list[str]] = {}
+    for one in SABOTAGES.values():
+        for id in dict.fromkeys(notice.id for notice in one.noticed_by if not notice.skipped):
+            found.setdefault(id, []).append(one.description)
+    return Knowledge(FEATURES, found, TRUST)
+
+
+def options_of_target(arguments: Sequence[str]) -> str:
+    """Those options of `accept run` that say what is tested, as a shell reads them.
+
+    An address or a file's text may hold a password, so a word stands in its place.
+    """
+    words, kept = list(arguments), []
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if name in _FLAGS_OF_TARGET:
+            kept.append(name)
+        elif name in _OPTIONS_OF_TARGET and (equals or words):
+            value = value if equals else words.pop(0)
+            secret = "://" in value or "\n" in value
+            kept += [name, "YOUR-TARGET" if secret else shlex.quote(value)]
+    return " ".join(kept)
+
+
 def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
     """Report on a run, keep its results and journal as the last ones, and return the exit status.
 
     The passwords of `topologies` are masked everywhere.
     """
-    secrets = [secret for topology in topologies for secret in topology.secrets]
-    status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out, publisher=publisher)
+    redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
+    if run.journal.exists():
+        journal.Journal(run.journal).asked(redactor.mask(options_of_target(sys.argv[1:])))
+    known = knowledge()
+    status = conclude(run.journal, run.results, REPORT, redactor, out, publisher=publisher, knowledge=known)
     _keep(run.journal, run.results)
     return status
 
@@ -57,7 +98,9 @@ def report(folders: Sequence[Path], settings: Settings, summary: Path | None = N
 def _of_last_run(publisher: Publisher) -> int:
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; start one with ./accept run")
-    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher)
+    return conclude(
+        JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
+    )
 
 
 def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
@@ -68,7 +111,7 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
         kept, results = Path(name, merging.JOURNAL), Path(name, "results")
         merging.write(merging.merged(parts), kept)
         merging.collect(parts, results)
-        status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher)
+        status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher, knowledge=knowledge())
         _keep(kept, results)
     return status
 

@@ -216,9 +216,11 @@ class World:
         """How long the cluster's own reactions may take, and how long to wait for them."""
         return self.cluster.topology.timing
 
-    def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Record a figure for the report."""
-        self.evidence.measure(name, value, unit, limit)
+    def measure(
+        self, name: str, value: float, unit: str, limit: float | None = None, *, at_least: bool = False
+    ) -> None:
+        """Record a figure for the report. `at_least`: the limit is the smallest value allowed."""
+        self.evidence.measure(name, value, unit, limit, at_least=at_least)
 
 
 class Context(Protocol):

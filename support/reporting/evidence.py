@@ -4,11 +4,9 @@ No password stays in any of it."""
 
 import gzip
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ import allure
 from support import sql
 from support.errors import NotAvailable
 from support.hosts import Host
-from support.reporting.scenario import Measure
+from support.reporting.log_events import moment_of, notable
+from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
 from support.target import citus, haproxy
 from support.target.cluster import Cluster
@@ -29,9 +28,6 @@ from support.waiting import describe
 LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
 _READ = 512 * 1024  # bytes at the end of the file
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
-_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
-_BEGINNING = 60  # characters of a line in which its date stands
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
 MASK = "••••••"
 
@@ -74,11 +70,18 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.incident: Incident | None = None
+        """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
 
-    def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Keep a figure; the report shows it in the description of the scenario, with its limit."""
-        self.measures.append(Measure(name, value, unit, limit))
+    def measure(
+        self, name: str, value: float, unit: str, limit: float | None = None, *, at_least: bool = False
+    ) -> None:
+        """Keep a figure; the report shows it in the description of the scenario, with its limit.
+
+        `at_least`: the limit is the smallest value allowed.
+        """
+        self.measures.append(Measure(name, value, unit, limit, at_least))
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""
@@ -88,6 +91,10 @@ class Evidence:
         """Attach facts as JSON."""
         text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
         allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
+
+    def attach_data(self, name: str, document: str) -> None:
+        """Attach a JSON document as it is, for the pages of the report."""
+        allure.attach(self._redactor.mask(document), name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
         """Attach lines of JSON, compressed: there can be megabytes of them."""
@@ -122,6 +129,21 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
 
 
+def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[float, str, str]]:
+    """What the logs of all hosts tell about decisions, failures and recoveries in that time.
+
+    Each with its moment (seconds since the epoch) and its host; nothing of a host whose logs cannot be read.
+    """
+    if not cluster.topology.embedded:
+        return []
+    return [
+        (moment, name, words)
+        for name, host in cluster.sandbox.hosts.items()
+        for path in sorted(_log_files(host).values())
+        for moment, words in notable(written_since(path, since).splitlines(), since, until)
+    ]
+
+
 def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
     try:
         text = find()
@@ -134,9 +156,12 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
 
 
 def _logs(host: Host, since: float) -> str:
+    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(_log_files(host).items()))
+
+
+def _log_files(host: Host) -> dict[str, Path]:
     logs: dict[str, Path] = {f"{process.name}.log": process.log for process in host.processes.values()}
-    logs |= {path.name: path for path in host.directory.glob("*.log")}
-    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(logs.items()))
+    return logs | {path.name: path for path in host.directory.glob("*.log")}
 
 
 def _patroni(cluster: Cluster) -> str:
@@ -243,17 +268,7 @@ def written_since(log: Path, moment: float) -> str:
 def _window(lines: Iterable[str], moment: float) -> list[str]:
     lines = list(lines)
     for number, line in enumerate(lines):
-        stamp = _time_of(line)
+        stamp = moment_of(line)
         if stamp is not None and stamp >= moment:
             return lines[number:]
-    return [] if any(_time_of(line) is not None for line in lines) else lines
-
-
-def _time_of(line: str) -> float | None:
-    """The date of a line, in seconds since the epoch; local time where it names no zone."""
-    if found := _STAMP.search(line[:_BEGINNING]):
-        stamp = datetime.fromisoformat(found[1])
-        return (stamp.replace(tzinfo=UTC) if found[2] else stamp).timestamp()
-    if found := _STAMP_OF_REDIS.match(line):
-        return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").timestamp()
-    return None
+    return [] if any(moment_of(line) is not None for line in lines) else lines

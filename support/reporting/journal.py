@@ -74,6 +74,11 @@ class Journal:
         """These did not run, because the cluster was no longer fit for them."""
         self._write("left out", keys=list(keys), why=why)
 
+    def asked(self, options: str) -> None:
+        """The options of the command line that say what is tested, as a shell reads them; whoever repeats a scenario
+        needs them."""
+        self._write("asked", options=options)
+
     def trouble(self, message: str, trace: str = "") -> None:
         """A failure that belongs to no scenario."""
         self._write("trouble", message=message, trace=trace)
@@ -136,6 +141,8 @@ class RunRecord:
     """The capabilities that the target had in its last run, and lacks now."""
     fail_on_flaky: bool = False
     """The user wants the run to fail if a scenario passes only on the rerun."""
+    options: str = ""
+    """The options with which `accept run` tests the same target again, as a shell reads them."""
     ended: float = 0.0
     """Seconds since the epoch; where the journal has no end, the time of its last entry."""
 
@@ -221,6 +228,7 @@ def read(path: Path) -> RunRecord:
         capabilities=_capabilities(begins),
         lost=tuple(begin.get("lost", ())) if begin else (),
         fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
+        options=next((one["options"] for one in reversed(events) if one["event"] == "asked"), ""),
         ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
 

@@ -74,11 +74,16 @@ def test_a_worker_group_is_named() -> None:
         (replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, strict=True)}), "nothing can be written"),
         (replace(CAREFUL_BASELINE, voters=1), "etcd has 1 member: when it is lost,"),
         (replace(CAREFUL_BASELINE, voters=2), "etcd has 2 members: when one of them is lost,"),
-        (replace(CAREFUL_BASELINE, redis=replace(REDIS, eviction="noeviction")), "maxmemory-policy is noeviction"),
     ],
 )
 def test_each(baseline: Baseline, words: str) -> None:
     assert words in told(baseline)
+
+
+def test_a_cache_that_evicts_nothing_is_a_known_limit_only_where_that_is_declared() -> None:
+    full = replace(CAREFUL_BASELINE, redis=replace(REDIS, eviction="noeviction"))
+    assert "maxmemory-policy is noeviction" in told(full, redis_eviction="noeviction")
+    assert limits(full) == limits(CAREFUL_BASELINE)
 
 
 def test_a_recovery_time_that_the_timing_cannot_keep() -> None:

@@ -53,7 +53,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.mark.alone
 def test_two_jobs_make_one_run(program: Program) -> None:
-    program.write_features(features(seconds=12, last=3))
+    program.write_features(features(seconds=6, last=3))
     ended = program.run("--jobs", "2", *SMALL)
     assert ended.status == 1, str(ended)
     assert ended.last_line == "7 passed, 1 failed, 0 skipped"

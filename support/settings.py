@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from support import own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
 from support.vocabulary import OWN, is_slip, nearest
@@ -114,8 +115,8 @@ _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
 """Variables with these prefixes are ours: any other than a setting is an error."""
 _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE_")
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
-_NO_SETTINGS = frozenset({"ACCEPT_TARGET", "ACCEPT_EULA"})
-"""Variables with our prefixes that are no settings: the option --target, and one that other makers' images require."""
+_NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
+"""Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
 _NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES")
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
@@ -263,7 +264,11 @@ class Settings(BaseSettings):
 
 
 class _File(TomlConfigSettingsSource):
-    """accept.toml, with its tables under the names of their settings."""
+    """accept.toml, of the user's own folder if it has one, with its tables under the names of their settings."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        own = own_folder.given()
+        super().__init__(settings_cls, own.settings if own and own.settings.exists() else Path("accept.toml"))
 
     @property
     def written(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ Feature: The cache serves what the database holds
     When one client writes an entry 30 times, and every client of the cache reads it after each write
     Then every read was a hit with the value just written
 
-  @id.ST-02 @critical @smoke
+  @id.ST-02 @critical
   Scenario: The first read is a miss that fills the cache, and the second is a hit (cache-aside)
     Given 2 clients of the cache
     And an entry that is not cached

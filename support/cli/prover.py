@@ -1,7 +1,6 @@
 """Sabotages one cluster, and runs the scenarios that must notice."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -113,7 +112,7 @@ class Prover:
             module = [APPLICATION, sabotage.application] if sabotage and sabotage.application else ["behave"]
             places = sorted((one.location for one in scenarios), key=_line)
             options = ["-D", f"accept_run={run.file}", "--format", FORMATTER, "--outfile", str(run.results)]
-            behave = [sys.executable, "-m", *module, *options, "--no-summary", *places]
+            behave = [*behave_process.behave_argv(module), *options, "--no-summary", *places]
             behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
             return read(run.journal)
         finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from support import own_folder
 from support.cli import behave_process, clusters, targets, up
 from support.cli.boot import boot_cluster, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
@@ -141,7 +142,7 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
     If a cluster does not recover, the scenarios that are left run on another one.
     """
     # behave accepts several lines of a file only if they come one after another
-    places = [f"{one.path}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
+    places = [f"{_file_of(one)}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
     queued, replacements = run.work is not None and not chosen, 0
     while True:
         if not tested.fit:
@@ -167,6 +168,12 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
             return True
 
 
+def _file_of(scenario: Scenario) -> Path:
+    """Its feature file; that of a scenario in the user's own folder is shown from `features` on."""
+    own = own_folder.given()
+    return Path(scenario.path) if own is None or Path(scenario.path).exists() else own.directory / scenario.path
+
+
 def _give_up(run: Run, why: str, left: Sequence[str]) -> bool:
     """Leave the rest of the run undone, and say why in the report. Returns True: nobody has stopped the run."""
     not_run = f"; the {len(left)} scenarios that were left did not run" if left else ""
@@ -181,7 +188,7 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     replace(run, picking=not places).save()
     formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
     what = places or options.selection.arguments
-    behave = [*behave_process.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
+    behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *formatter, *what]
     try:
         status = behave_process.run(target.inside(behave), _as_variables({**options.given, **target.given}))
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -70,6 +71,7 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.known_limits: list[str] = []
         self.incident: Incident | None = None
         """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
@@ -82,6 +84,11 @@ class Evidence:
         `at_least`: the limit is the smallest value allowed.
         """
         self.measures.append(Measure(name, value, unit, limit, at_least))
+
+    def known_limit(self, words: str) -> None:
+        """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
+        self.known_limits.append(self._redactor.mask(words))
+        self.attach("known limit", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""
@@ -211,7 +218,16 @@ def _statements(cluster: Cluster, since: float, error: BaseException | None) -> 
         return ""
     last = recent[-1]
     plan = _plan(cluster, last.statement) if last.whole else "no plan: the statement is too long to keep"
-    return "\n\n".join(["the last statements, and the plan of the last one", *(one.statement for one in recent), plan])
+    return "\n\n".join(
+        ["the last statements, and the plan of the last one", *_counted(one.statement for one in recent), plan]
+    )
+
+
+def _counted(statements: Iterable[str]) -> Iterator[str]:
+    """The statements in their order; one that was sent several times in a row is there once, with the number."""
+    for statement, same in groupby(statements):
+        times = len(list(same))
+        yield statement if times == 1 else f"{statement}\n    ({times} times)"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -126,7 +126,7 @@ class RunRecord:
     facts: Mapping[str, str] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     known_limits: tuple[str, ...] = ()
-    """What the target is not configured to promise."""
+    """What the target is not configured to promise, and what scenarios saw of limits that the configuration hides."""
     troubles: tuple[Trouble, ...] = ()
     interrupted: bool = False
     """Its user stopped it, or it was killed or crashed: its journal has no end."""
@@ -213,13 +213,14 @@ def read(path: Path) -> RunRecord:
             left_out.pop(result.scenario.key, None)
         elif one["event"] == "rerun":
             earlier.update({key: results[key] for key in one["keys"] if key in results})
+    seen = [limit for result in results.values() for limit in result.known_limits]
     return RunRecord(
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
         results=tuple(results.values()),
         started={one["key"]: one["at"] for one in events if one["event"] == "started"},
         facts={name: value for one in reversed(begins) for name, value in one["facts"].items()},
         required=frozenset(begin["required"]) if begin else frozenset(),
-        known_limits=tuple(dict.fromkeys(limit for one in begins for limit in one.get("known_limits", ()))),
+        known_limits=tuple(dict.fromkeys([*(limit for one in begins for limit in one.get("known_limits", ())), *seen])),
         troubles=tuple(troubles),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,

@@ -19,6 +19,7 @@ EPICS = {
     "cluster": "Cluster",
     "sharding": "Sharding",
     "failover": "High availability",
+    "isolation": "Isolation",
     "cache": "Cache",
     "security": "Security",
 }
@@ -61,7 +62,7 @@ class Scenario:
 
     @cached_property
     def suite(self) -> str:
-        """The folder of the feature file: cluster, sharding, failover, cache, security."""
+        """The folder of the feature file: cluster, sharding, failover, isolation, cache, security."""
         return PurePath(self.path).parent.name
 
     @property
@@ -229,6 +230,8 @@ class ScenarioResult:
     """A result was wrong (a lost write, two writers, a stale read): a rerun cannot change the verdict."""
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that were seen to be broken while it ran."""
+    known_limits: tuple[str, ...] = ()
+    """What the cluster does not promise, as it was seen while it ran."""
     incident: Incident | None = None
     """What its faults cost; None if it injected none."""
 

@@ -92,6 +92,8 @@ SABOTAGES = (
             {
                 "PH-06 durability": "synchronous_commit",
                 "FO-02": "acknowledged writes lost",
+                "IS-01 while the leader crashes": "lost write",
+                "IS-02 while the leader crashes": "lost write",
                 "FO-04 PostgreSQL alone": "acknowledged writes lost",
                 "FO-09": "acknowledged writes lost",
                 "FO-12": "acknowledged writes lost",
@@ -125,7 +127,7 @@ SABOTAGES = (
     Sabotage(
         "replay-stuck",
         "replicas receive WAL but do not replay it",
-        notices({"HP-02": "read endpoint"}),
+        notices({"HP-02": "read endpoint", "IS-03 within 5 seconds": "did not show within"}),
         lambda cluster: combined([ReplayStuck(cluster, one, behind=2**20) for one in cluster.followers()]),
     ),
     Sabotage(

@@ -50,6 +50,8 @@ CAPABILITIES = {
     "replicas": "at least one replica beside the leader",
     "several_replicas": "two or more replicas beside the leader",
     "admin": "a superuser's login",
+    "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
+    "bounded_slots": "a limit of the WAL that replication slots can keep, by PostgreSQL's configuration",
     "hosts": "hosts that the suite can inspect and break",
     "disks": "a disk of its own for each host",
     "volatile_disks": "disks that lose what was not synced when the power fails (a FUSE file system)",

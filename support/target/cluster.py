@@ -89,6 +89,10 @@ class Cluster:
         """A member's PostgreSQL, past the proxy, as a superuser."""
         return self._endpoint(f"member {name}", self._postgres_of(name), self._administrator)
 
+    def monitoring_of(self, name: str) -> Endpoint:
+        """A member's PostgreSQL, past the proxy, as a superuser where one is known, else as the application."""
+        return self.of_member(name) if self.topology.administrator is None else self.administration_of(name)
+
     def at_node(self, address: Address) -> Endpoint:
         """A Citus node, by its address in pg_dist_node, as the application."""
         return self._endpoint(f"the node {address}", self._reached_at(address), self.topology.application)

@@ -23,6 +23,8 @@ from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
 _IN_WORDS = ("kept", "broken", NOT_SELECTED)
+MOST_COSTS = 9
+"""Kinds of fault that are told at once: those that cost most."""
 MOST_PICTURES = 40
 """Failovers that are drawn on the page: the others are beside their scenarios."""
 
@@ -105,6 +107,7 @@ def context(
         "lost": lost_line(record),
         "cost_sentences": costs.told(found, run.incidents) if found else [],
         "costs": found,
+        "most_costs": MOST_COSTS,
         "longest": max(times, default=0.0) * 1.04 or 1.0,
         "tiles": tiles,
         "not_measured": costs.not_measured(tiles),

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from support.errors import UsageError
 from support.reporting import on_call, past, promises, trust
+from support.reporting.comparison import Comparison
 from support.reporting.journal import RunRecord
-from support.reporting.pages import dashboard, grid
+from support.reporting.pages import dashboard, grid, trends
 from support.reporting.pages import on_call as on_call_page
 from support.reporting.pages import scenarios as scenarios_page
 from support.reporting.past import PastRun
@@ -90,6 +91,15 @@ def write_pages(
     entries = on_call_page.entries(states, guides, knowledge.sabotages)
     save(ON_CALL, "on_call.html.j2", {**head, "entries": entries, "code": on_call_page.with_code})
     past.write(output / past.RUN, [run])
+
+
+def write_comparison(found: Comparison, page: Path, name: str, sentences: Mapping[str, str]) -> Path:
+    """Write the page of a comparison; `sentences` are those of the promises, by id. Raises OSError."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    values = {"found": found, "name": name, "sentences": sentences, "day": trends.day}
+    values |= {"policy": Markup(POLICY_TAG), "css": _file("page.css")}
+    _save(page.parent, page.name, "comparison.html.j2", values)
+    return page
 
 
 def _of_scenarios(record: RunRecord, told: Sequence[scenarios_page.Story]) -> dict[str, Any]:

@@ -348,6 +348,16 @@ def doctor(
 
 
 @app.command()
+def heal(target: Target = None) -> None:
+    """Undo what a killed run has left on your hosts ([hosts] of the target): cuts, frozen and stopped programs."""
+    from support.cli import heal, targets
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal.heal(Settings.load(target_settings)))
+
+
+@app.command()
 def steps(
     words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
     html: Annotated[
@@ -452,11 +462,16 @@ def compare(
 def test(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
+    every: Annotated[bool, typer.Option("--all", help="Also the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
     """Run the project's own checks. Options that accept does not know are passed to pytest."""
     from support.cli import checks
+    from support.errors import UsageError
 
-    raise typer.Exit(0 if checks.run_all(context.args, quick) else 1)
+    if quick and every:
+        raise UsageError("--quick and --all do not go together")
+    extent = checks.Extent.QUICK if quick else checks.Extent.ALL if every else checks.Extent.USUAL
+    raise typer.Exit(0 if checks.run_all(context.args, extent) else 1)
 
 
 def with_default_command(arguments: list[str]) -> list[str]:

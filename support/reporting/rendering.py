@@ -191,7 +191,7 @@ def without_third_parties(page: str) -> str:
 
 def renderer_installed() -> bool:
     """Whether the wanted version of the renderer is installed."""
-    return _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == _wanted()
+    return _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == _digest(WANTED)
 
 
 def install_renderer(on_progress: Callable[[str], None]) -> None:
@@ -202,14 +202,25 @@ def install_renderer(on_progress: Callable[[str], None]) -> None:
     if renderer_installed():
         return
     on_progress("installing the renderer of the report (npm, about 50 MB)")
-    fresh = INSTALLED.with_name(f"renderer-{os.getpid()}")
+    install_by_npm(WANTED, INSTALLED)
+
+
+def install_by_npm(wanted: Path, installed: Path) -> None:
+    """Install the packages that the lock file in the folder `wanted` names, unless they are there already.
+
+    Raises ProcessFailed with npm's own message.
+    """
+    stamp = installed / _STAMP.name
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == _digest(wanted):
+        return
+    fresh = installed.with_name(f"{installed.name}-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        shutil.copytree(WANTED, fresh)
+        shutil.copytree(wanted, fresh)
         _install_into(fresh)
-        (fresh / _STAMP.name).write_text(_wanted(), encoding="utf-8")
-        shutil.rmtree(INSTALLED, ignore_errors=True)
-        fresh.rename(INSTALLED)
+        (fresh / _STAMP.name).write_text(_digest(wanted), encoding="utf-8")
+        shutil.rmtree(installed, ignore_errors=True)
+        fresh.rename(installed)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -231,11 +242,11 @@ def _install_into(directory: Path) -> None:
         raise ProcessFailed(f"npm ci did not end within {_INSTALLED_WITHIN:g} s: is a registry reachable?") from late
     except subprocess.CalledProcessError as failed:
         said = " ".join(f"{failed.stderr}{failed.stdout}".split())
-        raise ProcessFailed(f"npm ci could not install the renderer of the report: {said}") from failed
+        raise ProcessFailed(f"npm ci could not install {directory.name}: {said}") from failed
 
 
-def _wanted() -> str:
-    files = (WANTED / "package.json", WANTED / "package-lock.json")
+def _digest(wanted: Path) -> str:
+    files = (wanted / "package.json", wanted / "package-lock.json")
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -21,6 +21,7 @@ from support.errors import AcceptError, ConnectFailed, UnhealthyCluster, UsageEr
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
+from support.hosts.remote import RemoteSite
 from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
@@ -206,6 +207,7 @@ class Suite:
 
         experiment = world.fault_run
         with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
+            last.callback(attempt, partial(_commands_sent, world))
             if "schema" not in world.cluster.topology.lacks:
                 last.callback(attempt, partial(self._remove_rows, world))
             last.callback(attempt, partial(_close_all, world.sessions))
@@ -271,6 +273,13 @@ def _picture(world: World, experiment: Experiment) -> None:
         healthy_after=experiment.recovered_in,
         planned=experiment.planned,
     )
+
+
+def _commands_sent(world: World) -> None:
+    """Attach every command that changed something on a user's hosts during the scenario, with its time."""
+    site = world.cluster.site if world.cluster.topology.hosts else None
+    if isinstance(site, RemoteSite) and (sent := site.take_sent()):
+        world.evidence.attach("commands sent to the hosts", "\n".join(map(str, sent)))
 
 
 def _close_all(sessions: list[sql.Session]) -> None:

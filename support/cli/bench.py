@@ -193,10 +193,10 @@ def _empty_suites(site: Site) -> Samples:
             site.cluster.topology.save(run.topology)
             options = ["-D", f"accept_run={run.file}", "--format", behave_process.FORMATTER]
             output = ["--outfile", str(run.results), "--no-summary", "--tags", "@nothing"]
-            figure = tools.seconds_of([*behave_process.BEHAVE, *options, *output])
+            figure = tools.seconds_of([*behave_process.behave_argv(), *options, *output])
         finally:
             shutil.rmtree(run.directory, ignore_errors=True)
-        yield Sample(figure, tools.seconds_of([*behave_process.BEHAVE, "--version"]))
+        yield Sample(figure, tools.seconds_of([*behave_process.behave_argv(), "--version"]))
 
 
 START = Row("start", "starting an embedded cluster from nothing", "s", "initdb", None)

@@ -13,10 +13,11 @@ from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_lin
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
+from support.reporting.installing import install_renderer, install_renderer_meanwhile
 from support.reporting.metrics import Publisher
 from support.reporting.pages import printing
 from support.reporting.pages.site import DASHBOARD, Knowledge
-from support.reporting.rendering import conclude, install_renderer
+from support.reporting.rendering import conclude
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
@@ -36,11 +37,8 @@ JOURNAL = RESULTS / merging.JOURNAL
 
 
 def prepare() -> None:
-    """Install the renderer if it is missing. If that fails, a run still has its table."""
-    try:
-        install_renderer(say)
-    except AcceptError as error:
-        complain(f"{error}; there will be no HTML report")
+    """Begin to install the renderer if it is missing. Without it, only the page by Allure is missing."""
+    install_renderer_meanwhile(say)
 
 
 def knowledge() -> Knowledge:
@@ -91,7 +89,10 @@ def report(folders: Sequence[Path], settings: Settings, summary: Path | None = N
     `summary` is a file to which the table of promises is appended, as Markdown. `pdf`: print the dashboard into a file,
     too.
     """
-    prepare()
+    try:
+        install_renderer(say)
+    except AcceptError as error:
+        complain(f"{error}; there will be no page by Allure")
     with Publisher(settings) as publisher:
         status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
     if summary:

@@ -4,6 +4,8 @@ playwright-core comes by npm, as the renderer does, and drives the Chromium of t
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,12 +17,11 @@ from journals import READS, WRITES
 from program import ROOT
 
 from support.errors import NotAvailable, ProcessFailed
-from support.reporting import past
+from support.reporting import installing, past
 from support.reporting.comparison import Side, compare
 from support.reporting.journal import Journal, read
 from support.reporting.pages.printing import browser
 from support.reporting.pages.site import Knowledge, write_comparison, write_pages
-from support.reporting.rendering import NODE, install_by_npm
 from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.timeline import NAME, Event, FaultSpan, Period, Rates, Timeline
 
@@ -86,6 +87,21 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
+def installed_library() -> Path:
+    """Installs playwright-core once, by npm; returns the node to run it with."""
+    installing.install_renderer(lambda _: None)
+    node = installing._node(installing.INSTALLED)
+    assert node is not None
+    lock = (WANTED / "package-lock.json").read_text()
+    if not (INSTALLED / "package-lock.json").exists() or (INSTALLED / "package-lock.json").read_text() != lock:
+        fresh = INSTALLED.with_name(f"browser-tests-{os.getpid()}")
+        shutil.copytree(WANTED, fresh)
+        subprocess.run([*node.npm, "ci", "--ignore-scripts"], cwd=fresh, capture_output=True, check=True, timeout=120)
+        shutil.rmtree(INSTALLED, ignore_errors=True)
+        fresh.rename(INSTALLED)
+    return node.program
+
+
 @pytest.fixture(scope="module")
 def seen(report: Path) -> dict[str, Any]:
     try:
@@ -93,12 +109,11 @@ def seen(report: Path) -> dict[str, Any]:
     except NotAvailable as missing:
         pytest.skip(str(missing))
     try:
-        install_by_npm(WANTED, INSTALLED)
-    except ProcessFailed as failed:
+        node = installed_library()
+    except (ProcessFailed, subprocess.CalledProcessError) as failed:
         pytest.skip(f"playwright-core cannot be installed: {failed}")
-    done = subprocess.run(
-        [NODE, WANTED / "clicks.mjs", INSTALLED, program, report], capture_output=True, text=True, timeout=150
-    )
+    command = [node, WANTED / "clicks.mjs", INSTALLED, program, report]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

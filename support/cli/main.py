@@ -452,11 +452,16 @@ def compare(
 def test(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
+    every: Annotated[bool, typer.Option("--all", help="Also the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
     """Run the project's own checks. Options that accept does not know are passed to pytest."""
     from support.cli import checks
+    from support.errors import UsageError
 
-    raise typer.Exit(0 if checks.run_all(context.args, quick) else 1)
+    if quick and every:
+        raise UsageError("--quick and --all do not go together")
+    extent = checks.Extent.QUICK if quick else checks.Extent.ALL if every else checks.Extent.USUAL
+    raise typer.Exit(0 if checks.run_all(context.args, extent) else 1)
 
 
 def with_default_command(arguments: list[str]) -> list[str]:

@@ -20,8 +20,7 @@ from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.episodes import Episode, Move, episode, possible
 from support.cli.paths import STATE
-from support.cli.run import as_variables
-from support.embedded.readiness import await_all
+from support.cli.tested import as_variables
 from support.errors import NotInTime, UsageError
 from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED, read
 from support.reporting.scenario import ScenarioResult, Verdict
@@ -30,6 +29,7 @@ from support.settings import Settings
 from support.target.baseline import apply_baseline
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
+from support.target.health import await_all
 from support.target.topology import Topology
 from support.timeouts import RECOVERY
 

@@ -160,7 +160,7 @@ class _Runner:
             feature.write_text(wanted.gherkin(title), encoding="utf-8")
             self._topology.save(run.topology)
             output = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
-            behave = [*behave_process.BEHAVE, "-D", f"accept_run={run.file}", *output, str(feature)]
+            behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *output, str(feature)]
             behave_process.run(behave, as_variables(self._given), LOG)
             record = read(run.journal)
         finally:

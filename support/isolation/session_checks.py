@@ -62,8 +62,6 @@ def endpoints_follow(history: History, limit: float) -> Finding:
     """Each endpoint showed within `limit` seconds what the other one had. Unknown if one of them was never asked."""
     asked = history.of(action=FOLLOW)
     names = {one.key for one in asked}
-    if len(names) < 2:
-        return Finding.unknown(f"only {listed(sorted(names)) or 'no endpoint'} was asked")
     late: list[object] = [
         f"{one.key} after {one.value:.1f} s" for one in asked if one.outcome is not Outcome.OK or one.value > limit
     ]
@@ -72,6 +70,8 @@ def endpoints_follow(history: History, limit: float) -> Finding:
             f"{len(late)} of {len(asked)} times an endpoint did not show within {limit:g} s what the other one had: "
             f"{listed(late, most=3)}"
         )
+    if len(names) < 2:
+        return Finding.unknown(f"only {listed(sorted(names)) or 'no endpoint'} was asked")
     slowest = max(one.value for one in asked)
     return Finding.true(f"{len(asked)} times an endpoint showed what the other one had, after {slowest:.2f} s at most")
 

@@ -106,6 +106,7 @@ def test_each_endpoint_must_follow_in_time() -> None:
     both = [followed("the read endpoint", 0.2), followed("the write endpoint", 0.1)]
     assert endpoints_follow(History(both), limit=5).holds
     assert endpoints_follow(History(both[:1]), limit=5).holds is None
+    assert endpoints_follow(History([followed("the read endpoint", 5, Outcome.FAIL)]), limit=5).holds is False
     late = endpoints_follow(History([*both, followed("the read endpoint", 5.5)]), limit=5)
     assert (late.holds, late.only_limit) == (False, True)
     assert not endpoints_follow(History([*both, followed("the read endpoint", 5, Outcome.FAIL)]), limit=6).holds

@@ -27,6 +27,7 @@ from support.cli.options import (
     Summary,
     Target,
     metrics_settings,
+    number_of_jobs,
     shape_settings,
     with_size_options,
 )
@@ -90,7 +91,13 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Spread the features over this many clusters.")] = 1,
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Spread the scenarios over this many clusters; auto: as many as the machine carries.",
+        ),
+    ] = "auto",
     rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
     fail_on_flaky: Annotated[bool, typer.Option("--fail-on-flaky", help="Fail if a scenario is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -103,8 +110,8 @@ def run(
 ) -> None:
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
-    destructive, performance). Options that accept does not know are passed to behave.
+    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (smoke, fast,
+    slow, destructive, performance). Options that accept does not know are passed to behave.
     """
     from support.cli import own, targets
     from support.settings import Settings
@@ -117,9 +124,11 @@ def run(
     schema = {"accept_own_schema": True} if own_schema else {}
     given = {**target_settings, **size, **shape_settings(like, ports), **schema, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
-    from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
+    from support.cli import coverage as measuring
+    from support.cli import jobs as processes
+    from support.cli import run, run_options  # importing takes half a second; wrong usage is told before
 
-    options = run.RunOptions(
+    options = run_options.RunOptions(
         selection=selection,
         settings=settings,
         given=given,
@@ -129,16 +138,17 @@ def run(
         keep=keep,
         repeat=repeat,
         shuffled=shuffle,
-        jobs=jobs,
+        jobs=number_of_jobs(jobs),
         rerun=rerun,
         fail_on_flaky=fail_on_flaky,
-        share_of=share_of,
     )
+    if share_of is not None:
+        raise typer.Exit(processes.run_share(options, share_of))
     if plan:
         raise typer.Exit(run.show_plan(selection, settings))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
-        raise typer.Exit(run_processes.run_with_coverage([one for one in arguments if one != "--coverage"]))
+        raise typer.Exit(measuring.run_with_coverage([one for one in arguments if one != "--coverage"]))
     raise typer.Exit(run.run(options, arguments))
 
 
@@ -314,6 +324,16 @@ def doctor(
     doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
 
 
+@app.command()
+def heal(target: Target = None) -> None:
+    """Undo what a killed run has left on your hosts ([hosts] of the target): cuts, frozen and stopped programs."""
+    from support.cli import heal, targets
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal.heal(Settings.load(target_settings)))
+
+
 app.command()(writing.steps)
 app.command()(writing.promises)
 app.command()(writing.lint)
@@ -363,11 +383,16 @@ def compare(
 def test(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
+    every: Annotated[bool, typer.Option("--all", help="Also the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
     """Run the project's own checks. Options that accept does not know are passed to pytest."""
     from support.cli import checks
+    from support.errors import UsageError
 
-    raise typer.Exit(0 if checks.run_all(context.args, quick) else 1)
+    if quick and every:
+        raise UsageError("--quick and --all do not go together")
+    extent = checks.Extent.QUICK if quick else checks.Extent.ALL if every else checks.Extent.USUAL
+    raise typer.Exit(0 if checks.run_all(context.args, extent) else 1)
 
 
 def _options_of(command: str) -> set[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from support.cli import behave_process
 from support.cli.behave_process import FORMATTER, Planned
-from support.embedded.readiness import await_all
 from support.errors import UsageError
 from support.example_app import schema
 from support.faults.nemesis import Fault
@@ -20,6 +19,7 @@ from support.sabotage.catalogue import PART_OF
 from support.sabotage.damage import SILENCE
 from support.sabotage.sabotage import Notice, Sabotage
 from support.target.cluster import Cluster
+from support.target.health import await_all
 from support.target.topology import Topology
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, describe, eventually

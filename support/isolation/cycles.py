@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-import networkx as nx
-
 from support.engine.history import Outcome
 from support.isolation.dependencies import Dependency, DependencyGraph, Edge
 from support.isolation.levels import Anomaly
@@ -76,6 +74,8 @@ def _searched(graph: DependencyGraph) -> Iterator[_Closed]:
 
 def _through(graph: DependencyGraph, first: tuple[Dependency, ...], back: tuple[Dependency, ...]) -> Iterator[_Closed]:
     """The shortest way back over edges of the kinds `back`, for edges of the kinds `first`."""
+    import networkx as nx  # here: it takes half a second, which every start of the suite would spend
+
     whole, ways_back = graph.of(*{*first, *back}), graph.of(*back)
     component = _components(whole)
     found = 0
@@ -99,6 +99,8 @@ def _alternating(graph: DependencyGraph, between: tuple[Dependency, ...]) -> Ite
     Searched in a graph whose nodes say how the transaction was reached: by an anti-dependency or not. After one, only
     another kind of edge can follow.
     """
+    import networkx as nx  # see _through
+
     by_step: Any = nx.DiGraph()
     for edge in graph.edges(*between):
         for reached in (False, True):
@@ -140,5 +142,7 @@ def _of(kinds: Iterable[Dependency]) -> tuple[Dependency, ...]:
 
 def _components(graph: Any) -> dict[object, int]:
     """Node -> its strongly connected component; nodes that are on no cycle are left out."""
+    import networkx as nx  # see _through
+
     parts = (part for part in nx.strongly_connected_components(graph) if len(part) > 1)
     return {node: number for number, part in enumerate(parts) for node in part}

@@ -7,8 +7,9 @@ from pathlib import Path
 from support import sql
 from support.errors import UsageError
 from support.faults.process import Kill
-from support.faults.roles import member_by_role, proxy_host
+from support.faults.roles import member_by_role
 from support.sabotage.damage import Damage, MakeDamage
+from support.sabotage.own_hosts import proxy_host
 from support.sabotage.programs import rewritten, wrapped
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.target.cluster import Cluster

@@ -11,7 +11,7 @@ from support.errors import NotAvailable, ProcessFailed
 from support.reporting import past, trust
 from support.reporting.journal import Journal, RunRecord, read
 from support.reporting.pages import costs, grid, printing, trends
-from support.reporting.pages.dashboard import answer
+from support.reporting.pages.dashboard import answer, glance
 from support.reporting.pages.site import DASHBOARD, SCENARIOS, Knowledge, write_pages
 from support.reporting.past import Figure, PastRun
 from support.reporting.promises import Promise
@@ -236,6 +236,26 @@ def test_a_scenario_says_how_to_run_just_it_again(tmp_path: Path) -> None:
     page_of(read(journal.path), tmp_path / "page")
     page = (tmp_path / "page" / "report" / SCENARIOS).read_text()
     assert "./accept run --target mine.toml --tags @id.CO-01 --name &#39;^It&#39;&#34;" in page
+
+
+def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
+    record = record_of(
+        tmp_path,
+        ScenarioResult(WRITES, Verdict.BROKEN, "lost", incident=replace(CRASH, lost=2)),
+        ScenarioResult(READS, Verdict.PASSED, measures=(P95,)),
+    )
+    before = tuple(run(float(number), {"FO-02": "passed"}, 11.0) for number in range(6))
+    now = past.run_of(record)
+    found = glance(grid.states(record, LISTED), now, before, trends.broken_since(now, before))
+    assert [(one.value, one.note, one.style) for one in found] == [
+        ("21.5 s", "when the host of the leader crashes; allowed: 30 s", "kept"),
+        ("2", "of 900, in 1 fault", "broken"),
+        ("1 of 1", "newly slow: nothing", "kept"),
+        ("FO-02", "compared with 6 earlier runs", "broken"),
+        ("1 of 3", "why: see below", ""),
+    ]
+    nothing = glance(grid.states(record, LISTED), run(1.0, {}), (), {})
+    assert [one.value for one in nothing[:4]] == ["not tried", "not checked", "none measured", "unknown"]
 
 
 def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,7 @@
     place.before(tools);
     if (data.events.length) {
       const list = document.createElement("details"), heading = document.createElement("summary"), table = document.createElement("table");
-      heading.textContent = `${data.events.length} notable log lines`; heading.className = "small";
+      heading.textContent = data.events.length === 1 ? "1 notable log line" : `${data.events.length} notable log lines`; heading.className = "small";
       for (const one of data.events) {
         const row = table.insertRow();
         row.className = "small";

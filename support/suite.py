@@ -21,6 +21,7 @@ from support.errors import AcceptError, ConnectFailed, UnhealthyCluster, UsageEr
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
+from support.hosts.remote import RemoteSite
 from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id

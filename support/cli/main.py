@@ -29,6 +29,7 @@ from support.cli.options import (
     Summary,
     Target,
     metrics_settings,
+    number_of_jobs,
     shape_settings,
     with_size_options,
 )
@@ -81,7 +82,13 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Spread the features over this many clusters.")] = 1,
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Spread the scenarios over this many clusters; auto: as many as the machine carries.",
+        ),
+    ] = "auto",
     rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
     fail_on_flaky: Annotated[bool, typer.Option("--fail-on-flaky", help="Fail if a scenario is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -94,8 +101,8 @@ def run(
 ) -> None:
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
-    destructive, performance). Options that accept does not know are passed to behave.
+    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (smoke, fast,
+    slow, destructive, performance). Options that accept does not know are passed to behave.
     """
     from support.cli import own, targets
     from support.settings import Settings
@@ -107,9 +114,11 @@ def run(
     schema = {"accept_own_schema": True} if own_schema else {}
     given = {**target_settings, **size, **shape_settings(like, ports), **schema, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
-    from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
+    from support.cli import coverage as measuring
+    from support.cli import jobs as processes
+    from support.cli import run, run_options  # importing takes half a second; wrong usage is told before
 
-    options = run.RunOptions(
+    options = run_options.RunOptions(
         selection=selection,
         settings=settings,
         given=given,
@@ -119,16 +128,17 @@ def run(
         keep=keep,
         repeat=repeat,
         shuffled=shuffle,
-        jobs=jobs,
+        jobs=number_of_jobs(jobs),
         rerun=rerun,
         fail_on_flaky=fail_on_flaky,
-        share_of=share_of,
     )
+    if share_of is not None:
+        raise typer.Exit(processes.run_share(options, share_of))
     if plan:
         raise typer.Exit(run.show_plan(selection, settings))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
-        raise typer.Exit(run_processes.run_with_coverage([one for one in arguments if one != "--coverage"]))
+        raise typer.Exit(measuring.run_with_coverage([one for one in arguments if one != "--coverage"]))
     raise typer.Exit(run.run(options, arguments))
 
 
@@ -176,6 +186,29 @@ def prove(
         claims=claims,
     )
     raise typer.Exit(prove.prove(options, sys.argv[2:]))
+
+
+@app.command()
+@with_size_options
+def explore(
+    minutes: Annotated[float, typer.Option(help="How long to look for a sequence that breaks something.")] = 30.0,
+    seed: Annotated[int | None, typer.Option(help="Repeat the episodes of an earlier exploration.")] = None,
+    target: Target = None,
+    size: Size = {},  # noqa: B006
+) -> None:
+    """Disturb the cluster at random, also by several faults at once, until an invariant breaks.
+
+    What breaks is shortened and printed as a scenario. Exits with 1 if something broke.
+    """
+    from support.cli import explore, targets
+    from support.run import new_seed
+    from support.settings import Settings
+
+    given, cluster = targets.choose(target)
+    settings = Settings.load({**given, **size})
+    chosen = new_seed() if seed is None else seed
+    options = explore.ExploreOptions(settings, minutes, chosen, given, cluster)
+    raise typer.Exit(explore.explore(options, sys.argv[2:]))
 
 
 @app.command()

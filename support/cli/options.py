@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from support.cli import paths
+from support.errors import UsageError
 
 Target = Annotated[
     str | None,
@@ -119,6 +120,15 @@ def with_size_options(command: Callable[..., None]) -> Callable[..., None]:
     with_size.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_size.__annotations__ = {one.name: one.annotation for one in parameters}
     return with_size
+
+
+def number_of_jobs(text: str) -> int | None:
+    """What --jobs asks for; None for "auto". Raises UsageError for anything else."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--jobs {text}: write a number from 1 on, or auto: as many clusters as the machine carries")
+    return int(text)
 
 
 def shape_settings(like: str | None, ports: str | None) -> Size:

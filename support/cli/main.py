@@ -205,6 +205,29 @@ def prove(
 
 @app.command()
 @with_size_options
+def explore(
+    minutes: Annotated[float, typer.Option(help="How long to look for a sequence that breaks something.")] = 30.0,
+    seed: Annotated[int | None, typer.Option(help="Repeat the episodes of an earlier exploration.")] = None,
+    target: Target = None,
+    size: Size = {},  # noqa: B006
+) -> None:
+    """Disturb the cluster at random, also by several faults at once, until an invariant breaks.
+
+    What breaks is shortened and printed as a scenario. Exits with 1 if something broke.
+    """
+    from support.cli import explore, targets
+    from support.run import new_seed
+    from support.settings import Settings
+
+    given, cluster = targets.choose(target)
+    settings = Settings.load({**given, **size})
+    chosen = new_seed() if seed is None else seed
+    options = explore.ExploreOptions(settings, minutes, chosen, given, cluster)
+    raise typer.Exit(explore.explore(options, sys.argv[2:]))
+
+
+@app.command()
+@with_size_options
 def bench(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="ROW", help="Rows, as --list names them (default: all).")

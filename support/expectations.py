@@ -31,6 +31,8 @@ class Expectations:
     """The number of standbys for which a commit waits."""
     accepted_loss: int | None = None
     """Bytes of acknowledged writes (namespaces, keys and values) that may be lost in a failover."""
+    distributed_snapshots: bool | None = None
+    """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
     bounded_slots: bool | None = None
     """Whether the WAL that replication slots can keep is limited (max_slot_wal_keep_size)."""
     member_settings: tuple[str, ...] | None = None
@@ -149,6 +151,7 @@ _POLICIES = ("lru", "lfu", "random")
 _READERS: Mapping[str, Callable[[object], object]] = {
     "members": _members,
     "workers": _count(0),
+    "distributed_snapshots": _flag,
     "synchronous": _flag,
     "synchronous_standbys": _count(1),
     "accepted_loss": _size,

@@ -3,7 +3,7 @@ Feature: Redis is fit to be a cache
   The application's cache is only as good as the Redis server behind it. A replica refuses writes. A server without a
   memory limit takes its machine down. A server that does not evict stops storing when it is full.
 
-  @id.RC-01 @blocker
+  @id.RC-01 @blocker @smoke
   Scenario: Redis is a primary that accepts writes
     When Redis reports its state
     Then Redis is a primary
@@ -21,7 +21,7 @@ Feature: Redis is fit to be a cache
     Then Redis evicts by LRU or LFU
     And Redis has a finite memory limit
 
-  @id.RC-03 @hosts @schema
+  @id.RC-03 @schema @destructive
   Scenario: Under memory pressure Redis evicts entries and keeps working
     Given 2 clients of the cache
     When more data is stored in Redis than its memory limit allows

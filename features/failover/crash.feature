@@ -6,13 +6,13 @@ Feature: The cluster survives the loss of its leader
   see writes that were never committed. A frozen leader does not know that it has been replaced: when it thaws, it must
   not acknowledge any write.
 
-  @id.FO-01 @replicas @blocker
+  @id.FO-01 @crashes @replicas @blocker
   Scenario: A crashed leader is replaced within 30 seconds
     Given a healthy cluster
     When the host of the leader crashes
     Then another member leads within 30 seconds
 
-  @id.FO-02 @replicas @blocker
+  @id.FO-02 @crashes @replicas @blocker @smoke
   Scenario: An acknowledged write survives a leader crash
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -20,7 +20,7 @@ Feature: The cluster survives the loss of its leader
     Then the failover interrupts clients for less than 30 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-03 @replicas @critical
+  @id.FO-03 @crashes @replicas @critical
   Scenario: A crashed leader comes back as a replica that holds everything
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -57,7 +57,7 @@ Feature: The cluster survives the loss of its leader
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
 
-  @id.FO-13 @synchronous @replicas @blocker
+  @id.FO-13 @hosts @synchronous @replicas @blocker
   Scenario: A leader whose Patroni alone stands still is replaced, and acknowledges nothing from then on
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -67,14 +67,14 @@ Feature: The cluster survives the loss of its leader
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
 
-  @id.FO-20 @own_tables @synchronous @replicas @critical
+  @id.FO-20 @crashes @own_tables @synchronous @replicas @critical
   Scenario: No number of a sequence or an identity column is given twice over a failover
     Given a healthy cluster
     And 8 clients drawing numbers from a sequence and from an identity column
     When the host of the leader is down until another member leads
     Then no number was given twice
 
-  @id.FO-16 @partitions @rewind @replicas @critical
+  @id.FO-16 @hosts @admin @partitions @rewind @replicas @critical
   Scenario: A member that went its own way is rewound, not copied
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

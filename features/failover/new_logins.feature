@@ -8,6 +8,6 @@ Feature: Members could log in to one another anew
     When the stream of each replica is ended, one after another
     Then each replica has logged in anew and streams within 30 seconds
 
-  @id.ME-03 @hosts @critical
+  @id.ME-03 @hosts @member_files @critical
   Scenario: The members' own credentials open the sessions that streaming, copying and rewinding need
     Then from every member's host, its own credentials are accepted by every other member

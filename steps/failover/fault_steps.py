@@ -14,10 +14,9 @@ from support.faults.process import (
     HostCrash,
     PatroniFrozen,
     PostgresKilled,
-    ProxyReloaded,
     Restart,
 )
-from support.faults.roles import ROLE, host_of, proxy_host
+from support.faults.roles import ROLE, host_of, in_sandbox, proxy_host
 
 register_type(Role=ROLE)
 
@@ -64,13 +63,6 @@ def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
     inject_until_replaced(context.world, PatroniFrozen(host), host.name)
 
 
-@given("the proxy has been reloaded since")
-def step_proxy_reloaded(context: Context) -> None:
-    """A new process takes new sessions; the former one keeps those that there are, if its configuration lets it."""
-    proxy = proxy_host(context.world.cluster)
-    context.world.experiment.inject(ProxyReloaded(proxy.processes["haproxy"], proxy), proxy.name)
-
-
 @when("PostgreSQL alone is killed on {role:Role}")
 def step_postgres_killed(context: Context, role: str) -> None:
     """Its Patroni keeps running beside it."""
@@ -82,14 +74,14 @@ def step_postgres_killed(context: Context, role: str) -> None:
 def step_data_destroyed(context: Context, role: str) -> None:
     """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
     host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(DataDestroyed(host), host.name)
+    context.world.experiment.inject(DataDestroyed(in_sandbox(host)), host.name)
 
 
 @when("the hosts of all replicas crash")
 def step_replicas_crash(context: Context) -> None:
     """All at once, every process of each."""
     cluster, followers = context.world.cluster, context.world.cluster.followers()
-    context.world.experiment.inject(EveryHostCrashes([cluster.sandbox.hosts[name] for name in followers]), followers[0])
+    context.world.experiment.inject(EveryHostCrashes([cluster.site.hosts[name] for name in followers]), followers[0])
 
 
 @given("disks that lose what was not flushed when the power fails")
@@ -108,7 +100,7 @@ def step_power_fails(context: Context) -> None:
 def step_every_host_crashes(context: Context) -> None:
     """Every process of members, DCS, proxy and cache is killed. What they wrote, flushed or not, is still there."""
     cluster = context.world.cluster
-    context.world.experiment.inject(EveryHostCrashes(cluster.sandbox.hosts.values()), cluster.leader())
+    context.world.experiment.inject(EveryHostCrashes(cluster.site.hosts.values()), cluster.leader())
 
 
 @when("the proxy is killed and started again")

@@ -8,7 +8,7 @@ from support.engine.world import Context
 from support.failover.handover import FailoverHandover
 from support.failover.switchover import DYING, hand_over_halfway, require_none_pending, require_refused_for
 from support.faults.patroni import Switchover
-from support.faults.roles import ROLE, member_by_role, proxy_host
+from support.faults.roles import ROLE, in_sandbox, member_by_role, proxy_host
 from support.faults.shutdown import ArchivingFails, SilentConsumer
 from support.target.patroni_commands import switch_over
 from support.vocabulary import Kind, columns
@@ -32,7 +32,9 @@ def step_archiving_fails(context: Context) -> None:
 def step_silent_consumer(context: Context) -> None:
     """A program on the proxy's host that receives WAL; it is suspended until the scenario ends."""
     world = context.world
-    world.experiment.inject(SilentConsumer(world.cluster, proxy_host(world.cluster)), world.cluster.leader())
+    world.experiment.inject(
+        SilentConsumer(world.cluster, in_sandbox(proxy_host(world.cluster))), world.cluster.leader()
+    )
 
 
 @when("the leader is asked to hand over to {candidate:Candidate}")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_line
-from support.errors import AcceptError, UsageError
+from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
+from support.reporting.installing import install_renderer, install_renderer_meanwhile
 from support.reporting.metrics import Publisher
-from support.reporting.pages.site import Knowledge
-from support.reporting.rendering import conclude, install_renderer
+from support.reporting.pages import printing
+from support.reporting.pages.site import DASHBOARD, Knowledge
+from support.reporting.rendering import conclude
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
@@ -23,6 +25,8 @@ from support.target.topology import Topology
 
 TRUST = STATE / "trust.jsonl"
 """What `accept prove` found last."""
+PDF = "dashboard.pdf"
+"""The dashboard on paper, beside the page."""
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (
     *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd"),
@@ -33,11 +37,8 @@ JOURNAL = RESULTS / merging.JOURNAL
 
 
 def prepare() -> None:
-    """Install the renderer if it is missing. If that fails, a run still has its table."""
-    try:
-        install_renderer(say)
-    except AcceptError as error:
-        complain(f"{error}; there will be no HTML report")
+    """Begin to install the renderer if it is missing. Without it, only the page by Allure is missing."""
+    install_renderer_meanwhile(say)
 
 
 def knowledge() -> Knowledge:
@@ -82,16 +83,22 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
     return status
 
 
-def report(folders: Sequence[Path], settings: Settings, summary: Path | None = None) -> int:
+def report(folders: Sequence[Path], settings: Settings, summary: Path | None = None, pdf: bool = False) -> int:
     """Report on the last run, or on the runs in these folders as one, and return the exit status.
 
-    `summary` is a file to which the table of promises is appended, as Markdown.
+    `summary` is a file to which the table of promises is appended, as Markdown. `pdf`: print the dashboard into a file,
+    too.
     """
-    prepare()
+    try:
+        install_renderer(say)
+    except AcceptError as error:
+        complain(f"{error}; there will be no page by Allure")
     with Publisher(settings) as publisher:
         status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
     if summary:
         _summarize(from_command_line(summary))
+    if pdf:
+        _print()
     return status
 
 
@@ -114,6 +121,14 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
         status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher, knowledge=knowledge())
         _keep(kept, results)
     return status
+
+
+def _print() -> None:
+    """Print the dashboard into a PDF. If that is impossible, the exit status stays as it is."""
+    try:
+        say(f"printed: {printing.print_page(REPORT / DASHBOARD, REPORT / PDF)}")
+    except (NotAvailable, ProcessFailed) as error:
+        complain(f"no PDF: {error}")
 
 
 def _summarize(file: Path) -> None:

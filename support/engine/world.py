@@ -222,6 +222,10 @@ class World:
         """Record a figure for the report. `at_least`: the limit is the smallest value allowed."""
         self.evidence.measure(name, value, unit, limit, at_least=at_least)
 
+    def known_limit(self, words: str) -> None:
+        """Report something that the cluster does not promise, and that was seen, as a known limit of this cluster."""
+        self.evidence.known_limit(words)
+
 
 class Context(Protocol):
     """The part of behave's context that steps use."""

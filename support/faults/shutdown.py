@@ -6,13 +6,12 @@ https://github.com/patroni/patroni/issues/3022 (a logical consumer that did not 
 
 from pathlib import Path
 
-import psutil
 import yaml
 
 from support import sql
 from support.errors import Inconclusive
-from support.faults.process import resume
 from support.hosts import Host, Process
+from support.hosts.interface import Running
 from support.target.cluster import Cluster
 from support.target.patroni_commands import configure
 from support.waiting import NotYet
@@ -73,7 +72,7 @@ class SilentConsumer:
     def __init__(self, cluster: Cluster, host: Host) -> None:
         self._cluster, self._host, self._leader = cluster, host, cluster.leader()
         self._consumer: Process | None = None
-        self._suspended: list[psutil.Process] = []
+        self._suspended: list[Running] = []
 
     def __str__(self) -> str:
         return f"a consumer of the stream of {self._leader} does not answer"
@@ -101,14 +100,14 @@ class SilentConsumer:
             states = sql.rows(self._cluster.administration_of(self._leader), _STREAM, [CONSUMER])
             if not states or self._consumer is None:
                 raise NotYet("it does not stream yet")
-            self._suspended = [psutil.Process(pid) for pid in self._consumer.pids]
-            for process in self._suspended:
-                process.suspend()
-        if any(process.status() != psutil.STATUS_STOPPED for process in self._suspended):
+            pids = set(self._consumer.pids)
+            self._suspended = [one for one in self._host.running() if one.pid in pids]
+            self._host.suspend(self._suspended)
+        if not self._suspended or not all(one.stopped for one in self._host.alive(self._suspended)):
             raise NotYet("it is not suspended")
 
     def heal(self) -> None:
-        resume(self._suspended)
+        self._host.resume(self._suspended)
         if self._consumer is not None:
             self._consumer.kill()
         (self._host.directory / _PASSWORDS).unlink(missing_ok=True)

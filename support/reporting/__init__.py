@@ -28,4 +28,5 @@ results, renders the report and returns the exit status.
     terminal              progress, and the table at the end         junit, metrics   for CI servers, for Prometheus
     evidence              attachments; passwords masked              merging          several runs as one
     tally                 verdicts counted as promises               trust            what `accept prove` found
+    installing            the renderer, when it is first needed
 """

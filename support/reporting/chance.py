@@ -91,3 +91,15 @@ def _orderings(higher: int, lower: int, most: int) -> int:
         for pairs in range(one, most + 1):
             orderings[pairs] += orderings[pairs - one]
     return sum(orderings)
+
+
+def chance_of(failed: int, runs: int, failed_before: int, runs_before: int) -> float:
+    """The probability (0 to 1) that at least so many of the failures fall into the later runs if nothing changed.
+
+    The exact one-sided test of Fisher.
+    """
+    failures, every = failed + failed_before, runs + runs_before
+    possible = range(failed, min(failures, runs) + 1)
+    return sum(math.comb(runs, one) * math.comb(runs_before, failures - one) for one in possible) / math.comb(
+        every, failures
+    )

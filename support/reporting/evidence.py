@@ -4,19 +4,20 @@ No password stays in any of it."""
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import allure
 
 from support import sql
-from support.errors import NotAvailable
-from support.hosts import Host
+from support.errors import AcceptError, NotAvailable
+from support.hosts.interface import Log, SiteHost
 from support.reporting.log_events import moment_of, notable
 from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
@@ -70,6 +71,7 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.known_limits: list[str] = []
         self.incident: Incident | None = None
         """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
@@ -82,6 +84,11 @@ class Evidence:
         `at_least`: the limit is the smallest value allowed.
         """
         self.measures.append(Measure(name, value, unit, limit, at_least))
+
+    def known_limit(self, words: str) -> None:
+        """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
+        self.known_limits.append(self._redactor.mask(words))
+        self.attach("known limit", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""
@@ -118,14 +125,14 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if "citus" not in cluster.topology.lacks:
         _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
-    if not cluster.topology.embedded:
-        return  # the logs of the user's own cluster cannot be read
+    if not cluster.topology.reaches_hosts:
+        return  # the logs of this cluster cannot be read
     try:
-        hosts: Mapping[str, Host] = cluster.sandbox.hosts
+        site = cluster.site
     except Exception as unreachable:
         evidence.attach("logs", f"could not be read: {describe(unreachable)}")
         return
-    for name, host in hosts.items():
+    for name, host in site.hosts.items():
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
 
 
@@ -134,14 +141,15 @@ def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[flo
 
     Each with its moment (seconds since the epoch) and its host; nothing of a host whose logs cannot be read.
     """
-    if not cluster.topology.embedded:
+    if not cluster.topology.reaches_hosts:
         return []
-    return [
-        (moment, name, words)
-        for name, host in cluster.sandbox.hosts.items()
-        for path in sorted(_log_files(host).values())
-        for moment, words in notable(written_since(path, since).splitlines(), since, until)
-    ]
+    found = []
+    for name, host in cluster.site.hosts.items():
+        with suppress(AcceptError):
+            for _, log in sorted(host.logs().items()):
+                lines = written_since(log, since).splitlines()
+                found += [(moment, name, words) for moment, words in notable(lines, since, until)]
+    return found
 
 
 def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
@@ -155,13 +163,8 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
         evidence.attach(name, text)
 
 
-def _logs(host: Host, since: float) -> str:
-    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(_log_files(host).items()))
-
-
-def _log_files(host: Host) -> dict[str, Path]:
-    logs: dict[str, Path] = {f"{process.name}.log": process.log for process in host.processes.values()}
-    return logs | {path.name: path for path in host.directory.glob("*.log")}
+def _logs(host: SiteHost, since: float) -> str:
+    return "\n\n".join(f"{name}\n{written_since(log, since)}" for name, log in sorted(host.logs().items()))
 
 
 def _patroni(cluster: Cluster) -> str:
@@ -211,7 +214,16 @@ def _statements(cluster: Cluster, since: float, error: BaseException | None) -> 
         return ""
     last = recent[-1]
     plan = _plan(cluster, last.statement) if last.whole else "no plan: the statement is too long to keep"
-    return "\n\n".join(["the last statements, and the plan of the last one", *(one.statement for one in recent), plan])
+    return "\n\n".join(
+        ["the last statements, and the plan of the last one", *_counted(one.statement for one in recent), plan]
+    )
+
+
+def _counted(statements: Iterable[str]) -> Iterator[str]:
+    """The statements in their order; one that was sent several times in a row is there once, with the number."""
+    for statement, same in groupby(statements):
+        times = len(list(same))
+        yield statement if times == 1 else f"{statement}\n    ({times} times)"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -247,15 +259,13 @@ def _plan(cluster: Cluster, statement: str) -> str:
         return f"no plan: {describe(refused)}"
 
 
-def written_since(log: Path, moment: float) -> str:
+def written_since(log: Log, moment: float) -> str:
     """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
 
     A line without a date belongs to the one above it.
     """
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _READ))
-            lines = file.read().decode(errors="replace").splitlines()
+        lines = log.last(_READ).splitlines()
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
     window = _window(lines, moment - _EARLIER)

@@ -17,6 +17,7 @@ from support.reporting.scenario import EPICS
 
 FILE = "on-call.toml"
 """Name of the file in the folder of the features."""
+UNKNOWN = "[{}] is about no promise: use an id such as [FO-01], the beginning of ids such as [FO], or a capability"
 _TEXT, _LISTS = "means", ("causes", "look", "mended")
 
 

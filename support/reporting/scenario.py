@@ -19,6 +19,7 @@ EPICS = {
     "cluster": "Cluster",
     "sharding": "Sharding",
     "failover": "High availability",
+    "isolation": "Isolation",
     "cache": "Cache",
     "security": "Security",
 }
@@ -61,7 +62,7 @@ class Scenario:
 
     @cached_property
     def suite(self) -> str:
-        """The folder of the feature file: cluster, sharding, failover, cache, security."""
+        """The folder of the feature file: cluster, sharding, failover, isolation, cache, security."""
         return PurePath(self.path).parent.name
 
     @property
@@ -84,7 +85,7 @@ def scenario_of(model: Any) -> Scenario:
     row = model._row
     prose = model.description or model.feature.description
     return Scenario(
-        path=_from_features(PurePath(model.filename)),
+        path=from_features(PurePath(model.filename)),
         feature=model.feature.name,
         name=model.name,
         row=tuple(zip(row.headings, row.cells, strict=True)) if row else (),
@@ -94,7 +95,8 @@ def scenario_of(model: Any) -> Scenario:
     )
 
 
-def _from_features(path: PurePath) -> str:
+def from_features(path: PurePath) -> str:
+    """The path of a feature file from `features/` on, if it is below such a folder."""
     begin = path.parts.index("features") if "features" in path.parts else 0
     return PurePath(*path.parts[begin:]).as_posix()
 
@@ -228,6 +230,8 @@ class ScenarioResult:
     """A result was wrong (a lost write, two writers, a stale read): a rerun cannot change the verdict."""
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that were seen to be broken while it ran."""
+    known_limits: tuple[str, ...] = ()
+    """What the cluster does not promise, as it was seen while it ran."""
     incident: Incident | None = None
     """What its faults cost; None if it injected none."""
 

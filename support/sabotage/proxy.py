@@ -7,8 +7,9 @@ from pathlib import Path
 from support import sql
 from support.errors import UsageError
 from support.faults.process import Kill
-from support.faults.roles import member_by_role, proxy_host
+from support.faults.roles import member_by_role
 from support.sabotage.damage import Damage, MakeDamage
+from support.sabotage.own_hosts import proxy_host
 from support.sabotage.programs import rewritten, wrapped
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.target.cluster import Cluster
@@ -86,12 +87,6 @@ def _killed(cluster: Cluster) -> Kill:
 
 
 SABOTAGES = (
-    Sabotage(
-        "proxy-never-lets-go",
-        "a process of HAProxy that was replaced by a reload keeps its sessions for ever",
-        notices({"HP-04": "sessions were left hanging|sessions were cut after"}),
-        rewritten(proxy_host, "haproxy.cfg", {"    hard-stop-after 5s\n": ""}),
-    ),
     Sabotage(
         "checks-swapped",
         "writes are routed to replicas, and reads to the leader",

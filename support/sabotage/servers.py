@@ -12,9 +12,9 @@ from support.embedded.certificates import Authority
 from support.errors import ProcessFailed
 from support.faults.nemesis import Fault
 from support.faults.process import DATA, PostgresKilled
-from support.faults.roles import host_of, proxy_host
 from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, together
+from support.sabotage.own_hosts import host_of, proxy_host
 from support.sabotage.programs import process_of, rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster

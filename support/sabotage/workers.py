@@ -115,6 +115,16 @@ SABOTAGES = (
         ),
     ),
     of_sharded(
+        "worker-loses-appends",
+        "one worker acknowledges one in ten appends to a list, and changes nothing",
+        {"IS-01 over all shards": "lost write", "IS-02 over all shards": "lost write"},
+        triggered_on_worker(
+            _TABLE,
+            "BEFORE UPDATE",
+            "BEGIN IF NEW.value LIKE 'list %' AND random() < 0.1 THEN RETURN OLD; END IF; RETURN NEW; END",
+        ),
+    ),
+    of_sharded(
         "worker-alters-entries",
         "one worker changes the metadata that it stores",
         {"DQ-02": "answer", "DQ-04": "answer", "SD-03": "answer", "PF-03": "answer|right", "PF-04": "answer|right"},

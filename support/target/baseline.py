@@ -24,7 +24,7 @@ from support.target.topology import Topology
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe"),
     "dcs": ("dcs_spare",),
-    "citus": ("workers",),
+    "citus": ("workers", "distributed_snapshots"),
     "redis": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""

@@ -52,7 +52,13 @@ CAPABILITIES = {
     "admin": "a superuser's login",
     "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
     "bounded_slots": "a limit of the WAL that replication slots can keep, by PostgreSQL's configuration",
-    "hosts": "hosts that the suite can inspect and break",
+    "hosts": "members' hosts that the suite can inspect and break",
+    "crashes": "members' hosts that stay down after a crash, until the suite starts them again",
+    "member_files": "files of the members (data, Patroni's own) that the suite can move and change",
+    "dcs_hosts": "hosts of the DCS that it can break, apart from the members'",
+    "proxy_host": "the proxy's host, too",
+    "cache_host": "the cache's host, too",
+    "poor_links": "a network between the hosts that the suite can make slow and lossy",
     "disks": "a disk of its own for each host",
     "volatile_disks": "disks that lose what was not synced when the power fails (a FUSE file system)",
     "searchable_passwords": "passwords that are not also names, so that they can be searched for",
@@ -63,6 +69,8 @@ CAPABILITIES = {
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
 TLS = frozenset({"tls", "verified_tls"})
+SHARDS = frozenset({"citus", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"})
+"""What only a cluster with worker groups has."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,11 @@ def test_a_good_list_is_read(folder: Path) -> None:
             "there is no key 'severty' (did you mean 'severity'?); the keys are",
         ),
         ('"minor"', '"mirror"', "severity = 'mirror': must be one of blocker, critical, normal, minor"),
-        ('"cache"', '"cash"', "capability = 'cash': must be one of cluster, sharding, failover, cache, security"),
+        (
+            '"cache"',
+            '"cash"',
+            "must be one of cluster, sharding, failover, isolation, cache, security",
+        ),
         ("[CO-01]", "[CO-01", "not TOML: "),
     ],
 )

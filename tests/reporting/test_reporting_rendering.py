@@ -17,16 +17,9 @@ from small_suites import SECRET, Ran, run_suite, write_suite
 
 from support.reporting import rendering
 from support.reporting.evidence import Redactor
+from support.reporting.installing import WANTED, install_renderer, renderer_installed
 from support.reporting.past import PAST
-from support.reporting.rendering import (
-    NAME,
-    WANTED,
-    conclude,
-    install_renderer,
-    render,
-    renderer_installed,
-    without_third_parties,
-)
+from support.reporting.rendering import NAME, conclude, render, without_third_parties
 
 FEATURES = {
     "cluster/speed.feature": """

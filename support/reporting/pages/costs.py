@@ -1,5 +1,6 @@
 """What breaking the cluster cost its clients, and how fast it is, in plain words and against limits."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ KEY_FIGURES: Sequence[tuple[str, str, str, str]] = (
     ("PF-04", "queries, 95 in 100", "queries over all shards", "95 of 100 queries over all shards are answered within"),
 )
 """Promise, beginning of the measure's name, what it is about, and its name in plain words; the most telling first."""
+_LEADER_LOST = re.compile(r"the leader (crash|freez|is killed)|host of the leader")
 _PROMISES = {promise for promise, *_ in KEY_FIGURES}
 
 
@@ -70,7 +72,7 @@ def humane(value: float, unit: str) -> str:
         seconds = value / 1000 if unit == "ms" else value
         value, unit = (seconds, "s") if seconds >= 1 or not value else (1000 * seconds, "ms")
     elif unit == "/s":
-        unit = "a second"
+        return f"{value:,.0f}/s"
     return f"{value:,.0f} {unit}".strip() if abs(value) >= 100 else f"{value:.3g} {unit}".strip()
 
 
@@ -139,13 +141,18 @@ def _cost(kind: str, those: Sequence[Incident]) -> Cost:
 
 
 def _downtime(incidents: Sequence[Incident]) -> str:
-    """How long writes stop when a leader is lost, or else in the worst case."""
-    crashes = [one for one in incidents if "leader" in one.kind and ("host" in one.kind or "machine" in one.kind)]
-    worst = worst_unplanned(crashes) or worst_unplanned(incidents)
-    if worst is None or worst.without_writes is None:
-        return ""
-    allowed = f" (allowed: {worst.limit:g} s)" if worst.limit is not None else ""
-    return f"When {worst.kind}, writes stop for {worst.without_writes:.1f} s{allowed}."
+    """How long writes stop when the leader is lost, or else in the worst case."""
+    lost = [one for one in incidents if not one.planned and _LEADER_LOST.search(one.kind)]
+    worst = worst_unplanned(lost) or worst_unplanned(incidents)
+    if worst is not None and worst.without_writes is not None:
+        allowed = f" (allowed: {worst.limit:g} s)" if worst.limit is not None else ""
+        return f"When {worst.kind}, writes stop for {worst.without_writes:.1f} s{allowed}."
+    led = [one for one in lost if one.new_leader_after is not None]
+    if slowest := max(led, key=lambda one: one.new_leader_after or 0, default=None):
+        return (
+            f"When {slowest.kind}, another member leads after {slowest.new_leader_after:.1f} s; no client was writing."
+        )
+    return ""
 
 
 def _losses(found: Sequence[Cost]) -> str:

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from support.errors import UsageError
 from support.reporting import on_call, past, promises, trust
+from support.reporting.comparison import Comparison
 from support.reporting.journal import RunRecord
-from support.reporting.pages import dashboard, grid
+from support.reporting.pages import dashboard, grid, trends
 from support.reporting.pages import on_call as on_call_page
 from support.reporting.pages import scenarios as scenarios_page
 from support.reporting.past import PastRun
@@ -81,6 +82,7 @@ def write_pages(
         "has_trust": (output / trust.PAGE).exists(),
         "styles": grid.STYLES,
         "words": grid.WORDS,
+        "sentences": {id: one.sentence for id, one in listed.items()},
     }
     pictures = [one.picture for one in told if one.picture is not None]
     of_dashboard = dashboard.context(record, states, run, before, pictures, proved, proved_at, knowledge.sabotages)
@@ -90,6 +92,15 @@ def write_pages(
     entries = on_call_page.entries(states, guides, knowledge.sabotages)
     save(ON_CALL, "on_call.html.j2", {**head, "entries": entries, "code": on_call_page.with_code})
     past.write(output / past.RUN, [run])
+
+
+def write_comparison(found: Comparison, page: Path, name: str, sentences: Mapping[str, str]) -> Path:
+    """Write the page of a comparison; `sentences` are those of the promises, by id. Raises OSError."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    values = {"found": found, "name": name, "sentences": sentences, "day": trends.day}
+    values |= {"policy": Markup(POLICY_TAG), "css": _file("page.css")}
+    _save(page.parent, page.name, "comparison.html.j2", values)
+    return page
 
 
 def _of_scenarios(record: RunRecord, told: Sequence[scenarios_page.Story]) -> dict[str, Any]:

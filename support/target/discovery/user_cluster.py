@@ -15,7 +15,7 @@ from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, dcs
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, members, nodes, proxy
+from support.target.discovery import addresses, members, nodes, proxy, user_hosts
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
@@ -84,8 +84,7 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    ours_alone = ("hosts", "disks", "volatile_disks", "partitions", "spare_worker")
-    findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
+    findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
@@ -107,7 +106,9 @@ def discover(settings: Settings) -> Topology:
     topology = _look_at_proxy(topology, settings, findings)
     _look_at_security(topology, findings)
     _look_at_workers(topology, findings)
-    return with_profile(replace(topology, lacks=findings.lacks), settings)
+    found = user_hosts.find(settings.accept_hosts, topology)
+    findings.lacks |= found.lacks
+    return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
 def _proxy_host(settings: Settings) -> str | None:

@@ -240,9 +240,9 @@ class RemoteHost:
         if not running:
             return
         programs = [self.access.programs[name] for name in running]
-        hold = "; ".join(one.hold for one in programs if one.hold)
+        hold = " && ".join(f"sh -c {shlex.quote(one.hold)}" for one in programs if one.hold)
         ways = [text for one in programs for text in (one.release, one.start) if text]
-        undo = "ok=0; " + "; ".join(f"{{ {text}; }} || ok=1" for text in ways) + "; [ $ok = 0 ]"
+        undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = _identities([process for name in running for process in trees[name]])
         injury = self._injure("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, injury)

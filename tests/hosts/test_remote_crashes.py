@@ -81,6 +81,7 @@ def test_descendants_die_with_their_program(machine: Machine, host: RemoteHost) 
     host.power_off()
     assert host.running() == []
     host.power_on()
+    family.kill()  # nsenter, which stopped when its child did
     family.wait()
 
 

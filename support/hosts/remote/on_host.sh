@@ -38,9 +38,10 @@ look() { # what this host is, a "key<tab>value" each
   left | while read -r one; do say left "$one"; done
 }
 table() { # every process: pid, start, state, parent, name, service and title, with tabs in between
+  kernel=; stat_of 2 && [ "$name" = kthreadd ] && kernel=2 # in a container, 2 may be anything
   for d in /proc/[0-9]*; do
     pid=${d#/proc/}; stat_of "$pid" || continue
-    [ "$parent" != 2 ] && [ "$pid" != 2 ] || continue
+    [ "$parent" != "$kernel" ] && [ "$pid" != "$kernel" ] || continue
     service=
     while read -r one; do case $one in *.service|*.scope|*docker*) service=${one##*/};; esac; done 2>/dev/null < "$d/cgroup"
     printf '%s\t%s\t%s\t%s\t%s\t%s\t' "$pid" "$started" "$state" "$parent" "$name" "$service"

@@ -32,6 +32,7 @@ EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS = 8
+_SHOWN = 40  # characters of a command
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,8 @@ def _shares(access: HostAccess, others: "Sequence[HostAccess] | Any") -> bool:
 
 def _by_words(how: str) -> ProgramAccess:
     if not how.startswith("systemd:"):
-        return ProgramAccess(start=how, how=f"by {how}")
+        shown = how if len(how) <= _SHOWN else f"{how[:_SHOWN]}..."
+        return ProgramAccess(start=how, how=f"started by {shown}")
     unit = how.removeprefix("systemd:").strip()
     return _of_unit(unit if "." in unit else f"{unit}.service")
 

@@ -31,7 +31,7 @@ _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IG
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
-_MOST_PORTS = 8
+_MOST_PORTS, _SSH = 8, 22
 _SHOWN = 40  # characters of a command
 
 
@@ -290,7 +290,7 @@ def _ports(tables: str) -> tuple[int, ...]:
             address, _, port = fields[1].partition(":")
             if not address.endswith("7F") and address != "00000000000000000000000001000000":
                 found.add(int(port, 16))
-    return tuple(sorted(found)[:_MOST_PORTS])
+    return tuple(sorted(found, key=lambda port: (port == _SSH, port))[:_MOST_PORTS])
 
 
 def _no_cutter(line: str, cutters: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ probe() { # SECONDS ADDRESS,PORT...: whether anything answers there, all at once
   for one; do
     ( host=${one%,*} port=${one#*,}
       if command -v bash >/dev/null && command -v timeout >/dev/null; then
-        said=$(timeout "$patience" bash -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
+        said=$(timeout "$patience" bash --norc -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
       elif [ -n "${PYTHON:-}" ]; then
         said=$("$PYTHON" -c 'import socket, sys
 try: socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])); print("open")

@@ -146,6 +146,9 @@ class SiteHost(Protocol):
 class SiteNetwork(Protocol):
     """The network between the hosts, which are given by name. Packets that are cut vanish without an error."""
 
+    def prepare(self, pairs: Collection[Pair]) -> None:
+        """Find out, before a fault begins, what has to be known of these links to cut them."""
+
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """Let no packet get from the first to the second host of any pair."""
 

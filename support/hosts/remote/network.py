@@ -28,6 +28,12 @@ class RemoteNetwork:
         self._answered: dict[str, dict[str, str]] = {}
         """Struck host -> "address,port" that answered before -> the host that it is of."""
 
+    def prepare(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork. What is reached before the cut is what must not be reached after it."""
+        for struck, own in self._by_struck(pairs).items():
+            others = {name for pair in own for name in pair if name != struck}
+            self._answered[struck] = self._reached(self._hosts[struck], others)
+
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. Raises HostRefused before anything is done if a cut would be of the suite's own line."""
         key = frozenset(pairs)
@@ -36,8 +42,6 @@ class RemoteNetwork:
         made = self._cuts[key] = {}
         for struck, own in self._by_struck(pairs).items():
             host = self._hosts[struck]
-            others = {name for pair in own for name in pair if name != struck}
-            self._answered[struck] = self._reached(host, others)
             made[struck] = host.injure("cut", *self._rules(host, own))
 
     def mend_all(self, pairs: Collection[Pair]) -> None:

@@ -29,13 +29,14 @@ from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
 from support.reporting.trust import Proof, ScenarioUnderTest, Trust, note, read, write_page
-from support.run import WorkQueue, new_id
+from support.run import new_id
 from support.sabotage import catalogue
 from support.sabotage.sabotage import Sabotage
 from support.settings import Settings
 from support.target.cluster import Cluster
 from support.target.inventory import inventory_of
 from support.target.topology import Topology
+from support.work import WorkQueue
 
 LOG = STATE / "prove.log"
 """The output of behave."""

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import networkx as nx
-
 from support.engine.history import Outcome
 from support.isolation.transactions import Access, Item, Kind, Transaction
 from support.isolation.versions import Versions
@@ -73,6 +71,8 @@ class DependencyGraph:
 
     def of(self, *dependencies: Dependency) -> Any:
         """The graph with the edges of these kinds only."""
+        import networkx as nx  # here: it takes half a second
+
         graph: Any = nx.DiGraph()
         graph.add_edges_from((edge.earlier.number, edge.later.number) for edge in self.edges(*dependencies))
         return graph

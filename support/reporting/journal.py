@@ -87,6 +87,12 @@ class Journal:
         """The run is over. `interrupted`: its user stopped it."""
         self._write("end", at=_now(at), interrupted=interrupted)
 
+    def close(self) -> None:
+        """All processes of the run have ended: mark those that could not do so themselves as over."""
+        events = [one["event"] for one in _events(self.path)]
+        for _ in range(events.count("begin") - events.count("end")):
+            self.end()
+
     def _write(self, event: str, **facts: Any) -> None:
         line = json.dumps({"event": event, **facts}) + "\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -187,6 +193,7 @@ def read(path: Path) -> RunRecord:
     events = list(_events(path))
     begin = next((one for one in events if one["event"] == "begin"), None)
     ends = [one for one in events if one["event"] == "end"]
+    begins = [one for one in events if one["event"] == "begin"]
     results: dict[str, ScenarioResult] = {}
     earlier: dict[str, ScenarioResult] = {}
     left_out = {key: one["why"] for one in events if one["event"] == "left out" for key in one["keys"]}
@@ -211,20 +218,29 @@ def read(path: Path) -> RunRecord:
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
         results=tuple(results.values()),
         started={one["key"]: one["at"] for one in events if one["event"] == "started"},
-        facts=begin["facts"] if begin else {},
+        facts={name: value for one in reversed(begins) for name, value in one["facts"].items()},
         required=frozenset(begin["required"]) if begin else frozenset(),
-        known_limits=tuple(dict.fromkeys([*begin.get("known_limits", ()), *seen])) if begin else (),
+        known_limits=tuple(dict.fromkeys([*(limit for one in begins for limit in one.get("known_limits", ())), *seen])),
         troubles=tuple(troubles),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
         earlier=earlier,
         left_out=left_out,
-        capabilities=begin.get("capabilities", {}) if begin else {},
+        capabilities=_capabilities(begins),
         lost=tuple(begin.get("lost", ())) if begin else (),
         fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
         options=next((one["options"] for one in reversed(events) if one["event"] == "asked"), ""),
         ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
+
+
+def _capabilities(begins: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Those of all clusters of a run: what one of them has is there."""
+    found: dict[str, str] = {}
+    for begin in begins:
+        for name, why in begin.get("capabilities", {}).items():
+            found[name] = why and found.get(name, why)
+    return found
 
 
 def _unknown(result: Mapping[str, Any]) -> str:

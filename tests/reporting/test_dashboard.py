@@ -1,5 +1,6 @@
 """What the page for management says, for runs that never were: the answer, the costs, what changed, how sure it is."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from support.errors import NotAvailable, ProcessFailed
 from support.reporting import past, trust
 from support.reporting.journal import Journal, RunRecord, read
 from support.reporting.pages import costs, grid, printing, trends
-from support.reporting.pages.dashboard import answer
+from support.reporting.pages.dashboard import answer, glance
 from support.reporting.pages.site import DASHBOARD, SCENARIOS, Knowledge, write_pages
 from support.reporting.past import Figure, PastRun
 from support.reporting.promises import Promise
 from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.timeline import NAME, Event, Period, Rates, Timeline
 
 LISTED = {
     "FO-02": Promise("FO-02", "failover", "No acknowledged write is lost.", "blocker"),
@@ -236,6 +238,56 @@ def test_a_scenario_says_how_to_run_just_it_again(tmp_path: Path) -> None:
     page_of(read(journal.path), tmp_path / "page")
     page = (tmp_path / "page" / "report" / SCENARIOS).read_text()
     assert "./accept run --target mine.toml --tags @id.CO-01 --name &#39;^It&#39;&#34;" in page
+
+
+def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
+    record = record_of(
+        tmp_path,
+        ScenarioResult(WRITES, Verdict.BROKEN, "lost", incident=replace(CRASH, lost=2)),
+        ScenarioResult(READS, Verdict.PASSED, measures=(P95,)),
+    )
+    before = tuple(run(float(number), {"FO-02": "passed"}, 11.0) for number in range(6))
+    now = past.run_of(record)
+    found = glance(grid.states(record, LISTED), now, before, trends.broken_since(now, before))
+    assert [(one.value, one.note, one.style) for one in found] == [
+        ("21.5 s", "when the host of the leader crashes; allowed: 30 s", "kept"),
+        ("2", "of 900, in 1 fault", "broken"),
+        ("1 of 1", "newly slow: nothing", "kept"),
+        ("FO-02", "compared with 6 earlier runs", "broken"),
+        ("1 of 3", "why: see below", ""),
+    ]
+    nothing = glance(grid.states(record, LISTED), run(1.0, {}), (), {})
+    assert [one.value for one in nothing[:4]] == ["not tried", "not checked", "none measured", "unknown"]
+
+
+def test_the_page_for_qa_stays_small_whatever_is_attached(tmp_path: Path) -> None:
+    scenarios = [
+        Scenario(f"features/failover/{n % 9}.feature", f"F{n % 9}", f"Scenario {n}", tags=("id.FO-02",))
+        for n in range(250)
+    ]
+    periods = tuple(Period(f"pg{n % 3}", "writes", float(n), n + 1.0) for n in range(60))
+    slices = tuple((n / 2, 1000 + n) for n in range(120))
+    events = tuple(
+        Event(float(n), "pg1", f"INFO: line {n} of a log that says more than one expects") for n in range(150)
+    )
+    data = Timeline("FO-02", 1.0, 60.0, periods, (), Rates(0.5, slices, slices, slices), (0.0, 20.0), events).json
+    for number, one in enumerate(scenarios):
+        attached = [("log of pg1", "log"), ("SQL and its plan", "sql"), *([(NAME, "data")] if number < 70 else [])]
+        for name, kind in attached:
+            (tmp_path / f"{one.key}-{kind}.txt").write_text(data if name == NAME else "x" * 100_000)
+        result = {
+            "historyId": one.key,
+            "attachments": [{"name": n, "source": f"{one.key}-{k}.txt"} for n, k in attached],
+        }
+        (tmp_path / f"{one.key}-result.json").write_text(json.dumps(result))
+    verdicts = [Verdict.BROKEN if number < 20 else Verdict.PASSED for number in range(250)]
+    record = record_of(
+        tmp_path, *(ScenarioResult(one, end, "why") for one, end in zip(scenarios, verdicts, strict=True))
+    )
+    page_of(record, tmp_path)
+    assert (tmp_path / "report" / SCENARIOS).stat().st_size < 3_000_000
+    assert (tmp_path / "report" / DASHBOARD).stat().st_size < 3_000_000
+    assert len(list((tmp_path / "report" / "attachments").rglob("*.txt"))) == 570
 
 
 def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,10 @@ def context(
         "troubles": record.troubles,
         "lost": lost_line(record),
         "cost_sentences": costs.told(found, run.incidents) if found else [],
+        "glance": glance(states, run, past, since),
         "costs": found,
         "most_costs": MOST_COSTS,
+        "telling": trends.TELLING,
         "longest": max(times, default=0.0) * 1.04 or 1.0,
         "tiles": tiles,
         "not_measured": costs.not_measured(tiles),
@@ -134,6 +136,78 @@ def context(
         "figures": run.figures,
         "facts": record.facts,
     }
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What is read at a glance."""
+
+    words: str
+    value: str
+    note: str
+    style: str = ""
+
+
+def glance(
+    states: Sequence[PromiseState], run: PastRun, past: Sequence[PastRun], since: Mapping[str, trends.Since]
+) -> list[Fact]:
+    """The answers to the first questions, in figures."""
+    untested = sum(not one.judged for one in states)
+    return [
+        _downtime(run),
+        _loss(run),
+        _speed(run, past),
+        _news(past, since),
+        Fact(
+            "Promises not tested", f"{untested} of {len(states)}", "why: see below" if untested else "all were tested"
+        ),
+    ]
+
+
+def _downtime(run: PastRun) -> Fact:
+    words = "Longest time without writes"
+    worst = costs.worst_unplanned(run.incidents)
+    if worst is None or worst.without_writes is None:
+        return Fact(words, "not tried", "no fault while clients were writing", "none")
+    exceeded = worst.limit is not None and worst.without_writes >= worst.limit
+    allowed = f"; allowed: {worst.limit:g} s" if worst.limit is not None else ""
+    style = "broken" if exceeded else "kept"
+    return Fact(words, f"{worst.without_writes:.1f} s", f"when {worst.kind}{allowed}", style)
+
+
+def _loss(run: PastRun) -> Fact:
+    words = "Acknowledged writes lost"
+    checked = [one for one in run.incidents if one.lost is not None]
+    if not checked:
+        return Fact(words, "not checked", "no ledger was read back after a fault", "none")
+    lost = sum(one.lost or 0 for one in checked)
+    number = sum(one.acknowledged or 0 for one in checked)
+    return Fact(
+        words, f"{lost:,}", f"of {number:,}, in {_counted(len(checked), 'fault')}", "broken" if lost else "kept"
+    )
+
+
+def _speed(run: PastRun, past: Sequence[PastRun]) -> Fact:
+    limited = [one for one in run.figures if one.measure.limit is not None]
+    within = sum(one.measure.within for one in limited)
+    slow = trends.slower(run, past)
+    note = "newly slow: " + (", ".join(dict.fromkeys(one.promise for one, _ in slow)) or "nothing")
+    if len(past) < trends.TELLING:
+        note = f"whether it gets slower: {trends.TELLING} earlier runs tell"
+    style = "kept" if within == len(limited) and not slow else "broken"
+    if not limited:
+        return Fact("Figures within their limits", "none measured", note, "none")
+    return Fact("Figures within their limits", f"{within} of {len(limited)}", note, style)
+
+
+def _news(past: Sequence[PastRun], since: Mapping[str, trends.Since]) -> Fact:
+    if not past:
+        return Fact("Newly broken", "unknown", "there is no earlier run of this target", "none")
+    new = [id for id, one in since.items() if one.runs == 1]
+    old = len(since) - len(new)
+    note = f"compared with {_counted(len(past), 'earlier run')}" + (f"; broken before, too: {old}" if old else "")
+    value = ", ".join(new) if len(new) <= 2 else _counted(len(new), "promise")
+    return Fact("Newly broken", value or "nothing", note, "broken" if new else "kept")
 
 
 def confidence(

@@ -82,6 +82,7 @@ def write_pages(
         "has_trust": (output / trust.PAGE).exists(),
         "styles": grid.STYLES,
         "words": grid.WORDS,
+        "sentences": {id: one.sentence for id, one in listed.items()},
     }
     pictures = [one.picture for one in told if one.picture is not None]
     of_dashboard = dashboard.context(record, states, run, before, pictures, proved, proved_at, knowledge.sabotages)

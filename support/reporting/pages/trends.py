@@ -12,6 +12,8 @@ from support.reporting.past import Figure, PastRun
 from support.reporting.scenario import Measure, Verdict
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
+TELLING = 5
+"""Earlier runs that it takes to tell whether a figure got worse."""
 _LATEST = 3  # runs, this one included, that are held against the ones before: as few as can be significant
 _WIDTH, _HEIGHT = 180, 34
 
@@ -160,7 +162,7 @@ def _judged(values: Sequence[float], at_least: bool) -> tuple[str, bool]:
     earlier = values[:-1]
     if not earlier:
         return "measured for the first time", False
-    if len(earlier) < 5:
+    if len(earlier) < TELLING:
         return f"{len(earlier)} earlier run{'s' * (len(earlier) != 1)}: too few to tell change from chance", False
     cost = [1 / max(one, 1e-12) if at_least else one for one in values]
     middle = spread(cost[:-1]).median or 1e-12

@@ -112,6 +112,11 @@ STORED = "stored.jsonl"
 _HELD: list[IO[str]] = []
 
 
+def new_seed() -> int:
+    """A random seed that is short enough to be typed."""
+    return secrets.randbelow(10**6)
+
+
 def begin_run(
     seed: int | None = None,
     required: Iterable[str] = (),
@@ -128,7 +133,7 @@ def begin_run(
         id=name,
         directory=directory,
         results=directory / "results",
-        seed=secrets.randbelow(10**6) if seed is None else seed,
+        seed=new_seed() if seed is None else seed,
         required=frozenset(required),
         shuffled=shuffled,
         fail_on_flaky=fail_on_flaky,

@@ -269,15 +269,20 @@ def _part(model: Any, lines: Collection[int]) -> Any:
 def _picture(world: World, experiment: Experiment) -> None:
     """Attach the timeline and keep what the faults cost, however the experiment ended."""
     faults, samples = experiment.nemesis.injected_faults, experiment.watch.samples
-    begun = timeline.at_epoch(experiment.begun)
-    events = events_since(world.cluster, begun, time.time())
-    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events)
+    begun, cluster = timeline.at_epoch(experiment.begun), world.cluster
+    try:
+        events = events_since(cluster, begun, time.time())
+    except Exception as error:  # the picture is no reason to call the scenario an error
+        world.evidence.attach("notable lines of logs", f"could not be read: {describe(error)}")
+        events = []
+    groups = [one.members for one in cluster.groups]
+    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups)
     world.evidence.incident = timeline.incident_of(
         samples,
         world.recorded,
         faults,
         world.evidence.measures,
-        members=world.cluster.members,
+        members=cluster.members,
         healthy_after=experiment.recovered_in,
         planned=experiment.planned,
     )

@@ -190,7 +190,7 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     what = places or options.selection.arguments
     behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *formatter, *what]
     try:
-        status = behave_process.run(target.inside(behave), _as_variables({**options.given, **target.given}))
+        status = behave_process.run(target.inside(behave), as_variables({**options.given, **target.given}))
     except KeyboardInterrupt:
         return False
     if run.work is not None and (status < 0 or status > 128):
@@ -198,7 +198,7 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     return True
 
 
-def _as_variables(given: Mapping[str, Any]) -> dict[str, str]:
+def as_variables(given: Mapping[str, Any]) -> dict[str, str]:
     """Settings as environment variables for behave's process, where no other user can see them."""
     return {
         variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)

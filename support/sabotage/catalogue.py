@@ -20,6 +20,7 @@ from support.sabotage import (
     workers,
 )
 from support.sabotage.sabotage import Sabotage
+from support.vocabulary import nearest
 
 PARTS: Mapping[str, Sequence[Sabotage]] = {
     "PostgreSQL": (*postgres.SABOTAGES, *servers.SABOTAGES, *members.SABOTAGES),
@@ -48,7 +49,9 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
             continue
         noticed = [one for one in SABOTAGES.values() if word in one.ids]
         if not noticed:
-            known = "no sabotage is to be noticed by it" if word in ids else "it is no promise and no sabotage"
+            near = nearest(word, {*SABOTAGES, *ids})
+            meant = f"; did you mean {near!r}?" if near else ""
+            known = "no sabotage is to be noticed by it" if word in ids else f"it is no promise and no sabotage{meant}"
             raise UsageError(f"{word!r}: {known}; ./accept prove --list shows all sabotages")
         for one in noticed:
             kept = [notice for notice in one.noticed_by if notice.id == word]

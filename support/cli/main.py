@@ -87,6 +87,9 @@ def run(
     require: Require = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the embedded cluster up after the run.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Measure which lines of the suite itself run.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again whenever a file changes, on a cluster that stays up.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
@@ -146,6 +149,10 @@ def run(
         raise typer.Exit(processes.run_share(options, share_of))
     if plan:
         raise typer.Exit(run.show_plan(selection, settings))
+    if watch:
+        from support.cli import watch as watching
+
+        raise typer.Exit(watching.watch(options))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
         raise typer.Exit(measuring.run_with_coverage([one for one in arguments if one != "--coverage"]))

@@ -27,7 +27,7 @@ def test_ctrl_c_is_heard_and_the_end_tells_what_it_cut_off(program: Program, pos
                 break
         begun = time.monotonic()
         running.send_signal(signal.SIGINT)
-        answer = running.stdout.readline()
+        answer = next(line for line in running.stdout if line.strip())
         answered = time.monotonic() - begun
         rest = running.stdout.read()
     assert answer == "accept: stopping (Ctrl-C)\n", answer

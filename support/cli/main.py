@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from support.cli import inside, paths, suites, typed, writing
-from support.cli.console import exit_status_of, out, say
+from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
     Features,
     Folders,
@@ -87,6 +87,9 @@ def run(
     require: Require = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the embedded cluster up after the run.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Measure which lines of the suite itself run.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again whenever a file changes, on a cluster that stays up.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
@@ -146,6 +149,10 @@ def run(
         raise typer.Exit(processes.run_share(options, share_of))
     if plan:
         raise typer.Exit(run.show_plan(selection, settings))
+    if watch:
+        from support.cli import watch as watching
+
+        raise typer.Exit(watching.watch(options))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
         raise typer.Exit(measuring.run_with_coverage([one for one in arguments if one != "--coverage"]))
@@ -178,13 +185,20 @@ def prove(
     target: Annotated[
         str | None, typer.Option(help="The name of a cluster started with `accept up`; it will be broken.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Try the sabotages on this promise's scenarios.", autocompletion=typed.PROMISE),
+    ] = None,
+    features: Features = None,
     require: Require = None,
     claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
     size: Size = {},  # noqa: B006
 ) -> None:
     """Test the suite itself: break a cluster on purpose, and check that the scenarios notice."""
-    from support.cli import clusters, prove
+    from support.cli import clusters, own, prove
     from support.settings import Settings
+
+    own.require_fitting(own.choose(features))
 
     if listed:
         prove.show_sabotages()
@@ -198,6 +212,7 @@ def prove(
         healthy_every=healthy_every,
         healthy_destructive=healthy_destructive,
         required=require or (),
+        also=tuple(also or ()),
         claims=claims,
     )
     raise typer.Exit(prove.prove(options, sys.argv[2:]))
@@ -438,6 +453,7 @@ def with_default_command(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the program, and exit with its status."""
     paths.enter_project()
+    hear_interrupts()
 
     def program() -> int:
         try:

@@ -1,6 +1,6 @@
 """All sabotages, by the part of the cluster that they break."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from support.errors import UsageError
@@ -19,7 +19,7 @@ from support.sabotage import (
     sharding,
     workers,
 )
-from support.sabotage.sabotage import Sabotage
+from support.sabotage.sabotage import Notice, Sabotage
 from support.vocabulary import nearest
 
 PARTS: Mapping[str, Sequence[Sabotage]] = {
@@ -60,3 +60,15 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
                 more = before.noticed_by if before else ()
                 wanted[one.name] = replace(one, noticed_by=(*more, *kept))
     return tuple(wanted.values())
+
+
+def tried_on(sabotages: Iterable[Sabotage], ids: Collection[str], known: Collection[str]) -> tuple[Sabotage, ...]:
+    """The sabotages, to be noticed by the scenarios of these promises and no others, whatever their message.
+
+    To find out whether a new scenario notices them. Raises UsageError for an id that no scenario has.
+    """
+    for id in ids:
+        if id not in known:
+            meant = f"; did you mean {near}?" if (near := nearest(id, known)) else ""
+            raise UsageError(f"--also {id}: no scenario has the tag @id.{id}{meant}")
+    return tuple(replace(one, noticed_by=tuple(Notice(id, "") for id in ids)) for one in sabotages)

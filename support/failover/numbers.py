@@ -17,6 +17,7 @@ from support.timeouts import STATEMENT
 from support.waiting import eventually
 
 _CREATE = (
+    "SET synchronous_commit = on",  # so that a failover loses numbers at most, and not the sequence itself
     "CREATE SCHEMA {schema}",
     "CREATE SEQUENCE {schema}.numbers",
     "CREATE TABLE {schema}.numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, client integer)",

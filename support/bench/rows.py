@@ -88,6 +88,8 @@ class Row:
     """Capabilities of the target."""
     peer: bool = False
     """Figure and floor measure the same thing, so they must agree."""
+    embedded: bool = False
+    """Only for embedded clusters: the processes of others are not visible."""
 
 
 def beside(figure: float, floor: Callable[[], float]) -> Sample:

@@ -53,7 +53,7 @@ def test_a_row_worse_than_the_baseline_fails_the_bench(program: Program, postgre
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["PF-99"], "there is no row PF-99; the rows are start"),
+        (["PF-99"], "there is no row PF-99; the rows are boot"),
         (["--against", "accept"], "was not written by accept bench"),
         (["--against", "none.json"], "No such file"),
         (["--save", "nowhere/b.json"], "there is no folder"),
@@ -89,7 +89,7 @@ def test_rows_are_chosen_by_name_or_its_first_word() -> None:
 
 
 def test_the_error_for_an_unknown_row_lists_the_rows() -> None:
-    with pytest.raises(UsageError, match=r"no row PF-99, speed; the rows are start, .*switchover"):
+    with pytest.raises(UsageError, match=r"no row PF-99, speed; the rows are boot, .*switchover"):
         chosen(["PF-01", "PF-99", "speed"])
 
 

@@ -35,6 +35,20 @@ def require_streaming(cluster: Cluster, replica: str) -> None:
         raise NotYet(f"it is {states.get(replica, 'unknown to Patroni')}")
 
 
+def require_synchronous(session: sql.Session, replica: str) -> None:
+    """The leader that this session is with waits for that replica before it acknowledges a commit."""
+    found = sql.rows(session, "SELECT sync_state FROM pg_stat_replication WHERE application_name = %s", [replica])
+    if found != [("sync",)]:
+        raise NotYet(f"its replication is {found}")
+
+
+def require_setting(session: sql.Session, name: str, but: str) -> None:
+    """A setting of the server has a value, and another one than `but`."""
+    value = sql.value(session, "SELECT current_setting(%s)", [name])
+    if value in ("", but):
+        raise NotYet(f"{name} is {value!r}")
+
+
 def require_synchronous_standby(cluster: Cluster) -> str:
     """A synchronous standby, for which commits wait, has been chosen; returns its name."""
     roles = {member.name: member.role for member in cluster.view().members}

@@ -1,13 +1,35 @@
-"""The hooks of behave, and nothing else: each calls `support`."""
+"""The hooks of behave, each of which calls `support`, and its runner for features outside of this project."""
 
 import time
+from pathlib import Path
 
+import behave.runner
+
+from support import own_folder
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, mend_allure, raised_in, tested_from
 from support.suite import Suite
 from support.target.inventory import inventory_of
 
 mend_allure()  # here, because this file is loaded before the formatters are
+
+
+class Runner(behave.runner.Runner):
+    """behave's runner. Wherever the features are, it uses these hooks, our steps, and those of the user's own folder.
+
+    behave itself looks for one folder of steps and one file of hooks, above the first feature file.
+    """
+
+    def setup_paths(self):
+        """Set out from this project's features."""
+        asked, self.config.paths = self.config.paths, [str(Path(__file__).with_name("features"))]
+        super().setup_paths()
+        self.config.paths = asked
+
+    def load_step_definitions(self, extra_step_paths=None):
+        """Load our steps, and then the user's, which may not have the wording of one of ours."""
+        own = own_folder.given()
+        super().load_step_definitions([*(extra_step_paths or ()), *(map(str, own.step_folders) if own else ())])
 
 
 def before_all(context):
@@ -61,7 +83,8 @@ def after_scenario(context, scenario):
     errors = context.suite.close_world(world, raised, scenario.name)
     if errors and not failing:  # it shows only now
         collect(world.cluster, world.evidence, context.begun, error=errors[0])
-    context.recorder.ended(scenario, world.evidence.measures, errors)
+    evidence = world.evidence
+    context.recorder.ended(scenario, evidence.measures, errors, evidence.incident, evidence.known_limits)
 
 
 def after_feature(context, feature):

@@ -13,6 +13,7 @@ from typing import Any
 from support.errors import UsageError
 
 _SIZE = re.compile(r"(\d+)\s*(B|kB|MB|GB)?")
+_SETTING = re.compile(r"\w+(\.\w+)?")
 _BYTES = {None: 1, "B": 1, "kB": 2**10, "MB": 2**20, "GB": 2**30}
 
 
@@ -30,6 +31,12 @@ class Expectations:
     """The number of standbys for which a commit waits."""
     accepted_loss: int | None = None
     """Bytes of acknowledged writes (namespaces, keys and values) that may be lost in a failover."""
+    distributed_snapshots: bool | None = None
+    """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
+    bounded_slots: bool | None = None
+    """Whether the WAL that replication slots can keep is limited (max_slot_wal_keep_size)."""
+    member_settings: tuple[str, ...] | None = None
+    """PostgreSQL's settings of which each member may have its own value."""
     failsafe: bool | None = None
     """Whether a leader goes on without the DCS as long as all members answer it."""
     dcs_spare: int | None = None
@@ -125,6 +132,12 @@ def _members(value: object) -> int | tuple[str, ...]:
     raise ValueError('it should be a whole number, 1 or more, or a list of names such as ["pg1", "pg2"]')
 
 
+def _settings(value: object) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(one, str) and _SETTING.fullmatch(one) for one in value):
+        return tuple(value)
+    raise ValueError('it should be a list of names of PostgreSQL\'s settings such as ["work_mem", "shared_buffers"]')
+
+
 def _one_of(*words: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in words:
@@ -138,9 +151,12 @@ _POLICIES = ("lru", "lfu", "random")
 _READERS: Mapping[str, Callable[[object], object]] = {
     "members": _members,
     "workers": _count(0),
+    "distributed_snapshots": _flag,
     "synchronous": _flag,
     "synchronous_standbys": _count(1),
     "accepted_loss": _size,
+    "bounded_slots": _flag,
+    "member_settings": _settings,
     "failsafe": _flag,
     "dcs_spare": _count(0),
     "recovery_time": _seconds,

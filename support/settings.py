@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from support import own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
 from support.vocabulary import OWN, is_slip, nearest
@@ -107,16 +108,16 @@ TARGET_FIELDS = frozenset(
 """If any of these is set, the user's cluster is tested, and none is booted."""
 
 
-_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect")}
+_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts")}
 """Table of a target file -> its setting. In the environment, only the setting's name is known."""
 
 _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
 """Variables with these prefixes are ours: any other than a setting is an error."""
 _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE_")
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
-_NO_SETTINGS = frozenset({"ACCEPT_TARGET", "ACCEPT_EULA"})
-"""Variables with our prefixes that are no settings: the option --target, and one that other makers' images require."""
-_NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES")
+_NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
+"""Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
+_NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES", "ACCEPT_HOSTS")
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
 
@@ -171,6 +172,8 @@ class Settings(BaseSettings):
     """Work on tables of the suite's own; scenarios about the application's tables are skipped."""
     accept_expect: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(default_factory=dict)
     """[expect]: what the cluster is declared to be; see docs/expectations.md."""
+    accept_hosts: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_pairs)] = Field(default_factory=dict)
+    """[hosts]: host -> how the suite reaches into it, to break it; see docs/your-cluster.md."""
     accept_admin_user: str | None = None
     """A superuser of the target, for promises that an ordinary role cannot check."""
     accept_admin_password: SecretStr | None = None
@@ -263,7 +266,11 @@ class Settings(BaseSettings):
 
 
 class _File(TomlConfigSettingsSource):
-    """accept.toml, with its tables under the names of their settings."""
+    """accept.toml, of the user's own folder if it has one, with its tables under the names of their settings."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        own = own_folder.given()
+        super().__init__(settings_cls, own.settings if own and own.settings.exists() else Path("accept.toml"))
 
     @property
     def written(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ connection when there is no answer in time. The last statements are kept for the
 
 import math
 import os
+import re
 import socket
 import threading
 import time
@@ -35,6 +36,24 @@ Values = Sequence[Any] | Mapping[str, Any] | None
 GRACE = 15.0
 """Seconds after its statement_timeout within which a server must answer; then the client closes the connection."""
 _LOOK = 0.5  # seconds between two checks for overdue answers
+
+
+_REFUSALS = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "pg_hba.conf rejects",
+    "is not permitted to log in",
+    "permission denied for database",
+)
+_UNKNOWN = re.compile(r'(role|database) "[^"]*" does not exist')
+
+
+def tells_of_refusal(words: str) -> bool:
+    """Whether these words quote a server that refused a login for good, as opposed to one that is slow or not ready.
+
+    Only for servers whose messages are in English; libpq does not tell the SQLSTATE of a failed login.
+    """
+    return any(refusal in words for refusal in _REFUSALS) or _UNKNOWN.search(words) is not None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -20,8 +21,9 @@ from support.errors import AcceptError, ConnectFailed, UnhealthyCluster, UsageEr
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
+from support.hosts.remote import RemoteSite
 from support.reporting import promises
-from support.reporting.evidence import Evidence, Redactor
+from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import leftovers, tables
@@ -205,6 +207,7 @@ class Suite:
 
         experiment = world.fault_run
         with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
+            last.callback(attempt, partial(_commands_sent, world))
             if "schema" not in world.cluster.topology.lacks:
                 last.callback(attempt, partial(self._remove_rows, world))
             last.callback(attempt, partial(_close_all, world.sessions))
@@ -256,9 +259,27 @@ def _ids(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def _picture(world: World, experiment: Experiment) -> None:
-    """Attach the timeline, however the experiment ended."""
-    injected_faults = experiment.nemesis.injected_faults
-    timeline.attach(world.evidence, ", ".join(world.ids), experiment.watch.samples, world.recorded, injected_faults)
+    """Attach the timeline and keep what the faults cost, however the experiment ended."""
+    faults, samples = experiment.nemesis.injected_faults, experiment.watch.samples
+    begun = timeline.at_epoch(experiment.begun)
+    events = events_since(world.cluster, begun, time.time())
+    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events)
+    world.evidence.incident = timeline.incident_of(
+        samples,
+        world.recorded,
+        faults,
+        world.evidence.measures,
+        members=world.cluster.members,
+        healthy_after=experiment.recovered_in,
+        planned=experiment.planned,
+    )
+
+
+def _commands_sent(world: World) -> None:
+    """Attach every command that changed something on a user's hosts during the scenario, with its time."""
+    site = world.cluster.site if world.cluster.topology.hosts else None
+    if isinstance(site, RemoteSite) and (sent := site.take_sent()):
+        world.evidence.attach("commands sent to the hosts", "\n".join(map(str, sent)))
 
 
 def _close_all(sessions: list[sql.Session]) -> None:

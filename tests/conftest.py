@@ -18,7 +18,7 @@ from xdist.scheduler import LoadFileScheduling
 from support import sql
 from support.embedded import programs
 from support.errors import AcceptError
-from support.reporting.rendering import install_renderer
+from support.reporting.installing import install_renderer
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)

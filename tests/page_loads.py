@@ -4,6 +4,7 @@ import base64
 import re
 from html.parser import HTMLParser
 
+from support.reporting.pages import site
 from support.reporting.rendering import POLICY_TAG
 
 _EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,([A-Za-z0-9+/=]+)")
@@ -16,7 +17,8 @@ def third_parties(page: str) -> list[str]:
     parser.feed(page)
     embedded = (base64.b64decode(one).decode(errors="replace") for one in _EMBEDDED.findall(page))
     trackers = [found for text in (page, *embedded) for found in _TRACKERS.findall(text)]
-    unguarded = [] if POLICY_TAG in page else ["no policy: its scripts may call anyone"]
+    guarded = POLICY_TAG in page or site.POLICY_TAG in page
+    unguarded = [] if guarded else ["no policy: its scripts may call anyone"]
     return [*parser.addresses, *trackers, *unguarded]
 
 

@@ -16,7 +16,7 @@ from support.settings import Settings
 from support.sql import Endpoint
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("support", "steps", "features")
+COPIED = ("support", "steps", "features", "requirements")
 FEATURE = """
 @normal
 Feature: {title}
@@ -136,7 +136,7 @@ def copy(project: Path) -> Program:
     unfinished = shutil.ignore_patterns("__pycache__")  # another test compiles the modules right now
     for name in COPIED:
         shutil.copytree(ROOT / name, project / name, ignore=unfinished)
-    for file in ("environment.py", "pyproject.toml", "accept", "requirements.lock"):
+    for file in ("environment.py", "pyproject.toml", "accept"):
         shutil.copy2(ROOT / file, project / file)
     return Program(project)
 

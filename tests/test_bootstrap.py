@@ -1,16 +1,23 @@
-"""The script `accept`: without a Python, without venv, and once everything is installed."""
+"""The script `accept`: help where nothing is installed, what it installs for which command, and interruptions."""
 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tomllib
+from collections.abc import Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from bounds import takes_less_than
 from program import ROOT
 
-TOOLS = "bash env readlink dirname sha256sum cat cut mkdir rm touch sed flock grep tail sh".split()
+from support.waiting import NotYet, eventually
+
+GROUPS = ("core", "load", "test")
+TOOLS = "bash env readlink dirname sha256sum cat cut mkdir rm touch sed flock tail sh df sleep chmod".split()
 OLD_PYTHON = "#!/bin/sh\nexit 1\n"
 # New enough, but without the modules that make virtual environments.
 BARE_PYTHON = """#!/bin/sh
@@ -18,6 +25,15 @@ case "$2" in
     *version_info\\ \\<*) exit 0 ;;
     *ensurepip*) exit 1 ;;
     *print*) echo python3.12-venv ;;
+esac
+"""
+# It makes virtual environments whose pip says what it is asked for, and ends when the file "go" is there.
+PYTHON = """#!/bin/sh
+case "$*" in
+    *-m\\ venv*) mkdir -p "$3/bin"; cat "$0" >"$3/bin/python"; chmod 755 "$3/bin/python" ;;
+    *-m\\ pip*) echo "pip: $*"; while [ ! -e "$HOME/go" ]; do sleep 0.05; done ;;
+    *get_path*) echo "$HOME/.venv" ;;
+    *support.cli*) echo "started: $*" ;;
 esac
 """
 
@@ -28,7 +44,8 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     for tool in TOOLS:
         (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
-    for file in ("accept", "pyproject.toml", "requirements.lock"):
+    for file in ("accept", "pyproject.toml", "docs/commands.md", *(f"requirements/{group}.lock" for group in GROUPS)):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / file, tmp_path / file)
     return tmp_path
 
@@ -50,15 +67,18 @@ def program(project: Path, name: str, text: str) -> None:
     file.chmod(0o755)
 
 
-def install(project: Path) -> None:
-    """Pretend a finished installation whose Python prints how it was started."""
+def install(project: Path, groups: Sequence[str] = GROUPS) -> None:
+    """Pretend finished installations of these groups."""
     (project / ".venv" / "bin").mkdir(parents=True)
-    program(project, "../.venv/bin/python", "#!/bin/sh\necho started: $@\n")
-    pinned = f"{project}\n".encode() + b"".join(
-        (project / f).read_bytes() for f in ("pyproject.toml", "requirements.lock")
-    )
-    digest = subprocess.run(["sha256sum"], input=pinned, capture_output=True, check=True).stdout.split()[0]
-    (project / ".venv" / "installed").write_bytes(digest + b"\n")
+    program(project, "../.venv/bin/python", PYTHON)
+    for group in groups:
+        pinned = f"{project}\n".encode() + (project / "requirements" / f"{group}.lock").read_bytes()
+        digest = subprocess.run(["sha256sum"], input=pinned, capture_output=True, check=True).stdout.split()[0]
+        (project / ".venv" / f"installed-{group}").write_bytes(digest + b"\n")
+
+
+def log(project: Path) -> str:
+    return (project / ".accept" / "install.log").read_text()
 
 
 @pytest.mark.parametrize("python", [None, OLD_PYTHON])
@@ -91,40 +111,194 @@ def test_once_installed_it_starts_the_program_at_once(project: Path) -> None:
     assert elsewhere.stdout == "started: -P -m support.cli\n"
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock"])
-def test_changed_pins_are_installed_again(project: Path, file: str) -> None:
+@pytest.mark.parametrize("group", GROUPS)
+def test_changed_pins_are_installed_again(project: Path, group: str) -> None:
     install(project)
-    with (project / file).open("a") as pins:
+    with (project / "requirements" / f"{group}.lock").open("a") as pins:
         pins.write("\n# changed\n")
-    assert "Python 3.11 or newer is required" in start(project).stderr, "it tries to install"
+    assert "Python 3.11 or newer is required" in start(project, "test").stderr, "it tries to install"
 
 
-def test_an_interrupted_installation_is_not_trusted(project: Path) -> None:
-    install(project)
-    (project / ".venv" / "installed").unlink()
-    (project / ".venv" / "unfinished").touch()
-    program(project, "python3", '#!/bin/sh\n[ "$2" = venv ] && exit 1\nexit 0\n')
+# Help
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help"], "Usage: ./accept [OPTIONS] COMMAND"),
+        (["-h"], "Usage: ./accept [OPTIONS] COMMAND"),
+        (["run", "--help"], "Usage: ./accept run"),
+        (["load", "--workers", "2", "-h"], "Usage: ./accept load"),
+        (["nonsense", "--help"], "Usage: ./accept [OPTIONS] COMMAND"),
+        (["--version"], "accept 0."),
+    ],
+)
+def test_help_needs_no_installation(project: Path, arguments: list[str], expected: str) -> None:
+    with takes_less_than(1):
+        ended = start(project, *arguments)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended
+    assert ended.stdout.strip().startswith(expected), ended
+    assert not {".venv", ".accept"} & {path.name for path in project.iterdir()}, "nothing was installed"
+
+
+def test_help_about_a_command_does_not_install_what_the_command_needs(project: Path) -> None:
+    install(project, ["core"])
+    assert start(project, "load", "--help").stdout == "started: -P -m support.cli load --help\n"
+
+
+@pytest.mark.parametrize("arguments", [["run", "-h"], ["test", "-h"], ["steps", "help"], []])
+def test_what_is_no_question_for_help_installs(project: Path, arguments: list[str]) -> None:
+    assert "Python 3.11 or newer is required" in start(project, *arguments).stderr
+
+
+# Installing
+
+
+@pytest.mark.parametrize(
+    ("there", "arguments", "installed"),
+    [
+        ([], [], ["core"]),
+        ([], ["--tags", "@redis"], ["core"]),
+        (["core"], ["load"], ["load"]),
+        (["core"], ["test", "--quick"], ["load", "test"]),
+        (["core", "load"], ["test"], ["test"]),
+        ([], ["test"], ["core", "load", "test"]),
+    ],
+)
+def test_only_what_the_command_needs_is_installed(
+    project: Path, there: list[str], arguments: list[str], installed: list[str]
+) -> None:
+    if there:
+        install(project, there)
+    program(project, "python3", PYTHON)
+    (project / "go").touch()
+    ended = start(project, *arguments)
+    assert ended.stdout == f"started: -P -m support.cli {' '.join(arguments)}".strip() + "\n", ended
+    announced = re.findall(r"accept: installing (.*) into .venv \(once\): \d+ MB, ", ended.stderr)
+    assert len(announced) == len(installed), ended
+    assert {path.name for path in (project / ".venv").glob("installed-*")} == {
+        f"installed-{g}" for g in there + installed
+    }
+    assert log(project).count("pip: ") == 2 * len(installed), "two at a time"
+    assert not (project / ".venv" / "installing").exists()
+
+
+def begin(project: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [project / "accept", *arguments],
+        env={"PATH": str(project / "bin"), "HOME": str(project)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def await_pip(project: Path) -> None:
+    def running() -> None:
+        if log(project).count("pip: ") < 2:
+            raise NotYet("pip is not running")
+
+    eventually(running, within=20, subject="two pips run", retry_on=(OSError,))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("there", [[], ["core"]], ids=["core", "load"])
+def test_the_next_start_mends_an_interrupted_installation(project: Path, how: signal.Signals, there: list[str]) -> None:
+    if there:
+        install(project, there)
+    program(project, "python3", PYTHON)
+    interrupted = begin(project, "load")
+    await_pip(project)
+    os.killpg(interrupted.pid, how)  # as a terminal does
+    assert interrupted.wait(20) != 0
+    (project / "go").touch()
+    ended = start(project, "load")
+    assert ended.stdout == "started: -P -m support.cli load\n", ended
+    assert ("an earlier installation was interrupted; starting over" in ended.stderr) is not bool(there), ended
+    assert ("--ignore-installed" in log(project)) is bool(there), "it overwrites what may be half there"
+    assert start(project, "load").stderr == ""
+
+
+def test_two_starts_at_the_same_time_install_once(project: Path) -> None:
+    program(project, "python3", PYTHON)
+    first = begin(project)
+    await_pip(project)
+    second = begin(project)
+    assert second.stderr is not None
+    assert second.stderr.readline() == "accept: waiting for another installation to finish\n"
+    (project / "go").touch()
+    assert [one.communicate(timeout=20)[0] for one in (first, second)] == ["started: -P -m support.cli\n"] * 2
+    assert log(project).count("pip: ") == 2
+
+
+def test_a_pip_that_fails_is_reported_and_nothing_is_taken_for_installed(project: Path) -> None:
+    program(project, "python3", PYTHON.replace('echo "pip: $*"', "echo ERROR: no index; exit 1"))
+    for _ in range(2):
+        ended = start(project)
+        assert (ended.returncode, ended.stdout) == (3, "")
+        assert (
+            f"the installation failed; the last lines of {project}/.accept/install.log:\nERROR: no index"
+            in ended.stderr
+        )
+    assert "an earlier installation was interrupted; starting over" in ended.stderr
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(project: Path) -> None:
+    program(project, "python3", PYTHON)
+    (project / "bin" / "df").unlink()
+    program(project, "df", "#!/bin/sh\necho Filesystem\necho 'my disk 9000000 8795200 204800 98% /'\n")
     ended = start(project)
     assert ended.returncode == 3
-    assert "an earlier installation was interrupted; starting over" in ended.stderr
-    assert not (project / ".venv" / "bin").exists()
+    assert re.search(rf"this takes \d+ MB, but where {project} is only 200 MB are free", ended.stderr), ended
+    assert not (project / ".venv").exists()
 
 
-def test_every_pinned_requirement_has_hashes() -> None:
+# The pins
+
+
+def pins(group: str) -> dict[str, str]:
+    """Package -> version, as a group pins it."""
+    lines = (ROOT / "requirements" / f"{group}.lock").read_text().splitlines()
+    pinned = [re.sub(r"[ ;].*", "", line).split("==") for line in lines if line and not line.startswith(" ")]
+    return {re.sub(r"\[.*\]", "", name): version for name, version in pinned}
+
+
+@pytest.mark.parametrize("group", [*GROUPS, "node"])
+def test_every_pinned_requirement_has_hashes(group: str) -> None:
     """Every requirement has a version and hashes, and no address that it came from."""
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = (ROOT / "requirements" / f"{group}.lock").read_text()
     requirements = [line for line in lock.splitlines() if line and not line.startswith(" ")]
-    assert len(requirements) > 50
+    assert requirements
     assert [line for line in requirements if not line.endswith(" \\") or "==" not in line] == []
     assert "://" not in lock
 
 
-def test_every_requirement_of_the_project_is_pinned() -> None:
+@pytest.mark.parametrize("group", [*GROUPS, "node"])
+def test_every_requirement_of_the_project_is_pinned(group: str) -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lock = {line.split(" ")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
-    for requirement in (*asked["dependencies"], *asked["optional-dependencies"]["test"]):
+    wanted = asked["dependencies"] if group == "core" else asked["optional-dependencies"][group]
+    pinned = {**pins("load"), **pins(group)} if group == "test" else pins(group)  # Locust needs pytest, too
+    for requirement in wanted:
         name, version = re.sub(r"\[.*\]| ;.*", "", requirement).split("==")
-        assert f"{name.lower().replace('_', '-')}=={version}" in lock
+        assert pinned[name.lower().replace("_", "-")] == version
+
+
+def test_no_package_is_pinned_twice() -> None:
+    names = [name for group in (*GROUPS, "node") for name in pins(group)]
+    assert len(names) == len(set(names)) > 100
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_size_that_is_announced_is_the_size(group: str) -> None:
+    sizes = {name: int(size) for name, size in re.findall(r"\[(\w+)\]=(\d+)", (ROOT / "accept").read_text())}
+    here = {re.sub(r"[-_.]+", "-", one.name).lower(): one for one in distributions()}
+    packages = [here[name] for name in pins(group) if name in here]  # one of them is for an older Python only
+    assert len(packages) >= len(pins(group)) - 1
+    files = [file for one in packages for file in one.files or () if "__pycache__" not in file.parts]
+    found = sum(path.stat().st_size for file in files if (path := Path(str(file.locate()))).is_file()) / 1e6
+    assert found == pytest.approx(sizes[group], rel=0.2)
 
 
 def test_it_works_through_a_link(project: Path, tmp_path: Path) -> None:

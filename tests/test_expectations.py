@@ -21,6 +21,8 @@ def test_everything_declared() -> None:
             "workers": 2,
             "synchronous": False,
             "accepted_loss": "1MB",
+            "bounded_slots": True,
+            "member_settings": ["work_mem", "citus.max_shared_pool_size"],
             "failsafe": True,
             "dcs_spare": 0,
             "recovery_time": 45,
@@ -31,6 +33,7 @@ def test_everything_declared() -> None:
     )
     assert (found.members, found.member_count, found.workers) == (("pg1", "pg2"), 2, 2)
     assert (found.wants_synchronous, found.accepted_loss, found.failsafe) == (False, 1048576, True)
+    assert (found.bounded_slots, found.member_settings) == (True, ("work_mem", "citus.max_shared_pool_size"))
     assert (found.dcs_spare, found.recovery_time, found.proxy_detection) == (0, 45.0, 7.5)
 
 

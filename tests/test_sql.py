@@ -125,6 +125,18 @@ def test_without_a_login_nothing_was_sent(postgres):
     assert f"127.0.0.1:{postgres.port}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"password": "wrong-on-purpose"}, {"user": "nobody-at-all"}, {"database": "no such database"}]
+)
+def test_a_login_that_was_refused_for_good_is_told_from_one_that_was_not_answered(postgres, wrong):
+    with pytest.raises(ConnectFailed) as refused:
+        sql.connect(replace(postgres, **wrong))
+    with pytest.raises(ConnectFailed) as unanswered:
+        sql.connect(replace(postgres, port=1))
+    assert sql.tells_of_refusal(str(refused.value))
+    assert not sql.tells_of_refusal(str(unanswered.value))
+
+
 def test_a_host_that_accepts_and_never_answers_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -42,7 +42,7 @@ Feature: {name}
 """
 STEPS = """
 from behave import when
-from support.embedded.readiness import SILENT, require_streaming
+from support.target.health import SILENT, require_streaming
 from support.waiting import NotYet, eventually
 
 @when("a replica is lost for good")

@@ -1,4 +1,4 @@
-@redis @schema @patroni @haproxy @members @hosts @destructive @slow @critical
+@redis @schema @patroni @haproxy @members @destructive @slow @critical
 Feature: The cache survives outages of Redis and failovers of the database
   The cache exists for speed. Without Redis the application may only become slower, and only by a bounded time. After a
   failover of the database the cache must not go on serving data that the database no longer has.
@@ -14,12 +14,16 @@ Feature: The cache survives outages of Redis and failovers of the database
 
     Examples:
       | fails              |
+      | is full            |
+
+    @cache_host
+    Examples:
+      | fails              |
       | is killed          |
       | freezes            |
       | is restarted empty |
-      | is full            |
 
-  @id.OU-02 @partitions
+  @id.OU-02 @hosts @partitions @proxy_host
   Scenario: A write that a failover lost is served by the cache for no longer than the staleness bound
     While the old leader still led, clients read the write from it and cached it. No cache can know that the failover
     lost the write; all it can do is limit how long it serves any value.

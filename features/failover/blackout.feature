@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @destructive @slow
+@patroni @haproxy @members @schema @hosts @crashes @dcs_hosts @proxy_host @destructive @slow
 Feature: The cluster survives the loss of everything at once
   When everything is down at once, no member is left to take over, and all parts must find one another by themselves
   when they are back. If it was a power failure, what the operating system had only in memory is gone as well, so every

@@ -6,13 +6,13 @@ Feature: The cluster survives the loss of its leader
   see writes that were never committed. A frozen leader does not know that it has been replaced: when it thaws, it must
   not acknowledge any write.
 
-  @id.FO-01 @replicas @blocker
+  @id.FO-01 @crashes @replicas @blocker
   Scenario: A crashed leader is replaced within 30 seconds
     Given a healthy cluster
     When the host of the leader crashes
     Then another member leads within 30 seconds
 
-  @id.FO-02 @replicas @blocker
+  @id.FO-02 @crashes @replicas @blocker
   Scenario: An acknowledged write survives a leader crash
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -20,7 +20,7 @@ Feature: The cluster survives the loss of its leader
     Then the failover interrupts clients for less than 30 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-03 @replicas @critical
+  @id.FO-03 @crashes @replicas @critical
   Scenario: A crashed leader comes back as a replica that holds everything
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @dcs @dcs_keys @statistics @pools @destructive @slow
+@patroni @haproxy @members @schema @hosts @dcs_hosts @dcs @dcs_keys @statistics @pools @destructive @slow
 Feature: The cluster bears the loss of DCS members
   The members elect their leader through the DCS (etcd). It has several members of its own so that it keeps its quorum,
   unnoticed, when one is lost. Losing the quorum must cost no data, and with failsafe mode no service either.

@@ -3,7 +3,7 @@ Feature: A degraded cluster goes on serving
   A cluster that has lost a part of itself may be slower and has less to fall back on, but its clients need not know.
   They see a pause of limited length, and whatever they repeat after it is applied exactly once.
 
-  @id.GD-01 @replicas @critical
+  @id.GD-01 @crashes @replicas @critical
   Scenario: With every replica down, writes go on and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -13,7 +13,7 @@ Feature: A degraded cluster goes on serving
     And each reader is answered again within 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.GD-01 @replicas @synchronous @critical
+  @id.GD-01 @crashes @replicas @synchronous @critical
   Scenario: In strict synchronous mode, no write is acknowledged while every replica is down, and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -24,7 +24,7 @@ Feature: A degraded cluster goes on serving
     And no write is acknowledged meanwhile
     And once a replica is back, writes are accepted again within 30 seconds
 
-  @id.GD-02 @partitions @critical
+  @id.GD-02 @partitions @proxy_host @critical
   Scenario: What a client repeats after its connection was cut is applied exactly once
     Given a healthy cluster
     And 8 clients incrementing a counter, each operation repeated until it is acknowledged
@@ -32,7 +32,7 @@ Feature: A degraded cluster goes on serving
     And the fault is healed
     Then each operation was applied exactly once
 
-  @id.GD-02 @partitions @synchronous @replicas @critical
+  @id.GD-02 @partitions @proxy_host @crashes @synchronous @replicas @critical
   Scenario: What a client repeats over a change of leaders is applied exactly once
     Given a healthy cluster
     And 8 clients incrementing a counter, each operation repeated until it is acknowledged
@@ -41,7 +41,7 @@ Feature: A degraded cluster goes on serving
     And another member leads
     Then each operation was applied exactly once
 
-  @id.GD-03 @normal
+  @id.GD-03 @proxy_host @normal
   Scenario: A proxy that is killed and started again pauses its clients for less than 5 seconds
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

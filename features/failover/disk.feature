@@ -1,4 +1,4 @@
-@patroni @haproxy @members @replicas @admin @schema @hosts @disks @destructive @slow
+@patroni @haproxy @members @replicas @admin @schema @hosts @disks @member_files @destructive @slow
 Feature: A full disk costs no more than the writes that do not fit
   Disks fill up, mostly at night. A server does all it can if it tells clients why it refuses their writes, keeps what
   it has acknowledged, and goes on by itself once there is space. It can do so only until its next checkpoint, which

@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @statistics @pools @partitions @destructive @slow
+@patroni @haproxy @members @schema @hosts @statistics @pools @poor_links @destructive @slow
 Feature: Poor links between the hosts cause no failover
   A network that is slow or loses packets for a while is not an outage. A cluster that mistakes it for one fails over,
   cuts off its clients, and turns a small problem into a large one.

@@ -1,32 +1,32 @@
-@patroni @haproxy @members @schema @hosts @destructive @slow @critical
+@patroni @haproxy @members @schema @destructive @slow @critical
 Feature: The endpoints lead no client to a failed member
   An application knows the endpoints and no members. It cannot see that the replica that answers it lags minutes
   behind, or that the leader at the other end of its session is gone. The proxy has to see that for it: reads go to
   replicas that keep up, and sessions on a lost leader are cut, because a connection pool replaces only connections it
   knows are dead.
 
-  @id.RW-03 @replicas
+  @id.RW-03 @hosts @replicas
   Scenario: A replica that is too far behind serves no reads until it has caught up
     Given a healthy cluster
     When a replica falls further behind than is allowed
     Then the target member leaves the read endpoint within 10 seconds
     And once the fault is healed, it is back in the read endpoint within 10 seconds
 
-  @id.RW-03 @partitions @replicas
+  @id.RW-03 @hosts @partitions @replicas
   Scenario: A replica that lost its stream serves no reads until it streams again
     Given a healthy cluster
     When a replica loses its stream
     Then the target member leaves the read endpoint within 15 seconds
     And once the fault is healed, it is back in the read endpoint within 15 seconds
 
-  @id.HP-03
+  @id.HP-03 @hosts @crashes
   Scenario: Sessions on a leader whose host crashes are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
     When the host of the leader crashes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-03
+  @id.HP-03 @hosts
   Scenario: Sessions on a leader whose host freezes are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint

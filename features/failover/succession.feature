@@ -4,7 +4,7 @@ Feature: The right member takes over, time after time
   it serves another purpose, on a smaller machine or in another town. And failures do not come once a year: a cluster
   must be as good after a failover as it was before.
 
-  @id.FO-07 @partitions @several_replicas @critical
+  @id.FO-07 @partitions @crashes @several_replicas @critical
   Scenario: The replica with the most WAL takes over
     Given a healthy cluster
     And commits wait for no standby
@@ -12,7 +12,7 @@ Feature: The right member takes over, time after time
     When the host of the leader crashes
     Then a replica that has received everything leads within 30 seconds
 
-  @id.FO-07 @partitions @several_replicas @critical
+  @id.FO-07 @partitions @crashes @member_files @several_replicas @critical
   Scenario: A replica that is tagged nofailover does not take over, even as the best candidate
     Given a healthy cluster
     And commits wait for no standby
@@ -21,7 +21,7 @@ Feature: The right member takes over, time after time
     When the host of the leader crashes
     Then the replica that lacks WAL leads within 30 seconds
 
-  @id.FO-09 @critical
+  @id.FO-09 @crashes @member_files @critical
   Scenario: Three leaders in a row are lost, and all members stream on one timeline
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -33,7 +33,7 @@ Feature: The right member takes over, time after time
     Then every replica streams on the timeline of the leader within 60 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-10 @vector @application_schema @critical
+  @id.FO-10 @crashes @vector @application_schema @critical
   Scenario: A vector search returns the same after a failover as before, through the index
     Given a healthy cluster
     And 500 entries with distinct embeddings

@@ -1,4 +1,4 @@
-@patroni @haproxy @members @replicas @dcs @dcs_keys @schema @hosts @destructive @slow
+@patroni @haproxy @members @replicas @dcs @dcs_keys @schema @destructive @slow
 Feature: The leader hands over when it is asked to
   Machines are maintained and databases are upgraded on working days. A planned switchover makes that harmless: clients
   wait for a moment and lose nothing. A switchover that cannot succeed must not begin, and the reason must be reported.
@@ -21,7 +21,7 @@ Feature: The leader hands over when it is asked to
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-06 @normal
+  @id.FO-06 @hosts @crashes @normal
   Scenario: An impossible switchover is refused with a reason
     Given a healthy cluster
     And the host of a replica that may lead is down
@@ -51,4 +51,8 @@ Feature: The leader hands over when it is asked to
     Examples:
       | who                          | event      | seconds |
       | the client that requested it | switchover | 10      |
+
+    @hosts @crashes
+    Examples:
+      | who                          | event      | seconds |
       | the Patroni of the leader    | failover   | 30      |

@@ -38,7 +38,7 @@ Feature: Shards are moved and rebalanced while clients write
     And no write that was acknowledged meanwhile is lost
     And another rebalance moves nothing
 
-  @id.RB-04 @patroni @haproxy @hosts @critical
+  @id.RB-04 @patroni @haproxy @members @critical
   Scenario Outline: A shard move that dies half-way changes nothing, and works when retried: <victim> is killed
     Given a healthy cluster
     And two co-located tables of 8 shards, one shard with 10000 rows
@@ -50,5 +50,9 @@ Feature: Shards are moved and rebalanced while clients write
     Examples:
       | victim                          |
       | the session that moves it       |
+
+    @hosts
+    Examples:
+      | victim                          |
       | PostgreSQL on the source worker |
       | PostgreSQL on the target worker |

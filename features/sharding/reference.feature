@@ -15,3 +15,12 @@ Feature: Every node has an up-to-date copy of each reference table
     When the entries are joined with it
     Then the join is one task for each shard, and no rows are moved first
     And every answer is correct
+
+  @id.RT-03 @reference
+  Scenario: All copies of every reference table hold the same rows
+    Then all copies of each reference table hold the same rows
+
+  @id.RT-03 @reference
+  Scenario: What a reference table computes by itself is the same in every copy
+    When rows of a reference table are inserted, updated and deleted
+    Then all copies of each reference table hold the same rows

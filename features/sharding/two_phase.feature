@@ -17,4 +17,8 @@ Feature: A transaction over two workers is never half committed
       | PostgreSQL | before its commit          | 30    |
       | PostgreSQL | between prepare and commit | 30    |
       | PostgreSQL | after its commit           | 30    |
+
+    @crashes
+    Examples:
+      | what       | moment                     | limit |
       | the host   | between prepare and commit | 60    |

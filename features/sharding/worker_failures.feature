@@ -1,9 +1,9 @@
-@citus @workers @nodes @schema @patroni @haproxy @members @hosts @destructive @slow
+@citus @workers @nodes @schema @patroni @haproxy @members @destructive @slow
 Feature: The other workers keep serving while one of them fails over
   Each worker group holds a part of every table, and no other group has it. When a group loses its leader, its part
   waits for the failover. The other parts must not wait, and no transfer between parts may be left half done.
 
-  @id.DT-04 @several_workers @critical
+  @id.DT-04 @hosts @crashes @several_workers @critical
   Scenario: While one worker group has no leader, data on the others is read and written
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1
@@ -13,7 +13,7 @@ Feature: The other workers keep serving while one of them fails over
     And data on worker group 2 can be read within 2 seconds
     And the clients of worker group 2 are interrupted for less than 2 seconds
 
-  @id.DT-04 @worker_replicas @critical
+  @id.DT-04 @hosts @crashes @worker_replicas @critical
   Scenario: After the failover of a worker group, writes to its data are accepted again, and nothing is lost
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1
@@ -31,7 +31,7 @@ Feature: The other workers keep serving while one of them fails over
     And the switchover interrupts the clients of worker group 1 for less than 10 seconds
     And no ledger lost an acknowledged write
 
-  @id.DT-06 @several_workers @blocker
+  @id.DT-06 @hosts @several_workers @blocker
   Scenario: Transfers between worker groups keep the total, whichever leader is killed meanwhile
     Given a healthy cluster
     And 8 clients transferring between accounts on different worker groups

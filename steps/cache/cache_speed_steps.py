@@ -76,5 +76,5 @@ def step_throughput(context: Context, rate: int) -> None:
         return Finding.within_limit(handover.throughput > limit, words)
 
     finding = judged(context.world, fast)
-    context.world.measure("operations", handover.throughput, "/s", limit)
+    context.world.measure("operations", handover.throughput, "/s", limit, at_least=True)
     finding.require()

@@ -28,7 +28,7 @@ def step_strictly_synchronous(context: Context) -> None:
 def step_answers_lost(context: Context) -> None:
     """Requests reach the leader and are carried out; none of its answers gets back to the proxy."""
     world, leader = context.world, context.world.cluster.leader()
-    world.experiment.inject(OneWayCut(world.cluster.sandbox, leader, proxy_host(world.cluster).name), leader)
+    world.experiment.inject(OneWayCut(world.cluster.site, leader, proxy_host(world.cluster).name), leader)
     await_answers_lost(world)
 
 
@@ -64,5 +64,5 @@ def step_accepted_again(context: Context, seconds: float) -> None:
 def step_accepted_with_a_replica(context: Context, seconds: float) -> None:
     """One of the crashed hosts is switched on; clients get through in that time from then on."""
     world = context.world
-    replica = world.cluster.sandbox.hosts[world.experiment.target_member]
+    replica = world.cluster.site.hosts[world.experiment.target_member]
     require_accepted_again(world, replica.power_on, world.limit(seconds, "return", Span.RETURN))

@@ -8,7 +8,7 @@ from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
 from support.faults.process import DataDestroyed, EveryHostCrashes, Freeze, HostCrash, PostgresKilled, Restart
-from support.faults.roles import ROLE, host_of, proxy_host
+from support.faults.roles import ROLE, host_of, in_sandbox, proxy_host
 
 register_type(Role=ROLE)
 
@@ -59,14 +59,14 @@ def step_postgres_killed(context: Context, role: str) -> None:
 def step_data_destroyed(context: Context, role: str) -> None:
     """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
     host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(DataDestroyed(host), host.name)
+    context.world.experiment.inject(DataDestroyed(in_sandbox(host)), host.name)
 
 
 @when("the hosts of all replicas crash")
 def step_replicas_crash(context: Context) -> None:
     """All at once, every process of each."""
     cluster, followers = context.world.cluster, context.world.cluster.followers()
-    context.world.experiment.inject(EveryHostCrashes([cluster.sandbox.hosts[name] for name in followers]), followers[0])
+    context.world.experiment.inject(EveryHostCrashes([cluster.site.hosts[name] for name in followers]), followers[0])
 
 
 @given("disks that lose what was not flushed when the power fails")
@@ -85,7 +85,7 @@ def step_power_fails(context: Context) -> None:
 def step_every_host_crashes(context: Context) -> None:
     """Every process of members, DCS, proxy and cache is killed. What they wrote, flushed or not, is still there."""
     cluster = context.world.cluster
-    context.world.experiment.inject(EveryHostCrashes(cluster.sandbox.hosts.values()), cluster.leader())
+    context.world.experiment.inject(EveryHostCrashes(cluster.site.hosts.values()), cluster.leader())
 
 
 @when("the proxy is killed and started again")

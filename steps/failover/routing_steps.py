@@ -162,7 +162,7 @@ def step_loses_stream(context: Context) -> None:
     Sessions through the read endpoint landed on it before.
     """
     cluster, replica = context.world.cluster, routing.replica_in_reads(context.world)
-    context.world.experiment.inject(Partition(cluster.sandbox, [replica], [cluster.leader()]), replica)
+    context.world.experiment.inject(Partition(cluster.site, [replica], [cluster.leader()]), replica)
 
 
 @then("the target member leaves the read endpoint within {seconds:g} seconds")

@@ -141,7 +141,7 @@ def step_dies(context: Context, what: str, moment: str) -> None:
     """The client commits; a worker's leader dies before that, after it, or when both workers have prepared."""
     world, handover = context.world, context.world.handover(TransactionHandover)
     group = world.cluster.of_group(next(iter(handover.transaction.groups.values())))
-    host = world.cluster.sandbox.hosts[group.leader()]
+    host = world.cluster.site.hosts[group.leader()]
     death = HostCrash(host) if what == THE_HOST else PostgresKilled(host)
     world.evidence.attach("what dies", f"{what} of {host.name}, which leads {node_name(group.group)}, {moment}")
     begun = time.monotonic()

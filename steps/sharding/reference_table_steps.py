@@ -4,8 +4,9 @@ from behave import given, then, when
 
 from support import sql
 from support.engine.world import Context
-from support.sharding import queries, shards
+from support.sharding import queries, reference_copies, shards
 from support.sharding.checks import Compared, nothing_moves
+from support.sharding.copy_checks import copies_agree
 from support.sharding.handover import QueryHandover
 from support.sharding.placement_checks import each_holds
 from support.sharding.plans import plan_of
@@ -40,6 +41,18 @@ def step_each_node_holds(context: Context) -> None:
     for node, rows in found.items():
         world.measure(f"rows on {node}", len(rows), "")
     each_holds(world.handover(QueryHandover).reference_rows, found).require()
+
+
+@then("all copies of each reference table hold the same rows")
+def step_copies_agree(context: Context) -> None:
+    """Every reference table that the application may read, its own included, in every column, on the leader of each
+    node. Rows that are being changed meanwhile are read again."""
+    world = context.world
+    readings = reference_copies.settled(world.cluster, world.timing.notice)
+    last = readings[-1].copies
+    world.measure("reference tables compared", len(last), "")
+    world.measure("rows of them", sum(max(copy.rows for copy in one.values()) for one in last.values() if one), "")
+    copies_agree(readings).require()
 
 
 @given("a reference table with a row for each of their topics")

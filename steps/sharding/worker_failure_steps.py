@@ -19,14 +19,16 @@ from support.faults.process import PostgresKilled
 from support.faults.roles import ROLE, host_of
 from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
+from support.sharding.transactions import in_doubt
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.timing import EVENT, Span
+from support.target.topology import Address
 from support.timeouts import STATEMENT
 from support.vocabulary import columns
-from support.waiting import describe, in_time
+from support.waiting import NotYet, describe, in_time
 
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 
@@ -159,8 +161,10 @@ def step_address_is_known(context: Context, group: int, seconds: float) -> None:
     begun = time.monotonic()
 
     def known() -> None:
-        leader = cluster.of_group(group).leader()  # anew in each look: another member may have taken over since
-        address = cluster.address_of(leader).postgres
+        leading = cluster.of_group(group).view().leader  # anew in each look: another may have taken over since
+        if leading is None:
+            raise NotYet(f"worker group {group} has no leader")
+        leader, address = leading.name, Address(leading.host, leading.port)  # by which the nodes call one another
         for one in cluster.groups:
             nodes = citus.known_to(one.of_member(one.leader()))
             found = [(node.address, node.active) for node in nodes if node.group == group]
@@ -190,3 +194,5 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
 def _require_settled(cluster: Cluster) -> None:
     """By the leaders of this moment: on a member that leads no more, nothing would ever be settled."""
     citus.require_settled(cluster, [group.leader() for group in cluster.groups])
+    if found := in_doubt(cluster):
+        raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))

@@ -1,23 +1,17 @@
 """The results of a bench: figures with their floors, their spread, and what changed since a baseline."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-import numpy
 from pydantic import TypeAdapter, ValidationError
 
 from support.errors import UsageError
+from support.reporting.chance import Change, Spread, change, spread
 
 RATE = "1/s"
 """The one unit of which more is better. Of all others, less is better."""
-SIGNIFICANCE = 0.01
-"""A change counts only if the probability that it is noise is at most this."""
-MARGIN = 1.2
-"""The least factor that counts as a change: two boots of the same cluster also differ."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +22,6 @@ class Sample:
     floor: float | None = None
     why: str = ""
     """Why there is no floor."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The quartiles of several runs."""
-
-    low: float
-    median: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -71,15 +56,6 @@ class Measured:
         return floor / figure if self.unit == RATE else figure / floor
 
 
-class Change(StrEnum):
-    """How a ratio changed since the baseline."""
-
-    WORSE = "worse"
-    BETTER = "better"
-    NONE = "no change"
-    UNCLEAR = "too few runs to tell"
-
-
 @dataclass(frozen=True)
 class Bench:
     """The measured rows by name, and the facts about the machine and the cluster."""
@@ -109,55 +85,6 @@ class Bench:
 
 
 _ADAPTER = TypeAdapter(Bench)
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """The quartiles. Raises ValueError if there are no values."""
-    if not values:
-        raise ValueError("no values, so no quartiles")
-    low, median, high = numpy.percentile(values, (25, 50, 75))
-    return Spread(float(low), float(median), float(high))
-
-
-def change(now: Sequence[float], before: Sequence[float]) -> Change:
-    """How the ratios changed, beyond noise.
-
-    Worse or better: the medians differ by more than MARGIN, and the difference is significant. If it is not
-    significant, the answer is UNCLEAR: more runs would tell.
-    """
-    if not now or not before or 1 / math.comb(len(now) + len(before), len(now)) > SIGNIFICANCE:
-        return Change.UNCLEAR
-    times = spread(now).median / spread(before).median
-    if 1 / MARGIN <= times <= MARGIN:
-        return Change.NONE
-    if (probability(now, before) if times > 1 else probability(before, now)) > SIGNIFICANCE:
-        return Change.UNCLEAR
-    return Change.WORSE if times > 1 else Change.BETTER
-
-
-def probability(higher: Sequence[float], lower: Sequence[float]) -> float:
-    """The probability (0 to 1) that two series of runs of the same thing differ at least this much.
-
-    The exact one-sided test of Mann and Whitney (1947, "On a test of whether one of two random variables is
-    stochastically larger than the other"). It counts the pairs in the wrong order, whatever their distance.
-    """
-    wrong = sum(one <= other for one in higher for other in lower)
-    return _orderings(len(higher), len(lower), wrong) / math.comb(len(higher) + len(lower), len(lower))
-
-
-def _orderings(higher: int, lower: int, most: int) -> int:
-    """How many orderings of the runs of both series have at most `most` pairs in the wrong order.
-
-    The numbers of orderings with exactly 0, 1, 2, ... such pairs are the coefficients of the Gaussian binomial. Its
-    factors are multiplied and divided one by one.
-    """
-    orderings = [1] + [0] * most
-    for one in range(1, higher + 1):
-        for pairs in range(most, lower + one - 1, -1):
-            orderings[pairs] -= orderings[pairs - lower - one]
-        for pairs in range(one, most + 1):
-            orderings[pairs] += orderings[pairs - one]
-    return sum(orderings)
 
 
 def changes(now: Bench, before: Bench) -> dict[str, Change]:

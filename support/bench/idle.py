@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from support.bench.figures import Sample
 from support.bench.rows import Row, Samples, Site
-from support.embedded.readiness import await_all
 from support.hosts.processors import Reading, read, trees, usage
+from support.target.health import await_all
 from support.timeouts import RECOVERY
 from support.waiting import pause
 

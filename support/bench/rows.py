@@ -21,7 +21,6 @@ from support.bench.tools import WARM_UP, RedisLine
 from support.cache.clients import CacheClient, CacheClients
 from support.cache.speed import Operations, interleaved_reads, medians, reads, throughput, writes
 from support.cluster.workloads import READ, read_repeatedly, search_repeatedly
-from support.embedded.readiness import await_all
 from support.engine.history import durations
 from support.errors import ConnectFailed, NotAvailable
 from support.example_app import samples
@@ -33,6 +32,7 @@ from support.faults.process import HostCrash, PostgresKilled
 from support.faults.roles import host_of
 from support.sql import sent_since
 from support.target.cluster import Cluster
+from support.target.health import await_all
 from support.target.leadership import Lease, lease
 from support.target.topology import RedisAddress
 from support.timeouts import RECOVERY

@@ -27,7 +27,7 @@ from support.faults.nemesis import Fault
 from support.faults.network import partition_of_leader
 from support.faults.process import Freeze, Kill, Restart
 from support.faults.roles import cache_host
-from support.hosts import Process
+from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.timeouts import NOTICE, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
@@ -107,12 +107,14 @@ OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
 """What happens to Redis, in the words of the scenarios -> the fault."""
 
 
-def _server(cluster: Cluster) -> Process:
+def _server(cluster: Cluster) -> SiteProgram:
     return cache_host(cluster).processes["redis"]
 
 
 # An outage of Redis
 
+CACHE = "Redis"
+"""What the report calls the target of its outages."""
 OUTAGE = 3.0
 """Seconds that an outage of Redis lasts: long enough for several retries, and for these to fail."""
 _PACE = 0.02  # seconds between two operations of a thread
@@ -138,7 +140,7 @@ def work_through_outage(world: World, what: str) -> None:
             _await_hits(history, len(clients), monotonic(), within=VISIBLE)
         except NotInTime as error:
             raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
-        world.experiment.inject(OUTAGES[what](cluster), cache_host(cluster).name)
+        world.experiment.inject(OUTAGES[what](cluster), CACHE)
         pause(OUTAGE)
         world.experiment.nemesis.heal()
         with suppress(NotInTime):  # judged afterwards

@@ -13,11 +13,11 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
+from support import own_folder
 from support.cli.suites import Selection
 from support.errors import NothingJudged, UsageError
 from support.waiting import NotYet, eventually
 
-BEHAVE = (sys.executable, "-m", "behave")
 FORMATTER = "allure_behave.formatter:AllureFormatter"
 STOP_TIMEOUT = 2.0  # seconds that a command has after Ctrl-C; the whole program has 5
 
@@ -82,13 +82,30 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
     with tempfile.TemporaryDirectory(prefix="accept-") as folder:
         scenarios, usage = Path(folder, "scenarios.json"), Path(folder, "usage")
         formats = ["-f", "json", "-o", str(scenarios), "-f", "steps.usage", "-o", str(usage)]
-        dry = [*BEHAVE, "--dry-run", "--no-skipped", "--no-summary", "--no-snippets", *formats, *arguments]
+        dry = [
+            *behave_argv(),
+            "--dry-run",
+            "--no-skipped",
+            "--no-summary",
+            "--no-snippets",
+            *formats,
+            *arguments,
+        ]
         ended = subprocess.run(dry, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         try:
             planned = tuple(_planned(json.loads(scenarios.read_text(encoding="utf-8"))))
             return DryRun(planned, tuple(_undefined(usage.read_text(encoding="utf-8"))))
         except (FileNotFoundError, ValueError):
             raise UsageError(f"behave cannot run this: {_complaint(ended)}") from None
+
+
+def behave_argv(module: Sequence[str] = ("behave",)) -> tuple[str, ...]:
+    """The command that starts behave, or a module that wraps it, without its arguments.
+
+    For features outside of this project it uses a runner that has our steps, and the user's.
+    """
+    runner = ("--runner", "environment:Runner") if own_folder.given() else ()
+    return (sys.executable, "-m", *module, *runner)
 
 
 def selected(selection: Selection) -> DryRun:

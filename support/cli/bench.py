@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.bench import tools
-from support.bench.figures import Bench, Change, Measured, Sample, changes, differences, spread
+from support.bench.figures import Bench, Measured, Sample, changes, differences
 from support.bench.idle import IDLE
 from support.bench.rows import DISRUPTIVE, QUIET, Row, Samples, Site
 from support.cli import behave_process, clusters, up
@@ -25,6 +25,7 @@ from support.cli.console import Progress, out, say
 from support.cli.paths import STATE
 from support.embedded import programs
 from support.errors import ClusterDidNotStart, UsageError
+from support.reporting.chance import Change, spread
 from support.run import RUNS, begin_run, forget, new_id
 from support.settings import Settings
 from support.target import tables
@@ -195,10 +196,10 @@ def _empty_suites(site: Site) -> Samples:
             site.cluster.topology.save(run.topology)
             options = ["-D", f"accept_run={run.file}", "--format", behave_process.FORMATTER]
             output = ["--outfile", str(run.results), "--no-summary", "--tags", "@nothing"]
-            figure = tools.seconds_of([*behave_process.BEHAVE, *options, *output])
+            figure = tools.seconds_of([*behave_process.behave_argv(), *options, *output])
         finally:
             shutil.rmtree(run.directory, ignore_errors=True)
-        yield Sample(figure, tools.seconds_of([*behave_process.BEHAVE, "--version"]))
+        yield Sample(figure, tools.seconds_of([*behave_process.behave_argv(), "--version"]))
 
 
 BOOT = Row("boot", "starting an embedded cluster from nothing", "s", "initdb", None)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from rich.table import Table
@@ -49,18 +50,27 @@ LINTERS = (
 )
 
 
-def tests(arguments: Sequence[str], quick: bool) -> Check:
+class Extent(Enum):
+    """Which tests run."""
+
+    QUICK = "those that boot nothing"
+    USUAL = "all but the slow ones"
+    ALL = "all"
+
+
+def tests(arguments: Sequence[str], extent: Extent) -> Check:
     """pytest in several processes: one more than there are cores where tests wait for clusters."""
-    cores = len(os.sched_getaffinity(0))
-    spread = ("-n", str(cores if quick else cores + 1), "--dist", "loadfile", "--no-loadscope-reorder")
-    return Check("tests (pytest)", _module("pytest", *spread, *(["--quick"] if quick else []), *arguments))
+    processes = len(os.sched_getaffinity(0)) + (extent is not Extent.QUICK)
+    spread = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
+    chosen = {Extent.QUICK: ["--quick"], Extent.USUAL: ["-m", "not slow"], Extent.ALL: []}[extent]
+    return Check("tests (pytest)", _module("pytest", *spread, *chosen, *arguments))
 
 
-def run_all(pytest_arguments: Sequence[str], quick: bool = False) -> bool:
+def run_all(pytest_arguments: Sequence[str], extent: Extent = Extent.USUAL) -> bool:
     """Run the linters beside the tests, and show how long each check took. Returns whether all passed."""
     for package in PACKAGES:  # once, instead of in every process and in every copy that a test makes
         compileall.compile_dir(package, quiet=1)
-    pytest, begun = tests(pytest_arguments, quick), time.monotonic()
+    pytest, begun = tests(pytest_arguments, extent), time.monotonic()
     ended: dict[Check, Ended] = {}
     with _started(pytest, "--color=yes" if out.is_terminal else "--color=no") as running:
         with ThreadPoolExecutor(1) as beside:

@@ -20,7 +20,7 @@ from support.settings import Settings
 from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES, why_missing
 from support.target.cluster import Cluster
-from support.target.discovery import user_cluster
+from support.target.discovery import user_cluster, user_hosts
 from support.target.topology import MemberAddress, Topology
 
 
@@ -45,7 +45,12 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
     if settings.external:
         topology, limits = apply_baseline(user_cluster.discover(settings), settings.expectations)
         where = f"your cluster at {topology.write}, database {topology.database}"
-        remarks = (*_found(topology), *_tables(topology, settings), *(f"known limit: {limit}" for limit in limits))
+        remarks = (
+            *_found(topology),
+            *_hosts(topology, settings),
+            *_tables(topology, settings),
+            *(f"known limit: {limit}" for limit in limits),
+        )
         return Diagnosis(where, topology.lacks, remarks)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     missing = programs.missing_extensions(settings.accept_pg_bindir)
@@ -116,6 +121,15 @@ def _found(topology: Topology) -> Iterator[str]:
             yield f"HAProxy's server {server}: member {name}"
     if topology.dcs and "dcs_keys" not in topology.lacks:
         yield f"Patroni's keys in etcd: {topology.dcs_namespace}/{topology.scope}"
+
+
+def _hosts(topology: Topology, settings: Settings) -> Iterator[str]:
+    """Host by host, what was found there, or what keeps the suite from breaking it."""
+    for name, one in user_hosts.find(settings.accept_hosts, topology).looked.items():
+        for obstacle in one.obstacles:
+            yield f"host {name} cannot be used: {obstacle}"
+        if one.remarks:
+            yield f"host {name}, by {one.access.reach}: {'; '.join(one.remarks)}"
 
 
 def _rest(member: MemberAddress) -> str:

@@ -16,9 +16,12 @@ from gherkin.parser import Parser
 
 from support.cli.behave_process import dry_run
 from support.cli.console import out, say
+from support.cli.own import findings as clashes
 from support.cli.paths import FEATURES
 from support.cli.preflight import Finding, step_findings, unknown_tag
 from support.errors import UsageError
+from support.own_folder import OwnFolder
+from support.reporting import on_call
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import SEVERITIES
 
@@ -187,11 +190,14 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def lint(folder: Path = FEATURES) -> tuple[Finding, ...]:
-    """All findings about the feature files in a folder, by file and line."""
-    outlines, findings = read(sorted(folder.rglob("*.feature")))
+def lint(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[Finding, ...]:
+    """All findings about the feature files in a folder, and in the user's own folder, by file and line."""
+    outlines, findings = read((*sorted(folder.rglob("*.feature")), *(own.feature_files if own else ())))
+    if own is not None and not findings:
+        findings = tuple(clashes(own))
     if not findings:
-        findings = (*check(outlines), *check_promises(folder, outlines), *_of_steps(folder))
+        promises = check_promises(folder, outlines, own)
+        findings = (*check(outlines), *promises, *check_guides(folder), *_of_steps(folder, own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
@@ -199,6 +205,8 @@ def show(findings: Sequence[Finding]) -> int:
     """Print the findings, one per line, and return the exit status."""
     for finding in findings:
         out.print(str(finding), markup=False)
+    for note in notes(FEATURES):
+        say(note)
     say(f"{len(findings)} findings" if findings else "no findings")
     return 1 if findings else 0
 
@@ -212,26 +220,60 @@ def by_promise(outlines: Sequence[Outline]) -> Mapping[str, list[Outline]]:
     return found
 
 
-def check_promises(folder: Path, outlines: Sequence[Outline]) -> Iterator[Finding]:
-    """Where the list of promises and the scenarios do not agree."""
+def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | None = None) -> Iterator[Finding]:
+    """Where the list of promises, and the user's own list, do not agree with the scenarios."""
     path = folder / FILE
     try:
         promises = load(path)
+        theirs = load(own.promises) if own is not None and own.promises.exists() else {}
     except UsageError as error:
         for line in str(error).splitlines():
-            yield _finding_of(path, line)
+            yield Finding.of_message(path, line)
         return
     scenarios = by_promise(outlines)
     for promise in promises.values():
         if promise.id not in scenarios:
             yield Finding(path, promise.line, f"{promise.id} has no scenario; tag one @id.{promise.id}, or remove it")
+    for promise in theirs.values():
+        if own is not None and promise.id not in scenarios:
+            text = f"{promise.id} has no scenario; tag one @id.{promise.id}, or remove it"
+            yield Finding(own.promises, promise.line, text)
     for id, proving in scenarios.items():
         for outline in proving:
-            known = promises.get(id)
+            known = promises.get(id) or theirs.get(id)
+            inside = own is not None and outline.file.is_relative_to(own.features)
+            list_of = own.promises if own is not None and (id in theirs or (inside and known is None)) else path
             if known is None:
-                yield outline.finding(f"@id.{id} is not listed in {path}; add [{id}] there, or correct the tag")
+                yield outline.finding(f"@id.{id} is not listed in {list_of}; add [{id}] there, or correct the tag")
             else:
-                yield from _disagreements(outline, known, path)
+                yield from _disagreements(outline, known, list_of)
+
+
+def check_guides(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the guides for whoever is on call."""
+    path = folder / on_call.FILE
+    try:
+        guides, promises = on_call.load(path), load(folder / FILE)
+    except UsageError as error:
+        if str(error).startswith(str(path)):
+            yield from (Finding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
+        return  # mistakes in the list of promises are told by its own rule
+    lines = path.read_text(encoding="utf-8").splitlines() if guides else []
+    for about in on_call.unknown(guides, promises):
+        yield Finding(
+            path, lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1, on_call.UNKNOWN.format(about)
+        )
+
+
+def notes(folder: Path) -> Iterator[str]:
+    """What is worth knowing and no mistake."""
+    try:
+        general = on_call.only_general(on_call.load(folder / on_call.FILE), load(folder / FILE))
+    except UsageError:
+        return
+    if general:
+        path = folder / on_call.FILE
+        yield f"note: {path} has no guide for {', '.join(general)}: whoever is on call gets their capability's"
 
 
 def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[Finding]:
@@ -244,15 +286,9 @@ def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[F
         )
 
 
-def _finding_of(path: Path, message: str) -> Finding:
-    """The finding for a message of the loader, which may begin with the file and the line."""
-    at, _, text = message.removeprefix(f"{path}:").partition(":")
-    return Finding(path, int(at), text.strip()) if at.isdigit() else Finding(path, 1, f"{at}:{text}".strip(": "))
-
-
-def _of_steps(folder: Path) -> tuple[Finding, ...]:
+def _of_steps(folder: Path, own: OwnFolder | None) -> tuple[Finding, ...]:
     """What is wrong with steps and their tables, by behave's dry run; ambiguous steps make it fail."""
     try:
-        return tuple(dict.fromkeys(step_findings(dry_run([str(folder)]))))
+        return tuple(dict.fromkeys(step_findings(dry_run([str(folder), *([str(own.features)] if own else [])]))))
     except UsageError as error:
         return (Finding(folder, 0, str(error)),)

@@ -5,15 +5,17 @@ and wrong usage are answered at once.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from support.cli import paths, suites
-from support.cli.console import exit_status_of, say
+from support.cli.console import exit_status_of, out, say
 from support.cli.options import (
     ClusterName,
+    Features,
     Folders,
     Host,
     Like,
@@ -37,8 +39,25 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    help="Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        out.print(f"accept {project['version']}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def accept(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`."""
+
+
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
@@ -52,6 +71,7 @@ def run(
         list[str] | None, typer.Option(help="Only scenarios with these tags, such as '@cache and not @slow'.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Only scenarios whose title matches this pattern.")] = None,
+    features: Features = None,
     target: Target = None,
     own_schema: OwnSchema = False,
     require: Require = None,
@@ -74,16 +94,18 @@ def run(
 ) -> None:
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
-    A SUITE is a subject (cluster, sharding, failover, cache, security) or a kind of scenario (fast, slow, destructive,
-    performance). Options that accept does not know are passed to behave.
+    A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (fast, slow,
+    destructive, performance). Options that accept does not know are passed to behave.
     """
-    from support.cli import targets
+    from support.cli import own, targets
     from support.settings import Settings
 
-    selection = suites.select(words or (), tags or (), name or ())
+    folder = own.choose(features)
+    selection = suites.select(words or (), tags or (), name or (), folder)
+    own.require_fitting(own.adopt(selection, folder))
     target_settings, cluster = targets.choose(target)
-    own = {"accept_own_schema": True} if own_schema else {}
-    given = {**target_settings, **size, **shape_settings(like, ports), **own, **selection.defined}
+    schema = {"accept_own_schema": True} if own_schema else {}
+    given = {**target_settings, **size, **shape_settings(like, ports), **schema, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
     from support.cli import run, run_processes  # importing takes half a second; wrong usage is told before
 
@@ -316,14 +338,34 @@ def doctor(
 
 
 @app.command()
+def heal(target: Target = None) -> None:
+    """Undo what a killed run has left on your hosts ([hosts] of the target): cuts, frozen and stopped programs."""
+    from support.cli import heal, targets
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal.heal(Settings.load(target_settings)))
+
+
+@app.command()
 def steps(
     words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write the catalogue as a page, with examples, and print where it is.")
+    ] = False,
+    features: Features = None,
 ) -> None:
     """Search the step catalogue: each wording, what it does, and where it is."""
-    from support.cli import steps
+    from support.cli import own, steps
 
-    found = steps.search(" ".join(words or ()), steps.steps())
-    steps.show(found)
+    folder = own.choose(features)
+    found = steps.search(" ".join(words or ()), steps.all_steps())
+    if html:
+        from support.cli import step_page
+
+        out.print(step_page.of_project(found, folder), markup=False)
+    else:
+        steps.show(found)
     raise typer.Exit(0 if found else 1)
 
 
@@ -343,17 +385,37 @@ def promises(
 
 
 @app.command()
-def lint() -> None:
+def lint(features: Features = None) -> None:
     """Check the feature files and the list of promises, and that each step has exactly one step function."""
-    from support.cli import lint
+    from support.cli import lint, own
 
-    raise typer.Exit(lint.show(lint.lint()))
+    raise typer.Exit(lint.show(lint.lint(own=own.choose(features))))
+
+
+@app.command()
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    editor: Annotated[
+        bool, typer.Option("--editor", help="Only update the editor's settings in DIR, for new steps.")
+    ] = False,
+) -> None:
+    """Make a folder for features and steps of your own, with a scenario that works and settings for editors and CI."""
+    from support.cli import new
+
+    folder = paths.from_command_line(directory)
+    if editor:
+        say(f"{new.update_editor(folder)} is up to date")
+    else:
+        new.show(folder, new.make(folder))
 
 
 @app.command()
 def report(
     folders: Folders = None,
     summary: Summary = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the summary as PDF, too (by a Chromium on this machine).")
+    ] = False,
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
@@ -368,24 +430,44 @@ def report(
     from support.settings import Settings
 
     settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.report(folders or (), settings, summary))
+    raise typer.Exit(report.report(folders or (), settings, summary, pdf))
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
+    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
+) -> None:
+    """Compare verdicts and figures of two runs, versions or clusters, and tell change from chance.
+
+    A folder may hold several runs: 5 on each side can tell. Exits with 1 if something got worse beyond chance.
+    """
+    from support.cli import compare
+
+    raise typer.Exit(compare.show(before, now, everything))
 
 
 @app.command(context_settings=PASSING_ON)
 def test(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
+    every: Annotated[bool, typer.Option("--all", help="Also the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
     """Run the project's own checks. Options that accept does not know are passed to pytest."""
     from support.cli import checks
+    from support.errors import UsageError
 
-    raise typer.Exit(0 if checks.run_all(context.args, quick) else 1)
+    if quick and every:
+        raise UsageError("--quick and --all do not go together")
+    extent = checks.Extent.QUICK if quick else checks.Extent.ALL if every else checks.Extent.USUAL
+    raise typer.Exit(0 if checks.run_all(context.args, extent) else 1)
 
 
 def with_default_command(arguments: list[str]) -> list[str]:
     """The arguments, with `run` in front if they name no command."""
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h")):
+    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h", "--version")):
         return arguments
     return ["run", *arguments]
 

@@ -18,6 +18,14 @@ Target = Annotated[
         "started with `accept up`.",
     ),
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ACCEPT_FEATURES",
+        metavar="DIR",
+        help="A folder with features and steps of your own, as `accept new` makes it. They run with all of our steps.",
+    ),
+]
 Require = Annotated[
     list[str] | None,
     typer.Option(metavar="CAPABILITY", help="Fail if the target lacks this capability: redis, citus, ..."),

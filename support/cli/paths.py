@@ -5,7 +5,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder. The program works there, whatever folder it is started in."""
-STARTED_IN = Path.cwd()
+_STARTED_IN = "_ACCEPT_STARTED_IN"
+STARTED_IN = Path(os.environ.get(_STARTED_IN) or Path.cwd())
+"""The user's working directory; processes that this one starts work elsewhere."""
 STATE = Path(".accept")
 """Clusters, runs and logs of the program. Not under version control."""
 FEATURES = Path("features")
@@ -15,6 +17,7 @@ REPORT = Path("allure-report")
 
 def enter_project() -> None:
     """Make the project's folder the working directory."""
+    os.environ[_STARTED_IN] = str(STARTED_IN)
     os.chdir(ROOT)
 
 

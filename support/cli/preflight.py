@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from support import own_folder
 from support.cli.behave_process import DryRun, Planned, dry_run
 from support.cli.paths import FEATURES
-from support.cli.steps import columns_of, explain, steps
+from support.cli.step_advice import advice
+from support.cli.steps import all_steps, columns_of
 from support.cli.suites import Selection
 from support.engine.limits import Stated, complaints, stated_by
 from support.errors import UsageError
@@ -47,12 +49,18 @@ class Finding:
         file, _, line = location.rpartition(":")
         return cls(Path(file), int(line), text)
 
+    @classmethod
+    def of_message(cls, path: Path, message: str) -> "Finding":
+        """For a message about a file, which may begin with the file and the line."""
+        at, _, text = message.removeprefix(f"{path}:").partition(":")
+        return cls(path, int(at), text.strip()) if at.isdigit() else cls(path, 1, f"{at}:{text}".strip(": "))
+
 
 def require_sound(selection: Selection, plan: DryRun, limits: Mapping[str, float]) -> None:
     """Raises UsageError with a line for each mistake in the selected scenarios, and in the user's limits."""
     found = [str(one) for one in (*step_findings(plan), *_tag_findings(plan.scenarios))]
     if not found and limits:
-        paths = (str(FEATURES), *(path for path in selection.paths if not _is_below_features(path)))
+        paths = (str(FEATURES), *_own_features(), *(path for path in selection.paths if not _is_below_features(path)))
         found += complaints(limits, limits_by_id(dry_run([path for path in paths if Path(path).exists()]).scenarios))
     if found:
         raise UsageError("\n".join(dict.fromkeys(found)))
@@ -63,9 +71,10 @@ def require_known_tags(selection: Selection) -> None:
     unknown = [tag for expression in selection.tags for tag in _tags_of(expression) if not _is_known(tag, KNOWN_TAGS)]
     if not unknown:
         return
-    there = [path for path in (str(FEATURES), *selection.paths) if Path(path.partition(":")[0]).exists()]
+    everything = (str(FEATURES), *_own_features(), *selection.paths)
+    there = [path for path in everything if Path(path.partition(":")[0]).exists()]
     plan = dry_run([path for path in there if path == str(FEATURES) or not _is_below_features(path)])
-    known = {*KNOWN_TAGS, *(f"id.{id}" for id in listed(FEATURES)), *(t for one in plan.scenarios for t in one.tags)}
+    known = {*KNOWN_TAGS, *(f"id.{id}" for id in _listed()), *(t for one in plan.scenarios for t in one.tags)}
     wrong = [
         f"--tags: no scenario has the tag @{tag}{_meant(tag, known)}" for tag in unknown if not _is_known(tag, known)
     ]
@@ -75,10 +84,10 @@ def require_known_tags(selection: Selection) -> None:
 
 def step_findings(plan: DryRun) -> Iterator[Finding]:
     """Steps without a step function, tables that do not fit theirs, and limits of one scenario with the same name."""
-    catalogue = steps() if plan.undefined else ()
+    catalogue = all_steps() if plan.undefined else ()
     for undefined in plan.undefined:
-        why = explain(undefined.step, catalogue) or "; ./accept steps searches those that exist"
-        yield Finding.at(undefined.location, f"undefined step {undefined.step!r}{why}")
+        text = f"undefined step {undefined.step!r}{advice(undefined.step, undefined.location, catalogue)}"
+        yield Finding.at(undefined.location, text)
     if plan.undefined:
         return  # behave's report has wrong functions for the steps after one that is undefined
     for scenario in plan.scenarios:
@@ -126,7 +135,7 @@ def unknown_tag(tag: str) -> str:
 
 
 def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[Finding]:
-    ids = listed(FEATURES)
+    ids = _listed()
     for scenario in scenarios:
         for tag in sorted(scenario.tags):
             if text := unknown_tag(tag):
@@ -135,6 +144,17 @@ def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[Finding]:
             for id in sorted(scenario.ids - ids):
                 text = f"@id.{id} is not in the list of promises{_meant(f'id.{id}', [f'id.{one}' for one in ids])}"
                 yield Finding.at(scenario.location, text)
+
+
+def _listed() -> frozenset[str]:
+    """The ids of our promises, and of those in the user's own folder."""
+    own = own_folder.given()
+    return listed(FEATURES) | (listed(own.features) if own else frozenset())
+
+
+def _own_features() -> tuple[str, ...]:
+    own = own_folder.given()
+    return (str(own.features),) if own else ()
 
 
 def _tags_of(expression: str) -> list[str]:

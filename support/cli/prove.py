@@ -23,7 +23,7 @@ from support.cli.console import Progress, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
 from support.cli.prove_share import TRUST, DestructiveRun, Share, Work, ordered
 from support.cli.prover import Prover
-from support.cli.report import JOURNAL
+from support.cli.report import JOURNAL, knowledge
 from support.embedded import programs
 from support.errors import AcceptError, UsageError
 from support.reporting import journal
@@ -258,7 +258,7 @@ def _link_from_dashboard() -> None:
     """Render the report of the last run again, if there is one, so that it links to the trust matrix."""
     if JOURNAL.exists() and RESULTS.exists():
         with suppress(AcceptError, OSError, ValueError):
-            render(RESULTS, journal.read(JOURNAL), REPORT, in_history=True)
+            render(RESULTS, journal.read(JOURNAL), REPORT, in_history=True, knowledge=knowledge())
 
 
 def _show(trust: Trust) -> None:

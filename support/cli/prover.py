@@ -1,7 +1,6 @@
 """Sabotages one cluster, and runs the scenarios that must notice."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from pathlib import Path
 
 from support.cli import behave_process
 from support.cli.behave_process import FORMATTER, Planned
-from support.embedded.readiness import await_all
 from support.errors import UsageError
 from support.example_app import schema
 from support.faults.nemesis import Fault
@@ -21,6 +19,7 @@ from support.sabotage.catalogue import PART_OF
 from support.sabotage.damage import SILENCE
 from support.sabotage.sabotage import Notice, Sabotage
 from support.target.cluster import Cluster
+from support.target.health import await_all
 from support.target.topology import Topology
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, describe, eventually
@@ -113,7 +112,7 @@ class Prover:
             module = [APPLICATION, sabotage.application] if sabotage and sabotage.application else ["behave"]
             places = sorted((one.location for one in scenarios), key=_line)
             options = ["-D", f"accept_run={run.file}", "--format", FORMATTER, "--outfile", str(run.results)]
-            behave = [sys.executable, "-m", *module, *options, "--no-summary", *places]
+            behave = [*behave_process.behave_argv(module), *options, "--no-summary", *places]
             behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
             return read(run.journal)
         finally:

@@ -1,33 +1,72 @@
 """`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
 import fcntl
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from support.cli.console import complain, out, say
-from support.cli.paths import REPORT, RESULTS, STATE, from_command_line
-from support.errors import AcceptError, UsageError
+from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_line
+from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
+from support.reporting.installing import install_renderer, install_renderer_meanwhile
 from support.reporting.metrics import Publisher
-from support.reporting.rendering import conclude, install_renderer
+from support.reporting.pages import printing
+from support.reporting.pages.site import DASHBOARD, Knowledge
+from support.reporting.rendering import conclude
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
 from support.target.topology import Topology
 
+TRUST = STATE / "trust.jsonl"
+"""What `accept prove` found last."""
+PDF = "dashboard.pdf"
+"""The dashboard on paper, beside the page."""
+_FLAGS_OF_TARGET = ("--own-schema",)
+_OPTIONS_OF_TARGET = (
+    *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd"),
+    *("--sandbox", "--pg-bindir", "--vector"),
+)
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 
 
 def prepare() -> None:
-    """Install the renderer if it is missing. If that fails, a run still has its table."""
-    try:
-        install_renderer(say)
-    except AcceptError as error:
-        complain(f"{error}; there will be no HTML report")
+    """Begin to install the renderer if it is missing. Without it, only the page by Allure is missing."""
+    install_renderer_meanwhile(say)
+
+
+def knowledge() -> Knowledge:
+    """What the pages tell beside a run: the list of promises, the sabotages, and what `accept prove` found last."""
+    from support.sabotage.catalogue import SABOTAGES  # half a second, which the other commands need not spend
+
+    found: dict[str, list[str]] = {}
+    for one in SABOTAGES.values():
+        for id in dict.fromkeys(notice.id for notice in one.noticed_by if not notice.skipped):
+            found.setdefault(id, []).append(one.description)
+    return Knowledge(FEATURES, found, TRUST)
+
+
+def options_of_target(arguments: Sequence[str]) -> str:
+    """Those options of `accept run` that say what is tested, as a shell reads them.
+
+    An address or a file's text may hold a password, so a word stands in its place.
+    """
+    words, kept = list(arguments), []
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if name in _FLAGS_OF_TARGET:
+            kept.append(name)
+        elif name in _OPTIONS_OF_TARGET and (equals or words):
+            value = value if equals else words.pop(0)
+            secret = "://" in value or "\n" in value
+            kept += [name, "YOUR-TARGET" if secret else shlex.quote(value)]
+    return " ".join(kept)
 
 
 def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
@@ -35,29 +74,40 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
 
     The passwords of `topologies` are masked everywhere.
     """
-    secrets = [secret for topology in topologies for secret in topology.secrets]
-    status = conclude(run.journal, run.results, REPORT, Redactor(secrets), out, publisher=publisher)
+    redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
+    if run.journal.exists():
+        journal.Journal(run.journal).asked(redactor.mask(options_of_target(sys.argv[1:])))
+    known = knowledge()
+    status = conclude(run.journal, run.results, REPORT, redactor, out, publisher=publisher, knowledge=known)
     _keep(run.journal, run.results)
     return status
 
 
-def report(folders: Sequence[Path], settings: Settings, summary: Path | None = None) -> int:
+def report(folders: Sequence[Path], settings: Settings, summary: Path | None = None, pdf: bool = False) -> int:
     """Report on the last run, or on the runs in these folders as one, and return the exit status.
 
-    `summary` is a file to which the table of promises is appended, as Markdown.
+    `summary` is a file to which the table of promises is appended, as Markdown. `pdf`: print the dashboard into a file,
+    too.
     """
-    prepare()
+    try:
+        install_renderer(say)
+    except AcceptError as error:
+        complain(f"{error}; there will be no page by Allure")
     with Publisher(settings) as publisher:
         status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
     if summary:
         _summarize(from_command_line(summary))
+    if pdf:
+        _print()
     return status
 
 
 def _of_last_run(publisher: Publisher) -> int:
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; start one with ./accept run")
-    return conclude(JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher)
+    return conclude(
+        JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
+    )
 
 
 def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
@@ -68,9 +118,17 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
         kept, results = Path(name, merging.JOURNAL), Path(name, "results")
         merging.write(merging.merged(parts), kept)
         merging.collect(parts, results)
-        status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher)
+        status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher, knowledge=knowledge())
         _keep(kept, results)
     return status
+
+
+def _print() -> None:
+    """Print the dashboard into a PDF. If that is impossible, the exit status stays as it is."""
+    try:
+        say(f"printed: {printing.print_page(REPORT / DASHBOARD, REPORT / PDF)}")
+    except (NotAvailable, ProcessFailed) as error:
+        complain(f"no PDF: {error}")
 
 
 def _summarize(file: Path) -> None:

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from support import own_folder
 from support.cli import behave_process, clusters, preflight, report, run_processes, status, targets, up
 from support.cli.boot import boot_cluster, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
@@ -330,7 +331,7 @@ def _run_to_the_end(options: RunOptions, run: Run, tested: _Clusters, chosen: Se
     If a cluster does not recover, the scenarios that are left run on another one.
     """
     # behave accepts several lines of a file only if they come one after another
-    places = [f"{one.path}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
+    places = [f"{_file_of(one)}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
     queued, replacements = run.queue is not None and not chosen, 0
     while True:
         if not tested.fit:
@@ -356,6 +357,12 @@ def _run_to_the_end(options: RunOptions, run: Run, tested: _Clusters, chosen: Se
             return True
 
 
+def _file_of(scenario: Scenario) -> Path:
+    """Its feature file; that of a scenario in the user's own folder is shown from `features` on."""
+    own = own_folder.given()
+    return Path(scenario.path) if own is None or Path(scenario.path).exists() else own.directory / scenario.path
+
+
 def _give_up(run: Run, why: str, left: Sequence[str]) -> bool:
     """Leave the rest of the run undone, and say why in the report. Returns True: nobody has stopped the run."""
     if run.queue is not None:
@@ -372,7 +379,13 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     replace(run, picking=not places).save()
     formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
     what = places or options.selection.arguments
-    behave = [*behave_process.BEHAVE, "-D", f"accept_run={run.file}", *formatter, *what]
+    behave = [
+        *behave_process.behave_argv(),
+        "-D",
+        f"accept_run={run.file}",
+        *formatter,
+        *what,
+    ]
     try:
         behave_process.run(target.inside(behave), _as_variables({**options.given, **target.given}))
     except KeyboardInterrupt:

@@ -6,7 +6,9 @@ The sources are imported only to tell which values a parameter, or a column of a
 import ast
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +16,10 @@ from types import FunctionType, ModuleType
 
 from parse import parse
 
+from support import own_folder
 from support.cli.console import out, say
-from support.vocabulary import Columns, Kind, nearest
+from support.own_folder import OwnFolder
+from support.vocabulary import Columns, Kind
 
 STEPS = Path("steps")
 _KINDED = re.compile(r"\{(\w+):([A-Z]\w*)\}")
@@ -54,31 +58,40 @@ class Step:
 
 
 def steps(folder: Path = STEPS) -> tuple[Step, ...]:
-    """Every step, by file and line."""
+    """Every step in the files of a folder, by file and line."""
     return tuple(step for file in sorted(folder.rglob("*.py")) for step in _steps_of(file))
+
+
+def own_steps(own: OwnFolder) -> tuple[Step, ...]:
+    """The steps in the user's own folder. A file that is not Python has none; behave's message names its mistake."""
+    found = list[Step]()
+    for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
+        with suppress(SyntaxError):
+            found += _steps_of(file)
+    return tuple(found)
+
+
+def all_steps() -> tuple[Step, ...]:
+    """Our steps, and those in the user's own folder."""
+    own = own_folder.given()
+    return (*steps(), *(own_steps(own) if own else ()))
 
 
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps that contain all of the words, in any order; or that match a sentence of a scenario or a report."""
-    sentence = _without_keyword(words)
+    sentence = without_keyword(words)
     matching = tuple(step for step in among if sentence and parse(step.loose, sentence) is not None)
     return matching or tuple(step for step in among if all(word in step.text for word in words.lower().split()))
 
 
-def explain(sentence: str, among: tuple[Step, ...]) -> str:
-    """Why no step has the wording of this sentence: the value that is wrong, or else the nearest step.
-
-    Begins with a semicolon; empty if nothing is like it.
-    """
-    sentence = _without_keyword(sentence)
-    for step in among:
-        if (found := parse(step.loose, sentence, case_sensitive=True)) is not None:
-            values = {name: str(value) for name, value in found.named.items()}
-            wrong = [kind.complaint(values[name]) for name, kind in step.kinds.items() if not kind.allows(values[name])]
-            if wrong:
-                return f"; {'; '.join(wrong)}"
-    near = nearest(sentence, [step.wording for step in among])
-    return f"; did you mean {near!r}?" if near else ""
+def matching(sentence: str, among: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps whose wording the sentence is, with values that its parameters can have."""
+    return tuple(
+        step
+        for step in among
+        if (found := parse(step.loose, sentence, case_sensitive=True)) is not None
+        and all(kind.allows(str(found.named[name])) for name, kind in step.kinds.items())
+    )
 
 
 def columns_of(file: Path, line: int) -> Columns | None:
@@ -96,7 +109,11 @@ def _module(file: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(file.parent))  # as behave does
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(file.parent))
     return module
 
 
@@ -124,7 +141,7 @@ def _value_of(expression: ast.expr, module: ModuleType) -> object:
     return None
 
 
-def _without_keyword(words: str) -> str:
+def without_keyword(words: str) -> str:
     sentence = " ".join(words.split())
     for keyword in ("Given ", "When ", "Then ", "And ", "But "):
         sentence = sentence.removeprefix(keyword)

@@ -9,8 +9,9 @@ from pathlib import Path
 from cucumber_tag_expressions import TagExpressionError
 from cucumber_tag_expressions import parse as parse_tags
 
-from support.cli.paths import FEATURES
+from support.cli.paths import FEATURES, STARTED_IN
 from support.errors import UsageError
+from support.own_folder import OwnFolder
 from support.reporting.scenario import EPICS
 
 FOLDERS = tuple(EPICS)
@@ -63,12 +64,15 @@ class Selection:
         return " ".join([*self.words, *filters]) or "all"
 
 
-def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = ()) -> Selection:
+def select(
+    words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = (), own: OwnFolder | None = None
+) -> Selection:
     """The selection that a command line asks for.
 
     Suites that are folders (cluster, cache, ...) add up; suites that are kinds (fast, slow, destructive, performance)
     narrow them down. Feature files may be named, too. From the first unknown option on, all words are for behave.
-    Raises UsageError for any other word, and for tag expressions that behave would misunderstand.
+    With a folder of the user's own, its features are selected beside ours, or alone where no folder is named. Raises
+    UsageError for any other word, and for tag expressions that behave would misunderstand.
     """
     first_option = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
     asked, rest = words[:first_option], words[first_option:]
@@ -82,7 +86,10 @@ def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] 
             folders.append(FEATURES)
         else:
             paths.append(_feature(word))
-    found = [str(folder) for folder in folders if folder.is_dir()] + paths
+    everything, theirs = FEATURES, list[Path]()
+    if own is not None:
+        everything, theirs = own.features, [own.features / folder.relative_to(FEATURES) for folder in folders]
+    found = [str(folder) for folder in (*folders, *theirs) if folder.is_dir()] + paths
     if folders and not found:
         found = [str(folder) for folder in folders]
     for expression in tags:
@@ -90,7 +97,7 @@ def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] 
     either = " or ".join(f"({one})" for one in narrowing)
     return Selection(
         words=tuple(asked),
-        paths=tuple(found or [str(FEATURES)]),
+        paths=tuple(found or [str(everything)]),
         tags=(*([either] if either else []), *tags),
         names=tuple(names),
         rest=tuple(word for word in rest if word != "--"),
@@ -99,7 +106,9 @@ def select(words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] 
 
 def _feature(word: str) -> str:
     path = re.sub(r":\d+$", "", word)
-    if Path(path).exists():
+    if path and (typed := STARTED_IN / path).exists():
+        return f"{_shown(typed)}{word.removeprefix(path)}"
+    if path and Path(path).exists():
         return word
     if word.startswith("@"):
         raise UsageError(f"{word!r} is not a suite; to select by tag, use --tags {word!r}")
@@ -109,6 +118,19 @@ def _feature(word: str) -> str:
         f"there is no suite, command or feature file {word!r}; {meant} suites are {', '.join(SUITES)}; "
         "./accept --help lists the commands"
     )
+
+
+def _shown(path: Path) -> str:
+    """Relative to the working directory if it is there, as behave shows it; else absolute."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def outside(selection: Selection) -> tuple[Path, ...]:
+    """The selected files and folders that are outside of this project."""
+    project = Path.cwd().resolve()
+    found = [Path(re.sub(r":\d+$", "", path)) for path in selection.paths]
+    return tuple(path for path in found if path.exists() and not path.resolve().is_relative_to(project))
 
 
 def _require_valid(expression: str) -> None:

@@ -20,7 +20,7 @@ from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, Process
 from support.example_app.vectors import PGVECTOR, VectorDialect
 from support.hosts import LOOPBACK, Process, Sandbox
 from support.hosts.processors import of_sandbox
-from support.target import citus
+from support.target import citus, health
 from support.target.cluster import Cluster
 from support.target.topology import Topology
 from support.timeouts import REST
@@ -41,7 +41,7 @@ def boot(
     dialect: VectorDialect = PGVECTOR,
     credentials: Credentials | None = None,
 ) -> Topology:
-    """Boot a cluster and publish it; returns when it is ready (`readiness` says what that means).
+    """Boot a cluster and publish it; returns when it is ready (`health` and `readiness` say what that means).
 
     `on_progress` gets a short line for each step. `credentials` are fresh ones unless given. Raises ClusterDidNotStart,
     which says what did not become true and shows the end of the log that should tell why.
@@ -85,7 +85,7 @@ class _Boot:
         starts_last = bool(shape.proxy and shape.proxy.starts_last)
         self._start(Role.ETCD, Role.MEMBER, Role.REDIS, *(() if starts_last else (Role.HAPROXY,)))
         if shape.patroni:  # which waits for it, see `patroni_start`
-            self._await("etcd has a quorum", Role.ETCD, partial(readiness.require_quorum, self._cluster))
+            self._await("etcd has a quorum", Role.ETCD, partial(health.require_quorum, self._cluster))
             self._tell("etcd has a quorum")
         leaders = {group: self._await_leader(group) for group in self._cluster.groups}
         leader = leaders[self._cluster]
@@ -104,7 +104,7 @@ class _Boot:
         if shape.patroni:
             self._set_timing(leaders)
         if shape.proxy:
-            self._await("HAProxy routes", Role.HAPROXY, partial(readiness.require_routing, self._cluster, leader))
+            self._await("HAProxy routes", Role.HAPROXY, partial(health.require_routing, self._cluster, leader))
             self._tell("haproxy routes")
         if shape.pooler:
             behind = self._plan.address("pgbouncer", shape.pooler.port)
@@ -113,7 +113,7 @@ class _Boot:
             )
             self._tell("pgbouncer lets clients in")
         if shape.cache:
-            self._await("Redis answers", Role.REDIS, partial(readiness.require_cache, self._cluster))
+            self._await("Redis answers", Role.REDIS, partial(health.require_cache, self._cluster))
             self._tell("redis answers")
 
     def _set_timing(self, leaders: Mapping[Cluster, str]) -> None:
@@ -153,7 +153,7 @@ class _Boot:
     def _await_replicas(self, group: Cluster, leader: str) -> None:
         replicas = [name for name in group.members if name != leader]
         for replica in replicas:
-            streams = partial(readiness.require_streaming, group, replica)
+            streams = partial(health.require_streaming, group, replica)
             self._await(f"{replica} streams", Role.MEMBER, streams)
             self._tell(f"{replica} streams")
         if self._plan.layout.shape.synchronous and replicas:
@@ -173,7 +173,7 @@ class _Boot:
             synchronous = partial(readiness.require_synchronous, session, replica)
             self._await(f"PostgreSQL of {leader} waits for {replica}", Role.MEMBER, synchronous)
             self._hurry(leader)
-            chosen = partial(readiness.require_synchronous_standby, group)
+            chosen = partial(health.require_synchronous_standby, group)
             standby = self._await("commits wait for a replica", Role.MEMBER, chosen)
             sql.execute(session, "ALTER SYSTEM RESET synchronous_standby_names")
             sql.rows(session, "SELECT pg_reload_conf()")
@@ -201,13 +201,13 @@ class _Boot:
             self._require_alive()
             try:
                 return probe()
-            except (NotYet, AssertionError, *readiness.SILENT) as not_yet:
+            except (NotYet, AssertionError, *health.SILENT) as not_yet:
                 self._progress.require(subject, describe(not_yet))
                 raise
 
         within = round(self._progress.left, 1)
         try:
-            return eventually(look, within=within, subject=subject, retry_on=readiness.SILENT, pause=OFTEN)
+            return eventually(look, within=within, subject=subject, retry_on=health.SILENT, pause=OFTEN)
         except (NotInTime, Stalled) as late:
             logs = [process.log for host, process in self._processes.items() if host.role == role]
             raise ClusterDidNotStart("\n".join([str(late), *map(_tail, logs)])) from late

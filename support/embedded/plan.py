@@ -320,7 +320,8 @@ def lacks(
     if layout.etcd < 3:
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
-        found["partitions"] = "not available in a loopback sandbox: its hosts share one network"
+        why = "not available in a loopback sandbox: its hosts share one network"
+        found |= {"partitions": why, "poor_links": why}
         found |= dict.fromkeys(
             ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
         )

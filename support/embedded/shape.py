@@ -147,6 +147,8 @@ PARAMETERS: dict[str, Any] = {
     "wal_keep_size": "1GB",
     "max_wal_size": "512MB",
     "max_wal_senders": 12,
+    "max_prepared_transactions": 10,
+    "max_slot_wal_keep_size": "4GB",  # more than wal_keep_size and any fault of a scenario needs, less than a disk has
     "max_replication_slots": 12,
     "hot_standby": "on",
     "hot_standby_feedback": "on",
@@ -186,6 +188,7 @@ SHARDING: dict[str, Any] = {
     # A query opens few connections to a worker and keeps them, as a login costs more than a task.
     "citus.max_adaptive_executor_pool_size": 2,
     "citus.max_cached_conns_per_worker": 2,
+    "max_prepared_transactions": 300,  # twice max_connections: each session may prepare one on a node, or more
     "max_worker_processes": 16,  # shard moves and their logical replication need some of them
 }
 """PostgreSQL parameters for clusters with worker groups."""

@@ -7,16 +7,16 @@ healed, every group must stream on one timeline again, and no log may hold a PAN
 import math
 import time
 from collections.abc import Collection
-from pathlib import Path
 
-from support.embedded.readiness import await_all
 from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
 from support.errors import MissingStep, NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
+from support.hosts.interface import Log
 from support.target.cluster import Cluster
+from support.target.health import await_all
 
 THAW_GRACE = 5.0
 """Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
@@ -54,7 +54,7 @@ class Experiment:
         """Words that mark an alarm as a consequence of the injected fault; any other alarm breaks the scenario."""
         self._frozen: list[tuple[str, InjectedFault]] = []
         self._silenced: list[tuple[str, InjectedFault]] = []
-        self._marks = {path: path.stat().st_size for path in _logs(cluster)}
+        self._marks = {name: log.end() for name, log in _logs(cluster).items()}
         self.watch = Watch({name: cluster.of_member(name) for group in cluster.groups for name in group.members})
         self.watch.__enter__()
 
@@ -141,30 +141,26 @@ class Experiment:
     def alarms(self) -> list[str]:
         """The unexpected lines in the servers' logs, since the experiment began, that report what must never happen."""
         logs = _logs(self.cluster)
-        found = {log: alarms_in(log, self._marks.get(log, 0), self.expected_alarms) for log in logs}
-        return [f"{log.parent.name}: {line}" for log, lines in found.items() for line in lines]
+        written = {name: log.since(self._marks.get(name, "")) for name, log in logs.items()}
+        found = {name: alarms_in(text, self.expected_alarms) for name, text in written.items()}
+        return [f"{host}: {line}" for (host, _), lines in found.items() for line in lines]
 
 
-def alarms_in(log: Path, start: int = 0, expected: Collection[str] = ()) -> list[str]:
-    """The alarms in a log, from that byte on, without those that contain expected words.
+def alarms_in(log: str, expected: Collection[str] = ()) -> list[str]:
+    """The alarms in a log, without those that contain expected words.
 
     Patroni names the error behind its "report it as a BUG" in the line before, so that line is put in front of it.
     """
     found, before = [], ""
-    with log.open(errors="replace") as lines:
-        lines.seek(start)
-        for line in map(str.strip, lines):
-            if any(one in line for one in ALARMS) and not any(words in line for words in expected):
-                found.append(f"{before}: {line}" if BUG in line else line)
-            before = line
+    for line in map(str.strip, log.splitlines()):
+        if any(one in line for one in ALARMS) and not any(words in line for words in expected):
+            found.append(f"{before}: {line}" if BUG in line else line)
+        before = line
     return found
 
 
-def _logs(cluster: Cluster) -> list[Path]:
-    """The log of every program on every host."""
-    return [
-        process.log
-        for host in cluster.sandbox.hosts.values()
-        for process in host.processes.values()
-        if process.log.exists()
-    ]
+def _logs(cluster: Cluster) -> dict[tuple[str, str], Log]:
+    """(host, name) -> each log that can be read; none where the suite does not reach the hosts."""
+    if not cluster.topology.reaches_hosts:
+        return {}
+    return {(host.name, name): log for host in cluster.site.hosts.values() for name, log in host.logs().items()}

@@ -23,6 +23,7 @@ UNITS = {
     "times": "times",
     "rate": "/s",
     "count": "",
+    "megabytes": "MB",
     "fraction": "",
 }
 """Name of a step's parameter that is a limit -> its unit."""

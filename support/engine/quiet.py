@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated
 
+from support import sql
 from support.engine.finding import Finding
 from support.engine.world import Handover, World
 from support.errors import Inconclusive, LimitExceeded, NotInTime
@@ -189,7 +190,10 @@ def await_quiet(selection: Selection, within: float) -> bool:
 
 @contextmanager
 def excused(world: World) -> Iterator[None]:
-    """For what is not repeated: raises Inconclusive instead of LimitExceeded if the machine was disturbed meanwhile."""
+    """For what is not repeated: raises Inconclusive instead of LimitExceeded if the machine was disturbed meanwhile.
+
+    A login that was refused is no matter of time: then the LimitExceeded stays.
+    """
     with _watched(ours(world.cluster.topology)):
         yield
 
@@ -201,6 +205,6 @@ def _watched(selection: Selection) -> Iterator[LoadWatch]:
         with watch:
             yield watch
     except LimitExceeded as late:
-        if (found := watch.disturbance) is None:
+        if (found := watch.disturbance) is None or sql.tells_of_refusal(str(late)):
             raise
         raise Inconclusive(f"{late}, but {found}") from late

@@ -1,5 +1,6 @@
 """Asks every member, all the time, whether it would accept a write: this is how a split brain is detected."""
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -16,8 +17,14 @@ _SLOWER = 10  # how many times longer than on the healthy cluster an answer may 
 LONGEST_SILENCE = 5.0
 """Seconds for which a member may give no answer, and it is still known that it did not lead meanwhile: some looks fail
 on a busy machine, and no member can win an election, lead, and be a replica again in so short a time."""
-_CLOSED = ("Connection refused", "the database system is ")
-"""What a client is told where no server listens, or where it is starting or stopping and lets nobody in."""
+_CLOSED = re.compile(
+    "Connection refused|the database system is "
+    "|no login after .*: (server closed the connection unexpectedly|.*Connection reset by peer)"
+)
+"""What a client is told where no server listens, or where it is starting or stopping and lets nobody in.
+
+Where a container's port is published, its forwarder listens all the time, and hangs up if there is no server behind it.
+"""
 
 # Only a writable server assigns an xid. This waits for no standby: a leader that lost its standby is still a writer.
 _WOULD_WRITE = """
@@ -80,5 +87,5 @@ class Watch:
 
 def _sample(operation: Operation) -> WriterSample:
     writable = bool(operation.value) if operation.outcome is Outcome.OK else None
-    closed = writable is None and any(words in operation.error for words in _CLOSED)
+    closed = writable is None and _CLOSED.search(operation.error) is not None
     return WriterSample(operation.key, operation.begun, operation.ended, writable, closed=closed)

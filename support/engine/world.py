@@ -216,9 +216,15 @@ class World:
         """How long the cluster's own reactions may take, and how long to wait for them."""
         return self.cluster.topology.timing
 
-    def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Record a figure for the report."""
-        self.evidence.measure(name, value, unit, limit)
+    def measure(
+        self, name: str, value: float, unit: str, limit: float | None = None, *, at_least: bool = False
+    ) -> None:
+        """Record a figure for the report. `at_least`: the limit is the smallest value allowed."""
+        self.evidence.measure(name, value, unit, limit, at_least=at_least)
+
+    def known_limit(self, words: str) -> None:
+        """Report something that the cluster does not promise, and that was seen, as a known limit of this cluster."""
+        self.evidence.known_limit(words)
 
 
 class Context(Protocol):

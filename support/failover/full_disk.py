@@ -18,7 +18,7 @@ from support.failover.checks import NO_SPACE, refused_for_lack_of_space
 from support.faults.nemesis import Nemesis
 from support.faults.patroni import Switchover, Tagged
 from support.faults.process import DATA
-from support.faults.roles import host_of, member_by_role
+from support.faults.roles import host_of, in_sandbox, member_by_role
 from support.hosts import Host, Process
 from support.target.leadership import await_other_leader, await_streaming
 from support.waiting import NotYet, eventually, pause
@@ -127,7 +127,7 @@ _DOWN_FOR = 3.0
 
 def lead_from_small_disk(world: World) -> None:
     """Give a replica that may lead a small disk until the scenario ends, and switch over to it."""
-    cluster, host = world.cluster, host_of(world.cluster, _SUCCESSOR)
+    cluster, host = world.cluster, in_sandbox(host_of(world.cluster, _SUCCESSOR))
     preparing = world.cleanup.enter_context(Nemesis())
     for other in set(cluster.followers()) - {host.name}:
         preparing.inject(Tagged(cluster, other, {"nosync": True}))  # so that it becomes the standby again afterwards
@@ -151,7 +151,7 @@ def lead_from_small_disk(world: World) -> None:
 
 def fill_disk(world: World) -> None:
     """Not a block is free on the disk of the leader from now on."""
-    host = host_of(world.cluster, "the leader")
+    host = in_sandbox(host_of(world.cluster, "the leader"))
     world.experiment.inject(DiskFull(host), host.name)
 
 

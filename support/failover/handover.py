@@ -1,12 +1,13 @@
 """What the steps about failover hand to one another within a scenario."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from support.engine.workload import Workload
 from support.engine.world import Handover
 from support.failover.checks import Look
+from support.failover.member_checks import StreamedAgain
 from support.failover.succession import UnequalReplicas
 from support.target.leadership import Lease
 from support.target.patroni_commands import Reply
@@ -33,5 +34,6 @@ class FailoverHandover(Handover):
     """None if any replica was welcome."""
     replies: Annotated[Mapping[str, Reply], "When switchovers to members that cannot lead are requested"]
     """Candidate -> Patroni's reply."""
+    streamed_again: Annotated[Sequence[StreamedAgain], "When the stream of each replica is ended, one after another"]
     unreplicated: Annotated[str, "When the leader commits an entry that no other host can receive"]
     """The namespace of the entry."""

@@ -124,10 +124,10 @@ def commit_unreplicated(world: World) -> str:
     be nothing for it to lose.
     """
     experiment, leader = world.experiment, world.cluster.leader()
-    sandbox, namespace = world.cluster.sandbox, world.another_namespace("unreplicated")
+    site, namespace = world.cluster.site, world.another_namespace("unreplicated")
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(Partition(sandbox, [leader], [host for host in sandbox.hosts if host != leader]), leader)
+        experiment.inject(Partition(site, [leader], [host for host in site.hosts if host != leader]), leader)
         refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, UNREPLICATED))
         if refused is not None or not markers.is_there(session, world.profile, namespace, UNREPLICATED):
             why = describe(refused) if refused else "it is not there"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from support.embedded.readiness import await_all
 from support.engine.world import World
 from support.errors import ProcessFailed
 from support.faults.nemesis import Nemesis
@@ -16,6 +15,7 @@ from support.faults.process import DATA, EveryHostCrashes
 from support.hosts import Host
 from support.hosts.unsynced import Lost
 from support.target.cluster import Cluster
+from support.target.health import await_all
 from support.waiting import NotYet
 
 _PROBE = "accept.probe"

@@ -12,7 +12,7 @@ from support.failover.checks import a_replica_may_take_over
 from support.faults.nemesis import Fault
 from support.faults.network import OneWayCut
 from support.faults.process import DataDestroyed, Freeze, HostCrash
-from support.faults.roles import host_of
+from support.faults.roles import host_of, in_sandbox
 from support.hosts import Host
 from support.target.failover_readiness import obstacles
 from support.target.members import NO_ANSWER, status_of
@@ -51,7 +51,7 @@ def hold_back(world: World, behind: Collection[str], ahead: Collection[str] = ()
     """
     cluster, namespace = world.cluster, world.another_namespace("unequal")
     for name in behind:
-        world.experiment.nemesis.inject(OneWayCut(cluster.sandbox, cluster.leader(), name))
+        world.experiment.nemesis.inject(OneWayCut(cluster.site, cluster.leader(), name))
     for number in range(_WRITES):
         markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
 
@@ -95,5 +95,5 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     for loss in losses:
         ready()
         host = host_of(world.cluster, "the leader")
-        inject_until_replaced(world, LOSSES[loss](host), host.name)
+        inject_until_replaced(world, LOSSES[loss](in_sandbox(host)), host.name)
         require_rejoined(world)

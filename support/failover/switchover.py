@@ -11,7 +11,7 @@ from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.faults.roles import member_by_role
-from support.hosts import Process
+from support.hosts.interface import SiteProgram
 from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
@@ -59,9 +59,9 @@ class HalfwaySwitchover:
         return self._kill is kill_client
 
     @property
-    def member(self) -> Process:
+    def member(self) -> SiteProgram:
         """The leader's Patroni, with the PostgreSQL that it started."""
-        return self.cluster.sandbox.hosts[self.leader].processes["patroni"]
+        return self.cluster.site.hosts[self.leader].processes["patroni"]
 
     def inject(self) -> None:
         """Raises TooQuick, AssertionError if Patroni refuses the request, Inconclusive if it does nothing about it."""
@@ -90,7 +90,8 @@ class HalfwaySwitchover:
         """The member comes back. Whether the request is carried out or forgotten is up to Patroni."""
         if self.client is not None:
             kill_client(self)
-        self.member.start()
+        if self._kill is kill_member:
+            self.member.start()
 
     def _require_requested(self) -> None:
         """Both keys are read at one revision: the request was there while the leader still led."""

@@ -1,18 +1,27 @@
-"""A picture of what happened during a fault: which member accepted writes, which was silent, what clients achieved."""
+"""What happened during a fault: which member accepted writes, which was silent, what clients achieved, what it cost.
 
+As a picture (PNG), and as data from which the pages of the report draw their own.
+"""
+
+import re
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from support.engine import ledger
 from support.engine.checks.availability import Gap, longest_gap
 from support.engine.history import History, Operation, Outcome, WriterSample
 from support.engine.ledger import APPEND
+from support.engine.time_spent import takeovers
 from support.faults.nemesis import InjectedFault
 from support.reporting.evidence import Evidence
+from support.reporting.scenario import Incident, Measure
+from support.reporting.timeline import NAME, PICTURE, Event, FaultSpan, Rates, Timeline, thinned
+from support.reporting.timeline import Period as Span
 from support.waiting import describe
 
 if TYPE_CHECKING:
@@ -26,8 +35,13 @@ _OUTCOMES = {
     Outcome.FAIL: ("refused", "#e0a030"),
     Outcome.UNKNOWN: ("outcome unknown", "#7a3b8f"),
 }
+_LATE = 0.5  # seconds an answer may take before its moment is its end
 _BIN = 0.5  # seconds of operations in one bar
 _FAULT, _HEAL = "#d1495b", "#3a6ea5"
+_MOST_EVENTS = 250
+_WORDS: dict[bool | None, Literal["writes", "reads", "silent"]] = {True: "writes", False: "reads", None: "silent"}
+_OF_LOSS = {"acknowledged": "acknowledged writes", "lost": "lost writes", "unanswered": "unknown writes"}
+"""The names of the figures behind an incident; one such figure for each ledger of a scenario."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,15 @@ def attach(
     samples: Sequence[WriterSample],
     history: History | None,
     injected_faults: Sequence[InjectedFault],
+    events: Iterable[tuple[float, str, str]] = (),
 ) -> None:
-    """Attach the picture, and the history as JSON lines. Never raises: a failure is attached in their place."""
+    """Attach the picture, its data, and the history as JSON lines. Never raises: a failure is attached in their place.
+
+    `events` are notable lines of logs: when each was written (seconds since the epoch), on which host, and its words.
+    """
     try:
-        evidence.attach_picture("what happened", picture(title, samples, history, injected_faults))
+        evidence.attach_picture(PICTURE, picture(title, samples, history, injected_faults))
+        evidence.attach_data(NAME, timeline_of(title, samples, history, injected_faults, events).json)
         if history is not None:
             evidence.attach_lines("what clients did", history.lines)
         if history is not None and history.of(action=APPEND):
@@ -65,7 +84,7 @@ def picture(
     """A PNG. Its time axis begins with the first fault, or with the first look if there was none."""
     from matplotlib.figure import Figure  # here: it takes a second, and most scenarios need no picture
 
-    zero = min([one.begun for one in injected_faults] or [one.begun for one in samples] or [0.0])
+    zero = _zero(samples, injected_faults)
     operations = list(history or ())
     figure = Figure(figsize=(12, 5.5 if operations else 3.2), layout="constrained")
     panels = [*figure.subplots(2 if operations else 1, 1, sharex=True, squeeze=False).flat]
@@ -84,15 +103,136 @@ def picture(
     return drawn.getvalue()
 
 
+def timeline_of(
+    promise: str,
+    samples: Sequence[WriterSample],
+    history: History | None,
+    injected_faults: Sequence[InjectedFault],
+    events: Iterable[tuple[float, str, str]] = (),
+) -> Timeline:
+    """The same as data. `events` as in `attach`."""
+    zero = _zero(samples, injected_faults)
+    epoch = at_epoch(zero)
+    operations = list(history or ())
+    gap = _gap(operations, injected_faults)
+    found = periods(samples)
+    return Timeline(
+        promise=promise,
+        zero=epoch,
+        ended=_rounded(max([*(one.ended for one in found), *(one.ended for one in operations)], default=zero) - zero),
+        periods=tuple(
+            Span(one.member, _WORDS[one.writable], _rounded(one.begun - zero), _rounded(one.ended - zero))
+            for one in found
+        ),
+        faults=tuple(_span(one, zero) for one in injected_faults),
+        rates=_rates(operations, zero) if operations else None,
+        gap=(_rounded(gap.begun - zero), _rounded(gap.ended - zero)) if gap else None,
+        events=thinned((Event(_rounded(at - epoch), host, words) for at, host, words in events), _MOST_EVENTS),
+    )
+
+
+def incident_of(
+    samples: Sequence[WriterSample],
+    history: History | None,
+    injected_faults: Sequence[InjectedFault],
+    measures: Sequence[Measure],
+    *,
+    members: Collection[str],
+    healthy_after: float | None,
+    planned: bool,
+) -> Incident | None:
+    """What the faults cost, in figures; None if there was none. `members` are those that share one leader.
+
+    `healthy_after`: see Incident. The figures about lost writes are those that the scenario has measured.
+    """
+    if not injected_faults:
+        return None
+    since = min(one.begun for one in injected_faults)
+    gap = longest_gap(history, APPEND, since) if history is not None and _acknowledged(history, since) else None
+    changes = [at for at in takeovers(one for one in samples if one.member in members) if at > since]
+    counts = {name: [one.value for one in measures if one.name.startswith(of)] for name, of in _OF_LOSS.items()}
+    limits = [one.limit for one in measures if one.name.endswith("were interrupted for") and one.limit is not None]
+    return Incident(
+        kind=kind_of(injected_faults[0].words, _leader_at(samples, members, since), {one.member for one in samples}),
+        fault="; then ".join(one.words for one in injected_faults),
+        at=at_epoch(since),
+        without_writes=gap.seconds if gap else None,
+        new_leader_after=changes[0] - since if changes else None,
+        healthy_after=healthy_after,
+        limit=max(limits, default=None),
+        planned=planned,
+        **{name: int(sum(found)) if found else None for name, found in counts.items()},
+    )
+
+
+def kind_of(words: str, leader: str, members: Collection[str]) -> str:
+    """A fault without the names of members and hosts: "the host pg1 crashes" -> "the host of the leader crashes"."""
+    for member in sorted(members, key=len, reverse=True):
+        role = "the leader" if member == leader else "a replica"
+        name = re.escape(member)
+        words = re.sub(rf"\bhost {name}\b", f"host of {role}", words)
+        words = re.sub(rf"\b{name}\b", role, words)
+    words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
+    return re.sub(r"\b(etcd)\d+\b", r"\1", words)
+
+
+def at_epoch(moment: float) -> float:
+    """A moment of the monotonic clock, in seconds since the epoch."""
+    return time.time() - time.monotonic() + moment
+
+
+def _leader_at(samples: Iterable[WriterSample], members: Collection[str], moment: float) -> str:
+    """Who took writes last before that moment; empty if nobody was seen to."""
+    writing = [one for one in samples if one.writable and one.ended <= moment and one.member in members]
+    return max(writing, key=lambda one: one.ended).member if writing else ""
+
+
+def _acknowledged(history: History, before: float) -> bool:
+    return any(one.ended <= before for one in history.of(action=APPEND, outcome=Outcome.OK))
+
+
+def _zero(samples: Sequence[WriterSample], injected_faults: Sequence[InjectedFault]) -> float:
+    """The first fault, or the first look if there was none; on the monotonic clock."""
+    return min([one.begun for one in injected_faults] or [one.begun for one in samples] or [time.monotonic()])
+
+
+def _span(fault: InjectedFault, zero: float) -> FaultSpan:
+    healing = None if fault.healing is None else _rounded(fault.healing - zero)
+    healed = None if fault.healed is None else _rounded(fault.healed - zero)
+    return FaultSpan(fault.words, _rounded(fault.begun - zero), _rounded(fault.in_effect_since - zero), healing, healed)
+
+
+def _rates(operations: Iterable[Operation], zero: float) -> Rates:
+    counts: dict[Outcome, Counter[float]] = {outcome: Counter() for outcome in Outcome}
+    for one in operations:
+        counts[one.outcome][(one.ended - zero) // _BIN * _BIN] += 1
+    ordered = {outcome: tuple(sorted(found.items())) for outcome, found in counts.items()}
+    return Rates(_BIN, ordered[Outcome.OK], ordered[Outcome.FAIL], ordered[Outcome.UNKNOWN])
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 3)
+
+
 def periods(samples: Iterable[WriterSample]) -> list[Period]:
-    """Consecutive looks that found a member in one state, merged; each period lasts until the next begins."""
+    """Consecutive looks that found a member in one state, merged; each period lasts until the next begins.
+
+    An answer that took long was given at the end of the look: a frozen member answers when it thaws.
+    """
     found = []
     by_time = sorted(samples, key=lambda sample: (sample.member, sample.begun))
     for member, looks in groupby(by_time, key=lambda sample: sample.member):
         runs = [list(run) for _, run in groupby(looks, key=lambda sample: sample.writable)]
-        ends = [after[0].begun for _, after in pairwise(runs)] + [runs[-1][-1].ended]
-        found += [Period(member, run[0].writable, run[0].begun, end) for run, end in zip(runs, ends, strict=True)]
+        ends = [_known_from(after[0]) for _, after in pairwise(runs)] + [runs[-1][-1].ended]
+        found += [
+            Period(member, run[0].writable, _known_from(run[0]), end) for run, end in zip(runs, ends, strict=True)
+        ]
     return found
+
+
+def _known_from(look: WriterSample) -> float:
+    late = look.writable is not None and look.ended - look.begun > _LATE
+    return look.ended if late else look.begun
 
 
 def _gap(operations: Sequence[Operation], injected_faults: Sequence[InjectedFault]) -> Gap | None:

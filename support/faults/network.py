@@ -1,4 +1,4 @@
-"""Faults of the network: partitions, one-way cuts, latency, packet loss. Only a sandbox of namespaces can inject them.
+"""Faults of the network: partitions, one-way cuts, latency, packet loss. A sandbox of loopback has none of them.
 
 The functions at the end make the faults that scenarios name by the roles of the hosts.
 """
@@ -8,43 +8,28 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from support.faults.flows import Flow, Pair, measure
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
-from support.hosts import Host, Sandbox
+from support.hosts import Sandbox
+from support.hosts.flows import Flow, measure
+from support.hosts.interface import Pair, Site, SiteHost
 from support.target.cluster import Cluster
 from support.vocabulary import Kind
 from support.waiting import NotYet
 
 T = TypeVar("T")
 
-CUT_SHOWN_BY = 15
-"""Datagrams of a flow, none of which must arrive if it is cut."""
 LOSS_SHOWN_BY = 60
 """Datagrams of a flow, of which some must be lost. If none is, as many more are sent: by chance all may arrive."""
 LATENCY_SHOWN_BY = 5
-
-
-def require_cut(sandbox: Sandbox, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
-    """Raises NotYet while anything gets from the first to the second host of a pair, or nothing does in `open_pairs`.
-
-    Both ways of a link are different pairs.
-    """
-    found = measure(sandbox, [*pairs, *open_pairs], CUT_SHOWN_BY)
-    for source, target in pairs:
-        if arrived := found[source, target].arrived:
-            raise NotYet(f"{arrived} of {CUT_SHOWN_BY} datagrams get from {source} to {target}")
-    for source, target in open_pairs:
-        if not found[source, target].arrived:
-            raise NotYet(f"nothing gets from {source} to {target} either")
 
 
 @dataclass(frozen=True)
 class Partition:
     """No packet gets from one group of hosts to the other, nor back. The suite's own clients reach both."""
 
-    sandbox: Sandbox
+    site: Site
     hosts: Collection[str]
     others: Collection[str]
 
@@ -52,22 +37,20 @@ class Partition:
         return f"{', '.join(self.hosts)} cut off from {', '.join(self.others)}"
 
     def inject(self) -> None:
-        for source, target in _both_ways(self.hosts, self.others):
-            self.sandbox.network.cut(source, target)
+        self.site.network.cut_all(_both_ways(self.hosts, self.others))
 
     def require_in_effect(self) -> None:
-        require_cut(self.sandbox, _both_ways(self.hosts, self.others))
+        self.site.network.require_cut(_both_ways(self.hosts, self.others))
 
     def heal(self) -> None:
-        for source, target in _both_ways(self.hosts, self.others):
-            self.sandbox.network.mend(source, target)
+        self.site.network.mend_all(_both_ways(self.hosts, self.others))
 
 
 @dataclass(frozen=True)
 class OneWayCut:
     """No packet gets from one host to another; the way back is open."""
 
-    sandbox: Sandbox
+    site: Site
     source: str
     target: str
 
@@ -75,13 +58,13 @@ class OneWayCut:
         return f"nothing gets from {self.source} to {self.target}"
 
     def inject(self) -> None:
-        self.sandbox.network.cut(self.source, self.target)
+        self.site.network.cut_all([(self.source, self.target)])
 
     def require_in_effect(self) -> None:
-        require_cut(self.sandbox, [(self.source, self.target)], open_pairs=[(self.target, self.source)])
+        self.site.network.require_cut([(self.source, self.target)], open_pairs=[(self.target, self.source)])
 
     def heal(self) -> None:
-        self.sandbox.network.mend(self.source, self.target)
+        self.site.network.mend_all([(self.source, self.target)])
 
 
 @dataclass(frozen=True)
@@ -140,11 +123,11 @@ def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[Pair]:
 
 
 _FROM: Mapping[str, Callable[[Cluster], Collection[str]]] = {
-    "every other host": lambda cluster: cluster.sandbox.hosts,
+    "every other host": lambda cluster: cluster.site.hosts,
     "the DCS": dcs_hosts,
-    "all but its clients": lambda cluster: cluster.sandbox.hosts.keys() - {proxy_host(cluster).name},
+    "all but its clients": lambda cluster: cluster.site.hosts.keys() - {proxy_host(cluster).name},
 }
-_OF_DCS: Mapping[str, Callable[[Cluster], list[Host]]] = {
+_OF_DCS: Mapping[str, Callable[[Cluster], list[SiteHost]]] = {
     "the leading member": lambda cluster: [leader_of_dcs(cluster)],
     "a majority": lambda cluster: _majority(cluster),
 }
@@ -162,7 +145,7 @@ WORSENING = Kind.of("way to worsen links", _WORSENED)
 def partition_of_leader(cluster: Cluster, others: str) -> Partition:
     """The leader's host cut off from `others`: one of the keys of _FROM."""
     leader = cluster.leader()
-    return Partition(cluster.sandbox, [leader], sorted({*_named(_FROM, others)(cluster)} - {leader}))
+    return Partition(cluster.site, [leader], sorted({*_named(_FROM, others)(cluster)} - {leader}))
 
 
 def crash_in_dcs(cluster: Cluster, part: str) -> Fault:
@@ -181,6 +164,6 @@ def _named(choices: Mapping[str, T], name: str) -> T:
     return choices[name]
 
 
-def _majority(cluster: Cluster) -> list[Host]:
-    hosts = [cluster.sandbox.hosts[name] for name in dcs_hosts(cluster)]
+def _majority(cluster: Cluster) -> list[SiteHost]:
+    hosts = [cluster.site.hosts[name] for name in dcs_hosts(cluster)]
     return hosts[: len(hosts) // 2 + 1]

@@ -1,16 +1,15 @@
 """Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes."""
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from support.errors import Inconclusive
-from support.hosts import Host, Process
+from support.hosts import Host
+from support.hosts.interface import Running, SiteHost, SiteProgram
+from support.hosts.processes import first_of
 from support.waiting import NotYet
 
 DATA = "data"
@@ -21,7 +20,7 @@ DATA = "data"
 class HostCrash:
     """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
-    host: Host
+    host: SiteHost
 
     @property
     def silences(self) -> list[str]:
@@ -45,7 +44,7 @@ class HostCrash:
 class EveryHostCrashes:
     """Every process of all hosts is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
-    def __init__(self, hosts: Collection[Host]) -> None:
+    def __init__(self, hosts: Collection[SiteHost]) -> None:
         self._hosts = hosts
 
     @property
@@ -58,7 +57,7 @@ class EveryHostCrashes:
 
     def inject(self) -> None:
         with ThreadPoolExecutor(len(self._hosts)) as each:
-            list(each.map(Host.power_off, self._hosts))
+            list(each.map(lambda host: host.power_off(), self._hosts))
 
     def require_in_effect(self) -> None:
         if on := [host.name for host in self._hosts if host.powered]:
@@ -73,7 +72,7 @@ class EveryHostCrashes:
 class Freeze:
     """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
-    host: Host
+    host: SiteHost
 
     @property
     def silences(self) -> list[str]:
@@ -84,24 +83,21 @@ class Freeze:
         return f"the host {self.host.name} freezes"
 
     def inject(self) -> None:
-        for process in self.host.processes.values():
-            process.pause()
+        self.host.freeze()
 
     def require_in_effect(self) -> None:
-        for process in running(self.host):
-            if process.status() != psutil.STATUS_STOPPED:
-                raise NotYet(f"{process.name()} ({process.pid}) is {process.status()}")
+        if awake := self.host.awake():
+            raise NotYet("; ".join(awake))
 
     def heal(self) -> None:
-        for process in self.host.processes.values():
-            process.resume()
+        self.host.thaw()
 
 
 @dataclass(frozen=True)
 class Kill:
     """A program and all that it started are killed at once (kill -9); its host stays up."""
 
-    process: Process
+    process: SiteProgram
 
     def __str__(self) -> str:
         return f"{self.process.name} on {self.process.host} is killed"
@@ -120,7 +116,7 @@ class Kill:
 class Restart:
     """A program is killed with all its sessions (kill -9), and started again at once."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: SiteProgram) -> None:
         self._process = process
         self._before = process.pid
 
@@ -144,43 +140,25 @@ class Restart:
 class PostgresKilled:
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SiteHost) -> None:
         self.host = host
-        self._killed: list[psutil.Process] = []
+        self._killed: list[Running] = []
 
     def __str__(self) -> str:
         return f"PostgreSQL on {self.host.name} is killed"
 
     def inject(self) -> None:
-        self._killed = sorted(_postgres_of(self.host), key=lambda process: process.pid)  # their parent first
-        for process in self._killed:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        self._killed = first_of(self.host.running(), "postgres")
+        self.host.kill(self._killed)
 
     def require_in_effect(self) -> None:
         if not self._killed:
             raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
-        if alive := [one.pid for one in self._killed if _lives(one)]:
+        if alive := [one.pid for one in self.host.alive(self._killed)]:
             raise NotYet(f"still there: {alive}")
 
     def heal(self) -> None:
         """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
-
-
-def _postgres_of(host: Host) -> list[psutil.Process]:
-    found = []
-    for process in running(host):
-        with suppress(psutil.NoSuchProcess):
-            if process.name().startswith("postgres"):
-                found.append(process)
-    return found
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class DataDestroyed:
@@ -207,30 +185,6 @@ class DataDestroyed:
         shutil.rmtree(self._remains, ignore_errors=True)
 
 
-def running(host: Host) -> list[psutil.Process]:
-    """Every process of the host's programs, including those that left their parent, as PostgreSQL does."""
-    found = []
-    for process in host.processes.values():
-        for pid in process.pids:
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                found.append(psutil.Process(pid))
-    return found
-
-
-def server_processes(host: Host, kind: str) -> list[psutil.Process]:
+def server_processes(host: SiteHost, kind: str) -> list[Running]:
     """The PostgreSQL processes of one kind ("startup", "walreceiver", ...) on a host, by their process titles."""
-    return [process for process in running(host) if _is(process, kind)]
-
-
-def _is(process: psutil.Process, kind: str) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return title.startswith("postgres:") and f" {kind}" in title
-    return False
-
-
-def resume(processes: Iterable[psutil.Process]) -> None:
-    """Resume suspended processes; those that have ended are skipped."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.resume()
+    return [one for one in host.running() if one.title.startswith("postgres:") and f" {kind}" in one.title]

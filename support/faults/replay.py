@@ -1,10 +1,9 @@
 """A replica that receives all WAL and replays none of it: it serves stale data."""
 
-import psutil
-
 from support import sql
 from support.errors import Inconclusive
-from support.faults.process import resume, server_processes
+from support.faults.process import server_processes
+from support.hosts.interface import Running
 from support.target.cluster import Cluster
 from support.waiting import NotYet
 
@@ -25,15 +24,15 @@ class ReplayStuck:
 
     def __init__(self, cluster: Cluster, replica: str, behind: int) -> None:
         self._cluster, self._replica, self._behind = cluster, replica, behind
-        self._stuck: list[psutil.Process] = []
+        self._stuck: list[Running] = []
 
     def __str__(self) -> str:
         return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 
     def inject(self) -> None:
-        self._stuck = server_processes(self._cluster.sandbox.hosts[self._replica], "startup")
-        for process in self._stuck:
-            process.suspend()
+        host = self._cluster.site.hosts[self._replica]
+        self._stuck = server_processes(host, "startup")
+        host.suspend(self._stuck)
         with sql.session(self._cluster.of_member(self._cluster.leader())) as session:
             for _ in range(self._behind // _MEGABYTE + 1):
                 sql.execute(session, _WRITE, [_MEGABYTE])
@@ -46,4 +45,5 @@ class ReplayStuck:
             raise NotYet(f"{self._replica} is {behind} bytes behind")
 
     def heal(self) -> None:
-        resume(self._stuck)
+        if self._stuck:
+            self._cluster.site.hosts[self._replica].resume(self._stuck)

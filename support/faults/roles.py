@@ -1,10 +1,11 @@
 """Finds the target of a fault: the member or host that has a role at the moment."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
+from support.hosts.interface import SiteHost
 from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
@@ -55,35 +56,50 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     return having[role][0]
 
 
-def host_of(cluster: Cluster, role: str) -> Host:
+def host_of(cluster: Cluster, role: str) -> SiteHost:
     """The host of the member that has the role now."""
-    return cluster.sandbox.hosts[member_by_role(cluster, role)]
+    return cluster.site.hosts[member_by_role(cluster, role)]
+
+
+def in_sandbox(host: SiteHost) -> Host:
+    """The same host as one of our own sandbox, which can do more. Raises NotAvailable if it is a user's."""
+    if not isinstance(host, Host):
+        raise NotAvailable(f"{host.name} is not in a sandbox of the suite's own")
+    return host
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
     """The names of the hosts that run the DCS."""
-    return _hosts_at(cluster, [address.host for address in cluster.topology.dcs])
+    return [host.name for host in _running_program(cluster, "etcd")]
 
 
-def leader_of_dcs(cluster: Cluster) -> Host:
+def leader_of_dcs(cluster: Cluster) -> SiteHost:
     """The host of the member that leads the DCS now."""
-    return cluster.sandbox.hosts[_hosts_at(cluster, [dcs.leader(cluster.topology).host])[0]]
+    return _at(_running_program(cluster, "etcd"), dcs.leader(cluster.topology).host)
 
 
-def proxy_host(cluster: Cluster) -> Host:
+def proxy_host(cluster: Cluster) -> SiteHost:
     """The host of the proxy through which clients reach the members."""
-    return cluster.sandbox.hosts[_hosts_at(cluster, [cluster.topology.write.host])[0]]
+    return _at(_running_program(cluster, "haproxy"), cluster.topology.write.host)
 
 
-def cache_host(cluster: Cluster) -> Host:
+def cache_host(cluster: Cluster) -> SiteHost:
     """The host of the cache."""
     if cluster.topology.redis is None:
         raise NotAvailable("the target has no Redis (REDIS_HOST)")
-    return cluster.sandbox.hosts[_hosts_at(cluster, [cluster.topology.redis.address.host])[0]]
+    return _at(_running_program(cluster, "redis"), cluster.topology.redis.address.host)
 
 
-def _hosts_at(cluster: Cluster, addresses: Collection[str]) -> list[str]:
-    found = [name for name, host in cluster.sandbox.hosts.items() if host.address in addresses]
+def _running_program(cluster: Cluster, program: str) -> list[SiteHost]:
+    found = [host for host in cluster.site.hosts.values() if program in host.processes]
     if not found:
-        raise LookupError(f"no host of the sandbox has one of the addresses {', '.join(addresses) or '(none given)'}")
+        raise LookupError(f"no host of the cluster is known to run {program}")
     return found
+
+
+def _at(hosts: Sequence[SiteHost], address: str) -> SiteHost:
+    """The host at that address; the only one there is may be known here by another address."""
+    found = [host for host in hosts if address in host.addresses] or (list(hosts) if len(hosts) == 1 else [])
+    if not found:
+        raise LookupError(f"none of {', '.join(host.name for host in hosts)} is at {address}")
+    return found[0]

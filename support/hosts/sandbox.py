@@ -7,7 +7,7 @@ never refers to a process that is gone, or to another one that got the same pid.
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from support.errors import NotAvailable, NotInTime, ProcessFailed
-from support.hosts import state
+from support.hosts import flows, processes, state
+from support.hosts.interface import Log, Pair, Running
 from support.hosts.rpc import call
 from support.hosts.unsynced import Lost
 from support.waiting import NotYet, eventually
@@ -111,6 +112,60 @@ class Host:
         """Whether the host is on."""
         on: bool = call(self.sandbox, "powered", host=self.name)
         return on
+
+    @property
+    def addresses(self) -> Collection[str]:
+        """See SiteHost."""
+        return (self.address,)
+
+    def running(self) -> Sequence[Running]:
+        """See SiteHost. Call it inside the sandbox, as all that is about processes."""
+        return processes.look([pid for process in self.processes.values() for pid in process.pids])
+
+    def alive(self, those: Collection[Running]) -> Sequence[Running]:
+        """See SiteHost."""
+        return processes.alive(those)
+
+    def kill(self, those: Sequence[Running]) -> None:
+        """See SiteHost."""
+        processes.send(those, signal.SIGKILL)
+
+    def suspend(self, those: Collection[Running]) -> None:
+        """See SiteHost."""
+        processes.send(those, signal.SIGSTOP)
+
+    def resume(self, those: Collection[Running]) -> None:
+        """See SiteHost."""
+        processes.send(those, signal.SIGCONT)
+
+    def freeze(self) -> None:
+        """See SiteHost."""
+        for process in self.processes.values():
+            process.pause()
+
+    def thaw(self) -> None:
+        """See SiteHost."""
+        for process in self.processes.values():
+            process.resume()
+
+    def awake(self) -> Sequence[str]:
+        """See SiteHost."""
+        return [f"{one.name} ({one.pid}) is {one.state}" for one in self.running() if not (one.stopped or one.over)]
+
+    def listed(self) -> Sequence[Running]:
+        """See SiteHost."""
+        return self.running()
+
+    def run_decoy(self, word: str, seconds: int) -> Callable[[], object]:
+        """See SiteHost."""
+        decoy = self.add("decoy", ["sh", "-c", f"sleep {seconds}", word])
+        decoy.start()
+        return decoy.kill
+
+    def logs(self) -> Mapping[str, Log]:
+        """See SiteHost."""
+        files = {process.log for process in self.processes.values()} | set(self.directory.rglob("*.log"))
+        return {file.name: processes.LogFile(file) for file in sorted(files) if file.is_file()}
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
         """Declare a program of this host without starting it. Declaring it again takes effect at its next start.
@@ -214,6 +269,20 @@ class Network:
     def mend(self, source: str, target: str, port: int | None = None) -> None:
         """Undo the `cut` with the same arguments."""
         call(self.sandbox, "mend", source=source, target=target, port=port)
+
+    def cut_all(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork."""
+        for source, target in pairs:
+            self.cut(source, target)
+
+    def mend_all(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork."""
+        for source, target in pairs:
+            self.mend(source, target)
+
+    def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
+        """See SiteNetwork. Both ways of a link are different pairs."""
+        flows.require_cut(attach(self.sandbox), pairs, open_pairs)
 
     def shape(self, source: str, target: str, *, latency: float = 0.0, jitter: float = 0.0, loss: float = 0.0) -> None:
         """Delay packets from `source` to `target` by `latency` seconds, plus or minus `jitter`, and lose some.

@@ -22,9 +22,11 @@ When behave is over, however it ended, the program calls `rendering.conclude`: i
 results, renders the report and returns the exit status.
 
     scenario              a scenario, its verdict, its figures       allure_results   Allure's results, corrected
-    promises              the list of promises                       rendering        the two pages of the report
-    recorder, journal     written while the suite runs               summary          head of the dashboard; Markdown
+    promises, on_call     the list of promises, what to do about one rendering, pages the pages of the report
+    recorder, journal     written while the suite runs               summary          Markdown for CI servers
+    timeline, log_events  what happened around a fault               past, chance     earlier runs; change or chance
     terminal              progress, and the table at the end         junit, metrics   for CI servers, for Prometheus
     evidence              attachments; passwords masked              merging          several runs as one
     tally                 verdicts counted as promises               trust            what `accept prove` found
+    installing            the renderer, when it is first needed
 """

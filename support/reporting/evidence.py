@@ -4,22 +4,22 @@ No password stays in any of it."""
 
 import gzip
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import allure
 
 from support import sql
-from support.errors import NotAvailable
-from support.hosts import Host
-from support.reporting.scenario import Measure
+from support.errors import AcceptError, NotAvailable
+from support.hosts.interface import Log, SiteHost
+from support.reporting.log_events import moment_of, notable
+from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
 from support.target import citus, haproxy
 from support.target.cluster import Cluster
@@ -29,9 +29,6 @@ from support.waiting import describe
 LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
 _READ = 512 * 1024  # bytes at the end of the file
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,\d]*(Z|\+00:00| UTC| GMT)?")
-_STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)")
-_BEGINNING = 60  # characters of a line in which its date stands
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
 MASK = "••••••"
 
@@ -74,11 +71,24 @@ class Evidence:
 
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
+        self.known_limits: list[str] = []
+        self.incident: Incident | None = None
+        """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
 
-    def measure(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Keep a figure; the report shows it in the description of the scenario, with its limit."""
-        self.measures.append(Measure(name, value, unit, limit))
+    def measure(
+        self, name: str, value: float, unit: str, limit: float | None = None, *, at_least: bool = False
+    ) -> None:
+        """Keep a figure; the report shows it in the description of the scenario, with its limit.
+
+        `at_least`: the limit is the smallest value allowed.
+        """
+        self.measures.append(Measure(name, value, unit, limit, at_least))
+
+    def known_limit(self, words: str) -> None:
+        """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
+        self.known_limits.append(self._redactor.mask(words))
+        self.attach("known limit", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""
@@ -88,6 +98,10 @@ class Evidence:
         """Attach facts as JSON."""
         text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
         allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
+
+    def attach_data(self, name: str, document: str) -> None:
+        """Attach a JSON document as it is, for the pages of the report."""
+        allure.attach(self._redactor.mask(document), name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
         """Attach lines of JSON, compressed: there can be megabytes of them."""
@@ -111,15 +125,31 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if "citus" not in cluster.topology.lacks:
         _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
-    if not cluster.topology.embedded:
-        return  # the logs of the user's own cluster cannot be read
+    if not cluster.topology.reaches_hosts:
+        return  # the logs of this cluster cannot be read
     try:
-        hosts: Mapping[str, Host] = cluster.sandbox.hosts
+        site = cluster.site
     except Exception as unreachable:
         evidence.attach("logs", f"could not be read: {describe(unreachable)}")
         return
-    for name, host in hosts.items():
+    for name, host in site.hosts.items():
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
+
+
+def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[float, str, str]]:
+    """What the logs of all hosts tell about decisions, failures and recoveries in that time.
+
+    Each with its moment (seconds since the epoch) and its host; nothing of a host whose logs cannot be read.
+    """
+    if not cluster.topology.reaches_hosts:
+        return []
+    found = []
+    for name, host in cluster.site.hosts.items():
+        with suppress(AcceptError):
+            for _, log in sorted(host.logs().items()):
+                lines = written_since(log, since).splitlines()
+                found += [(moment, name, words) for moment, words in notable(lines, since, until)]
+    return found
 
 
 def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
@@ -133,10 +163,8 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
         evidence.attach(name, text)
 
 
-def _logs(host: Host, since: float) -> str:
-    logs: dict[str, Path] = {f"{process.name}.log": process.log for process in host.processes.values()}
-    logs |= {path.name: path for path in host.directory.glob("*.log")}
-    return "\n\n".join(f"{name}\n{written_since(path, since)}" for name, path in sorted(logs.items()))
+def _logs(host: SiteHost, since: float) -> str:
+    return "\n\n".join(f"{name}\n{written_since(log, since)}" for name, log in sorted(host.logs().items()))
 
 
 def _patroni(cluster: Cluster) -> str:
@@ -186,7 +214,16 @@ def _statements(cluster: Cluster, since: float, error: BaseException | None) -> 
         return ""
     last = recent[-1]
     plan = _plan(cluster, last.statement) if last.whole else "no plan: the statement is too long to keep"
-    return "\n\n".join(["the last statements, and the plan of the last one", *(one.statement for one in recent), plan])
+    return "\n\n".join(
+        ["the last statements, and the plan of the last one", *_counted(one.statement for one in recent), plan]
+    )
+
+
+def _counted(statements: Iterable[str]) -> Iterator[str]:
+    """The statements in their order; one that was sent several times in a row is there once, with the number."""
+    for statement, same in groupby(statements):
+        times = len(list(same))
+        yield statement if times == 1 else f"{statement}\n    ({times} times)"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -222,15 +259,13 @@ def _plan(cluster: Cluster, statement: str) -> str:
         return f"no plan: {describe(refused)}"
 
 
-def written_since(log: Path, moment: float) -> str:
+def written_since(log: Log, moment: float) -> str:
     """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
 
     A line without a date belongs to the one above it.
     """
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _READ))
-            lines = file.read().decode(errors="replace").splitlines()
+        lines = log.last(_READ).splitlines()
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
     window = _window(lines, moment - _EARLIER)
@@ -243,17 +278,7 @@ def written_since(log: Path, moment: float) -> str:
 def _window(lines: Iterable[str], moment: float) -> list[str]:
     lines = list(lines)
     for number, line in enumerate(lines):
-        stamp = _time_of(line)
+        stamp = moment_of(line)
         if stamp is not None and stamp >= moment:
             return lines[number:]
-    return [] if any(_time_of(line) is not None for line in lines) else lines
-
-
-def _time_of(line: str) -> float | None:
-    """The date of a line, in seconds since the epoch; local time where it names no zone."""
-    if found := _STAMP.search(line[:_BEGINNING]):
-        stamp = datetime.fromisoformat(found[1])
-        return (stamp.replace(tzinfo=UTC) if found[2] else stamp).timestamp()
-    if found := _STAMP_OF_REDIS.match(line):
-        return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").timestamp()
-    return None
+    return [] if any(moment_of(line) is not None for line in lines) else lines

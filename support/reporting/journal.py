@@ -74,6 +74,11 @@ class Journal:
         """These did not run, because the cluster was no longer fit for them."""
         self._write("left out", keys=list(keys), why=why)
 
+    def asked(self, options: str) -> None:
+        """The options of the command line that say what is tested, as a shell reads them; whoever repeats a scenario
+        needs them."""
+        self._write("asked", options=options)
+
     def trouble(self, message: str, trace: str = "") -> None:
         """A failure that belongs to no scenario."""
         self._write("trouble", message=message, trace=trace)
@@ -115,7 +120,7 @@ class RunRecord:
     facts: Mapping[str, str] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     known_limits: tuple[str, ...] = ()
-    """What the target is not configured to promise."""
+    """What the target is not configured to promise, and what scenarios saw of limits that the configuration hides."""
     troubles: tuple[Trouble, ...] = ()
     interrupted: bool = False
     """Its user stopped it, or it was killed or crashed: its journal has no end."""
@@ -130,6 +135,8 @@ class RunRecord:
     """The capabilities that the target had in its last run, and lacks now."""
     fail_on_flaky: bool = False
     """The user wants the run to fail if a scenario passes only on the rerun."""
+    options: str = ""
+    """The options with which `accept run` tests the same target again, as a shell reads them."""
     ended: float = 0.0
     """Seconds since the epoch; where the journal has no end, the time of its last entry."""
 
@@ -199,13 +206,14 @@ def read(path: Path) -> RunRecord:
             left_out.pop(result.scenario.key, None)
         elif one["event"] == "rerun":
             earlier.update({key: results[key] for key in one["keys"] if key in results})
+    seen = [limit for result in results.values() for limit in result.known_limits]
     return RunRecord(
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
         results=tuple(results.values()),
         started={one["key"]: one["at"] for one in events if one["event"] == "started"},
         facts=begin["facts"] if begin else {},
         required=frozenset(begin["required"]) if begin else frozenset(),
-        known_limits=tuple(begin.get("known_limits", ())) if begin else (),
+        known_limits=tuple(dict.fromkeys([*begin.get("known_limits", ()), *seen])) if begin else (),
         troubles=tuple(troubles),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
@@ -214,6 +222,7 @@ def read(path: Path) -> RunRecord:
         capabilities=begin.get("capabilities", {}) if begin else {},
         lost=tuple(begin.get("lost", ())) if begin else (),
         fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
+        options=next((one["options"] for one in reversed(events) if one["event"] == "asked"), ""),
         ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
 

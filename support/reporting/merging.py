@@ -64,6 +64,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         capabilities={name: why for record in records for name, why in record.capabilities.items()},
         fail_on_flaky=any(record.fail_on_flaky for record in records),
         earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
+        options=options.pop() if len(options := {record.options for record in records}) == 1 else "",
         ended=max((record.ended for record in records), default=0.0),
     )
 
@@ -93,6 +94,8 @@ def write(record: RunRecord, path: Path) -> None:
         journal.left_out([key], why)
     for trouble in record.troubles:
         journal.trouble(trouble.message, trouble.trace)
+    if record.options:
+        journal.asked(record.options)
     journal.end(record.interrupted, record.ended)
 
 

@@ -26,7 +26,7 @@ class Promise:
 
     id: str
     capability: str
-    """The folder of its scenarios: cluster, sharding, failover, cache, security."""
+    """The folder of its scenarios: cluster, sharding, failover, isolation, cache, security."""
     sentence: str
     """What is promised, for management."""
     severity: str

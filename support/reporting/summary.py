@@ -1,19 +1,12 @@
-"""How a run ended, in short: the head of the dashboard (HTML), and Markdown for a CI server, a chat or a ticket."""
+"""How a run ended, in short, as Markdown for a CI server, a chat or a ticket."""
 
 import re
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
-
-from support.reporting.allure_results import STATUSES
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.tally import (
-    NOT_JUDGED,
-    SuiteTally,
     by_reason,
     columns_of,
     failures,
@@ -24,69 +17,7 @@ from support.reporting.tally import (
     unfinished,
 )
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-)
 _SPECIAL_IN_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
-
-
-def dashboard_head(record: RunRecord, name: str, tree: str, trust: str = "") -> str:
-    """HTML above the charts. `name` is the report's, `tree` the page with every scenario, `trust` the trust matrix."""
-    suites = tally(record)
-    sentence, colour = _sentence(record, suites)
-    return TEMPLATES.get_template("summary.html.j2").render(
-        name=name,
-        tree=tree,
-        trust=trust,
-        sentence=sentence,
-        colour=colour,
-        began=time.strftime("%d %B %Y, %H:%M %Z", time.localtime(record.began)),
-        suites=suites,
-        columns=[(title.capitalize(), STATUSES[ends[0]], ends) for title, ends in columns_of(suites)],
-        counts=lambda ends: sum(suite.count(*ends) for suite in suites),
-        facts=record.facts,
-        limits=record.known_limits,
-        failures=list(_failures(record)),
-        flaky=[(one.scenario, record.earlier[one.scenario.key]) for one in record.flaky],
-        figures=list(_figures(record)),
-        skipped=[
-            (reason, promises_of(scenarios), sentences_of(scenarios))
-            for reason, results in by_reason(record.of(Verdict.SKIPPED)).items()
-            if (scenarios := [result.scenario for result in results])
-        ],
-    )
-
-
-def _sentence(record: RunRecord, suites: Sequence[SuiteTally]) -> tuple[str, str]:
-    """The run in one sentence, and its colour."""
-    verdicts = Counter(verdict for suite in suites for verdict in suite.promises.values())
-    kept, broken = verdicts[Verdict.PASSED], verdicts[Verdict.BROKEN]
-    why = [(title, sum(verdicts[one] for one in those)) for title, those in NOT_JUDGED]
-    sentence = f"{kept} of {verdicts.total()} promises kept" + (f", {broken} broken" if broken else "")
-    if not_judged := sum(count for _, count in why):
-        told = (f"{count} {title.removesuffix('s') if count == 1 else title}" for title, count in why if count)
-        sentence += f", {not_judged} not judged ({', '.join(told)})"
-    if record.flaky:
-        sentence += f"; flaky scenarios: {len(record.flaky)}"
-    if record.failing or record.troubles or record.required_and_missing or (record.fail_on_flaky and record.flaky):
-        return sentence, "failed"
-    return sentence, "unknown" if record.without_verdict or not kept else "passed"
-
-
-def _failures(record: RunRecord) -> Iterator[tuple[str, str, str, str, str, str]]:
-    for trouble in record.troubles:
-        yield "broken", "error", "The run as a whole", "blocker", "", trouble.message
-    if lost := lost_line(record):
-        yield "unknown", "lost", "What the target had in its last run", "critical", "", lost
-    for one in failures(record):
-        about = one.scenario
-        yield STATUSES[one.verdict], one.verdict, about.title, about.severity, about.sentence, one.reason_in_a_line
-
-
-def _figures(record: RunRecord) -> Iterator[tuple[str, str, Measure]]:
-    for result in record.results:
-        for one in result.measures:
-            yield result.scenario.promise, result.scenario.name, one
 
 
 def markdown(record: RunRecord) -> str:

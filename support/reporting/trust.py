@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader
 from pydantic import TypeAdapter
 
 from support.reporting.scenario import Verdict
-from support.reporting.summary import TEMPLATES
 
 PAGE = "trust.html"
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def write_page(trust: Trust, report: Path) -> Path:
 def page_of(trust: Trust) -> str:
     """The trust matrix as HTML: sabotages × promises, what each scenario noticed, and its messages."""
     promises = sorted({one.id for one in trust.heard})
-    return TEMPLATES.get_template("trust.html.j2").render(
+    return _TEMPLATES.get_template("trust.html.j2").render(
         trust=trust,
         promises=promises,
         rows=[(proof, [_cell(proof, id) for id in promises]) for proof in trust.proofs],

@@ -72,6 +72,58 @@ def commits_what_is_rolled_back() -> None:
     psycopg2.connect = wrong  # type: ignore[assignment]
 
 
+class _LessIsolated(sql.Session):
+    """Transactions are at read committed, whatever level is asked for."""
+
+    @property
+    def isolation_level(self) -> Any:
+        return super().isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, level: Any) -> None:
+        """Leaves it at the server's default."""
+
+
+def ignores_the_isolation_level() -> None:
+    """Every transaction is at read committed: the driver ignores the level that is asked for."""
+    _connect_with(connection_factory=_LessIsolated)
+
+
+class _Forgetful(sql.RecordingCursor):
+    """Sends no setting that is meant for a whole session."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        forgotten = str(query).startswith("SET SESSION CHARACTERISTICS")
+        super().execute("SELECT 1" if forgotten else query, None if forgotten else vars)
+
+
+def forgets_settings_of_sessions() -> None:
+    """What is set for a session is lost, as behind a pooler that gives each transaction another backend."""
+    _connect_with(cursor_factory=_Forgetful)
+
+
+class _Wandering(sql.Session):
+    """Its statements go to two servers in turn."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._turns = itertools.count()
+        self._other = psycopg2.extensions.connection(*given, **named)
+        self._other.autocommit = True
+
+    def cursor(self, *given: Any, **named: Any) -> Any:
+        return self._other.cursor(*given, **named) if next(self._turns) % 2 else super().cursor(*given, **named)
+
+    def close(self) -> None:
+        self._other.close()
+        super().close()
+
+
+def reads_now_here_now_there() -> None:
+    """Each session is two, which the endpoint may lead to different servers."""
+    _connect_with(connection_factory=_Wandering)
+
+
 class _Hopeful(sql.Session):
     """Takes every commit for a success."""
 
@@ -211,6 +263,9 @@ PARTS: Mapping[str, Callable[[], None]] = {
         reaches_another_database,
         commits_by_itself,
         commits_what_is_rolled_back,
+        ignores_the_isolation_level,
+        forgets_settings_of_sessions,
+        reads_now_here_now_there,
         ignores_failed_commits,
         ignores_a_full_disk,
         executes_one_statement_at_a_time,

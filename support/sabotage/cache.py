@@ -1,8 +1,8 @@
 """Sabotages of Redis, and of the application's cache."""
 
 from support.example_app.cache.interface import opener
-from support.faults.roles import cache_host
 from support.sabotage.damage import Damage, by_redis, nothing
+from support.sabotage.own_hosts import cache_host
 from support.sabotage.programs import rewritten
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.settings import Settings

@@ -9,6 +9,7 @@ from support.sabotage import (
     driver,
     encryption,
     hosts,
+    members,
     patroni,
     postgres,
     proxy,
@@ -21,7 +22,7 @@ from support.sabotage import (
 from support.sabotage.sabotage import Sabotage
 
 PARTS: Mapping[str, Sequence[Sabotage]] = {
-    "PostgreSQL": (*postgres.SABOTAGES, *servers.SABOTAGES),
+    "PostgreSQL": (*postgres.SABOTAGES, *servers.SABOTAGES, *members.SABOTAGES),
     "schema": schema.SABOTAGES,
     "application": driver.SABOTAGES,
     "Redis and cache": cache.SABOTAGES,

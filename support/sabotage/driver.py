@@ -1,8 +1,8 @@
 """Sabotages of the application: its pool, its logins, its transactions, its filters. They are in `application`."""
 
 from support.sabotage.application import PARTS
-from support.sabotage.damage import nothing
-from support.sabotage.sabotage import Sabotage, notices
+from support.sabotage.damage import nothing, on_member
+from support.sabotage.sabotage import Sabotage, notices, of_sharded
 
 
 def broken(part: str, description: str, patterns: dict[str, str]) -> Sabotage:
@@ -27,7 +27,13 @@ SABOTAGES = (
     broken(
         "commits_by_itself",
         "every statement is committed at once",
-        {"TX-01 seen by no other session": "uncommitted", "TX-01 seen by no session": "what is found of the write"},
+        {
+            "TX-01 seen by no other session": "uncommitted",
+            "TX-01 seen by no session": "what is found of the write",
+            "IS-01 Transactions at read committed see nothing dirty, aborted or intermediate": r"\((G0|G1.)\)",
+            "IS-02 read skew": r"\(G0\)|\(G1.\)|G-single",
+            "IS-02 Serializable transactions show no write skew": r"\(G0\)|\(G1.\)|G-single",
+        },
     ),
     broken(
         "commits_what_is_rolled_back",
@@ -36,7 +42,55 @@ SABOTAGES = (
             "TX-01 seen by no session": "what is found of the write",
             "TX-01 reaches no member": "what each member has",
             "CD-04": "not what they were",
+            "IS-01": r"aborted read \(G1a\): \d+ seen",
+            "IS-02": r"aborted read \(G1a\): \d+ seen",
         },
+    ),
+    broken(
+        "ignores_the_isolation_level",
+        "transactions are at read committed, whatever level they ask for",
+        {
+            "IS-02 read skew": "lost update.* at repeatable read",
+            "IS-02 Serializable transactions show no write skew": "write skew.* at serializable",
+            "IS-02 Serializable transactions stay serializable": "write skew.* at serializable",
+        },
+    ),
+    broken(
+        "forgets_settings_of_sessions",
+        "what is set for a session is lost, as behind a pooler in transaction mode",
+        {"IS-02 default of their session": "write skew.* at serializable"},
+    ),
+    Sabotage(
+        "sessions-wander",
+        "each session reads from two replicas in turn, and one of them is 0.3 s behind",
+        notices({"IS-03 older version": "went back in time"}),
+        on_member(
+            "a replica",
+            "ALTER SYSTEM SET recovery_min_apply_delay = '300ms';;SELECT pg_reload_conf()",
+            "ALTER SYSTEM RESET recovery_min_apply_delay;;SELECT pg_reload_conf()",
+            "SELECT current_setting('recovery_min_apply_delay') = '300ms'",
+        ),
+        application=PARTS["reads_now_here_now_there"].__name__,
+    ),
+    of_sharded(
+        "sharded-isolation-level-ignored",
+        "transactions over all shards are at read committed, whatever level they ask for",
+        {
+            "IS-02 lose no update": "lost update.* at repeatable read",
+            "IS-02 within a worker": "lost update.* at serializable",
+        },
+        nothing,
+        application=PARTS["ignores_the_isolation_level"].__name__,
+    ),
+    of_sharded(
+        "sharded-rollback-commits",
+        "a rollback over several workers commits",
+        {
+            "IS-01 over all shards": r"aborted read \(G1a\): \d+ seen",
+            "IS-02 over all shards": r"aborted read \(G1a\): \d+ seen",
+        },
+        nothing,
+        application=PARTS["commits_what_is_rolled_back"].__name__,
     ),
     broken(
         "ignores_a_full_disk",

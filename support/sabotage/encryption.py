@@ -8,9 +8,9 @@ from pathlib import Path
 from support.embedded.certificates import Authority, Issued, hosts_of
 from support.embedded.encrypted import encrypted_cluster
 from support.embedded.services import SERVER_CERTIFICATE, SERVER_KEY
-from support.faults.roles import host_of
 from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, nothing
+from support.sabotage.own_hosts import host_of
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
 from support.target.login import certificate_error, log_in, offers_tls

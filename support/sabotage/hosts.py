@@ -6,9 +6,10 @@ from support import sql
 from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
 from support.faults.process import Freeze, HostCrash
-from support.faults.roles import cache_host, host_of, member_by_role, proxy_host
+from support.faults.roles import member_by_role
 from support.hosts import SUITE
 from support.sabotage.damage import Damage, by_shared_configuration, together
+from support.sabotage.own_hosts import cache_host, host_of, proxy_host
 from support.sabotage.programs import process_of
 from support.sabotage.sabotage import Sabotage, expecting, notices
 from support.target.cluster import Cluster

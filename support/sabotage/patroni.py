@@ -3,7 +3,6 @@
 from support.faults.nemesis import Fault
 from support.faults.patroni import Tagged, paused
 from support.faults.process import HostCrash
-from support.faults.roles import host_of, leader_of_dcs
 from support.hosts import Host
 from support.sabotage.damage import (
     MakeDamage,
@@ -13,6 +12,7 @@ from support.sabotage.damage import (
     on_every_member,
     together,
 )
+from support.sabotage.own_hosts import host_of, leader_of_dcs
 from support.sabotage.programs import patroni_build, wrapped
 from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.target.cluster import Cluster

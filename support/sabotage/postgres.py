@@ -1,12 +1,7 @@
 """Sabotages of PostgreSQL's settings and roles."""
 
-from contextlib import suppress
-
-import psutil
-
-from support.faults.process import running
+from support.faults.process import server_processes
 from support.faults.replay import ReplayStuck
-from support.faults.roles import host_of
 from support.sabotage.damage import (
     Damage,
     by_parameters,
@@ -17,6 +12,7 @@ from support.sabotage.damage import (
     on_member,
     together,
 )
+from support.sabotage.own_hosts import host_of
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
 from support.waiting import NotYet
@@ -25,20 +21,17 @@ from support.waiting import NotYet
 def _wal_writer_frozen(cluster: Cluster) -> Damage:
     """On the leader, so that commits acknowledged early stay in memory; otherwise they are written a moment later."""
     host = host_of(cluster, "the leader")
-    writers = [one for one in running(host) if "walwriter" in " ".join(one.cmdline())]
+    writers = server_processes(host, "walwriter")
 
     def freeze() -> None:
-        for writer in writers:
-            writer.suspend()
+        host.suspend(writers)
 
     def check() -> None:
-        if not writers or any(writer.status() != psutil.STATUS_STOPPED for writer in writers):
+        if not writers or any(not writer.stopped for writer in host.alive(writers)):
             raise NotYet(f"the WAL writer of {host.name} is not frozen ({len(writers)} found)")
 
     def thaw() -> None:
-        for writer in writers:
-            with suppress(psutil.NoSuchProcess):
-                writer.resume()
+        host.resume(writers)
 
     return Damage(f"the WAL writer of {host.name} is frozen", freeze, check, thaw)
 
@@ -92,6 +85,8 @@ SABOTAGES = (
             {
                 "PH-06 durability": "synchronous_commit",
                 "FO-02": "acknowledged writes lost",
+                "IS-01 while the leader crashes": "lost write",
+                "IS-02 while the leader crashes": "lost write",
                 "FO-04 PostgreSQL alone": "acknowledged writes lost",
                 "FO-09": "acknowledged writes lost",
                 "FO-12": "acknowledged writes lost",
@@ -125,7 +120,7 @@ SABOTAGES = (
     Sabotage(
         "replay-stuck",
         "replicas receive WAL but do not replay it",
-        notices({"HP-02": "read endpoint"}),
+        notices({"HP-02": "read endpoint", "IS-03 within 5 seconds": "did not show within"}),
         lambda cluster: combined([ReplayStuck(cluster, one, behind=2**20) for one in cluster.followers()]),
     ),
     Sabotage(

@@ -113,10 +113,31 @@ SABOTAGES = (
     Sabotage(
         "updates-are-lost",
         "some updates change nothing",
-        notices({"TX-03 counter": "written by several acknowledged increments"}),
+        notices(
+            {
+                "TX-03 counter": "written by several acknowledged increments",
+                "IS-03 sees its own writes": "did not see its own write",
+            }
+        ),
         triggered(
             "BEFORE UPDATE",
             "BEGIN IF NEW.value ~ '^[0-9]*7$' AND random() < 0.5 THEN RETURN OLD; END IF; RETURN NEW; END",
+        ),
+    ),
+    Sabotage(
+        "appends-are-lost",
+        "one in twenty appends to a list changes nothing, and is acknowledged",
+        notices(
+            {
+                "IS-01 Transactions at read committed see nothing dirty, aborted or intermediate": "lost write",
+                "IS-02 read skew": "lost write",
+                "IS-02 Serializable transactions show no write skew": "lost write",
+                "IS-02 default of their session": "lost write",
+            }
+        ),
+        triggered(
+            "BEFORE UPDATE",
+            "BEGIN IF NEW.value LIKE 'list %' AND random() < 0.05 THEN RETURN OLD; END IF; RETURN NEW; END",
         ),
     ),
     Sabotage(
@@ -259,6 +280,8 @@ SABOTAGES = (
                 "RL-02": "not so after",
                 "TX-02 on every replica": "committed entry is on every replica",
                 "FO-02": "acknowledged writes lost",
+                "IS-01 while the leader crashes": "lost write",
+                "IS-02 while the leader crashes": "lost write",
                 "FO-10": "values are not what they were",
                 "FO-12": "acknowledged writes lost",
             }

@@ -6,8 +6,8 @@ import requests
 import yaml
 
 from support import sql
-from support.faults.roles import cache_host, host_of, proxy_host
 from support.sabotage.damage import Damage, MakeDamage, by_shared_configuration, by_sql, confirmed_by_every_member
+from support.sabotage.own_hosts import cache_host, host_of, proxy_host
 from support.sabotage.programs import rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster

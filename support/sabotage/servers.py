@@ -1,6 +1,7 @@
 """Sabotages by another PostgreSQL: a server that is not part of the cluster, or one without an extension."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from support.embedded.certificates import Authority
 from support.errors import ProcessFailed
 from support.faults.nemesis import Fault
 from support.faults.process import DATA, PostgresKilled
-from support.faults.roles import host_of, proxy_host
 from support.hosts import Host
-from support.sabotage.damage import Damage, together
+from support.sabotage.damage import Damage, MakeDamage, together
+from support.sabotage.own_hosts import host_of, proxy_host
 from support.sabotage.programs import process_of, rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
@@ -23,6 +24,7 @@ from support.waiting import NotYet
 _PORT = 6000
 _ACCESS = "host all postgres 0.0.0.0/0 trust\nhost all all 0.0.0.0/0 scram-sha-256\n"
 _VERIFIER = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+_BINDIR = "SELECT setting FROM pg_config WHERE name = 'BINDIR'"
 _SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 
 
@@ -96,41 +98,49 @@ def _in_place_of_a_replica(cluster: Cluster) -> Damage:
     return Damage(f"a foreign server in place of {host.name}", take_the_place, foreign.check, give_it_back)
 
 
-def _without_extension(cluster: Cluster) -> Damage:
-    """One replica runs on a copy of PostgreSQL's programs without the files of the extension."""
-    host = host_of(cluster, "a replica")
-    copy, file = host.directory / "programs", host.directory / "patroni.yml"
-    ours = copy / "postgresql" / "programs"
-    before = file.read_text()
-    there = cluster.administration_of(host.name)
+def other_programs(words: str, change: Callable[[Path], None]) -> MakeDamage:
+    """One replica runs on a copy of PostgreSQL's programs that `change` was applied to, the directory of the copy."""
 
-    def run(contents: str) -> None:
-        file.write_text(contents)
-        host.processes["patroni"].kill()
-        host.processes["patroni"].start()
+    def make(cluster: Cluster) -> Damage:
+        host = host_of(cluster, "a replica")
+        copy, file = host.directory / "programs", host.directory / "patroni.yml"
+        ours = copy / "postgresql" / "programs"
+        before = file.read_text()
+        there = cluster.administration_of(host.name)
 
-    def take_away() -> None:
-        theirs = _programs(cluster).parent
-        shutil.copytree(theirs, ours, symlinks=True)
-        for libraries in theirs.parent.parent.glob("*.libs"):  # the programs look for them relative to themselves
-            (copy / libraries.name).symlink_to(libraries)
-        for control in copy.rglob("vector.control"):
-            control.unlink()
-        contents = yaml.safe_load(before)
-        contents["postgresql"]["bin_dir"] = str(ours / "bin")
-        run(yaml.safe_dump(contents, sort_keys=False))
+        def run(contents: str) -> None:
+            file.write_text(contents)
+            host.processes["patroni"].kill()
+            host.processes["patroni"].start()
 
-    def check() -> None:
-        if sql.value(there, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"):
-            raise NotYet(f"{host.name} has the extension")
-        if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
-            raise NotYet(f"{host.name} does not stream")
+        def exchange() -> None:
+            theirs = _programs(cluster).parent
+            shutil.copytree(theirs, ours, symlinks=True)
+            for libraries in theirs.parent.parent.glob("*.libs"):  # the programs look for them relative to themselves
+                (copy / libraries.name).symlink_to(libraries)
+            change(copy)
+            contents = yaml.safe_load(before)
+            contents["postgresql"]["bin_dir"] = str(ours / "bin")
+            run(yaml.safe_dump(contents, sort_keys=False))
 
-    def give_back() -> None:
-        run(before)
-        shutil.rmtree(copy, ignore_errors=True)
+        def check() -> None:
+            if sql.value(there, _BINDIR) != str(ours / "bin"):
+                raise NotYet(f"{host.name} runs on the usual programs")
+            if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
+                raise NotYet(f"{host.name} does not stream")
 
-    return Damage(f"{host.name} without the vector extension", take_away, check, give_back)
+        def give_back() -> None:
+            run(before)
+            shutil.rmtree(copy, ignore_errors=True)
+
+        return Damage(f"{host.name} {words}", exchange, check, give_back)
+
+    return make
+
+
+def _without_control_file(programs: Path) -> None:
+    for control in programs.rglob("vector.control"):
+        control.unlink()
 
 
 def _without_hints(cluster: Cluster) -> Damage:
@@ -195,7 +205,12 @@ SABOTAGES = (
     Sabotage(
         "extension-missing-on-one-member",
         "one replica lacks the files of the vector extension",
-        notices({"CL-02 same version": "extension"}),
-        _without_extension,
+        notices(
+            {
+                "CL-02 same version": "extension",
+                "ME-01 same PostgreSQL": "in the server's files.*not there",
+            }
+        ),
+        other_programs("without the vector extension", _without_control_file),
     ),
 )

@@ -115,6 +115,16 @@ SABOTAGES = (
         ),
     ),
     of_sharded(
+        "worker-loses-appends",
+        "one worker acknowledges one in ten appends to a list, and changes nothing",
+        {"IS-01 over all shards": "lost write", "IS-02 over all shards": "lost write"},
+        triggered_on_worker(
+            _TABLE,
+            "BEFORE UPDATE",
+            "BEGIN IF NEW.value LIKE 'list %' AND random() < 0.1 THEN RETURN OLD; END IF; RETURN NEW; END",
+        ),
+    ),
+    of_sharded(
         "worker-alters-entries",
         "one worker changes the metadata that it stores",
         {"DQ-02": "answer", "DQ-04": "answer", "SD-03": "answer", "PF-03": "answer|right", "PF-04": "answer|right"},
@@ -135,8 +145,31 @@ SABOTAGES = (
     of_sharded(
         "reference-copy-behind",
         "one worker's copy of the reference tables lacks new rows",
-        {"RT-01": "holds|missing", "RT-02": "answer"},
+        {"RT-01": "holds|missing", "RT-02": "answer", "RT-03 computes by itself": "the copies of .* differ in"},
         triggered_on_worker("|".join(EXAMPLE.references()), "BEFORE INSERT", "BEGIN RETURN NULL; END"),
+    ),
+    of_sharded(
+        "reference-copy-has-more",
+        "one worker's copy of a reference table has a row that the others lack",
+        {"RT-03 All copies": "the copies of .* differ in .*worker group 1"},
+        on_member(
+            A_WORKER,
+            f"{_ALONE};;" + for_each_shard("metadata", "INSERT INTO %1$s (key, value) VALUES ('sabotage', '{}')"),
+            f"{_ALONE};;" + for_each_shard("metadata", "DELETE FROM %1$s WHERE key = 'sabotage'"),
+            "SELECT count(*) = 1 FROM metadata WHERE key = 'sabotage'",
+        ),
+    ),
+    of_sharded(
+        "reference-copy-computes-its-own",
+        "one worker fills in the time of a new row by itself",
+        {"RT-03 computes by itself": "the copies of .* differ in"},
+        triggered_on_worker(
+            "sessions|metadata",
+            "BEFORE INSERT",
+            "BEGIN RETURN jsonb_populate_record(NEW, to_jsonb(NEW) || CASE TG_RELID::regclass::text ~ 'sessions' "
+            "WHEN true THEN jsonb_build_object('created_at', clock_timestamp()) "
+            "ELSE jsonb_build_object('updated_at', clock_timestamp()) END); END",
+        ),
     ),
     of_sharded(
         "shard-index-missing",

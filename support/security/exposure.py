@@ -24,7 +24,6 @@ from support.target.topology import Login, Topology
 Places = Iterator[tuple[str, bytes]]
 """Names of places, and the content of each."""
 
-_PROC = Path("/proc")
 _BOOTED = ("sandbox", "beside")
 """Folders, within a run's directory, of a cluster that was booted for the run."""
 _DECOY_LIVES = 60  # seconds; longer than any search takes
@@ -51,16 +50,16 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
 
 
 def logs(cluster: Cluster) -> Places:
-    """Everything that the programs on all hosts have logged; each file is a place."""
-    for host in cluster.sandbox.hosts.values():
-        yield from files({*host.directory.rglob("*.log"), *(process.log for process in host.processes.values())})
+    """Everything that the programs on all hosts have logged; each log is a place."""
+    for host in cluster.site.hosts.values():
+        for name, log in host.logs().items():
+            yield f"{name} of {host.name}", log.since("").encode()
 
 
 def arguments(cluster: Cluster) -> Places:
     """The arguments of every process on all hosts, as any user there can list them; each host is a place."""
-    for host in cluster.sandbox.hosts.values():
-        pids = [pid for process in host.processes.values() for pid in process.pids]
-        yield host.name, b"\n".join(content for _, content in files(_PROC / str(pid) / "cmdline" for pid in pids))
+    for host in cluster.site.hosts.values():
+        yield host.name, "\n".join(one.title for one in host.listed()).encode()
 
 
 def report(run: Run) -> Places:
@@ -91,11 +90,9 @@ def log_on_every_member(cluster: Cluster, decoy: str) -> int:
 
 def run_with_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:
     """Run a program with the decoy as an argument on every host, `until` that unwinds; returns the number of hosts."""
-    hosts = cluster.sandbox.hosts.values()
+    hosts = cluster.site.hosts.values()
     for host in hosts:
-        process = host.add("decoy", ["sh", "-c", f"sleep {_DECOY_LIVES}", decoy])
-        until.callback(process.kill)
-        process.start()
+        until.callback(host.run_decoy(decoy, _DECOY_LIVES))
     return len(hosts)
 
 

@@ -282,4 +282,4 @@ def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob
         return SessionKilled(job.where, job.backend, victim), cluster.leader()
     groups = {"PostgreSQL on the source worker": planned.source, "PostgreSQL on the target worker": planned.target}
     leader = cluster.of_group(groups[victim]).leader()
-    return PostgresKilled(cluster.sandbox.hosts[leader]), leader
+    return PostgresKilled(cluster.site.hosts[leader]), leader

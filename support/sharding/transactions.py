@@ -11,8 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import psutil
-
 from support import sql
 from support.engine.history import Outcome
 from support.engine.workload import outcome_of
@@ -20,7 +18,8 @@ from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
 from support.faults.nemesis import Fault, Nemesis
-from support.faults.process import resume, server_processes
+from support.faults.process import server_processes
+from support.hosts.interface import Running, SiteHost
 from support.target.citus import node_leaders
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
@@ -104,25 +103,28 @@ class CommitHeld:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._held: list[psutil.Process] = []
+        self._held: list[tuple[SiteHost, list[Running]]] = []
 
     def __str__(self) -> str:
         return "commits on the coordinator wait"
 
     def inject(self) -> None:
-        hosts = [self._cluster.sandbox.hosts[name] for name in standbys_waited_for(self._cluster)]
-        self._held = [process for host in hosts for process in server_processes(host, "walreceiver")]
-        for process in self._held:
-            process.suspend()
+        for name in standbys_waited_for(self._cluster):
+            host = self._cluster.site.hosts[name]
+            receivers = server_processes(host, "walreceiver")
+            self._held.append((host, receivers))
+            host.suspend(receivers)
 
     def require_in_effect(self) -> None:
-        if not self._held:
+        if not any(receivers for _, receivers in self._held):
             raise Inconclusive("commits on the coordinator wait for no standby")
-        if awake := [one.pid for one in self._held if one.status() != psutil.STATUS_STOPPED]:
+        found = [one for host, receivers in self._held for one in host.alive(receivers)]
+        if awake := [one.pid for one in found if not one.stopped]:
             raise NotYet(f"they still receive: {awake}")
 
     def heal(self) -> None:
-        resume(self._held)
+        for host, receivers in self._held:
+            host.resume(receivers)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from support.errors import AcceptError, RequirementMissing
 from support.expectations import AcceptedLoss, Expectations
 from support.target import dcs
 from support.target.cluster import Cluster
-from support.target.members import NO_ANSWER
+from support.target.members import NO_ANSWER, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
 from support.target.redis import RedisFacts, facts_of
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
@@ -24,12 +24,14 @@ from support.target.topology import Topology
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe"),
     "dcs": ("dcs_spare",),
-    "citus": ("workers",),
+    "citus": ("workers", "distributed_snapshots"),
     "redis": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
-_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind"})
+_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots"})
 """The capabilities that the baseline decides, by what is configured and declared."""
+_SLOT_LIMIT = "max_slot_wal_keep_size"
+_SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Baseline:
     voters: int | None = None
     """The number of voting members of etcd."""
     redis: RedisFacts | None = None
+    unbounded_slots: bool = False
+    """Replication slots may keep any amount of WAL on every member that answered."""
 
 
 def apply_baseline(
@@ -93,7 +97,14 @@ def _read(cluster: Cluster) -> Baseline:
     except (AcceptError, AssertionError, OSError):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    return Baseline(groups, members, voters, redis)
+    return Baseline(groups, members, voters, redis, _slots_are_unbounded(cluster))
+
+
+def _slots_are_unbounded(cluster: Cluster) -> bool:
+    """If some members have a limit and others have none, that is no configuration, but a mistake of one of the two."""
+    shown = [row for group in cluster.groups for row in settings(group, [_SLOT_LIMIT]).values()]
+    values = [row[_SLOT_LIMIT] for row in shown if _SLOT_LIMIT in row]
+    return bool(values) and set(values) == {"-1"}
 
 
 def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
@@ -114,6 +125,9 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
             "failsafe",
             f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: there is no leader without the DCS",
         )
+    if baseline.unbounded_slots and not expected.bounded_slots:
+        said = "as [expect] declares" if expected.bounded_slots is False else "and [expect] does not say otherwise"
+        yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and not topology.embedded:
         yield (
@@ -250,5 +264,8 @@ def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
             f"etcd has {baseline.voters} member{'s' if baseline.voters > 1 else ''}: {lost}, there is no quorum and no "
             "failover (of 3 members, one could be lost)"
         )
-    if baseline.redis is not None and baseline.redis.eviction == "noeviction":
+    if baseline.unbounded_slots and not expected.bounded_slots:
+        yield f"{_SLOTS_FILL} (max_slot_wal_keep_size is -1; a size would limit it)"
+    # Not declared, it breaks RC-03, which expects eviction by default.
+    if baseline.redis is not None and baseline.redis.eviction == expected.redis_eviction == "noeviction":
         yield "when Redis' memory is full, the cache accepts nothing new (maxmemory-policy is noeviction)"

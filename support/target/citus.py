@@ -22,6 +22,7 @@ _NODES = """
 _HOME = "SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribution_column(%s, %s)"
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
 _LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%'"
+_LONG_IN_DOUBT = f"{_LEFT_IN_DOUBT} AND prepared < now() - interval '10 seconds'"
 _LEFT_TO_CLEAN = "SELECT object_name FROM pg_dist_cleanup WHERE object_type = 1"
 _INACTIVE = "SELECT shardid, groupid FROM pg_dist_placement WHERE shardstate <> 1"
 
@@ -101,8 +102,11 @@ def require_settled(cluster: Cluster, leaders: Sequence[str]) -> None:
     """Sharding is whole again; `leaders` are the leaders of the groups, in their order. Raises NotYet before.
 
     Every node knows the same nodes, at the leaders' addresses and active; no transaction is in doubt, no placement
-    is inactive, and no shard is left to be removed after a move.
+    is inactive, and no shard is left to be removed after a move. For a user's cluster see `_require_nodes_settled`.
     """
+    if not cluster.topology.embedded:
+        _require_nodes_settled(cluster)
+        return
     wanted = [cluster.address_of(leader).postgres for leader in leaders]
     for leader in leaders:
         where = cluster.administration_of(leader)
@@ -118,3 +122,24 @@ def require_settled(cluster: Cluster, leaders: Sequence[str]) -> None:
         ):
             if found := sql.rows(where, statement):
                 raise NotYet(f"on {leader} there are {what}: {found}")
+
+
+def _require_nodes_settled(cluster: Cluster) -> None:
+    """The same as far as it can be asked of a user's cluster, on which others may work. Raises NotYet before.
+
+    Every node that the coordinator knows is active and has a primary; no transaction is in doubt that was so a while
+    ago, and no placement is inactive. Nodes that are not reached from here are left to the coordinator's judgement.
+    """
+    nodes = known_to(cluster.write)
+    if inactive := [node_name(node.group) for node in nodes if not node.active]:
+        raise NotYet(f"the coordinator takes {', '.join(inactive)} for inactive")
+    if found := sql.rows(cluster.write, _INACTIVE):
+        raise NotYet(f"there are inactive placements: {found}")
+    if "nodes" in cluster.topology.lacks:
+        return
+    for name, where in node_leaders(cluster).items():
+        with sql.session(where) as session:
+            if sql.value(session, _IN_RECOVERY):
+                raise NotYet(f"the leader of {name} is in recovery")
+            if gids := [gid for (gid,) in sql.rows(session, _LONG_IN_DOUBT)]:
+                raise NotYet(f"on {name} there are transactions in doubt: {', '.join(gids)}")

@@ -1,6 +1,7 @@
 """The cluster under test as the steps see it: endpoints to log in to, members by role, Patroni's view."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,6 +13,8 @@ from support.errors import NotAvailable
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
 from support.hosts import Sandbox, attach
+from support.hosts.interface import Site
+from support.hosts.remote import HostAccess, RemoteSite
 from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
 from support.target.redis import client_of
@@ -20,14 +23,20 @@ from support.timeouts import REST, SCAN
 from support.waiting import NotYet
 
 _NODE = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'"
+_SITES: dict[str, RemoteSite] = {}
+
+
+def site_of(hosts: Mapping[str, HostAccess]) -> RemoteSite:
+    """A user's hosts; the same object for the same hosts, as it knows what it has done to them."""
+    return _SITES.setdefault(repr(sorted(hosts.items())), RemoteSite(hosts))
 
 
 class Cluster:
     """One group of members that replicate from one leader, and the endpoints that lead to it.
 
     Without sharding, that is the whole cluster. Of a Citus cluster it is the coordinator's group unless another is
-    given; `groups` has one Cluster for each. Everything here only reads, except for `sandbox`, by which faults reach
-    the hosts of an embedded cluster.
+    given; `groups` has one Cluster for each. Everything here only reads, except for `site`, by which faults reach
+    the hosts, and `sandbox`, which is the site of an embedded cluster.
     """
 
     def __init__(self, topology: Topology, group: int = 0) -> None:
@@ -88,6 +97,10 @@ class Cluster:
     def administration_of(self, name: str) -> Endpoint:
         """A member's PostgreSQL, past the proxy, as a superuser."""
         return self._endpoint(f"member {name}", self._postgres_of(name), self._administrator)
+
+    def monitoring_of(self, name: str) -> Endpoint:
+        """A member's PostgreSQL, past the proxy, as a superuser where one is known, else as the application."""
+        return self.of_member(name) if self.topology.administrator is None else self.administration_of(name)
 
     def at_node(self, address: Address) -> Endpoint:
         """A Citus node, by its address in pg_dist_node, as the application."""
@@ -243,3 +256,10 @@ class Cluster:
         if self.topology.sandbox is None:
             raise NotAvailable("the suite did not boot this cluster: it cannot reach its hosts")
         return replace(attach(self.topology.sandbox), annex=self.topology.annex)
+
+    @cached_property
+    def site(self) -> Site:
+        """The hosts of the cluster, whoever runs them. Raises NotAvailable where the suite does not reach them."""
+        if self.topology.hosts:
+            return site_of(self.topology.hosts)
+        return self.sandbox

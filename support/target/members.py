@@ -65,6 +65,12 @@ def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[
         return dict(zip(asked, threads.map(answer, asked), strict=True))
 
 
+def heard_and_silent(answers: Mapping[str, T | NoAnswer]) -> tuple[dict[str, T], dict[str, str]]:
+    """Member -> its answer, and member -> why it gave none."""
+    heard = {name: answer for name, answer in answers.items() if not isinstance(answer, NoAnswer)}
+    return heard, {name: answer.why for name, answer in answers.items() if isinstance(answer, NoAnswer)}
+
+
 # Member status: by Patroni, of the PostgreSQL beside it, now
 
 LEADER, REPLICA = "leader", "replica"

@@ -58,6 +58,11 @@ def reload_configuration(cluster: Cluster, member: str) -> None:
     _require_done(member, _send(cluster, member, "POST", "/reload", {}))
 
 
+def restart(cluster: Cluster, member: str) -> None:
+    """Have a member's Patroni restart its PostgreSQL; returns when it runs. Raises NotAvailable if that is refused."""
+    _require_done(member, _send(cluster, member, "POST", "/restart", {}))
+
+
 def _require_done(member: str, reply: Reply) -> None:
     if not reply.done:
         raise NotAvailable(f"Patroni of {member} refuses the command: {reply}")

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
 from support.expectations import AcceptedLoss, Expectations
+from support.hosts.remote import HostAccess
 from support.target.timing import Timing
 
 
@@ -110,6 +111,8 @@ class Topology:
     """How long its own reactions may take."""
     accepted_loss: AcceptedLoss = field(default_factory=AcceptedLoss)
     """How many acknowledged writes may be lost in a failover."""
+    hosts: Mapping[str, HostAccess] = field(default_factory=dict)
+    """A user's hosts by name, if any were given; members' hosts have the members' names."""
     sandbox: Path | None = None
     """The directory of the sandbox in which the cluster runs, if it is the embedded one."""
     annex: bool = False
@@ -121,6 +124,11 @@ class Topology:
     @property
     def embedded(self) -> bool:
         return self.sandbox is not None
+
+    @property
+    def reaches_hosts(self) -> bool:
+        """Whether the suite reaches into any host of the cluster."""
+        return self.embedded or bool(self.hosts)
 
     @property
     def groups(self) -> tuple[int, ...]:

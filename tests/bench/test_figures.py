@@ -10,19 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.bench.figures import (
-    RATE,
-    Bench,
-    Change,
-    Measured,
-    Sample,
-    change,
-    changes,
-    differences,
-    probability,
-    spread,
-)
+from support.bench.figures import RATE, Bench, Measured, Sample, changes, differences
 from support.errors import UsageError
+from support.reporting.chance import Change, change, probability, spread
 
 FIVE = (1.00, 1.02, 1.04, 1.06, 1.08)
 

@@ -5,7 +5,7 @@ from itertools import count
 
 import psycopg2
 import pytest
-from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire, life_is_as_long_as_told
+from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire
 from conftest import free_port
 from redis_servers import RedisServer, running
 
@@ -143,23 +143,13 @@ def test_the_default_is_found_by_its_name() -> None:
 # What the scenarios find, of the default and of broken caches
 
 
-def _marks(find: Callable[[Scene], Finding]) -> list[pytest.MarkDecorator]:
-    """A lifetime of less than a second is measured."""
-    return [pytest.mark.alone] if find is life_is_as_long_as_told else []
-
-
-@pytest.mark.parametrize(
-    "find", [pytest.param(one, marks=_marks(one)) for one in NOTICED], ids=lambda find: find.__name__
-)
+@pytest.mark.parametrize("find", NOTICED, ids=lambda find: find.__name__)
 def test_the_default_keeps_its_promises(scene: Scene, find: Callable[[Scene], Finding]) -> None:
     finding = find(scene)
     assert finding.holds is True, finding.words
 
 
-@pytest.mark.parametrize(
-    ("find", "cache"),
-    [pytest.param(find, cache, marks=_marks(find)) for find, caches in NOTICED.items() for cache in caches],
-)
+@pytest.mark.parametrize(("find", "cache"), [(find, cache) for find, caches in NOTICED.items() for cache in caches])
 def test_a_broken_cache_is_noticed(scene: Scene, find: Callable[[Scene], Finding], cache: str) -> None:
     finding = find(scene)
     assert finding.holds is False, finding.words

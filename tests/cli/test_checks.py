@@ -11,10 +11,13 @@ import pytest
 import redis_servers
 import sandboxes
 from bounds import takes_less_than
-from program import copy
+from program import ROOT, copy
+from typer.testing import CliRunner
 
 from support.cli import checks
-from support.cli.checks import Check
+from support.cli.checks import Check, Extent
+from support.cli.main import app
+from support.errors import UsageError
 
 
 def says(words: str, status: int = 0) -> Check:
@@ -26,7 +29,7 @@ def test_all_checks_run_and_one_that_fails_fails_all(
     linted: int, tested: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checks, "LINTERS", (says("no style", linted), says("no types")))
-    monkeypatch.setattr(checks, "tests", lambda arguments, quick: says("no test", tested))
+    monkeypatch.setattr(checks, "tests", lambda arguments, extent: says("no test", tested))
     assert checks.run_all([]) is (linted == tested == 0)
     said = capfd.readouterr().out
     assert said.index("\nno style\n") < said.index("\nno types\n") < said.index("\nno test\n") < said.index("seconds")
@@ -38,15 +41,29 @@ def test_a_process_that_a_test_left_behind_is_not_waited_for(
 ) -> None:
     leaves = "import subprocess; subprocess.Popen(['sleep', '30']); print('one test passed')"
     monkeypatch.setattr(checks, "LINTERS", ())
-    monkeypatch.setattr(checks, "tests", lambda arguments, quick: Check("tests", (sys.executable, "-c", leaves)))
+    monkeypatch.setattr(checks, "tests", lambda arguments, extent: Check("tests", (sys.executable, "-c", leaves)))
     with takes_less_than(20):
         assert checks.run_all([])
     assert "one test passed" in capfd.readouterr().out
 
 
 def test_what_is_not_known_is_passed_on_to_pytest() -> None:
-    assert checks.tests(["-k", "words"], quick=False).argv[-2:] == ("-k", "words")
-    assert "--quick" in checks.tests([], quick=True).argv
+    assert checks.tests(["-k", "words"], Extent.USUAL).argv[-2:] == ("-k", "words")
+
+
+def test_the_slow_tests_run_where_all_are_wanted() -> None:
+    """An expression of the user's own comes last, and pytest takes the last one."""
+    assert checks.tests(["-m", "alone"], Extent.USUAL).argv[-4:] == ("-m", "not slow", "-m", "alone")
+    assert "--quick" in checks.tests([], Extent.QUICK).argv
+    assert not {"--quick", "-m"} & {*checks.tests([], Extent.ALL).argv[3:]}
+    refused = CliRunner().invoke(app, ["test", "--quick", "--all"])
+    assert isinstance(refused.exception, UsageError)
+
+
+def test_ci_runs_all_tests() -> None:
+    commands = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if "./accept test" in line]
+    assert commands
+    assert [line for line in commands if "./accept test --all" not in line] == []
 
 
 def by_a_helper() -> None:

@@ -15,9 +15,10 @@ from support.cli.lint import check_promises, read
 from support.cli.preflight import limits_by_id
 from support.engine.limits import Stated
 from support.errors import UsageError
+from support.reporting.pages.site import DASHBOARD, Knowledge, write_pages
 from support.reporting.promises import Promise, load, sentence_of
 from support.reporting.scenario import EPICS, ScenarioResult, Verdict
-from support.reporting.summary import dashboard_head, markdown
+from support.reporting.summary import markdown
 
 LISTED = """
 [FO-02]
@@ -95,7 +96,11 @@ def test_a_good_list_is_read(folder: Path) -> None:
             "there is no key 'severty' (did you mean 'severity'?); the keys are",
         ),
         ('"minor"', '"mirror"', "severity = 'mirror': must be one of blocker, critical, normal, minor"),
-        ('"cache"', '"cash"', "capability = 'cash': must be one of cluster, sharding, failover, cache, security"),
+        (
+            '"cache"',
+            '"cash"',
+            "must be one of cluster, sharding, failover, isolation, cache, security",
+        ),
         ("[CO-01]", "[CO-01", "not TOML: "),
     ],
 )
@@ -232,11 +237,10 @@ def test_the_markdown_summary_shows_the_promise(tmp_path: Path, told: tuple[Scen
 
 
 def test_the_dashboard_shows_the_promise(tmp_path: Path, told: tuple[ScenarioResult, ...]) -> None:
-    page = dashboard_head(record_of(tmp_path, *told), "Acceptance", "index.html")
-    assert '<div class="promised">Promised: No *acknowledged* write is lost.</div>' in page
-    assert '<div class="promised">PF-01: Reads are quick.</div>' in page
-    unlisted = record_of(tmp_path / "unlisted", ScenarioResult(WRITES, Verdict.BROKEN, "lost"))
-    assert 'class="promised"' not in dashboard_head(unlisted, "Acceptance", "index.html")
+    write_pages(record_of(tmp_path, *told), tmp_path, tmp_path / "report", "Acceptance", Knowledge(tmp_path))
+    page = (tmp_path / "report" / DASHBOARD).read_text()
+    assert "<b>Promised:</b> No *acknowledged* write is lost." in page
+    assert 'title="Reads are quick."' in page
 
 
 def test_a_run_records_the_promise_of_each_scenario(folder: Path) -> None:

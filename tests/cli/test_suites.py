@@ -101,6 +101,7 @@ def test_the_suites_are_those_of_the_features() -> None:
         "cluster",
         "sharding",
         "failover",
+        "isolation",
         "cache",
         "security",
         "fast",

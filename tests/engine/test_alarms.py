@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from support.engine.experiment import alarms_in
+from support.hosts.processes import LogFile
 
 LOG = """\
 LOG:  database system is ready to accept connections
@@ -12,22 +13,20 @@ PANIC:  could not write to file "pg_wal/xlogtemp.135": No space left on device
 """
 
 
-def test_an_alarm_of_patroni_names_the_error_behind_it(tmp_path: Path) -> None:
-    log = tmp_path / "patroni.log"
-    log.write_text(LOG)
-    bug, panic = alarms_in(log)
+def test_an_alarm_of_patroni_names_the_error_behind_it() -> None:
+    bug, panic = alarms_in(LOG)
     assert bug.startswith("OSError: [Errno 28] No space left on device: ")
     assert panic.startswith("PANIC:")
 
 
-def test_words_that_are_expected_excuse_their_own_line_only(tmp_path: Path) -> None:
-    log = tmp_path / "patroni.log"
-    log.write_text(LOG)
-    (bug,) = alarms_in(log, expected=["No space left on device"])
+def test_words_that_are_expected_excuse_their_own_line_only() -> None:
+    (bug,) = alarms_in(LOG, expected=["No space left on device"])
     assert bug.endswith("please report it as a BUG")
 
 
 def test_only_what_was_logged_since_counts(tmp_path: Path) -> None:
     log = tmp_path / "patroni.log"
     log.write_text(LOG)
-    assert alarms_in(log, log.stat().st_size) == []
+    written = LogFile(log)
+    assert alarms_in(written.since("")) != []
+    assert alarms_in(written.since(written.end())) == []

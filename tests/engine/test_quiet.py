@@ -14,7 +14,7 @@ from support.engine import quiet
 from support.engine.finding import Finding
 from support.engine.quiet import Measurement, await_quiet, disturbance, excused, judged, measure, ours
 from support.engine.world import World
-from support.errors import Inconclusive, LimitExceeded
+from support.errors import Inconclusive, LimitExceeded, NotInTime
 from support.hosts.processors import ProcessTime, Reading
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -181,6 +181,17 @@ class TestReally:
                 raise LimitExceeded("too late")
 
         with busy_machine(tmp_path), pytest.raises(Inconclusive, match=r"too late, but in .* other programs used"):
+            late()
+
+    def test_a_refused_login_is_no_matter_of_time(self, world: World, tmp_path: Path) -> None:
+        words = 'pg2: no login after 0.0 s: FATAL:  password authentication failed for user "app"'
+
+        def late() -> None:
+            with excused(world):
+                sum(range(10**7))
+                raise NotInTime("the entry is on every replica", words, 5.1, 5)
+
+        with busy_machine(tmp_path), pytest.raises(LimitExceeded, match="password authentication failed"):
             late()
 
     def test_it_is_not_quiet_beside_them(self, world: World, tmp_path: Path) -> None:

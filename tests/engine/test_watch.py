@@ -1,7 +1,9 @@
 """The watch of the members against a server that answers, one that nobody runs, and one that gives no answer."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -21,6 +23,21 @@ def silent() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.fixture
+def forwarder() -> Iterator[int]:
+    """A port that hangs up on everybody, as that of a container does whose server is down."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def watched(members: dict[str, sql.Endpoint], seconds: float) -> list[WriterSample]:
     with Watch(members) as watch:
         pause(seconds)
@@ -28,16 +45,18 @@ def watched(members: dict[str, sql.Endpoint], seconds: float) -> list[WriterSamp
 
 
 def test_who_refuses_the_connection_has_answered_and_who_says_nothing_has_not(
-    postgres: sql.Endpoint, silent: int
+    postgres: sql.Endpoint, silent: int, forwarder: int
 ) -> None:
     members = {
         "leader": postgres,
         "stopped": replace(postgres, port=free_port()),
+        "published": replace(postgres, port=forwarder),
         "frozen": replace(postgres, port=silent),
     }
     samples = watched(members, 1.5)
     seen = {name: {(one.writable, one.closed) for one in samples if one.member == name} for name in members}
-    assert seen == {"leader": {(True, False)}, "stopped": {(None, True)}, "frozen": {(None, False)}}
+    closed = {(None, True)}
+    assert seen == {"leader": {(True, False)}, "stopped": closed, "published": closed, "frozen": {(None, False)}}
     begun, ended = min(one.begun for one in samples), max(one.ended for one in samples)
     coverage = Coverage(begun, ended, longest=1)
     assert at_most_one_writer(samples, ["leader", "stopped"], coverage).holds is True

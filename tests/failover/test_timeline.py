@@ -57,6 +57,14 @@ def test_looks_that_found_the_same_are_one_period_until_the_next_look() -> None:
     ]
 
 
+def test_an_answer_that_came_late_counts_from_its_end() -> None:
+    thawed = WriterSample("pg1", 2.0, 22.0, True)
+    assert periods([*looks("pg1", 0, None, None), thawed]) == [
+        Period("pg1", None, 0, 22.0),
+        Period("pg1", True, 22.0, 22.0),
+    ]
+
+
 def test_the_looks_at_one_member_do_not_end_the_period_of_another() -> None:
     mixed = [*looks("pg2", 0.5, False, False), *looks("pg1", 0, True, True)]
     assert [(one.member, one.begun, one.ended) for one in periods(mixed)] == [("pg1", 0, 1.1), ("pg2", 0.5, 1.6)]

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
-import psutil
 import pytest
 from sandboxes import in_a_sandbox
 
 from support.errors import Inconclusive
-from support.faults.flows import Flow, Pair, measure
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
-from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, running
+from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill
 from support.hosts import Sandbox
+from support.hosts.flows import Flow, measure
+from support.hosts.interface import Pair
 from support.hosts.sandbox import Network
 from support.waiting import NotYet
 
@@ -45,7 +45,7 @@ def test_a_process_fault_takes_effect_and_is_healed(kind: str, sandbox_of: str, 
         fault.heal()
         assert sleeper.pid is not None
         assert (sleeper.pid == before) == (kind == "freeze")
-        assert all(one.status() != psutil.STATUS_STOPPED for one in running(sandbox.hosts["one"]))
+        assert sandbox.hosts["one"].awake()
 
     assert in_a_sandbox(sandbox_of, tmp_path / "sandbox", act) == 0
 

@@ -10,8 +10,9 @@ from support.reporting import merging
 from support.reporting.allure_results import write_facts
 from support.reporting.journal import Journal, RunRecord, read
 from support.reporting.metrics import exposition
+from support.reporting.pages.site import DASHBOARD, Knowledge, write_pages
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
-from support.reporting.summary import dashboard_head, markdown
+from support.reporting.summary import markdown
 from support.reporting.terminal import show
 
 LOSS, ALONE = "1,024 bytes *can* be lost", "there is a single member"
@@ -57,7 +58,8 @@ def test_in_markdown(record: RunRecord) -> None:
 
 
 def test_on_the_dashboard_and_among_allures_facts(record: RunRecord, tmp_path: Path) -> None:
-    assert f'Known limits of this cluster</h2>\n  <div class="why">{LOSS}' in dashboard_head(record, "n", "t")
+    write_pages(record, tmp_path, tmp_path / "report", "Acceptance", Knowledge())
+    assert f"<b>Known limit of this cluster:</b> {LOSS}" in (tmp_path / "report" / DASHBOARD).read_text()
     write_facts(tmp_path, record)
     assert f"Known\\ limit\\ 2 = {ALONE}\n" in (tmp_path / "environment.properties").read_text()
 

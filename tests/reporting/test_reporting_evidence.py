@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from support import sql
 from support.errors import Inconclusive, NotInTime
+from support.hosts.processes import LogFile
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
@@ -151,7 +152,7 @@ def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, mon
 
     log = tmp_path / "a.log"
     log.write_text("\n".join([line(now - 60, "before"), line(now + 1, "within"), "a line that belongs to it"]))
-    text = written_since(log, now)
+    text = written_since(LogFile(log), now)
     assert "before" not in text
     assert "within" in text
     assert text.endswith("a line that belongs to it")
@@ -160,19 +161,19 @@ def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, mon
 def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text(f"{stamp(1000)} LOG: long ago\n")
-    assert written_since(log, time.time()) == "(nothing was written during the scenario)"
+    assert written_since(LogFile(log), time.time()) == "(nothing was written during the scenario)"
 
 
 def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("".join(f"line {number}\n" for number in range(LONGEST + 5)))
-    lines = written_since(log, 0).splitlines()
+    lines = written_since(LogFile(log), 0).splitlines()
     assert lines[0] == "(the first 5 lines are left out)"
     assert (lines[1], lines[-1]) == ("line 5", f"line {LONGEST + 4}")
 
 
 def test_a_log_that_is_not_there_says_so(tmp_path: Path) -> None:
-    assert "No such file" in written_since(tmp_path / "none.log", 0)
+    assert "No such file" in written_since(LogFile(tmp_path / "none.log"), 0)
 
 
 ODD = "pä ss/w\"o'r\\d&="

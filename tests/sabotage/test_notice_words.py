@@ -42,9 +42,11 @@ COMPOSED = {
 """Words that come together only at run time -> the texts in the code that they come from."""
 OTHERS = {
     *("too many connections", "read-only transaction", "another writes", "query canceled"),
+    *("could not access file", "password authentication failed", "no pg_hba", "conf entry", "permission denied"),
+    *("work_mem", "statement_timeout"),
     *("unable to get local issuer certificate", "certificate has expired", "IP address mismatch"),
 }
-"""Messages of PostgreSQL, of a trigger that a sabotage creates, and of OpenSSL."""
+"""Messages and settings of PostgreSQL, messages of a trigger that a sabotage creates, and of OpenSSL."""
 
 
 @pytest.fixture(scope="module")

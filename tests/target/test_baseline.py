@@ -59,6 +59,14 @@ def test_asynchronous_where_synchronous_is_declared_is_no_known_limit_but_broken
     assert limits(replace(CAREFUL_BASELINE, groups={0: ASYNCHRONOUS}), synchronous=True) == ()
 
 
+def test_slots_without_a_limit() -> None:
+    unlimited = replace(CAREFUL_BASELINE, unbounded_slots=True)
+    assert "keeps WAL until the disk of its server is full (max_slot_wal_keep_size is -1" in told(unlimited)
+    assert limits(unlimited, bounded_slots=True) == limits(CAREFUL_BASELINE)
+    modes = dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), unlimited, Expectations()))
+    assert "max_slot_wal_keep_size is -1 on every member, and [expect] does not say otherwise" in modes["bounded_slots"]
+
+
 def test_a_worker_group_is_named() -> None:
     first, second = limits(Baseline({0: CAREFUL, 2: ASYNCHRONOUS}, {0: 3, 2: 2}, 3, REDIS))
     assert first.startswith("the coordinator's group: while there is no standby")
@@ -74,11 +82,16 @@ def test_a_worker_group_is_named() -> None:
         (replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, strict=True)}), "nothing can be written"),
         (replace(CAREFUL_BASELINE, voters=1), "etcd has 1 member: when it is lost,"),
         (replace(CAREFUL_BASELINE, voters=2), "etcd has 2 members: when one of them is lost,"),
-        (replace(CAREFUL_BASELINE, redis=replace(REDIS, eviction="noeviction")), "maxmemory-policy is noeviction"),
     ],
 )
 def test_each(baseline: Baseline, words: str) -> None:
     assert words in told(baseline)
+
+
+def test_a_cache_that_evicts_nothing_is_a_known_limit_only_where_that_is_declared() -> None:
+    full = replace(CAREFUL_BASELINE, redis=replace(REDIS, eviction="noeviction"))
+    assert "maxmemory-policy is noeviction" in told(full, redis_eviction="noeviction")
+    assert limits(full) == limits(CAREFUL_BASELINE)
 
 
 def test_a_recovery_time_that_the_timing_cannot_keep() -> None:

@@ -14,17 +14,25 @@ from support.target.capabilities import CAPABILITIES
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
-SANDBOX = r"sandbox$"
 NEEDS = {
     Place("read", CLUSTER): "haproxy",
     Place("redis", CLUSTER): "redis",
-    Place("cache_host"): "redis",
+    Place("cache_host"): "cache_host",
     Place("statistics_page", CLUSTER): "statistics",
     Place("receptions"): "statistics_login",
     Place("administration", CLUSTER): "admin",
     Place("administration_of", CLUSTER): "admin",
     Place("sandbox", CLUSTER): "hosts",
-    Place("network", SANDBOX): "partitions",
+    Place("site", CLUSTER): "hosts",
+    Place("cut_all", "."): "partitions",
+    Place("shape", r"network$"): "poor_links",
+    Place("proxy_host"): "proxy_host",
+    Place("dcs_hosts"): "dcs_hosts",
+    Place("leader_of_dcs"): "dcs_hosts",
+    Place("DataDestroyed"): "member_files",
+    Place("Tagged"): "member_files",
+    Place("try_logins"): "member_files",
+    Place("HostCrash"): "crashes",
     Place("give_disk", "."): "disks",
     Place("set_volatile", "."): "volatile_disks",
     Place("own_copies"): "own_tables",
@@ -36,13 +44,13 @@ NEEDS = {
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {
     "worker_replicas": {"workers", "replicas"},
-    "hosts": {"haproxy", "redis", "statistics", "admin", "patroni", "members"},
+    "cache_host": {"redis", "hosts"},
     "several_workers": {"workers"},
     "statistics_login": {"statistics"},
     "several_replicas": {"replicas"},
     "synchronous": {"patroni"},
 }
-"""An embedded cluster, and no other, has hosts, and all that it consists of."""
+"""Capability -> those that no target with it lacks."""
 WORDS = {
     "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
     r"|synchronous standby crashes|every replica streams",
@@ -61,6 +69,9 @@ SETTLED = {
     "cluster.redis": "redis",
     "cluster.statistics_page": "statistics",
     "cluster.sandbox": "hosts",
+    "roles.in_sandbox": "disks, member_files; a sabotage is of the embedded cluster",
+    "machines.bring_down": "crashes, cache_host, dcs_hosts, proxy_host",
+    "network._by_struck": "partitions",
     "haproxy.receptions": "statistics_login",
     "clients.open": "redis",
     "roles.cache_host": "redis",
@@ -88,9 +99,15 @@ SETTLED = {
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
 UNLESS_MISSING = {
     ("haproxy", "ways_in"): "the read endpoint, if there is one",
-    ("hosts", "own_setting"): "of an embedded cluster",
     ("redis", "failing_logins"): "a Redis, if there is one",
     ("hosts", "extra_worker"): "spare_worker",
+    ("admin", "require_settled"): "of an embedded cluster",
+    ("statistics", "require_all"): "of an embedded cluster",
+    ("redis", "require_all"): "a Redis, if there is one",
+    ("hosts", "hand_over_halfway"): "only where the leader's Patroni dies, in examples with a tag of their own",
+    ("hosts", "own_setting"): "of an embedded cluster",
+    ("crashes", "step_dies"): "only where a host dies, in examples with a tag of their own",
+    ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
 }
 """(capability, function): what is asked for only if it is there, or is settled by another tag."""
 
@@ -115,7 +132,7 @@ def test_what_steps_reach_is_named_by_a_tag(planned: tuple[Planned, ...]) -> Non
         for step in scenario.steps:
             for capability, way in reached(step.function, NEEDS).items():
                 if capability not in there and not any(
-                    capability == name and f"> {function} " in way for name, function in UNLESS_MISSING
+                    capability == name and f" {function} " in f" {way}" for name, function in UNLESS_MISSING
                 ):
                     missing.add(f"{scenario.location} lacks @{capability}: {way}")
     assert sorted(missing) == []
@@ -124,7 +141,7 @@ def test_what_steps_reach_is_named_by_a_tag(planned: tuple[Planned, ...]) -> Non
 def test_the_exceptions_are_needed(planned: tuple[Planned, ...]) -> None:
     ways = {(name, way) for one in planned for step in one.steps for name, way in reached(step.function, NEEDS).items()}
     for capability, function in UNLESS_MISSING:
-        assert any(name == capability and f"> {function} " in way for name, way in ways), function
+        assert any(name == capability and f" {function} " in f" {way}" for name, way in ways), function
 
 
 def test_what_steps_say_is_named_by_a_tag() -> None:

@@ -15,7 +15,7 @@ from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, dcs
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, members, nodes, proxy
+from support.target.discovery import addresses, members, nodes, proxy, user_hosts
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
@@ -58,6 +58,8 @@ class _Findings:
     redis: RedisAddress | None = None
 
 
+_SEES_ALL = "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
+_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
 
@@ -82,8 +84,7 @@ def discover(settings: Settings) -> Topology:
         statistics=_statistics(settings),
         options=_tls(settings),
     )
-    ours_alone = ("hosts", "disks", "volatile_disks", "partitions", "spare_worker")
-    findings = _Findings(dict.fromkeys(ours_alone, "the suite did not boot this cluster"))
+    findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
     if settings.accept_destructive != settings.ruvector_db:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
@@ -105,7 +106,9 @@ def discover(settings: Settings) -> Topology:
     topology = _look_at_proxy(topology, settings, findings)
     _look_at_security(topology, findings)
     _look_at_workers(topology, findings)
-    return with_profile(replace(topology, lacks=findings.lacks), settings)
+    found = user_hosts.find(settings.accept_hosts, topology)
+    findings.lacks |= found.lacks
+    return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
 def _proxy_host(settings: Settings) -> str | None:
@@ -264,11 +267,26 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     refused = logins_refused(topology, topology.application)
     if len(refused) == len(reached):
         findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
+    _look_at_rights(topology, findings)
     if topology.administrator is None:
         findings.lacks["admin"] = _NO_ADMINISTRATOR
     else:
         if refused := logins_refused(topology, topology.administrator, refused):
             findings.lacks["admin"] = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
+
+
+def _look_at_rights(topology: Topology, findings: _Findings) -> None:
+    """Whether the superuser is one, and which sessions can be seen: by the superuser, or else by the application."""
+    login = topology.administrator or topology.application
+    endpoint = _endpoint(topology, topology.write, login, "the write endpoint")
+    with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
+        if not sql.value(session, _SEES_ALL):
+            findings.lacks["monitor"] = (
+                f"{login.user} does not see the sessions of other roles: give ACCEPT_ADMIN_USER, or "
+                f"GRANT pg_monitor TO {login.user}"
+            )
+        if login is topology.administrator and not sql.value(session, _SUPERUSER):
+            findings.lacks["admin"] = f"{login.user} is no superuser (ACCEPT_ADMIN_USER)"
 
 
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:

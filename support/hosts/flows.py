@@ -10,13 +10,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from support.errors import ProcessFailed
-from support.hosts import Sandbox
+from support.hosts.interface import Pair
+from support.waiting import NotYet
 
-Pair = tuple[str, str]
-"""The names of the hosts that send and receive."""
+if TYPE_CHECKING:
+    from support.hosts.sandbox import Sandbox
+
+CUT_SHOWN_BY = 15
+"""Datagrams of a flow, none of which must arrive if it is cut."""
 PORT = 20_009  # UDP, on every host; nothing else listens there, and the kernel gives it to nobody
 PACE = 0.02  # seconds between two datagrams of a flow: at this pace the sandbox's shaper keeps up with 200 flows
 LATE = 0.4  # seconds until a datagram that has not arrived counts as lost, beyond the latency that is expected
@@ -69,7 +73,21 @@ class Flow:
         return Flow(self.sent + other.sent, self.arrived + other.arrived, min(times, default=None))
 
 
-def measure(sandbox: Sandbox, pairs: Collection[Pair], datagrams: int, latency: float = 0.0) -> dict[Pair, Flow]:
+def require_cut(sandbox: "Sandbox", pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
+    """Raises NotYet while anything gets from the first to the second host of a pair, or nothing does in `open_pairs`.
+
+    Both ways of a link are different pairs.
+    """
+    found = measure(sandbox, [*pairs, *open_pairs], CUT_SHOWN_BY)
+    for source, target in pairs:
+        if arrived := found[source, target].arrived:
+            raise NotYet(f"{arrived} of {CUT_SHOWN_BY} datagrams get from {source} to {target}")
+    for source, target in open_pairs:
+        if not found[source, target].arrived:
+            raise NotYet(f"nothing gets from {source} to {target} either")
+
+
+def measure(sandbox: "Sandbox", pairs: Collection[Pair], datagrams: int, latency: float = 0.0) -> dict[Pair, Flow]:
     """Send so many datagrams from the first host of each pair to the second one, all pairs at once.
 
     `latency` is how long a datagram is expected to take, in seconds. Raises ProcessFailed if a host cannot send or
@@ -105,7 +123,7 @@ def measure(sandbox: Sandbox, pairs: Collection[Pair], datagrams: int, latency: 
 
 
 @contextmanager
-def _probe(sandbox: Sandbox, host: str, words: list[object]) -> Iterator["subprocess.Popen[str]"]:
+def _probe(sandbox: "Sandbox", host: str, words: list[object]) -> Iterator["subprocess.Popen[str]"]:
     command = sandbox.hosts[host].argv([sys.executable, "-S", "-c", _PROBE, json.dumps(words)])
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,0 +1,114 @@
+"""`accept compare`: two runs, or two sets of runs, side by side, in the terminal and as a page."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from support.cli.console import out
+from support.cli.paths import FEATURES, REPORT, STATE, from_command_line
+from support.errors import UsageError
+from support.reporting import journal, merging, past, promises
+from support.reporting.chance import Change
+from support.reporting.comparison import Comparison, Side, compare
+from support.reporting.pages.site import write_comparison
+from support.reporting.past import PastRun
+from support.reporting.rendering import NAME
+
+PAGE = "compare.html"
+"""The page, beside the report."""
+_ON_RECORD = re.compile(r"last(?:~(\d+))?(?:\.\.(\d+))?")
+_DEPTH = 3
+"""Folders below a named one in which runs are looked for."""
+_STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.UNCLEAR: "yellow", Change.NONE: "dim"}
+
+
+def show(before: str, now: str, everything: bool = False) -> int:
+    """Print what differs, and write the page. Returns the exit status: 1 if something got worse beyond chance.
+
+    `everything`: print the figures that do not differ, too.
+    """
+    found = compare(side(before), side(now))
+    _print(found, everything)
+    page = write_comparison(found, REPORT / PAGE, NAME, _sentences())
+    out.print(f"page: {page}", markup=False, soft_wrap=True)
+    out.print(found.sentence, markup=False, soft_wrap=True, style="red" if found.worse else "green")
+    return 1 if found.worse else 0
+
+
+def side(word: str) -> Side:
+    """The runs that a word on the command line names. Raises UsageError if there are none.
+
+    A folder with results, with a report, or with several of them in folders of their own; or runs on record: `last`,
+    `last~1` (the one before it), `last~4..0` (the last five).
+    """
+    if found := _ON_RECORD.fullmatch(word):
+        runs = _on_record(word, int(found[1] or 0), int(found[2] if found[2] is not None else found[1] or 0))
+        return Side(word, runs)
+    folder = from_command_line(Path(word))
+    if not folder.is_dir():
+        raise UsageError(
+            f"{word!r} is no folder with a run, and no run on record; name a folder with allure-results, or last, "
+            "last~1, last~4..0"
+        )
+    unique = {(one.began, one.target): one for one in _in_folder(folder)}
+    if not unique:
+        raise UsageError(f"{word}: there is no run in it: neither {merging.JOURNAL} nor {past.RUN}")
+    return Side(word, tuple(sorted(unique.values(), key=lambda one: one.began)))
+
+
+def _on_record(word: str, first: int, last: int) -> tuple[PastRun, ...]:
+    known = past.read(STATE / past.PAST)
+    newest_first = known[::-1]
+    low, high = sorted((first, last))
+    if not known:
+        raise UsageError(f"{word}: no run is on record yet; ./accept run adds one")
+    if high >= len(known):
+        raise UsageError(f"{word}: {len(known)} runs are on record, so the oldest is last~{len(known) - 1}")
+    return newest_first[low : high + 1][::-1]
+
+
+def _in_folder(folder: Path) -> Iterator[PastRun]:
+    """The runs in a folder and in those below it; a journal says more than the short form of the same run."""
+    for depth in range(_DEPTH + 1):
+        for path in sorted(folder.glob("*/" * depth + past.RUN)):
+            yield from past.read(path)
+    for depth in range(_DEPTH + 1):
+        for path in sorted(folder.glob("*/" * depth + merging.JOURNAL)):
+            record = journal.read(path)
+            if record.selected:
+                yield past.run_of(record)
+
+
+def _print(found: Comparison, everything: bool) -> None:
+    if found.verdicts:
+        table = Table("promise", "before", "now", "change", box=None, pad_edge=False, header_style="bold")
+        for row in found.verdicts:
+            table.add_row(
+                row.promise, row.before, row.now, Text(f"{row.change}: {row.words}", style=_STYLES[row.change])
+            )
+        out.print(table)
+    shown = [one for one in found.figures if everything or one.change is not Change.NONE]
+    if shown:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("figure")
+        for name in ("before", "now", "times"):
+            table.add_column(name, justify="right")
+        table.add_column("change")
+        for one in shown:
+            name = f"{one.figure.promise} {one.figure.measure.name}"
+            table.add_row(name, *one.values, one.ratio, Text(one.change, style=_STYLES[one.change]))
+        out.print(table)
+    for fact, then, later in found.facts:
+        out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")
+    same = len(found.figures) - len(shown)
+    out.print(f"the same: {found.alike} promises, {same} figures", markup=False)
+
+
+def _sentences() -> dict[str, str]:
+    try:
+        return {id: one.sentence for id, one in promises.load(FEATURES / promises.FILE).items()}
+    except UsageError:
+        return {}

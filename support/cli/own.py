@@ -1,0 +1,97 @@
+"""`--features`: scenarios and steps that the user keeps in a folder of his own, and what can be wrong with them."""
+
+import importlib.machinery
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from support import own_folder
+from support.cli import paths, suites
+from support.cli.paths import FEATURES
+from support.cli.preflight import Finding
+from support.cli.steps import STEPS, matching, own_steps, steps
+from support.cli.suites import Selection
+from support.errors import UsageError
+from support.own_folder import OwnFolder
+from support.reporting.promises import load
+
+_OUR_MODULES = ("support", "steps", "features", "environment")
+
+
+def choose(features: Path | None) -> OwnFolder | None:
+    """The folder that `--features` names; this process, and all that it starts, know it from now on."""
+    if features is None:
+        return None
+    own = own_folder.own_folder(paths.from_command_line(features), paths.ROOT)
+    own_folder.give(own)
+    return own
+
+
+def adopt(selection: Selection, own: OwnFolder | None) -> OwnFolder | None:
+    """The folder to which the selected files belong that are outside of this project.
+
+    Raises UsageError if they belong to several folders, or to none.
+    """
+    for path in suites.outside(selection):
+        folder = path.parent if path.name == own_folder.FEATURES else own_folder.folder_of(path)
+        if own is None:
+            own = own_folder.own_folder(folder, paths.ROOT)
+            own_folder.give(own)
+        elif folder.resolve() != own.directory.resolve():
+            raise UsageError(f"{path} is not in {own.directory}; a run can have one folder beside this project")
+    return own
+
+
+def require_fitting(own: OwnFolder | None) -> None:
+    """Raises UsageError with a line for each clash between the user's folder, if there is one, and this project."""
+    if own is not None and (found := [str(one) for one in findings(own)]):
+        raise UsageError("\n".join(found))
+
+
+def findings(own: OwnFolder) -> Iterator[Finding]:
+    """What would make the folder's features or steps clash with ours."""
+    yield from _paths_that_clash(own)
+    yield from _ids_that_clash(own)
+    yield from _modules_that_clash(own)
+    yield from _wordings_that_clash(own)
+
+
+def _paths_that_clash(own: OwnFolder) -> Iterator[Finding]:
+    for file in own.feature_files:
+        inside = file.relative_to(own.features)
+        if (FEATURES / inside).exists():
+            yield Finding(file, 1, f"{FEATURES / inside} is a feature of ours; a report needs different names")
+
+
+def _ids_that_clash(own: OwnFolder) -> Iterator[Finding]:
+    if not own.promises.exists():
+        return
+    try:
+        ours, theirs = load(FEATURES / own_folder.PROMISES), load(own.promises)
+    except UsageError as error:
+        yield from (Finding.of_message(own.promises, line) for line in str(error).splitlines())
+        return
+    for id in sorted(ours.keys() & theirs.keys()):
+        text = f"{id} is a promise of ours: {ours[id].sentence} Choose another id"
+        yield Finding(own.promises, theirs[id].line, text)
+
+
+def _modules_that_clash(own: OwnFolder) -> Iterator[Finding]:
+    """While steps load, their folder comes first on Python's path, so a file there can hide a package."""
+    known = {*sys.stdlib_module_names, *_OUR_MODULES}
+    for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
+        if file.stem in known or importlib.machinery.PathFinder.find_spec(file.stem):
+            yield Finding(file, 1, f"it hides the module {file.stem!r}; call it {file.stem}_steps.py")
+
+
+def _wordings_that_clash(own: OwnFolder) -> Iterator[Finding]:
+    ours = steps(STEPS)
+    for step in own_steps(own):
+        same = [
+            one
+            for one in matching(step.wording, ours)
+            if one.keyword == step.keyword or "step" in (one.keyword, step.keyword)
+        ]
+        for other in same[:1]:
+            text = f"the wording {step.wording!r} is already that of {other.file}:{other.line}; use that step"
+            yield Finding(step.file, step.line, f"{text}, or find other words")

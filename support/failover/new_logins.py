@@ -1,0 +1,116 @@
+"""Whether replicas, rewinds and new members could log in anew today, tried out.
+
+A stream that runs was let in long ago. A password that was changed since, a rule that was removed or a certificate that
+has expired shows only when the stream ends; then a replica is locked out, and pg_rewind and pg_basebackup with it.
+
+Sources: https://github.com/patroni/patroni/issues/1904 and https://github.com/patroni/patroni/issues/353 (passwords
+that were changed in one place), https://github.com/cloudnative-pg/cloudnative-pg/issues/10433 (certificates that
+ran out), https://www.postgresql.org/docs/current/app-pgrewind.html (the functions that pg_rewind's role has to execute)
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support import sql
+from support.errors import Inconclusive, NotInTime, ProcessFailed
+from support.failover.member_checks import StreamedAgain
+from support.failover.replication import upstreams
+from support.hosts import Host
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
+from support.waiting import NotYet, eventually
+
+_STREAMS = "SELECT pid, state FROM pg_stat_replication WHERE application_name = %s"
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name = %s"
+_IDENTIFY = "IDENTIFY_SYSTEM"
+_AS_PG_REWIND = (
+    "SELECT count(*) FROM pg_ls_dir('.', true, false); SELECT size FROM pg_stat_file('PG_VERSION', true); "
+    "SELECT pg_read_binary_file('PG_VERSION', 0, 100, true)"
+)
+_FILE = "accept.pgpass"
+
+
+def end_and_await(cluster: Cluster, replica: str, within: float) -> StreamedAgain:
+    """End the replica's stream, on the member from which it comes, and wait until it streams through a new session.
+
+    Raises Inconclusive if the replica does not stream.
+    """
+    leader = cluster.leader()
+    source = upstreams(leader, cluster.view().members).get(replica, leader)
+    where = cluster.administration_of(source)
+    before = [pid for pid, _ in sql.rows(where, _STREAMS, [replica])]
+    if not before:
+        raise Inconclusive(f"{replica} does not stream from {source}, so there is no stream to end")
+    begun = time.monotonic()
+    sql.rows(where, _END, [replica])
+
+    def streams() -> None:
+        rows = sql.rows(where, _STREAMS, [replica])
+        if "streaming" not in [state for pid, state in rows if pid not in before]:
+            raise NotYet(", ".join(f"a session that is {state}" for _, state in rows) or "no session of it")
+
+    try:
+        eventually(streams, within=within, subject="it streams", retry_on=NO_ANSWER, pause=0.05)
+    except NotInTime as late:
+        return StreamedAgain(replica, source, None, late.observed)
+    return StreamedAgain(replica, source, time.monotonic() - begun)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A login from one member's host to another member, with the credentials of the first."""
+
+    purpose: str
+    """What the member would log in for."""
+    origin: str
+    to: str
+    refusal: str
+    """Why it was refused; empty if it was accepted."""
+
+
+def try_logins(cluster: Cluster) -> Iterator[Attempt]:
+    """From each member's host to every other member of its group, as the configuration file of its Patroni says."""
+    for member in cluster.members:
+        host = cluster.sandbox.hosts[member]
+        configured = yaml.safe_load((host.directory / "patroni.yml").read_text())["postgresql"]
+        logins = configured["authentication"]
+        psql = Path(configured["bin_dir"]) / "psql"
+        rewind = logins.get("rewind") or logins["superuser"]
+        for other in cluster.members:
+            if other != member:
+                address = cluster.address_of(other).postgres
+                conninfo = f"host={address.host} port={address.port} connect_timeout=5"
+                for purpose, login, more, statement in (
+                    ("to stream or to be copied", logins["replication"], "dbname=postgres replication=true", _IDENTIFY),
+                    ("to be rewound", rewind, "dbname=postgres", _AS_PG_REWIND),
+                ):
+                    refusal = _refusal(host, psql, login, f"{conninfo} {more}", statement)
+                    yield Attempt(purpose, member, other, refusal)
+
+
+def _refusal(host: Host, psql: Path, login: Mapping[str, Any], conninfo: str, statement: str) -> str:
+    """Why a login is refused, or the statement after it; empty if both succeed. The password is in a file."""
+    file = host.directory / _FILE
+    options = " ".join(f"{name}={value}" for name, value in login.items() if name not in ("username", "password"))
+    file.touch(mode=0o600)
+    file.write_text(f"*:*:*:*:{_escaped(str(login['password']))}\n")
+    try:
+        user = f"user={login['username']}"
+        host.run(
+            ["env", f"PGPASSFILE={file}", str(psql), "-X", "-w", "-q", f"{conninfo} {user} {options}", "-c", statement]
+        )
+    except ProcessFailed as failed:
+        return str(failed).partition(": ")[2]
+    finally:
+        file.unlink(missing_ok=True)
+    return ""
+
+
+def _escaped(word: str) -> str:
+    """A field of a password file."""
+    return word.replace("\\", "\\\\").replace(":", "\\:")

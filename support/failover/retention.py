@@ -1,0 +1,88 @@
+"""What keeps a server from removing old WAL and dead rows: replication slots, and transactions that stay open.
+
+Sources: https://github.com/patroni/patroni/issues/3184 (a slot that was left on a replica kept 141 GB of WAL),
+https://github.com/zalando/postgres-operator/issues/2012 (slots of members that were away filled the leader's disk),
+https://github.com/citusdata/citus/issues/6548 (prepared transactions that nobody resolved),
+https://github.com/hapostgres/pg_auto_failover/issues/662 (a standby's slot 1.2 million transactions behind)
+"""
+
+from collections.abc import Iterator
+
+from support import sql
+from support.failover.retention_checks import OpenTransaction, Slot
+from support.target.cluster import Cluster
+from support.target.members import NoAnswer, ask_in_parallel
+from support.timeouts import REST
+
+_SLOTS = """
+    SELECT slot_name, slot_type, active, coalesce(wal_status, ''),
+           coalesce(pg_wal_lsn_diff(
+               CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                    ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint,
+           coalesce(greatest(age(xmin), age(catalog_xmin)), 0)
+      FROM pg_replication_slots
+     ORDER BY 1
+"""
+_UNLIMITED = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"
+_PREPARED = """
+    SELECT 'prepared transaction ' || quote_literal(gid), owner, database, '', age(transaction),
+           extract(epoch FROM now() - prepared)::float
+      FROM pg_prepared_xacts
+"""
+# Vacuum ignores other vacuums. A walsender passes on what a standby holds, which is judged on the standby.
+_OPEN = """
+    SELECT CASE WHEN state LIKE 'idle in transaction%%' THEN 'idle transaction of ' ELSE 'open transaction of ' END
+           || coalesce(nullif(application_name, ''), backend_type) || ' (pid ' || pid || ')',
+           usename, datname, left(query, 80), greatest(age(backend_xmin), age(backend_xid)),
+           extract(epoch FROM clock_timestamp() - xact_start)::float
+      FROM pg_stat_activity
+     WHERE xact_start IS NOT NULL AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
+       AND backend_type NOT IN ('walsender', 'autovacuum worker', 'autovacuum launcher')
+       AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum) AND pid <> pg_backend_pid()
+"""
+_HOLDS_NOTHING = "SELECT pg_is_in_recovery() AND NOT current_setting('hot_standby_feedback')::bool"
+"""On such a replica, vacuum on the leader does not wait for anybody."""
+
+
+def slots(cluster: Cluster) -> dict[str, list[Slot] | NoAnswer]:
+    """Member -> its replication slots, and how much each keeps back."""
+
+    def asked(member: str) -> list[Slot]:
+        with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
+            return [Slot(*row) for row in sql.rows(session, _SLOTS)]
+
+    return ask_in_parallel(cluster.members, asked)
+
+
+def slot_limits(cluster: Cluster) -> dict[str, int | NoAnswer]:
+    """Member -> max_slot_wal_keep_size in MB; -1 if its slots may keep any amount of WAL."""
+
+    def asked(member: str) -> int:
+        with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
+            return int(sql.value(session, _UNLIMITED))
+
+    return ask_in_parallel(cluster.members, asked)
+
+
+def prepared_transactions(cluster: Cluster) -> dict[str, list[OpenTransaction] | NoAnswer]:
+    """Member -> the prepared transactions there."""
+
+    def asked(member: str) -> list[OpenTransaction]:
+        with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
+            return [OpenTransaction(*row) for row in sql.rows(session, _PREPARED)]
+
+    return ask_in_parallel(cluster.members, asked)
+
+
+def open_transactions(cluster: Cluster) -> dict[str, list[OpenTransaction] | NoAnswer]:
+    """Member -> the open transactions there that hold back vacuum, of all roles and databases.
+
+    As a superuser, or as an application that may see the sessions of other roles.
+    """
+    return ask_in_parallel(cluster.members, lambda member: list(_open(cluster.monitoring_of(member))))
+
+
+def _open(where: sql.Endpoint) -> Iterator[OpenTransaction]:
+    with sql.session(where, connect_timeout=REST) as session:
+        if not sql.value(session, _HOLDS_NOTHING):
+            yield from (OpenTransaction(*row) for row in sql.rows(session, _OPEN))

@@ -1,0 +1,132 @@
+"""Checks of what may be kept back: WAL and old row versions, by replication slots and by transactions."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from support.engine.finding import Finding, listed
+
+Silent = Mapping[str, str]
+"""Member -> why it gave no answer."""
+MEGABYTE = 2**20
+UNLIMITED = -1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A replication slot of one server, and what the server keeps for it."""
+
+    name: str
+    kind: str
+    """"physical" or "logical"."""
+    active: bool
+    wal: str
+    """"reserved", "extended", "unreserved" or "lost", which keeps nothing any more; empty for a slot never used."""
+    kept: int
+    """Bytes of WAL, up to the end of what the server has."""
+    age: int
+    """Transactions since the oldest one whose rows are kept for it."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} slot {self.name} ({'active' if self.active else 'inactive'})"
+
+
+@dataclass(frozen=True)
+class OpenTransaction:
+    """A transaction that has not ended, and holds back vacuum."""
+
+    name: str
+    """What it is, and whose session's."""
+    role: str | None
+    database: str | None
+    statement: str
+    """Its last one, shortened; empty if that is not known."""
+    age: int | None
+    """Transactions that began after it."""
+    seconds: float
+    """For how long it has been open, or prepared."""
+
+    def __str__(self) -> str:
+        said = f": {' '.join(self.statement.split())}" if self.statement else ""
+        by = f" by {self.role} in {self.database}" if self.role and self.database else ""
+        return f"{self.name}{by}, for {self.seconds:.0f} s{said}"
+
+
+def most_kept(told: Mapping[str, Sequence[Slot]]) -> float:
+    """The most WAL that any slot keeps, in megabytes."""
+    return max((slot.kept / MEGABYTE for slots in told.values() for slot in slots if slot.wal != "lost"), default=0.0)
+
+
+def oldest_kept(told: Mapping[str, Sequence[Slot]]) -> int:
+    """The age of the oldest transaction for whose rows any slot asks, in transactions."""
+    return max((slot.age for slots in told.values() for slot in slots), default=0)
+
+
+def slots_keep_little_wal(told: Mapping[str, Sequence[Slot]], silent: Silent, limit: float) -> Finding:
+    """No slot of any member keeps more than `limit` megabytes of WAL. Unknown if a member gave no answer."""
+    found = [
+        f"on {member}, the {slot} keeps {slot.kept / MEGABYTE:,.0f} MB of WAL"
+        for member, slots in told.items()
+        for slot in slots
+        if slot.wal != "lost" and slot.kept > limit * MEGABYTE
+    ]
+    if found:
+        return Finding.false(
+            f"{listed(found)} (allowed: {limit:,.0f} MB; have its consumer read on, or drop it with "
+            "pg_drop_replication_slot on that member)"
+        )
+    return _unless_silent(told, silent, f"the slots keep {most_kept(told):,.0f} MB of WAL at most")
+
+
+def slots_keep_few_rows(told: Mapping[str, Sequence[Slot]], silent: Silent, limit: float) -> Finding:
+    """No slot of any member asks for the rows of a transaction older than `limit` transactions.
+
+    Unknown if a member gave no answer.
+    """
+    found = [
+        f"on {member}, the {slot} keeps the rows of the last {slot.age:,} transactions from vacuum"
+        for member, slots in told.items()
+        for slot in slots
+        if slot.age > limit
+    ]
+    if found:
+        return Finding.false(
+            f"{listed(found)} (allowed: {limit:,.0f} transactions; look for old transactions on the standby that "
+            "uses it, or drop a slot that nobody needs)"
+        )
+    return _unless_silent(told, silent, f"the slots keep the rows of {oldest_kept(told):,} transactions at most")
+
+
+def slots_are_limited(told: Mapping[str, int], silent: Silent) -> Finding:
+    """The WAL that slots can keep is limited on every member. `told` is member -> the limit in MB, or UNLIMITED.
+
+    Unknown if a member gave no answer.
+    """
+    if without := [member for member, limit in told.items() if limit == UNLIMITED]:
+        return Finding.false(
+            f"a replication slot can fill the disk of {' and '.join(without)}: max_slot_wal_keep_size is -1 there, "
+            "which sets no limit; set it to less than the disk has room for"
+        )
+    limits = ", ".join(f"{limit:,} MB on {member}" for member, limit in told.items())
+    return _unless_silent(told, silent, f"max_slot_wal_keep_size is {limits}")
+
+
+def longest_open(told: Mapping[str, Sequence[OpenTransaction]]) -> float:
+    """For how long the oldest of the transactions has been open, in seconds."""
+    return max((one.seconds for found in told.values() for one in found), default=0.0)
+
+
+def none_open_longer(
+    told: Mapping[str, Sequence[OpenTransaction]], silent: Silent, limit: float, advice: str
+) -> Finding:
+    """No transaction has held back vacuum for more than `limit` seconds. Unknown if a member gave no answer."""
+    found = [f"{one} on {member}" for member, open_there in told.items() for one in open_there if one.seconds > limit]
+    if found:
+        return Finding.false(f"vacuum is held back by {listed(found)} (allowed: {limit:g} s; {advice})")
+    return _unless_silent(told, silent, f"the oldest transaction is {longest_open(told):.0f} s old")
+
+
+def _unless_silent(told: Collection[str], silent: Silent, words: str) -> Finding:
+    if silent or not told:
+        why = "; ".join(f"{member}: {reason}" for member, reason in silent.items())
+        return Finding.unknown(f"nothing is known of {why or 'any member'}")
+    return Finding.true(f"{words}, on {', '.join(told)}")

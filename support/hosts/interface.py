@@ -1,0 +1,164 @@
+"""What faults need of hosts, whoever runs them: our own sandbox, or a user's machines and containers.
+
+A *site* is a set of hosts and the network between them. `Sandbox` is one; `remote.RemoteSite` is another. Faults,
+checks and evidence use only what is here, so every scenario is written once.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Pair = tuple[str, str]
+"""The names of the hosts that send and receive."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process on a host when it was looked at. Its id and start time together never name another process."""
+
+    pid: int
+    started: int
+    """In clock ticks since the host's boot, as in /proc/PID/stat."""
+    state: str
+    """One letter, as in /proc/PID/stat: R, S, D, T, Z, ..."""
+    name: str
+    """Its short name, such as "postgres"."""
+    title: str
+    """Its arguments, or what it has put in their place: "postgres: walreceiver streaming 0/4000148"."""
+    parent: int = 0
+    service: str = ""
+    """The last part of its control group, such as "patroni.service"."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.pid, self.started
+
+    @property
+    def stopped(self) -> bool:
+        return self.state in "Tt"
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and only its parent has not taken note of that."""
+        return self.state in "ZX"
+
+
+class Log(Protocol):
+    """What a program has logged."""
+
+    def end(self) -> str:
+        """A mark of its present end."""
+
+    def since(self, mark: str) -> str:
+        """What was logged since that mark; everything if it is empty."""
+
+    def last(self, most: int) -> str:
+        """The last so many bytes. Raises OSError if it cannot be read."""
+
+
+class SiteProgram(Protocol):
+    """A program of a host: Patroni with its PostgreSQL, etcd, HAProxy or Redis."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its first process; None while it does not run."""
+
+    def start(self) -> None:
+        """Start it, and let it be started again by whoever does that usually; does nothing if it runs."""
+
+    def kill(self) -> None:
+        """Kill it and all that it started at once (kill -9); nobody starts it again before `start`."""
+
+
+class SiteHost(Protocol):
+    """One host."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def addresses(self) -> Collection[str]:
+        """Every address at which others reach it."""
+
+    @property
+    def processes(self) -> Mapping[str, SiteProgram]:
+        """The cluster's programs on it, by name: patroni, etcd, haproxy, redis."""
+
+    def running(self) -> Sequence[Running]:
+        """Every process of its programs, including those that left their parent, as PostgreSQL does."""
+
+    def alive(self, processes: Collection[Running]) -> Sequence[Running]:
+        """Those of the given processes that are still there, zombies apart, as they are now."""
+
+    def kill(self, processes: Sequence[Running]) -> None:
+        """Kill these processes (kill -9) in this order; those that are gone are skipped."""
+
+    def suspend(self, processes: Collection[Running]) -> None:
+        """Suspend these processes until `resume`; those that are gone are skipped."""
+
+    def resume(self, processes: Collection[Running]) -> None:
+        """Resume them. Harmless if they run, or are gone."""
+
+    def freeze(self) -> None:
+        """Suspend all of its programs, until `thaw`."""
+
+    def thaw(self) -> None:
+        """Undo `freeze`. Harmless if nothing is frozen."""
+
+    def awake(self) -> Sequence[str]:
+        """What of its programs is not suspended, a description each."""
+
+    @property
+    def powered(self) -> bool:
+        """Whether anything of its programs may run."""
+
+    def power_off(self) -> None:
+        """Let it crash: all its programs are killed at once, and stay down until `power_on`."""
+
+    def power_on(self) -> None:
+        """Bring it back, with the programs that ran. Harmless if it is on."""
+
+    def listed(self) -> Sequence[Running]:
+        """Every process that any user of the host can list; in a sandbox, those of its programs."""
+
+    def run_decoy(self, word: str, seconds: int) -> Callable[[], object]:
+        """Run a program with that word as an argument, for so many seconds; returns what ends it sooner."""
+
+    def logs(self) -> Mapping[str, Log]:
+        """The logs of its programs that can be read, by name."""
+
+
+class SiteNetwork(Protocol):
+    """The network between the hosts, which are given by name. Packets that are cut vanish without an error."""
+
+    def cut_all(self, pairs: Collection[Pair]) -> None:
+        """Let no packet get from the first to the second host of any pair."""
+
+    def mend_all(self, pairs: Collection[Pair]) -> None:
+        """Undo it. Harmless if nothing is cut."""
+
+    def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
+        """Raises NotYet while anything gets through a pair, or nothing does through one of `open_pairs`."""
+
+
+class Site(Protocol):
+    """A set of hosts."""
+
+    @property
+    def kind(self) -> str:
+        """How the hosts are reached, in a word or two."""
+
+    @property
+    def hosts(self) -> Mapping[str, SiteHost]: ...
+
+    @property
+    def network(self) -> SiteNetwork: ...

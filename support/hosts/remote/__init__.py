@@ -1,0 +1,27 @@
+"""A user's own hosts: machines and containers, reached by the vendors' own clients (ssh, docker, podman, any command).
+
+    access = HostAccess("ssh://root@10.0.0.1")            # as it stands in [hosts] of a target file
+    answer = Reach.of(access.reach).run("look")           # one shell script over standard input; nothing is installed
+
+A fault that lasts is an *injury*: its undo is on the host before it is done, with a guard that undoes it when nobody
+who answers for it has been heard of for a while. `RemoteSite` implements `support.hosts.interface.Site` with that.
+"""
+
+from support.hosts.remote.access import HostAccess, ProgramAccess
+from support.hosts.remote.guards import GRACE, LONGEST, Guards
+from support.hosts.remote.machines import RemoteHost, RemoteSite
+from support.hosts.remote.reach import HostRefused, HostUnreached, Reach, Sent
+
+__all__ = [
+    "GRACE",
+    "LONGEST",
+    "Guards",
+    "HostAccess",
+    "HostRefused",
+    "HostUnreached",
+    "ProgramAccess",
+    "Reach",
+    "RemoteHost",
+    "RemoteSite",
+    "Sent",
+]

@@ -1,0 +1,47 @@
+"""How each host is reached and its programs are started: what the user says, completed by what was found there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+NEVER_DIRECT = "none"
+"""`line` of a host whose commands do not come over its network, such as those of docker exec."""
+
+
+@dataclass(frozen=True)
+class ProgramAccess:
+    """One of the cluster's programs on a host."""
+
+    start: str = ""
+    """The command that starts it; empty where that is not known, and nothing that would stay down is done to it."""
+    hold: str = ""
+    """The command that keeps it down after it was killed, if anything there would start it again."""
+    release: str = ""
+    """The command that undoes `hold`."""
+    how: str = ""
+    """By what it is started, for people: "systemd unit patroni.service"."""
+
+
+@dataclass(frozen=True)
+class HostAccess:
+    """One host of the user's."""
+
+    reach: str
+    """A URL (ssh://, docker://, podman://, local:) or a command with {} in it."""
+    addresses: tuple[str, ...] = ()
+    """Every address at which the others reach it."""
+    programs: Mapping[str, ProgramAccess] = field(default_factory=dict)
+    """Program (patroni, etcd, haproxy, redis) -> how it is started."""
+    scope: str = ""
+    """What its mark has to say."""
+    line: str = ""
+    """Whence the host sees our commands come, if it cannot tell: an address, or NEVER_DIRECT."""
+    cutter: str = ""
+    """nft or iptables, whichever works there; empty if neither does."""
+    python: str = ""
+    """The Python of its Patroni, if it has one."""
+    ports: tuple[int, ...] = ()
+    """TCP ports at which its programs answer."""
+    container: str = ""
+    """The name of the container that the host is, if it is one."""
+    on: str = ""
+    """How the machine of that container's engine is reached; empty for this one."""

@@ -1,0 +1,122 @@
+"""Cuts of the network between a user's hosts, by rules of our own on the host that is struck."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from support.errors import Inconclusive, NotAvailable
+from support.hosts.interface import Pair
+from support.hosts.remote.guards import Injury
+from support.waiting import NotYet
+
+if TYPE_CHECKING:
+    from support.hosts.remote.machines import RemoteHost
+
+_PATIENCE = 2
+"""Seconds that a connection attempt waits for an answer; no link of a cluster takes longer."""
+
+
+class RemoteNetwork:
+    """The links between a user's hosts. One host of each pair is struck, and there both ways can be cut."""
+
+    def __init__(self, hosts: "Mapping[str, RemoteHost]") -> None:
+        self._hosts = hosts
+        self._cuts: dict[frozenset[Pair], dict[str, Injury]] = {}
+        self._answered: dict[str, dict[str, str]] = {}
+        """Struck host -> "address,port" that answered before -> the host that it is of."""
+
+    def cut_all(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork. Raises HostRefused before anything is done if a cut would be of the suite's own line."""
+        key = frozenset(pairs)
+        if key in self._cuts:
+            return
+        made = self._cuts[key] = {}
+        for struck, own in self._by_struck(pairs).items():
+            host = self._hosts[struck]
+            others = {name for pair in own for name in pair if name != struck}
+            self._answered[struck] = self._probe(host, others)
+            made[struck] = host.injure("cut", *self._rules(host, own))
+
+    def mend_all(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork."""
+        made = self._cuts.pop(frozenset(pairs), {})
+        errors = []
+        for struck, injury in made.items():
+            try:
+                self._hosts[struck].heal(injury)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
+        """See SiteNetwork. Only what answered before the cut is evidence: connections to it must get no answer.
+
+        Raises Inconclusive where nothing answered before.
+        """
+        made = self._cuts.get(frozenset(pairs), {})
+        for struck, own in self._by_struck(pairs).items():
+            host, answered = self._hosts[struck], self._answered.get(struck, {})
+            if not answered:
+                raise Inconclusive(f"{struck} reached none of the hosts that it is cut off from before, either")
+            now = self._probe(host, set(answered.values()), only=answered)
+            if through := [f"{name} at {place}" for place, name in now.items()]:
+                raise NotYet(f"{struck} still reaches {', '.join(through)}")
+            dropped = self._counted(host, made[struck])
+            for source, target in own:
+                way, other = ("out", target) if source == struck else ("in", source)
+                if way == "in" and (struck, other) in own:
+                    continue  # nothing answers what was never sent
+                if other in answered.values() and not self._packets(dropped, way, other):
+                    raise NotYet(f"no packet from {source} to {target} was dropped yet")
+            for source, target in open_pairs:
+                if target == struck and not self._packets(dropped, "seen", source):
+                    raise NotYet(f"no packet from {source} arrives at {target} either")
+
+    def _by_struck(self, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
+        """The host on which each pair is cut: as few hosts as possible, of those that can."""
+        able = {name for name, host in self._hosts.items() if host.access.cutter}
+        found: dict[str, list[Pair]] = {}
+        left = list(pairs)
+        while left:
+            votes = Counter(name for pair in left for name in pair if name in able)
+            if not votes:
+                raise NotAvailable(f"neither {' nor '.join(left[0])} can cut links: there is no nft or iptables to use")
+            most = max(votes.values())
+            struck = next(name for name in dict.fromkeys(n for pair in left for n in pair) if votes[name] == most)
+            found[struck] = [pair for pair in left if struck in pair]
+            left = [pair for pair in left if struck not in pair]
+        return found
+
+    def _rules(self, host: "RemoteHost", pairs: Collection[Pair]) -> list[str]:
+        rules = []
+        for source, target in pairs:
+            way, other = ("out", target) if source == host.name else ("in", source)
+            rules += [f"{way}:{address}" for address in self._addresses(host, other)]
+            if way == "out" and (other, host.name) not in pairs:
+                rules += [f"seen:{address}" for address in self._addresses(host, other)]
+        return rules
+
+    def _addresses(self, host: "RemoteHost", other: str) -> list[str]:
+        """Those of another host, without any that is this host's, too, such as that of a bridge for containers."""
+        return [one for one in self._hosts[other].addresses if one not in host.addresses]
+
+    def _probe(self, host: "RemoteHost", others: Collection[str], only: Collection[str] = ()) -> dict[str, str]:
+        """The "address,port" of those hosts that answer -> the host."""
+        places = {
+            f"{address},{port}": other
+            for other in others
+            for address in self._addresses(host, other)
+            for port in self._hosts[other].access.ports
+        }
+        asked = [place for place in places if not only or place in only]
+        said = host.reach.run("probe", str(_PATIENCE), *asked) if asked else ""
+        answers = dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
+        return {place: places[place] for place, answer in answers.items() if answer == "answers" and place in places}
+
+    def _counted(self, host: "RemoteHost", injury: Injury) -> dict[tuple[str, str], int]:
+        rows = (line.split("\t") for line in host.reach.run("counted", injury.id).splitlines() if line.count("\t") == 2)
+        return {(way, address): int(packets) for way, address, packets in rows}
+
+    def _packets(self, counted: Mapping[tuple[str, str], int], way: str, other: str) -> int:
+        return sum(counted.get((way, address), 0) for address in self._hosts[other].addresses)

@@ -1,0 +1,270 @@
+# All that is ever done on a user's host, in POSIX sh. Nothing is installed there: this text goes to `sh -s` over standard
+# input, followed by the variables and the one call of `main` that is wanted. It needs /proc, and neither ps nor Python.
+#
+# A fault that lasts is an *injury* with a directory in $RUN: its undo, its beat, its guard. The undo is written, and the
+# guard is running, before anything is done. The guard undoes the injury when no beat has come for $GRACE seconds, or
+# when it is $LONGEST seconds old, whatever became of the session or of whoever opened it. A reboot empties /run, and
+# with it all that an injury consists of.
+set -u
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
+OWN_LINE=${SSH_CONNECTION:-${1:-}}
+if [ -w /run ]; then RUN=/run/accept; else RUN=/tmp/accept-$(id -u); fi
+
+refuse() { echo "refused: $*"; exit 65; }
+uptime() { read -r up _ < /proc/uptime; echo "${up%%.*}"; }
+mark() { eval "${MARK:-cat /etc/accept-breakable}" 2>/dev/null | tr -d ' \t' | sed '/^$/d;/^#/d'; }
+stat_of() { # PID: sets $name, $state, $parent and $started; fails if there is no such process
+  read -r line 2>/dev/null < "/proc/$1/stat" || return 1
+  name=${line#*\(}; rest=${name##*) }; name=${name%)*}
+  set -- $rest; state=$1; parent=$2; started=${20}
+}
+
+# --- Looking
+
+look() { # what this host is, a "key<tab>value" each
+  say() { printf '%s\t%s\n' "$1" "$2"; }
+  say uid "$(id -u)"; say name "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"; say line "$OWN_LINE"
+  mark | while read -r scope; do say mark "$scope"; done
+  { ip -o addr show scope global 2>/dev/null | sed 's/.* inet6* \([^ /]*\).*/\1/'
+    hostname -I 2>/dev/null | tr ' ' '\n'; } | sed '/^$/d' | sort -u | while read -r one; do say address "$one"; done
+  read -r init < /proc/1/comm; say init "$init"
+  [ ! -d /run/systemd/system ] || say systemd yes
+  say run "$RUN"
+  echo 'table inet accept_probe { }' | ${NET:-} nft -c -f - 2>/dev/null && say cutter nft
+  ${NET:-} iptables -w 5 -t raw -nL >/dev/null 2>&1 && say cutter iptables
+  for tool in bash python3 nc journalctl; do command -v $tool >/dev/null 2>&1 && say tool $tool; done
+  [ ! -e /dev/watchdog ] || ! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q '/dev/watchdog' || say watchdog open
+  left | while read -r one; do say left "$one"; done
+}
+table() { # every process: pid, start, state, parent, name, service and title, with tabs in between
+  for d in /proc/[0-9]*; do
+    pid=${d#/proc/}; stat_of "$pid" || continue
+    [ "$parent" != 2 ] && [ "$pid" != 2 ] || continue
+    service=
+    while read -r one; do case $one in *.service|*.scope|*docker*) service=${one##*/};; esac; done 2>/dev/null < "$d/cgroup"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t' "$pid" "$started" "$state" "$parent" "$name" "$service"
+    tr '\0\n\t' '   ' 2>/dev/null < "$d/cmdline"; echo
+  done
+}
+where() { # PID...: the executable, the working directory and the files to which standard output and error go
+  for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
+}
+size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
+tail_of() { tail -c "+$(($2 + 1))" "$1" 2>/dev/null; } # FILE BYTES: what follows the first so many bytes
+probe() { # SECONDS ADDRESS,PORT...: whether anything answers there, all at once
+  patience=$1; shift
+  for one; do
+    ( host=${one%,*} port=${one#*,}
+      if command -v bash >/dev/null && command -v timeout >/dev/null; then
+        said=$(timeout "$patience" bash -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
+      elif [ -n "${PYTHON:-}" ]; then
+        said=$("$PYTHON" -c 'import socket, sys
+try: socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])); print("open")
+except ConnectionRefusedError: print("refused")
+except TimeoutError: print("124")
+except OSError as error: print(error)' "$host" "$port" "$patience" 2>&1)
+      elif command -v nc >/dev/null; then nc -z -w "$patience" "$host" "$port" >/dev/null 2>&1 && said=open || said=124
+      else said=untried; fi
+      case $said in open|*refused*) said=answers;; 124*) said=silent;; esac
+      printf '%s\t%s\n' "$one" "$said" ) &
+  done
+  wait
+}
+
+# --- Injuries
+
+breakable() { # the second key: without this host's own mark nothing is done to it
+  [ -n "${SCOPE:-}" ] || refuse "no scope was given"
+  mark | grep -qxF -- "$SCOPE" || refuse "this host is not marked as breakable for the scope $SCOPE"
+}
+begin() { # ID: the directory of an injury, whose undo is written before what it undoes
+  breakable
+  mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
+  for one in "$RUN"/*/owner; do
+    [ ! -e "$one" ] || [ "$(cat "$one")" = "$OWNER" ] || refuse "another run has injured this host: $one"
+  done
+  D=$RUN/$1; mkdir "$D" 2>/dev/null || refuse "the injury $1 is there already, or $RUN is full"
+  { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && printf 'failed=0\n' > "$D/undo"; } 2>/dev/null || {
+    rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
+}
+undo_by() { # TEXT: one more thing that ends this injury; it must be harmless when repeated
+  printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
+}
+guard() { # from now on it ends by itself
+  { echo 'exit $failed' >> "$D/undo" && cat > "$D/guard" <<GUARD
+cd "$D" || exit
+read -r up _ < /proc/uptime; latest=\$((\${up%%.*} + $LONGEST))
+while [ -e beat ]; do
+  read -r up _ < /proc/uptime; up=\${up%%.*}; read -r beat < beat || exit 0
+  if [ \$((up - beat)) -ge $GRACE ] || [ \$up -ge \$latest ]; then
+    echo "\$up" > expired; mkdir healing 2>/dev/null || exit 0; sh ./undo > healed 2>&1; rmdir healing; exit
+  fi
+  sleep 1
+done
+GUARD
+  } 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
+  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
+    systemd-run --quiet --collect --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
+  if command -v setsid >/dev/null; then setsid sh "$D/guard" </dev/null >/dev/null 2>&1 &
+  else ( trap '' HUP; exec sh "$D/guard" ) </dev/null >/dev/null 2>&1 & fi
+}
+beat() { # ID...: whoever made these injuries is there
+  for id; do
+    D=$RUN/$id
+    if [ ! -d "$D" ]; then echo "gone $id"
+    elif [ -e "$D/expired" ]; then echo "expired $id"
+    else uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"; fi
+  done
+}
+heal() { # ID...: undo these injuries; harmless for one that is not there
+  for id; do
+    D=$RUN/$id; [ -d "$D" ] || { echo "gone $id"; continue; }
+    tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
+    [ ! -e "$D/expired" ] || echo "expired $id"
+    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; else echo "failed $id $(tr '\n' ' ' < "$D/healed")"; rmdir "$D/healing"; fi
+  done
+}
+left() { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done; }
+
+# --- Faults of processes
+
+living() { # PID:START...: sets $found to the ids of those that are still there
+  found=
+  for one; do stat_of "${one%:*}" && [ "$started" = "${one#*:}" ] && found="$found ${one%:*}"; done
+}
+signal() { # SIGNAL PID:START...: one that is gone, or another process by now, is passed over
+  sig=$1; shift
+  for one; do living "$one"; [ -z "$found" ] || kill "-$sig" $found 2>/dev/null; done
+  return 0
+}
+strike() { breakable; signal "$@"; } # for what needs no undo
+freeze() { # ID PID:START...: suspend these until the injury is healed
+  begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
+  undo_by "for pid in$found; do kill -CONT \$pid 2>/dev/null; done; :"; guard; signal STOP "$@"
+}
+tree() { # sets $found to these processes and all their descendants
+  found=" $* "; grew=yes
+  while [ "$grew" ]; do
+    grew=
+    for d in /proc/[0-9]*; do
+      pid=${d#/proc/}; case $found in *" $pid "*) continue;; esac
+      stat_of "$pid" || continue
+      case $found in *" $parent "*) [ "$pid" = $$ ] || { found="$found$pid "; grew=yes; };; esac
+    done
+  done
+}
+fell() { # PID:START...: kill these and their descendants at once, so that none sees another die
+  living "$@"; roots=$found; before=
+  tree $roots
+  while [ "$found" != "$before" ]; do kill -STOP $found 2>/dev/null; before=$found; tree $found; done
+  kill -KILL $found 2>/dev/null
+  return 0
+}
+down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
+  begin "$1"; hold=$2; undo=$3; shift 3
+  undo_by "$undo"
+  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
+  guard
+  if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
+  if [ "${ISOLATED:-}" ]; then isolation | ${NET:-} nft -f - || { heal "${D##*/}" >/dev/null; refuse "nft refused"; }; fi
+  fell "$@"
+}
+
+# --- Faults of the network
+
+uncut() { # the command that ends the cuts of this injury
+  t=accept_${D##*/}
+  if [ "${CUTTER:-nft}" = nft ]; then echo "! ${NET:-} nft list table inet $t >/dev/null 2>&1 || ${NET:-} nft delete table inet $t"
+  else
+    for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
+      echo "while ${NET:-} $i -w 5 -t raw -D $c -j ${t}_$c 2>/dev/null; do :; done
+${NET:-} $i -w 5 -t raw -F ${t}_$c 2>/dev/null; ${NET:-} $i -w 5 -t raw -X ${t}_$c 2>/dev/null"
+    done; done; echo ":"
+  fi
+}
+is_own_line() { # ADDRESS: whether that is where we come from
+  [ "${LINE:-ssh}" != none ] || return 1
+  [ -n "$OWN_LINE" ] || refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
+  set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
+}
+isolation() { # rules that drop everything but this host's own loopback and our own line
+  own=
+  if [ "${LINE:-ssh}" != none ]; then
+    [ -n "$OWN_LINE" ] || refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
+    set -- $OWN_LINE; from=${1#::ffff:}; f=ip; case $from in *:*) f=ip6;; esac
+    own="$f XADDR $from tcp XPORT ${4:-22} accept;"
+  fi
+  echo "table inet accept_${D##*/} {"
+  for way in input output; do
+    if [ $way = input ]; then i=iif a=saddr p=dport; else i=oif a=daddr p=sport; fi
+    echo "chain $way { type filter hook $way priority -310; $i lo accept; $(echo "$own" | sed "s/XADDR/$a/;s/XPORT/$p/") counter drop; }"
+  done
+  echo "}"
+}
+cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes there; seen: is only counted
+  begin "$1"; shift
+  for one; do
+    [ "${one%%:*}" = seen ] || ! is_own_line "${one#*:}" || {
+      heal "${D##*/}" >/dev/null; refuse "${one#*:} is where the suite's own connection comes from"; }
+  done
+  undo_by "$(uncut)"; guard
+  if [ "${CUTTER:-nft}" = nft ]; then
+    { t=accept_${D##*/}
+      echo "table inet $t {"
+      for way in input forward output; do echo "chain $way { type filter hook $way priority -310; }"; done
+      echo "}"
+      for one; do
+        a=${one#*:}; f=ip; case $a in *:*) f=ip6;; esac
+        case $one in
+          in:*) for c in input forward; do echo "add rule inet $t $c $f saddr $a counter drop"; done;;
+          out:*) for c in output forward; do echo "add rule inet $t $c $f daddr $a counter drop"; done;;
+          seen:*) echo "add rule inet $t input $f saddr $a counter";;
+        esac
+      done; } | ${NET:-} nft -f - && return
+  else
+    t=accept_${D##*/}; ok=yes
+    for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
+      ${NET:-} $i -w 5 -t raw -N ${t}_$c 2>/dev/null && ${NET:-} $i -w 5 -t raw -I $c 1 -j ${t}_$c || { [ $i = ip6tables ] || ok=; }
+    done; done
+    for one; do
+      a=${one#*:}; i=iptables; case $a in *:*) i=ip6tables;; esac
+      case $one in
+        in:*) ${NET:-} $i -w 5 -t raw -A ${t}_PREROUTING -s "$a" -j DROP || ok=;;
+        out:*) ${NET:-} $i -w 5 -t raw -A ${t}_OUTPUT -d "$a" -j DROP || ok=;;
+        seen:*) ${NET:-} $i -w 5 -t raw -A ${t}_PREROUTING -s "$a" || ok=;;
+      esac
+    done
+    [ -z "$ok" ] || return 0
+  fi
+  heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+}
+counted() { # ID: way, address and packets of each rule
+  t=accept_$1
+  if [ "${CUTTER:-nft}" = nft ]; then
+    ${NET:-} nft list table inet "$t" | sed -n 's/.*[sd]addr \([^ ]*\) counter packets \([0-9]*\) bytes [0-9]* *\(drop\)*.*/\1 \2 \3/p;s/.*chain \([a-z]*\).*/\1/p' |
+      while read -r a n kind; do
+        case $a in input|output|forward) chain=$a; continue;; esac
+        case $chain.${kind:-seen} in input.drop) w=in;; output.drop) w=out;; input.seen) w=seen;; *) continue;; esac
+        printf '%s\t%s\t%s\n' $w "$a" "$n"
+      done
+  else
+    for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
+      ${NET:-} $i -w 5 -t raw -nvxL ${t}_$c 2>/dev/null | while read -r n _ target rest; do
+        case $n in ''|*[!0-9]*) continue;; esac
+        set -- $target $rest
+        if [ "$1" = DROP ]; then shift; [ $c = PREROUTING ] && w=in || w=out; else w=seen; fi
+        while [ $# -gt 2 ]; do shift; done
+        [ $w = out ] && a=$2 || a=$1
+        printf '%s\t%s\t%s\n' $w "${a%/*}" "$n"
+      done
+    done; done
+  fi
+}
+decoy() { # SECONDS WORD: a program with that argument, for so long
+  begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &
+  else sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 & fi
+}
+main() {
+  echo "accept: begin $NONCE"; ( "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
+}

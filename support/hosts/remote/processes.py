@@ -1,0 +1,66 @@
+"""Which processes of a host are the cluster's programs, by what the host lists."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from support.hosts.interface import Running
+
+_SERVERS = ("postgres", "postmaster", "edb-postgres")
+_PATRONI = re.compile(r"(^|[\s/])patroni(\s|$)")
+_FIRST: Mapping[str, Callable[[Running], bool]] = {
+    "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
+    "etcd": lambda one: one.name == "etcd",
+    "haproxy": lambda one: one.name == "haproxy",
+    "redis": lambda one: one.name in ("redis-server", "valkey-server", "keydb-server"),
+}
+"""Program -> how its own processes are recognised."""
+
+
+def parsed_table(text: str) -> list[Running]:
+    """What the script's `table` answers."""
+    rows = (line.split("\t", 6) for line in text.splitlines() if line.count("\t") >= 6)
+    return [
+        Running(int(pid), int(started), state, name, title.strip(), int(parent), service)
+        for pid, started, state, parent, name, service, title in rows
+    ]
+
+
+def program_trees(table: Sequence[Running], scope: str) -> dict[str, list[Running]]:
+    """Program -> its processes and their descendants, zombies apart, the oldest first.
+
+    PostgreSQL belongs to Patroni, whoever its parent is. Of several servers, only that of the cluster with this scope
+    does, which Patroni has started as such: another one on the same machine is nobody's victim.
+    """
+    living = [one for one in table if not one.over]
+    found = {}
+    for program, is_first in _FIRST.items():
+        roots = [one for one in living if is_first(one)]
+        if program == "patroni":
+            roots += servers(living, scope)
+        if tree := list(_with_descendants(roots, living)):
+            found[program] = sorted(tree, key=lambda one: (one.started, one.pid))
+    return found
+
+
+def servers(table: Sequence[Running], scope: str) -> list[Running]:
+    """The first process of the cluster's PostgreSQL; of several, those that belong to the scope."""
+    by_pid = {one.pid: one for one in table}
+    first = [
+        one
+        for one in table
+        if one.name in _SERVERS and not (one.parent in by_pid and by_pid[one.parent].name in _SERVERS)
+    ]
+    return [one for one in first if len(first) == 1 or f"--cluster_name={scope} " in f"{one.title} "]
+
+
+def _with_descendants(roots: Sequence[Running], table: Sequence[Running]) -> Iterator[Running]:
+    children: dict[int, list[Running]] = {}
+    for one in table:
+        children.setdefault(one.parent, []).append(one)
+    todo, seen = list(roots), set[int]()
+    while todo:
+        one = todo.pop()
+        if one.pid not in seen:
+            seen.add(one.pid)
+            yield one
+            todo += children.get(one.pid, ())

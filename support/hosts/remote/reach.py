@@ -1,0 +1,213 @@
+"""Reaching into a host: a URL becomes the words of a vendor's client, and a shell there reads one script from us.
+
+The script and its arguments go over standard input, so nothing needs quoting for any client, nothing is installed, and
+what a login prints is told from the answer. Only `sh` and /proc are needed there.
+"""
+
+import atexit
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from support.errors import ProcessFailed, UsageError
+from support.hosts.remote.access import NEVER_DIRECT
+
+SCRIPT = Path(__file__).with_name("on_host.sh")
+ANSWER_WITHIN = 20.0
+"""Seconds for a command; a line that breaks is noticed by ssh itself within 6."""
+REFUSED = 65
+FORMS = (
+    "ssh://[user@]host[:port], docker://container, docker://project/service[/2], podman://container, local:, or a "
+    "command with {} in it"
+)
+_SSH = (
+    "-oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=auto "
+    "-oControlPersist=60"
+).split()
+# Without root it is tried by sudo, which would lose where we come from.
+_AS_ROOT = 'sh -c \'if [ "$(id -u)" = 0 ]; then exec sh -s; else exec sudo -n sh -s -- "${SSH_CONNECTION:-}"; fi\''
+_AS_WE_ARE = "sh -s"
+_CONTAINER = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+class HostUnreached(ProcessFailed):
+    """A host gave no answer: its client failed, or the line broke."""
+
+
+class HostRefused(ProcessFailed):
+    """A host answered that it does not do that, and why. Nothing was done."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A command that was sent to a host."""
+
+    host: str
+    at: float
+    """Seconds since the epoch."""
+    words: str
+    outcome: str
+    """"ok", or what went wrong."""
+
+    def __str__(self) -> str:
+        return f"{time.strftime('%H:%M:%S', time.localtime(self.at))} {self.host}: {self.words}: {self.outcome}"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The way to one host."""
+
+    words: str
+    """As the user wrote it."""
+    argv: tuple[str, ...]
+    """The client's command line; a shell there reads the script from standard input."""
+    line: str = ""
+    """NEVER_DIRECT where commands do not come over the host's network."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """For the script, in every command."""
+    note: Callable[[Sent], None] = lambda sent: None
+    """Told of every command that changes something."""
+
+    @classmethod
+    def of(cls, words: str) -> "Reach":
+        """Raises UsageError for what is no way to a host."""
+        kind, _, rest = words.partition("://")
+        if words == "local:":
+            return cls(words, ("sh", "-s"), NEVER_DIRECT)
+        if kind == "ssh" and rest:
+            return cls(words, _ssh(words))
+        if kind in ("docker", "podman") and rest:
+            return cls(words, (kind, "exec", "-i", container_of(words), "sh", "-s"), NEVER_DIRECT)
+        if "{}" in words:
+            found = [one.replace("{}", _AS_WE_ARE) if one != "{}" else one for one in _split(words)]
+            return cls(words, tuple(part for one in found for part in (["sh", "-s"] if one == "{}" else [one])))
+        raise UsageError(f"{words!r} is no way to a host; write {FORMS}")
+
+    @property
+    def client(self) -> str:
+        """The program that is run here."""
+        return self.argv[0]
+
+    def text(self, verb: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+        """The call that follows the script, as it is sent."""
+        given = {**self.variables, **(variables or {})}
+        settings = "".join(f"{name}={shlex.quote(value)}; " for name, value in given.items())
+        return f"{settings}main {shlex.join([verb, *arguments])} </dev/null"
+
+    def run(
+        self, verb: str, *arguments: str, within: float = ANSWER_WITHIN, variables: Mapping[str, str] | None = None
+    ) -> str:
+        """What the script answers to one of its verbs.
+
+        Raises HostUnreached without an answer, HostRefused if the host does not do it.
+        """
+        nonce = secrets.token_hex(8)
+        call = self.text(verb, *arguments, variables={"NONCE": nonce, **(variables or {})})
+        try:
+            ended = subprocess.run(
+                self.argv,
+                input=f"{SCRIPT.read_text(encoding='utf-8')}\n{call}\n".encode(),
+                capture_output=True,
+                timeout=within,
+                start_new_session=True,  # Ctrl-C is for us: what is going on there is undone in order
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise HostUnreached(f"{self.words} gave no answer within {within:g} s") from None
+        except OSError as error:
+            raise HostUnreached(f"{self.words}: {self.client} cannot be run here: {error.strerror}") from None
+        said = ended.stdout.decode(errors="replace")
+        begin, end = f"accept: begin {nonce}\n", f"\naccept: end {nonce} "
+        at, until = said.find(begin), said.rfind(end)
+        if at < 0 or until < 0:
+            why = " ".join(ended.stderr.decode(errors="replace").split())[-400:]
+            raise HostUnreached(
+                f"{self.words} gave no answer (exit status {ended.returncode}): {why or 'it said nothing'}"
+            )
+        answer, status = said[at + len(begin) : until], int(said[until + len(end) :].split()[0])
+        if status:
+            why = " ".join(f"{answer} {ended.stderr.decode(errors='replace')}".split())
+            raise HostRefused(f"{self.words}: {why.removeprefix('refused: ') or f'{verb} ended with {status}'}")
+        return answer
+
+
+def container_of(words: str) -> str:
+    """The container that a docker:// or podman:// URL names; one of a compose project is looked up by its labels.
+
+    Raises UsageError if there is none, HostUnreached if the engine does not answer.
+    """
+    engine, path = engine_of(words), urlsplit(words).netloc + urlsplit(words).path.rstrip("/")
+    parts = path.split("/")
+    if not all(_CONTAINER.fullmatch(one) for one in parts) or len(parts) > 3:
+        raise UsageError(f"{words!r} names no container; write {FORMS}")
+    if len(parts) == 1:
+        return parts[0]
+    project, service, number = (*parts, "1")[:3]
+    labels = {"project": project, "service": service, "container-number": number}
+    filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+    found = _asked([engine, "ps", "--all", *filters, "--format={{.Names}}"]).split()
+    if len(found) != 1:
+        raise UsageError(f"{words}: compose has {len(found)} containers {number} of service {service} in {project}")
+    return found[0]
+
+
+def engine_of(words: str) -> str:
+    """docker or podman."""
+    if "on" in parse_qs(urlsplit(words).query):
+        raise UsageError(f"{words}: ?on= is not supported; set DOCKER_HOST, or use a command with {{}} in it")
+    return words.partition("://")[0]
+
+
+def _asked(argv: list[str]) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=ANSWER_WITHIN, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        raise HostUnreached(f"{shlex.join(argv)}: {' '.join(error.stderr.split())}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostUnreached(f"{argv[0]} cannot be asked: {error}") from None
+
+
+def _split(words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError as error:
+        raise UsageError(f"{words!r} cannot be read as a command: {error}") from None
+
+
+def _ssh(words: str) -> tuple[str, ...]:
+    try:
+        parts = urlsplit(words)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{words!r}: {error}; write {FORMS}") from None
+    if not parts.hostname or parts.password or parts.path.strip("/") or parts.query or parts.hostname.startswith("-"):
+        raise UsageError(f"{words!r} should be like ssh://user@host:22; all the rest belongs into ~/.ssh/config")
+    user = ["-l", parts.username] if parts.username else []
+    where = ["-p", str(port)] if port else []
+    return ("ssh", *_SSH, f"-oControlPath={_sockets()}/%C", *user, *where, "--", parts.hostname, _AS_ROOT)
+
+
+@cache
+def _sockets() -> str:
+    """The folder of ssh's connections, of this process alone; short, as sockets' paths must be."""
+    folder = tempfile.mkdtemp(prefix="accept-")
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            for socket in Path(folder).iterdir():
+                subprocess.run(["ssh", "-oControlPath=" + str(socket), "-Oexit", "-"], capture_output=True, check=False)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder

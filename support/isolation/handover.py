@@ -1,0 +1,25 @@
+"""What the steps of isolation scenarios hand to one another."""
+
+from collections.abc import Collection, Mapping
+from typing import Annotated
+
+from support.engine.history import History
+from support.engine.world import Handover
+from support.isolation.levels import Level
+from support.isolation.transactions import Item
+from support.isolation.workloads import Items
+
+_ALL_AT_ONCE = "When 8 clients run 120 transactions each at serializable"
+
+
+class IsolationHandover(Handover):
+    """Concurrent transactions."""
+
+    level: Annotated[Level, _ALL_AT_ONCE]
+    items: Annotated[Items, _ALL_AT_ONCE]
+
+    followed: Annotated[History, "When each endpoint is asked 100 times for what the other one has"]
+
+    def __init__(self) -> None:
+        self.homes: Mapping[Item, Collection[int]] = {}
+        """Item -> the Citus groups that hold it; empty where one server holds everything."""

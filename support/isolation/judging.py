@@ -1,0 +1,66 @@
+"""From what a scenario recorded to its verdict: figures, known limits, a second opinion, and the history itself."""
+
+from support import sql
+from support.engine.history import History
+from support.engine.world import World
+from support.isolation import second_opinion
+from support.isolation.checks import Observed, isolated, limit_of_snapshots
+from support.isolation.handover import IsolationHandover
+from support.isolation.transactions import transactions_of
+from support.isolation.workloads import Items
+from support.target import citus
+
+_LEVEL = "SELECT current_setting('transaction_isolation')"
+
+
+def one_place(world: World) -> Items:
+    """Empty items in the scenario's own namespace: on Citus a single worker has all of them."""
+    items = Items(world.profile, [world.namespace])
+    items.create(world.cluster.write)
+    return items
+
+
+def over_all_workers(world: World, each: int) -> Items:
+    """Empty items in new namespaces, `each` of them on every worker group that takes shards."""
+    table = world.profile.entries.table
+    handover = world.handover(IsolationHandover)
+    with sql.session(world.cluster.write) as session:
+        groups = [node.group for node in citus.known_to(session) if node.takes_shards]
+        found: dict[str, int] = {}
+        number = 0
+        while any(list(found.values()).count(group) < each for group in groups):
+            name = f"{world.namespace}-{number}"
+            group = citus.home(session, table, name)
+            if list(found.values()).count(group) < each:
+                found[world.another_namespace(str(number))] = group
+            number += 1
+    items = Items(world.profile, list(found))
+    items.create(world.cluster.write)
+    handover.homes = items.homes(found)
+    return items
+
+
+def require_isolated(world: World, history: History) -> None:
+    """No transaction saw what its level rules out. What only one snapshot over all servers would rule out is told as a
+    known limit, unless the cluster is declared to have such snapshots."""
+    handover = world.handover(IsolationHandover)
+    one_snapshot = not handover.homes or bool(world.cluster.topology.expectations.distributed_snapshots)
+    observed = Observed(handover.level, transactions_of(history), handover.homes, one_snapshot)
+    world.measure("committed transactions", observed.committed, "")
+    finding = isolated(observed)
+    if handover.homes or not second_opinion.is_there():
+        pass  # the other judge knows nothing of shards
+    else:
+        theirs = second_opinion.opinion(observed.transactions, observed.level)
+        world.evidence.attach("a second opinion", str(theirs))
+        finding = second_opinion.agrees(finding, theirs)
+    world.evidence.attach("isolation", finding.words)
+    if limit := limit_of_snapshots(observed):
+        world.known_limit(
+            "a transaction over several worker groups has no snapshot of its own that spans them all (Citus; [expect] "
+            f"distributed_snapshots): {limit}"
+        )
+    if not finding.holds:
+        world.evidence.attach_lines("the lists in the history", second_opinion.as_list_append(observed.transactions))
+        world.evidence.attach_lines("the history", history.lines)
+    finding.require()

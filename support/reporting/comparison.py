@@ -1,0 +1,222 @@
+"""Two runs, or two sets of runs, side by side: which verdicts and figures differ, and whether that may be chance."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from support.reporting import chance
+from support.reporting.chance import SIGNIFICANCE, Change, change
+from support.reporting.pages.costs import Cost, costs, humane
+from support.reporting.past import Figure, PastRun
+from support.reporting.scenario import Verdict
+
+_BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
+_ORDER = {Change.WORSE: 0, Change.UNCLEAR: 1, Change.BETTER: 2, Change.NONE: 3}
+
+
+@dataclass(frozen=True)
+class Side:
+    """The runs on one side."""
+
+    name: str
+    runs: tuple[PastRun, ...]
+
+    def verdicts(self, promise: str) -> Counter[str]:
+        """How often the promise had each verdict."""
+        return Counter(verdict for run in self.runs if (verdict := run.verdict(promise)))
+
+    @property
+    def promises(self) -> list[str]:
+        return list(dict.fromkeys(id for run in self.runs for id in run.promises))
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Facts about what was tested; of several values all."""
+        found: dict[str, dict[str, None]] = {}
+        for run in self.runs:
+            for name, value in run.facts.items():
+                found.setdefault(name, {})[value] = None
+        return {name: "; ".join(values) for name, values in found.items()}
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """A promise on which the two sides differ."""
+
+    promise: str
+    before: str
+    now: str
+    change: Change
+    words: str
+
+    @property
+    def style(self) -> str:
+        return {Change.WORSE: "broken", Change.BETTER: "kept"}.get(self.change, "none")
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """A figure on both sides."""
+
+    figure: Figure
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+    change: Change
+
+    @property
+    def values(self) -> tuple[str, str]:
+        """The medians, with their units."""
+        unit = self.figure.measure.unit
+        return humane(median(self.before), unit), humane(median(self.now), unit)
+
+    @property
+    def ratio(self) -> str:
+        """How the median changed, as a factor; empty where there was nothing before."""
+        return f"{median(self.now) / median(self.before):.2f}" if median(self.before) else ""
+
+    @property
+    def style(self) -> str:
+        return {Change.WORSE: "broken", Change.BETTER: "kept"}.get(self.change, "none")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that differs, and everything that was measured on both sides."""
+
+    before: Side
+    now: Side
+    verdicts: tuple[VerdictRow, ...]
+    figures: tuple[FigureRow, ...]
+    """The worse ones first."""
+    costs: tuple[tuple[str, Cost | None, Cost | None], ...]
+    """Kind of fault, and what it cost on each side."""
+    facts: tuple[tuple[str, str, str], ...]
+    """What was tested, where it differs."""
+    alike: int
+    """How many promises have the same verdict on both sides."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether something got worse, and that is no matter of chance."""
+        return Change.WORSE in self._changes
+
+    @property
+    def _changes(self) -> list[Change]:
+        return [*(one.change for one in self.verdicts), *(one.change for one in self.figures)]
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in a sentence."""
+        parts = [
+            f"{_counted(len(those), noun)} {words}"
+            for noun, rows in (("promise", self.verdicts), ("figure", self.figures))
+            for change, words in ((Change.WORSE, "worse"), (Change.BETTER, "better"))
+            if (those := [one for one in rows if one.change is change])
+        ]
+        unclear = self._changes.count(Change.UNCLEAR)
+        told = ", ".join(parts) or "nothing differs beyond chance"
+        more = f"; {_counted(unclear, 'difference')} may be chance" if unclear else ""
+        return f"{told[:1].upper()}{told[1:]}{more}."
+
+
+def compare(before: Side, now: Side) -> Comparison:
+    """Hold the runs of two sides against each other."""
+    both = [id for id in before.promises if id in now.promises]
+    rows = [row for id in dict.fromkeys([*before.promises, *now.promises]) if (row := _verdicts(id, before, now))]
+    figures = sorted(_figures(before.runs, now.runs), key=lambda one: (_ORDER[one.change], one.figure.promise))
+    return Comparison(
+        before,
+        now,
+        tuple(sorted(rows, key=lambda one: (_ORDER[one.change], one.promise))),
+        tuple(figures),
+        tuple(_costs(before.runs, now.runs)),
+        tuple(
+            (name, before.facts.get(name, "none"), now.facts.get(name, "none"))
+            for name in dict.fromkeys([*before.facts, *now.facts])
+            if before.facts.get(name) != now.facts.get(name)
+        ),
+        len(both) - sum(one.promise in both for one in rows),
+    )
+
+
+def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
+    """How the verdicts on a promise differ; None if they do not."""
+    then, later = before.verdicts(id), now.verdicts(id)
+    if set(then) == set(later) and (len(then) == 1 or then == later):
+        return None
+    told = _told(then, len(before.runs)), _told(later, len(now.runs))
+    failed, failed_before = later[_BROKEN], then[_BROKEN]
+    judged, judged_before = failed + later[_PASSED], failed_before + then[_PASSED]
+    if not judged or not judged_before:
+        return VerdictRow(id, *told, Change.NONE, "only one side judged it")
+    if failed * judged_before == failed_before * judged:
+        return VerdictRow(id, *told, Change.NONE, "as often broken as before")
+    got_worse = failed * judged_before > failed_before * judged
+    worse = (failed, judged, failed_before, judged_before)
+    p = chance.chance_of(*(worse if got_worse else (failed_before, judged_before, failed, judged)))
+    wrong = any(id in run.wrong for run in (now if got_worse else before).runs)
+    if got_worse and wrong:
+        return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen: no matter of chance")
+    if p > SIGNIFICANCE:
+        words = "a wrong result was seen before; seen once is no proof that it is gone" if wrong else "may be chance"
+        return VerdictRow(id, *told, Change.UNCLEAR, f"{words}: it takes {chance.ENOUGH} runs on each side to tell")
+    return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"chance does that in {p:.1%} of cases")
+
+
+def _told(counts: Counter[str], runs: int) -> str:
+    if not counts:
+        return "not selected"
+    if runs == 1:
+        return next(iter(counts))
+    return ", ".join(f"{verdict} in {count} of {runs}" for verdict, count in counts.most_common())
+
+
+def _figures(before: Sequence[PastRun], now: Sequence[PastRun]) -> Iterator[FigureRow]:
+    then, later = _samples(before), _samples(now)
+    for key, (figure, values) in later.items():
+        if key not in then:
+            continue
+        earlier = then[key][1]
+        if figure.measure.at_least:
+            found = change(_inverted(values), _inverted(earlier))
+        elif figure.measure.limit is not None or figure.measure.unit in ("s", "ms"):
+            found = change(values, earlier)
+        else:
+            continue  # a count: neither more nor less of it is better
+        if found is Change.UNCLEAR and _alike(values, earlier):
+            found = Change.NONE
+        yield FigureRow(figure, tuple(earlier), tuple(values), found)
+
+
+def _samples(runs: Iterable[PastRun]) -> dict[tuple[str, str, str], tuple[Figure, list[float]]]:
+    """Each figure with its value in every run; of several in one run the last."""
+    found: dict[tuple[str, str, str], tuple[Figure, list[float]]] = {}
+    for run in runs:
+        for key, figure in {one.key: one for one in run.figures}.items():
+            _, values = found.setdefault(key, (figure, []))
+            found[key] = (figure, [*values, figure.measure.value])
+    return found
+
+
+def _alike(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether the medians differ by less than matters to anybody."""
+    low, high = sorted((median(one), median(other)))
+    return high == low or (low > 0 and high / low <= chance.MARGIN)
+
+
+def _inverted(values: Iterable[float]) -> list[float]:
+    return [1 / max(one, 1e-12) for one in values]
+
+
+def _costs(before: Iterable[PastRun], now: Iterable[PastRun]) -> Iterator[tuple[str, Cost | None, Cost | None]]:
+    then, later = (
+        {one.kind: one for one in costs(incident for run in runs for incident in run.incidents)}
+        for runs in (before, now)
+    )
+    for kind in dict.fromkeys([*later, *then]):
+        yield kind, then.get(kind), later.get(kind)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

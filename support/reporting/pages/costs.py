@@ -1,0 +1,192 @@
+"""What breaking the cluster cost its clients, and how fast it is, in plain words and against limits."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from support.reporting.past import Figure
+from support.reporting.scenario import Incident, Measure
+
+TILES = 5
+"""Key figures of speed that the dashboard shows."""
+KEY_FIGURES: Sequence[tuple[str, str, str, str]] = (
+    ("PF-01", "reads, 95 in 100", "simple queries", "95 of 100 simple queries are answered within"),
+    ("PF-02", "searches, 95 in 100", "vector searches", "95 of 100 vector searches are answered within"),
+    ("PF-05", "cached reads, 95 in 100", "cached reads", "95 of 100 cached reads are answered within"),
+    ("PF-07", "replication lag", "replication lag", "A replica shows what was written after, at most"),
+    ("PF-06", "operations", "throughput of the cache", "One client of the cache does, a second"),
+    ("PF-03", "joins, 95 in 100", "joins", "95 of 100 joins within one namespace are answered within"),
+    ("PF-04", "queries, 95 in 100", "queries over all shards", "95 of 100 queries over all shards are answered within"),
+)
+"""Promise, beginning of the measure's name, what it is about, and its name in plain words; the most telling first."""
+_LEADER_LOST = re.compile(r"the leader (crash|freez|is killed)|host of the leader")
+_PROMISES = {promise for promise, *_ in KEY_FIGURES}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """All faults of one kind: the worst of each time, and the sums of what was lost."""
+
+    kind: str
+    times: int
+    without_writes: float | None
+    limit: float | None
+    new_leader_after: float | None
+    healthy_after: float | None
+    acknowledged: int | None
+    lost: int | None
+    unanswered: int | None
+
+    @property
+    def exceeded(self) -> bool:
+        return self.without_writes is not None and self.limit is not None and self.without_writes >= self.limit
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A figure of speed."""
+
+    words: str
+    figure: Figure
+
+    @property
+    def measure(self) -> Measure:
+        return self.figure.measure
+
+    @property
+    def value(self) -> str:
+        return humane(self.measure.value, self.measure.unit)
+
+    @property
+    def bound(self) -> str:
+        measure = self.measure
+        if measure.limit is None:
+            return "no limit"
+        return f"{'at least' if measure.at_least else 'at most'} {humane(measure.limit, measure.unit)}"
+
+
+def humane(value: float, unit: str) -> str:
+    """A figure as people say it: three digits, and milliseconds below a second."""
+    if unit in ("s", "ms"):
+        seconds = value / 1000 if unit == "ms" else value
+        value, unit = (seconds, "s") if seconds >= 1 or not value else (1000 * seconds, "ms")
+    elif unit == "/s":
+        return f"{value:,.0f}/s"
+    return f"{value:,.0f} {unit}".strip() if abs(value) >= 100 else f"{value:.3g} {unit}".strip()
+
+
+def costs(incidents: Iterable[Incident]) -> list[Cost]:
+    """By kind of fault, the longest time without writes first."""
+    by_kind: dict[str, list[Incident]] = defaultdict(list)
+    for one in incidents:
+        by_kind[one.kind].append(one)
+    found = [_cost(kind, those) for kind, those in by_kind.items()]
+    return sorted(found, key=lambda one: (-(one.without_writes or 0), -(one.lost or 0), one.kind))
+
+
+def told(found: Sequence[Cost], incidents: Sequence[Incident]) -> list[str]:
+    """What was lost, in sentences."""
+    return [one for one in (_downtime(incidents), _losses(found), _unanswered(found)) if one]
+
+
+def key_figures(figures: Iterable[Figure]) -> list[KeyFigure]:
+    """The figures of speed that tell most; of several of one kind the one that is nearest to its limit."""
+    figures = list(figures)
+    found = []
+    for promise, name, _, words in KEY_FIGURES:
+        those = [one for one in figures if one.promise == promise and one.measure.name.startswith(name)]
+        if those:
+            found.append(KeyFigure(words, max(those, key=_strain)))
+    others = [one for one in figures if one.measure.unit in ("ms", "/s") and one.measure.limit is not None]
+    known = {one.figure.key for one in found} | {one.key for one in figures if one.promise in _PROMISES}
+    for one in sorted(others, key=_strain, reverse=True):
+        if one.key not in known:
+            found.append(KeyFigure(f"{one.scenario}: {one.measure.name}", one))
+    return found[:TILES]
+
+
+def not_measured(shown: Sequence[KeyFigure]) -> list[str]:
+    """What the missing key figures would be about."""
+    measured = {one.figure.promise for one in shown}
+    return [about for id, _, about, _ in KEY_FIGURES if id not in measured][: TILES - len(shown)]
+
+
+def worst_unplanned(incidents: Iterable[Incident]) -> Incident | None:
+    """The incident with the longest time without writes of all that were no orderly switchover."""
+    found = [one for one in incidents if one.without_writes is not None and not one.planned]
+    return max(found, key=lambda one: one.without_writes or 0, default=None)
+
+
+def _strain(figure: Figure) -> float:
+    """The share of its limit that a figure uses up; above 1 it is exceeded."""
+    measure = figure.measure
+    if not measure.limit:
+        return 0.0
+    return measure.limit / max(measure.value, 1e-9) if measure.at_least else measure.value / measure.limit
+
+
+def _cost(kind: str, those: Sequence[Incident]) -> Cost:
+    return Cost(
+        kind=kind,
+        times=len(those),
+        without_writes=_most(one.without_writes for one in those),
+        limit=min((one.limit for one in those if one.limit is not None), default=None),
+        new_leader_after=_most(one.new_leader_after for one in those),
+        healthy_after=_most(one.healthy_after for one in those),
+        acknowledged=_sum(one.acknowledged for one in those),
+        lost=_sum(one.lost for one in those),
+        unanswered=_sum(one.unanswered for one in those),
+    )
+
+
+def _downtime(incidents: Sequence[Incident]) -> str:
+    """How long writes stop when the leader is lost, or else in the worst case."""
+    lost = [one for one in incidents if not one.planned and _LEADER_LOST.search(one.kind)]
+    worst = worst_unplanned(lost) or worst_unplanned(incidents)
+    if worst is not None and worst.without_writes is not None:
+        allowed = f" (allowed: {worst.limit:g} s)" if worst.limit is not None else ""
+        return f"When {worst.kind}, writes stop for {worst.without_writes:.1f} s{allowed}."
+    led = [one for one in lost if one.new_leader_after is not None]
+    if slowest := max(led, key=lambda one: one.new_leader_after or 0, default=None):
+        return (
+            f"When {slowest.kind}, another member leads after {slowest.new_leader_after:.1f} s; no client was writing."
+        )
+    return ""
+
+
+def _losses(found: Sequence[Cost]) -> str:
+    checked = sum(one.acknowledged or 0 for one in found if one.lost is not None)
+    lost = [one for one in found if one.lost]
+    if lost:
+        where = "; ".join(f"{one.lost:,} when {one.kind}" for one in lost)
+        return f"Acknowledged writes were lost: {where}."
+    if not checked:
+        return "Whether acknowledged writes were lost was not checked in this run."
+    return f"No acknowledged write was lost: {checked:,} were checked, each is there."
+
+
+def _unanswered(found: Sequence[Cost]) -> str:
+    known = [one.unanswered for one in found if one.unanswered is not None]
+    if not known:
+        return ""
+    if not sum(known):
+        return "Every write got an answer."
+    return f"{_counted(sum(known), 'write')} ended without an answer: their clients cannot know whether they happened."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max(_known(values), default=None)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [one for one in values if one is not None]
+    return sum(known) if known else None
+
+
+def _known(values: Iterable[float | None]) -> Iterator[float]:
+    return (one for one in values if one is not None)

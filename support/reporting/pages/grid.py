@@ -1,0 +1,120 @@
+"""Every promise of the list with what this run says about it, by capability."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from support.reporting.journal import RunRecord
+from support.reporting.promises import Promise
+from support.reporting.scenario import EPICS, Scenario, ScenarioResult, Verdict
+from support.reporting.tally import WORST_FIRST, tally, why_unfinished
+
+NOT_SELECTED = "not selected"
+KEPT = "kept"
+WORDS: Mapping[Verdict, str] = {
+    Verdict.PASSED: KEPT,
+    Verdict.BROKEN: "broken",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.ERROR: "error",
+    Verdict.SKIPPED: "skipped",
+    Verdict.INTERRUPTED: "interrupted",
+    Verdict.NOT_REACHED: "not reached",
+}
+"""A verdict on a promise, in a word."""
+STYLES: Mapping[str, str] = {"not selected": "none", "not reached": "unreached"}
+"""Word -> its style in the pages, if that is another one."""
+MEANINGS: Mapping[str, str] = {
+    KEPT: "every scenario saw it hold",
+    "broken": "it was seen not to hold",
+    "inconclusive": "there was no evidence either way",
+    "error": "the suite or its surroundings failed",
+    "skipped": "this target lacks what its scenarios need",
+    "interrupted": "the run was stopped in its middle",
+    "not reached": "the run ended before its turn",
+    NOT_SELECTED: "not part of this run",
+}
+
+
+@dataclass(frozen=True)
+class PromiseState:
+    """What a run says about one promise."""
+
+    promise: Promise
+    word: str
+    """One of MEANINGS."""
+    scenarios: tuple[Scenario, ...] = ()
+    """Those that this run selected."""
+    results: tuple[ScenarioResult, ...] = ()
+    """Those that are the reason for the word."""
+    why: str = ""
+    """Why it is not kept; empty if it is."""
+
+    @property
+    def style(self) -> str:
+        return STYLES.get(self.word, self.word)
+
+    @property
+    def judged(self) -> bool:
+        return self.word in (KEPT, "broken")
+
+
+def states(record: RunRecord, listed: Mapping[str, Promise]) -> tuple[PromiseState, ...]:
+    """Each promise, in the order of the list; those that only the scenarios know come last."""
+    verdicts = {id: verdict for suite in tally(record) for id, verdict in suite.promises.items()}
+    selected: dict[str, list[Scenario]] = defaultdict(list)
+    for scenario in record.selected:
+        selected[scenario.promise].append(scenario)
+    unknown = {id: _unlisted(id, those[0]) for id, those in selected.items() if id not in listed}
+    return tuple(
+        _state(promise, verdicts[promise.id], selected[promise.id], record)
+        if promise.id in verdicts
+        else PromiseState(promise, NOT_SELECTED, why="it was not selected in this run")
+        for promise in (*listed.values(), *unknown.values())
+    )
+
+
+def by_capability(those: Iterable[PromiseState]) -> list[tuple[str, list[PromiseState]]]:
+    """The promises of each capability, under its name in the report."""
+    found: dict[str, list[PromiseState]] = defaultdict(list)
+    for one in those:
+        found[one.promise.capability].append(one)
+    order = [*EPICS, *(name for name in found if name not in EPICS)]
+    return [(EPICS.get(name, name.capitalize()), found[name]) for name in order if name in found]
+
+
+def counted(those: Sequence[PromiseState]) -> dict[str, int]:
+    """Word -> how many promises it fits; only those that there are, in the order of MEANINGS."""
+    counts = {word: sum(one.word == word for one in those) for word in MEANINGS}
+    return {word: count for word, count in counts.items() if count}
+
+
+def not_tested(those: Iterable[PromiseState]) -> list[tuple[str, str, list[PromiseState]]]:
+    """The promises that this run says nothing about, by word and reason."""
+    groups: dict[tuple[str, str], list[PromiseState]] = defaultdict(list)
+    for one in those:
+        if one.word not in (KEPT, "broken", "inconclusive", "error"):
+            groups[one.word, one.why].append(one)
+    order = list(MEANINGS)
+    return [(word, why, found) for (word, why), found in sorted(groups.items(), key=lambda one: order.index(one[0][0]))]
+
+
+def _state(promise: Promise, verdict: Verdict, scenarios: Sequence[Scenario], record: RunRecord) -> PromiseState:
+    results = tuple(_reasons(promise.id, verdict, scenarios, record))
+    why = "; ".join(dict.fromkeys(one.reason_in_a_line for one in results))
+    if verdict in (Verdict.INTERRUPTED, Verdict.NOT_REACHED):
+        why = next((why_unfinished(record, one) for one in scenarios if record.verdict_on(one.key) is verdict), "")
+    return PromiseState(promise, WORDS[verdict], tuple(scenarios), results, "" if verdict is Verdict.PASSED else why)
+
+
+def _reasons(id: str, verdict: Verdict, scenarios: Sequence[Scenario], record: RunRecord) -> Iterator[ScenarioResult]:
+    """The results with that verdict, and those of other scenarios that found the promise broken on the way."""
+    keys = {one.key for one in scenarios}
+    for one in sorted(record.results, key=lambda result: WORST_FIRST.index(result.verdict)):
+        if (one.scenario.key in keys and one.verdict is verdict) or (
+            verdict is Verdict.BROKEN and id in one.also_broken
+        ):
+            yield one
+
+
+def _unlisted(id: str, scenario: Scenario) -> Promise:
+    return Promise(id, scenario.suite, scenario.sentence or scenario.name, scenario.severity)

@@ -1,0 +1,144 @@
+"""Renders the pages of a run into a folder: each a single file without third parties, with attachments beside them."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from support.errors import UsageError
+from support.reporting import on_call, past, promises, trust
+from support.reporting.comparison import Comparison
+from support.reporting.journal import RunRecord
+from support.reporting.pages import dashboard, grid, trends
+from support.reporting.pages import on_call as on_call_page
+from support.reporting.pages import scenarios as scenarios_page
+from support.reporting.past import PastRun
+from support.reporting.tally import counts_line
+from support.reporting.trust import Trust
+
+DASHBOARD, SCENARIOS, ON_CALL, ALLURE = "dashboard.html", "index.html", "on-call.html", "allure.html"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    "base-uri 'none'"
+)
+"""The browser enforces this on a page, whatever its scripts contain: it can fetch from nobody."""
+POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+_ENVIRONMENT = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the pages tell beside the run itself."""
+
+    features: Path = Path("features")
+    """The folder with the list of promises and the guides for whoever is on call."""
+    sabotages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Id of a promise -> descriptions of the sabotages that it must notice."""
+    trust: Path | None = None
+    """What `accept prove` noted, if it ever ran."""
+
+
+def write_pages(
+    record: RunRecord,
+    results: Path,
+    output: Path,
+    name: str,
+    knowledge: Knowledge,
+    known: Sequence[PastRun] = (),
+    *,
+    allure: bool = False,
+) -> None:
+    """Write the pages, and the run in short for `accept compare`.
+
+    `known` are all runs on record; `allure`: Allure's page is beside them. Raises OSError.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    run = past.run_of(record)
+    before = past.before(run, known)
+    listed, guides = _listed(knowledge.features), _guides(knowledge.features)
+    states = grid.states(record, listed)
+    told = scenarios_page.stories(record, results, output, before)
+    proved = trust.read(knowledge.trust) if knowledge.trust else Trust()
+    proved_at = knowledge.trust.stat().st_mtime if knowledge.trust and knowledge.trust.exists() else 0.0
+    answer = dashboard.answer(record, states)
+    head = {
+        "name": name,
+        "policy": Markup(POLICY_TAG),
+        "css": _file("page.css"),
+        "picture_js": _file("picture.js"),
+        "page_js": _file("page.js"),
+        "when": time.strftime("%d %B %Y, %H:%M %Z", time.localtime(record.began)),
+        "target": record.facts.get("Target", "unknown target"),
+        "answer": answer,
+        "has_allure": allure,
+        "has_trust": (output / trust.PAGE).exists(),
+        "styles": grid.STYLES,
+        "words": grid.WORDS,
+        "sentences": {id: one.sentence for id, one in listed.items()},
+    }
+    pictures = [one.picture for one in told if one.picture is not None]
+    of_dashboard = dashboard.context(record, states, run, before, pictures, proved, proved_at, knowledge.sabotages)
+    save = partial(_save, output)
+    save(DASHBOARD, "dashboard.html.j2", {**head, **of_dashboard})
+    save(SCENARIOS, "scenarios.html.j2", {**head, **_of_scenarios(record, told)})
+    entries = on_call_page.entries(states, guides, knowledge.sabotages)
+    save(ON_CALL, "on_call.html.j2", {**head, "entries": entries, "code": on_call_page.with_code})
+    past.write(output / past.RUN, [run])
+
+
+def write_comparison(found: Comparison, page: Path, name: str, sentences: Mapping[str, str]) -> Path:
+    """Write the page of a comparison; `sentences` are those of the promises, by id. Raises OSError."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    values = {"found": found, "name": name, "sentences": sentences, "day": trends.day}
+    values |= {"policy": Markup(POLICY_TAG), "css": _file("page.css")}
+    _save(page.parent, page.name, "comparison.html.j2", values)
+    return page
+
+
+def _of_scenarios(record: RunRecord, told: Sequence[scenarios_page.Story]) -> dict[str, Any]:
+    groups = [
+        (epic, [(name, list(those)) for name, those in groupby(stories, key=lambda one: one.scenario.feature)])
+        for epic, same in groupby(told, key=lambda one: one.scenario.epic)
+        if (stories := sorted(same, key=lambda one: (one.scenario.path, one.scenario.line)))
+    ]
+    return {
+        "failures": scenarios_page.failed_first(told),
+        "flaky": [one for one in told if one.earlier is not None and not one.verdict.failed],
+        "groups": groups,
+        "total": len(told),
+        "counts_line": counts_line(record),
+        "troubles": record.troubles,
+    }
+
+
+def _listed(features: Path) -> Mapping[str, promises.Promise]:
+    """The list of promises; a mistake in it costs the report only what the list says, and `accept lint` tells."""
+    try:
+        return promises.load(features / promises.FILE)
+    except UsageError:
+        return {}
+
+
+def _guides(features: Path) -> Mapping[str, on_call.Guide]:
+    try:
+        return on_call.load(features / on_call.FILE)
+    except UsageError:
+        return {}
+
+
+def _file(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _save(output: Path, name: str, template: str, values: Mapping[str, Any]) -> None:
+    fresh = output / f"{name}.tmp"
+    fresh.write_text(_ENVIRONMENT.get_template(template).render(values).lstrip(), encoding="utf-8")
+    os.replace(fresh, output / name)

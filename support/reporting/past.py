@@ -1,0 +1,136 @@
+"""Earlier runs, in short: what the report compares a run with.
+
+Kept as one JSON line for each run, beside Allure's history: the verdicts on promises and scenarios, the figures with
+their limits, and what the faults cost. A run of several jobs is one run once they are merged. `run_of` makes the same
+out of any journal, so that runs of other machines can be compared as well.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from support.reporting.journal import RunRecord, exit_status
+from support.reporting.scenario import Incident, Measure
+from support.reporting.tally import tally
+
+PAST = "history-runs.jsonl"
+"""Name of the file, beside Allure's history."""
+RUN = "run.json"
+"""Name of the file in the report that holds the run itself, for `accept compare`."""
+KEPT = 50
+SHOWN = 20
+"""How many earlier runs the report looks back on."""
+KEY = 12
+"""Characters of a scenario's key that tell it from others."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a scenario measured."""
+
+    promise: str
+    scenario: str
+    """Its title."""
+    measure: Measure
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies it in another run. The unit belongs to it: a figure in another unit is another figure."""
+        return self.scenario, self.measure.name, self.measure.unit
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that is over."""
+
+    began: float
+    """Seconds since the epoch."""
+    ended: float
+    target: str
+    status: int
+    """Its exit status."""
+    promises: Mapping[str, str]
+    """Id of each promise that was selected -> the verdict."""
+    scenarios: Mapping[str, str]
+    """The first KEY characters of each scenario's key -> its verdict."""
+    figures: tuple[Figure, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    flaky: tuple[str, ...] = ()
+    """Titles of the scenarios that passed only on the rerun."""
+    wrong: tuple[str, ...] = ()
+    """Ids of the promises of which a wrong result was seen: no limit of time, and no matter of chance."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def verdict(self, promise: str) -> str:
+        """The verdict on a promise; empty if it was not selected."""
+        return self.promises.get(promise, "")
+
+
+_ADAPTER = TypeAdapter(PastRun)
+
+
+def run_of(record: RunRecord) -> PastRun:
+    """That run in short."""
+    promises = {id: str(verdict) for suite in tally(record) for id, verdict in suite.promises.items()}
+    wrong = [id for one in record.failing if one.final for id in (*one.scenario.ids, *one.also_broken)]
+    return PastRun(
+        began=record.began,
+        ended=record.ended,
+        target=record.facts.get("Target", ""),
+        status=exit_status(record),
+        promises=promises,
+        scenarios={one.key[:KEY]: str(record.verdict_on(one.key)) for one in record.selected},
+        figures=tuple(figures_of(record)),
+        incidents=tuple(one.incident for one in record.results if one.incident is not None),
+        flaky=tuple(one.scenario.title for one in record.flaky),
+        wrong=tuple(dict.fromkeys(wrong)),
+        facts=dict(record.facts),
+    )
+
+
+def figures_of(record: RunRecord) -> Iterator[Figure]:
+    """Every figure of a run, in the order in which the scenarios ended."""
+    for result in record.results:
+        for measure in result.measures:
+            yield Figure(result.scenario.promise, result.scenario.name, measure)
+
+
+def read(path: Path) -> tuple[PastRun, ...]:
+    """The runs in a file, the oldest first; lines of another version are left out. None if there is no such file."""
+    if not path.exists():
+        return ()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(sorted(_parsed(lines), key=lambda one: one.began))
+
+
+def before(run: PastRun, known: Iterable[PastRun]) -> tuple[PastRun, ...]:
+    """The runs before this one on the same target, the oldest first; no more than SHOWN."""
+    return tuple(one for one in known if one.target == run.target and one.began < run.began)[-SHOWN:]
+
+
+def add(path: Path, run: PastRun) -> None:
+    """Add a run to the file, unless it is there already; the oldest ones make room. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        others = [one for one in read(path) if (one.began, one.target) != (run.began, run.target)]
+        write(path, [*others, run][-KEPT:])
+
+
+def write(path: Path, runs: Sequence[PastRun]) -> None:
+    """Write the file anew. Raises OSError."""
+    fresh = path.with_suffix(".tmp")
+    fresh.write_bytes(b"".join(_ADAPTER.dump_json(one) + b"\n" for one in runs))
+    os.replace(fresh, path)
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[PastRun]:
+    for line in lines:
+        try:
+            yield _ADAPTER.validate_json(line)
+        except ValidationError:
+            continue

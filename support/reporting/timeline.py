@@ -1,0 +1,110 @@
+"""What happened around a fault, as data that the pages of the report draw.
+
+Times are seconds since the first fault began, which is second 0; without a fault, since the first look at a member.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+NAME = "what happened, as data"
+"""The name of the attachment."""
+PICTURE = "what happened"
+"""The name of the picture of the same."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time in which a member was in one state at every look."""
+
+    member: str
+    state: Literal["writes", "reads", "silent"]
+    """It takes writes, it is read-only, or it does not answer."""
+    begun: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class FaultSpan:
+    """A fault, from its beginning until it was healed."""
+
+    words: str
+    begun: float
+    in_effect: float
+    healing: float | None = None
+    healed: float | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of a log that tells what a component decided or noticed."""
+
+    at: float
+    host: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How many operations of clients ended in each slice of time, by outcome: pairs of a slice's begin and a count."""
+
+    width: float
+    """Of a slice, in seconds."""
+    acknowledged: tuple[tuple[float, int], ...] = ()
+    refused: tuple[tuple[float, int], ...] = ()
+    unknown: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One scenario that broke the cluster."""
+
+    promise: str
+    zero: float
+    """Second 0, in seconds since the epoch."""
+    ended: float
+    """The last second that was watched; the first one is that of the earliest period."""
+    periods: tuple[Period, ...] = ()
+    faults: tuple[FaultSpan, ...] = ()
+    rates: Rates | None = None
+    gap: tuple[float, float] | None = None
+    """The longest time without an acknowledged operation since the first fault."""
+    events: tuple[Event, ...] = ()
+    format: Literal["accept timeline 1"] = "accept timeline 1"
+
+    @property
+    def json(self) -> str:
+        return _ADAPTER.dump_json(self).decode()
+
+
+_ADAPTER = TypeAdapter(Timeline)
+
+
+def timeline_of(text: str | bytes) -> Timeline | None:
+    """Read what `Timeline.json` returned; None for anything else, such as what another version wrote."""
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError:
+        return None
+
+
+def thinned(events: Iterable[Event], most: int) -> tuple[Event, ...]:
+    """The events in order of time. If there are more than `most`, of equal ones of a host only the first is kept, then
+    only the first ones."""
+    ordered = sorted(events, key=lambda one: one.at)
+    if len(ordered) > most:
+        by_words = groupby(sorted(ordered, key=lambda one: (one.host, one.words, one.at)), key=_said)
+        ordered = sorted((next(same) for _, same in by_words), key=lambda one: one.at)
+    return tuple(ordered[:most])
+
+
+def leading(periods: Sequence[Period]) -> list[Period]:
+    """Who took writes, in the order of time."""
+    return sorted((one for one in periods if one.state == "writes"), key=lambda one: one.begun)
+
+
+def _said(event: Event) -> tuple[str, str]:
+    return event.host, event.words

@@ -1,0 +1,308 @@
+"""The hosts of a user's cluster: what [hosts] says about them, completed by what is found there, and what they allow.
+
+Nothing is changed by looking. Whatever keeps the suite from a host is said with the command or the line that would
+allow it; the capabilities that need the host are lacking then.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from support.errors import ProcessFailed, UsageError
+from support.hosts.interface import Running
+from support.hosts.remote import HostAccess, ProgramAccess, Reach
+from support.hosts.remote.processes import parsed_table, program_trees
+from support.target.topology import Topology
+from support.vocabulary import nearest
+from support.waiting import describe
+
+MARK = "/etc/accept-breakable"
+PROGRAMS = ("patroni", "etcd", "haproxy", "redis")
+OURS_ALONE = ("disks", "volatile_disks", "member_files", "poor_links", "spare_worker")
+"""Capabilities that only the embedded cluster's hosts have."""
+OF_HOSTS = ("hosts", "crashes", "partitions", "dcs_hosts", "proxy_host", "cache_host")
+"""Capabilities that a user's hosts can have."""
+_KEYS = ("reach", "address", "programs", "line")
+_NO_UNITS = re.compile(r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init)", re.IGNORECASE)
+_PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
+EVEN_PRODUCTION = "even-production"
+"""A further line of a mark: the host may be broken although something is called like production."""
+_LISTENING = "0A"  # the state of a socket in /proc/net/tcp
+_MOST_PORTS = 8
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one host is, by its own words, and why it may not be broken."""
+
+    name: str
+    access: HostAccess
+    obstacles: tuple[str, ...] = ()
+    """Why nothing is done to it, each with what would change that."""
+    remarks: tuple[str, ...] = ()
+    """What was found there."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The hosts that can be used, and what is lacking."""
+
+    hosts: Mapping[str, HostAccess] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    looked: Mapping[str, Looked] = field(default_factory=dict)
+
+
+def find(given: Mapping[str, Any], topology: Topology) -> Found:
+    """Look at every host of [hosts] at once. Raises UsageError for what is wrong in the settings themselves."""
+    if not given:
+        why = "no [hosts] are given: the suite does not reach into them (docs/your-cluster.md)"
+        return Found(lacks=dict.fromkeys(OF_HOSTS, why))
+    declared = {name: declared_access(name, said) for name, said in given.items()}
+    with ThreadPoolExecutor(len(declared)) as each:
+        looked = dict(
+            zip(declared, each.map(lambda one: look(one[0], one[1], topology), declared.items()), strict=True)
+        )
+    hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
+    return Found(hosts, lacking(looked, topology), looked)
+
+
+def declared_access(name: str, said: Any) -> HostAccess:
+    """One entry of [hosts]: a way to reach it, or a table. Raises UsageError."""
+    where = f"[hosts] {name}"
+    table = {"reach": said} if isinstance(said, str) else said
+    if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
+        raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
+    if unknown := sorted(table.keys() - set(_KEYS)):
+        near = nearest(unknown[0], _KEYS)
+        raise UsageError(f"{where}: {unknown[0]} is no key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+    programs = table.get("programs", {})
+    if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
+        raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')
+    if unknown := sorted(programs.keys() - set(PROGRAMS)):
+        raise UsageError(f"{where}: programs has {unknown[0]}; the programs are {', '.join(PROGRAMS)}")
+    addresses = table.get("address", ())
+    addresses = (addresses,) if isinstance(addresses, str) else tuple(map(str, addresses))
+    reach = Reach.of(table["reach"])  # raises UsageError
+    started = {program: _by_words(str(how)) for program, how in programs.items()}
+    return HostAccess(reach.words, addresses, started, line=str(table.get("line", reach.line)))
+
+
+def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
+    """Ask one host. Never raises for what is wrong there: that is an obstacle."""
+    reach, scope = Reach.of(declared.reach), topology.scope
+    try:
+        facts = _facts(reach.run("look"))
+        table = parsed_table(reach.run("table"))
+        tables = reach.run("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; :")
+    except ProcessFailed as error:
+        return Looked(name, declared, (_unreached(name, describe(error)),))
+    trees = program_trees(table, scope)
+    member = next((one for one in topology.members if one.name == name), None)
+    addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
+    unit_of_systemd = "systemd" in facts
+    programs = {
+        program: declared.programs.get(program) or _found_access(tree[0], unit_of_systemd)
+        for program, tree in trees.items()
+    }
+    line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
+    cutters = facts.get("cutter", [])
+    access = replace(
+        declared,
+        addresses=addresses,
+        programs=programs,
+        scope=scope,
+        line="" if line == "unknown" else line,
+        cutter=(cutters[0] if cutters and line != "unknown" else ""),
+        python=_python(reach, trees.get("patroni", ())),
+        ports=_ports(tables),
+    )
+    remarks = [
+        f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
+    ]
+    remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
+    remarks.append(f"links are cut by {access.cutter}" if access.cutter else _no_cutter(line, cutters))
+    return Looked(name, access, tuple(_obstacles(name, reach, facts, table, trees, topology)), tuple(remarks))
+
+
+def _obstacles(
+    name: str,
+    reach: Reach,
+    facts: Mapping[str, Sequence[str]],
+    table: Sequence[Running],
+    trees: Mapping[str, Sequence[Running]],
+    topology: Topology,
+) -> list[str]:
+    found, scope, marks = [], topology.scope, facts.get("mark", [])
+    if scope not in marks:
+        has = f"it says {', '.join(marks)}" if marks else "it is not there"
+        found.append(f"{MARK} does not say {scope} ({has}); there: echo {shlex.quote(scope)} | sudo tee {MARK}")
+    named = [word for word in (scope, topology.database, name, reach.words) if _PRODUCTION.search(word)]
+    if named and EVEN_PRODUCTION not in marks:
+        found.append(f"{named[0]!r} is called like production; if it is none: echo {EVEN_PRODUCTION} >> {MARK}")
+    if left := facts.get("left", []):
+        found.append(f"an earlier run has left {', '.join(left)} there: ./accept heal")
+    if "watchdog" in facts:
+        found.append(
+            "a program there holds a watchdog, which would reset the machine; set Patroni's watchdog mode to off"
+        )
+    if not trees:
+        found.append(f"none of {', '.join(PROGRAMS)} runs there")
+    if facts.get("uid", ["0"])[0] != "0":
+        mine = [one for tree in trees.values() for one in tree[:1]]
+        try:
+            reach.run("kill", "-0", *(str(one.pid) for one in mine))
+        except ProcessFailed:
+            found.append("the login there is neither root nor the user of its programs, and sudo -n sh is refused")
+    return found
+
+
+def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
+    """Capability -> why a user's hosts do not have it."""
+    lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
+    members = [one.name for one in topology.members]
+    bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
+    if untold := [name for name in members if name not in looked]:
+        why = f"[hosts] has no {', '.join(untold)}: add how the suite reaches into it"
+        return lacks | dict.fromkeys(OF_HOSTS, why)
+    if bad:
+        why = "; ".join(f"{name}: {obstacles[0]}" for name, obstacles in bad.items())
+        return lacks | dict.fromkeys(OF_HOSTS, why)
+    able = {name: one.access for name, one in looked.items() if not one.obstacles}
+    own = {name: able[name] for name in members}
+    if without := [name for name, one in own.items() if "patroni" not in one.programs]:
+        return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
+    if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
+        lacks["crashes"] = (
+            f"how Patroni is started on {', '.join(without)} is not known: "
+            f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
+        )
+    for capability, program, what in (
+        ("dcs_hosts", "etcd", "etcd"),
+        ("proxy_host", "haproxy", "HAProxy"),
+        ("cache_host", "redis", "Redis"),
+    ):
+        if why := _lacks_program(program, what, looked, own, topology):
+            lacks[capability] = why
+    lacks |= _lacks_partitions(looked, own, topology)
+    return lacks
+
+
+def _lacks_program(
+    program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
+) -> str:
+    """Why the hosts of a program cannot be broken; empty if they can."""
+    having = {name: one for name, one in looked.items() if program in one.access.programs}
+    if not having:
+        others = [f"{name}: {one.obstacles[0]}" for name, one in looked.items() if one.obstacles]
+        return f"[hosts] has no host on which {what} runs" + (f" ({'; '.join(others)})" if others else "")
+    if bad := [f"{name}: {one.obstacles[0]}" for name, one in having.items() if one.obstacles]:
+        return "; ".join(bad)
+    if shared := [name for name, one in having.items() if name in own or _shares(one.access, own.values())]:
+        return f"{what} runs on the members' own machines ({', '.join(shared)}), and would not be lost alone"
+    if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
+        return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
+    if program == "etcd" and len(having) < len(topology.dcs):
+        return f"etcd has {len(topology.dcs)} members, and [hosts] has {len(having)} of their hosts"
+    return ""
+
+
+def _lacks_partitions(
+    looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
+) -> dict[str, str]:
+    if without := [name for name, one in own.items() if not one.cutter]:
+        return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
+    dcs = [one for one in looked.values() if "etcd" in one.access.programs]
+    if not dcs or len(dcs) < len(topology.dcs):
+        return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
+    if any(one.name in own or _shares(one.access, own.values()) for one in dcs):
+        return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it alone"}
+    return {}
+
+
+def _shares(access: HostAccess, others: "Sequence[HostAccess] | Any") -> bool:
+    return any(set(access.addresses) & set(other.addresses) for other in others if other.reach != access.reach) or any(
+        other.reach == access.reach for other in others
+    )
+
+
+def _by_words(how: str) -> ProgramAccess:
+    if not how.startswith("systemd:"):
+        return ProgramAccess(start=how, how=f"by {how}")
+    unit = how.removeprefix("systemd:").strip()
+    return _of_unit(unit if "." in unit else f"{unit}.service")
+
+
+def _found_access(first: Running, systemd: bool) -> ProgramAccess:
+    unit = first.service
+    if systemd and unit.endswith(".service") and not _NO_UNITS.match(unit):
+        return _of_unit(unit)
+    return ProgramAccess()
+
+
+def _of_unit(unit: str) -> ProgramAccess:
+    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot."""
+    name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
+    return ProgramAccess(
+        start=f"systemctl start {name}",
+        hold=(
+            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
+        ),
+        release=(
+            f"rm -f {folder}/accept.conf; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
+            f"{{ systemctl reset-failed {name} 2>/dev/null || :; }}"
+        ),
+        how=f"systemd unit {unit}",
+    )
+
+
+def _facts(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, tab, value = line.partition("\t")
+        if tab:
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def _python(reach: Reach, tree: Sequence[Running]) -> str:
+    """The interpreter of Patroni, for hosts that have no other."""
+    scripts = [one for one in tree if one.name.startswith(("patroni", "python"))]
+    if not scripts:
+        return ""
+    try:
+        rows = [line.split("\t") for line in reach.run("where", str(scripts[0].pid)).splitlines()]
+    except ProcessFailed:
+        return ""
+    return next((row[2] for row in rows if len(row) == 3 and row[1] == "exe" and "python" in row[2]), "")
+
+
+def _ports(tables: str) -> tuple[int, ...]:
+    """Where something listens for others, by /proc/net/tcp: not on loopback alone."""
+    found = set()
+    for line in tables.splitlines():
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == _LISTENING:
+            address, _, port = fields[1].partition(":")
+            if not address.endswith("7F") and address != "00000000000000000000000001000000":
+                found.add(int(port, 16))
+    return tuple(sorted(found)[:_MOST_PORTS])
+
+
+def _no_cutter(line: str, cutters: Sequence[str]) -> str:
+    if line == "unknown" and cutters:
+        return 'where commands come from is not known: set line = "our address, as seen there" (or "none")'
+    return "links cannot be cut: neither nft nor iptables can be used there (root, and apt install nftables)"
+
+
+def _unreached(name: str, why: str) -> str:
+    advice = {
+        "Host key verification failed": "check its key, and add it: ssh-keyscan HOST >> ~/.ssh/known_hosts",
+        "Permission denied": "its key is not accepted: ssh-copy-id, or ssh-add here",
+        "sudo": "allow sudo -n sh for that user, or log in as root",
+        "cannot be run here": "install that client",
+    }
+    told = next((f"; {advice}" for sign, advice in advice.items() if sign in why), "")
+    return f"{why}{told}"

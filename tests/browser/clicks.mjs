@@ -1,0 +1,91 @@
+// Opens the pages of a report from disk in a real browser and does what a reader does; prints what was seen as JSON.
+// Arguments: the folder of playwright-core, the browser, the folder of the report.
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const [library, browserPath, report] = process.argv.slice(2);
+const { chromium } = createRequire(`${library}/`)("playwright-core");
+const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
+const address = (name) => pathToFileURL(`${report}/${name}`).href;
+const seen = { errors: [], requests: [] };
+
+async function open(name, options = {}) {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 1040 }, ...options });
+  page.on("console", (message) => { if (message.type() === "error") seen.errors.push(`${name}: ${message.text()}`); });
+  page.on("pageerror", (error) => seen.errors.push(`${name}: ${error.message}`));
+  page.on("request", (request) => { if (!/^(file|data|blob):/.test(request.url())) seen.requests.push(request.url()); });
+  await page.goto(address(name));
+  return page;
+}
+
+const page = await open("dashboard.html");
+seen.answer = await page.locator(".answer").innerText();
+const cell = page.locator(".cell", { hasText: "FO-02" });
+await cell.click();
+seen.told = await page.locator("#told-FO-02").innerText();
+seen.expanded = await cell.getAttribute("aria-expanded");
+await cell.click();
+seen.closed = await page.locator("#told-FO-02").isHidden();
+
+const picture = page.locator("#picture-1 .picture");
+await picture.scrollIntoViewIfNeeded();
+seen.bars = await picture.locator("rect").count();
+const box = await picture.locator("svg").boundingBox();
+const width = await picture.evaluate((place) => place.picture.width);
+const x = await picture.evaluate((place) => place.picture.x(1));
+await page.mouse.move(box.x + (x * box.width) / width, box.y + box.height / 2);
+seen.tip = await picture.locator(".tip").innerText();
+const whole = await picture.evaluate((place) => place.picture.shown);
+await page.locator("#picture-1 button", { hasText: "+" }).click();
+seen.zoomed = (await picture.evaluate((place) => place.picture.shown[1] - place.picture.shown[0])) < whole[1] - whole[0];
+await page.mouse.move(box.x + box.width * 0.4, box.y + box.height / 2);
+await page.mouse.down();
+await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2, { steps: 4 });
+await page.mouse.up();
+const dragged = await picture.evaluate((place) => place.picture.shown);
+await picture.press("0");
+const again = await picture.evaluate((place) => place.picture.shown);
+seen.dragged = dragged[1] - dragged[0] < again[1] - again[0] && again[1] === whole[1];
+await page.selectOption("#choice", "picture-2");
+seen.second = await page.locator("#picture-2 .picture rect").count();
+seen.run = await page.locator("#run svg a rect").count();
+await page.locator("#figures summary").first().click();
+seen.figures = await page.locator("#figures tbody tr, #figures table tr").first().isVisible();
+
+await page.locator("#broken a", { hasText: "evidence" }).first().click();
+await page.waitForURL(/index\.html/);
+seen.failure = await page.locator("article.failure").first().innerText();
+seen.failurePicture = await page.locator("article.failure .picture rect").count();
+await page.locator("article.failure [data-copy]").first().click();
+await page.waitForFunction(() => document.querySelector("article.failure [data-copy]").textContent !== "copy");
+seen.copied = await page.locator("article.failure [data-copy]").first().innerText();
+await page.fill("#search", "passed reads");
+seen.found = await page.locator("#found").innerText();
+await page.fill("#search", "");
+const passed = page.locator("details[data-text*='passed']").first();
+await passed.locator("summary").first().click();
+seen.steps = await passed.locator(".steps li").count();
+const file = await page.locator("article.failure a[href^='attachments/']").first().getAttribute("href");
+const attachment = await open(file);
+seen.attachment = await attachment.locator("body").innerText();
+
+await page.locator("article.failure a", { hasText: "What it means" }).first().click();
+await page.waitForURL(/on-call\.html#FO-02/);
+seen.guide = await page.locator("#FO-02").innerText();
+
+seen.overflow = {};
+for (const name of ["dashboard.html", "index.html", "on-call.html", "compare.html"]) {
+  const phone = await open(name, { viewport: { width: 400, height: 800 } });
+  seen.overflow[name] = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+}
+const colours = [];
+for (const colorScheme of ["light", "dark"]) {
+  const painted = await open("dashboard.html", { colorScheme });
+  colours.push(await painted.evaluate(() => getComputedStyle(document.body).backgroundColor));
+}
+seen.colours = colours;
+const printed = await open("dashboard.html");
+const pdf = await printed.pdf({ preferCSSPageSize: true });
+seen.sheets = pdf.toString("latin1").match(/\/Type\s*\/Page\b/g).length;
+await browser.close();
+console.log(JSON.stringify(seen));

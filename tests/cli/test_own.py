@@ -1,0 +1,212 @@
+"""Features and steps in a folder of the user's own: made, checked and run, and what is wrong with it is told."""
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as Xml
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from program import Program, copy, target
+
+from support import own_folder
+from support.cli import new, paths, step_advice, steps
+from support.cli.own import findings
+from support.errors import UsageError
+from support.own_folder import OwnFolder
+from support.sql import Endpoint
+
+ALL_STEPS = steps.steps()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return copy(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> OwnFolder:
+    new.make(tmp_path / "mine")
+    return OwnFolder(tmp_path / "mine")
+
+
+@pytest.fixture
+def given(own: OwnFolder, monkeypatch: pytest.MonkeyPatch) -> OwnFolder:
+    monkeypatch.setenv(own_folder.VARIABLE, str(own.directory))
+    return own
+
+
+def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -> None:
+    made = {str(path.relative_to(own.directory)) for path in own.directory.rglob("*") if path.is_file()}
+    assert {"accept.toml", ".gitignore", "features/promises.toml", ".github/workflows/accept.yml"} <= made
+    texts = [path.read_text(encoding="utf-8") for path in own.directory.rglob("*") if path.is_file()]
+    assert [text for text in texts if "@ACCEPT@" in text or "@PARAMETERS@" in text] == []
+    for file in own.directory.rglob(".idea/*"):
+        Xml.parse(file)
+    own.settings.write_text("# mine\n", encoding="utf-8")
+    (own.directory / "README.md").unlink()
+    with pytest.raises(UsageError, match=r"accept\.toml.* already; nothing was written"):
+        new.make(own.directory)
+    assert own.settings.read_text(encoding="utf-8") == "# mine\n"
+    assert not (own.directory / "README.md").exists()
+
+
+def test_no_folder_is_made_inside_the_project() -> None:
+    with pytest.raises(UsageError, match="inside this project"):
+        new.make(paths.ROOT / "features" / "mine")
+
+
+def test_the_editor_knows_every_parameter_of_every_step(own: OwnFolder) -> None:
+    """VS Code's extension shows a step with an unknown parameter as an error, and completes none of them."""
+    settings = json.loads((own.directory / new.WORKSPACE).read_text(encoding="utf-8"))["settings"]
+    known = {one["name"]: one["regexp"] for one in settings["cucumber.parameterTypes"]}
+    catalogue = (*ALL_STEPS, *steps.own_steps(own))
+    used = {inside for step in catalogue for inside in re.findall(r"\{([^{}]+)\}", step.wording)}
+    assert len(used) > 40
+    assert used <= known.keys()
+    assert re.fullmatch(known["seconds:g"], "0.5")
+    assert not re.fullmatch(known["count:d"], "some")
+    assert re.fullmatch(known["role:Role"], "the leader")
+
+
+def test_the_editor_learns_of_new_steps(given: OwnFolder) -> None:
+    file = given.directory / "steps" / "more_steps.py"
+    file.write_text('from behave import given\n@given("a {size:w} bird")\ndef bird(context, size): ...\n')
+    new.update_editor(given.directory)
+    assert '"size:w"' in (given.directory / new.WORKSPACE).read_text(encoding="utf-8")
+
+
+def test_the_new_folder_has_no_clash(own: OwnFolder) -> None:
+    assert list(findings(own)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("features/cache/redis.feature", "Feature: A\n", "features/cache/redis.feature is a feature of ours"),
+        ("features/promises.toml", '[FO-01]\ncapability = "x"\n', "capability = 'x'"),
+        (
+            "features/promises.toml",
+            '[FO-01]\ncapability = "failover"\npromise = "A."\nseverity = "minor"\n',
+            "promises.toml:1: FO-01 is a promise of ours",
+        ),
+        ("steps/redis.py", "", "it hides the module 'redis'"),
+        ("steps/support.py", "", "it hides the module 'support'"),
+        ("steps/json.py", "", "it hides the module 'json'"),
+        (
+            "steps/a_steps.py",
+            'from behave import given\n\n@given("a healthy cluster")\ndef a(context): ...\n',
+            "a_steps.py:4: the wording 'a healthy cluster' is already that of steps/",
+        ),
+        (
+            "steps/a_steps.py",
+            'from behave import then\n\n@then("another member leads within 3 seconds")\ndef a(context): ...\n',
+            "is already that of steps/failover/recovery_steps.py",
+        ),
+    ],
+)
+def test_what_clashes_with_the_project_is_told(own: OwnFolder, file: str, text: str, words: str) -> None:
+    path = own.directory / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    assert [one for one in findings(own) if words in str(one)] != [], [str(one) for one in findings(own)]
+
+
+def test_a_wording_that_only_looks_alike_is_no_clash(own: OwnFolder) -> None:
+    """`the host of {role:Role} crashes` has no role "the router"; and a When is not a Then."""
+    text = 'from behave import then, when\n\n@when("the host of the router crashes")\n@then("a healthy cluster")\n'
+    (own.directory / "steps" / "a_steps.py").write_text(f"{text}def a(context): ...\n")
+    assert list(findings(own)) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "nearest", "file"),
+    [
+        ("When the leader fails over to a replica", "hand over", "steps/failover/"),
+        ("Then each client was interrupted for less than 5 seconds", "interrupt", "steps/failover/"),
+        ("When Redis reprots its state", "Redis reports its state", "steps/cache/redis_steps.py"),
+        ("Then no acknowledged write is missing", "acknowledged", "steps/"),
+    ],
+)
+def test_an_undefined_step_gets_the_nearest_wordings_and_its_file(sentence: str, nearest: str, file: str) -> None:
+    capability = file.removeprefix("steps/").partition("/")[0] or "failover"
+    advice = step_advice.advice(sentence, f"features/{capability}/x.feature:3", ALL_STEPS)
+    near = step_advice.nearest_steps(sentence, ALL_STEPS)
+    assert 1 <= len(near) <= 3
+    assert any(nearest in step.wording for step in near), advice
+    assert f"a new one belongs in {file}" in advice
+    assert all(f"({step.file}:{step.line})" in advice for step in near)
+
+
+def test_a_sentence_like_no_other_gets_only_its_file() -> None:
+    advice = step_advice.advice("When pigs fly", "features/cache/pigs.feature:3", ALL_STEPS)
+    assert "did you mean" not in advice
+    assert "belongs in steps/cache/pigs_steps.py" in advice
+
+
+def test_a_step_of_an_own_feature_belongs_into_the_own_folder(given: OwnFolder) -> None:
+    location = f"{given.features}/cluster/sessions.feature:7"
+    advice = step_advice.advice("When 20 sessions are closed", location, steps.all_steps())
+    assert f"belongs in {given.directory}/steps/sessions_steps.py" in advice
+    assert "sessions are opened in a burst" in advice
+
+
+@pytest.fixture
+def mine(program: Program, tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "mine"
+    assert program.run("new", str(folder)).status == 0
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--features", "/nowhere"], "/nowhere: there is no such folder; ./accept new /nowhere makes one"),
+        (["run", "--features", "/proc/version"], "that is a file"),
+        (["run", "--features", "/proc/self/net"], "no folder `features`"),
+        (["lint", "--features", "features"], "inside this project"),
+        (["run", "{mine}/steps/session_steps.py"], "in no folder `features`"),
+    ],
+)
+def test_a_wrong_folder_is_told(program: Program, mine: Path, arguments: list[str], words: str) -> None:
+    ended = program.run(*(one.format(mine=mine) for one in arguments))
+    assert ended.status == 2, str(ended)
+    assert words in ended.err, str(ended)
+
+
+def test_lint_checks_the_own_folder_too(program: Program, mine: Path) -> None:
+    file = mine / "features" / "cluster" / "sessions.feature"
+    text = file.read_text(encoding="utf-8")
+    assert program.run("lint", "--features", str(mine)).status == 0
+    file.write_text(text.replace("OW-01", "OW-02").replace("opened in a burst", "opened in bursts"), encoding="utf-8")
+    ended = program.run("lint", "--features", str(mine))
+    assert ended.status == 1, str(ended)
+    assert f"@id.OW-02 is not listed in {mine}/features/promises.toml" in ended.out, str(ended)
+    assert "OW-01 has no scenario" in ended.out, str(ended)
+    assert "When {count:d} sessions are opened in a burst" in ended.out, str(ended)
+    assert f"a new one belongs in {mine}/steps/sessions_steps.py" in ended.out, str(ended)
+
+
+@pytest.mark.parametrize("how", ["the option", "the file", "the variable"])
+def test_own_features_run_with_all_steps(program: Program, mine: Path, postgres: Endpoint, how: str) -> None:
+    variables, words = target(postgres), ["--features", str(mine)]
+    if how == "the file":
+        words = [str(mine / "features" / "cluster" / "sessions.feature")]
+    if how == "the variable":
+        variables, words = {**variables, "ACCEPT_FEATURES": str(mine)}, []
+    planned = program.run("run", *words, "--plan", **variables)
+    assert "1 scenarios would run" in planned.err, str(planned)
+    ended = program.run("run", *words, **variables)
+    assert ended.status == 0, str(ended)
+    assert "OW-01 burst of sessions" in ended.out, str(ended)
+    assert ended.last_line.startswith("1 passed"), str(ended)
+
+
+def test_the_settings_of_the_own_folder_count(program: Program, mine: Path, postgres: Endpoint) -> None:
+    (mine / "accept.toml").write_text('[limits]\n"OW-01.sessions" = 0.001\n', encoding="utf-8")
+    ended = program.run("run", "--features", str(mine), "--rerun", **target(postgres))
+    assert ended.status == 1, str(ended)
+    assert "milliseconds until every session of the burst had answered" in ended.out, str(ended)
+    assert "1 failed; rerunning" in ended.err or "wrong result" in ended.err, str(ended)

@@ -1,0 +1,81 @@
+"""What may be kept back: every kind of slot and transaction counts by what it keeps, whoever uses it."""
+
+import pytest
+
+from support.failover.retention_checks import (
+    OpenTransaction,
+    Slot,
+    longest_open,
+    most_kept,
+    none_open_longer,
+    oldest_kept,
+    slots_are_limited,
+    slots_keep_few_rows,
+    slots_keep_little_wal,
+)
+
+USED = Slot("pg2", "physical", True, "reserved", 2**20, 20)
+UNUSED_ON_A_REPLICA = Slot("pg3", "physical", False, "reserved", 2**24, 0)
+LOST = Slot("gone", "physical", False, "lost", 2**40, 0)
+NEVER_USED = Slot("fresh", "logical", False, "", 0, 0)
+HEALTHY = {"m1": [USED, NEVER_USED], "m2": [UNUSED_ON_A_REPLICA, LOST], "m3": []}
+
+
+def test_slots_of_a_healthy_cluster() -> None:
+    assert slots_keep_little_wal(HEALTHY, {}, 1024).holds is True
+    assert slots_keep_few_rows(HEALTHY, {}, 1000).holds is True
+    assert (most_kept(HEALTHY), oldest_kept(HEALTHY)) == (16.0, 20)
+
+
+def test_a_silent_member_may_have_slots() -> None:
+    assert slots_keep_little_wal(HEALTHY, {"m4": "refused"}, 1024).holds is None
+    assert slots_keep_few_rows(HEALTHY, {"m4": "refused"}, 1000).holds is None
+    assert slots_keep_little_wal({}, {}, 1024).holds is None
+
+
+@pytest.mark.parametrize(
+    ("slot", "told"),
+    [
+        (Slot("cdc", "logical", False, "extended", 3 * 2**30, 0), "the logical slot cdc (inactive) keeps 3,072 MB"),
+        (Slot("cdc", "logical", True, "extended", 3 * 2**30, 0), "the logical slot cdc (active) keeps 3,072 MB"),
+        (Slot("pg9", "physical", False, "unreserved", 2**31, 0), "the physical slot pg9 (inactive) keeps 2,048 MB"),
+    ],
+)
+def test_a_slot_that_keeps_wal(slot: Slot, told: str) -> None:
+    for member in ("m1", "m2"):
+        found = slots_keep_little_wal({**HEALTHY, member: [slot]}, {"m4": "refused"}, 1024)
+        assert found.holds is False
+        assert f"on {member}, {told}" in found.words
+        assert "allowed: 1,024 MB" in found.words
+
+
+def test_a_slot_that_keeps_rows() -> None:
+    found = slots_keep_few_rows({**HEALTHY, "m2": [Slot("s", "logical", True, "reserved", 0, 1_200_000)]}, {}, 1e6)
+    assert found.holds is False
+    assert "on m2, the logical slot s (active) keeps the rows of the last 1,200,000 transactions" in found.words
+
+
+def test_slots_without_a_limit() -> None:
+    assert slots_are_limited({"m1": 4096, "m2": 4096}, {}).holds is True
+    assert slots_are_limited({"m1": 4096}, {"m2": "refused"}).holds is None
+    found = slots_are_limited({"m1": 4096, "m2": -1, "m3": -1}, {})
+    assert found.holds is False
+    assert "fill the disk of m2 and m3" in found.words
+
+
+def transaction(seconds: float, name: str = "idle transaction of psql (pid 7)") -> OpenTransaction:
+    return OpenTransaction(name, "app", "accept", "UPDATE  t\nSET x = 1", 12, seconds)
+
+
+def test_transactions_of_a_healthy_cluster() -> None:
+    assert none_open_longer({"m1": [transaction(3599)], "m2": []}, {}, 3600, "end it").holds is True
+    assert none_open_longer({"m1": []}, {"m2": "refused"}, 3600, "end it").holds is None
+    assert longest_open({"m1": [transaction(5), transaction(7)], "m2": []}) == 7
+
+
+@pytest.mark.parametrize("name", ["idle transaction of psql (pid 7)", "prepared transaction 'citus_0_1'"])
+def test_a_forgotten_transaction(name: str) -> None:
+    found = none_open_longer({"m1": [], "m2": [transaction(4000, name)]}, {"m3": "refused"}, 3600, "end it")
+    assert found.holds is False
+    assert f"{name} by app in accept, for 4000 s: UPDATE t SET x = 1 on m2" in found.words
+    assert "(allowed: 3600 s; end it)" in found.words

@@ -1,0 +1,279 @@
+"""Reaching into machines by ssh, with a real sshd: looking, injuries and their guards, cuts, refusals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from remote_hosts import PORT, SCOPE, Machine, ssh_hosts
+
+from support.errors import Inconclusive
+from support.hosts.interface import Running
+from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
+from support.hosts.remote.processes import parsed_table
+from support.waiting import NotYet, eventually, pause, throughout
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Machine]]:
+    with ssh_hosts(tmp_path_factory.mktemp("ssh"), "a", "b") as found:
+        yield found
+
+
+@pytest.fixture
+def site(machines: Mapping[str, Machine]) -> Iterator[RemoteSite]:
+    found = RemoteSite({name: one.access() for name, one in machines.items()}, Guards(grace=4, longest=60, beat=1.0))
+    yield found
+    for injury in found.guards.active:
+        found.guards.heal(injury)
+    assert {name: one.left() for name, one in machines.items()} == {"a": [], "b": []}
+
+
+@pytest.fixture
+def sleeper(machines: Mapping[str, Machine], site: RemoteSite) -> Iterator[Running]:
+    process = machines["a"].spawn("sleep", "654")
+    yield eventually(lambda: _found(site, "sleep 654"), within=5, subject="it sleeps")
+    process.kill()
+    process.wait()
+
+
+def _found(site: RemoteSite, title: str) -> Running:
+    for one in site.machines["a"].table():
+        if one.title == title:
+            return one
+    raise NotYet("it is not there")
+
+
+def _state(site: RemoteSite, process: Running) -> str:
+    return next((one.state for one in site.machines["a"].alive([process])), "gone")
+
+
+def _await_state(site: RemoteSite, process: Running, wanted: str, within: float) -> None:
+    def look() -> None:
+        if (now := _state(site, process)) not in wanted:
+            raise NotYet(f"it is {now}")
+
+    eventually(look, within=within, subject=f"it is {wanted}")
+
+
+def test_a_look_tells_what_the_host_is(machines: Mapping[str, Machine]) -> None:
+    said = dict(line.split("\t") for line in Reach.of(machines["a"].url).run("look").splitlines() if "\t" in line)
+    assert said["uid"] == "0"
+    assert said["mark"] == SCOPE
+    assert said["address"] == machines["a"].address
+    assert said["line"].startswith(f"{_us(machines['a'])} ")
+    assert parsed_table(Reach.of(machines["b"].url).run("table"))
+
+
+def test_arguments_arrive_as_they_are(machines: Mapping[str, Machine]) -> None:
+    odd = ["a b", "it's", '"$HOME"', "`id`", "new\nline", "*", "", "ä€", "\\"]
+    said = Reach.of(machines["a"].url).run("printf", "<%s>", *odd)
+    assert said == "".join(f"<{one}>" for one in odd)
+
+
+def test_a_process_that_is_another_by_now_is_left_alone(site: RemoteSite, sleeper: Running) -> None:
+    site.machines["a"].kill([Running(sleeper.pid, sleeper.started + 1, "S", "sleep", "")])
+    assert _state(site, sleeper) in "SR"
+    site.machines["a"].kill([sleeper])
+    _await_state(site, sleeper, "gone", within=3)
+
+
+def test_what_is_suspended_stays_so_until_it_is_resumed(site: RemoteSite, sleeper: Running) -> None:
+    host = site.machines["a"]
+    host.suspend([sleeper])
+    throughout(lambda: _require(_state(site, sleeper) == "T"), seconds=6)  # longer than the guard's grace: it is beaten
+    host.resume([sleeper])
+    _await_state(site, sleeper, "S", within=2)
+    host.resume([sleeper])
+
+
+def test_a_guard_that_was_quicker_is_no_evidence(site: RemoteSite, sleeper: Running) -> None:
+    host = site.machines["a"]
+    impatient = RemoteSite({"a": host.access}, Guards(grace=60, longest=2, beat=0.5))
+    impatient.machines["a"].suspend([sleeper])
+    _await_state(site, sleeper, "S", within=6)
+    with pytest.raises(Inconclusive, match="guard"):
+        impatient.machines["a"].resume([sleeper])
+
+
+_RUNNER = """
+import sys, time
+from support.hosts.remote import Guards, HostAccess, RemoteSite
+from support.hosts.interface import Running
+url, pid, started, address = sys.argv[1:]
+access = HostAccess(url, scope="staging", cutter="nft")
+other = HostAccess(url.replace(".11:", ".12:"), (address,), scope="staging", cutter="nft", ports=(2222,))
+site = RemoteSite({"a": access, "b": other}, Guards(grace=4, beat=1.0))
+site.machines["a"].suspend([Running(int(pid), int(started), "S", "", "")])
+site.network.cut_all([("a", "b"), ("b", "a")])
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_runner_that_is_killed_leaves_nothing(
+    machines: Mapping[str, Machine], site: RemoteSite, sleeper: Running
+) -> None:
+    one, other = machines["a"], machines["b"]
+    words = [sys.executable, "-c", _RUNNER, one.url, str(sleeper.pid), str(sleeper.started), other.address]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == b"done\n"
+        assert _state(site, sleeper) == "T"
+        assert len(one.left()) == 2
+        assert "accept_" in one.call("nft", "list", "tables")
+        os.kill(runner.pid, signal.SIGKILL)
+    _await_state(site, sleeper, "S", within=10)
+    eventually(lambda: _require("accept_" not in one.call("nft", "list", "tables")), within=5, subject="it is mended")
+    Reach.of(one.url).run("heal", *one.left())
+
+
+def test_a_cut_drops_both_ways_whatever_the_users_own_rules_accept(
+    machines: Mapping[str, Machine], site: RemoteSite
+) -> None:
+    rules = (
+        "table ip user { chain i { type filter hook input priority 0; ct state established,related accept; accept; }; }"
+    )
+    subprocess.run(
+        ["nsenter", f"--target={machines['a'].init}", "--net", "nft", "-f", "-"], input=rules.encode(), check=True
+    )
+    before = machines["a"].call("nft", "list", "ruleset")
+    both = [("a", "b"), ("b", "a")]
+    site.network.cut_all(both)
+    eventually(lambda: site.network.require_cut(both), within=10, subject="it is cut")
+    assert _reaches(machines["b"], machines["a"]) is False
+    site.network.mend_all(both)
+    site.network.mend_all(both)
+    assert _reaches(machines["b"], machines["a"]) is True
+    assert machines["a"].call("nft", "list", "ruleset") == before
+
+
+def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machine], site: RemoteSite) -> None:
+    """What b sends arrives, and a's answers do not."""
+    one_way = [("a", "b")]
+    site.network.cut_all(one_way)
+    asking = machines["b"].spawn(
+        "sh", "-c", f"while :; do timeout 1 bash -c '</dev/tcp/{machines['a'].address}/9'; done"
+    )
+    try:
+        eventually(
+            lambda: site.network.require_cut(one_way, open_pairs=[("b", "a")]), within=10, subject="one way is cut"
+        )
+    finally:
+        asking.kill()
+        site.network.mend_all(one_way)
+    both = [("a", "b"), ("b", "a")]
+    site.network.cut_all(both)
+    site.network._cuts[frozenset(one_way)] = site.network._cuts[frozenset(both)]
+    with pytest.raises(NotYet, match="arrives"):
+        site.network.require_cut(one_way, open_pairs=[("b", "a")])
+    site.network._cuts.pop(frozenset(one_way))
+    site.network.mend_all(both)
+
+
+def test_a_link_that_was_never_there_is_no_evidence(machines: Mapping[str, Machine]) -> None:
+    nowhere = machines["b"].access()
+    nowhere = type(nowhere)(nowhere.reach, ("10.99.0.99",), scope=SCOPE, cutter="", ports=(PORT,))
+    site = RemoteSite({"a": machines["a"].access(), "b": nowhere}, Guards(grace=4))
+    both = [("a", "b"), ("b", "a")]
+    site.network.cut_all(both)
+    with pytest.raises(Inconclusive, match="before"):
+        site.network.require_cut(both)
+    site.network.mend_all(both)
+
+
+def test_the_suites_own_line_is_never_cut(machines: Mapping[str, Machine]) -> None:
+    us = type(machines["b"].access())("local:", (_us(machines["a"]),), scope=SCOPE)
+    site = RemoteSite({"a": machines["a"].access(), "us": us}, Guards(grace=4))
+    with pytest.raises(HostRefused, match="own connection"):
+        site.network.cut_all([("a", "us"), ("us", "a")])
+    assert machines["a"].left() == []
+    assert "accept_" not in machines["a"].call("nft", "list", "tables")
+
+
+@pytest.mark.parametrize("marks", [(), ("another",), (f"{SCOPE}-2",)])
+def test_a_host_without_its_own_mark_is_left_alone(
+    machines: Mapping[str, Machine], site: RemoteSite, sleeper: Running, marks: tuple[str, ...]
+) -> None:
+    machines["a"].mark(*marks)
+    try:
+        for attempt in (site.machines["a"].suspend, site.machines["a"].kill):
+            with pytest.raises(HostRefused, match="not marked"):
+                attempt([sleeper])
+    finally:
+        machines["a"].mark(SCOPE)
+    assert _state(site, sleeper) in "SR"
+
+
+def test_a_host_that_another_run_has_injured_is_left_alone(site: RemoteSite, sleeper: Running) -> None:
+    site.machines["a"].suspend([sleeper])
+    another = RemoteSite({"a": site.machines["a"].access}, Guards())
+    with pytest.raises(HostRefused, match="another run"):
+        another.machines["a"].suspend([sleeper])
+    site.machines["a"].resume([sleeper])
+
+
+def test_an_unknown_host_key_is_told_and_not_accepted(machines: Mapping[str, Machine]) -> None:
+    known = machines["a"].folder.parent / "known"
+    kept, way = known.read_text(), Reach.of(machines["a"].url)
+    known.write_text("")
+    anew = tuple("-oControlPath=none" if one.startswith("-oControlPath") else one for one in way.argv)
+    try:
+        with pytest.raises(HostUnreached, match="Host key verification failed"):
+            replace(way, argv=anew).run("left")
+        assert known.read_text() == ""
+    finally:
+        known.write_text(kept)
+
+
+def _us(machine: Machine) -> str:
+    """The address of the test, as seen there."""
+    return f"{machine.address.rpartition('.')[0]}.1"
+
+
+def _reaches(source: Machine, target: Machine) -> bool:
+    said = source.call("sh", "-c", f"timeout 1 bash -c '</dev/tcp/{target.address}/{PORT}' 2>/dev/null; echo $?")
+    return said.strip() == "0"
+
+
+def _require(true: bool) -> None:
+    if not true:
+        raise NotYet("not so")
+
+
+def test_a_full_run_refuses_before_anything_is_done(tmp_path: Path) -> None:
+    with ssh_hosts(tmp_path, "full", room="nr_inodes=40,size=64k,") as machines:
+        machine = machines["full"]
+        machine.call("sh", "-c", "dd if=/dev/zero of=/run/ballast bs=1k 2>/dev/null; :")
+        process = machine.spawn("sleep", "655")
+        site = RemoteSite({"full": machine.access()}, Guards(grace=4))
+        victims = eventually(
+            lambda: [one for one in site.machines["full"].table() if one.title == "sleep 655"] or _require(False),
+            within=5,
+            subject="it sleeps",
+        )
+        assert victims
+        with pytest.raises(HostRefused, match="full"):
+            site.machines["full"].suspend(victims)
+        assert [one.state for one in site.machines["full"].alive(victims)] == ["S"]
+        process.kill()
+        process.wait()
+
+
+def test_a_banner_and_a_host_that_dies(tmp_path: Path) -> None:
+    banner = tmp_path / "banner"
+    banner.write_text("*** accept: begin of the banner ***\n")
+    with ssh_hosts(tmp_path, "dying", more=f"Banner {banner}") as machines:
+        machine = machines["dying"]
+        assert Reach.of(machine.url).run("printf", "%s", "clean") == "clean"
+        machine.die()
+        begun = time.monotonic()
+        with pytest.raises(HostUnreached):
+            Reach.of(machine.url).run("left")
+        assert time.monotonic() - begun < 12
+        pause(0)

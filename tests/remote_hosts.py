@@ -1,0 +1,204 @@
+"""Machines with a real sshd, for the tests: each in network, PID and mount namespaces of its own, as real root.
+
+    with ssh_hosts(tmp_path, "a", "b") as machines:      # machines["a"].url == "ssh://root@10.98.0.11:2222"
+
+The test itself is at the first address of their network. Skips, with the reason, where such machines cannot be made.
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from booting import boots
+
+from support.hosts.remote import HostAccess, HostUnreached, Reach
+from support.waiting import NotYet, eventually
+
+SCOPE = "staging"
+_NUMBERS = itertools.count()
+PORT = 2222
+_CONFIG = """
+Port {port}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/key.pub
+StrictModes no
+UsePAM no
+PidFile none
+PasswordAuthentication no
+PermitRootLogin yes
+PrintMotd no
+{more}
+"""
+_PASSWD = """\
+root:NP:0:0:root:/root:/bin/sh
+sshd:NP:109:65534::/run/sshd:/usr/sbin/nologin
+"""
+_BOOT = """
+set -e
+mount --make-rprivate /
+mount --bind {folder}/{name}/etc /etc
+mount -t tmpfs tmpfs /run -o {room}mode=755
+mkdir -p /run/sshd
+ip link set lo up
+exec {sshd} -D -e -f {folder}/{name}/sshd_config
+"""
+
+
+@dataclass
+class Machine:
+    """One of them."""
+
+    name: str
+    address: str
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def cable(self) -> str:
+        return f"acc{''.join(self.address.split('.')[2:])}x{os.getpid() % 10_000}"
+
+    @property
+    def url(self) -> str:
+        return f"ssh://root@{self.address}:{PORT}"
+
+    @property
+    def init(self) -> int:
+        """Its first process, as seen from here."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def access(self, **more: object) -> HostAccess:
+        return HostAccess(self.url, (self.address,), scope=SCOPE, cutter="nft", ports=(PORT,), **more)  # type: ignore[arg-type]
+
+    def spawn(self, *command: str) -> "subprocess.Popen[bytes]":
+        """Run something there, past ssh."""
+        enter = ["nsenter", f"--target={self.init}", "--net", "--pid", "--mount", "--"]
+        return subprocess.Popen([*enter, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def call(self, *command: str) -> str:
+        enter = ["nsenter", f"--target={self.init}", "--net", "--pid", "--mount", "--"]
+        return subprocess.run([*enter, *command], capture_output=True, text=True, check=True).stdout
+
+    def mark(self, *scopes: str) -> None:
+        (self.folder / "etc/accept-breakable").write_text("".join(f"{one}\n" for one in scopes))
+
+    def left(self) -> list[str]:
+        return [line for line in Reach.of(self.url).run("left").split() if line]
+
+    def die(self) -> None:
+        with suppress(IndexError, FileNotFoundError, ProcessLookupError):
+            os.kill(self.init, signal.SIGKILL)  # and with it everything there
+        self.process.kill()
+        self.process.wait()
+        subprocess.run([str(_found("ip")), "link", "del", self.cable], capture_output=True, check=False)
+
+
+def require_machines() -> None:
+    """Skip the test where they cannot be made."""
+    if os.geteuid():
+        pytest.skip("machines with a real sshd need root")
+    if missing := [one for one in ("sshd", "ssh", "ssh-keygen", "ip", "nft", "unshare") if not _found(one)]:
+        pytest.skip(f"not installed here: {', '.join(missing)} (Debian: openssh-server nftables iproute2)")
+    tried = subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"namespaces cannot be made here: {tried.stderr.decode().strip()}")
+
+
+@contextmanager
+@boots
+def ssh_hosts(folder: Path, *names: str, more: str = "", room: str = "") -> Iterator[Mapping[str, Machine]]:
+    """`more`: further lines of sshd's configuration; `room`: of /run, such as "size=8k,"."""
+    require_machines()
+    with ExitStack() as ending:
+        for key in ("key", "host_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
+        home = folder / "ssh_config"
+        home.write_text(
+            f"Host *\n IdentityFile {folder}/key\n UserKnownHostsFile {folder}/known\n IdentitiesOnly yes\n"
+        )
+        ending.enter_context(_client(folder, home))
+        network = f"10.98.{next(_NUMBERS)}"
+        bridge = _bridge_of(f"{network}.1")
+        _ip("link", "add", bridge, "type", "bridge")
+        ending.callback(_ip, "link", "del", bridge)
+        _ip("addr", "add", f"{network}.1/24", "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        machines = {}
+        for number, name in enumerate(names, 11):
+            machines[name] = machine = _machine(folder, name, f"{network}.{number}", more, room)
+            ending.callback(machine.die)
+        (folder / "known").write_text(
+            "".join(f"[{one.address}]:{PORT} {(folder / 'host_key.pub').read_text()}" for one in machines.values())
+        )
+        for machine in machines.values():
+            eventually(lambda one=machine: _answers(one), within=10, subject=f"{machine.name} answers")  # type: ignore[misc]
+        yield machines
+
+
+def _bridge_of(address: str) -> str:
+    return f"acc{address.split('.')[2]}b{os.getpid() % 10_000}"
+
+
+def _answers(machine: Machine) -> None:
+    try:
+        Reach.of(machine.url).run("left")
+    except HostUnreached as error:
+        raise NotYet(str(error)) from error
+
+
+def _machine(folder: Path, name: str, address: str, more: str, room: str) -> Machine:
+    own = folder / name
+    (own / "etc").mkdir(parents=True)
+    for file in ("group", "ld.so.cache"):
+        shutil.copy(Path("/etc") / file, own / "etc")
+    (own / "etc/passwd").write_text(_PASSWD)
+    (own / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\nhosts: files\n")
+    (own / "sshd_config").write_text(_CONFIG.format(folder=folder, port=PORT, more=more))
+    boot = _BOOT.format(folder=folder, name=name, room=room, sshd=_found("sshd"))
+    words = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "sh", "-c", boot]
+    log = (own / "log").open("wb")
+    machine = Machine(name, address, own, subprocess.Popen(words, stdout=log, stderr=log))
+    eventually(lambda: _booted(machine), within=5, subject=f"{name} boots")
+    _ip("link", "add", machine.cable, "type", "veth", "peer", "name", "eth0", "netns", str(machine.init))
+    _ip("link", "set", machine.cable, "master", _bridge_of(address), "up")
+    machine.call("ip", "addr", "add", f"{machine.address}/24", "dev", "eth0")
+    machine.call("ip", "link", "set", "eth0", "up")
+    machine.mark(SCOPE)
+    return machine
+
+
+def _booted(machine: Machine) -> None:
+    try:
+        if os.readlink(f"/proc/{machine.init}/ns/net") == os.readlink("/proc/self/ns/net"):
+            raise NotYet("it has no network of its own yet")
+    except (IndexError, FileNotFoundError) as error:
+        raise NotYet("it has no first process yet") from error
+
+
+@contextmanager
+def _client(folder: Path, config: Path) -> Iterator[None]:
+    """An ssh in PATH that reads the tests' own configuration, as a user's reads the user's."""
+    real, programs, before = _found("ssh"), folder / "bin", os.environ["PATH"]
+    programs.mkdir()
+    (programs / "ssh").write_text(f'#!/bin/sh\nexec {real} -F {config} "$@"\n')
+    (programs / "ssh").chmod(0o755)
+    os.environ["PATH"] = f"{programs}:{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def _found(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def _ip(*words: str) -> None:
+    subprocess.run([str(_found("ip")), *words], check=True, capture_output=True)

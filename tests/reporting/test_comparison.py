@@ -1,0 +1,144 @@
+"""Two runs, or two sets of runs, side by side: what differs, and what may be chance."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from journals import READS, WRITES, record_of
+
+from support.cli import compare as command
+from support.cli.compare import side
+from support.errors import UsageError
+from support.reporting import past
+from support.reporting.chance import Change, chance_of
+from support.reporting.comparison import Comparison, Side, compare
+from support.reporting.pages.site import write_comparison
+from support.reporting.past import Figure, PastRun
+from support.reporting.scenario import Incident, Measure, ScenarioResult, Verdict
+
+
+def run(number: int, verdict: str = "passed", value: float | None = None, **more: object) -> PastRun:
+    measure = Measure("reads, 95 in 100", value or 0.0, "ms", 100.0)
+    figures = (Figure("PF-01", "Reads", measure),) if value is not None else ()
+    return PastRun(number, number + 1, "embedded cluster", 0, {"FO-02": verdict}, {}, figures, **more)  # type: ignore[arg-type]
+
+
+def of(before: list[PastRun], now: list[PastRun]) -> Comparison:
+    return compare(Side("a", tuple(before)), Side("b", tuple(now)))
+
+
+def test_one_run_against_another_may_be_chance() -> None:
+    found = of([run(1)], [run(2, "broken")])
+    (row,) = found.verdicts
+    assert (row.before, row.now, row.change) == ("passed", "broken", Change.UNCLEAR)
+    assert row.words == "may be chance: it takes 5 runs on each side to tell"
+    assert (found.worse, found.sentence) == (False, "Nothing differs beyond chance; 1 difference may be chance.")
+
+
+def test_a_wrong_result_is_no_chance() -> None:
+    found = of([run(1)], [run(2, "broken", wrong=("FO-02",))])
+    assert (found.worse, found.sentence) == (True, "1 promise worse.")
+    back = of([run(1, "broken", wrong=("FO-02",))], [run(2)])
+    assert back.verdicts[0].words.startswith("a wrong result was seen before; seen once is no proof that it is gone")
+
+
+def test_five_runs_on_each_side_can_tell() -> None:
+    before, now = [run(one) for one in range(5)], [run(one, "broken") for one in range(5, 10)]
+    assert of(before, now).verdicts[0].change is Change.WORSE
+    assert of(now, before).verdicts[0].change is Change.BETTER
+    assert of(before, [*now[:2], *before[:3]]).verdicts[0].change is Change.UNCLEAR
+    assert of(before, now).verdicts[0].now == "broken in 5 of 5"
+
+
+def test_equal_sides_have_no_rows() -> None:
+    found = of([run(1, value=10.0)], [run(2, value=10.5)])
+    assert (found.verdicts, found.alike, [one.change for one in found.figures]) == ((), 1, [Change.NONE])
+    assert found.sentence == "Nothing differs beyond chance."
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([10.0] * 5, [20.0] * 5, Change.WORSE),
+        ([20.0] * 5, [10.0] * 5, Change.BETTER),
+        ([10.0] * 5, [11.0] * 5, Change.NONE),
+        ([10.0, 30.0, 12.0, 28.0, 11.0], [14.0, 31.0, 29.0, 13.0, 30.0], Change.UNCLEAR),
+        ([10.0], [20.0], Change.UNCLEAR),
+    ],
+)
+def test_figures_change_beyond_a_margin_and_beyond_chance(
+    before: list[float], now: list[float], expected: Change
+) -> None:
+    (row,) = of(
+        [run(one, value=v) for one, v in enumerate(before)], [run(9 + one, value=v) for one, v in enumerate(now)]
+    ).figures
+    assert row.change is expected
+
+
+def test_less_throughput_is_worse_and_a_count_is_neither() -> None:
+    def sides(measure: Measure) -> tuple[list[PastRun], list[PastRun]]:
+        before = [replace(run(one), figures=(Figure("X", "s", measure),)) for one in range(5)]
+        fewer = replace(measure, value=measure.value / 2)
+        return before, [replace(run(9 + one), figures=(Figure("X", "s", fewer),)) for one in range(5)]
+
+    assert of(*sides(Measure("operations", 5000.0, "/s", 1000.0, True))).figures[0].change is Change.WORSE
+    assert of(*sides(Measure("shards", 32.0, ""))).figures == ()
+
+
+def test_the_exact_test_counts_as_it_should() -> None:
+    assert chance_of(5, 5, 0, 5) == pytest.approx(1 / 252)
+    assert chance_of(1, 1, 0, 1) == pytest.approx(1 / 2)
+    assert chance_of(0, 5, 0, 5) == 1
+
+
+def test_folders_and_runs_on_record_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "STATE", tmp_path)
+    monkeypatch.setattr("support.cli.paths.STARTED_IN", tmp_path)
+    with pytest.raises(UsageError, match="no run is on record yet"):
+        side("last")
+    for began in range(3):
+        past.add(tmp_path / past.PAST, run(began))
+    assert [one.began for one in side("last").runs] == [2]
+    assert [one.began for one in side("last~1").runs] == [1]
+    assert [one.began for one in side("last~2..1").runs] == [0, 1]
+    with pytest.raises(UsageError, match="the oldest is last~2"):
+        side("last~3")
+    with pytest.raises(UsageError, match="'lst' is no folder with a run"):
+        side("lst")
+    record_of(tmp_path / "runs/one/allure-results", ScenarioResult(WRITES, Verdict.PASSED))
+    record_of(tmp_path / "runs/two", ScenarioResult(WRITES, Verdict.BROKEN, "lost", final=True))
+    assert [len(side(word).runs) for word in ("runs", "runs/one", "runs/two")] == [2, 1, 1]
+    assert side("runs/two").runs[0].wrong == ("FO-02",)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="there is no run in it"):
+        side("empty")
+
+
+def test_a_report_is_a_run_as_well_and_the_same_run_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("support.cli.paths.STARTED_IN", tmp_path)
+    record = record_of(tmp_path / "both/allure-results", ScenarioResult(READS, Verdict.PASSED))
+    (tmp_path / "both/allure-report").mkdir()
+    past.write(tmp_path / "both/allure-report" / past.RUN, [past.run_of(record)])
+    assert len(side("both").runs) == 1
+    assert len(side("both/allure-report").runs) == 1
+
+
+def test_the_page_shows_costs_and_what_was_tested(tmp_path: Path) -> None:
+    crash = Incident("the host of the leader crashes", "the host pg1 crashes", 1.0, 21.5, lost=0)
+    before = replace(run(1, value=10.0), incidents=(crash,), facts={"PostgreSQL": "16.13"})
+    now = replace(
+        run(2, "broken", 30.0), incidents=(replace(crash, without_writes=41.0, lost=7),), facts={"PostgreSQL": "16.14"}
+    )
+    page = write_comparison(of([before], [now]), tmp_path / "compare.html", "Acceptance", {"FO-02": "Nothing is lost."})
+    text = " ".join(page.read_text().split())
+    for expected in (
+        "41.0 s, 7 lost",
+        "21.5 s, 0 lost",
+        "16.13",
+        "FO-02</b> Nothing is lost.",
+        "too few runs to tell",
+        "3.00",
+    ):
+        assert expected in text

@@ -1,0 +1,267 @@
+"""What the page for management says, for runs that never were: the answer, the costs, what changed, how sure it is."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from journals import READS, WRITES, record_of
+
+from support.errors import NotAvailable, ProcessFailed
+from support.reporting import past, trust
+from support.reporting.journal import Journal, RunRecord, read
+from support.reporting.pages import costs, grid, printing, trends
+from support.reporting.pages.dashboard import answer, glance
+from support.reporting.pages.site import DASHBOARD, SCENARIOS, Knowledge, write_pages
+from support.reporting.past import Figure, PastRun
+from support.reporting.promises import Promise
+from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
+
+LISTED = {
+    "FO-02": Promise("FO-02", "failover", "No acknowledged write is lost.", "blocker"),
+    "PF-01": Promise("PF-01", "cache", "Reads are quick.", "normal"),
+    "SE-01": Promise("SE-01", "security", "A wrong password is refused.", "blocker"),
+}
+CRASH = Incident("the host of the leader crashes", "the host pg1 crashes", 100.0, 21.5, 20.0, 4.0, 900, 0, 3, 30.0)
+P95 = Measure("reads, 95 in 100", 12.0, "ms", 100.0)
+
+
+def page_of(record: RunRecord, folder: Path, known: tuple[PastRun, ...] = (), proved: Path | None = None) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "promises.toml").write_text(
+        "\n".join(
+            f'[{one.id}]\ncapability = "{one.capability}"\npromise = "{one.sentence}"\nseverity = "{one.severity}"'
+            for one in LISTED.values()
+        )
+    )
+    knowledge = Knowledge(folder, {"FO-02": ["fsync is off"]}, proved)
+    write_pages(record, folder, folder / "report", "Acceptance", knowledge, known)
+    return " ".join((folder / "report" / DASHBOARD).read_text().split())
+
+
+def run(began: float, promises: dict[str, str], *values: float, **more: object) -> PastRun:
+    figures = tuple(Figure("PF-01", READS.name, replace(P95, value=one)) for one in values)
+    return PastRun(began, began + 1, "embedded cluster", 0, promises, {}, figures, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ends", "sentence", "style"),
+    [
+        ((Verdict.PASSED, Verdict.PASSED), "Yes: the cluster keeps all 2 promises that were tested.", "kept"),
+        ((Verdict.PASSED, Verdict.SKIPPED), "Yes: the cluster keeps the one promise that was tested.", "kept"),
+        ((Verdict.BROKEN, Verdict.ERROR), "No: the cluster breaks 1 promise.", "broken"),
+        ((Verdict.PASSED, Verdict.ERROR), "Not known for sure: 1 promise could not be judged.", "error"),
+        ((Verdict.INCONCLUSIVE, Verdict.PASSED), "Not known for sure: 1 promise could not be judged.", "error"),
+        ((Verdict.SKIPPED, Verdict.SKIPPED), "Nobody knows: this run judged no promise.", "error"),
+    ],
+)
+def test_the_first_sentence_answers_the_question(
+    tmp_path: Path, ends: tuple[Verdict, Verdict], sentence: str, style: str
+) -> None:
+    record = record_of(
+        tmp_path, *(ScenarioResult(one, end, "why") for one, end in zip((WRITES, READS), ends, strict=True))
+    )
+    found = answer(record, grid.states(record, LISTED))
+    assert (found.sentence, found.style) == (sentence, style)
+
+
+def test_a_run_that_was_stopped_is_no_yes(tmp_path: Path) -> None:
+    record = record_of(tmp_path, ScenarioResult(READS, Verdict.PASSED), WRITES)
+    assert answer(record, grid.states(record, LISTED)).sentence == "1 promise kept, but the run did not reach its end."
+
+
+def test_every_promise_of_the_list_has_a_word_and_a_green_run_paints_nothing_red(tmp_path: Path) -> None:
+    record = record_of(
+        tmp_path, ScenarioResult(WRITES, Verdict.PASSED), ScenarioResult(READS, Verdict.SKIPPED, "no Redis")
+    )
+    words = {one.promise.id: (one.word, one.why) for one in grid.states(record, LISTED)}
+    assert words == {
+        "FO-02": ("kept", ""),
+        "PF-01": ("skipped", "no Redis"),
+        "SE-01": ("not selected", "it was not selected in this run"),
+    }
+    page = page_of(record, tmp_path / "page")
+    body = page.partition("</head>")[2]
+    assert re.findall(r'class="[^"]*\bbroken\b[^"]*"', body) == []
+    assert "1 skipped</b>: no Redis" in page
+
+
+def test_there_is_one_percentage(tmp_path: Path) -> None:
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.PASSED), ScenarioResult(READS, Verdict.BROKEN, "slow"))
+    text = re.sub(r"<(style|script).*?</\1>|style=\"[^\"]*\"", "", page_of(record, tmp_path / "page"))
+    assert re.findall(r"[\d.]+ ?%", text) == ["50 %"]
+
+
+def test_a_promise_that_another_scenario_found_broken_says_so(tmp_path: Path) -> None:
+    found = ScenarioResult(WRITES, Verdict.BROKEN, "two writers", also_broken=("PF-01",))
+    record = record_of(tmp_path, found, ScenarioResult(READS, Verdict.PASSED))
+    states = {one.promise.id: one for one in grid.states(record, LISTED)}
+    assert (states["PF-01"].word, states["PF-01"].why) == ("broken", "two writers")
+
+
+def test_what_was_lost_is_told_in_words_with_the_limit(tmp_path: Path) -> None:
+    lost = replace(CRASH, kind="the leader freezes", without_writes=31.0, lost=2, acknowledged=10)
+    record = record_of(
+        tmp_path,
+        ScenarioResult(WRITES, Verdict.PASSED, incident=CRASH),
+        ScenarioResult(READS, Verdict.BROKEN, "2 writes lost", incident=lost),
+    )
+    page = page_of(record, tmp_path / "page")
+    assert "When the leader freezes, writes stop for 31.0 s (allowed: 30 s)." in page
+    assert "Acknowledged writes were lost: 2 when the leader freezes." in page
+    assert "6 writes ended without an answer" in page
+    assert 'class="bar over"' in page
+
+
+def test_without_a_loss_the_number_of_writes_that_were_checked_is_told() -> None:
+    found = costs.costs([CRASH, replace(CRASH, without_writes=18.0, healthy_after=None)])
+    assert [(one.times, one.without_writes, one.healthy_after, one.acknowledged) for one in found] == [
+        (2, 21.5, 4.0, 1800)
+    ]
+    assert costs.told(found, [CRASH])[:2] == [
+        "When the host of the leader crashes, writes stop for 21.5 s (allowed: 30 s).",
+        "No acknowledged write was lost: 1,800 were checked, each is there.",
+    ]
+    unchecked = costs.costs([replace(CRASH, lost=None, acknowledged=None)])
+    assert "Whether acknowledged writes were lost was not checked in this run." in costs.told(unchecked, [CRASH])
+
+
+def test_key_figures_show_what_is_nearest_to_its_limit_and_say_what_is_missing() -> None:
+    slow, quick = (
+        Figure("PF-06", title, Measure("operations", value, "/s", 1000.0, True))
+        for title, value in (("writes", 1100.0), ("reads", 9000.0))
+    )
+    shown = costs.key_figures([Figure("PF-01", "Reads", P95), quick, slow])
+    assert [(one.words, one.value, one.bound, one.measure.within) for one in shown] == [
+        ("95 of 100 simple queries are answered within", "12 ms", "at most 100 ms", True),
+        ("One client of the cache does, a second", "1,100/s", "at least 1,000/s", True),
+    ]
+    assert costs.not_measured(shown) == ["vector searches", "cached reads", "replication lag"]
+    assert not Measure("operations", 900.0, "/s", 1000.0, True).within
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [
+        ([], "broken now; no earlier run on this target judged it"),
+        (["passed"], "newly broken; kept on"),
+        (["passed", "broken"], "broken since 02 Jan 1970"),
+        (["broken", "broken"], "no run on record found it kept"),
+        (["passed", "skipped"], "newly broken; kept on"),
+    ],
+)
+def test_since_when_a_promise_is_broken(verdicts: list[str], told: str) -> None:
+    before = [run(number * 86_400.0, {"FO-02": one}) for number, one in enumerate(verdicts)]
+    assert told in str(trends.broken_since(run(1e6, {"FO-02": "broken"}), before)["FO-02"])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "worse"),
+    [
+        ([10, 11, 10, 12, 11, 10], 30, True),
+        ([10, 11, 10, 12, 11, 10], 11, False),
+        ([10, 11], 30, False),
+        ([10, 11, 10, 12, 11, 10, 11, 10, 30, 31], 32, True),
+    ],
+    ids=["worse than ever", "as before", "too few", "worse for three runs"],
+)
+def test_a_figure_is_newly_slow_only_beyond_chance(before: list[float], now: float, worse: bool) -> None:
+    runs = [run(float(number), {}, value) for number, value in enumerate(before)]
+    assert bool(trends.slower(run(99.0, {}, now), runs)) is worse
+
+
+def test_a_throughput_is_slower_when_it_falls() -> None:
+    def rate(value: float) -> tuple[Figure, ...]:
+        return (Figure("PF-06", "reads", Measure("operations", value, "/s", 1000.0, True)),)
+
+    runs = [replace(run(float(number), {}), figures=rate(5000.0 + number)) for number in range(6)]
+    assert trends.slower(replace(run(99.0, {}), figures=rate(2000.0)), runs)
+    assert not trends.slower(replace(run(99.0, {}), figures=rate(9000.0)), runs)
+
+
+def test_runs_are_kept_and_only_those_of_the_same_target_count(tmp_path: Path) -> None:
+    file = tmp_path / past.PAST
+    for began in (1.0, 2.0, 2.0):
+        past.add(file, run(began, {"FO-02": "passed"}))
+    past.add(file, replace(run(3.0, {}), target="another"))
+    file.write_text(file.read_text() + "{broken\n")
+    known = past.read(file)
+    assert [one.began for one in known] == [1.0, 2.0, 3.0]
+    assert [one.began for one in past.before(run(9.0, {}), known)] == [1.0, 2.0]
+
+
+def test_the_page_compares_with_the_runs_before(tmp_path: Path) -> None:
+    slow = ScenarioResult(READS, Verdict.PASSED, measures=(P95,))
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "lost"), slow)
+    before = tuple(run(float(number), {"FO-02": "passed", "PF-01": "broken"}, 3.0) for number in range(6))
+    page = page_of(record, tmp_path / "page", before)
+    assert "Compared with the last 6 runs" in page
+    assert '<b>Newly broken:</b> <span class="broken">FO-02</span>' in page
+    assert '<b>mended:</b> <span class="kept">PF-01</span>' in page
+    assert "reads, 95 in 100: 12 ms, worse than in each of 6 earlier runs" in page
+
+
+def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:
+    noted = tmp_path / "trust.jsonl"
+    heard = (trust.Heard("FO-02", True, "broken", "Writes"),)
+    trust.note(noted, "plan", trust.Trust(planned=("fsync-off", "slow")))
+    trust.note(noted, "proof", trust.Proof("fsync-off", "PostgreSQL", "fsync is off", heard))
+    trust.note(noted, "proof", trust.Proof("slow", "PostgreSQL", "slow", (trust.Heard("PF-01", False, "passed"),)))
+    record = record_of(tmp_path / "run", ScenarioResult(WRITES, Verdict.PASSED))
+    page = page_of(record, tmp_path / "page", proved=noted)
+    assert "broken on purpose in 2 ways: the scenarios noticed 1 of 2, with 0 false alarms" in page
+    assert "Not noticed: slow." in page
+    assert "seen to fail by 1 sabotage" in page
+
+
+def test_flaky_scenarios_are_told_with_how_they_failed_at_first(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    failed = ScenarioResult(WRITES, Verdict.BROKEN, "31 s")
+    journal.begin([WRITES])
+    journal.record(failed)
+    journal.rerun([failed])
+    journal.record(ScenarioResult(WRITES, Verdict.PASSED))
+    journal.end()
+    page = page_of(read(journal.path), tmp_path / "page")
+    assert "at first: 31 s" in page
+
+
+def test_a_scenario_says_how_to_run_just_it_again(tmp_path: Path) -> None:
+    odd = Scenario("features/cache/x.feature", "X", "It's (50 %) done", tags=("id.CO-01",))
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([odd])
+    journal.record(ScenarioResult(odd, Verdict.BROKEN, "no"))
+    journal.asked("--target mine.toml")
+    journal.end()
+    page_of(read(journal.path), tmp_path / "page")
+    page = (tmp_path / "page" / "report" / SCENARIOS).read_text()
+    assert "./accept run --target mine.toml --tags @id.CO-01 --name &#39;^It&#39;&#34;" in page
+
+
+def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
+    record = record_of(
+        tmp_path,
+        ScenarioResult(WRITES, Verdict.BROKEN, "lost", incident=replace(CRASH, lost=2)),
+        ScenarioResult(READS, Verdict.PASSED, measures=(P95,)),
+    )
+    before = tuple(run(float(number), {"FO-02": "passed"}, 11.0) for number in range(6))
+    now = past.run_of(record)
+    found = glance(grid.states(record, LISTED), now, before, trends.broken_since(now, before))
+    assert [(one.value, one.note, one.style) for one in found] == [
+        ("21.5 s", "when the host of the leader crashes; allowed: 30 s", "kept"),
+        ("2", "of 900, in 1 fault", "broken"),
+        ("1 of 1", "newly slow: nothing", "kept"),
+        ("FO-02", "compared with 6 earlier runs", "broken"),
+        ("1 of 3", "why: see below", ""),
+    ]
+    nothing = glance(grid.states(record, LISTED), run(1.0, {}), (), {})
+    assert [one.value for one in nothing[:4]] == ["not tried", "not checked", "none measured", "unknown"]
+
+
+def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printing, "BROWSERS", ("no-such-browser",))
+    with pytest.raises(NotAvailable, match="no browser is installed"):
+        printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")
+    monkeypatch.setattr(printing, "BROWSERS", ("true",))
+    with pytest.raises(ProcessFailed, match="printed nothing"):
+        printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")

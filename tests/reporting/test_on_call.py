@@ -1,0 +1,118 @@
+"""Guides for whoever is on call: every promise has one, mistakes in the file are told, and the report shows them."""
+
+from pathlib import Path
+
+import pytest
+from journals import READS, WRITES, record_of
+from program import ROOT
+
+from support.cli.lint import check_guides
+from support.errors import UsageError
+from support.reporting import on_call, promises
+from support.reporting.pages.site import DASHBOARD, ON_CALL, Knowledge, write_pages
+from support.reporting.promises import Promise
+from support.reporting.scenario import ScenarioResult, Verdict
+
+LISTED = """
+[FO-02]
+capability = "failover"
+promise = "No acknowledged write is lost."
+severity = "blocker"
+
+[PF-01]
+capability = "cache"
+promise = "Reads are quick."
+severity = "normal"
+"""
+GUIDES = """
+[failover]
+means = "Down for too long."
+
+[FO]
+means = "A failover went wrong."
+causes = ["nobody was fit"]
+
+[FO-02]
+means = "Customers lost <data>."
+causes = ["`fsync` is off", "asynchronous replication"]
+look = ["`patronictl list`"]
+mended = ["`synchronous_mode: true`"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / promises.FILE).write_text(LISTED)
+    (tmp_path / on_call.FILE).write_text(GUIDES)
+    return tmp_path
+
+
+def promise(id: str, capability: str = "failover") -> Promise:
+    return Promise(id, capability, "It holds.", "normal")
+
+
+@pytest.mark.parametrize(
+    ("id", "capability", "about"),
+    [("FO-02", "failover", "FO-02"), ("FO-99", "failover", "FO"), ("ZZ-01", "failover", "failover")],
+)
+def test_the_nearest_guide_counts(folder: Path, id: str, capability: str, about: str) -> None:
+    assert on_call.guide_for(promise(id, capability), on_call.load(folder / on_call.FILE)).about == about
+
+
+def test_without_any_guide_the_promise_itself_is_told(folder: Path) -> None:
+    guides = on_call.load(folder / on_call.FILE)
+    assert on_call.guide_for(promise("AB-01", "cache"), guides).means == "This no longer holds: It holds."
+    assert on_call.only_general(guides, promises.load(folder / promises.FILE)) == ["PF-01"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[FO-77]\nmeans = 'x'", "[FO-77] is about no promise"),
+        ("[FO]\ncauses = ['x']", "[FO]: 'means' must be a text"),
+        ("[FO]\nmeans = 'x'\ncause = ['x']", "[FO]: there is no key 'cause'"),
+        ("[FO]\nmeans = 'x'\nlook = 'x'", "[FO]: 'look' must be a list of texts"),
+        ("[FO\n", "not TOML"),
+        ("means = 'x'", "'means' belongs to no table"),
+    ],
+)
+def test_lint_finds_what_is_wrong_with_a_guide(folder: Path, text: str, told: str) -> None:
+    (folder / on_call.FILE).write_text(text)
+    assert any(told in str(finding) for finding in check_guides(folder))
+
+
+def test_lint_finds_nothing_wrong_with_good_guides(folder: Path) -> None:
+    assert list(check_guides(folder)) == []
+
+
+def test_a_file_with_mistakes_is_told_and_not_read(folder: Path) -> None:
+    (folder / on_call.FILE).write_text("[FO]\nmeans = 3")
+    with pytest.raises(UsageError, match=r"\[FO\]: 'means' must be a text"):
+        on_call.load(folder / on_call.FILE)
+
+
+def test_the_promises_of_the_project_have_guides_that_are_about_something() -> None:
+    guides, listed = on_call.load(ROOT / "features" / on_call.FILE), promises.load(ROOT / "features" / promises.FILE)
+    assert list(on_call.unknown(guides, listed)) == []
+    assert [id for id, one in listed.items() if not on_call.guide_for(one, guides).about] == []
+    assert [one.about for one in guides.values() if not (one.causes and one.look and one.mended)] == []
+
+
+def test_a_broken_promise_links_to_its_guide(folder: Path, tmp_path: Path) -> None:
+    record = record_of(
+        tmp_path / "run", ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost"), ScenarioResult(READS, Verdict.PASSED)
+    )
+    write_pages(record, tmp_path / "run", tmp_path, "Acceptance", Knowledge(folder, {"FO-02": ["fsync is off"]}))
+    assert 'href="on-call.html#FO-02"' in (tmp_path / DASHBOARD).read_text()
+    page = (tmp_path / ON_CALL).read_text()
+    broken = page[page.index('id="FO-02"') : page.index('id="PF-01"')]
+    for expected in (
+        "Seen in this run:</b> 3 writes lost",
+        "Customers lost &lt;data&gt;.",
+        "<li><code>fsync</code> is off</li>",
+        "<code>patronictl list</code>",
+        "Known to look like this",
+        f'href="index.html#{WRITES.key[:12]}"',
+    ):
+        assert expected in broken
+    assert "This no longer holds: Reads are quick." in page

@@ -1,0 +1,178 @@
+"""A real browser opens the pages from disk and does what readers do: clicks, hovers, zooms, searches, prints.
+
+playwright-core comes by npm, as the renderer does, and drives the Chromium of the machine; without one this is skipped.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journals import READS, WRITES
+from program import ROOT
+
+from support.errors import NotAvailable, ProcessFailed
+from support.reporting import installing, past
+from support.reporting.comparison import Side, compare
+from support.reporting.journal import Journal, read
+from support.reporting.pages.printing import browser
+from support.reporting.pages.site import Knowledge, write_comparison, write_pages
+from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.timeline import NAME, Event, FaultSpan, Period, Rates, Timeline
+
+WANTED = ROOT / "tests" / "browser"
+INSTALLED = Path(sys.prefix) / "browser-tests"
+CRASH = Incident("the host of the leader crashes", "the host pg1 crashes", 1000.0, 21.5, 20.0, 4.0, 900, 2, 3, 30.0)
+LINE = "promoted self to leader by acquiring session lock"
+
+
+def timeline(promise: str) -> Timeline:
+    return Timeline(
+        promise,
+        zero=1000.0,
+        ended=30.0,
+        periods=(
+            Period("pg1", "writes", -3.0, 0.0),
+            Period("pg1", "silent", 0.0, 30.0),
+            Period("pg2", "reads", -3.0, 20.0),
+            Period("pg2", "writes", 20.0, 30.0),
+        ),
+        faults=(FaultSpan("the host pg1 crashes", 0.0, 0.2, 22.0, 22.5),),
+        rates=Rates(0.5, ((-1.0, 400), (20.5, 300)), ((1.0, 4),), ((0.5, 3),)),
+        gap=(0.0, 21.5),
+        events=(Event(1.0, "pg2", LINE),),
+    )
+
+
+def left_by(scenario: Scenario, folder: Path, status: str, **attachments: str) -> None:
+    """What Allure's formatter leaves of a scenario."""
+    for name, text in attachments.items():
+        (folder / f"{scenario.key}-{name}").write_text(text)
+    names = {"data.json": NAME, "view.txt": "Patroni's view", "log.txt": "log of pg2"}
+    result = {
+        "historyId": scenario.key,
+        "start": 1,
+        "steps": [{"name": "When the host of the leader crashes", "status": status}],
+        "attachments": [{"name": names[name], "source": f"{scenario.key}-{name}"} for name in attachments],
+    }
+    (folder / f"{scenario.key}-result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    measures = (Measure("reads, 95 in 100", 12.0, "ms", 100.0),)
+    journal = Journal(folder / "journal.jsonl")
+    journal.begin([WRITES, READS], {"Target": "embedded cluster"}, at=990.0)
+    found = ScenarioResult(WRITES, Verdict.BROKEN, "2 writes <lost>", 40.0, 995.0, final=True, incident=CRASH)
+    journal.record(found)
+    journal.record(ScenarioResult(READS, Verdict.PASSED, "", 40.0, 1040.0, measures, incident=replace(CRASH, lost=0)))
+    journal.end(at=1090.0)
+    log = f"1970-01-01 00:16:41,000 INFO: {LINE}\n1970-01-01 00:16:42,000 INFO: no action. I am a replica\n"
+    data = timeline("FO-02").json
+    left_by(WRITES, folder, "failed", **{"data.json": data, "view.txt": "pg2: leader, running", "log.txt": log})
+    left_by(READS, folder, "passed", **{"data.json": data})
+    record = read(journal.path)
+    write_pages(
+        record, folder, folder / "report", "Acceptance", Knowledge(ROOT / "features", {"FO-02": ["fsync is off"]})
+    )
+    run = past.run_of(record)
+    both = compare(Side("one", (run,)), Side("two", (replace(run, began=1.0, promises={"FO-02": "passed"}),)))
+    write_comparison(both, folder / "report" / "compare.html", "Acceptance", {})
+    return folder / "report"
+
+
+def installed_library() -> Path:
+    """Installs playwright-core once, by npm; returns the node to run it with."""
+    installing.install_renderer(lambda _: None)
+    node = installing._node(installing.INSTALLED)
+    assert node is not None
+    lock = (WANTED / "package-lock.json").read_text()
+    if not (INSTALLED / "package-lock.json").exists() or (INSTALLED / "package-lock.json").read_text() != lock:
+        fresh = INSTALLED.with_name(f"browser-tests-{os.getpid()}")
+        shutil.copytree(WANTED, fresh)
+        subprocess.run([*node.npm, "ci", "--ignore-scripts"], cwd=fresh, capture_output=True, check=True, timeout=120)
+        shutil.rmtree(INSTALLED, ignore_errors=True)
+        fresh.rename(INSTALLED)
+    return node.program
+
+
+@pytest.fixture(scope="module")
+def seen(report: Path) -> dict[str, Any]:
+    try:
+        program = browser()
+    except NotAvailable as missing:
+        pytest.skip(str(missing))
+    try:
+        node = installed_library()
+    except (ProcessFailed, subprocess.CalledProcessError) as failed:
+        pytest.skip(f"playwright-core cannot be installed: {failed}")
+    command = [node, WANTED / "clicks.mjs", INSTALLED, program, report]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_nothing_is_fetched_and_no_script_fails(seen: dict[str, Any]) -> None:
+    assert (seen["requests"], seen["errors"]) == ([], [])
+
+
+def test_the_answer_and_a_promise_are_there(seen: dict[str, Any]) -> None:
+    assert seen["answer"] == "No: the cluster breaks 1 promise."
+    assert "broken: 2 writes <lost>" in seen["told"]
+    assert (seen["expanded"], seen["closed"]) == ("true", True)
+
+
+def test_a_failover_is_drawn_and_explains_itself_where_the_mouse_is(seen: dict[str, Any]) -> None:
+    assert seen["bars"] > 10
+    assert "1.00 s after the fault" in seen["tip"]
+    assert "pg1 no answer, pg2 read-only" in seen["tip"]
+    assert f"pg2: {LINE}" in seen["tip"]
+    assert (seen["zoomed"], seen["dragged"]) == (True, True)
+    assert seen["second"] > 10
+    assert seen["run"] == 2
+
+
+def test_the_evidence_of_a_failure_is_one_click_away(seen: dict[str, Any]) -> None:
+    failure = seen["failure"]
+    order = ["Promised:", "Seen: 2 writes <lost>", "./accept run --tags @id.FO-02", "Steps", "What happened"]
+    order += ["Patroni's view", "pg2: leader, running", "Log lines that matter", LINE, "Files:"]
+    places = [failure.find(words) for words in order]
+    assert -1 not in places, failure
+    assert places == sorted(places), "in the order of reading"
+    assert "no action" not in failure
+    assert seen["failurePicture"] > 10
+    assert seen["copied"] in ("copied", "selected: press Ctrl-C")
+    assert seen["attachment"]
+
+
+def test_scenarios_are_searched_and_opened(seen: dict[str, Any]) -> None:
+    assert seen["found"] == "1 found"
+    assert seen["steps"] == 1
+    assert seen["figures"]
+
+
+def test_whoever_is_on_call_gets_to_the_guide(seen: dict[str, Any]) -> None:
+    assert "Usual causes" in seen["guide"]
+    assert "fsync is off" in seen["guide"]
+
+
+def test_it_fits_a_phone_the_dark_and_two_sheets_of_paper(seen: dict[str, Any]) -> None:
+    assert {name: wide for name, wide in seen["overflow"].items() if wide > 0} == {}
+    assert len(set(seen["colours"])) == 2
+    assert seen["sheets"] <= 2
+
+
+def test_the_library_is_pinned_and_names_no_registry() -> None:
+    lock = json.loads((WANTED / "package-lock.json").read_text())
+    wanted = json.loads((WANTED / "package.json").read_text())["dependencies"]
+    assert {
+        name.removeprefix("node_modules/"): one["version"] for name, one in lock["packages"].items() if name
+    } == wanted
+    assert not [one for one in lock["packages"].values() if "resolved" in one]

@@ -1,0 +1,161 @@
+"""What [hosts] may say, and what a user's hosts allow, by what was found on them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.errors import UsageError
+from support.hosts.interface import Running
+from support.hosts.remote import HostAccess, ProgramAccess, Reach
+from support.hosts.remote.processes import parsed_table, program_trees
+from support.settings import Settings
+from support.target.discovery.user_hosts import Looked, declared_access, find, lacking
+from support.target.topology import Address, Login, MemberAddress, Topology
+
+STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
+
+
+def access(address: str, *programs: str, **more: Any) -> HostAccess:
+    return HostAccess(
+        f"ssh://root@{address}", (address,), dict.fromkeys(programs, STARTED), "staging", cutter="nft", **more
+    )
+
+
+MEMBERS = {f"pg{number}": access(f"10.0.0.{number}", "patroni") for number in (1, 2, 3)}
+OTHERS = {
+    **{f"etcd{number}": access(f"10.0.1.{number}", "etcd") for number in (1, 2, 3)},
+    "lb": access("10.0.2.1", "haproxy"),
+    "cache": access("10.0.3.1", "redis"),
+}
+TOPOLOGY = Topology(
+    "app",
+    Login("app", "secret"),
+    Address("10.0.2.1", 5000),
+    members=tuple(MemberAddress(name, Address(one.addresses[0], 5432)) for name, one in MEMBERS.items()),
+    dcs=tuple(Address(f"10.0.1.{number}", 2379) for number in (1, 2, 3)),
+    scope="staging",
+)
+
+
+def lacks(hosts: Mapping[str, HostAccess], obstacles: Mapping[str, str] | None = None) -> dict[str, str]:
+    told = obstacles or {}
+    looked = {name: Looked(name, one, (told[name],) if name in told else (), ("-",)) for name, one in hosts.items()}
+    return {name: why for name, why in lacking(looked, TOPOLOGY).items() if "did not boot" not in why}
+
+
+def test_with_every_host_nothing_is_lacking() -> None:
+    assert lacks({**MEMBERS, **OTHERS}) == {}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "obstacles", "lacking_then", "told"),
+    [
+        ({"pg1": MEMBERS["pg1"], **OTHERS}, {}, {"hosts", "crashes", "partitions", "cache_host"}, "no pg2, pg3"),
+        ({**MEMBERS, **OTHERS}, {"pg2": "no mark"}, {"hosts", "crashes", "partitions"}, "pg2: no mark"),
+        (MEMBERS, {}, {"dcs_hosts", "proxy_host", "cache_host", "partitions"}, "[hosts]"),
+        ({**MEMBERS, **OTHERS}, {"lb": "no mark"}, {"proxy_host"}, "lb: no mark"),
+        (
+            {**MEMBERS, **OTHERS, "pg2": access("10.0.0.2", "patroni", "etcd")},
+            {},
+            {"dcs_hosts", "partitions"},
+            "members' own machines",
+        ),
+        (
+            {**MEMBERS, **OTHERS, "cache": access("10.0.0.1", "redis")},
+            {},
+            {"cache_host"},
+            "members' own machines (cache)",
+        ),
+        ({**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], cutter="")}, {}, {"partitions"}, "pg3"),
+        (
+            {**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], programs={"patroni": ProgramAccess()})},
+            {},
+            {"crashes"},
+            "[hosts.pg3] programs",
+        ),
+        ({**MEMBERS, "etcd1": OTHERS["etcd1"]}, {}, {"dcs_hosts", "partitions"}, "1 of their hosts"),
+    ],
+)
+def test_what_is_lacking_is_told_with_what_would_change_it(
+    hosts: Mapping[str, HostAccess], obstacles: Mapping[str, str], lacking_then: set[str], told: str
+) -> None:
+    found = lacks(hosts, obstacles)
+    assert lacking_then <= found.keys()
+    assert any(told in why for why in found.values()), found
+
+
+def test_without_hosts_the_reason_names_the_table() -> None:
+    assert "[hosts]" in find({}, TOPOLOGY).lacks["hosts"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (7, "ssh://root@10.0.0.1"),
+        ({"reech": "ssh://a"}, "the key reach"),
+        ({"reach": "ssh://a", "adress": "1"}, "did you mean address"),
+        ({"reach": "ssh://a", "programs": {"postgres": "x"}}, "patroni, etcd, haproxy, redis"),
+        ("root@10.0.0.1", "no way to a host"),
+        ("ssh://", "no way to a host"),
+        ("ssh://root:secret@a", "~/.ssh/config"),
+        ("ssh://-oProxyCommand=x", "~/.ssh/config"),
+        ("ssh://a/b", "~/.ssh/config"),
+        ("docker://a/b/c/d", "names no container"),
+        ("docker://a;b", "names no container"),
+        ("tsh ssh 'root {}", "cannot be read"),
+    ],
+)
+def test_a_wrong_entry_is_told(said: object, told: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        declared_access("pg1", said)
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "argv"),
+    [
+        ("local:", ["sh", "-s"]),
+        ("podman://pg1", ["podman", "exec", "-i", "pg1", "sh", "-s"]),
+        ("tsh ssh root@pg1 {}", ["tsh", "ssh", "root@pg1", "sh", "-s"]),
+        ("sh -c 'exec {}'", ["sh", "-c", "exec sh -s"]),
+        (
+            "kubectl -n db exec -i pg-0 -c pg -- {}",
+            ["kubectl", "-n", "db", "exec", "-i", "pg-0", "-c", "pg", "--", "sh", "-s"],
+        ),
+    ],
+)
+def test_a_way_to_a_host_becomes_a_command_line(words: str, argv: list[str]) -> None:
+    assert list(Reach.of(words).argv) == argv
+
+
+def test_hosts_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCEPT_HOSTS", "pg1=ssh://root@10.0.0.1, lb=docker://lb")
+    assert Settings.load().accept_hosts == {"pg1": "ssh://root@10.0.0.1", "lb": "docker://lb"}
+
+
+TABLE = """\
+1\t5\tS\t0\tsystemd\tinit.scope\t/sbin/init
+10\t50\tS\t1\tpatroni\tpatroni.service\t/usr/bin/python3 /usr/bin/patroni /etc/patroni/pg.yml
+20\t60\tS\t1\tpostgres\tpatroni.service\t/usr/lib/postgresql/16/bin/postgres -D /data --cluster_name=staging --port=5432
+21\t61\tS\t20\tpostgres\tpatroni.service\tpostgres: staging: startup recovering
+22\t62\tZ\t20\tpostgres\tpatroni.service\t
+30\t70\tS\t1\tpostgres\tpostgresql@15-main.service\t/usr/lib/postgresql/15/bin/postgres -D /other --cluster_name=15/main
+31\t71\tS\t30\tpostgres\tpostgresql@15-main.service\tpostgres: 15/main: walwriter
+40\t80\tS\t1\tbash\tuser@0.service\tvim /etc/patroni/notes about patroni
+41\t80\tS\t1\tpython3\tcron.service\tpython3 /opt/patronictl.py list
+50\t90\tS\t1\tetcd\tetcd.service\tetcd --name one
+"""
+
+
+def test_programs_are_recognised_and_others_servers_are_not_touched() -> None:
+    found = program_trees(parsed_table(TABLE), "staging")
+    assert {name: [one.pid for one in tree] for name, tree in found.items()} == {"patroni": [10, 20, 21], "etcd": [50]}
+    assert isinstance(found["etcd"][0], Running)
+    assert found["patroni"][0].service == "patroni.service"
+
+
+def test_of_several_servers_none_is_taken_if_none_is_of_the_cluster() -> None:
+    found = program_trees(parsed_table(TABLE), "another")
+    assert [one.pid for one in found["patroni"]] == [10]

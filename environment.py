@@ -48,7 +48,7 @@ def before_all(context):
             **inventory_of(context.suite.cluster),
             "Seed": str(context.suite.run.seed),
             "Tested from": tested_from(),
-            **context.suite.leftovers.facts,
+            **context.suite.facts,
         },
         required=context.suite.run.required,
         known_limits=context.suite.known_limits,
@@ -57,7 +57,7 @@ def before_all(context):
         fail_on_flaky=context.suite.run.fail_on_flaky,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
-    context.suite.share(features, selected)
+    context.suite.share(features)
 
 
 def before_scenario(context, scenario):

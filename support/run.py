@@ -1,4 +1,4 @@
-"""Runs: the facts of one run of the suite, its folder, and the work queue of the processes that share it.
+"""Runs: the facts of one run of the suite, and its folder.
 
 `accept run` writes them, behave reads them.
 """
@@ -14,36 +14,6 @@ from pathlib import Path
 from typing import IO
 
 from pydantic import TypeAdapter
-
-
-@dataclass(frozen=True)
-class WorkQueue:
-    """Work shared by several processes: each name goes to the process that takes it first.
-
-    The queue is a folder, created on first use.
-    """
-
-    directory: Path
-
-    def take(self, name: str) -> bool:
-        """Take a name; returns whether this process got it. The kernel lets only one process create a folder."""
-        try:
-            self._folder(name).mkdir(parents=True)
-        except FileExistsError:
-            return False
-        return True
-
-    def last(self, of: int) -> bool:
-        """Whether this process is the last of that many processes to ask. One that asks again is not."""
-        return next((number for number in range(1, of + 1) if self.take(f"over-{number}")), None) == of
-
-    def taken(self, name: str) -> bool:
-        """Whether any process has taken it."""
-        return self._folder(name).exists()
-
-    def _folder(self, name: str) -> Path:
-        return self.directory / name.replace("/", "-")
-
 
 CLUSTERS = Path(".accept/clusters")
 """The clusters of `accept up`, a folder each."""
@@ -67,16 +37,22 @@ class Run:
     """Capabilities that the user requires: if one is missing, the run fails."""
     shuffled: bool = False
     """The scenarios run in a random order, derived from the seed."""
-    jobs: int = 1
-    """The number of processes that share it."""
+    clusters: str = ""
+    """On which clusters it runs, for the report, if there are several."""
     whole: Path | None = None
-    """The folder of the whole run, if this is a share of one: the journal and the queue of features are there."""
+    """The folder of the whole run, if this is a share of one: the journal is there."""
+    work: Path | None = None
+    """The folder of the work that it shares with other processes, see `support.work`."""
+    workers: bool | None = None
+    """Whether its clusters have worker groups; None: as the settings say."""
+    alone: bool = False
+    """It takes what needs the machine for itself: the other processes have ended."""
     fail_on_flaky: bool = False
     """A scenario that passes only on the rerun makes the run fail."""
     replaceable: bool = False
     """The run boots its clusters: if one does not recover, another one takes its place."""
     picking: bool = True
-    """Its scenarios come from the queue of features; False where they were chosen one by one."""
+    """Its scenarios come from the shared work, if there is any; False where they were chosen one by one."""
 
     @property
     def namespace(self) -> str:
@@ -90,11 +66,6 @@ class Run:
     @property
     def journal(self) -> Path:
         return (self.whole or self.directory) / "journal.jsonl"
-
-    @property
-    def queue(self) -> WorkQueue | None:
-        """The queue of features, if several processes share the run."""
-        return WorkQueue(self.whole / "queue") if self.whole and self.picking else None
 
     @property
     def file(self) -> Path:
@@ -124,11 +95,11 @@ class Run:
     def load(path: Path) -> "Run":
         return _ADAPTER.validate_json(path.read_bytes())
 
-    def share(self) -> "Run":
+    def share(self, work: Path, workers: bool | None) -> "Run":
         """A share of this run, with its own folder beside this one's."""
         directory = self.directory.with_name(f"{self.id}-{new_id()}")
         directory.mkdir(mode=0o700)
-        run = replace(self, directory=directory, whole=self.directory)
+        run = replace(self, directory=directory, whole=self.directory, work=work, workers=workers)
         run.save()
         return run
 
@@ -141,11 +112,15 @@ STORED = "stored.jsonl"
 _HELD: list[IO[str]] = []
 
 
+def new_seed() -> int:
+    """A random seed that is short enough to be typed."""
+    return secrets.randbelow(10**6)
+
+
 def begin_run(
     seed: int | None = None,
     required: Iterable[str] = (),
     shuffled: bool = False,
-    jobs: int = 1,
     fail_on_flaky: bool = False,
     replaceable: bool = False,
 ) -> Run:
@@ -158,10 +133,9 @@ def begin_run(
         id=name,
         directory=directory,
         results=directory / "results",
-        seed=secrets.randbelow(10**6) if seed is None else seed,
+        seed=new_seed() if seed is None else seed,
         required=frozenset(required),
         shuffled=shuffled,
-        jobs=jobs,
         fail_on_flaky=fail_on_flaky,
         replaceable=replaceable,
     )

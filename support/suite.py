@@ -1,11 +1,11 @@
 """The run as environment.py uses it: opened before the first scenario, a world for each scenario, closed at the end."""
 
+import copy
 import os
 import random
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -34,13 +34,10 @@ from support.target.discovery import user_cluster
 from support.target.stored import Notes, parts_of
 from support.target.topology import Topology
 from support.waiting import describe
+from support.work import SharedWork
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
 """A scenario that needs any of these observes the members of one group, so its rows must be stored there."""
-_COSTS = {"destructive": 20, "slow": 8}
-"""Tag -> the rough duration of a scenario with it, in seconds; others take one at most."""
-_OF_SPEED = "id.PF-"
-"""The prefix of the tags of promises about speed."""
 
 
 class Suite:
@@ -52,8 +49,8 @@ class Suite:
             why = "no report is written in this run: behave was started without Allure's formatter"
             topology = replace(topology, lacks={**topology.lacks, "report": why})
         self.run, self.settings = run, settings
-        self._waiting: list[Any] = []
-        self._at_the_end: list[Any] = []
+        self._work = SharedWork(run.work) if run.work and run.picking else None
+        self._known: dict[str, Any] = {}
         self.unfit = ""
         """Why the cluster is no longer fit for further faults; empty as long as it is."""
         self._handed_over: list[str] = []
@@ -89,6 +86,11 @@ class Suite:
             enter_sandbox(topology, run)
         return cls(run, topology, settings, report)
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the report should tell of the run beside the versions and settings of its target."""
+        return {**self.leftovers.facts, **({"Clusters": self.run.clusters} if self.run.clusters else {})}
+
     def shuffle(self, features: list[Any]) -> None:
         """Put behave's features, and the scenarios in each, into a random order if the run asks for it."""
         if not self.run.shuffled:
@@ -98,37 +100,24 @@ class Suite:
         for feature in features:
             chance.shuffle(feature.run_items)
 
-    def share(self, features: list[Any], selected: Iterable[Any]) -> None:
-        """If several processes share the run, replace behave's list of features by the first that this one takes.
+    def share(self, features: list[Any]) -> None:
+        """If several processes share the run, replace behave's list of features by the first work that this one takes.
 
-        `selected` are the scenarios to run. Long features come first, so that the processes end at about the same time.
         Features about speed come last, when the other processes have ended: they need the machine for themselves.
         """
-        if self.run.queue is None:
+        if self._work is None:
             return
-        seconds, of_speed = Counter[str](), set[str]()
-        for one in selected:
-            seconds[one.filename] += next((cost for tag, cost in _COSTS.items() if tag in one.effective_tags), 1)
-            if any(tag.startswith(_OF_SPEED) for tag in one.effective_tags):
-                of_speed.add(one.filename)
-        known = {feature.filename: feature for feature in features}
-        self._waiting = [known[name] for name, _ in seconds.most_common() if name not in of_speed]
-        self._at_the_end = [known[name] for name in seconds if name in of_speed]
+        self._known = {feature.filename: feature for feature in features}
         features.clear()
         self.take_next(features)
 
     def take_next(self, features: list[Any]) -> None:
-        """Append the next feature that no process has taken; behave continues with what is appended to its list."""
-        if self.run.queue is None or (self.unfit and self.run.replaceable):
+        """Append the next work that no process has taken; behave continues with what is appended to its list."""
+        if self._work is None or (self.unfit and self.run.replaceable):
             return
-        while self._waiting:
-            feature = self._waiting.pop(0)
-            if self.run.queue.take(feature.filename):
-                features.append(feature)
-                return
-        if self._at_the_end and self.run.queue.last(self.run.jobs):
-            features.extend(self._at_the_end)
-        self._at_the_end = []
+        unit = self._work.take(self.run.workers is not False, self.run.alone)
+        if unit is not None:
+            features.append(_part(self._known[unit.feature], frozenset(unit.lines)))
 
     def missing_for(self, tags: Iterable[str]) -> str:
         """Why scenarios with these tags cannot run against this target; empty if they can."""
@@ -258,18 +247,42 @@ def _ids(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(tag.removeprefix("id.") for tag in tags if tag.startswith("id.")))
 
 
+def _part(model: Any, lines: Collection[int]) -> Any:
+    """A copy of behave's feature with only the scenarios that begin in these lines; None if there are none.
+
+    The scenarios are behave's own, and belong to the whole feature: they inherit its tags.
+    """
+    if not hasattr(model, "run_items") and not hasattr(model, "examples"):
+        return model if model.line in lines else None
+    outline = hasattr(model, "examples")
+    found = [part for one in (model.scenarios if outline else model.run_items) if (part := _part(one, lines))]
+    if not found:
+        return None
+    part = copy.copy(model)
+    if outline:
+        part._scenarios = found
+    else:
+        part.run_items, part.scenarios = found, [one for one in found if not hasattr(one, "run_items")]
+    return part
+
+
 def _picture(world: World, experiment: Experiment) -> None:
     """Attach the timeline and keep what the faults cost, however the experiment ended."""
     faults, samples = experiment.nemesis.injected_faults, experiment.watch.samples
-    begun = timeline.at_epoch(experiment.begun)
-    events = events_since(world.cluster, begun, time.time())
-    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events)
+    begun, cluster = timeline.at_epoch(experiment.begun), world.cluster
+    try:
+        events = events_since(cluster, begun, time.time())
+    except Exception as error:  # the picture is no reason to call the scenario an error
+        world.evidence.attach("notable lines of logs", f"could not be read: {describe(error)}")
+        events = []
+    groups = [one.members for one in cluster.groups]
+    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups)
     world.evidence.incident = timeline.incident_of(
         samples,
         world.recorded,
         faults,
         world.evidence.measures,
-        members=world.cluster.members,
+        members=cluster.members,
         healthy_after=experiment.recovered_in,
         planned=experiment.planned,
     )

@@ -47,6 +47,21 @@ def nobody_knows(context):
     raise Inconclusive("nobody looked")
 """
 
+FICKLE = """
+from pathlib import Path
+from behave import then
+from support.errors import LimitExceeded
+
+@then("it is the first time")
+def first_time(context):
+    seen = Path("seen")
+    known, _ = seen.exists(), seen.touch()
+    assert not known, "it was so before"
+"""
+SLOW_AT_FIRST = FICKLE.replace(
+    'assert not known, "it was so before"', 'if not known:\n        raise LimitExceeded("it took too long")'
+)
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -26,7 +26,7 @@ from support.reporting.journal import read
 
 WORKFLOW = ROOT / ".github" / "workflows" / "acceptance.yml"
 JOBS: Mapping[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
-MINUTES = {"basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
+MINUTES = {"smoke": 15, "basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
 TARGET = "${{ startsWith(inputs.target, 'the secret') && (secrets.ACCEPT_TARGET || inputs.target) || 'embedded' }}"
 NEEDS = "${{ toJSON(needs) }}"
 
@@ -212,6 +212,12 @@ def test_jobs_have_time_limits_and_can_be_chosen() -> None:
     for name in MINUTES:
         assert f"""contains(fromJSON('["all", "{name}"]'), inputs.suite)""" in JOBS[name]["if"]
     assert set(JOBS["summary"]["needs"]) == set(MINUTES)
+
+
+def test_the_quick_answer_comes_first() -> None:
+    assert next(iter(JOBS)) == "smoke"
+    assert "exec ./accept run smoke" in [block.text.strip() for block in BLOCKS if block.job == "smoke"]
+    assert all("smoke" not in JOBS[name].get("needs", ()) for name in MINUTES), "the others do not wait for it"
 
 
 def test_actions_are_pinned_by_commit_and_expressions_stay_out_of_the_shell() -> None:

@@ -3,7 +3,7 @@ Feature: The cache serves what the database holds
   A stale cache is worse than none: nobody notices it until it has done damage. However reads and writes overlap, the
   database is authoritative, and the cache may lag behind it only for a bounded time.
 
-  @id.CD-01
+  @id.CD-01 @smoke
   Scenario: After concurrent reads and writes the cache serves what the database holds
     Given 2 clients of the cache
     When 8 threads read and change 10 entries through the cache, 200 times each

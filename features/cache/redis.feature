@@ -3,7 +3,7 @@ Feature: Redis is fit to be a cache
   The application's cache is only as good as the Redis server behind it. A replica refuses writes. A server without a
   memory limit takes its machine down. A server that does not evict stops storing when it is full.
 
-  @id.RC-01 @blocker
+  @id.RC-01 @blocker @smoke
   Scenario: Redis is a primary that accepts writes
     When Redis reports its state
     Then Redis is a primary

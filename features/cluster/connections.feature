@@ -3,7 +3,7 @@ Feature: The application reaches its database
   The application writes to one address. Behind that address it must find its own database, in as many sessions as it
   needs, and it must not notice when one of those sessions dies.
 
-  @id.CL-01
+  @id.CL-01 @smoke
   Scenario: The write endpoint leads to the application's database
     When the application logs in through the write endpoint
     Then PostgreSQL 16 or newer answers

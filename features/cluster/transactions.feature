@@ -26,7 +26,7 @@ Feature: A transaction is atomic, durable and isolated
     When a session commits an entry
     Then 10 later sessions find it unchanged
 
-  @id.TX-02 @patroni @members @replicas
+  @id.TX-02 @patroni @members @replicas @smoke
   Scenario: A committed write is on the leader at once and on every replica within 5 seconds
     When a session commits an entry
     Then the leader has it

@@ -12,7 +12,7 @@ Feature: The cluster survives the loss of its leader
     When the host of the leader crashes
     Then another member leads within 30 seconds
 
-  @id.FO-02 @crashes @replicas @blocker
+  @id.FO-02 @crashes @replicas @blocker @smoke
   Scenario: An acknowledged write survives a leader crash
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -3,7 +3,7 @@ Feature: One member leads, and another could take over
   Two leaders mean two versions of the data (split brain); no leader means that nobody can write. A cluster that could
   not fail over right now looks as healthy as any other until its leader dies.
 
-  @id.PH-02 @members @blocker
+  @id.PH-02 @members @blocker @smoke
   Scenario: Exactly one member leads, and every observer names it
     Then the same single member leads according to
       | observer                          |

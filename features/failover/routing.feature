@@ -3,7 +3,7 @@ Feature: Writes reach the primary and reads reach the replicas
   Applications know two endpoints and no members. A write that lands on a replica fails, and reads that all land on the
   primary overload it.
 
-  @id.RW-01 @patroni @schema @blocker
+  @id.RW-01 @patroni @schema @blocker @smoke
   Scenario: Every session on the write endpoint is on the primary
     When 50 sessions are opened through the write endpoint
     Then each of them is on the leader, and not in recovery
@@ -37,7 +37,7 @@ Feature: Writes reach the primary and reads reach the replicas
       | a replica           | down  | up   |
       | an excluded replica | down  | down |
 
-  @id.HP-02 @schema @blocker
+  @id.HP-02 @schema @blocker @smoke
   Scenario: What is written through the write endpoint is read through the read endpoint
     When a marker is written through the write endpoint
     Then the marker is seen through the write endpoint

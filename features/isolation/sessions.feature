@@ -3,7 +3,7 @@ Feature: A session can rely on what it has seen
   Whoever has stored something expects to find it, and whoever has seen something expects that it stays. Replicas are
   always a little behind; how far is promised, and that one session never goes back.
 
-  @id.IS-03
+  @id.IS-03 @smoke
   Scenario: A session at the write endpoint sees its own writes
     When 8 clients each write an entry of their own 50 times, and read it after each write
     Then each of them saw its own writes at once

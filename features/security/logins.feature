@@ -27,7 +27,7 @@ Feature: Only clients that authenticate get in
       | no password      |
       | an unknown role  |
 
-  @id.SE-02
+  @id.SE-02 @smoke
   Scenario: Every endpoint authenticates logins by SCRAM, so that no password crosses the network
     Then every endpoint asks for SCRAM authentication
 

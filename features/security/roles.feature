@@ -10,7 +10,7 @@ Feature: The application's role can do its work and no more
       | setting             | value         |
       | password_encryption | scram-sha-256 |
 
-  @id.SE-02
+  @id.SE-02 @smoke
   Scenario: The application's role has no privileges over the server
     Then the application's role can do this, by itself or as a member of another role
       | privilege                  | granted |

@@ -8,7 +8,7 @@ Feature: Every shard and every row is where it should be
     Then each distributed table has 32 shards, spread over all workers to within 10 percent
     And each shard is on the node that the coordinator lists for it, and on no other
 
-  @id.SD-02 @blocker
+  @id.SD-02 @blocker @smoke
   Scenario: An entry is stored in the shard that its namespace hashes to, and a query for it goes to that shard only
     When an entry is stored in each of 40 namespaces
     Then each is in the shard that its namespace hashes to and in no other, read on the workers

@@ -7,7 +7,7 @@ Feature: The sharded cluster is set up as designed
   Scenario: Citus is installed in the same version on every node
     Then the coordinator and every worker have the same version of Citus, in the database and as a library
 
-  @id.CS-02 @blocker
+  @id.CS-02 @blocker @smoke
   Scenario: Every worker takes part, and all nodes reach one another
     Then every worker group is active, takes shards, and has the metadata
     And every node reaches every other

@@ -3,7 +3,7 @@ Feature: A transaction over several workers is one transaction
   Its statements run on servers that know nothing of one another. To the client it must be a single transaction: a
   rollback undoes all of it, and a deadlock between two such transactions is detected and reported.
 
-  @id.DT-02
+  @id.DT-02 @smoke
   Scenario: A rollback leaves nothing on any worker
     Given a transaction that has inserted, updated and deleted entries on several workers
     When the transaction rolls back

@@ -6,7 +6,13 @@ from support.engine.quiet import judged, measure
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.isolation.handover import IsolationHandover
-from support.isolation.session_checks import endpoints_follow, own_writes_seen, reads_never_go_back, slowest
+from support.isolation.session_checks import (
+    endpoints_follow,
+    own_writes_seen,
+    reads_never_go_back,
+    shown_early,
+    slowest,
+)
 from support.isolation.sessions import follow, own_entries, read_while_written, writing_and_reading
 
 _PACE = 0.004
@@ -68,4 +74,6 @@ def step_follow_within(context: Context, seconds: float) -> None:
     finding = judged(world, lambda: endpoints_follow(handover.followed, limit))
     for endpoint in ("the write endpoint", "the read endpoint"):
         world.measure(f"{endpoint} was behind for at most", slowest(handover.followed, endpoint), "s", limit)
+    if limit_seen := shown_early(handover.followed):
+        world.known_limit(limit_seen)
     finding.require()

@@ -7,7 +7,7 @@ from support.engine.world import Context
 from support.isolation.handover import IsolationHandover
 from support.isolation.judging import one_place, over_all_workers, require_isolated
 from support.isolation.levels import Level
-from support.isolation.workloads import close_transactions, read_at_the_end, transactions
+from support.isolation.workloads import close_transactions, read_at_the_end, start_transactions, transactions
 from support.vocabulary import Kind
 
 LEVEL = Kind.of("isolation level", [str(level) for level in Level])
@@ -59,7 +59,9 @@ def step_keep_running(context: Context, clients: int, level: str) -> None:
     handover.level, handover.items = Level(level), one_place(world)
     script = transactions(handover.items, handover.level)
     workload = Workload(world.cluster.write, script, clients=clients, patience=_PATIENCE, pace=_PACE)
-    world.start(workload, acknowledged=200)
+    handover.running = start_transactions(world, workload)
+    if world.workload is None:
+        world.history = workload.history
 
 
 @then("no transaction saw what its level rules out")
@@ -69,6 +71,7 @@ def step_isolated(context: Context) -> None:
     Where clients still run, they have to get through first; then they are stopped, and everything is read once more.
     """
     world, handover = context.world, context.world.handover(IsolationHandover)
-    if world.workload is not None:
-        close_transactions(world.clients, world.cluster.write, handover.items, world.timing.recovery)
-    require_isolated(world, world.history)
+    history = world.history
+    if handover.running is not None:
+        history = close_transactions(handover.running, world.cluster.write, handover.items, world.timing.recovery)
+    require_isolated(world, history)

@@ -15,7 +15,7 @@ from support.cli.behave_process import DryRun, Planned, dry_run
 from support.cli.paths import FEATURES
 from support.cli.step_advice import advice
 from support.cli.steps import all_steps, columns_of
-from support.cli.suites import Selection
+from support.cli.suites import SMOKE, Selection
 from support.engine.limits import Stated, complaints, stated_by
 from support.errors import UsageError
 from support.reporting.promises import listed
@@ -24,7 +24,7 @@ from support.target.capabilities import CAPABILITIES
 from support.vocabulary import OWN, nearest
 
 COSTS = frozenset({"slow", "destructive"})
-KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS])
+KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS, SMOKE])
 FREE_TAGS = (OWN, "allure.")
 """The prefixes of tags that mean nothing to the suite: users' own, and those that are passed on to Allure."""
 _TAG = re.compile(r"@?([\w.*?\[\]-]+)")

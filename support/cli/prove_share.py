@@ -10,8 +10,8 @@ from support.cli.console import err, say
 from support.cli.paths import STATE
 from support.cli.prover import Prover, is_destructive
 from support.reporting.trust import HealthyRun, Proof, note
-from support.run import WorkQueue
 from support.sabotage.sabotage import Sabotage
+from support.work import WorkQueue
 
 TRUST = STATE / "trust.jsonl"
 """The results of the last `accept prove`."""

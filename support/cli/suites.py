@@ -15,7 +15,10 @@ from support.own_folder import OwnFolder
 from support.reporting.scenario import EPICS
 
 FOLDERS = tuple(EPICS)
+SMOKE = "smoke"
+"""The tag of the scenarios that give a quick answer: a few of each capability, one failover among them."""
 TAGS = {
+    SMOKE: f"@{SMOKE}",
     "fast": "not @slow and not @destructive",
     "slow": "@slow",
     "destructive": "@destructive",
@@ -69,7 +72,7 @@ def select(
 ) -> Selection:
     """The selection that a command line asks for.
 
-    Suites that are folders (cluster, cache, ...) add up; suites that are kinds (fast, slow, destructive, performance)
+    Suites that are folders (cluster, cache, ...) add up; suites that are kinds (smoke, fast, slow, ...)
     narrow them down. Feature files may be named, too. From the first unknown option on, all words are for behave.
     With a folder of the user's own, its features are selected beside ours, or alone where no folder is named. Raises
     UsageError for any other word, and for tag expressions that behave would misunderstand.

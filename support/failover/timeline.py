@@ -62,14 +62,16 @@ def attach(
     history: History | None,
     injected_faults: Sequence[InjectedFault],
     events: Iterable[tuple[float, str, str]] = (),
+    groups: Iterable[Collection[str]] = (),
 ) -> None:
     """Attach the picture, its data, and the history as JSON lines. Never raises: a failure is attached in their place.
 
     `events` are notable lines of logs: when each was written (seconds since the epoch), on which host, and its words.
+    `groups` are the members that share one leader, for each group of them.
     """
     try:
         evidence.attach_picture(PICTURE, picture(title, samples, history, injected_faults))
-        evidence.attach_data(NAME, timeline_of(title, samples, history, injected_faults, events).json)
+        evidence.attach_data(NAME, timeline_of(title, samples, history, injected_faults, events, groups).json)
         if history is not None:
             evidence.attach_lines("what clients did", history.lines)
         if history is not None and history.of(action=APPEND):
@@ -109,8 +111,9 @@ def timeline_of(
     history: History | None,
     injected_faults: Sequence[InjectedFault],
     events: Iterable[tuple[float, str, str]] = (),
+    groups: Iterable[Collection[str]] = (),
 ) -> Timeline:
-    """The same as data. `events` as in `attach`."""
+    """The same as data. `events` and `groups` as in `attach`."""
     zero = _zero(samples, injected_faults)
     epoch = at_epoch(zero)
     operations = list(history or ())
@@ -128,6 +131,7 @@ def timeline_of(
         rates=_rates(operations, zero) if operations else None,
         gap=(_rounded(gap.begun - zero), _rounded(gap.ended - zero)) if gap else None,
         events=thinned((Event(_rounded(at - epoch), host, words) for at, host, words in events), _MOST_EVENTS),
+        groups=tuple(tuple(one) for one in groups),
     )
 
 

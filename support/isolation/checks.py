@@ -13,7 +13,7 @@ from support.engine.finding import Finding
 from support.engine.history import Outcome
 from support.isolation.cycles import cycles
 from support.isolation.dependencies import DependencyGraph
-from support.isolation.levels import NEEDS_ONE_SNAPSHOT, RULED_OUT, Level
+from support.isolation.levels import NEEDS_ONE_SNAPSHOT, RULED_OUT, Anomaly, Level
 from support.isolation.transactions import FINAL_READER, Item, Transaction, overlapping
 from support.isolation.versions import Sighting, Versions, sightings
 
@@ -23,10 +23,13 @@ _SHOWN = 3
 """Transactions of an example that are shown in full."""
 
 
-def anomalies(transactions: Sequence[Transaction]) -> tuple[Sighting, ...]:
-    """Every anomaly that the transactions show, whatever their level; of each kind some, where there are many."""
+def anomalies(
+    transactions: Sequence[Transaction], wanted: Collection[Anomaly] = tuple(Anomaly)
+) -> tuple[Sighting, ...]:
+    """The anomalies of the `wanted` kinds that the transactions show; of each kind some, where there are many."""
     versions = Versions(transactions)
-    return (*sightings(versions), *cycles(DependencyGraph(versions)))
+    found = (*sightings(versions), *cycles(DependencyGraph(versions), wanted))
+    return tuple(one for one in found if one.anomaly in wanted)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Observed:
     @cached_property
     def sightings(self) -> tuple[Sighting, ...]:
         """The anomalies that the level rules out."""
-        return tuple(one for one in anomalies(self.transactions) if one.anomaly in RULED_OUT[self.level])
+        return anomalies(self.transactions, RULED_OUT[self.level])
 
     @cached_property
     def excused(self) -> tuple[Sighting, ...]:

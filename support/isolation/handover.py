@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Annotated
 
 from support.engine.history import History
+from support.engine.workload import Workload
 from support.engine.world import Handover
 from support.isolation.levels import Level
 from support.isolation.transactions import Item
@@ -21,5 +22,7 @@ class IsolationHandover(Handover):
     followed: Annotated[History, "When each endpoint is asked 100 times for what the other one has"]
 
     def __init__(self) -> None:
+        self.running: Workload | None = None
+        """The clients that run until the scenario ends, beside others that it may have."""
         self.homes: Mapping[Item, Collection[int]] = {}
         """Item -> the Citus groups that hold it; empty where one server holds everything."""

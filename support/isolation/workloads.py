@@ -16,10 +16,12 @@ import psycopg2.errors
 from support import sql
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
-from support.errors import ConnectFailed
+from support.engine.world import World
+from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.isolation.levels import Level
 from support.isolation.transactions import FINAL_READER, TRANSACTION, Access, Item, Kind
+from support.timeouts import STATEMENT
 from support.waiting import eventually
 
 CLIENTS_AT_MOST = 100
@@ -211,6 +213,19 @@ def read_at_the_end(where: sql.Endpoint, items: Items, history: History, within:
         history.append(Operation(FINAL_READER, TRANSACTION, "final", seen, Outcome.OK, begun, monotonic()))
 
     eventually(read, within=within, subject="every item can be read", retry_on=(sql.Error, ConnectFailed))
+
+
+def start_transactions(world: World, workload: Workload) -> Workload:
+    """Start the clients, until the scenario ends, beside other clients that it may have; returns after 200 commits.
+
+    Raises Inconclusive if they do not get to work.
+    """
+    world.cleanup.enter_context(workload)
+    try:
+        workload.await_acknowledged(200, within=world.timing.wait(STATEMENT))
+    except NotInTime as error:
+        raise Inconclusive(f"the clients did not get to work: {error}") from error
+    return workload
 
 
 def close_transactions(workload: Workload, where: sql.Endpoint, items: Items, within: float) -> History:

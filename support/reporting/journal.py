@@ -70,6 +70,14 @@ class Journal:
         """These will run once more. Their next verdict counts; the earlier one is kept."""
         self._write("rerun", keys=[result.scenario.key for result in results])
 
+    def alone(self, results: Sequence[ScenarioResult]) -> None:
+        """These will run once more, alone on the machine. Their next verdict counts; the earlier one is kept.
+
+        Unlike those that are rerun they are not flaky: what is slow beside other clusters says little about any of
+        them.
+        """
+        self._write("alone", keys=[result.scenario.key for result in results])
+
     def left_out(self, keys: Sequence[str], why: str) -> None:
         """These did not run, because the cluster was no longer fit for them."""
         self._write("left out", keys=list(keys), why=why)
@@ -86,6 +94,12 @@ class Journal:
     def end(self, interrupted: bool = False, at: float | None = None) -> None:
         """The run is over. `interrupted`: its user stopped it."""
         self._write("end", at=_now(at), interrupted=interrupted)
+
+    def close(self) -> None:
+        """All processes of the run have ended: mark those that could not do so themselves as over."""
+        events = [one["event"] for one in _events(self.path)]
+        for _ in range(events.count("begin") - events.count("end")):
+            self.end()
 
     def _write(self, event: str, **facts: Any) -> None:
         line = json.dumps({"event": event, **facts}) + "\n"
@@ -127,6 +141,8 @@ class RunRecord:
     began: float = 0.0
     earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
     """The earlier results of scenarios that ran once more, by key."""
+    crowded: Mapping[str, ScenarioResult] = field(default_factory=dict)
+    """The results, beside other clusters, of scenarios that ran once more alone, by key."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """The scenarios that have no verdict because the cluster was no longer fit for them, by key; and why."""
     capabilities: Mapping[str, str] = field(default_factory=dict)
@@ -187,8 +203,10 @@ def read(path: Path) -> RunRecord:
     events = list(_events(path))
     begin = next((one for one in events if one["event"] == "begin"), None)
     ends = [one for one in events if one["event"] == "end"]
+    begins = [one for one in events if one["event"] == "begin"]
     results: dict[str, ScenarioResult] = {}
     earlier: dict[str, ScenarioResult] = {}
+    crowded: dict[str, ScenarioResult] = {}
     left_out = {key: one["why"] for one in events if one["event"] == "left out" for key in one["keys"]}
     troubles = []
     for one in events:
@@ -206,25 +224,37 @@ def read(path: Path) -> RunRecord:
             left_out.pop(result.scenario.key, None)
         elif one["event"] == "rerun":
             earlier.update({key: results[key] for key in one["keys"] if key in results})
+        elif one["event"] == "alone":
+            crowded.update({key: results[key] for key in one["keys"] if key in results})
     seen = [limit for result in results.values() for limit in result.known_limits]
     return RunRecord(
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
         results=tuple(results.values()),
         started={one["key"]: one["at"] for one in events if one["event"] == "started"},
-        facts=begin["facts"] if begin else {},
+        facts={name: value for one in reversed(begins) for name, value in one["facts"].items()},
         required=frozenset(begin["required"]) if begin else frozenset(),
-        known_limits=tuple(dict.fromkeys([*begin.get("known_limits", ()), *seen])) if begin else (),
+        known_limits=tuple(dict.fromkeys([*(limit for one in begins for limit in one.get("known_limits", ())), *seen])),
         troubles=tuple(troubles),
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
         earlier=earlier,
+        crowded=crowded,
         left_out=left_out,
-        capabilities=begin.get("capabilities", {}) if begin else {},
+        capabilities=_capabilities(begins),
         lost=tuple(begin.get("lost", ())) if begin else (),
         fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
         options=next((one["options"] for one in reversed(events) if one["event"] == "asked"), ""),
         ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
+
+
+def _capabilities(begins: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Those of all clusters of a run: what one of them has is there."""
+    found: dict[str, str] = {}
+    for begin in begins:
+        for name, why in begin.get("capabilities", {}).items():
+            found[name] = why and found.get(name, why)
+    return found
 
 
 def _unknown(result: Mapping[str, Any]) -> str:

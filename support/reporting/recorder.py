@@ -38,7 +38,7 @@ from support.reporting.tally import WORST_FIRST
 from support.reporting.terminal import Progress
 from support.waiting import describe
 
-_UNWRITTEN = {
+UNWRITTEN = {
     "undefined": "no step is defined for",
     "pending": "the step is not implemented yet",
     "pending_warn": "the step is not implemented yet",  # behave lets it pass where a scenario is tagged @wip
@@ -83,7 +83,7 @@ class Judgement:
 def judge(scenario: Any) -> Judgement | None:
     """The verdict on a `behave.model.Scenario` as it is now; None where the user interrupted it."""
     for step in scenario.all_steps:
-        if step.status.has_failed() or step.status.name in _UNWRITTEN:
+        if step.status.has_failed() or step.status.name in UNWRITTEN:
             return _step_failed(step)
     if scenario.hook_failed:
         return _hook_failed(scenario)
@@ -128,8 +128,8 @@ def _step_failed(step: Any) -> Judgement | None:
     sentence = f"{step.keyword} {step.name}"
     if isinstance(step.exception, KeyboardInterrupt):
         return None
-    if step.status.name in _UNWRITTEN:
-        return Judgement(Verdict.ERROR, f"{_UNWRITTEN[step.status.name]}: {sentence}")
+    if step.status.name in UNWRITTEN:
+        return Judgement(Verdict.ERROR, f"{UNWRITTEN[step.status.name]}: {sentence}")
     if step.hook_failed or step.exception is None:
         return Judgement(Verdict.ERROR, step.error_message or f"a hook failed around: {sentence}")
     reason = str(step.exception).strip() or f"{type(step.exception).__name__} in: {sentence}"

@@ -85,7 +85,7 @@ def scenario_of(model: Any) -> Scenario:
     row = model._row
     prose = model.description or model.feature.description
     return Scenario(
-        path=_from_features(PurePath(model.filename)),
+        path=from_features(PurePath(model.filename)),
         feature=model.feature.name,
         name=model.name,
         row=tuple(zip(row.headings, row.cells, strict=True)) if row else (),
@@ -95,7 +95,8 @@ def scenario_of(model: Any) -> Scenario:
     )
 
 
-def _from_features(path: PurePath) -> str:
+def from_features(path: PurePath) -> str:
+    """The path of a feature file from `features/` on, if it is below such a folder."""
     begin = path.parts.index("features") if "features" in path.parts else 0
     return PurePath(*path.parts[begin:]).as_posix()
 

@@ -173,6 +173,9 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
         earlier = record.earlier[result.scenario.key]
         why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
         yield _entry("flaky", _WARNING, result.scenario.title, why)
+    for key, crowded in record.crowded.items():
+        why = f"{record.verdict_on(key)} when it ran alone; beside other clusters: {crowded.reason_in_a_line}"
+        yield _entry("judged alone", _WARNING, crowded.scenario.title, why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
     for result in failures(record):

@@ -73,6 +73,8 @@ class Timeline:
     gap: tuple[float, float] | None = None
     """The longest time without an acknowledged operation since the first fault."""
     events: tuple[Event, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    """The members that share one leader, for each group of them; none: all do."""
     format: Literal["accept timeline 1"] = "accept timeline 1"
 
     @property

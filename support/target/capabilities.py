@@ -69,6 +69,8 @@ CAPABILITIES = {
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
 TLS = frozenset({"tls", "verified_tls"})
+SHARDS = frozenset({"citus", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"})
+"""What only a cluster with worker groups has."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from bounds import takes_less_than
-from program import FALSE, LONG, TRUE, Program, copy, feature, target
+from program import FALSE, FICKLE, LONG, SLOW_AT_FIRST, TRUE, Program, copy, feature, target
 
 from support import sql
 from support.waiting import NotYet, eventually
@@ -31,20 +31,6 @@ Feature: {name}
     Given a sum
     Then {claim}
 """
-FICKLE = """
-from pathlib import Path
-from behave import then
-from support.errors import LimitExceeded
-
-@then("it is the first time")
-def first_time(context):
-    seen = Path("seen")
-    known, _ = seen.exists(), seen.touch()
-    assert not known, "it was so before"
-"""
-SLOW_AT_FIRST = FICKLE.replace(
-    'assert not known, "it was so before"', 'if not known:\n        raise LimitExceeded("it took too long")'
-)
 
 
 @pytest.fixture(scope="module")

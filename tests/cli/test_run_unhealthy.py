@@ -34,7 +34,8 @@ def write(program: Program, *features: dict[str, str]) -> None:
 
 
 def run(program: Program, *arguments: str) -> Ended:
-    return program.run("run", *SMALL, *arguments, timeout=LONGEST)
+    jobs = () if "--jobs" in arguments else ("--jobs", "1")
+    return program.run("run", *SMALL, *jobs, *arguments, timeout=LONGEST)
 
 
 def record(program: Program) -> RunRecord:
@@ -110,7 +111,7 @@ def test_a_cluster_that_is_not_the_runs_own_is_not_disturbed_any_further(program
 
 
 def test_no_more_than_a_few_clusters_are_replaced(program: Program) -> None:
-    module = program.project / "support" / "cli" / "run.py"
+    module = program.project / "support" / "cli" / "tested.py"
     module.write_text(module.read_text().replace("MOST_REPLACEMENTS = 3", "MOST_REPLACEMENTS = 1"))
     write(program, wrecking("A", 1), wrecking("B", 2), sound("C", 3))
     ended = run(program)
@@ -135,7 +136,7 @@ def test_without_another_cluster_what_was_found_is_reported(program: Program) ->
 def test_ctrl_c_leaves_the_report_and_nothing_else(program: Program, moment: str) -> None:
     """While the other cluster boots, and in a scenario on it."""
     write(program, wrecking("A", 1), sound("B", 2, seconds=60))
-    with program.started("run", *SMALL, "--name", "wrecks", "--name", "sound") as running:
+    with program.started("run", *SMALL, "--jobs", "1", "--name", "wrecks", "--name", "sound") as running:
         _await(running, moment)
         traces = traces_of(running.pid)
         with takes_less_than(5):
@@ -150,7 +151,7 @@ def test_ctrl_c_leaves_the_report_and_nothing_else(program: Program, moment: str
 
 def test_nothing_survives_a_kill_while_another_cluster_is_up(program: Program) -> None:
     write(program, wrecking("A", 1), sound("B", 2, seconds=60))
-    with program.started("run", *SMALL, "--name", "wrecks", "--name", "sound") as running:
+    with program.started("run", *SMALL, "--jobs", "1", "--name", "wrecks", "--name", "sound") as running:
         _await(running, "B is sound")
         traces = traces_of(running.pid)
         running.kill()

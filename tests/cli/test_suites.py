@@ -104,6 +104,7 @@ def test_the_suites_are_those_of_the_features() -> None:
         "isolation",
         "cache",
         "security",
+        "smoke",
         "fast",
         "slow",
         "destructive",
@@ -144,3 +145,12 @@ def test_each_of_our_scenarios_is_in_a_suite(monkeypatch: pytest.MonkeyPatch) ->
     for scenario in plan.scenarios:
         assert re.match(rf"features/({'|'.join(suites.FOLDERS)})/", scenario.location), scenario
     assert plan.undefined == ()
+
+
+def test_smoke_is_a_few_scenarios_of_each_capability_and_one_failover(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    chosen = selected(suites.select(["smoke"])).scenarios
+    assert len(chosen) == 15
+    assert {Path(one.location).parent.name for one in chosen} == set(suites.FOLDERS)
+    assert len([one for one in chosen if one.is_destructive]) == 1
+    assert [one.name for one in chosen if "slow" in one.tags] == ["An acknowledged write survives a leader crash"]

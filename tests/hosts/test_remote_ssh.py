@@ -144,6 +144,7 @@ def test_a_cut_drops_both_ways_whatever_the_users_own_rules_accept(
     )
     before = machines["a"].call("nft", "list", "ruleset")
     both = [("a", "b"), ("b", "a")]
+    site.network.prepare(both)
     site.network.cut_all(both)
     eventually(lambda: site.network.require_cut(both), within=10, subject="it is cut")
     assert _reaches(machines["b"], machines["a"]) is False
@@ -156,6 +157,7 @@ def test_a_cut_drops_both_ways_whatever_the_users_own_rules_accept(
 def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machine], site: RemoteSite) -> None:
     """What b sends arrives, and a's answers do not."""
     one_way = [("a", "b")]
+    site.network.prepare(one_way)
     site.network.cut_all(one_way)
     asking = machines["b"].spawn(
         "sh", "-c", f"while :; do timeout 1 bash -c '</dev/tcp/{machines['a'].address}/9'; done"
@@ -168,6 +170,7 @@ def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machin
         asking.kill()
         site.network.mend_all(one_way)
     both = [("a", "b"), ("b", "a")]
+    site.network.prepare(both)
     site.network.cut_all(both)
     site.network._cuts[frozenset(one_way)] = site.network._cuts[frozenset(both)]
     with pytest.raises(NotYet, match="arrives"):
@@ -181,6 +184,7 @@ def test_a_link_that_was_never_there_is_no_evidence(machines: Mapping[str, Machi
     nowhere = type(nowhere)(nowhere.reach, ("10.99.0.99",), scope=SCOPE, cutter="", ports=(PORT,))
     site = RemoteSite({"a": machines["a"].access(), "b": nowhere}, Guards(grace=4))
     both = [("a", "b"), ("b", "a")]
+    site.network.prepare(both)
     site.network.cut_all(both)
     with pytest.raises(Inconclusive, match="before"):
         site.network.require_cut(both)

@@ -1,5 +1,6 @@
 """What the page for management says, for runs that never were: the answer, the costs, what changed, how sure it is."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.reporting.pages.site import DASHBOARD, SCENARIOS, Knowledge, write_
 from support.reporting.past import Figure, PastRun
 from support.reporting.promises import Promise
 from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.timeline import NAME, Event, Period, Rates, Timeline
 
 LISTED = {
     "FO-02": Promise("FO-02", "failover", "No acknowledged write is lost.", "blocker"),
@@ -256,6 +258,36 @@ def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
     ]
     nothing = glance(grid.states(record, LISTED), run(1.0, {}), (), {})
     assert [one.value for one in nothing[:4]] == ["not tried", "not checked", "none measured", "unknown"]
+
+
+def test_the_page_for_qa_stays_small_whatever_is_attached(tmp_path: Path) -> None:
+    scenarios = [
+        Scenario(f"features/failover/{n % 9}.feature", f"F{n % 9}", f"Scenario {n}", tags=("id.FO-02",))
+        for n in range(250)
+    ]
+    periods = tuple(Period(f"pg{n % 3}", "writes", float(n), n + 1.0) for n in range(60))
+    slices = tuple((n / 2, 1000 + n) for n in range(120))
+    events = tuple(
+        Event(float(n), "pg1", f"INFO: line {n} of a log that says more than one expects") for n in range(150)
+    )
+    data = Timeline("FO-02", 1.0, 60.0, periods, (), Rates(0.5, slices, slices, slices), (0.0, 20.0), events).json
+    for number, one in enumerate(scenarios):
+        attached = [("log of pg1", "log"), ("SQL and its plan", "sql"), *([(NAME, "data")] if number < 70 else [])]
+        for name, kind in attached:
+            (tmp_path / f"{one.key}-{kind}.txt").write_text(data if name == NAME else "x" * 100_000)
+        result = {
+            "historyId": one.key,
+            "attachments": [{"name": n, "source": f"{one.key}-{k}.txt"} for n, k in attached],
+        }
+        (tmp_path / f"{one.key}-result.json").write_text(json.dumps(result))
+    verdicts = [Verdict.BROKEN if number < 20 else Verdict.PASSED for number in range(250)]
+    record = record_of(
+        tmp_path, *(ScenarioResult(one, end, "why") for one, end in zip(scenarios, verdicts, strict=True))
+    )
+    page_of(record, tmp_path)
+    assert (tmp_path / "report" / SCENARIOS).stat().st_size < 3_000_000
+    assert (tmp_path / "report" / DASHBOARD).stat().st_size < 3_000_000
+    assert len(list((tmp_path / "report" / "attachments").rglob("*.txt"))) == 570
 
 
 def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

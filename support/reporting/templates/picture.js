@@ -16,6 +16,8 @@
     constructor(place, data) {
       this.place = place; this.data = data;
       this.members = [...new Set(data.periods.map((one) => one.member))].sort();
+      const groups = data.groups.map((group) => group.filter((member) => this.members.includes(member))).filter((group) => group.length);
+      this.groups = groups.length > 1 ? groups : [this.members];
       const first = Math.min(0, ...data.periods.map((one) => one.begun));
       this.whole = [Math.max(first, -8), Math.max(data.ended, 1)];
       this.shown = [...this.whole];
@@ -33,7 +35,7 @@
       const { data, place } = this;
       this.width = Math.max(place.clientWidth, 300);
       if (this.svg) this.svg.remove();
-      const rates = data.rates ? RATES : 0, lines = this.members.length + 1;
+      const rates = data.rates ? RATES : 0, lines = this.members.length + this.groups.length;
       this.bottom = TOP + lines * ROW + (rates ? rates + 22 : 0) + EVENTS;
       const height = this.bottom + AXIS;
       this.svg = node("svg", { viewBox: `0 0 ${this.width} ${height}`, height, role: "img", "aria-label": `what happened in ${data.promise}` });
@@ -71,14 +73,18 @@
     }
 
     rows() {
-      node("text", { x: 0, y: TOP + 14, class: "quiet" }, this.svg, "who led");
-      for (const one of this.data.periods.filter((each) => each.state === "writes").sort((a, b) => a.begun - b.begun)) {
-        this.rect(one.begun, one.ended, TOP + 2, ROW - 5, "var(--kept)", { rx: 2 });
-        const shown = Math.min(this.x(one.ended), this.width - RIGHT) - Math.max(this.x(one.begun), LEFT);
-        if (shown > 34) node("text", { x: Math.max(this.x(one.begun), LEFT) + 4, y: TOP + 14 }, this.inside, one.member).style.fill = "var(--card)";
-      }
+      const writing = this.data.periods.filter((one) => one.state === "writes");
+      this.groups.forEach((group, row) => {
+        const y = TOP + row * ROW;
+        node("text", { x: 0, y: y + 14, class: "quiet" }, this.svg, this.groups.length > 1 ? `group ${row} led` : "who led");
+        for (const one of writing.filter((each) => group.includes(each.member)).sort((a, b) => a.begun - b.begun)) {
+          this.rect(one.begun, one.ended, y + 2, ROW - 5, "var(--kept)", { rx: 2 });
+          const shown = Math.min(this.x(one.ended), this.width - RIGHT) - Math.max(this.x(one.begun), LEFT);
+          if (shown > 34) node("text", { x: Math.max(this.x(one.begun), LEFT) + 4, y: y + 14 }, this.inside, one.member).style.fill = "var(--card)";
+        }
+      });
       this.members.forEach((member, row) => {
-        const y = TOP + (row + 1) * ROW;
+        const y = TOP + (row + this.groups.length) * ROW;
         node("text", { x: 0, y: y + 14 }, this.svg, member);
         for (const one of this.data.periods) if (one.member === member) this.rect(one.begun, one.ended, y + 2, ROW - 5, STATES[one.state][1], { rx: 2 });
       });

@@ -45,8 +45,8 @@ class Settling:
             if finding is not None and finding.holds:
                 return True
             # A look is good enough to be compared with once the lock was renewed after service came back.
-            usable = not look.wrong and look.lock.renewed >= self._since
-            changed = earlier is not None and earlier.lock.made != look.lock.made
+            usable = not look.wrong and look.renewed >= self._since
+            changed = earlier is not None and earlier.made != look.made
             if usable and (earlier is None or changed or earlier.wrong):
                 self._earlier[group.group] = look
             return False
@@ -70,7 +70,7 @@ class Settling:
             routed = routes(group)[WRITE_ROUTE]
             if routed != (lock.owner,):
                 wrong["the proxy"] = f"it routes writes to {' and '.join(routed) or 'nobody'}"
-        return GroupLook(time.monotonic(), lock, wrong)
+        return GroupLook(time.monotonic(), lock.owner, lock.made, lock.renewed, wrong)
 
 
 def _wrong(answer: MemberStatus | NoAnswer, leads: bool, timeline: int | None) -> str:

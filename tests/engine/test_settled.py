@@ -5,11 +5,9 @@ from dataclasses import replace
 import pytest
 
 from support.engine.checks.settled import GroupLook, settled
-from support.target.dcs import Lock
 
-LOCK = Lock("b", made=7, renewed=101.0)
-EARLIER = GroupLook(102.0, LOCK, {})
-LATER = GroupLook(103.5, replace(LOCK, renewed=102.5), {})
+EARLIER = GroupLook(102.0, "b", 7, 101.0, {})
+LATER = GroupLook(103.5, "b", 7, 102.5, {})
 
 
 def judged(earlier: GroupLook = EARLIER, later: GroupLook = LATER, since: float = 100.0) -> bool | None:
@@ -23,10 +21,10 @@ def test_a_leader_that_renewed_its_lock_twice_and_is_followed_has_settled() -> N
 @pytest.mark.parametrize(
     ("earlier", "later", "why"),
     [
-        (EARLIER, replace(LATER, lock=replace(LATER.lock, renewed=101.9)), "renew its lock twice"),
-        (replace(EARLIER, lock=replace(LOCK, renewed=99.9)), LATER, "renew its lock twice"),
-        (EARLIER, replace(LATER, lock=replace(LATER.lock, owner="c")), "taken anew by c"),
-        (EARLIER, replace(LATER, lock=replace(LATER.lock, made=8)), "taken anew by b"),
+        (EARLIER, replace(LATER, renewed=101.9), "renew its lock twice"),
+        (replace(EARLIER, renewed=99.9), LATER, "renew its lock twice"),
+        (EARLIER, replace(LATER, owner="c"), "taken anew by c"),
+        (EARLIER, replace(LATER, made=8), "taken anew by b"),
         (EARLIER, replace(LATER, wrong={"c": "no answer"}), "not every member follows b: c: no answer"),
         (replace(EARLIER, wrong={"c": "a replica"}), LATER, "not every member follows b"),
         (EARLIER, replace(LATER, at=102.9), "a loop apart"),

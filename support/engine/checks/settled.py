@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from support.engine.finding import Finding, listed
-from support.target.dcs import Lock
 
 
 @dataclass(frozen=True)
@@ -13,7 +12,12 @@ class GroupLook:
 
     at: float
     """Seconds on the monotonic clock, when everything had been asked."""
-    lock: Lock
+    owner: str
+    """Of the lock."""
+    made: int
+    """Identifies the lock: another one if it was lost meanwhile and taken again."""
+    renewed: float
+    """When the lock was last renewed, or a little earlier; monotonic clock."""
     wrong: Mapping[str, str]
     """Member -> why it neither leads nor follows as it should. A member that the fault keeps silent is left out."""
 
@@ -27,11 +31,11 @@ def settled(earlier: GroupLook, later: GroupLook, since: float, loop_wait: float
     for look in (earlier, later):
         if look.wrong:
             wrong: list[object] = [f"{name}: {why}" for name, why in look.wrong.items()]
-            return Finding.unknown(f"not every member follows {look.lock.owner}: {listed(wrong)}")
-    if (earlier.lock.owner, earlier.lock.made) != (later.lock.owner, later.lock.made):
-        return Finding.unknown(f"the lock of {earlier.lock.owner} was taken anew by {later.lock.owner}")
+            return Finding.unknown(f"not every member follows {look.owner}: {listed(wrong)}")
+    if (earlier.owner, earlier.made) != (later.owner, later.made):
+        return Finding.unknown(f"the lock of {earlier.owner} was taken anew by {later.owner}")
     if later.at - earlier.at < loop_wait:
         return Finding.unknown("the two looks are not a loop apart")
-    if earlier.lock.renewed < since or later.lock.renewed < earlier.at:
-        return Finding.unknown(f"{later.lock.owner} has not been seen to renew its lock twice")
-    return Finding.true(f"{later.lock.owner} renews its lock, and every member that can follows it")
+    if earlier.renewed < since or later.renewed < earlier.at:
+        return Finding.unknown(f"{later.owner} has not been seen to renew its lock twice")
+    return Finding.true(f"{later.owner} renews its lock, and every member that can follows it")

@@ -63,7 +63,7 @@ class Experiment:
         self._target_member = target_member
         self.planned = bool(getattr(fault, "planned", False))
         injected_fault = self.nemesis.inject(fault)
-        if isinstance(fault, Freeze):
+        if isinstance(fault, Freeze) or getattr(fault, "unaware", False):
             self._frozen.append((target_member, injected_fault))
         self._silenced += [(name, injected_fault) for name in getattr(fault, "silences", ())]
         return injected_fault
@@ -119,6 +119,12 @@ class Experiment:
         excused = [
             SilentPeriod(name, one.begun, math.inf if one.healed is None else one.healed)
             for name, one in self._silenced
+        ]
+        # What it said in that time is left out, so nothing can be missed in it either.
+        excused += [
+            SilentPeriod(name, one.begun, one.healing + THAW_GRACE)
+            for name, one in self._frozen
+            if one.healing is not None
         ]
         longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
         until = self._watched_until or time.monotonic()

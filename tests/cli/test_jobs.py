@@ -95,6 +95,7 @@ def test_another_job_does_what_a_killed_one_left(program: Program) -> None:
     assert not run.interrupted, "its user did not stop it"
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_while_it_measures_speed_leaves_nothing_unjudged(program: Program) -> None:
     of_speed = FEATURE.format(name="P", number=9, sum=2, seconds=10).replace("@id.ZZ-9", "@id.PF-9")
     program.write_features(
@@ -115,6 +116,7 @@ def test_a_job_that_dies_while_it_measures_speed_leaves_nothing_unjudged(program
     assert "ended with status" in out
 
 
+@pytest.mark.slow
 def test_a_job_whose_cluster_does_not_boot_leaves_its_work_to_others(program: Program) -> None:
     """The second one cannot boot, whenever it is tried."""
     boot = program.project / "support" / "cli" / "boot.py"
@@ -152,6 +154,7 @@ def test_what_is_too_slow_beside_other_clusters_is_judged_alone(program: Program
     assert [one.reason for one in record(program).failing] == ["one and one are 2, not 3"]
 
 
+@pytest.mark.slow
 def test_a_rerun_of_jobs_tells_what_is_flaky(program: Program) -> None:
     bad_start = feature("A bad start", "it is the first time")
     program.write_features({**features(seconds=1), "cluster/E.feature": bad_start})
@@ -163,6 +166,7 @@ def test_a_rerun_of_jobs_tells_what_is_flaky(program: Program) -> None:
     assert "flaky: ZZ-01 A bad start passed on the rerun" in " ".join(ended.out.split())
 
 
+@pytest.mark.slow
 def test_jobs_repeat_a_run(program: Program) -> None:
     program.write_features(features(seconds=1))
     ended = program.run("--jobs", "2", "--repeat", "2", "--shuffle", "--seed", "7", *SMALL)

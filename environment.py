@@ -1,11 +1,13 @@
 """The hooks of behave, each of which calls `support`, and its runner for features outside of this project."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import behave.runner
 
 from support import own_folder
+from support.engine.moment import moment_of
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, mend_allure, raised_in, tested_from
 from support.suite import Suite
@@ -68,6 +70,7 @@ def before_scenario(context, scenario):
         return
     context.recorder.started(scenario)
     context.world = context.suite.world(scenario, context._runner.step_registry)
+    context.recorder.observe(partial(moment_of, context.world))
     context.begun = time.time()
     if missing := context.suite.missing_for(scenario.effective_tags):
         scenario.skip(missing)

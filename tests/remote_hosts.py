@@ -158,6 +158,8 @@ def _machine(folder: Path, name: str, address: str, more: str, room: str) -> Mac
     (own / "etc").mkdir(parents=True)
     for file in ("group", "ld.so.cache"):
         shutil.copy(Path("/etc") / file, own / "etc")
+    if Path("/etc/alternatives").is_dir():  # by which Debian finds iptables
+        shutil.copytree("/etc/alternatives", own / "etc/alternatives", symlinks=True)
     (own / "etc/passwd").write_text(_PASSWD)
     (own / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\nhosts: files\n")
     (own / "sshd_config").write_text(_CONFIG.format(folder=folder, port=PORT, more=more))

@@ -245,6 +245,12 @@ def test_a_pip_that_fails_is_reported_and_nothing_is_taken_for_installed(project
     assert "an earlier installation was interrupted; starting over" in ended.stderr
 
 
+def test_a_pip_without_a_network_says_so(project: Path) -> None:
+    broken = "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)': /simple/behave/"
+    program(project, "python3", PYTHON.replace('echo "pip: $*"', f'echo "{broken}"; exit 1'))
+    assert "the installation failed: pip reaches no package index" in start(project).stderr
+
+
 def test_a_disk_without_room_is_told_before_anything_is_written(project: Path) -> None:
     program(project, "python3", PYTHON)
     (project / "bin" / "df").unlink()

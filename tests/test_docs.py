@@ -27,7 +27,7 @@ from support.target.capabilities import CAPABILITIES
 
 README, SCENARIOS = ROOT / "README.md", ROOT / "docs" / "writing-scenarios.md"
 SETTING = re.compile(r"\b(?:RUVECTOR|HAPROXY|REDIS|PATRONI|ETCD|CITUS|ENABLE|ACCEPT)_[A-Z_]*[A-Z]\b")
-OF_THE_PROGRAM = {"ACCEPT_TARGET"}
+OF_THE_PROGRAM = {"ACCEPT_TARGET", "ACCEPT_FEATURES", "ACCEPT_REPOSITORY"}
 """Variables that the program reads itself."""
 IN_THE_EXAMPLES = re.compile(r'Sabotage\(\s*"([\w-]+)"')
 FIELD = (

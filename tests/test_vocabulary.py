@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from program import ROOT
 
-from support.cli.steps import columns_of, explain, steps
+from support.cli.step_advice import explain, nearest_steps
+from support.cli.steps import columns_of, steps
 from support.failover.succession import LOSSES
 from support.faults.roles import ROLE
 from support.vocabulary import Columns, Kind, is_slip, nearest
@@ -59,7 +60,6 @@ def test_a_table_has_the_columns_and_values_that_its_step_declares() -> None:
         ("the switchovr interrupts clients for less than 10 seconds", "'switchovr' is no event"),
         ("it is refused as a unique violatoin", "did you mean 'unique violation'"),
         ("every Endpoint asks for SCRAM authentication", "'Endpoint' is no place to log in; did you mean 'endpoint'"),
-        ("Redis is a primry", "did you mean 'Redis is a primary'"),
         ("nothing like any step there is at all, by far", ""),
     ],
 )
@@ -68,6 +68,11 @@ def test_a_sentence_without_a_step_is_explained(sentence: str, words: str, monke
     said = explain(f"When {sentence}", steps())
     assert words in said
     assert bool(words) == bool(said), said
+
+
+def test_a_misspelt_sentence_is_near_to_the_step_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert nearest_steps("When Redis is a primry", steps())[0].wording == "Redis is a primary"
 
 
 def test_the_values_of_a_kind_are_those_that_its_step_knows() -> None:

@@ -59,3 +59,11 @@ Feature: The cache serves what the database holds
     Then the first read is a miss, and the second is a hit
     And the entry was loaded from the database once
     And every read from the cache served the entry
+
+  @id.CD-05 @slow @critical
+  Scenario: A cache that is emptied under load is filled again without a rush on the database
+    Given 2 clients of the cache
+    And 1000 entries that are cached
+    When the cache is emptied while 40 readers read the entries
+    Then no entry was loaded from the database more than 2 times
+    And nine in ten reads are hits again within 15 seconds

@@ -4,7 +4,7 @@ Feature: Every member could take the place of any other
   for sorting text or another setting looks healthy until it leads. Then queries fail or miss rows.
 
   @id.ME-01 @critical
-  Scenario: Every member runs the same PostgreSQL, extensions and collation libraries
+  Scenario: Every member runs the same PostgreSQL, extensions and collation versions
     Then every member runs the same versions
 
   @id.ME-01 @admin @critical

@@ -56,3 +56,23 @@ Feature: The leader hands over when it is asked to
     Examples:
       | who                          | event      | seconds |
       | the Patroni of the leader    | failover   | 30      |
+
+  @id.FO-18 @hosts @member_files @proxy_host @admin @critical
+  Scenario: A switchover ends in time although WAL cannot be archived
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    And the command that archives WAL fails on every member
+    When the leader is asked to hand over to any replica
+    Then another member leads
+    And the switchover interrupts clients for less than 10 seconds
+    And the ledger lost no acknowledged write
+
+  @id.FO-18 @hosts @member_files @proxy_host @admin @critical
+  Scenario: A switchover ends in time although a consumer of the leader's stream does not answer
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    And a consumer of the leader's stream that does not answer
+    When the leader is asked to hand over to any replica
+    Then another member leads
+    And the switchover interrupts clients for less than 10 seconds
+    And the ledger lost no acknowledged write

@@ -1,21 +1,26 @@
 """Overlapping reads and writes of the cache, and what the cache serves after them."""
 
-from behave import register_type, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, equal_to
 
-from support.cache import workloads
+from support.cache import cold, workloads
 from support.cache.checks import (
+    each_loaded_at_most,
     every_read_is_a_fresh_hit,
     every_read_served,
+    hits_again_after,
     nothing_rolled_back_served,
     oldest_served,
     reads_of,
+    refilled,
     served_within,
     storm_was_heavy,
 )
 from support.cache.handover import CacheHandover
 from support.engine.checks.answers import unchanged
+from support.engine.quiet import judged, measure
 from support.engine.world import Context
+from support.timeouts import NOTICE
 from support.vocabulary import Kind
 
 CHANGES = {
@@ -103,6 +108,44 @@ def step_loaded_once(context: Context) -> None:
     """By all clients together, counted on the database sessions that the repositories use."""
     loads = workloads.loads(context.world.handover(CacheHandover).clients)
     assert_that(loads, equal_to(1), "loads of the entry from the database")
+
+
+@given("{count:d} entries that are cached")
+def step_entries_cached(context: Context, count: int) -> None:
+    """Stored directly in the database, and then all read through the cache by every client."""
+    cold.store_and_cache(context.world, count)
+
+
+@when("the cache is emptied while {readers:d} readers read the entries")
+def step_emptied_while_read(context: Context, readers: int) -> None:
+    """Each in a thread, spread over the clients, without a pause, and some entries more often than others. All keys of
+    the scenario are removed from Redis, and the readers go on until reads are hits again."""
+    world = context.world
+    measure(
+        world,
+        lambda: cold.empty_while_read(world, readers, world.time_for("hits", NOTICE)),
+        repeatable=False,
+    )
+
+
+@then("no entry was loaded from the database more than {times:d} times")
+def step_each_loaded_at_most(context: Context, times: int) -> None:
+    """By all clients together, since the cache was emptied, counted on the sessions that the repositories use."""
+    world, found = context.world, context.world.handover(CacheHandover).cold_start
+    limit = world.limit(times, "loads")
+    world.measure("most loads of one entry", max(found.loads.values(), default=0), "times", limit)
+    world.measure("loads after the cache was emptied", sum(found.loads.values()), "")
+    each_loaded_at_most(limit, found.loads, len(world.entries.all(world.namespace))).require()
+
+
+@then("nine in ten reads are hits again within {seconds:g} seconds")
+def step_hits_again(context: Context, seconds: float) -> None:
+    """From when the cache was emptied, by 200 reads in a row; and no read failed."""
+    world, found = context.world, context.world.handover(CacheHandover).cold_start
+    limit = world.limit(seconds, "hits")
+    if (took := hits_again_after(world.history, found.emptied)) is not None:
+        world.measure("nine in ten reads were hits again after", took, "s", limit)
+    judged(world, lambda: refilled(world.history, found.emptied, limit)).require()
 
 
 @then("every read from the cache served the entry")

@@ -7,7 +7,15 @@ from support.engine.fencing import inject
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
-from support.faults.process import DataDestroyed, EveryHostCrashes, Freeze, HostCrash, PostgresKilled, Restart
+from support.faults.process import (
+    DataDestroyed,
+    EveryHostCrashes,
+    Freeze,
+    HostCrash,
+    PatroniFrozen,
+    PostgresKilled,
+    Restart,
+)
 from support.faults.roles import ROLE, host_of, in_sandbox, proxy_host
 
 register_type(Role=ROLE)
@@ -46,6 +54,13 @@ def step_frozen_until_replaced(context: Context, role: str) -> None:
     """Its programs are suspended, and resume when another member has taken over."""
     host = host_of(context.world.cluster, role)
     inject_until_replaced(context.world, Freeze(host), host.name)
+
+
+@when("the Patroni of {role:Role} stands still until another member leads")
+def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
+    """It is suspended, and its PostgreSQL runs on; it resumes when another member has taken over."""
+    host = host_of(context.world.cluster, role)
+    inject_until_replaced(context.world, PatroniFrozen(host), host.name)
 
 
 @when("PostgreSQL alone is killed on {role:Role}")

@@ -13,7 +13,10 @@ from support.engine.recovery import (
     require_standby_replaced,
 )
 from support.engine.world import Context
+from support.failover import rewinding
+from support.failover.checks import rewound_not_copied
 from support.failover.handover import FailoverHandover
+from support.failover.numbers import require_none_given_twice
 from support.target.timing import EVENT, Span
 
 register_type(Event=EVENT)
@@ -73,6 +76,20 @@ def step_nothing_lost(context: Context) -> None:
     failover may then lose.
     """
     require_ledger_intact(context.world)
+
+
+@then("the target member was rewound, not copied")
+def step_rewound(context: Context) -> None:
+    """It still has the data directory that it had before the fault: copying a large database takes hours, and rewinding
+    it takes seconds."""
+    world = context.world
+    rewound_not_copied(rewinding.kept_files(world.cluster, world.experiment)).require()
+
+
+@then("no number was given twice")
+def step_no_number_twice(context: Context) -> None:
+    """Of those that were acknowledged, before the fault and after it: by the sequence, and by the identity column."""
+    require_none_given_twice(context.world)
 
 
 @then("the target member holds every acknowledged entry of the ledger")

@@ -1,6 +1,6 @@
 """Planned switchovers: the leader is asked to hand over, and does, or refuses with a reason."""
 
-from behave import register_type, then, when
+from behave import given, register_type, then, when
 from hamcrest import assert_that, equal_to
 
 from support.engine.tables import rows_of
@@ -8,7 +8,8 @@ from support.engine.world import Context
 from support.failover.handover import FailoverHandover
 from support.failover.switchover import DYING, hand_over_halfway, require_none_pending, require_refused_for
 from support.faults.patroni import Switchover
-from support.faults.roles import ROLE, member_by_role
+from support.faults.roles import ROLE, in_sandbox, member_by_role, proxy_host
+from support.faults.shutdown import ArchivingFails, SilentConsumer
 from support.target.patroni_commands import switch_over
 from support.vocabulary import Kind, columns
 
@@ -18,6 +19,22 @@ DYING_ONE = Kind.of("process that dies", DYING)
 DOWN, NO_MEMBER, THE_LEADER = "the member that is down", "a member that does not exist", "the leader itself"
 UNFIT = Kind("candidate that cannot lead", (DOWN, NO_MEMBER, THE_LEADER))
 register_type(Candidate=CANDIDATE, Dying=DYING_ONE)
+
+
+@given("the command that archives WAL fails on every member")
+def step_archiving_fails(context: Context) -> None:
+    """It takes 20 seconds to fail, and is tried again and again, until the scenario ends."""
+    world = context.world
+    world.experiment.inject(ArchivingFails(world.cluster), world.cluster.leader())
+
+
+@given("a consumer of the leader's stream that does not answer")
+def step_silent_consumer(context: Context) -> None:
+    """A program on the proxy's host that receives WAL; it is suspended until the scenario ends."""
+    world = context.world
+    world.experiment.inject(
+        SilentConsumer(world.cluster, in_sandbox(proxy_host(world.cluster))), world.cluster.leader()
+    )
 
 
 @when("the leader is asked to hand over to {candidate:Candidate}")

@@ -6,6 +6,7 @@ from support.engine import counter
 from support.engine.ledger import appends
 from support.engine.workload import Workload
 from support.engine.world import Context
+from support.failover import numbers
 from support.failover.degradation import start_readers
 from support.failover.handover import DirectClients, FailoverHandover
 
@@ -35,6 +36,12 @@ def step_clients_of_leader(context: Context, clients: int) -> None:
 def step_readers(context: Context, clients: int) -> None:
     """Each looks up the same entry again and again until the scenario ends; every replica has the entry already."""
     context.world.handover(FailoverHandover).readers = start_readers(context.world, clients, PATIENCE)
+
+
+@given("{clients:d} clients drawing numbers from a sequence and from an identity column")
+def step_drawing(context: Context, clients: int) -> None:
+    """Through the write endpoint, from both in turn, until the scenario ends. Both are in a schema of its own."""
+    numbers.start(context.world, clients, PATIENCE)
 
 
 @given("{clients:d} clients incrementing a counter, each operation repeated until it is acknowledged")

@@ -2,16 +2,21 @@
 
 from behave import then, when
 
-from support.engine.quiet import judged, measure
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.isolation.handover import IsolationHandover
-from support.isolation.session_checks import endpoints_follow, own_writes_seen, reads_never_go_back, slowest
+from support.isolation.session_checks import (
+    endpoints_follow,
+    own_writes_seen,
+    reads_never_go_back,
+    shown_early,
+    slowest,
+)
 from support.isolation.sessions import follow, own_entries, read_while_written, writing_and_reading
 
 _PACE = 0.004
 """Seconds between two reads of a client: the leader writes a few versions meanwhile."""
-_LAG = 10.0
+_LAG = 6.0
 """Seconds for which an endpoint is asked for what the other one has."""
 
 
@@ -52,12 +57,7 @@ def step_follow(context: Context, times: int) -> None:
     the read endpoint has shown, which a standby may show before its leader does."""
     world, handover = context.world, context.world.handover(IsolationHandover)
     within = world.time_for("lag", _LAG)
-
-    def ask() -> None:
-        namespace = world.another_namespace(f"follow-{len(world.namespaces)}")  # another one if it is asked again
-        handover.followed = follow(world.cluster, namespace, times, within)
-
-    measure(world, ask)
+    handover.followed = follow(world.cluster, world.namespace, times, within)
 
 
 @then("it shows that within {seconds:g} seconds")
@@ -65,7 +65,9 @@ def step_follow_within(context: Context, seconds: float) -> None:
     """From the moment at which the other endpoint had acknowledged or shown the version."""
     world, handover = context.world, context.world.handover(IsolationHandover)
     limit = world.limit(seconds, "lag")
-    finding = judged(world, lambda: endpoints_follow(handover.followed, limit))
+    finding = endpoints_follow(handover.followed, limit)
     for endpoint in ("the write endpoint", "the read endpoint"):
         world.measure(f"{endpoint} was behind for at most", slowest(handover.followed, endpoint), "s", limit)
+    if limit_seen := shown_early(handover.followed):
+        world.known_limit(limit_seen)
     finding.require()

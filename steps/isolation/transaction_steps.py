@@ -57,7 +57,7 @@ def step_keep_running(context: Context, clients: int, level: str) -> None:
     """On lists, registers and sets of one namespace, through the write endpoint, until the scenario ends."""
     world, handover = context.world, context.world.handover(IsolationHandover)
     handover.level, handover.items = Level(level), one_place(world)
-    script = transactions(handover.items, handover.level)
+    script = transactions(handover.items, handover.level, patient=True)
     workload = Workload(world.cluster.write, script, clients=clients, patience=_PATIENCE, pace=_PACE)
     handover.running = start_transactions(world, workload)
     if world.workload is None:

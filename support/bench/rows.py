@@ -88,6 +88,8 @@ class Row:
     """Capabilities of the target."""
     peer: bool = False
     """Figure and floor measure the same thing, so they must agree."""
+    only_by_name: bool = False
+    """It takes minutes, and is measured only if it is asked for by name."""
 
 
 def beside(figure: float, floor: Callable[[], float]) -> Sample:

@@ -343,3 +343,61 @@ def lost_write_forgotten(
 def last_served(history: History, lost: Any, since: float) -> float:
     """Seconds from `since` until the last read that served the lost value began; 0 where there is none."""
     return max([0.0, *(one.begun - since for one in reads_of(history) if one.value == lost)])
+
+
+# A cache that was emptied under load
+
+REFILL_READS = 200
+"""So many reads, one after another, tell how many are hits."""
+REFILLED = 0.9
+"""The share of them that must be hits."""
+
+
+def hits_again_after(history: History, emptied: float) -> float | None:
+    """The seconds from the emptying until nine in ten reads are hits; None if that was not reached.
+
+    Only reads that began after the emptying count, in the order in which they ended.
+    """
+    reads = [one for one in reads_of(history) if one.begun > emptied]
+    hits = [one.action == "hit" and one.outcome is Outcome.OK for one in reads]
+    inside = sum(hits[:REFILL_READS])
+    if not any(not hit for hit in hits):
+        return None  # nobody has missed anything yet
+    for last in range(REFILL_READS, len(hits) + 1):
+        if inside >= REFILLED * REFILL_READS:
+            return reads[last - 1].ended - emptied
+        if last < len(hits):
+            inside += hits[last] - hits[last - REFILL_READS]
+    return None
+
+
+def refilled(history: History, emptied: float, limit: float) -> Finding:
+    """Within `limit` seconds of the emptying nine in ten reads were hits again, and no read failed.
+
+    Unknown if no read missed after the emptying.
+    """
+    after = [one for one in reads_of(history) if one.begun > emptied]
+    if failed := _failed_reads(after):
+        return failed
+    if not any(one.action == "miss" for one in after):
+        return Finding.unknown(f"no read of {len(after)} was a miss after the cache was emptied")
+    took = hits_again_after(history, emptied)
+    if took is None:
+        hits = sum(one.action == "hit" for one in after[-REFILL_READS:])
+        return Finding.too_late(f"of the last {REFILL_READS} reads only {hits} were hits (allowed: {limit:g} s)")
+    words = f"nine in ten reads were hits again after {took:.1f} s (allowed: {limit:g} s)"
+    return Finding.within_limit(took <= limit, words)
+
+
+def each_loaded_at_most(times: float, loads: Mapping[bytes, int], keys: int) -> Finding:
+    """No entry was loaded from the database more often than `times`. `loads` is load -> how often, of `keys` entries.
+
+    Unknown unless many of the entries were loaded: then the cache was not empty.
+    """
+    total, most = sum(loads.values()), max(loads.values(), default=0)
+    words = f"{total} loads of {len(loads)} entries, {most} at most of one (allowed: {times:g})"
+    if most > times:
+        return Finding.false(words)
+    if len(loads) < keys / 10:
+        return Finding.unknown(f"{words}: nearly all of {keys} entries were not loaded")
+    return Finding.true(words)

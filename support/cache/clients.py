@@ -6,6 +6,7 @@ be delayed or held back. A Recorder performs operations on the cache and records
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,8 @@ class WatchedSessions:
         """Seconds by which each answer to a load is delayed."""
         self.loads = 0
         """How many loads the database has answered so far."""
+        self.loads_of_each = Counter[bytes]()
+        """Load, as it was sent -> how often."""
         self._endpoint, self._table = endpoint, table.encode()
         self._lock = threading.Lock()
         self._answered, self._gate = threading.Event(), threading.Event()
@@ -78,6 +81,7 @@ class WatchedSessions:
             return
         with self._lock:
             self.loads += 1
+            self.loads_of_each[statement] += 1
         self._answered.set()
         if self.delay:
             pause(self.delay)

@@ -1,6 +1,7 @@
 """What the steps about the cache hand to one another within a scenario."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from support.cache.clients import CacheClient
@@ -9,6 +10,18 @@ from support.cache.round_trips import Batch, RoundTripCounter
 from support.engine.world import Handover, missing
 from support.example_app.cache import Read
 from support.target.redis import RedisFacts
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """The cache was emptied while clients were reading."""
+
+    emptied: float
+    """When that was done (time.monotonic)."""
+    removed: int
+    """How many keys Redis had lost then."""
+    loads: Mapping[bytes, int]
+    """Load, as it was sent to the database since -> how often."""
 
 
 class CacheHandover(Handover):
@@ -40,6 +53,8 @@ class CacheHandover(Handover):
     pressure: Annotated[MemoryPressure, "When more data is stored in Redis than its memory limit allows"]
     throughput: Annotated[float, "When a cached entry is read from the cache for 3 seconds"]
     """Operations per second."""
+
+    cold_start: Annotated[ColdStart, "When the cache is emptied while 40 readers read them"]
 
     new_leader_since: Annotated[float, "When a failover loses a write"]
     """When another member was first seen as leader (time.monotonic)."""

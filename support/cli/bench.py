@@ -17,7 +17,7 @@ from rich.text import Text
 from support.bench import tools
 from support.bench.figures import Bench, Measured, Sample, changes, differences
 from support.bench.rows import DISRUPTIVE, QUIET, Row, Samples, Site
-from support.cli import behave_process, clusters, up
+from support.cli import behave_process, bench_runs, clusters, up
 from support.cli.boot import boot_cluster
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
@@ -99,7 +99,12 @@ def _measure(options: BenchOptions, rows: Sequence[Row]) -> tuple[Bench, dict[st
         _measure_row(START, lambda: _starts(options.settings), options.runs, found, missing)
     elif START in rows:
         missing[START.name] = "the target is already up"
-    others = [row for row in rows if row is not START]
+    for row in rows:
+        if row in bench_runs.RUNS and embedded:
+            _measure_row(row, partial(bench_runs.RUNS[row], options.settings), options.runs, found, missing)
+        elif row in bench_runs.RUNS:
+            missing[row.name] = "only on clusters that the run boots itself"
+    others = [row for row in rows if row is not START and row not in bench_runs.RUNS]
     if not others:
         return Bench(_machine(), found), missing
     with ExitStack() as cleanup, behave_process.sigterm_interrupts():
@@ -201,11 +206,14 @@ def _empty_suites(site: Site) -> Samples:
 
 START = Row("start", "starting an embedded cluster from nothing", "s", "initdb", None)
 EMPTY = Row("empty suite", "behave, with no scenario selected", "s", "behave --version", _empty_suites)
-ROWS = (START, EMPTY, *QUIET, *DISRUPTIVE)
+ROWS = (START, EMPTY, *QUIET, *DISRUPTIVE, *bench_runs.RUNS)
 
 
 def chosen(words: Sequence[str], rows: Sequence[Row] = ROWS) -> list[Row]:
-    """The rows that the words name, in full or by the first word; without words all. Raises UsageError for others."""
+    """The rows that the words name, in full or by the first word. Without words: all but those that take minutes.
+
+    Raises UsageError for words that name none.
+    """
 
     def meant(row: Row, word: str) -> bool:
         return word.lower() in (row.name.lower(), row.name.lower().split()[0])
@@ -213,7 +221,7 @@ def chosen(words: Sequence[str], rows: Sequence[Row] = ROWS) -> list[Row]:
     if unknown := [word for word in words if not any(meant(row, word) for row in rows)]:
         names = ", ".join(row.name for row in rows)
         raise UsageError(f"there is no row {', '.join(unknown)}; the rows are {names}")
-    return [row for row in rows if not words or any(meant(row, word) for word in words)]
+    return [row for row in rows if (any(meant(row, word) for word in words) if words else not row.only_by_name)]
 
 
 def show_rows(rows: Sequence[Row] = ROWS) -> None:

@@ -1,6 +1,8 @@
 """The program's output and errors: results go to standard output, everything else to standard error."""
 
+import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -26,6 +28,21 @@ def complain(text: str) -> None:
     """Print errors, one per line, each prefixed with the program's name."""
     for line in text.splitlines():
         err.print(f"accept: {line}", style="red", markup=False)
+
+
+def hear_interrupts() -> None:
+    """From now on Ctrl-C is answered at once, before the work is stopped; not where it is ignored.
+
+    The answer is for whoever sits at the terminal: stopping may take seconds.
+    """
+
+    def heard(number: int, frame: object) -> None:
+        line = "\r\x1b[K" if sys.stderr.isatty() else ""
+        os.write(2, f"{line}accept: stopping (Ctrl-C)\n".encode())  # printing is not safe in a signal's handler
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, heard)
 
 
 class Progress:

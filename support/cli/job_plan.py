@@ -4,7 +4,6 @@ Most of a failover is waiting, so a processor carries more than one cluster. Eac
 it has worker groups only for scenarios about shards.
 """
 
-import json
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path, PurePath
 import psutil
 
 from support.cli.behave_process import Planned
+from support.reporting.past import durations as durations
 from support.reporting.scenario import from_features
 from support.target.capabilities import SHARDS, TLS
 from support.work import Unit
@@ -34,7 +34,6 @@ _COSTS = {"destructive": 20.0, "slow": 8.0}
 _USUAL = 0.7  # seconds of any other
 _ENCRYPTED = 12.0  # seconds to boot the cluster with TLS, once for each process that needs it
 _BY_ITSELF = 5.0  # seconds from which a scenario is a unit of work by itself
-_HISTORY_LINES = 5
 _V1 = "/sys/fs/cgroup/memory"
 
 
@@ -125,21 +124,6 @@ def needs_workers(scenario: Planned) -> bool:
 def shuffled(units: Sequence[Unit], seed: int) -> tuple[Unit, ...]:
     """The units in a random order."""
     return tuple(random.Random(seed).sample(units, len(units)))
-
-
-def durations(history: Path) -> Mapping[tuple[str, str], float]:
-    """How many seconds each scenario took in the last run that has it, by path and title, as Allure's history tells.
-
-    Only the order of the work depends on it, so that what cannot be read is left out.
-    """
-    found = dict[tuple[str, str], float]()
-    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        for line in history.read_text(encoding="utf-8").splitlines()[-_HISTORY_LINES:]:
-            for result in json.loads(line)["testResults"].values():
-                path, _, name = result["fullName"].partition(": ")
-                if result["status"] == "passed":
-                    found[path, name] = result["duration"] / 1000
-    return found
 
 
 def this_machine() -> Machine:

@@ -23,7 +23,7 @@ from support.cli.run_options import RunOptions
 from support.cli.tested import Clusters, require, run_to_the_end
 from support.errors import UsageError
 from support.reporting.journal import INTERRUPTED, Journal, read
-from support.reporting.scenario import Scenario, from_features
+from support.reporting.scenario import Scenario, Verdict, from_features
 from support.reporting.terminal import Follower
 from support.run import Run
 from support.target.topology import Topology
@@ -57,7 +57,24 @@ class Jobs:
                 break
             say(f"{sum(len(one.lines) for one in left)} scenarios are left by jobs that ended early")
             spread = _fewest(left, self._spread)
-        return True
+        return self._judge_alone(run)
+
+    def _judge_alone(self, run: Run) -> bool:
+        """Judge once more, alone, what exceeded a limit or saw too little beside other clusters; errors stay errors.
+
+        Those clusters used the processors: what is slow then says little about any of them. False if Ctrl-C ended it.
+        """
+        beside = {_place(unit, line) for unit in self._spread.units if not unit.alone for line in unit.lines}
+        doubtful = [
+            one
+            for one in read(run.journal).worth_rerunning
+            if one.verdict is not Verdict.ERROR and (one.scenario.path, one.scenario.line) in beside
+        ]
+        if not doubtful:
+            return True
+        say(f"{len(doubtful)} exceeded a limit, or saw too little, beside other clusters; running alone")
+        Journal(run.journal).alone(doubtful)
+        return self.again(run, [one.scenario for one in doubtful])
 
     def again(self, run: Run, scenarios: Sequence[Scenario]) -> bool:
         """Run these once more, on a machine that does nothing else. False if Ctrl-C ended it."""

@@ -11,13 +11,11 @@ from typing import Annotated
 
 import typer
 
-from support.cli import paths, suites
-from support.cli.console import exit_status_of, out, say
+from support.cli import inside, paths, suites, typed, writing
+from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
-    ClusterName,
     Features,
     Folders,
-    Host,
     Like,
     Metrics,
     OwnSchema,
@@ -33,10 +31,10 @@ from support.cli.options import (
     shape_settings,
     with_size_options,
 )
+from support.errors import UsageError
 
 app = typer.Typer(
     name="accept",
-    add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -59,17 +57,28 @@ def accept(
     """Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`."""
 
 
-PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
+_OF_THE_PROGRAM = ("--help", "-h", "--version", *typed.COMPLETION)
+"""Options that are given without a command."""
+PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help", "-h"]}
 
 
 @app.command(context_settings=PASSING_ON)
 @with_size_options
 def run(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="SUITE", help=f"Any of {', '.join(suites.SUITES)}; or feature files.")
+        list[str] | None,
+        typer.Argument(
+            metavar="SUITE",
+            help=f"Any of {', '.join(suites.SUITES)}; or feature files.",
+            autocompletion=typed.SUITE,
+        ),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option(help="Only scenarios with these tags, such as '@cache and not @slow'.")
+        list[str] | None,
+        typer.Option(
+            help="Only scenarios with these tags, such as '@cache and not @slow'.",
+            autocompletion=typed.TAG,
+        ),
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Only scenarios whose title matches this pattern.")] = None,
     features: Features = None,
@@ -78,6 +87,9 @@ def run(
     require: Require = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the embedded cluster up after the run.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Measure which lines of the suite itself run.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again whenever a file changes, on a cluster that stays up.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
@@ -109,6 +121,7 @@ def run(
 
     folder = own.choose(features)
     selection = suites.select(words or (), tags or (), name or (), folder)
+    typed.require_known_options(selection.rest, _options_of("run"))
     own.require_fitting(own.adopt(selection, folder))
     target_settings, cluster = targets.choose(target)
     schema = {"accept_own_schema": True} if own_schema else {}
@@ -136,6 +149,10 @@ def run(
         raise typer.Exit(processes.run_share(options, share_of))
     if plan:
         raise typer.Exit(run.show_plan(selection, settings))
+    if watch:
+        from support.cli import watch as watching
+
+        raise typer.Exit(watching.watch(options))
     arguments = with_default_command(sys.argv[1:])[1:]
     if coverage:
         raise typer.Exit(measuring.run_with_coverage([one for one in arguments if one != "--coverage"]))
@@ -146,7 +163,12 @@ def run(
 @with_size_options
 def prove(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="ID|SABOTAGE", help="Promises or sabotages (default: all).")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID|SABOTAGE",
+            help="Promises or sabotages (default: all).",
+            autocompletion=typed.SABOTAGE,
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Run every fast scenario each time, to see which others notice.")
@@ -163,13 +185,20 @@ def prove(
     target: Annotated[
         str | None, typer.Option(help="The name of a cluster started with `accept up`; it will be broken.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Try the sabotages on this promise's scenarios.", autocompletion=typed.PROMISE),
+    ] = None,
+    features: Features = None,
     require: Require = None,
     claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
     size: Size = {},  # noqa: B006
 ) -> None:
     """Test the suite itself: break a cluster on purpose, and check that the scenarios notice."""
-    from support.cli import clusters, prove
+    from support.cli import clusters, own, prove
     from support.settings import Settings
+
+    own.require_fitting(own.choose(features))
 
     if listed:
         prove.show_sabotages()
@@ -183,6 +212,7 @@ def prove(
         healthy_every=healthy_every,
         healthy_destructive=healthy_destructive,
         required=require or (),
+        also=tuple(also or ()),
         claims=claims,
     )
     raise typer.Exit(prove.prove(options, sys.argv[2:]))
@@ -309,48 +339,10 @@ def down(
     clusters.sweep()
 
 
-@app.command()
-def status(name: ClusterName = None) -> None:
-    """Show members, roles, lag, memory and endpoints of a running cluster."""
-    from support.cli import clusters, status
-
-    cluster = clusters.find(name)
-    clusters.continue_inside(cluster, ["status", "--name", cluster.name])
-    status.show(cluster)
-    status.show_connections(cluster)
-
-
-@app.command(context_settings=PASSING_ON)
-def psql(
-    context: typer.Context,
-    endpoint: Annotated[str, typer.Argument(help="write, read, or a member.")] = "write",
-    name: ClusterName = None,
-) -> None:
-    """Log in to a running cluster with psql, as the application. Further options are passed to psql."""
-    from support.cli import clusters, shell
-
-    shell.psql(clusters.find(name), endpoint, context.args)
-
-
-@app.command()
-def shell(host: Host, name: ClusterName = None) -> None:
-    """Open a shell on a host of a running cluster."""
-    from support.cli import clusters, shell
-
-    shell.shell(clusters.find(name), host)
-
-
-@app.command()
-def logs(
-    host: Host,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what is added.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines to print.")] = 200,
-    name: ClusterName = None,
-) -> None:
-    """Print the logs of a host of a running cluster."""
-    from support.cli import clusters, shell
-
-    shell.logs(clusters.find(name), host, lines, follow)
+app.command()(inside.status)
+app.command(context_settings=PASSING_ON)(inside.psql)
+app.command()(inside.shell)
+app.command()(inside.logs)
 
 
 @app.command()
@@ -380,66 +372,10 @@ def heal(target: Target = None) -> None:
     raise typer.Exit(heal.heal(Settings.load(target_settings)))
 
 
-@app.command()
-def steps(
-    words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
-    html: Annotated[
-        bool, typer.Option("--html", help="Write the catalogue as a page, with examples, and print where it is.")
-    ] = False,
-    features: Features = None,
-) -> None:
-    """Search the step catalogue: each wording, what it does, and where it is."""
-    from support.cli import own, steps
-
-    folder = own.choose(features)
-    found = steps.search(" ".join(words or ()), steps.all_steps())
-    if html:
-        from support.cli import step_page
-
-        out.print(step_page.of_project(found, folder), markup=False)
-    else:
-        steps.show(found)
-    raise typer.Exit(0 if found else 1)
-
-
-@app.command()
-def promises(
-    words: Annotated[list[str] | None, typer.Argument(help="Only promises that contain all of these words.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/promises.md.")] = False,
-) -> None:
-    """List the promises of the cluster, with their ids and severities.
-
-    `./accept promises split brain` finds the promises that contain both words, `./accept promises cache` those of a
-    capability.
-    """
-    from support.cli import promises
-
-    raise typer.Exit(promises.show(" ".join(words or ()), markdown))
-
-
-@app.command()
-def lint(features: Features = None) -> None:
-    """Check the feature files and the list of promises, and that each step has exactly one step function."""
-    from support.cli import lint, own
-
-    raise typer.Exit(lint.show(lint.lint(own=own.choose(features))))
-
-
-@app.command()
-def new(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
-    editor: Annotated[
-        bool, typer.Option("--editor", help="Only update the editor's settings in DIR, for new steps.")
-    ] = False,
-) -> None:
-    """Make a folder for features and steps of your own, with a scenario that works and settings for editors and CI."""
-    from support.cli import new
-
-    folder = paths.from_command_line(directory)
-    if editor:
-        say(f"{new.update_editor(folder)} is up to date")
-    else:
-        new.show(folder, new.make(folder))
+app.command()(writing.steps)
+app.command()(writing.promises)
+app.command()(writing.lint)
+app.command()(writing.new)
 
 
 @app.command()
@@ -497,21 +433,36 @@ def test(
     raise typer.Exit(0 if checks.run_all(context.args, extent) else 1)
 
 
+def _options_of(command: str) -> set[str]:
+    """The long options of a command."""
+    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    return {option for parameter in found.params for option in parameter.opts if option.startswith("--")}
+
+
 def with_default_command(arguments: list[str]) -> list[str]:
     """The arguments, with `run` in front if they name no command."""
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments and (arguments[0] in commands or arguments[0] in ("--help", "-h", "--version")):
+    if arguments[:1] == ["help"]:
+        return [*arguments[1:2], "--help"]
+    if arguments and (arguments[0] in commands or arguments[0].partition("=")[0] in _OF_THE_PROGRAM):
         return arguments
+    typed.require_no_misspelt_command(arguments, commands)
     return ["run", *arguments]
 
 
 def main() -> None:
     """Run the program, and exit with its status."""
     paths.enter_project()
+    hear_interrupts()
 
     def program() -> int:
         try:
-            status = app(with_default_command(sys.argv[1:]), prog_name="./accept")
+            arguments = [] if typed.completing() else with_default_command(sys.argv[1:])
+            # a completion is for `accept`, whatever the path by which it is called
+            name = "accept" if arguments and arguments[0].startswith(typed.COMPLETION) else "./accept"
+            status = app(arguments, prog_name=name, complete_var="_ACCEPT_COMPLETE")
+        except UsageError as error:
+            raise UsageError(typed.as_typed(str(error), sys.argv[1:])) from None
         except SystemExit as end:
             return int(end.code or 0)
         return int(status or 0)

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from support.cli import paths
+from support.cli import paths, typed
 from support.errors import UsageError
 
 Target = Annotated[
     str | None,
     typer.Option(
         envvar="ACCEPT_TARGET",
+        autocompletion=typed.CLUSTER,
         help="The cluster to test: a TOML file (or its text), a postgresql:// address, or the name of a cluster "
         "started with `accept up`.",
     ),
@@ -29,7 +30,11 @@ Features = Annotated[
 ]
 Require = Annotated[
     list[str] | None,
-    typer.Option(metavar="CAPABILITY", help="Fail if the target lacks this capability: redis, citus, ..."),
+    typer.Option(
+        metavar="CAPABILITY",
+        help="Fail if the target lacks this capability: redis, citus, ...",
+        autocompletion=typed.CAPABILITY,
+    ),
 ]
 Members = Annotated[int | None, typer.Option(help="Members of an embedded cluster (default: 3).")]
 Workers = Annotated[
@@ -38,7 +43,10 @@ Workers = Annotated[
 WorkerMembers = Annotated[int | None, typer.Option(help="Members of each worker group (default: 2).")]
 Etcd = Annotated[int | None, typer.Option(help="etcd nodes of an embedded cluster (default: 3).")]
 SandboxKind = Annotated[
-    str | None, typer.Option("--sandbox", help="How its hosts are isolated: auto, namespaces or loopback.")
+    str | None,
+    typer.Option(
+        "--sandbox", help="How its hosts are isolated: auto, namespaces or loopback.", autocompletion=typed.SANDBOX
+    ),
 ]
 Bindir = Annotated[
     Path | None,
@@ -60,6 +68,7 @@ Like = Annotated[
     str | None,
     typer.Option(
         metavar="SHAPE",
+        autocompletion=typed.SHAPE,
         help="Boot a cluster shaped like another installation, and reach it from outside through published ports: "
         "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal.",
     ),
@@ -80,8 +89,12 @@ Summary = Annotated[Path | None, typer.Option(help="Append the table of promises
 Pipeline = Annotated[
     str | None, typer.Option(help="Name of the pipeline in the metrics, to tell kinds of runs apart (default: accept).")
 ]
-ClusterName = Annotated[str | None, typer.Option("--name", help="Which cluster, if several are up.")]
-Host = Annotated[str, typer.Argument(help="A host of the cluster: pg1, etcd1, haproxy, redis, ...")]
+ClusterName = Annotated[
+    str | None, typer.Option("--name", help="Which cluster, if several are up.", autocompletion=typed.CLUSTER)
+]
+Host = Annotated[
+    str, typer.Argument(help="A host of the cluster: pg1, etcd1, haproxy, redis, ...", autocompletion=typed.HOST)
+]
 Size = dict[str, object]
 """Size and kind of an embedded cluster, as settings; see `with_size_options`."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.table import Column, Table
 
+from support import own_folder
 from support.cli import clusters
 from support.cli.behave_process import Planned, dies_with_us, dry_run, sigterm_interrupts
 from support.cli.boot import boot_cluster, provide_citus
@@ -68,12 +69,16 @@ class ProveOptions:
     healthy_destructive: int = 1
     """Runs of the destructive scenarios on the healthy cluster."""
     required: Collection[str] = ()
+    also: tuple[str, ...] = ()
+    """The promises on whose scenarios the sabotages are tried, in place of those that must notice them."""
     claims: Path | None = None
     """The folder in which processes claim their sabotages; None in the process that the user started."""
 
     def __post_init__(self) -> None:
         if other := sorted({*self.required} - {CITUS}):
             raise UsageError(f"--require {', '.join(other)}: prove boots its clusters, and they can only lack {CITUS}")
+        if self.also and not self.words:
+            raise UsageError("--also: name the sabotages to try; ./accept prove --list shows them")
         if not self.words and not self.healthy_destructive:
             raise UsageError("--healthy-destructive 0: only when sabotages or promises are named")
 
@@ -82,8 +87,12 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
     """Try the sabotages, and return the exit status. `arguments` are the command line, for further processes."""
     if options.cluster is not None:
         clusters.continue_inside(options.cluster, ["prove", *arguments])
-    scenarios = dry_run([str(FEATURES)]).scenarios
-    chosen = catalogue.chosen(options.words, {id for one in scenarios for id in one.ids})
+    own = own_folder.given()
+    scenarios = dry_run([str(FEATURES), *([str(own.features)] if own else [])]).scenarios
+    ids = {id for one in scenarios for id in one.ids}
+    chosen = catalogue.chosen(options.words, ids)
+    if options.also:
+        chosen = catalogue.tried_on(chosen, options.also, ids)
     clusters.sweep()
     if options.claims is not None:
         return _run_share(options, options.claims, chosen, scenarios)

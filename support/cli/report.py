@@ -79,7 +79,7 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
         journal.Journal(run.journal).asked(redactor.mask(options_of_target(sys.argv[1:])))
     known = knowledge()
     status = conclude(run.journal, run.results, REPORT, redactor, out, publisher=publisher, knowledge=known)
-    _keep(run.journal, run.results)
+    keep(run.journal, run.results)
     return status
 
 
@@ -119,7 +119,7 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
         merging.write(merging.merged(parts), kept)
         merging.collect(parts, results)
         status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher, knowledge=knowledge())
-        _keep(kept, results)
+        keep(kept, results)
     return status
 
 
@@ -139,7 +139,7 @@ def _summarize(file: Path) -> None:
         complain(f"the summary {file} cannot be written: {error.strerror}")
 
 
-def _keep(kept: Path, results: Path) -> None:
+def keep(kept: Path, results: Path) -> None:
     """Keep journal and results as those of the last run. A lock orders two runs that end at the same time."""
     with (STATE / "journal.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -18,8 +18,10 @@ def psql(cluster: KeptCluster, endpoint: str, arguments: Sequence[str]) -> NoRet
     _become(reentry_argv(cluster.sandbox_directory, [str(cluster.psql), *arguments]), login)
 
 
-def shell(cluster: KeptCluster, host: str) -> NoReturn:
-    """Become a shell on a host. Raises UsageError if there is no such host."""
+def shell(cluster: KeptCluster, host: str, command: Sequence[str] = ()) -> NoReturn:
+    """Become a shell on a host, or a command. Raises UsageError if there is no such host."""
+    if command:
+        _become(_host(cluster, host).argv(command))
     # Ctrl-C is for the command in the shell. The process that waits for the shell must ignore it, or it would end at
     # once and leave the shell behind.
     inside = _host(cluster, host).argv(["env", "--default-signal=INT", "bash", "--norc", "-i"])

@@ -62,7 +62,7 @@ class Clusters:
         self.current = self._boot(place)
 
     def _boot(self, place: KeptCluster) -> TargetCluster:
-        target = _target(self._options, place, self._progress or Progress())
+        target = target_of(self._options, place, self._progress or Progress())
         self._booted(len(self.topologies), target.topology)
         self.topologies.append(target.topology)
         return target
@@ -87,7 +87,7 @@ class Clusters:
         self.fit = True
 
 
-def _target(options: RunOptions, place: KeptCluster, progress: Callable[[str], None]) -> TargetCluster:
+def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str], None]) -> TargetCluster:
     """The cluster to test. An embedded one is booted in `place`."""
     if options.cluster is not None:
         place = options.cluster
@@ -142,7 +142,7 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
     If a cluster does not recover, the scenarios that are left run on another one.
     """
     # behave accepts several lines of a file only if they come one after another
-    places = [f"{_file_of(one)}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
+    places = [f"{file_of(one)}:{one.line}" for one in sorted(chosen, key=lambda one: (one.path, one.line))]
     queued, replacements = run.work is not None and not chosen, 0
     while True:
         if not tested.fit:
@@ -168,7 +168,7 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
             return True
 
 
-def _file_of(scenario: Scenario) -> Path:
+def file_of(scenario: Scenario) -> Path:
     """Its feature file; that of a scenario in the user's own folder is shown from `features` on."""
     own = own_folder.given()
     return Path(scenario.path) if own is None or Path(scenario.path).exists() else own.directory / scenario.path

@@ -150,6 +150,9 @@ PARAMETERS: dict[str, Any] = {
     "max_prepared_transactions": 10,
     "max_slot_wal_keep_size": "4GB",  # more than wal_keep_size and any fault of a scenario needs, less than a disk has
     "max_replication_slots": 12,
+    # Nothing is kept: that the archiver runs is enough for scenarios in which it fails.
+    "archive_mode": "on",
+    "archive_command": "true",
     "hot_standby": "on",
     "hot_standby_feedback": "on",
     # A silent peer is noticed within seconds; the default of 60 s would keep a cut-off leader from stopping.

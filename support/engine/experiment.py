@@ -6,7 +6,7 @@ healed, every group must stream on one timeline again, and no log may hold a PAN
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
@@ -14,7 +14,7 @@ from support.engine.watch import LONGEST_SILENCE, Watch
 from support.errors import MissingStep, NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
-from support.hosts.interface import Log
+from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
 from support.target.health import await_all
 
@@ -54,7 +54,7 @@ class Experiment:
         """Words that mark an alarm as a consequence of the injected fault; any other alarm breaks the scenario."""
         self._frozen: list[tuple[str, InjectedFault]] = []
         self._silenced: list[tuple[str, InjectedFault]] = []
-        self._marks = {name: log.end() for name, log in _logs(cluster).items()}
+        self._marks = self._of_each_log(lambda name, log: log.end())
         self.watch = Watch({name: cluster.of_member(name) for group in cluster.groups for name in group.members})
         self.watch.__enter__()
 
@@ -63,7 +63,7 @@ class Experiment:
         self._target_member = target_member
         self.planned = bool(getattr(fault, "planned", False))
         injected_fault = self.nemesis.inject(fault)
-        if isinstance(fault, Freeze):
+        if isinstance(fault, Freeze) or getattr(fault, "unaware", False):
             self._frozen.append((target_member, injected_fault))
         self._silenced += [(name, injected_fault) for name in getattr(fault, "silences", ())]
         return injected_fault
@@ -115,6 +115,12 @@ class Experiment:
             SilentPeriod(name, one.begun, math.inf if one.healed is None else one.healed)
             for name, one in self._silenced
         ]
+        # What it said in that time is left out, so nothing can be missed in it either.
+        excused += [
+            SilentPeriod(name, one.begun, one.healing + THAW_GRACE)
+            for name, one in self._frozen
+            if one.healing is not None
+        ]
         longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
         until = self._watched_until or time.monotonic()
         return Coverage(min(one.begun for one in faults), until, longest, excused) if faults else None
@@ -135,10 +141,13 @@ class Experiment:
     @property
     def alarms(self) -> list[str]:
         """The unexpected lines in the servers' logs, since the experiment began, that report what must never happen."""
-        logs = _logs(self.cluster)
-        written = {name: log.since(self._marks.get(name, "")) for name, log in logs.items()}
+        written = self._of_each_log(lambda name, log: log.since(self._marks.get(name, "")))
         found = {name: alarms_in(text, self.expected_alarms) for name, text in written.items()}
         return [f"{host}: {line}" for (host, _), lines in found.items() for line in lines]
+
+    def _of_each_log(self, read: Callable[[LogName, Log], str]) -> dict[LogName, str]:
+        """What `read` finds in each log that can be read; nothing where the suite does not reach the hosts."""
+        return of_each_log(self.cluster.site, read) if self.cluster.topology.reaches_hosts else {}
 
 
 def alarms_in(log: str, expected: Collection[str] = ()) -> list[str]:
@@ -152,10 +161,3 @@ def alarms_in(log: str, expected: Collection[str] = ()) -> list[str]:
             found.append(f"{before}: {line}" if BUG in line else line)
         before = line
     return found
-
-
-def _logs(cluster: Cluster) -> dict[tuple[str, str], Log]:
-    """(host, name) -> each log that can be read; none where the suite does not reach the hosts."""
-    if not cluster.topology.reaches_hosts:
-        return {}
-    return {(host.name, name): log for host in cluster.site.hosts.values() for name, log in host.logs().items()}

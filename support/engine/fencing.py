@@ -29,7 +29,8 @@ def inject(world: World, fault: Fault, target_member: str) -> InjectedFault:
     leader is thawed, if it was not before, and every entry that was acknowledged must be there. Where replication is
     asynchronous, a failover may lose acknowledged writes, so there is nothing to prove.
     """
-    leads = isinstance(fault, Freeze) and target_member in {group.leader() for group in world.cluster.groups}
+    keeps_from_knowing = isinstance(fault, Freeze) or getattr(fault, "unaware", False)
+    leads = keeps_from_knowing and target_member in {group.leader() for group in world.cluster.groups}
     if not leads or world.cluster.topology.accepted_loss:
         return world.experiment.inject(fault, target_member)
     namespace = world.another_namespace("frozen")

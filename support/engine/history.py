@@ -85,6 +85,10 @@ class History:
     def __len__(self) -> int:
         return len(self._operations)
 
+    def last(self, count: int) -> list[Operation]:
+        """The last operations that were recorded."""
+        return self._operations[-count:]
+
     def of(self, *, action: str | None = None, outcome: Outcome | None = None) -> list[Operation]:
         """The operations with that action and that outcome; either may be left out."""
         return [

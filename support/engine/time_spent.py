@@ -9,6 +9,9 @@ from support.engine.history import WriterSample
 from support.engine.world import World
 from support.target.leadership import lease
 
+LOCK = "spent waiting for the lock to expire"
+"""The name of that figure."""
+
 
 def measure_time_spent(world: World, experiment: Experiment) -> None:
     """Keep both figures for the report, if another member took over and the cluster is healthy again.
@@ -22,7 +25,7 @@ def measure_time_spent(world: World, experiment: Experiment) -> None:
         return
     terms, faults = lease(world.cluster), [one.begun for one in experiment.nemesis.injected_faults]
     waited = waited_for_lock(changes, faults, least=terms.least_left, most=terms.surely_gone)
-    world.measure("spent waiting for the lock to expire", waited, "s")
+    world.measure(LOCK, waited, "s")
     world.measure("everything else", time.monotonic() - experiment.begun - waited, "s")
 
 

@@ -74,6 +74,14 @@ class Watch:
         """Every answer, or missing answer, until now."""
         return [_sample(operation) for operation in self._history]
 
+    @property
+    def latest(self) -> Mapping[str, bool | None]:
+        """The last answer of each member: whether it would accept a write; None if it gave no answer."""
+        found = dict[str, bool | None]()
+        for one in self._history.last(10 * len(self._workloads)):
+            found[one.key] = bool(one.value) if one.outcome is Outcome.OK else None
+        return dict(sorted(found.items()))
+
     def __enter__(self) -> "Watch":
         with self._running:
             for workload in self._workloads:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
@@ -109,6 +110,26 @@ def _unseen(aspect: str, looks: Sequence[Look]) -> str:
     if not answered[0] or not answered[-1] or silent > _BLIND or 2 * sum(answered) < len(answered):
         return f"{sum(answered)} got an answer about {aspect} (at most {silent} in a row got none)"
     return ""
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """The age of a member's data directory, and the time since the fault that hit it; both in seconds."""
+
+    member: str
+    age: float
+    since_the_fault: float
+
+
+def rewound_not_copied(found: DataDirectory) -> Finding:
+    """The member has the data directory that it had when the fault hit it."""
+    if found.age < found.since_the_fault:
+        return Finding.false(
+            f"{found.member} was copied from another member: its data directory is {found.age:.0f} s old, and the "
+            f"fault was {found.since_the_fault:.0f} s ago (its log says why pg_rewind was not used, or failed: look at "
+            "use_pg_rewind, at the rights of its role, and at how much WAL the members keep)"
+        )
+    return Finding.true(f"{found.member} was rewound: its data directory is {found.age:.0f} s old")
 
 
 NO_SPACE = ("No space left on device", "Check free disk space")

@@ -101,11 +101,10 @@ def _refusal(host: Host, psql: Path, login: Mapping[str, Any], conninfo: str, st
     file.write_text(f"*:*:*:*:{_escaped(str(login['password']))}\n")
     try:
         user = f"user={login['username']}"
-        host.run(
-            ["env", f"PGPASSFILE={file}", str(psql), "-X", "-w", "-q", f"{conninfo} {user} {options}", "-c", statement]
-        )
+        quietly = ["-X", "-w", "-q", "-o", "/dev/null"]
+        host.run(["env", f"PGPASSFILE={file}", str(psql), *quietly, f"{conninfo} {user} {options}", "-c", statement])
     except ProcessFailed as failed:
-        return str(failed).partition(": ")[2]
+        return str(failed).partition(": ")[2].partition(" password retrieved from file")[0]
     finally:
         file.unlink(missing_ok=True)
     return ""

@@ -56,7 +56,11 @@ class Nemesis:
         self.injected_faults: list[InjectedFault] = []
 
     def inject(self, fault: Fault) -> InjectedFault:
-        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect."""
+        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect.
+
+        A fault with a method `prepare` has it called before it begins: what that takes is not the cluster's time.
+        """
+        getattr(fault, "prepare", lambda: None)()
         begun = time.monotonic()
         injected_fault = InjectedFault(str(fault), begun, begun, builds_up=getattr(fault, "builds_up", False))
         self._heals.callback(self._heal, fault, injected_fault)

@@ -36,6 +36,10 @@ class Partition:
     def __str__(self) -> str:
         return f"{', '.join(self.hosts)} cut off from {', '.join(self.others)}"
 
+    def prepare(self) -> None:
+        """See Nemesis."""
+        self.site.network.prepare(_both_ways(self.hosts, self.others))
+
     def inject(self) -> None:
         self.site.network.cut_all(_both_ways(self.hosts, self.others))
 
@@ -56,6 +60,10 @@ class OneWayCut:
 
     def __str__(self) -> str:
         return f"nothing gets from {self.source} to {self.target}"
+
+    def prepare(self) -> None:
+        """See Nemesis."""
+        self.site.network.prepare([(self.source, self.target)])
 
     def inject(self) -> None:
         self.site.network.cut_all([(self.source, self.target)])

@@ -137,6 +137,39 @@ class Restart:
         self._process.start()
 
 
+class PatroniFrozen:
+    """Patroni alone is suspended on a member; its PostgreSQL runs on, and knows nothing of what happens meanwhile."""
+
+    unaware = True
+    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
+
+    def __init__(self, host: SiteHost) -> None:
+        self._host = host
+        self._suspended: list[Running] = []
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts about whose writes nothing is to be concluded while the fault lasts: clients tell of them."""
+        return [self._host.name]
+
+    def __str__(self) -> str:
+        return f"the Patroni of {self._host.name} is suspended"
+
+    def inject(self) -> None:
+        patroni = self._host.processes["patroni"].pid
+        self._suspended = [one for one in self._host.running() if one.pid == patroni]
+        if not self._suspended:
+            raise Inconclusive(f"no Patroni ran on {self._host.name}")
+        self._host.suspend(self._suspended)
+
+    def require_in_effect(self) -> None:
+        if not all(one.stopped for one in self._host.alive(self._suspended)):
+            raise NotYet("it is not suspended")
+
+    def heal(self) -> None:
+        self._host.resume(self._suspended)
+
+
 class PostgresKilled:
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 

@@ -5,11 +5,14 @@ checks and evidence use only what is here, so every scenario is written once.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 Pair = tuple[str, str]
 """The names of the hosts that send and receive."""
+LogName = tuple[str, str]
+"""The host that a log is on, and its name there."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Log(Protocol):
 
     def last(self, most: int) -> str:
         """The last so many bytes. Raises OSError if it cannot be read."""
+
+
+T = TypeVar("T")
 
 
 class SiteProgram(Protocol):
@@ -140,6 +146,9 @@ class SiteHost(Protocol):
 class SiteNetwork(Protocol):
     """The network between the hosts, which are given by name. Packets that are cut vanish without an error."""
 
+    def prepare(self, pairs: Collection[Pair]) -> None:
+        """Find out, before a fault begins, what has to be known of these links to cut them."""
+
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """Let no packet get from the first to the second host of any pair."""
 
@@ -162,3 +171,19 @@ class Site(Protocol):
 
     @property
     def network(self) -> SiteNetwork: ...
+
+
+def of_each_log(
+    site: Site, read: Callable[[LogName, Log], T], skip: tuple[type[Exception], ...] = ()
+) -> dict[LogName, T]:
+    """Log -> what `read` finds in it; all hosts at once. A host that raises one of `skip` is left out."""
+
+    def of_host(host: SiteHost) -> dict[LogName, T]:
+        try:
+            return {(host.name, name): read((host.name, name), log) for name, log in sorted(host.logs().items())}
+        except skip:
+            return {}
+
+    hosts = list(site.hosts.values())
+    with ThreadPoolExecutor(max(1, len(hosts))) as each:
+        return {key: found for one in each.map(of_host, hosts) for key, found in one.items()}

@@ -270,6 +270,9 @@ class Network:
         """Undo the `cut` with the same arguments."""
         call(self.sandbox, "mend", source=source, target=target, port=port)
 
+    def prepare(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork. There is nothing to find out."""
+
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
         for source, target in pairs:

@@ -48,9 +48,7 @@ def require_isolated(world: World, history: History) -> None:
     observed = Observed(handover.level, transactions_of(history), handover.homes, one_snapshot)
     world.measure("committed transactions", observed.committed, "")
     finding = isolated(observed)
-    if handover.homes or not second_opinion.is_there():
-        pass  # the other judge knows nothing of shards
-    else:
+    if second_opinion.is_there() and not handover.homes:  # the other judge knows nothing of shards
         theirs = second_opinion.opinion(observed.transactions, observed.level)
         world.evidence.attach("a second opinion", str(theirs))
         finding = second_opinion.agrees(finding, theirs)

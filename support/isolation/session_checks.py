@@ -11,7 +11,7 @@ READ = "read"
 """The action of reading the version; the value is what was seen."""
 FOLLOW = "follow"
 """The action of finding at one endpoint what the other has; the key names the endpoint that follows, the value is the
-number of seconds that it took."""
+seconds that it took, and how often it was asked until then."""
 LEAST_VERSIONS = 10
 """Versions that the readers must have seen pass by: of an entry that hardly changes, all reads are alike."""
 
@@ -62,23 +62,42 @@ def endpoints_follow(history: History, limit: float) -> Finding:
     """Each endpoint showed within `limit` seconds what the other one had. Unknown if one of them was never asked."""
     asked = history.of(action=FOLLOW)
     names = {one.key for one in asked}
-    if len(names) < 2:
-        return Finding.unknown(f"only {listed(sorted(names)) or 'no endpoint'} was asked")
     late: list[object] = [
-        f"{one.key} after {one.value:.1f} s" for one in asked if one.outcome is not Outcome.OK or one.value > limit
+        f"{one.key} after {one.value[0]:.1f} s"
+        for one in asked
+        if one.outcome is not Outcome.OK or one.value[0] > limit
     ]
     if late:
         return Finding.too_late(
             f"{len(late)} of {len(asked)} times an endpoint did not show within {limit:g} s what the other one had: "
             f"{listed(late, most=3)}"
         )
-    slowest = max(one.value for one in asked)
-    return Finding.true(f"{len(asked)} times an endpoint showed what the other one had, after {slowest:.2f} s at most")
+    if len(names) < 2:
+        return Finding.unknown(f"only {listed(sorted(names)) or 'no endpoint'} was asked")
+    most = max(one.value[0] for one in asked)
+    return Finding.true(f"{len(asked)} times an endpoint showed what the other one had, after {most:.2f} s at most")
 
 
 def slowest(history: History, endpoint: str) -> float:
     """The longest time in seconds that this endpoint took to show what the other one had; 0 if it was never asked."""
-    return max((one.value for one in history.of(action=FOLLOW) if one.key == endpoint), default=0.0)
+    return max((one.value[0] for one in history.of(action=FOLLOW) if one.key == endpoint), default=0.0)
+
+
+def shown_early(history: History) -> str:
+    """How often a replica showed a commit before its leader did; empty if it never did.
+
+    The leader shows a commit only when its wait for the standby is over, and the standby may have replayed it before.
+    Source: https://jepsen.io/analyses/amazon-rds-for-postgresql-17.4
+    """
+    asked = [one for one in history.of(action=FOLLOW) if one.key == "the write endpoint"]
+    early = [one for one in asked if one.value[1] > 1]
+    if not early:
+        return ""
+    longest = max(one.value[0] for one in early)
+    return (
+        f"a replica can show a commit before its leader does: {len(early)} of {len(asked)} times what the read "
+        f"endpoint had shown was not yet at the write endpoint, for {longest:.3f} s at most"
+    )
 
 
 def _shown(version: int) -> str:

@@ -139,9 +139,11 @@ def _follow(
 ) -> bool:
     """Look for a version until it is there, or the time is over; record how long that took, and return whether it is
     there."""
-    begun = time.monotonic()
+    begun, looked = time.monotonic(), 0
 
     def there() -> None:
+        nonlocal looked
+        looked += 1
         if (found := version(session, profile, namespace)) < number:
             raise NotYet(f"version {found}")
 
@@ -151,7 +153,7 @@ def _follow(
     except NotInTime:
         outcome = Outcome.FAIL
     ended = time.monotonic()
-    history.append(Operation(0, FOLLOW, name, ended - begun, outcome, begun, ended))
+    history.append(Operation(0, FOLLOW, name, (ended - begun, looked), outcome, begun, ended))
     return outcome is Outcome.OK
 
 

@@ -8,21 +8,20 @@ items at a time, and move on to others, so that they meet often and no list beco
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from time import monotonic
 from weakref import WeakSet
 
 import psycopg2.errors
 
 from support import sql
-from support.engine.history import History, Operation, Outcome
-from support.engine.workload import Script, Task, Turn, Workload
+from support.engine.history import History, Outcome
+from support.engine.workload import Client, Script, Task, Turn, Workload
 from support.engine.world import World
-from support.errors import ConnectFailed, Inconclusive, NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.isolation.levels import Level
 from support.isolation.transactions import FINAL_READER, TRANSACTION, Access, Item, Kind
 from support.timeouts import STATEMENT
-from support.waiting import eventually
+from support.waiting import NotYet, eventually
 
 CLIENTS_AT_MOST = 100
 _WINDOWS = 40
@@ -48,6 +47,12 @@ _SET = (
     + " RETURNING {entries.value}"
 )
 _MEMBERS = "SELECT {entries.key} FROM {entries} WHERE {entries.namespace} = ANY (%s) AND {entries.value} = %s"
+_WAIT_FOR_COMMIT = "SET LOCAL statement_timeout = 0"
+"""A commit whose wait for the standby is cancelled becomes visible without being safe: readers would see it, and a
+failover would drop it. So no driver should cancel a commit; a client that is tired of waiting hangs up instead.
+
+Source: https://postgrespro.com/list/thread-id/2561608
+"""
 _BY_DEFAULT = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL "
 
 
@@ -132,11 +137,13 @@ def _numbers(kind: Kind, found: Sequence[sql.Row]) -> tuple[int, ...]:
     return (after, int(words[0])) if after else (int(words[0]),)
 
 
-def transactions(items: Items, level: Level, times: int | None = None, by_default: bool = False) -> Script:
+def transactions(
+    items: Items, level: Level, times: int | None = None, by_default: bool = False, patient: bool = False
+) -> Script:
     """Each client runs transactions at that level, `times` of them or until it is stopped.
 
     The level is asked for at the beginning of each transaction or, `by_default`, once for the session. Some
-    transactions are rolled back on purpose.
+    transactions are rolled back on purpose. `patient` clients never cancel a commit.
     """
     asked: WeakSet[sql.Session] = WeakSet()
 
@@ -154,17 +161,21 @@ def transactions(items: Items, level: Level, times: int | None = None, by_defaul
         planned = plan(turn)
         abandoned = turn.random.random() < _ABANDONED
         name = f"{turn.client}-{turn.number}"
-        return Task(TRANSACTION, name, planned, _performing(items, planned, begin, abandoned), transaction=True)
+        return Task(
+            TRANSACTION, name, planned, _performing(items, planned, begin, abandoned, patient), transaction=True
+        )
 
     return script
 
 
 def _performing(
-    items: Items, planned: Sequence[Access], begin: Callable[[sql.Session], None], abandoned: bool
+    items: Items, planned: Sequence[Access], begin: Callable[[sql.Session], None], abandoned: bool, patient: bool
 ) -> Callable[[sql.Session], tuple[Access, ...]]:
     def perform(session: sql.Session) -> tuple[Access, ...]:
         begin(session)
         done = tuple(items.perform(session, one) for one in planned)
+        if patient:
+            sql.execute(session, _WAIT_FOR_COMMIT)
         if abandoned:
             session.rollback()
             raise Abandoned("rolled back on purpose")
@@ -197,22 +208,28 @@ def _item(chance: Random, window: int) -> Item:
 def read_at_the_end(where: sql.Endpoint, items: Items, history: History, within: float) -> None:
     """Read every item that was used, once all clients have ended, and record it as one transaction.
 
-    It also writes, so that a former leader cannot answer. Raises NotInTime if that is not possible in time.
+    It also writes, so that a former leader cannot answer. It is repeated until it is acknowledged; each attempt is in
+    the history. Raises NotInTime if that is not possible in time.
     """
-    used = {access.item for one in history.of(action=TRANSACTION) for access in one.value}
-    first = next(items.rows)
+    used = sorted({access.item for one in history.of(action=TRANSACTION) for access in one.value})
+    reader = Client(FINAL_READER, where, history, STATEMENT)
 
     def read() -> None:
-        begun = monotonic()
-        mark = (len(history) + 1) * CLIENTS_AT_MOST * 1000
-        with sql.session(where, autocommit=False) as session:
-            session.isolation_level = Level.READ_COMMITTED.upper()
-            wanted = [Access(*first, wrote=mark), *(Access(*item) for item in sorted(used))]
-            seen = tuple(items.perform(session, one) for one in wanted)
-            session.commit()
-        history.append(Operation(FINAL_READER, TRANSACTION, "final", seen, Outcome.OK, begun, monotonic()))
+        mark = (len(history) + 1) * CLIENTS_AT_MOST * 1000  # no other value is a multiple of CLIENTS_AT_MOST
+        wanted = (Access(*next(items.rows), wrote=mark), *(Access(*item) for item in used))
 
-    eventually(read, within=within, subject="every item can be read", retry_on=(sql.Error, ConnectFailed))
+        def perform(session: sql.Session) -> tuple[Access, ...]:
+            session.isolation_level = Level.READ_COMMITTED.upper()
+            return tuple(items.perform(session, one) for one in wanted)
+
+        done = reader.perform(Task(TRANSACTION, "final", wanted, perform, transaction=True))
+        if done.outcome is not Outcome.OK:
+            raise NotYet(done.error)
+
+    try:
+        eventually(read, within=within, subject="every item can be read")
+    finally:
+        reader.close()
 
 
 def start_transactions(world: World, workload: Workload) -> Workload:

@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
@@ -17,7 +16,7 @@ import allure
 
 from support import sql
 from support.errors import AcceptError, NotAvailable
-from support.hosts.interface import Log, SiteHost
+from support.hosts.interface import Log, SiteHost, of_each_log
 from support.reporting.log_events import moment_of, notable
 from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
@@ -143,13 +142,12 @@ def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[flo
     """
     if not cluster.topology.reaches_hosts:
         return []
-    found = []
-    for name, host in cluster.site.hosts.items():
-        with suppress(AcceptError):
-            for _, log in sorted(host.logs().items()):
-                lines = written_since(log, since).splitlines()
-                found += [(moment, name, words) for moment, words in notable(lines, since, until)]
-    return found
+    found = of_each_log(
+        cluster.site,
+        lambda name, log: list(notable(written_since(log, since).splitlines(), since, until)),
+        skip=(AcceptError,),
+    )
+    return [(moment, host, words) for (host, _), lines in found.items() for moment, words in lines]
 
 
 def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:

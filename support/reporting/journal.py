@@ -70,6 +70,14 @@ class Journal:
         """These will run once more. Their next verdict counts; the earlier one is kept."""
         self._write("rerun", keys=[result.scenario.key for result in results])
 
+    def alone(self, results: Sequence[ScenarioResult]) -> None:
+        """These will run once more, alone on the machine. Their next verdict counts; the earlier one is kept.
+
+        Unlike those that are rerun they are not flaky: what is slow beside other clusters says little about any of
+        them.
+        """
+        self._write("alone", keys=[result.scenario.key for result in results])
+
     def left_out(self, keys: Sequence[str], why: str) -> None:
         """These did not run, because the cluster was no longer fit for them."""
         self._write("left out", keys=list(keys), why=why)
@@ -133,6 +141,8 @@ class RunRecord:
     began: float = 0.0
     earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
     """The earlier results of scenarios that ran once more, by key."""
+    crowded: Mapping[str, ScenarioResult] = field(default_factory=dict)
+    """The results, beside other clusters, of scenarios that ran once more alone, by key."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """The scenarios that have no verdict because the cluster was no longer fit for them, by key; and why."""
     capabilities: Mapping[str, str] = field(default_factory=dict)
@@ -196,6 +206,7 @@ def read(path: Path) -> RunRecord:
     begins = [one for one in events if one["event"] == "begin"]
     results: dict[str, ScenarioResult] = {}
     earlier: dict[str, ScenarioResult] = {}
+    crowded: dict[str, ScenarioResult] = {}
     left_out = {key: one["why"] for one in events if one["event"] == "left out" for key in one["keys"]}
     troubles = []
     for one in events:
@@ -213,6 +224,8 @@ def read(path: Path) -> RunRecord:
             left_out.pop(result.scenario.key, None)
         elif one["event"] == "rerun":
             earlier.update({key: results[key] for key in one["keys"] if key in results})
+        elif one["event"] == "alone":
+            crowded.update({key: results[key] for key in one["keys"] if key in results})
     seen = [limit for result in results.values() for limit in result.known_limits]
     return RunRecord(
         selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
@@ -225,6 +238,7 @@ def read(path: Path) -> RunRecord:
         interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
         began=begin["at"] if begin else 0.0,
         earlier=earlier,
+        crowded=crowded,
         left_out=left_out,
         capabilities=_capabilities(begins),
         lost=tuple(begin.get("lost", ())) if begin else (),

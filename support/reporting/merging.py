@@ -64,6 +64,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         capabilities={name: why for record in records for name, why in record.capabilities.items()},
         fail_on_flaky=any(record.fail_on_flaky for record in records),
         earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
+        crowded={key: part.record.crowded[key] for key, part in chosen.items() if key in part.record.crowded},
         options=options.pop() if len(options := {record.options for record in records}) == 1 else "",
         ended=max((record.ended for record in records), default=0.0),
     )
@@ -85,6 +86,9 @@ def write(record: RunRecord, path: Path) -> None:
     for scenario in record.selected:
         if at := record.started.get(scenario.key):
             journal.started(scenario, at)
+    for result in record.crowded.values():
+        journal.record(result)
+    journal.alone(list(record.crowded.values()))
     for result in record.earlier.values():
         journal.record(result)
     journal.rerun(list(record.earlier.values()))

@@ -6,8 +6,10 @@ out of any journal, so that runs of other machines can be compared as well.
 """
 
 import fcntl
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from support.reporting.journal import RunRecord, exit_status
 from support.reporting.scenario import Incident, Measure
 from support.reporting.tally import tally
 
+ALLURE_HISTORY = Path(".accept/history.jsonl")
+"""The history that Allure keeps."""
 PAST = "history-runs.jsonl"
 """Name of the file, beside Allure's history."""
 RUN = "run.json"
@@ -26,6 +30,8 @@ SHOWN = 20
 """How many earlier runs the report looks back on."""
 KEY = 12
 """Characters of a scenario's key that tell it from others."""
+
+_HISTORY_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -134,3 +140,18 @@ def _parsed(lines: Iterable[str]) -> Iterator[PastRun]:
             yield _ADAPTER.validate_json(line)
         except ValidationError:
             continue
+
+
+def durations(history: Path) -> Mapping[tuple[str, str], float]:
+    """How many seconds each scenario took in the last run that has it, by path and title, as Allure's history tells.
+
+    Only the order of the work depends on it, so that what cannot be read is left out.
+    """
+    found = dict[tuple[str, str], float]()
+    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        for line in history.read_text(encoding="utf-8").splitlines()[-_HISTORY_LINES:]:
+            for result in json.loads(line)["testResults"].values():
+                path, _, name = result["fullName"].partition(": ")
+                if result["status"] == "passed":
+                    found[path, name] = result["duration"] / 1000
+    return found

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,8 @@ from support import sql
 from support.errors import LimitExceeded, PromiseBroken
 from support.reporting.evidence import Redactor
 from support.reporting.journal import Journal
+from support.reporting.live import Moment
+from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.promises import sentence_of
 from support.reporting.scenario import (
     Incident,
@@ -38,7 +40,7 @@ from support.reporting.tally import WORST_FIRST
 from support.reporting.terminal import Progress
 from support.waiting import describe
 
-_UNWRITTEN = {
+UNWRITTEN = {
     "undefined": "no step is defined for",
     "pending": "the step is not implemented yet",
     "pending_warn": "the step is not implemented yet",  # behave lets it pass where a scenario is tagged @wip
@@ -83,7 +85,7 @@ class Judgement:
 def judge(scenario: Any) -> Judgement | None:
     """The verdict on a `behave.model.Scenario` as it is now; None where the user interrupted it."""
     for step in scenario.all_steps:
-        if step.status.has_failed() or step.status.name in _UNWRITTEN:
+        if step.status.has_failed() or step.status.name in UNWRITTEN:
             return _step_failed(step)
     if scenario.hook_failed:
         return _hook_failed(scenario)
@@ -128,8 +130,8 @@ def _step_failed(step: Any) -> Judgement | None:
     sentence = f"{step.keyword} {step.name}"
     if isinstance(step.exception, KeyboardInterrupt):
         return None
-    if step.status.name in _UNWRITTEN:
-        return Judgement(Verdict.ERROR, f"{_UNWRITTEN[step.status.name]}: {sentence}")
+    if step.status.name in UNWRITTEN:
+        return Judgement(Verdict.ERROR, f"{UNWRITTEN[step.status.name]}: {sentence}")
     if step.hook_failed or step.exception is None:
         return Judgement(Verdict.ERROR, step.error_message or f"a hook failed around: {sentence}")
     reason = str(step.exception).strip() or f"{type(step.exception).__name__} in: {sentence}"
@@ -175,7 +177,7 @@ class Recorder:
         self._selected = {one.key for one in scenarios}
         self._journal = Journal(journal)
         self._redactor = redactor or Redactor()
-        self._progress = progress or Progress(len(scenarios))
+        self._progress = progress or Progress(len(scenarios), None, scenarios, durations(ALLURE_HISTORY))
         self._began: dict[str, float] = {}
         self._left_out: set[str] = set()
         self._results: dict[str, ScenarioResult] = {}
@@ -199,6 +201,10 @@ class Recorder:
         self._began[scenario.key] = time.time()
         self._journal.started(scenario)
         self._progress.started(scenario)
+
+    def observe(self, look: Callable[[], Moment | None]) -> None:
+        """before_scenario: what tells, at any time, what the running scenario does."""
+        self._progress.view.look = look
 
     def left_out(self, model: Any) -> None:
         """before_scenario: it is not to run, and has no verdict: the cluster is no longer fit for it."""

@@ -32,7 +32,7 @@ from support.reporting.terminal import show
 from support.waiting import describe
 
 NAME = "Acceptance of the PostgreSQL cluster"
-HISTORY = Path(".accept/history.jsonl")
+HISTORY = past.ALLURE_HISTORY
 JUNIT = "junit.xml"
 """The verdicts for a CI server, beside the pages of the report."""
 POLICY = (

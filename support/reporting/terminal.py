@@ -1,13 +1,12 @@
 """What a run prints: progress while it lasts; at its end the figures, the table of promises, and what failed and why.
 
-On a terminal the running scenario is a line that moves; elsewhere (a CI log) each scenario is one plain line when it
+On a terminal a view of a few lines moves (see live.py); elsewhere (a CI log) each scenario is one plain line when it
 starts and one when it ends. What matters most is printed last: there it is still visible on a screen, and at the end
 of a truncated log."""
 
 import json
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.padding import Padding
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from support.reporting.journal import RunRecord
+from support.reporting.live import LiveView
+from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.tally import by_reason, columns_of, failures, lost_line, promises_of, tally, unfinished
 
@@ -44,17 +44,25 @@ def real_stdout() -> Console:
 class Progress:
     """Prints the progress of one run. Must be closed, or the moving line stays on the terminal."""
 
-    def __init__(self, total: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        console: Console | None = None,
+        scenarios: Sequence[Scenario] = (),
+        known: Mapping[tuple[str, str], float] | None = None,
+    ) -> None:
+        """`known`: how long scenarios took in earlier runs, by path and title."""
         self._console = console or real_stdout()
+        self._moves = self._console.is_terminal and not self._console.no_color and not self._console.is_dumb_terminal
+        """Whether there is a view that moves. Without a terminal, or with NO_COLOR, there are plain lines."""
         self._total = total
         self._started = self._ended = self._failed = 0
         self._running: Scenario | None = None
-        self._since = 0.0
-        self._spinner = Spinner("dots")
+        self.view = LiveView(total, scenarios, known or {})
         # behave swaps sys.stdout for each step: rich must not swap it as well
         self._live = Live(
             console=self._console,
-            get_renderable=self._line,
+            get_renderable=self.view.render,
             refresh_per_second=4,
             transient=True,
             redirect_stdout=False,
@@ -64,28 +72,23 @@ class Progress:
     def started(self, scenario: Scenario) -> None:
         """A scenario begins."""
         self._started += 1
-        self._running, self._since = scenario, time.monotonic()
-        if self._console.is_terminal:
+        self._running = scenario
+        self.view.begins(scenario)
+        if self._moves:
             self._live.start()
             self._live.refresh()
         else:
             line = f"[{self._started}/{self._total}] {scenario.title} ..."
             self._console.print(line, markup=False, soft_wrap=True)
 
-    def _line(self) -> Spinner:
-        title = self._running.title if self._running else ""
-        failed = f", {self._failed} failed" if self._failed else ""
-        text = f"{self._started} of {self._total}{failed} · {time.monotonic() - self._since:.0f} s · {title}"
-        self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
-        return self._spinner
-
     def ended(self, result: ScenarioResult) -> None:
         """A scenario ended."""
         self._ended += 1
         self._failed += result.verdict.failed
+        self.view.ended(result)
         left = f"{self._total - self._ended} left"
         style = STYLES[result.verdict]
-        if self._console.is_terminal:
+        if self._moves:
             line = f"[{style}]{result.verdict:<14}[/] {escape(result.scenario.title)} [dim]{result.seconds:.1f} s[/]"
         else:
             unseen = "" if result.scenario == self._running else f" {escape(result.scenario.title)}"
@@ -142,7 +145,9 @@ class Follower:
     def _show(self, event: dict[str, Any]) -> None:
         if event["event"] == "begin" and self._progress is None:
             self._scenarios = {one.key: one for one in _SCENARIOS.validate_python(event["scenarios"])}
-            self._progress = Progress(len(self._scenarios))
+            self._progress = Progress(
+                len(self._scenarios), None, tuple(self._scenarios.values()), durations(ALLURE_HISTORY)
+            )
         if self._progress is None:
             return
         if event["event"] == "started":
@@ -173,6 +178,9 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
         earlier = record.earlier[result.scenario.key]
         why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
         yield _entry("flaky", _WARNING, result.scenario.title, why)
+    for key, crowded in record.crowded.items():
+        why = f"{record.verdict_on(key)} when it ran alone; beside other clusters: {crowded.reason_in_a_line}"
+        yield _entry("judged alone", _WARNING, crowded.scenario.title, why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
     for result in failures(record):

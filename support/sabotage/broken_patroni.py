@@ -79,6 +79,16 @@ def copies_nothing() -> None:
     Bootstrap.clone = lambda self, member: False
 
 
+def waits_for_the_end_of_postgresql() -> None:
+    """A leader that hands over keeps its lock until its PostgreSQL is down, however long that takes."""
+    usual = Postgresql.stop
+
+    def stop(self: Postgresql, *given: Any, **named: Any) -> bool:
+        return bool(usual(self, *given, **{**named, "on_shutdown": None, "stop_timeout": None}))
+
+    Postgresql.stop = stop
+
+
 FALTERS = (8.0, 50.0)
 """Seconds after a promotion between which a leader has no PostgreSQL: longer than a failover may take."""
 
@@ -117,6 +127,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         keeps_what_was_requested,
         starts_nothing_after_a_crash,
         copies_nothing,
+        waits_for_the_end_of_postgresql,
         falters_after_taking_over,
     )
 }

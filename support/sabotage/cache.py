@@ -132,7 +132,11 @@ SABOTAGES = (
         {"CD-02 one client": "served a stale value"},
     ),
     broken("writes_before_commit", "uncommitted values are cached", {"CD-04": "served what was rolled back"}),
-    broken("every_caller_loads", "every caller loads a missing entry itself", {"CD-03": "loads of the entry"}),
+    broken(
+        "every_caller_loads",
+        "every caller loads a missing entry itself",
+        {"CD-03": "loads of the entry", "CD-05": "at most of one"},
+    ),
     broken(
         "invalidates_where_it_should_write_through",
         "a read after a write is a miss",

@@ -1,6 +1,6 @@
 """All sabotages, by the part of the cluster that they break."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from support.errors import UsageError
@@ -19,7 +19,8 @@ from support.sabotage import (
     sharding,
     workers,
 )
-from support.sabotage.sabotage import Sabotage
+from support.sabotage.sabotage import Notice, Sabotage
+from support.vocabulary import nearest
 
 PARTS: Mapping[str, Sequence[Sabotage]] = {
     "PostgreSQL": (*postgres.SABOTAGES, *servers.SABOTAGES, *members.SABOTAGES),
@@ -48,7 +49,9 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
             continue
         noticed = [one for one in SABOTAGES.values() if word in one.ids]
         if not noticed:
-            known = "no sabotage is to be noticed by it" if word in ids else "it is no promise and no sabotage"
+            near = nearest(word, {*SABOTAGES, *ids})
+            meant = f"; did you mean {near!r}?" if near else ""
+            known = "no sabotage is to be noticed by it" if word in ids else f"it is no promise and no sabotage{meant}"
             raise UsageError(f"{word!r}: {known}; ./accept prove --list shows all sabotages")
         for one in noticed:
             kept = [notice for notice in one.noticed_by if notice.id == word]
@@ -57,3 +60,15 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
                 more = before.noticed_by if before else ()
                 wanted[one.name] = replace(one, noticed_by=(*more, *kept))
     return tuple(wanted.values())
+
+
+def tried_on(sabotages: Iterable[Sabotage], ids: Collection[str], known: Collection[str]) -> tuple[Sabotage, ...]:
+    """The sabotages, to be noticed by the scenarios of these promises and no others, whatever their message.
+
+    To find out whether a new scenario notices them. Raises UsageError for an id that no scenario has.
+    """
+    for id in ids:
+        if id not in known:
+            meant = f"; did you mean {near}?" if (near := nearest(id, known)) else ""
+            raise UsageError(f"--also {id}: no scenario has the tag @id.{id}{meant}")
+    return tuple(replace(one, noticed_by=tuple(Notice(id, "") for id in ids)) for one in sabotages)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -57,6 +58,24 @@ def _another_password(role: str) -> MakeDamage:
 
 
 _VERIFIER = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+
+
+def _without_file_access(cluster: Cluster) -> Damage:
+    """In the database to which pg_rewind logs in: each database has its own privileges on functions."""
+
+    def where() -> sql.Endpoint:
+        return replace(cluster.administration_of(cluster.leader()), database="postgres")
+
+    def check() -> None:
+        if sql.value(where(), f"SELECT has_function_privilege('rewinder', '{_READ_FILE}', 'EXECUTE')"):
+            raise NotYet("it may read files")
+
+    return Damage(
+        "pg_rewind's role may not read files",
+        lambda: sql.execute(where(), f"REVOKE EXECUTE ON FUNCTION {_READ_FILE} FROM rewinder"),
+        check,
+        lambda: sql.execute(where(), f"GRANT EXECUTE ON FUNCTION {_READ_FILE} TO rewinder"),
+    )
 
 
 def _without_replication_rule(cluster: Cluster) -> Fault:
@@ -179,13 +198,13 @@ SABOTAGES = (
     Sabotage(
         "library-missing-on-one-member",
         "one replica lacks the library of the vector extension",
-        notices({"ME-01 libraries": "library .*unusable.*could not access file"}),
+        notices({"ME-01 libraries of the extensions": "library .*unusable.*could not access file"}),
         other_programs("without the library of the vector extension", _emptied("vector.so")),
     ),
     Sabotage(
         "another-library-on-one-member",
         "one replica has another build of the vector extension's library",
-        notices({"ME-01 libraries": r"library .*file .* on .*file"}),
+        notices({"ME-01 libraries of the extensions": r"library .*file .* on .*file"}),
         other_programs("with another library of the vector extension", _padded("vector.so")),
     ),
     Sabotage(
@@ -259,11 +278,7 @@ SABOTAGES = (
         "rewind-not-allowed",
         "the role of pg_rewind may no longer read the server's files",
         notices({"ME-03 own credentials": "cannot log in .* to be rewound.*permission denied"}),
-        by_sql(
-            f"REVOKE EXECUTE ON FUNCTION {_READ_FILE} FROM rewinder",
-            f"GRANT EXECUTE ON FUNCTION {_READ_FILE} TO rewinder",
-            f"SELECT NOT has_function_privilege('rewinder', '{_READ_FILE}', 'EXECUTE')",
-        ),
+        _without_file_access,
     ),
     Sabotage(
         "slot-left-on-a-replica",

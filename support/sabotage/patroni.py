@@ -74,6 +74,7 @@ SABOTAGES = (
         "commits wait for no standby",
         (
             Notice("FO-05", "writes were acknowledged"),
+            Notice("FO-13", "writes were acknowledged|acknowledged writes lost"),
             Notice("SB-01", "acknowledged writes lost"),
             Notice("PH-06", "synchronous replication was declared .*synchronous_mode is off", "as many standbys"),
         ),
@@ -135,7 +136,7 @@ SABOTAGES = (
     Sabotage(
         "rewind-not-configured",
         "a diverged member is not rewound",
-        notices({"PH-06 rewound": "use_pg_rewind"}),
+        notices({"PH-06 rewound": "use_pg_rewind", "FO-16": "was copied from another member"}),
         by_shared_configuration({"postgresql": {"use_pg_rewind": False}}),
     ),
     Sabotage(
@@ -170,6 +171,7 @@ SABOTAGES = (
             {
                 "SB-01": "two members accepted writes",
                 "SB-02 from everyone": "was last seen to accept a write",
+                "FO-13": "streams as a replica: not so after|would have taken writes for|two members accepted writes",
             }
         ),
         patroni_build("never_demotes"),
@@ -252,6 +254,12 @@ SABOTAGES = (
         "a member that has lost its data is not rebuilt",
         notices({"FO-11": "streams as a replica: not so after"}),
         patroni_build("copies_nothing"),
+    ),
+    Sabotage(
+        "patroni-waits-for-the-end-of-postgresql",
+        "a leader that hands over keeps its lock until its PostgreSQL is down",
+        notices({"FO-18": "hands over to .*: refused|interrupted for"}),
+        patroni_build("waits_for_the_end_of_postgresql"),
     ),
     Sabotage(
         "patroni-falters-after-taking-over",

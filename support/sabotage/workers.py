@@ -164,11 +164,9 @@ SABOTAGES = (
         "one worker fills in the time of a new row by itself",
         {"RT-03 computes by itself": "the copies of .* differ in"},
         triggered_on_worker(
-            "sessions|metadata",
+            "|".join(EXAMPLE.references()),
             "BEFORE INSERT",
-            "BEGIN RETURN jsonb_populate_record(NEW, to_jsonb(NEW) || CASE TG_RELID::regclass::text ~ 'sessions' "
-            "WHEN true THEN jsonb_build_object('created_at', clock_timestamp()) "
-            "ELSE jsonb_build_object('updated_at', clock_timestamp()) END); END",
+            "BEGIN NEW.created_at := clock_timestamp(); RETURN NEW; END",
         ),
     ),
     of_sharded(

@@ -34,8 +34,15 @@ def require(ended: Ended, status: int, *words: str) -> None:
         (["--target", "postgresql://jo@db:port/claims"], ["--target", "postgresql://user"]),
         (["--target", "postgresql://jo@db/claims?fast=yes"], ["fast", "sslmode"]),
         (["--no-such-option"], ["behave", "--no-such-option"]),
-        (["--members", "12"], ["ACCEPT_MEMBERS", "12"]),
-        (["--sandbox", "clouds"], ["ACCEPT_SANDBOX", "'clouds'"]),
+        (["--tagz", "@redis"], ["no option --tagz", "did you mean --tags?"]),
+        (["cache", "--stopp"], ["no option --stopp", "did you mean --stop?"]),
+        (["statsu"], ["no command 'statsu'", "did you mean ./accept status?"]),
+        (["prove", "fsync-of"], ["'fsync-of'", "did you mean 'fsync-off'?"]),
+        (["--members", "12"], ["--members is 12"]),
+        (["--members=12"], ["--members is 12"]),
+        (["-D", "accept_members=12"], ["ACCEPT_MEMBERS is '12'"]),
+        (["--sandbox", "clouds"], ["--sandbox is 'clouds'"]),
+        (["up", "--vector", "vectr"], ["--vector is 'vectr'"]),
     ],
 )
 def test_wrong_usage(program: Program, arguments: list[str], words: list[str]) -> None:

@@ -50,7 +50,7 @@ def test_parameters_are_told_with_their_kinds() -> None:
     found = step_page.parameters(step("another member leads within {seconds:g} seconds"))
     assert found == (step_page.Parameter("seconds", "a number"),)
     (role,) = step_page.parameters(step("the host of {role:Role} crashes"))
-    assert role.meaning == "a role"
+    assert role.meaning == "a role of a member"
     assert {"the leader", "a replica"} <= set(role.values)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.engine.history import History, InFlight, Operation, Outcome
 from support.errors import Inconclusive
 from support.failover.checks import (
+    DataDirectory,
     a_replica_may_take_over,
     all_among,
     could_lose,
@@ -17,6 +18,7 @@ from support.failover.checks import (
     nothing_changed,
     one_leader,
     refused_for_lack_of_space,
+    rewound_not_copied,
     sessions_closed_in_time,
 )
 from support.failover.switchover import require_refused_for
@@ -316,3 +318,12 @@ def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
     assert found.holds is False
     assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after"
     assert refused_for_lack_of_space(history, "append", 10, 2).holds is True
+
+
+def test_a_member_that_was_copied_was_not_rewound() -> None:
+    assert rewound_not_copied(DataDirectory("m2", 3600.0, 40.0)).holds is True
+    found = rewound_not_copied(DataDirectory("m2", 12.0, 40.0))
+    assert found.holds is False
+    assert (
+        "m2 was copied from another member: its data directory is 12 s old, and the fault was 40 s ago" in found.words
+    )

@@ -1,6 +1,7 @@
 """Reaching into machines by ssh, with a real sshd: looking, injuries and their guards, cuts, refusals."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,47 +134,61 @@ def test_a_runner_that_is_killed_leaves_nothing(
     Reach.of(one.url).run("heal", *one.left())
 
 
+@pytest.fixture(params=["nft", "iptables"])
+def cutting(request: pytest.FixtureRequest, machines: Mapping[str, Machine]) -> Iterator[RemoteSite]:
+    """The same machines, whose links are cut by one of the tools."""
+    if shutil.which(request.param, path="/usr/sbin:/sbin:/usr/bin") is None:
+        pytest.skip(f"{request.param} is not installed here")
+    found = {name: replace(one.access(), cutter=request.param) for name, one in machines.items()}
+    site = RemoteSite(found, Guards(grace=4, beat=1.0))
+    yield site
+    for injury in site.guards.active:
+        site.guards.heal(injury)
+
+
 def test_a_cut_drops_both_ways_whatever_the_users_own_rules_accept(
-    machines: Mapping[str, Machine], site: RemoteSite
+    machines: Mapping[str, Machine], cutting: RemoteSite
 ) -> None:
-    rules = (
-        "table ip user { chain i { type filter hook input priority 0; ct state established,related accept; accept; }; }"
-    )
-    subprocess.run(
-        ["nsenter", f"--target={machines['a'].init}", "--net", "nft", "-f", "-"], input=rules.encode(), check=True
-    )
-    before = machines["a"].call("nft", "list", "ruleset")
+    accept = "ct state established,related accept; accept;"
+    rules = f"table ip user {{ chain i {{ type filter hook input priority 0; {accept} }}; }}"
+    enter = ["nsenter", f"--target={machines['a'].init}", "--net", "nft", "-f", "-"]
+    subprocess.run(enter, input=f"flush ruleset\n{rules}".encode(), check=True)
     both = [("a", "b"), ("b", "a")]
-    site.network.cut_all(both)
-    eventually(lambda: site.network.require_cut(both), within=10, subject="it is cut")
+    cutting.network.prepare(both)
+    cutting.network.cut_all(both)
+    eventually(lambda: cutting.network.require_cut(both), within=10, subject="it is cut")
     assert _reaches(machines["b"], machines["a"]) is False
-    site.network.mend_all(both)
-    site.network.mend_all(both)
+    cutting.network.mend_all(both)
+    cutting.network.mend_all(both)
     assert _reaches(machines["b"], machines["a"]) is True
-    assert machines["a"].call("nft", "list", "ruleset") == before
+    left = machines["a"].call("nft", "list", "ruleset")
+    assert "accept_" not in left
+    assert "ct state established,related accept" in left
 
 
-def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machine], site: RemoteSite) -> None:
+def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machine], cutting: RemoteSite) -> None:
     """What b sends arrives, and a's answers do not."""
     one_way = [("a", "b")]
-    site.network.cut_all(one_way)
+    cutting.network.prepare(one_way)
+    cutting.network.cut_all(one_way)
     asking = machines["b"].spawn(
         "sh", "-c", f"while :; do timeout 1 bash -c '</dev/tcp/{machines['a'].address}/9'; done"
     )
     try:
         eventually(
-            lambda: site.network.require_cut(one_way, open_pairs=[("b", "a")]), within=10, subject="one way is cut"
+            lambda: cutting.network.require_cut(one_way, open_pairs=[("b", "a")]), within=10, subject="one way is cut"
         )
     finally:
         asking.kill()
-        site.network.mend_all(one_way)
+        cutting.network.mend_all(one_way)
     both = [("a", "b"), ("b", "a")]
-    site.network.cut_all(both)
-    site.network._cuts[frozenset(one_way)] = site.network._cuts[frozenset(both)]
+    cutting.network.prepare(both)
+    cutting.network.cut_all(both)
+    cutting.network._cuts[frozenset(one_way)] = cutting.network._cuts[frozenset(both)]
     with pytest.raises(NotYet, match="arrives"):
-        site.network.require_cut(one_way, open_pairs=[("b", "a")])
-    site.network._cuts.pop(frozenset(one_way))
-    site.network.mend_all(both)
+        cutting.network.require_cut(one_way, open_pairs=[("b", "a")])
+    cutting.network._cuts.pop(frozenset(one_way))
+    cutting.network.mend_all(both)
 
 
 def test_a_link_that_was_never_there_is_no_evidence(machines: Mapping[str, Machine]) -> None:
@@ -181,6 +196,7 @@ def test_a_link_that_was_never_there_is_no_evidence(machines: Mapping[str, Machi
     nowhere = type(nowhere)(nowhere.reach, ("10.99.0.99",), scope=SCOPE, cutter="", ports=(PORT,))
     site = RemoteSite({"a": machines["a"].access(), "b": nowhere}, Guards(grace=4))
     both = [("a", "b"), ("b", "a")]
+    site.network.prepare(both)
     site.network.cut_all(both)
     with pytest.raises(Inconclusive, match="before"):
         site.network.require_cut(both)

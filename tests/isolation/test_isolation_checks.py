@@ -5,7 +5,7 @@ from hand_made import history
 from support.engine.history import History, Operation, Outcome
 from support.isolation.checks import LEAST_OVERLAPPING, Observed, isolated, limit_of_snapshots
 from support.isolation.levels import Level
-from support.isolation.session_checks import endpoints_follow, own_writes_seen, reads_never_go_back
+from support.isolation.session_checks import endpoints_follow, own_writes_seen, reads_never_go_back, shown_early
 from support.isolation.transactions import Access, Kind, overlapping, transactions_of
 
 BUSY = "\n".join(f"ok a:- b+{number}" for number in range(1, 30)) + "\n" + "ok c+1 c+2\n 900-901 final c:1,2"
@@ -31,7 +31,8 @@ def test_transactions_that_hardly_met_are_no_evidence() -> None:
     finding = isolated(observed(f"{alone}\n 900-901 final a:{','.join(str(number) for number in range(1, 60))}"))
     assert (finding.holds, "only 0 pairs" in finding.words) == (None, True)
     assert overlapping(history("ok a+1\n ok a:1")) == 1
-    assert overlapping(history("ok a:1\n ok a:1\n fail a+1\n ok b+1")) == 0
+    assert overlapping(history("ok a:1\n ok a:1\n ok b+1\n final a:1 b:1")) == 0
+    assert overlapping(history("ok a:1\n fail a+1\n 200-201 ok a+2")) == 1
     assert LEAST_OVERLAPPING > 1
 
 
@@ -100,12 +101,17 @@ def test_a_session_must_see_its_own_writes() -> None:
 
 
 def test_each_endpoint_must_follow_in_time() -> None:
-    def followed(endpoint: str, seconds: float, outcome: Outcome = Outcome.OK) -> Operation:
-        return Operation(0, "follow", endpoint, seconds, outcome, 1.0, 1.0 + seconds)
+    def followed(endpoint: str, seconds: float, outcome: Outcome = Outcome.OK, looks: int = 1) -> Operation:
+        return Operation(0, "follow", endpoint, (seconds, looks), outcome, 1.0, 1.0 + seconds)
 
     both = [followed("the read endpoint", 0.2), followed("the write endpoint", 0.1)]
     assert endpoints_follow(History(both), limit=5).holds
     assert endpoints_follow(History(both[:1]), limit=5).holds is None
+    assert endpoints_follow(History([followed("the read endpoint", 5, Outcome.FAIL)]), limit=5).holds is False
+    assert shown_early(History(both)) == ""
+    early = shown_early(History([*both, followed("the write endpoint", 0.02, looks=3)]))
+    assert "1 of 2 times" in early
+    assert "0.020 s at most" in early
     late = endpoints_follow(History([*both, followed("the read endpoint", 5.5)]), limit=5)
     assert (late.holds, late.only_limit) == (False, True)
     assert not endpoints_follow(History([*both, followed("the read endpoint", 5, Outcome.FAIL)]), limit=6).holds

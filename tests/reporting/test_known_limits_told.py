@@ -1,6 +1,7 @@
 """Where known limits are told: in the journal and in all that is made of it."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def record(tmp_path: Path) -> RunRecord:
 def test_in_the_journal(record: RunRecord, tmp_path: Path) -> None:
     assert record.known_limits == (LOSS, ALONE)
     assert left(tmp_path / "without").known_limits == ()
+
+
+def test_what_a_scenario_saw_of_a_limit_comes_after_what_is_configured(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([ONE.scenario], known_limits=[LOSS])
+    journal.record(replace(ONE, known_limits=("half of a transaction was seen", LOSS)))
+    journal.end()
+    assert read(journal.path).known_limits == (LOSS, "half of a transaction was seen")
 
 
 def test_in_that_of_several_runs_each_once(record: RunRecord, tmp_path: Path) -> None:

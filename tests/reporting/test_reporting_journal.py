@@ -116,6 +116,21 @@ def test_a_wrong_result_is_never_replaced_by_a_better_one(tmp_path: Path) -> Non
     assert exit_status(read(journal.path)) == 1
 
 
+def test_what_ran_again_alone_counts_as_it_ended_then_and_is_not_flaky(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)], fail_on_flaky=True)
+    slow = [ScenarioResult(scenario(number), BROKEN, "too late") for number in (1, 2)]
+    for one in slow:
+        journal.record(one)
+    journal.alone(slow)
+    journal.record(ScenarioResult(scenario(1), PASSED))
+    journal.end()
+    record = read(journal.path)
+    assert record.crowded == {one.scenario.key: one for one in slow}
+    assert [one.verdict for one in record.results] == [BROKEN, PASSED], "what did not run again counts"
+    assert not record.flaky
+
+
 @pytest.mark.parametrize(("fail_on_flaky", "status"), [(False, 0), (True, 1)])
 def test_a_flaky_scenario_fails_only_the_run_that_asks_for_it(tmp_path: Path, fail_on_flaky: bool, status: int) -> None:
     journal = Journal(tmp_path / "journal.jsonl")

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from support.reporting.journal import RunRecord, Trouble
@@ -112,3 +113,15 @@ def test_progress_on_a_terminal_gives_the_terminal_back() -> None:
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Queries are fast" in written
     assert written.rindex("\x1b[?25h") > written.index("\x1b[?25l")
+
+
+@pytest.mark.parametrize("plain", [{"no_color": True}, {"force_terminal": False}])
+def test_progress_is_plain_lines_where_nothing_should_move(plain: dict[str, bool]) -> None:
+    console = Console(**{"file": io.StringIO(), "width": 80, "force_terminal": True, "highlight": False, **plain})  # type: ignore[arg-type]
+    progress = Progress(1, console)
+    progress.started(FAST.scenario)
+    progress.ended(FAST)
+    progress.close()
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[1/1] PF-01 Queries are fast ..." in written
+    assert "\x1b[?25l" not in written, "the cursor is not hidden"

@@ -13,7 +13,7 @@ from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof, ScenarioUnderTest, Trust, note, page_of, read
 from support.sabotage import broken_caches
-from support.sabotage.catalogue import PARTS, SABOTAGES, chosen
+from support.sabotage.catalogue import PARTS, SABOTAGES, chosen, tried_on
 from support.sabotage.sabotage import Notice
 
 PLANNED = Planned("A", "A crashed leader is replaced", "failover/a.feature:1", frozenset({"id.FO-01"}))
@@ -223,3 +223,11 @@ def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:
     assert page.count("✓") == page.count("✗") == 2, "one cell each, and the legend"
     assert "nobody leads: not so after 30 s" in page
     assert "passed &lt;all&gt; the same" in page
+
+
+def test_a_sabotage_is_tried_on_another_promise() -> None:
+    (tried,) = tried_on(chosen(["fsync-off"], ()), ["FO-01"], {"FO-01", "FO-02"})
+    assert tried.ids == ("FO-01",)
+    assert tried.noticed_by[0].matches("whatever was seen to be broken")
+    with pytest.raises(UsageError, match=r"--also FO-0l: no scenario has the tag @id.FO-0l; did you mean FO-01\?"):
+        tried_on((), ["FO-0l"], {"FO-01"})

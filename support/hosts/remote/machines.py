@@ -17,6 +17,7 @@ from support.hosts.remote.reach import HostUnreached, Reach, Sent
 from support.waiting import describe
 
 T = TypeVar("T")
+_FREEZES = 4  # looks for what was forked meanwhile; the first process of a container cannot be suspended from inside
 _STARTS_WITHIN = 60.0  # seconds for a command that starts a program
 
 
@@ -203,7 +204,10 @@ class RemoteHost:
 
     def freeze(self) -> None:
         """See SiteHost. What was forked meanwhile is suspended, too."""
-        while awake := [one for one in self.running() if not one.stopped]:
+        for _ in range(_FREEZES):
+            awake = [one for one in self.running() if not one.stopped]
+            if not awake:
+                return
             self._frozen.append(self._injure("freeze", *_identities(awake)))
 
     def thaw(self) -> None:
@@ -240,9 +244,9 @@ class RemoteHost:
         if not running:
             return
         programs = [self.access.programs[name] for name in running]
-        hold = "; ".join(one.hold for one in programs if one.hold)
+        hold = " && ".join(f"sh -c {shlex.quote(one.hold)}" for one in programs if one.hold)
         ways = [text for one in programs for text in (one.release, one.start) if text]
-        undo = "ok=0; " + "; ".join(f"{{ {text}; }} || ok=1" for text in ways) + "; [ $ok = 0 ]"
+        undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = _identities([process for name in running for process in trees[name]])
         injury = self._injure("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, injury)

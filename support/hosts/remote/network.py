@@ -12,8 +12,11 @@ from support.waiting import NotYet
 if TYPE_CHECKING:
     from support.hosts.remote.machines import RemoteHost
 
-_PATIENCE = 2
-"""Seconds that a connection attempt waits for an answer; no link of a cluster takes longer."""
+_PATIENCE = 3
+"""Seconds that a connection attempt waits for an answer, on a busy host, too."""
+_ATTEMPTS = 3
+_PORTS = 2
+"""Of each host: as many connections are attempted."""
 
 
 class RemoteNetwork:
@@ -25,6 +28,12 @@ class RemoteNetwork:
         self._answered: dict[str, dict[str, str]] = {}
         """Struck host -> "address,port" that answered before -> the host that it is of."""
 
+    def prepare(self, pairs: Collection[Pair]) -> None:
+        """See SiteNetwork. What is reached before the cut is what must not be reached after it."""
+        for struck, own in self._by_struck(pairs).items():
+            others = {name for pair in own for name in pair if name != struck}
+            self._answered[struck] = self._reached(self._hosts[struck], others)
+
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. Raises HostRefused before anything is done if a cut would be of the suite's own line."""
         key = frozenset(pairs)
@@ -33,8 +42,6 @@ class RemoteNetwork:
         made = self._cuts[key] = {}
         for struck, own in self._by_struck(pairs).items():
             host = self._hosts[struck]
-            others = {name for pair in own for name in pair if name != struck}
-            self._answered[struck] = self._probe(host, others)
             made[struck] = host.injure("cut", *self._rules(host, own))
 
     def mend_all(self, pairs: Collection[Pair]) -> None:
@@ -101,13 +108,22 @@ class RemoteNetwork:
         """Those of another host, without any that is this host's, too, such as that of a bridge for containers."""
         return [one for one in self._hosts[other].addresses if one not in host.addresses]
 
+    def _reached(self, host: "RemoteHost", others: Collection[str]) -> dict[str, str]:
+        """What answers before a cut. Asked again while one of the hosts says nothing: it may only be busy."""
+        found: dict[str, str] = {}
+        for _ in range(_ATTEMPTS):
+            found |= self._probe(host, set(others) - set(found.values()))
+            if set(found.values()) == set(others):
+                break
+        return found
+
     def _probe(self, host: "RemoteHost", others: Collection[str], only: Collection[str] = ()) -> dict[str, str]:
         """The "address,port" of those hosts that answer -> the host."""
         places = {
             f"{address},{port}": other
             for other in others
             for address in self._addresses(host, other)
-            for port in self._hosts[other].access.ports
+            for port in self._hosts[other].access.ports[:_PORTS]
         }
         asked = [place for place in places if not only or place in only]
         said = host.reach.run("probe", str(_PATIENCE), *asked) if asked else ""

@@ -38,9 +38,10 @@ look() { # what this host is, a "key<tab>value" each
   left | while read -r one; do say left "$one"; done
 }
 table() { # every process: pid, start, state, parent, name, service and title, with tabs in between
+  kernel=; stat_of 2 && [ "$name" = kthreadd ] && kernel=2 # in a container, 2 may be anything
   for d in /proc/[0-9]*; do
     pid=${d#/proc/}; stat_of "$pid" || continue
-    [ "$parent" != 2 ] && [ "$pid" != 2 ] || continue
+    [ "$parent" != "$kernel" ] && [ "$pid" != "$kernel" ] || continue
     service=
     while read -r one; do case $one in *.service|*.scope|*docker*) service=${one##*/};; esac; done 2>/dev/null < "$d/cgroup"
     printf '%s\t%s\t%s\t%s\t%s\t%s\t' "$pid" "$started" "$state" "$parent" "$name" "$service"
@@ -57,7 +58,7 @@ probe() { # SECONDS ADDRESS,PORT...: whether anything answers there, all at once
   for one; do
     ( host=${one%,*} port=${one#*,}
       if command -v bash >/dev/null && command -v timeout >/dev/null; then
-        said=$(timeout "$patience" bash -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
+        said=$(timeout "$patience" bash --norc -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
       elif [ -n "${PYTHON:-}" ]; then
         said=$("$PYTHON" -c 'import socket, sys
 try: socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])); print("open")
@@ -104,6 +105,7 @@ while [ -e beat ]; do
 done
 GUARD
   } 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
+  sh -n "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "what would undo it cannot be read by sh: nothing was done"; }
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
     systemd-run --quiet --collect --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
   if command -v setsid >/dev/null; then setsid sh "$D/guard" </dev/null >/dev/null 2>&1 &

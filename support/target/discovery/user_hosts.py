@@ -31,7 +31,8 @@ _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IG
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
-_MOST_PORTS = 8
+_MOST_PORTS, _SSH = 8, 22
+_SHOWN = 40  # characters of a command
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,8 @@ def _shares(access: HostAccess, others: "Sequence[HostAccess] | Any") -> bool:
 
 def _by_words(how: str) -> ProgramAccess:
     if not how.startswith("systemd:"):
-        return ProgramAccess(start=how, how=f"by {how}")
+        shown = how if len(how) <= _SHOWN else f"{how[:_SHOWN]}..."
+        return ProgramAccess(start=how, how=f"started by {shown}")
     unit = how.removeprefix("systemd:").strip()
     return _of_unit(unit if "." in unit else f"{unit}.service")
 
@@ -288,7 +290,7 @@ def _ports(tables: str) -> tuple[int, ...]:
             address, _, port = fields[1].partition(":")
             if not address.endswith("7F") and address != "00000000000000000000000001000000":
                 found.add(int(port, 16))
-    return tuple(sorted(found)[:_MOST_PORTS])
+    return tuple(sorted(found, key=lambda port: (port == _SSH, port))[:_MOST_PORTS])
 
 
 def _no_cutter(line: str, cutters: Sequence[str]) -> str:

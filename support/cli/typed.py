@@ -1,0 +1,143 @@
+"""What people type: commands and options that are nearly right, the names of settings in messages, completion."""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from support.cli import suites
+from support.cli.paths import FEATURES, STARTED_IN
+from support.errors import AcceptError, UsageError
+from support.vocabulary import nearest
+
+COMPLETION = ("--install-completion", "--show-completion")
+OPTION_OF = {
+    "ACCEPT_MEMBERS": "--members",
+    "ACCEPT_WORKERS": "--workers",
+    "ACCEPT_WORKER_MEMBERS": "--worker-members",
+    "ACCEPT_ETCD": "--etcd",
+    "ACCEPT_SANDBOX": "--sandbox",
+    "ACCEPT_PG_BINDIR": "--pg-bindir",
+    "ACCEPT_VECTOR": "--vector",
+    "ACCEPT_LIKE": "--like",
+    "ACCEPT_PORTS": "--ports",
+    "ACCEPT_OWN_SCHEMA": "--own-schema",
+    "ACCEPT_METRICS": "--metrics",
+    "ACCEPT_PUSHGATEWAY": "--pushgateway",
+    "ACCEPT_PIPELINE": "--pipeline",
+    "ACCEPT_FEATURES": "--features",
+}
+"""Setting -> the option that sets it."""
+BEHAVE_OPTIONS = frozenset(
+    "--capture --capture-hooks --capture-log --capture-stderr --capture-stdout --color --define --dry-run --exclude "
+    "--format --include --jobs --junit --junit-directory --lang --lang-help --lang-list --logcapture "
+    "--logging-clear-handlers --logging-datefmt --logging-filter --logging-format --logging-level --multiline "
+    "--no-capture --no-capture-hooks --no-capture-log --no-capture-stderr --no-capture-stdout --no-color --no-junit "
+    "--no-logcapture --no-logging-clear-handlers --no-multiline --no-skipped --no-snippets --no-source --no-summary "
+    "--no-timings --outfile --parallel --quiet --runner --show-skipped --show-source --show-timings --snippets --stage "
+    "--steps-catalog --stop --summary --tags-help --verbose --version --wip".split()
+)
+"""The long options that `accept run` passes on to behave."""
+
+
+def as_typed(message: str, arguments: Iterable[str]) -> str:
+    """The message with the options that were typed in place of the settings that they set."""
+    typed = {one.partition("=")[0] for one in arguments if one.startswith("--")}
+    for setting, option in OPTION_OF.items():
+        if option in typed:
+            message = re.sub(rf"\b{setting}\b", option, message)
+    return message
+
+
+def require_known_options(rest: Sequence[str], ours: Collection[str]) -> None:
+    """Raises UsageError if an option is neither ours nor behave's; options that are behave's are passed on."""
+    for word in rest:
+        name = word.partition("=")[0]
+        # behave, too, takes an option that is shortened as long as it is the only one of that beginning
+        if name.startswith("--") and len(name) > 2 and not any(one.startswith(name) for one in BEHAVE_OPTIONS):
+            near = nearest(name, {*ours, *BEHAVE_OPTIONS})
+            meant = f"; did you mean {near}?" if near else "; ./accept run --help lists the options"
+            raise UsageError(f"there is no option {name}, here or in behave{meant}")
+
+
+def require_no_misspelt_command(arguments: Sequence[str], commands: Collection[str]) -> None:
+    """Raises UsageError if the first word is like a command, and nothing that `accept run` can run."""
+    if not arguments or arguments[0].startswith(("-", "@")) or arguments[0] in (*commands, *suites.SUITES):
+        return
+    word = arguments[0]
+    path = Path(re.sub(r":\d+$", "", word))
+    if path.exists() or (STARTED_IN / path).exists():
+        return
+    near = get_close_matches(word.lower(), [*commands, *suites.SUITES], 1)
+    if near and near[0] in commands:
+        raise UsageError(f"there is no command {word!r}; did you mean ./accept {near[0]}?")
+
+
+def completing() -> bool:
+    """Whether a shell asks for completions."""
+    return "_ACCEPT_COMPLETE" in os.environ
+
+
+def _starting(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """A completion: those of the known words that start like the incomplete one."""
+
+    def complete(incomplete: str) -> list[str]:
+        try:
+            return [one for one in known() if one.startswith(incomplete)]
+        except (AcceptError, OSError):
+            return []
+
+    return complete
+
+
+def _running() -> Iterable[str]:
+    from support.cli import clusters
+
+    return [one.name for one in clusters.running()]
+
+
+def _hosts() -> Iterable[str]:
+    from support.cli import clusters
+
+    return dict.fromkeys(host for one in clusters.running() for host in one.sandbox.hosts)
+
+
+def _tags() -> Iterable[str]:
+    from support.cli.preflight import KNOWN_TAGS
+    from support.reporting.promises import listed
+
+    return sorted(f"@{one}" for one in (*KNOWN_TAGS, *(f"id.{id}" for id in listed(FEATURES))))
+
+
+def _capabilities() -> Iterable[str]:
+    from support.target.capabilities import CAPABILITIES
+
+    return CAPABILITIES
+
+
+def _sabotages() -> Iterable[str]:
+    from support.reporting.promises import listed
+    from support.sabotage.catalogue import SABOTAGES
+
+    return [*SABOTAGES, *sorted(listed(FEATURES))]
+
+
+def _promises() -> Iterable[str]:
+    from support.reporting.promises import listed
+
+    return sorted(listed(FEATURES))
+
+
+SUITE = _starting(lambda: suites.SUITES)
+CLUSTER = _starting(_running)
+HOST = _starting(_hosts)
+TAG = _starting(_tags)
+CAPABILITY = _starting(_capabilities)
+SABOTAGE = _starting(_sabotages)
+PROMISE = _starting(_promises)
+SANDBOX = _starting(lambda: ("auto", "namespaces", "loopback"))
+VECTOR = _starting(lambda: ("auto", "pgvector", "ruvector"))
+PORTS = _starting(lambda: ("usual", "free"))
+SHAPE = _starting(lambda: ("swarm", "swarm-unified", "swarm-citus", "swarm-ha", "swarm-minimal"))
+ENDPOINT = _starting(lambda: ("write", "read", *_hosts()))

@@ -1,0 +1,192 @@
+"""`accept run --watch`: runs the selected scenarios again whenever a file changes, on a cluster that stays up.
+
+What takes long is done once: the cluster is up, and a process there has imported everything (see warm.py). No report is
+rendered: `accept report` does that, for the last run.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from support import own_folder
+from support.cli import behave_process, clusters, report, up, warm
+from support.cli.clusters import KeptCluster
+from support.cli.console import INTERRUPTED, out, say
+from support.cli.run_options import RunOptions
+from support.cli.step_advice import advice
+from support.cli.steps import STEPS, all_steps
+from support.cli.tested import TargetCluster, as_variables, file_of, target_of
+from support.errors import AcceptError, UsageError
+from support.reporting.journal import read
+from support.reporting.recorder import UNWRITTEN
+from support.reporting.terminal import show
+from support.run import Run, begin_run, forget
+from support.waiting import NotYet, eventually
+
+NAME = "watch"
+"""The cluster that is started if none is up."""
+_OURS = (Path("features"), STEPS, Path("environment.py"), Path("accept.toml"), Path("support"))
+_WATCHED = {".feature", ".py", ".toml", ".j2"}
+_LOOK_EVERY = 0.1
+"""Seconds between two looks at the files."""
+Seen = Mapping[Path, int]
+"""File -> when it was changed last."""
+
+
+def watch(options: RunOptions) -> int:
+    """Run, wait for a change, run again, until Ctrl-C. Returns 0; 130 if Ctrl-C came while scenarios were running."""
+    if (options.jobs or 1) > 1 or options.repeat > 1 or options.rerun or options.keep:
+        raise UsageError("--watch goes with none of --jobs, --repeat, --rerun and --keep")
+    options = replace(options, cluster=_cluster(options))
+    target = target_of(options, options.cluster or KeptCluster(Path()), say)
+    with ExitStack() as cleanup:
+        watcher = _Watcher(options, target)
+        cleanup.callback(watcher.close)
+        while True:
+            seen = snapshot()
+            try:
+                watcher.run()
+            except KeyboardInterrupt:
+                say("stopped")
+                return INTERRUPTED
+            try:
+                changed = _await_change(seen)
+            except KeyboardInterrupt:
+                return 0
+            say(f"\nchanged: {', '.join(map(str, changed[:3]))}{', ...' if len(changed) > 3 else ''}")
+            if any(map(_is_imported, changed)):
+                watcher.close()  # it has imported what was there before
+
+
+def _is_imported(path: Path) -> bool:
+    return path.is_relative_to("support") or path == Path("environment.py")
+
+
+def _cluster(options: RunOptions) -> KeptCluster | None:
+    """The cluster to use: the one that was named, the user's (None), the newest that is up, or a new one."""
+    if options.cluster is not None or options.settings.external:
+        return options.cluster
+    try:
+        return clusters.find(clusters.NEWEST)
+    except UsageError:
+        cluster = clusters.named(NAME)
+        say(f"no cluster is up; starting one that stays up until ./accept down {NAME}")
+        if up.up(cluster, options.settings):
+            raise AcceptError("there is no cluster to run on") from None
+        return cluster
+
+
+def snapshot() -> Seen:
+    """The files whose change starts another run."""
+    own = own_folder.given()
+    roots = [*_OURS, *([own.features, own.settings, own.directory / own_folder.STEPS] if own else [])]
+    found = dict[Path, int]()
+    for root in roots:
+        for path in [root] if root.is_file() else root.rglob("*"):
+            if path.suffix in _WATCHED:
+                try:
+                    found[path] = path.stat().st_mtime_ns
+                except FileNotFoundError:  # an editor replaces it right now
+                    continue
+    return found
+
+
+def _await_change(before: Seen) -> list[Path]:
+    """Wait until files differ from what was seen, and return them."""
+
+    def changed() -> list[Path]:
+        now = snapshot()
+        if found := sorted(path for path in {*before, *now} if before.get(path) != now.get(path)):
+            return found
+        raise NotYet("no file has changed")
+
+    return eventually(changed, within=math.inf, subject="a file has changed", pause=_LOOK_EVERY)
+
+
+class _Watcher:
+    """Runs the selected scenarios in a process that is ready for them."""
+
+    def __init__(self, options: RunOptions, target: TargetCluster) -> None:
+        self._options, self._target = options, target
+        self._warm: subprocess.Popen[str] | None = None
+        self._topology = target.topology
+
+    def close(self) -> None:
+        """End the process; the next run starts another."""
+        if self._warm is not None and self._warm.stdin is not None:
+            self._warm.stdin.close()
+            self._warm.wait()
+            self._warm = None
+
+    def run(self) -> None:
+        """Run the scenarios once, and print how they ended. Raises KeyboardInterrupt after Ctrl-C."""
+        begun = time.time()
+        with self._begun() as run:
+            self._behave(run)
+            record = read(run.journal)
+            show(record, out)
+            for result in record.results:
+                for words in UNWRITTEN.values():
+                    if result.reason.startswith(f"{words}: "):
+                        sentence = result.reason.removeprefix(f"{words}: ")
+                        say(f"{sentence!r}{advice(sentence, f'{file_of(result.scenario)}:1', all_steps())}")
+            report.keep(run.journal, run.results)
+            first = min((one.began for one in record.results), default=begun)
+        say(f"{time.time() - begun:.1f} s in all, {first - begun:.1f} s to the first scenario")
+        say("waiting for a change of a file; Ctrl-C ends, ./accept report renders the report of this run")
+
+    @contextmanager
+    def _begun(self) -> Iterator[Run]:
+        run = begin_run(self._options.seed, self._options.required, self._options.shuffled)
+        try:
+            self._topology.save(run.topology)
+            yield run
+        finally:
+            forget(run.directory)
+
+    def _behave(self, run: Run) -> None:
+        run.save()
+        formats = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary", "--no-snippets"]
+        selected = self._options.selection.arguments
+        arguments = [*behave_process.behave_argv()[3:], "-D", f"accept_run={run.file}", *formats, *selected]
+        process = self._warm or self._started()
+        assert process.stdin is not None
+        process.stdin.write(f"{json.dumps(arguments)}\n")
+        process.stdin.flush()
+        try:
+            self._answer(process)
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGINT)
+            self._answer(process)
+            raise
+
+    def _started(self) -> "subprocess.Popen[str]":
+        own = own_folder.given()
+        folders = [str(STEPS), *(map(str, own.step_folders) if own else ())]
+        argv = self._target.inside([sys.executable, "-m", "support.cli.warm", *folders])
+        variables = {**os.environ, **as_variables({**self._options.given, **self._target.given})}
+        self._warm = subprocess.Popen(
+            behave_process.dies_with_us(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,  # or the terminal's Ctrl-C would reach it as well
+            env=variables,
+        )
+        self._answer(self._warm)
+        return self._warm
+
+    def _answer(self, process: "subprocess.Popen[str]") -> None:
+        """Read the line that tells that it is ready for the next run."""
+        assert process.stdout is not None
+        if not process.stdout.readline().startswith(warm.ENDED):
+            self._warm = None
+            raise AcceptError("the process that runs the scenarios has ended; its messages are above")

@@ -1,0 +1,113 @@
+"""What can keep PostgreSQL from shutting down: an archiver that fails, and a consumer of its stream that is silent.
+
+Sources: https://github.com/patroni/patroni/issues/1905 (a failing archive_command held the shutdown for half an hour),
+https://github.com/patroni/patroni/issues/3022 (a logical consumer that did not answer)
+"""
+
+from pathlib import Path
+
+import yaml
+
+from support import sql
+from support.errors import Inconclusive
+from support.hosts import Host, Process
+from support.hosts.interface import Running
+from support.target.cluster import Cluster
+from support.target.patroni_commands import configure
+from support.waiting import NotYet
+
+_FAILS_SLOWLY = "sleep 20; false"
+_WAITING = """
+    SELECT current_setting('archive_command'),
+           (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready')
+"""
+_NEW_SEGMENT = "SELECT pg_logical_emit_message(true, 'accept', 'archiving'), pg_switch_wal()"
+_STREAM = "SELECT state FROM pg_stat_replication WHERE application_name = %s"
+CONSUMER = "accept_consumer"
+_PASSWORDS, _RECEIVED = "consumer.pgpass", "received"
+
+
+class ArchivingFails:
+    """The command that archives WAL takes 20 seconds on every member, and then fails, again and again."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        shared = cluster.patroni(cluster.leader()).configuration()["postgresql"]
+        self._before = shared.get("parameters", {}).get("archive_command")
+
+    def __str__(self) -> str:
+        return "archiving fails"
+
+    def inject(self) -> None:
+        if sql.value(self._leader, "SHOW archive_mode") == "off":
+            raise Inconclusive("archive_mode is off, so nothing is archived that could fail")
+        self._give(_FAILS_SLOWLY)
+
+    def require_in_effect(self) -> None:
+        """A segment of the leader waits to be archived."""
+        ((command, waiting),) = sql.rows(self._leader, _WAITING)
+        if command != _FAILS_SLOWLY:
+            raise NotYet(f"archive_command is {command}")
+        if not waiting:
+            sql.rows(self._leader, _NEW_SEGMENT)
+            raise NotYet("no segment waits to be archived")
+
+    def heal(self) -> None:
+        self._give(self._before)
+
+    @property
+    def _leader(self) -> sql.Endpoint:
+        return self._cluster.administration_of(self._cluster.leader())
+
+    def _give(self, command: str | None) -> None:
+        configure(self._cluster, {"postgresql": {"parameters": {"archive_command": command}}})
+
+
+class SilentConsumer:
+    """A consumer of the leader's stream stands still, and its connection has no timeout.
+
+    It runs on another host. PostgreSQL does not end before it has sent all its WAL to every consumer.
+    """
+
+    def __init__(self, cluster: Cluster, host: Host) -> None:
+        self._cluster, self._host, self._leader = cluster, host, cluster.leader()
+        self._consumer: Process | None = None
+        self._suspended: list[Running] = []
+
+    def __str__(self) -> str:
+        return f"a consumer of the stream of {self._leader} does not answer"
+
+    def inject(self) -> None:
+        own = yaml.safe_load((self._cluster.sandbox.hosts[self._leader].directory / "patroni.yml").read_text())
+        login, address = own["postgresql"]["authentication"]["replication"], self._cluster.address_of(self._leader)
+        passwords, received = self._host.directory / _PASSWORDS, self._host.directory / _RECEIVED
+        received.mkdir(exist_ok=True)
+        passwords.touch(mode=0o600)
+        passwords.write_text(f"*:*:*:*:{login['password']}\n")
+        conninfo = (
+            f"host={address.postgres.host} port={address.postgres.port} user={login['username']} "
+            f"application_name={CONSUMER} options='-c wal_sender_timeout=0'"
+        )
+        program = str(Path(own["postgresql"]["bin_dir"]) / "pg_receivewal")
+        self._consumer = self._host.add(
+            "consumer", ["env", f"PGPASSFILE={passwords}", program, "-w", "-D", str(received), "-d", conninfo]
+        )
+        self._consumer.start()
+
+    def require_in_effect(self) -> None:
+        """It has begun to stream, and is suspended."""
+        if not self._suspended:
+            states = sql.rows(self._cluster.administration_of(self._leader), _STREAM, [CONSUMER])
+            if not states or self._consumer is None:
+                raise NotYet("it does not stream yet")
+            pids = set(self._consumer.pids)
+            self._suspended = [one for one in self._host.running() if one.pid in pids]
+            self._host.suspend(self._suspended)
+        if not self._suspended or not all(one.stopped for one in self._host.alive(self._suspended)):
+            raise NotYet("it is not suspended")
+
+    def heal(self) -> None:
+        self._host.resume(self._suspended)
+        if self._consumer is not None:
+            self._consumer.kill()
+        (self._host.directory / _PASSWORDS).unlink(missing_ok=True)

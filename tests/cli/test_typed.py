@@ -1,0 +1,135 @@
+"""What people type is understood: options where they expect them, words that are nearly right, completion."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import ROOT
+
+from support.cli import clusters, main, shell, typed
+from support.errors import UsageError
+from support.settings import Settings
+
+COMMANDS = ("run", "up", "down", "status", "psql", "steps", "prove")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("statsu", "status"), ("stpes", "steps"), ("porve", "prove"), ("Status", "status")]
+)
+def test_a_misspelt_command_is_no_suite(word: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean ./accept {meant}"):
+        typed.require_no_misspelt_command([word], COMMANDS)
+
+
+@pytest.mark.parametrize("words", [[], ["cache"], ["--plan"], ["features/cache/redis.feature:3"], ["cahce"], ["@slow"]])
+def test_what_can_be_run_is_no_misspelt_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    typed.require_no_misspelt_command(words, COMMANDS)
+
+
+def test_the_options_that_are_passed_on_are_those_of_behave() -> None:
+    told = subprocess.run([sys.executable, "-m", "behave", "--help"], capture_output=True, text=True, check=True).stdout
+    assert [one for one in typed.BEHAVE_OPTIONS if one not in told] == []
+    typed.require_known_options(["--stop", "-D", "x=1", "--no-cap", "--", "--define=y"], {"--tags"})
+
+
+def test_a_message_names_what_was_typed() -> None:
+    message = "ACCEPT_MEMBERS is 12: too many\nACCEPT_SANDBOX is 'x': should be another"
+    assert typed.as_typed(message, ["run", "--members=12"]).startswith("--members is 12: too many\nACCEPT_SANDBOX")
+    assert typed.as_typed(message, ["run", "-D", "accept_members=12"]) == message
+
+
+def test_every_option_of_a_setting_is_known_to_the_messages() -> None:
+    options = {option for command in COMMANDS for option in main._options_of(command)}
+    assert set(typed.OPTION_OF.values()) <= options
+    assert {name.lower() for name in typed.OPTION_OF} - {"accept_features"} <= Settings.model_fields.keys()
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The calls of the functions that would replace this process."""
+    calls = list[tuple[Any, ...]]()
+
+    def record(name: str) -> Callable[..., None]:
+        return lambda cluster, *arguments: calls.append((name, *arguments))
+
+    for name in ("psql", "shell"):
+        monkeypatch.setattr(shell, name, record(name))
+    monkeypatch.setattr(clusters, "find", lambda name: name)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (["psql"], ("psql", "write", [])),
+        (["psql", "-c", "select 1"], ("psql", "write", ["-c", "select 1"])),
+        (["psql", "-Atc", "select 1", "--name", "x"], ("psql", "write", ["-Atc", "select 1"])),
+        (["psql", "read", "-c", "select 1"], ("psql", "read", ["-c", "select 1"])),
+        (["psql", "pg2"], ("psql", "pg2", [])),
+        (["shell", "pg1"], ("shell", "pg1", ())),
+        (["shell", "pg1", "--", "hostname", "-f"], ("shell", "pg1", ["hostname", "-f"])),
+        (["shell", "pg1", "hostname"], ("shell", "pg1", ["hostname"])),
+    ],
+)
+def test_psql_and_shell_take_what_people_type(words: list[str], call: tuple[Any, ...], called: list[Any]) -> None:
+    main.app(main.with_default_command(words), standalone_mode=False)
+    assert called == [call]
+
+
+@pytest.mark.parametrize("words", [["run", "-h"], ["psql", "-h"], ["help", "run"], ["run", "--help"], ["test", "-h"]])
+def test_help_is_given_wherever_it_is_asked_for(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.app(main.with_default_command(words), prog_name="./accept")
+    assert ended.value.code in (0, None)
+    assert "Usage: ./accept" in capsys.readouterr().out
+
+
+def completions(line: str) -> list[str]:
+    """What bash is told when the user presses the tabulator at the end of this line."""
+    words = line.split(" ")
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", "from support.cli.main import main; main()"],
+        env={
+            **os.environ,
+            "_ACCEPT_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("accept sta", "status"),
+        ("accept run shar", "sharding"),
+        ("./accept run --fea", "--features"),
+        ("accept run --tags @redis_p", "@redis_password"),
+        ("accept prove fsync", "fsync-off"),
+        ("accept run --require cit", "citus"),
+    ],
+)
+def test_the_shell_completes(line: str, found: str) -> None:
+    assert found in completions(line)
+
+
+def test_the_script_for_the_shell_is_for_accept(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", "from support.cli.main import main; main()", "--show-completion"],
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "", "SHELL": "/bin/bash"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "_ACCEPT_COMPLETE=complete_" in ended.stdout or "not supported" in ended.stderr, ended

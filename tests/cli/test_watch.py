@@ -1,0 +1,94 @@
+"""`accept run --watch` runs again when a file changes, in a process that is ready, and ends with Ctrl-C."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from program import FALSE, TRUE, Program, copy, target
+
+from support import own_folder
+from support.cli import warm, watch
+from support.sql import Endpoint
+
+FEATURE = Path("features/cluster/claim.feature")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    program = copy(tmp_path)
+    program.write_features({"cluster/claim.feature": TRUE})
+    return program
+
+
+def read_until(running: "subprocess.Popen[str]", words: str) -> str:
+    """What it prints up to the line with these words."""
+    assert running.stdout is not None
+    lines = []
+    for line in running.stdout:
+        lines.append(line)
+        if words in line:
+            return "".join(lines)
+    raise AssertionError(f"it ended without {words!r}:\n{''.join(lines)}")
+
+
+def test_a_change_starts_another_run(program: Program, postgres: Endpoint) -> None:
+    with program.started("run", "cluster", "--watch", **target(postgres)) as running:
+        first = read_until(running, "waiting for a change")
+        assert "passed in" in first
+        assert "s to the first scenario" in first
+        (program.project / FEATURE).write_text(FALSE, encoding="utf-8")
+        second = read_until(running, "waiting for a change")
+        assert f"changed: {FEATURE}" in second
+        assert "one and one are 2, not 3" in second
+        steps = program.project / "steps" / "probe_steps.py"
+        steps.write_text(steps.read_text(encoding="utf-8").replace("number == 2", "number == 3"), encoding="utf-8")
+        assert "passed in" in read_until(running, "waiting for a change")
+        (program.project / FEATURE).write_text(TRUE.replace("one and one", "two and two"), encoding="utf-8")
+        third = read_until(running, "waiting for a change")
+        assert "did you mean one of these?" in third
+        assert "Then one and one are {number:d}" in third
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 0
+    assert not list((program.project / ".accept/runs").iterdir())
+    assert (program.project / "allure-results/journal.jsonl").exists(), "./accept report has what it needs"
+    assert not (program.project / "allure-report").exists(), "no report is rendered"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("features/a.feature", "steps/a_steps.py", "support/x.py", "own/features/b.feature", "own/steps/c.py"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    monkeypatch.setenv(own_folder.VARIABLE, str(tmp_path / "own"))
+    return tmp_path
+
+
+def test_all_that_can_change_a_result_is_watched(here: Path) -> None:
+    before = watch.snapshot()
+    assert {path.name for path in before} == {"a.feature", "a_steps.py", "x.py", "b.feature", "c.py"}
+    for name in ("features/a.feature", "own/steps/c.py", "support/x.py"):
+        os.utime(here / name, ns=(1, 1))
+    (here / "features" / "new.feature").touch()
+    (here / "own/features/b.feature").unlink()
+    changed = {path.name for path in watch._await_change(before)}
+    assert changed == {"a.feature", "c.py", "x.py", "new.feature", "b.feature"}
+
+
+def test_nothing_is_seen_where_nothing_changed(here: Path) -> None:
+    (here / "features" / "a.feature~").touch()
+    (here / "features" / "notes.txt").touch()
+    before = watch.snapshot()
+    (here / "features" / "notes.txt").write_text("more")
+    assert watch.snapshot() == before
+
+
+def test_the_ready_process_knows_what_files_import(tmp_path: Path) -> None:
+    file = tmp_path / "a_steps.py"
+    file.write_text("import json\nfrom support.engine import limits\nfrom behave import given\n")
+    assert [*warm._imports_of(file)] == ["json", "support.engine", "support.engine.limits", "behave"]
+    file.write_text("import (")
+    assert [*warm._imports_of(file)] == []

@@ -1,0 +1,145 @@
+"""Crashes on machines reached by ssh: everything is killed at once, stays down, and comes back, whatever happens."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from remote_hosts import PORT, Machine, ssh_hosts
+
+from support.errors import Inconclusive, NotAvailable, ProcessFailed
+from support.faults.nemesis import Nemesis
+from support.faults.process import HostCrash, Kill, Restart
+from support.hosts.remote import Guards, HostRefused, ProgramAccess, Reach, RemoteHost, RemoteSite
+from support.waiting import NotYet, eventually
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("crash")
+    with ssh_hosts(folder, "one") as found:
+        shutil.copy(str(shutil.which("sleep")), folder / "etcd")  # a program is known by its name
+        yield found["one"]
+
+
+def started_by(machine: Machine, command: str = "") -> ProgramAccess:
+    etcd = machine.folder.parent / "etcd"
+    alive = "for p in $(pgrep -x etcd); do grep -q 'State:.[^Z]' /proc/$p/status && exit 0; done"
+    return ProgramAccess(command or f"{alive}; setsid {etcd} 600 </dev/null >/dev/null 2>&1 &")
+
+
+def host_of(machine: Machine, program: ProgramAccess, guards: Guards | None = None) -> RemoteHost:
+    access = replace(machine.access(), programs={"etcd": program})
+    return RemoteSite({"one": access}, guards or Guards(grace=4, beat=1.0)).machines["one"]
+
+
+@pytest.fixture
+def host(machine: Machine) -> Iterator[RemoteHost]:
+    found = host_of(machine, started_by(machine))
+    found.processes["etcd"].start()
+    eventually(lambda: _require(found.powered), within=5, subject="it runs")
+    yield found
+    found.power_on()
+    assert machine.left() == []
+    found.kill(found.running())
+
+
+def _require(true: object) -> None:
+    if not true:
+        raise NotYet("not so")
+
+
+def test_a_crash_is_silent_and_stays_until_it_is_healed(machine: Machine, host: RemoteHost) -> None:
+    before = host.processes["etcd"].pid
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(host))
+        rules = machine.call("nft", "list", "ruleset")
+        assert "counter packets" in rules
+        assert f"dport {PORT} accept" in rules
+        assert host.powered is False
+    assert machine.call("nft", "list", "tables") == ""
+    assert host.processes["etcd"].pid not in (None, before)
+
+
+def test_a_program_is_killed_and_started_again(host: RemoteHost) -> None:
+    program = host.processes["etcd"]
+    with Nemesis() as nemesis:
+        nemesis.inject(Kill(program))
+        assert program.pid is None
+    assert program.pid is not None
+    with Nemesis() as nemesis:
+        nemesis.inject(Restart(program))
+
+
+def test_descendants_die_with_their_program(machine: Machine, host: RemoteHost) -> None:
+    host.kill(host.running())
+    (machine.folder / "family").mkdir()
+    etcd = shutil.copy(str(shutil.which("dash")), machine.folder / "family/etcd")
+    family = machine.spawn(str(etcd), "-c", "sleep 601 & setsid sleep 602 & wait")
+    eventually(lambda: _require(len(host.running()) == 3), within=5, subject="a family runs")
+    host.power_off()
+    assert host.running() == []
+    host.power_on()
+    family.kill()  # nsenter, which stopped when its child did
+    family.wait()
+
+
+def test_who_comes_back_by_himself_is_no_evidence(machine: Machine, host: RemoteHost) -> None:
+    host.power_off()
+    stubborn = machine.spawn(str(machine.folder.parent / "etcd"), "603")
+    eventually(lambda: _require(host.powered), within=5, subject="somebody started it")
+    with pytest.raises(Inconclusive, match="by somebody else"):
+        host.power_on()
+    assert machine.left() == []
+    stubborn.kill()
+    stubborn.wait()
+
+
+def test_a_guard_brings_it_back_if_the_suite_does_not(machine: Machine, host: RemoteHost) -> None:
+    impatient = host_of(machine, started_by(machine), Guards(grace=60, longest=2, beat=0.5))
+    impatient.power_off()
+    eventually(lambda: _require(host.powered), within=8, subject="its guard started it")
+    with pytest.raises(Inconclusive, match="guard"):
+        impatient.power_on()
+
+
+def test_what_cannot_be_started_again_is_not_killed(machine: Machine, host: RemoteHost) -> None:
+    before = host.processes["etcd"].pid
+    with pytest.raises(NotAvailable, match=r"\[hosts.one\] programs"):
+        host_of(machine, ProgramAccess()).power_off()
+    assert host.processes["etcd"].pid == before
+
+
+def test_what_cannot_be_kept_down_is_not_killed(machine: Machine, host: RemoteHost) -> None:
+    before = host.processes["etcd"].pid
+    with pytest.raises(HostRefused, match="kept down"):
+        host_of(machine, replace(started_by(machine), hold="exit 3")).power_off()
+    assert host.processes["etcd"].pid == before
+    assert machine.left() == []
+    assert machine.call("nft", "list", "tables") == ""
+
+
+def test_an_undo_that_fails_is_told_and_kept_for_another_try(machine: Machine, host: RemoteHost) -> None:
+    flag = machine.folder / "broken"
+    flag.write_text("")
+    program = started_by(machine, f"test ! -e {flag} && {{ {started_by(machine).start} }}")
+    failing = host_of(machine, program)
+    failing.power_off()
+    with pytest.raises(ProcessFailed, match="accept heal"):
+        failing.power_on()
+    assert len(machine.left()) == 1
+    flag.unlink()
+    assert "failed" not in Reach.of(machine.url).run("heal", *machine.left())
+    eventually(lambda: _require(host.powered), within=5, subject="it runs again")
+
+
+def test_the_script_runs_under_every_shell(machine: Machine, tmp_path: Path) -> None:
+    tables = []
+    for shell in ("dash", "bash", "busybox sh"):
+        if shutil.which(shell.split()[0]) is None:
+            continue
+        way = Reach.of(f"env {shell} -c {{}}" if " " not in shell else "busybox sh -c {}")
+        tables.append(way.run("printf", "%s-%s", "a b", "c"))
+    assert tables
+    assert set(tables) == {"a b-c"}

@@ -146,6 +146,9 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
     accepted_for = last_accepted(experiment.watch.samples, experiment.target_member, experiment.healing_since)
     require_within(world, "the thawed member would have taken writes for", accepted_for, THAW_GRACE)
     read_back(world.cluster.write, world.profile, namespace, direct.history)
+    acknowledged = len(direct.history.of(action=APPEND, outcome=Outcome.OK))
+    world.measure("acknowledged writes on the healed member", acknowledged, "")
+    world.measure("lost writes on the healed member", len(lost_writes(direct.history)), "", 0)
     for finding in (
         acknowledged_no_write(direct.history, APPEND, experiment.healing_since),
         no_acknowledged_write_lost(direct.history),

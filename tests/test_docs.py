@@ -76,8 +76,8 @@ def test_commands_are_understood(document: Path, words: list[str], monkeypatch: 
     monkeypatch.chdir(ROOT)
     command, *rest = with_default_command(words)
     root: Any = typer.main.get_command(app)
-    assert command in root.commands or command == "--help"
-    if command == "--help" or "--help" in rest:
+    assert command in root.commands or command in ("--help", "--install-completion")
+    if command not in root.commands or "--help" in rest:
         return
     with root.commands[command].make_context(command, list(rest)) as context:
         said = context.params

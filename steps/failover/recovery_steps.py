@@ -2,9 +2,9 @@
 
 from behave import register_type, step, then
 
+from support.engine.interruption import require_interruption_under
 from support.engine.recovery import (
     require_all_streaming,
-    require_interruption_under,
     require_ledger_intact,
     require_ledger_on,
     require_no_write_after_thaw,

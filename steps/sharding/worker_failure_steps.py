@@ -8,8 +8,9 @@ from behave import given, register_type, then, when
 from support import sql
 from support.engine import markers
 from support.engine.finding import Finding
+from support.engine.interruption import require_interruption_under
 from support.engine.quiet import judged, measure
-from support.engine.recovery import require_interruption_under, require_ledger_intact
+from support.engine.recovery import require_ledger_intact
 from support.engine.world import Context
 from support.errors import ConnectFailed, Inconclusive
 from support.example_app.sessions import attempt

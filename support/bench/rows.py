@@ -90,6 +90,8 @@ class Row:
     """Figure and floor measure the same thing, so they must agree."""
     only_by_name: bool = False
     """It takes minutes, and is measured only if it is asked for by name."""
+    embedded: bool = False
+    """Only for embedded clusters: the processes of others are not visible."""
 
 
 def beside(figure: float, floor: Callable[[], float]) -> Sample:

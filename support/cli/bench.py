@@ -16,6 +16,7 @@ from rich.text import Text
 
 from support.bench import tools
 from support.bench.figures import Bench, Measured, Sample, changes, differences
+from support.bench.idle import IDLE
 from support.bench.rows import DISRUPTIVE, QUIET, Row, Samples, Site
 from support.cli import behave_process, bench_runs, clusters, up
 from support.cli.boot import boot_cluster
@@ -95,16 +96,16 @@ def _measure(options: BenchOptions, rows: Sequence[Row]) -> tuple[Bench, dict[st
     found: dict[str, Measured] = {}
     missing: dict[str, str] = {}
     embedded = options.cluster is None and not options.settings.external
-    if START in rows and embedded:
-        _measure_row(START, lambda: _starts(options.settings), options.runs, found, missing)
-    elif START in rows:
-        missing[START.name] = "the target is already up"
+    if BOOT in rows and embedded:
+        _measure_row(BOOT, lambda: _starts(options.settings), options.runs, found, missing)
+    elif BOOT in rows:
+        missing[BOOT.name] = "the target is already up"
     for row in rows:
         if row in bench_runs.RUNS and embedded:
             _measure_row(row, partial(bench_runs.RUNS[row], options.settings), options.runs, found, missing)
         elif row in bench_runs.RUNS:
             missing[row.name] = "only on clusters that the run boots itself"
-    others = [row for row in rows if row is not START and row not in bench_runs.RUNS]
+    others = [row for row in rows if row is not BOOT and row not in bench_runs.RUNS]
     if not others:
         return Bench(_machine(), found), missing
     with ExitStack() as cleanup, behave_process.sigterm_interrupts():
@@ -112,6 +113,8 @@ def _measure(options: BenchOptions, rows: Sequence[Row]) -> tuple[Bench, dict[st
         for row in others:
             if lacking := sorted(row.needs & site.cluster.topology.lacks.keys()):
                 missing[row.name] = "; ".join(site.cluster.topology.lacks[one] for one in lacking)
+            elif row.embedded and not site.cluster.topology.embedded:
+                missing[row.name] = "only for an embedded cluster"
             elif row.measure is not None:
                 _measure_row(row, partial(row.measure, site), options.runs, found, missing)
         return Bench({**_machine(), **_versions(site.cluster)}, found), missing
@@ -204,9 +207,9 @@ def _empty_suites(site: Site) -> Samples:
         yield Sample(figure, tools.seconds_of([*behave_process.behave_argv(), "--version"]))
 
 
-START = Row("start", "starting an embedded cluster from nothing", "s", "initdb", None)
+BOOT = Row("boot", "starting an embedded cluster from nothing", "s", "initdb", None)
 EMPTY = Row("empty suite", "behave, with no scenario selected", "s", "behave --version", _empty_suites)
-ROWS = (START, EMPTY, *QUIET, *DISRUPTIVE, *bench_runs.RUNS)
+ROWS = (BOOT, EMPTY, IDLE, *QUIET, *DISRUPTIVE, *bench_runs.RUNS)
 
 
 def chosen(words: Sequence[str], rows: Sequence[Row] = ROWS) -> list[Row]:

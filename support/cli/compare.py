@@ -87,7 +87,7 @@ def _print(found: Comparison, everything: bool) -> None:
         table = Table("promise", "before", "now", "change", box=None, pad_edge=False, header_style="bold")
         for row in found.verdicts:
             table.add_row(
-                row.promise, row.before, row.now, Text(f"{row.change}: {row.words}", style=_STYLES[row.change])
+                row.promise, row.before, row.now, Text(f"{row.label}: {row.words}", style=_STYLES[row.change])
             )
         out.print(table)
     shown = [one for one in found.figures if everything or one.change is not Change.NONE]
@@ -99,7 +99,7 @@ def _print(found: Comparison, everything: bool) -> None:
         table.add_column("change")
         for one in shown:
             name = f"{one.figure.promise} {one.figure.measure.name}"
-            table.add_row(name, *one.values, one.ratio, Text(one.change, style=_STYLES[one.change]))
+            table.add_row(name, *one.values, one.ratio, Text(one.label, style=_STYLES[one.change]))
         out.print(table)
     for fact, then, later in found.facts:
         out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")

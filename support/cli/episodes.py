@@ -47,6 +47,7 @@ MOVES = (
 _PAUSES = (1, 3, 8, 20, 35)
 """Seconds between two moves: less than any timeout of the cluster, about a ttl, and more."""
 _LONGEST = 4  # moves of an episode
+_AT_ONCE = 2  # moves that are not healed: with more of them, nobody may have the role that the next one names
 _HEALS = 0.5  # the share of moves that are healed before the next one; the others overlap with it
 _TAGS = "@schema @patroni @haproxy @members @replicas @destructive @slow @blocker"
 
@@ -108,17 +109,17 @@ def episode(chance: Random, moves: Sequence[Move], transactions: bool = True) ->
     if not moves:
         raise ValueError("no move is possible")
     sentences: list[str] = []
-    broken = False
+    broken = 0
     for number in range(chance.randint(1, _LONGEST)):
         if number:
             sentences.append(_pause(chance.choice(_PAUSES)))
         choice = chance.choice(moves)
-        if broken and (choice.alone or chance.random() < _HEALS):
+        if broken and (choice.alone or broken == _AT_ONCE or chance.random() < _HEALS):
             sentences.append(HEALED)
             sentences.append(_pause(_PAUSES[-1] if choice.alone else chance.choice(_PAUSES)))
-            broken = False
+            broken = 0
         sentences.append(choice.sentence)
-        broken = broken or not choice.ends_itself
+        broken += not choice.ends_itself
     return Episode((*sentences, _pause(chance.choice(_PAUSES)), HEALED), transactions)
 
 

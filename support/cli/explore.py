@@ -129,7 +129,8 @@ def conclude(tried: Sequence[Tried], runner: "_Runner", seed: int, end: float) -
     broken = next((one for one in tried if one.broke), None)
     judged = [one for one in tried if one.verdict in (Verdict.PASSED, Verdict.BROKEN)]
     if broken is None:
-        out.print(f"{len(judged)} of {len(tried)} episodes were judged, and every invariant held", markup=False)
+        held = "every invariant held in them" if judged else "so nothing is known"
+        out.print(f"{len(judged)} of {len(tried)} episodes could be judged; {held}", markup=False)
         return PASSED if judged else NOTHING_JUDGED
     out.print(f"broken: {broken.reason}", markup=False, soft_wrap=True, style="red")
     if runner.healthy():

@@ -59,7 +59,7 @@ def accept(
 
 _OF_THE_PROGRAM = ("--help", "-h", "--version", *typed.COMPLETION)
 """Options that are given without a command."""
-PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help", "-h"]}
+PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
 @app.command(context_settings=PASSING_ON)
@@ -440,14 +440,20 @@ def _options_of(command: str) -> set[str]:
 
 
 def with_default_command(arguments: list[str]) -> list[str]:
-    """The arguments, with `run` in front if they name no command."""
+    """The arguments, with `run` in front if they name no command.
+
+    Raises UsageError for a word that is nearly the name of a command.
+    """
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     if arguments[:1] == ["help"]:
         return [*arguments[1:2], "--help"]
-    if arguments and (arguments[0] in commands or arguments[0].partition("=")[0] in _OF_THE_PROGRAM):
+    if arguments and arguments[0].partition("=")[0] in _OF_THE_PROGRAM:
         return arguments
     typed.require_no_misspelt_command(arguments, commands)
-    return ["run", *arguments]
+    command, *rest = arguments if arguments and arguments[0] in commands else ["run", *arguments]
+    if rest[:1] == ["-h"]:  # it cannot be an option where others are passed on: the h in -Dhost=x would be one, too
+        rest = ["--help"]
+    return [command, *rest]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What to do about a sentence that no step has: the nearest wordings, and the file where a new step belongs."""
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +43,7 @@ def nearest_steps(sentence: str, among: Sequence[Step]) -> tuple[Step, ...]:
 
 def belongs_in(sentence: str, location: str, among: Sequence[Step]) -> Path:
     """The file in which a step with this wording belongs: beside those like it, or in the user's own folder."""
-    feature = Path(location.rpartition(":")[0]).absolute()
+    feature = Path(os.path.abspath(location.rpartition(":")[0]))  # behave shows a path such as ../mine/a.feature
     own = own_folder.given()
     if own is not None and feature.is_relative_to(own.features):
         return own.directory / own_folder.STEPS / f"{feature.stem}_steps.py"

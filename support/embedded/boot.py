@@ -82,12 +82,11 @@ class _Boot:
     def run(self) -> None:
         """Start everything as early as it is of use, and wait until all of it works."""
         shape = self._plan.layout.shape
-        if shape.patroni:
-            self._start(Role.ETCD)
-            # Patroni sleeps for 5 s when it finds no etcd.
-            self._await("etcd has a quorum", Role.ETCD, partial(health.require_quorum, self._cluster))
         starts_last = bool(shape.proxy and shape.proxy.starts_last)
-        self._start(Role.MEMBER, Role.REDIS, *(() if starts_last else (Role.HAPROXY,)))
+        self._start(Role.ETCD, Role.MEMBER, Role.REDIS, *(() if starts_last else (Role.HAPROXY,)))
+        if shape.patroni:  # which waits for it, see `patroni_start`
+            self._await("etcd has a quorum", Role.ETCD, partial(health.require_quorum, self._cluster))
+            self._tell("etcd has a quorum")
         leaders = {group: self._await_leader(group) for group in self._cluster.groups}
         leader = leaders[self._cluster]
         if self._plan.layout.workers and shape.patroni:
@@ -158,10 +157,29 @@ class _Boot:
             self._await(f"{replica} streams", Role.MEMBER, streams)
             self._tell(f"{replica} streams")
         if self._plan.layout.shape.synchronous and replicas:
-            self._hurry(leader)  # it chooses the standby
+            self._await_standby(group, leader, replicas[0])
+
+    def _await_standby(self, group: Cluster, leader: str, replica: str) -> None:
+        """Wait until a synchronous standby has been chosen.
+
+        Patroni names one to PostgreSQL, sleeps for 2 s, and looks whether PostgreSQL took it. If PostgreSQL has one
+        already, there is nothing to sleep for. So it gets one here, for as long as Patroni needs to choose it.
+        """
+        administration = group.administration_of(leader)
+        name = f'FIRST 1 ("{replica}")'  # Patroni itself writes no such words
+        with sql.session(administration) as session:
+            sql.execute(session, "ALTER SYSTEM SET synchronous_standby_names = %s", [name])
+            sql.rows(session, "SELECT pg_reload_conf()")
+            synchronous = partial(readiness.require_synchronous, session, replica)
+            self._await(f"PostgreSQL of {leader} waits for {replica}", Role.MEMBER, synchronous)
+            self._hurry(leader)
             chosen = partial(health.require_synchronous_standby, group)
             standby = self._await("commits wait for a replica", Role.MEMBER, chosen)
-            self._tell(f"commits wait for {standby}")
+            sql.execute(session, "ALTER SYSTEM RESET synchronous_standby_names")
+            sql.rows(session, "SELECT pg_reload_conf()")
+            own = partial(readiness.require_setting, session, "synchronous_standby_names", but=name)
+            self._await(f"PostgreSQL of {leader} waits for {standby}, as Patroni wants", Role.MEMBER, own)
+        self._tell(f"commits wait for {standby}")
 
     def _hurry(self, leader: str) -> None:
         """Make the leader's Patroni act now, instead of in a second: it does on any PATCH, even without a change."""

@@ -13,6 +13,20 @@ from support.target.topology import Address
 from support.waiting import NotYet, describe
 
 
+def require_synchronous(session: sql.Session, replica: str) -> None:
+    """The leader that this session is with waits for that replica before it acknowledges a commit."""
+    found = sql.rows(session, "SELECT sync_state FROM pg_stat_replication WHERE application_name = %s", [replica])
+    if found != [("sync",)]:
+        raise NotYet(f"its replication is {found}")
+
+
+def require_setting(session: sql.Session, name: str, but: str) -> None:
+    """A setting of the server has a value, and another one than `but`."""
+    value = sql.value(session, "SELECT current_setting(%s)", [name])
+    if value in ("", but):
+        raise NotYet(f"{name} is {value!r}")
+
+
 def require_pool(cluster: Cluster, pooler: Address) -> None:
     """PgBouncer connects the application to its database."""
     try:

@@ -1,6 +1,7 @@
 """What runs on each host: one program and its configuration file, readable by its owner only."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ DISTURBING = ("PATRONI", "PG", "ETCD")
 
 BOOT: Timing = OWN.timing
 """The timing that every cluster boots with: Patroni sleeps for loop_wait between the steps of a boot."""
+PATRONI_START = Path(__file__).with_name("patroni_start.py")
 SERVER_CERTIFICATE, SERVER_KEY = "server.crt", "server.key"
 """The files of a member's certificate, in its host's directory."""
 SOCKETS = "/dev/shm"
@@ -115,6 +117,9 @@ def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
             "advertise-client-urls": f"http://{plan.advertised(host.name, ETCD_CLIENTS)}",
             "initial-cluster": ",".join(f"{name}={url}" for name, url in peers.items()),
             "initial-cluster-token": plan.layout.shape.scope,
+            # The usual election timeout (1 s), with half of the usual heartbeats: idle nodes do little else.
+            "heartbeat-interval": 200,
+            "election-timeout": 1000,
             "enable-grpc-gateway": True,  # Patroni uses it; with a configuration file, it is off by default
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "10m",
@@ -165,7 +170,9 @@ def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
     )
 
 
-PATRONI = Service("patroni", "patroni.yml", _patroni, lambda plan, file: [str(plan.programs.patroni), file])
+PATRONI = Service(
+    "patroni", "patroni.yml", _patroni, lambda plan, file: [sys.executable, "-P", str(PATRONI_START), file]
+)
 POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
 OTHERS = {
     Role.ETCD: Service("etcd", "etcd.yml", _etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]),
@@ -273,6 +280,7 @@ def _initdb(plan: Plan) -> list[str | dict[str, str]]:
     local = "trust" if plan.layout.shape.local_access else "scram-sha-256"
     return [
         "data-checksums",
+        "no-sync",  # a cluster that is only being made is of no use after a crash of the machine
         {"encoding": "UTF8"},
         {"locale": "C.UTF-8"},
         {"auth-local": local},

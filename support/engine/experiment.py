@@ -83,6 +83,11 @@ class Experiment:
         return self.nemesis.injected_faults[-1]
 
     @property
+    def silenced(self) -> frozenset[str]:
+        """The hosts that a fault keeps from answering now."""
+        return frozenset(name for name, one in self._silenced if one.healed is None)
+
+    @property
     def healing_since(self) -> float:
         """When the healing of the last fault began. Raises MissingStep while the fault lasts."""
         if self.injected_fault.healing is None:

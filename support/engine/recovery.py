@@ -6,27 +6,19 @@ NotInTime) where a promise is broken. Times begin with the scenario's last fault
 
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from support.engine import markers
-from support.engine.checks.availability import (
-    every_client_got_through,
-    interrupted_for_less_than,
-    longest_gap,
-    watched_to_the_end,
-)
 from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.engine.checks.writers import acknowledged_no_write, last_accepted
 from support.engine.experiment import THAW_GRACE
 from support.engine.fencing import inject
 from support.engine.finding import Finding
 from support.engine.history import History, Outcome
+from support.engine.interruption import end_watches, require_interruptions_kept
 from support.engine.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
 from support.engine.workload import Workload
-from support.engine.world import Handover, World
-from support.errors import NotInTime
+from support.engine.world import World
 from support.expectations import AcceptedLoss
 from support.faults.nemesis import Fault
 from support.run import new_id
@@ -34,7 +26,7 @@ from support.sql import Endpoint
 from support.target.leadership import await_other_leader, await_streaming, leaderships
 from support.target.members import NO_ANSWER
 from support.target.synchronous import await_replaced
-from support.waiting import eventually, pause
+from support.waiting import eventually
 
 
 def require_other_leader(world: World, limit: float | None = None) -> None:
@@ -80,98 +72,12 @@ def require_standby_replaced(world: World, limit: float) -> None:
     require_within(world, "commits waited for another standby after", time.monotonic() - since, limit)
 
 
-def require_interruption_under(
-    world: World, limit: float, workload: Workload | None = None, who: str = "clients"
-) -> None:
-    """From the fault on, clients never went `limit` seconds without an acknowledged write, and every one works again.
-
-    Watches them for as long as a second outage could follow from the same fault (Timing.second_outage), with the fault
-    still in place, and until each client was acknowledged once more. `require_ledger_intact` judges the gap again when
-    it has stopped them. Judges the scenario's clients, unless one of several workloads is given; `who` names its
-    clients in the figure.
-    """
-    workload, fault = workload or world.clients, world.experiment.injected_fault
-    interruption = Interruption(workload, fault.begun, limit)
-    interruption.await_service()
-    interruption.await_second_outage(fault.in_effect_since, _follow_up(world))
-    watched = time.monotonic()
-    if not interruption.exceeded:
-        with suppress(NotInTime):  # the check below says which clients did not
-            workload.await_each_acknowledged(within=limit + workload.gives_up_after)
-    until = time.monotonic()
-    gap = longest_gap(workload.history, APPEND, fault.begun, until)
-    if gap is not None:
-        world.measure(f"{who} were interrupted for", gap.seconds, "s", limit)
-    world.handover(RecoveryHandover).interruptions.append(interruption)
-    interruption.judged(until).require()
-    every_client_got_through(workload.history, APPEND, workload.size, watched, until).require()
-
-
 def require_accepted_again(world: World, heal: Callable[[], None], limit: float) -> None:
     """Call `heal`; once it is done, writes are acknowledged again within `limit` seconds."""
     heal()
     begun = time.monotonic()
     world.clients.await_acknowledged(10, within=limit)
     require_within(world, "writes were acknowledged after", time.monotonic() - begun, limit)
-
-
-_LOOK = 0.2  # seconds between two looks at clients that are watched
-
-
-@dataclass(frozen=True)
-class Interruption:
-    """A limit on the time for which a workload may go without an acknowledged write, from `since` (the fault) on."""
-
-    workload: Workload
-    since: float
-    limit: float
-
-    def judged(self, until: float) -> Finding:
-        """Whether it was kept until that moment."""
-        return interrupted_for_less_than(self.limit, self.workload.history, APPEND, self.since, until)
-
-    @property
-    def exceeded(self) -> bool:
-        """Whether it was, until now: then there is nothing to wait for any more."""
-        gap = longest_gap(self.workload.history, APPEND, self.since, time.monotonic())
-        return gap is not None and gap.seconds >= self.limit
-
-    def await_service(self) -> None:
-        """Wait until clients get through, for as long as the limit allows."""
-        with suppress(NotInTime):  # the gap that is still open is judged
-            self.workload.await_acknowledged(10, self.limit)
-
-    def await_second_outage(self, since: float, follow_up: float) -> None:
-        """Wait for as long as a further outage may follow from a fault in effect since then, or until the limit is
-        exceeded. An outage that is longer than those before it may have one of its own, so the wait begins anew."""
-        watched = since
-        while not self.exceeded:
-            gap = longest_gap(self.workload.history, APPEND, self.since, time.monotonic())
-            end = watched_to_the_end(gap, since, follow_up)
-            if end <= watched:
-                return
-            self._watch(end)
-            watched = time.monotonic()
-            self.await_service()  # an outage may be under way
-
-    def _watch(self, end: float) -> None:
-        """Let the clients work until then; ends sooner if their silence exceeds the limit."""
-        while (left := end - time.monotonic()) > 0 and self.workload.silent_for < self.limit:
-            pause(min(left, _LOOK))
-
-
-class RecoveryHandover(Handover):
-    """What is judged once more when clients have stopped."""
-
-    def __init__(self) -> None:
-        self.interruptions: list[Interruption] = []
-
-
-def _follow_up(world: World) -> float:
-    """How long after the last fault a second outage could follow. A fault of the proxy alone leaves the lock alone."""
-    members = {name for group in world.cluster.groups for name in group.members}
-    proxy_only = world.experiment.target_member not in members
-    return world.timing.second_outage_of_proxy if proxy_only else world.timing.second_outage
 
 
 def require_ledger_intact(world: World, workload: Workload | None = None, namespace: str = "", where: str = "") -> None:
@@ -181,10 +87,9 @@ def require_ledger_intact(world: World, workload: Workload | None = None, namesp
     """
     workload, namespace = workload or world.clients, namespace or world.namespace
     fault = world.experiment.injected_fault
+    end_watches(world, workload)
     history = close_ledger(workload, world.cluster.write, world.profile, namespace, within=world.timing.recovery)
-    for one in world.handover(RecoveryHandover).interruptions:
-        if one.workload is workload:
-            one.judged(workload.stopped_at).require()
+    require_interruptions_kept(world, workload)
     world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
     world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
     accepted = _accepted_loss(world)
@@ -241,6 +146,9 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
     accepted_for = last_accepted(experiment.watch.samples, experiment.target_member, experiment.healing_since)
     require_within(world, "the thawed member would have taken writes for", accepted_for, THAW_GRACE)
     read_back(world.cluster.write, world.profile, namespace, direct.history)
+    acknowledged = len(direct.history.of(action=APPEND, outcome=Outcome.OK))
+    world.measure("acknowledged writes on the healed member", acknowledged, "")
+    world.measure("lost writes on the healed member", len(lost_writes(direct.history)), "", 0)
     for finding in (
         acknowledged_no_write(direct.history, APPEND, experiment.healing_since),
         no_acknowledged_write_lost(direct.history),

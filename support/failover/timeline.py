@@ -177,6 +177,7 @@ def kind_of(words: str, leader: str, members: Collection[str]) -> str:
         words = re.sub(rf"\bhost {name}\b", f"host of {role}", words)
         words = re.sub(rf"\b{name}\b", role, words)
     words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
+    words = re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
     return re.sub(r"\b(etcd)\d+\b", r"\1", words)
 
 

@@ -14,8 +14,8 @@ _LEVEL = "SELECT current_setting('transaction_isolation')"
 
 
 def one_place(world: World) -> Items:
-    """Empty items in the scenario's own namespace: on Citus a single worker has all of them."""
-    items = Items(world.profile, [world.namespace])
+    """Empty items in a namespace of their own: on Citus a single worker has all of them."""
+    items = Items(world.profile, [world.another_namespace("transactions")])
     items.create(world.cluster.write)
     return items
 

@@ -12,6 +12,7 @@ from support.reporting.past import Figure, PastRun
 from support.reporting.scenario import Verdict
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
+_LABELS = {Change.UNCLEAR: "may be chance"}
 _ORDER = {Change.WORSE: 0, Change.UNCLEAR: 1, Change.BETTER: 2, Change.NONE: 3}
 
 
@@ -51,6 +52,10 @@ class VerdictRow:
     words: str
 
     @property
+    def label(self) -> str:
+        return _LABELS.get(self.change, self.change)
+
+    @property
     def style(self) -> str:
         return {Change.WORSE: "broken", Change.BETTER: "kept"}.get(self.change, "none")
 
@@ -63,6 +68,10 @@ class FigureRow:
     before: tuple[float, ...]
     now: tuple[float, ...]
     change: Change
+
+    @property
+    def label(self) -> str:
+        return _LABELS.get(self.change, self.change)
 
     @property
     def values(self) -> tuple[str, str]:
@@ -159,8 +168,11 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     if got_worse and wrong:
         return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen: no matter of chance")
     if p > SIGNIFICANCE:
-        words = "a wrong result was seen before; seen once is no proof that it is gone" if wrong else "may be chance"
-        return VerdictRow(id, *told, Change.UNCLEAR, f"{words}: it takes {chance.ENOUGH} runs on each side to tell")
+        few = min(judged, judged_before) < chance.ENOUGH
+        words = f"it takes {chance.ENOUGH} runs on each side to tell" if few else "more runs would tell"
+        if wrong:
+            words = f"a wrong result was seen before, and that it is not seen now proves little; {words}"
+        return VerdictRow(id, *told, Change.UNCLEAR, words)
     return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"chance does that in {p:.1%} of cases")
 
 

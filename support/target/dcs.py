@@ -4,6 +4,7 @@ Sources: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ and patroni/dcs/_
 """
 
 import re
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -208,8 +209,7 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
 
     Raises NotYet if no member of etcd answers.
     """
-    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
-    root = f"{topology.dcs_namespace}/{scope}/"
+    root = _root(topology, group)
     question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
     refused = {}
     for address in topology.dcs:
@@ -224,6 +224,42 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
         except requests.RequestException as error:
             refused[str(address)] = NoAnswer.because(error)
     raise NotYet(_nobody(refused))
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The leader key of a group."""
+
+    owner: str
+    made: int
+    """The revision of etcd at which it was made; another one if the lock was lost meanwhile and taken again."""
+    renewed: float
+    """When it was last renewed, or at most a second earlier, as etcd tells whole seconds; monotonic clock."""
+
+
+def lock(topology: Topology, group: int = 0) -> Lock:
+    """The lock of a group now. Raises NotYet if there is none, or if no member of etcd answers."""
+    root = _root(topology, group)
+    refused = {}
+    for address in topology.dcs:
+        try:
+            found = _post(address, "/v3/kv/range", {"key": _encoded(f"{root}leader")}).get("kvs", [])
+            if not found or "lease" not in found[0]:
+                raise NotYet(f"group {group} has no leader key that expires")
+            asked = time.monotonic()
+            lease = _post(address, "/v3/lease/timetolive", {"ID": found[0]["lease"]})
+            granted, left = int(lease.get("grantedTTL", 0)), int(lease.get("TTL", 0))
+            owner = b64decode(found[0]["value"]).decode()
+            return Lock(owner, int(found[0]["create_revision"]), asked - (granted - left))
+        except requests.RequestException as error:
+            refused[str(address)] = NoAnswer.because(error)
+    raise NotYet(_nobody(refused))
+
+
+def _root(topology: Topology, group: int) -> str:
+    """The beginning of the keys of a group."""
+    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
+    return f"{topology.dcs_namespace}/{scope}/"
 
 
 def _encoded(text: str) -> str:

@@ -158,6 +158,14 @@ class Timing:
         return self.wait(lock + self.loop_wait + self.proxy)
 
     @property
+    def second_outage_once_settled(self) -> float:
+        """The same for a cluster that has settled (see support/engine/settling.py): its new leader renews its lock.
+
+        What may still come to light are silent connections between members, and wrong conclusions of the proxy.
+        """
+        return min(self.second_outage, self.wait(self.silence + 2 * self.loop_wait + self.proxy))
+
+    @property
     def second_outage_of_proxy(self) -> float:
         """The same for a fault that only the proxy noticed: its health checks have come to their conclusions."""
         return self.wait(self.proxy)

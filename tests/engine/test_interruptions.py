@@ -9,10 +9,10 @@ import pytest
 from support import sql
 from support.engine.checks.availability import every_client_got_through
 from support.engine.history import Outcome
+from support.engine.interruption import Interruption, OpenWatch
 from support.engine.ledger import APPEND
-from support.engine.recovery import Interruption
 from support.engine.workload import Script, Task, Turn, Workload
-from support.errors import NotInTime
+from support.errors import LimitExceeded, NotInTime
 from support.waiting import pause
 
 FOLLOW_UP = 3.0
@@ -127,3 +127,59 @@ def test_everything_that_was_begun_is_in_the_history_or_in_flight(postgres: sql.
     assert workload.in_flight == []
     assert workload.stopped_at < time.monotonic()
     assert len(workload.history) == workload.acknowledged
+
+
+def test_a_cluster_that_has_settled_is_watched_no_longer(postgres: sql.Endpoint) -> None:
+    with working(postgres, Service()) as workload:
+        pause(0.2)
+        begun = time.monotonic()
+        asked: list[float] = []
+
+        def settled(back: float) -> bool:
+            asked.append(back)
+            return time.monotonic() - begun > 1
+
+        interruption = Interruption(workload, begun, limit=2)
+        assert interruption.await_second_outage(begun, 30, settled) == begun
+        assert 1 <= time.monotonic() - begun < 5
+        assert set(asked) == {begun}
+
+
+def test_clients_that_are_silent_are_watched_however_settled_the_cluster_is(postgres: sql.Endpoint) -> None:
+    service = Service()
+    with working(postgres, service) as workload:
+        pause(0.2)
+        begun = time.monotonic()
+        interruption = Interruption(workload, begun, limit=2)
+        service.out.set()
+        pause(0.5)
+        assert interruption.await_second_outage(begun, FOLLOW_UP, lambda back: True) is None
+        assert interruption.judged(time.monotonic()).holds is False
+        service.out.clear()
+
+
+def test_a_second_outage_after_the_cluster_has_settled_is_found(postgres: sql.Endpoint) -> None:
+    """It begins while the rest of the scenario goes on, and lasts longer than allowed."""
+    service = Service()
+    with working(postgres, service) as workload:
+        pause(0.2)
+        begun = time.monotonic()
+        interruption = Interruption(workload, begun, limit=2)
+        back = interruption.await_second_outage(begun, 30, lambda back: True)
+        assert back == begun
+        workload.await_acknowledged(10, within=2)
+        assert interruption.judged(time.monotonic()).holds is True
+        service.fail_for(60, after=FOLLOW_UP - 1)
+        watch = OpenWatch(interruption, back, FOLLOW_UP)
+        with pytest.raises(LimitExceeded, match="and still are"):
+            watch.close()
+        service.out.clear()
+    watch.close()  # nothing is left to watch
+
+
+def test_an_open_watch_lasts_as_long_as_a_second_outage_may_follow(postgres: sql.Endpoint) -> None:
+    with working(postgres, Service()) as workload:
+        pause(0.2)
+        begun = time.monotonic()
+        OpenWatch(Interruption(workload, begun, limit=2), begun, FOLLOW_UP).close()
+        assert time.monotonic() - begun >= FOLLOW_UP

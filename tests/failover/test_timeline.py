@@ -14,6 +14,8 @@ from support.failover import timeline
 from support.failover.timeline import Period, periods, picture
 from support.faults.nemesis import InjectedFault
 from support.reporting.evidence import Evidence, Redactor
+from support.reporting.scenario import Measure
+from support.reporting.timeline import timeline_of
 
 FAULT = InjectedFault("the host pg1 crashes", begun=110.0, in_effect_since=110.2, healing=125.0, healed=126.0)
 
@@ -108,3 +110,53 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
     monkeypatch.setattr(timeline, "picture", broken)
     timeline.attach(Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT])
     assert attached == {"what happened could not be drawn": "MemoryError: no room for a figure"}
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("the host pg1 crashes", "the host of the leader crashes"),
+        ("the host pg2 freezes", "the host of a replica freezes"),
+        ("the hosts pg2, pg10 crash at once", "the hosts of replicas crash at once"),
+        ("pg1 hands over to pg2", "the leader hands over to a replica"),
+        ("the host etcd1 crashes", "the host etcd crashes"),
+        ("all links get 100 ms slower", "all links get 100 ms slower"),
+    ],
+)
+def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
+    assert timeline.kind_of(words, "pg1", ["pg1", "pg2", "pg10"]) == kind
+
+
+def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
+    samples = [*looks("pg1", 98, True, True), *looks("pg2", 98, *[False] * 20, True)]
+    history = History([operation(99.0), operation(99.9), operation(119.0), operation(119.5, Outcome.UNKNOWN)])
+    measures = [
+        Measure("clients were interrupted for", 19.1, "s", 30.0),
+        Measure("acknowledged writes", 3, ""),
+        Measure("unknown writes", 1, ""),
+        Measure("lost writes", 0, "", 0),
+    ]
+    found = timeline.incident_of(
+        samples, history, [FAULT], measures, members=["pg1", "pg2"], healthy_after=4.0, planned=False
+    )
+    assert found is not None
+    assert found.kind == timeline.kind_of(FAULT.words, "pg1", ["pg1", "pg2"])
+    assert found.without_writes == pytest.approx(119.0 - 99.9)
+    assert found.new_leader_after == pytest.approx(118.1 - FAULT.begun)
+    assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (3, 0, 1, 30.0)
+    silent = timeline.incident_of(samples, None, [FAULT], [], members=["pg1"], healthy_after=None, planned=True)
+    assert silent is not None
+    assert (silent.without_writes, silent.lost, silent.new_leader_after) == (None, None, None)
+    assert timeline.incident_of(samples, history, [], [], members=[], healthy_after=None, planned=False) is None
+
+
+def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) -> None:
+    timeline.attach(
+        Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT], [(timeline.at_epoch(FAULT.begun + 1), "pg2", "promoted")]
+    )
+    found = timeline_of(attached["what happened, as data"])
+    assert found is not None
+    assert {one.state for one in found.periods} <= {"writes", "reads", "silent"}
+    assert found.faults[0].begun == 0.0
+    assert [(round(one.at, 1), one.host, one.words) for one in found.events] == [(1.0, "pg2", "promoted")]
+    assert timeline_of("{}") is None

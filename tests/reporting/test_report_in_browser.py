@@ -78,10 +78,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left_by(WRITES, folder, "failed", **{"data.json": data, "view.txt": "pg2: leader, running", "log.txt": log})
     left_by(READS, folder, "passed", **{"data.json": data})
     record = read(journal.path)
-    write_pages(
-        record, folder, folder / "report", "Acceptance", Knowledge(ROOT / "features", {"FO-02": ["fsync is off"]})
-    )
     run = past.run_of(record)
+    before = [replace(run, began=float(number), promises={"FO-02": "passed"}) for number in range(8)]
+    knowledge = Knowledge(ROOT / "features", {"FO-02": ["fsync is off"]})
+    write_pages(record, folder, folder / "report", "Acceptance", knowledge, before)
     both = compare(Side("one", (run,)), Side("two", (replace(run, began=1.0, promises={"FO-02": "passed"}),)))
     write_comparison(both, folder / "report" / "compare.html", "Acceptance", {})
     return folder / "report"

@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
+import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -16,7 +18,7 @@ from conftest import free_port
 from support.errors import RequirementMissing
 from support.target import dcs
 from support.target.topology import Address, Login, MemberAddress, Topology
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, pause
 
 pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
 
@@ -137,6 +139,42 @@ def test_several_keys_are_read_at_one_revision(topology: Topology) -> None:
     put(topology, "/service/ordered/1/leader", "w1")
     members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
     assert dcs.keys(replace(ordered, members=members), ("leader",), 1) == {"leader": "w1"}
+
+
+def test_the_lock_tells_whether_it_was_renewed_and_whether_it_was_lost(topology: Topology) -> None:
+    with pytest.raises(NotYet, match="no leader key that expires"):
+        dcs.lock(topology)
+    begun = time.monotonic()
+    lease = take_lock(topology, "pg1")
+    taken = dcs.lock(topology)
+    assert taken.owner == "pg1"
+    assert begun - 1.5 <= taken.renewed <= time.monotonic()
+    pause(2.5)
+    assert dcs.lock(topology).renewed < time.monotonic() - 1.4  # nobody has renewed it
+    renewed_at = time.monotonic()
+    ask(topology, "/v3/lease/keepalive", {"ID": lease})
+    renewed = dcs.lock(topology)
+    assert renewed.renewed >= renewed_at - 1.1
+    assert renewed.made == taken.made
+    take_lock(topology, "pg1", lost=lease)
+    assert dcs.lock(topology).made > taken.made
+
+
+def take_lock(topology: Topology, owner: str, lost: str = "") -> str:
+    """Make the leader key with a new lease, whose id is returned, as Patroni does; `lost` is the one to end first."""
+    if lost:
+        ask(topology, "/v3/kv/lease/revoke", {"ID": lost})
+    lease = str(ask(topology, "/v3/lease/grant", {"TTL": 20})["ID"])
+    key, value = (b64encode(text.encode()).decode() for text in (f"{topology.dcs_namespace}/accept/leader", owner))
+    ask(topology, "/v3/kv/put", {"key": key, "value": value, "lease": lease})
+    return lease
+
+
+def ask(topology: Topology, path: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    answer = requests.post(f"http://{topology.dcs[0]}{path}", json=question, timeout=5)
+    answer.raise_for_status()
+    decoded: dict[str, Any] = answer.json()
+    return decoded
 
 
 def test_the_namespace_is_found(topology: Topology) -> None:

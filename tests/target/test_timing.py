@@ -69,6 +69,9 @@ def test_clients_are_watched_for_as_long_as_the_lock_the_loop_and_the_proxy_take
     assert PATRONIS.second_outage == 30 + 10 + 12
     assert replace(OURS, retry_timeout=20).second_outage == 1 + 2 * 20 + 1 + 3
     assert OURS.second_outage_of_proxy == 3
+    assert OURS.second_outage_once_settled == 5 + 2 * 1 + 3
+    assert PATRONIS.second_outage_once_settled <= PATRONIS.second_outage
+    assert replace(OURS, silence=60).second_outage_once_settled == OURS.second_outage
     assert replace(OURS, multiplier=2).second_outage == 2 * OURS.second_outage
 
 

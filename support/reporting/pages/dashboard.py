@@ -19,6 +19,7 @@ from support.reporting.pages.grid import (
 )
 from support.reporting.pages.scenarios import Picture
 from support.reporting.past import KEY, PastRun
+from support.reporting.scenario import SEVERITIES
 from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
@@ -95,6 +96,9 @@ def context(
         word: [_failing(one, since) for one in states if one.word == word]
         for word in ("broken", "inconclusive", "error")
     }
+    for those in failing.values():
+        those.sort(key=lambda one: SEVERITIES.index(one.state.promise.severity))
+    words = {one.promise.id: one.style for one in states if one.word in ("inconclusive", "error")}
     found = costs.costs(run.incidents)
     tiles = costs.key_figures(run.figures)
     noticed = Counter(one.id for one in trust.heard if one.noticed)
@@ -112,6 +116,7 @@ def context(
         "telling": trends.TELLING,
         "longest": max(times, default=0.0) * 1.04 or 1.0,
         "tiles": tiles,
+        "style_of": lambda one: "kept" if one.measure.within else words.get(one.figure.promise, "broken"),
         "not_measured": costs.not_measured(tiles),
         "counts": counted(states),
         "meanings": MEANINGS,

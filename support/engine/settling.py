@@ -1,0 +1,83 @@
+"""Looks at whether the cluster has settled after a fault, so that nobody has to wait until a lock would have expired.
+
+Where that cannot be seen (no etcd is known, a member gives no answer), it has not settled as far as anybody knows.
+"""
+
+import time
+from collections.abc import Collection
+from contextlib import suppress
+
+from support.engine.checks.settled import GroupLook, settled
+from support.target import dcs
+from support.target.cluster import Cluster
+from support.target.leadership import WRITE_ROUTE, routes
+from support.target.members import LEADER, NO_ANSWER, REPLICA, MemberStatus, NoAnswer, ask_in_parallel, status_of
+
+_EVERY = 0.4  # seconds between two looks at least
+
+
+class Settling:
+    """Follows how a cluster settles after `since`, the moment at which clients were served again."""
+
+    def __init__(self, cluster: Cluster, silent: Collection[str], since: float) -> None:
+        """`silent` are the members that the fault keeps from answering: nobody waits for them."""
+        self._cluster, self._silent, self._since = cluster, silent, since
+        self._earlier: dict[int, GroupLook] = {}
+        self._open = [] if "dcs_keys" in cluster.topology.lacks else list(cluster.groups)
+        self._visible = bool(self._open)
+        self._looked = 0.0
+        self.words = "it is not known whether the cluster has settled"
+
+    def reached(self) -> bool:
+        """Whether every group has settled, by now. Looks at the cluster unless it has just done so."""
+        if not self._visible or time.monotonic() - self._looked < _EVERY:
+            return False
+        self._looked = time.monotonic()
+        self._open = [group for group in self._open if not self._settled(group)]
+        return not self._open
+
+    def _settled(self, group: Cluster) -> bool:
+        with suppress(*NO_ANSWER):
+            look = self._look(group)
+            earlier = self._earlier.get(group.group)
+            finding = settled(earlier, look, self._since, group.topology.timing.loop_wait) if earlier else None
+            self.words = finding.words if finding else self.words
+            if finding is not None and finding.holds:
+                return True
+            # A look is good enough to be compared with once the lock was renewed after service came back.
+            usable = not look.wrong and look.renewed >= self._since
+            changed = earlier is not None and earlier.made != look.made
+            if usable and (earlier is None or changed or earlier.wrong):
+                self._earlier[group.group] = look
+            return False
+        self._earlier.pop(group.group, None)
+        return False
+
+    def _look(self, group: Cluster) -> GroupLook:
+        lock = dcs.lock(group.topology, group.group)
+        asked = [name for name in group.members if name not in self._silent]
+        answers = ask_in_parallel(asked, lambda name: status_of(group, name))
+        leading = answers.get(lock.owner)
+        timeline = leading.timeline if isinstance(leading, MemberStatus) else None
+        wrong = {
+            name: why
+            for name, answer in answers.items()
+            if (why := _wrong(answer, leads=name == lock.owner, timeline=timeline))
+        }
+        if lock.owner not in asked:
+            wrong[lock.owner] = "it holds the lock, and cannot lead"
+        if group.group == 0 and group.topology.statistics is not None:
+            routed = routes(group)[WRITE_ROUTE]
+            if routed != (lock.owner,):
+                wrong["the proxy"] = f"it routes writes to {' and '.join(routed) or 'nobody'}"
+        return GroupLook(time.monotonic(), lock.owner, lock.made, lock.renewed, wrong)
+
+
+def _wrong(answer: MemberStatus | NoAnswer, leads: bool, timeline: int | None) -> str:
+    """What is not as it should be with a member; empty if nothing is."""
+    if isinstance(answer, NoAnswer):
+        return str(answer)
+    wanted = (LEADER, "none") if leads else (REPLICA, "streaming")
+    if (answer.role, answer.replication) != wanted or answer.timeline != timeline:
+        return f"a {answer.role}, its replication {answer.replication}, on timeline {answer.timeline} of {timeline}"
+    return ""

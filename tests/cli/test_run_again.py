@@ -1,0 +1,25 @@
+"""The options that the report repeats in the line that runs a scenario again."""
+
+import pytest
+
+from support.cli.report import knowledge, options_of_target
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["run", "failover", "--tags", "@redis", "--members", "5", "--jobs", "2"], "--members 5"),
+        (["--target", "my cluster.toml", "--own-schema", "--rerun"], "--target 'my cluster.toml' --own-schema"),
+        (["run", "--target=mine.toml"], "--target mine.toml"),
+        (["run", "--target", "postgresql://app:secret@db/app"], "--target YOUR-TARGET"),
+        (["run", "--target", "ruvector_host = 'db'\nruvector_password = 'secret'"], "--target YOUR-TARGET"),
+        (["run", "--target"], ""),
+        ([], ""),
+    ],
+)
+def test_only_what_says_what_is_tested_is_kept_and_no_secret(arguments: list[str], kept: str) -> None:
+    assert options_of_target(arguments) == kept
+
+
+def test_the_pages_know_which_sabotages_break_a_promise() -> None:
+    assert "PostgreSQL does not flush its writes to disk" in knowledge().sabotages["PH-06"]

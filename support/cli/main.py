@@ -11,11 +11,10 @@ from typing import Annotated
 
 import typer
 
-from support.cli import inside, paths, suites, typed, writing
+from support.cli import inside, paths, reading, suites, typed, writing
 from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
     Features,
-    Folders,
     Like,
     Metrics,
     OwnSchema,
@@ -24,7 +23,6 @@ from support.cli.options import (
     Pushgateway,
     Require,
     Size,
-    Summary,
     Target,
     metrics_settings,
     number_of_jobs,
@@ -376,45 +374,8 @@ app.command()(writing.steps)
 app.command()(writing.promises)
 app.command()(writing.lint)
 app.command()(writing.new)
-
-
-@app.command()
-def report(
-    folders: Folders = None,
-    summary: Summary = None,
-    pdf: Annotated[
-        bool, typer.Option("--pdf", help="Write the summary as PDF, too (by a Chromium on this machine).")
-    ] = False,
-    metrics: Metrics = None,
-    pushgateway: Pushgateway = None,
-    pipeline: Pipeline = None,
-) -> None:
-    """Render the report of the last run again, print its table, and publish its metrics.
-
-    With folders: report on the runs in them as one run, for example those of several CI jobs. Each folder holds the
-    `allure-results` of one run. A run that is missing or was stopped counts as not judged. If a scenario ran more than
-    once, its worst verdict counts.
-    """
-    from support.cli import report
-    from support.settings import Settings
-
-    settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.report(folders or (), settings, summary, pdf))
-
-
-@app.command()
-def compare(
-    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
-    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
-    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
-) -> None:
-    """Compare verdicts and figures of two runs, versions or clusters, and tell change from chance.
-
-    A folder may hold several runs: 5 on each side can tell. Exits with 1 if something got worse beyond chance.
-    """
-    from support.cli import compare
-
-    raise typer.Exit(compare.show(before, now, everything))
+app.command()(reading.report)
+app.command()(reading.compare)
 
 
 @app.command(context_settings=PASSING_ON)

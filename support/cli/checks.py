@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.table import Table
 
 from support.cli.console import out
+from support.cli.paths import STARTED_IN_VARIABLE
 
 LOOK = 0.2  # seconds between two looks at whether the tests have ended
 PACKAGES = ("support", "steps")
@@ -85,7 +86,9 @@ def run_all(pytest_arguments: Sequence[str], extent: Extent = Extent.USUAL) -> b
 
 
 def _started(check: Check, *arguments: str) -> "subprocess.Popen[bytes]":
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # A test starts programs of its own, each in a folder of its own.
+    left_out = {"PYTHONDONTWRITEBYTECODE", STARTED_IN_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
     return subprocess.Popen(
         [*check.argv, *arguments],
         env=environment,

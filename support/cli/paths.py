@@ -5,8 +5,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder. The program works there, whatever folder it is started in."""
-_STARTED_IN = "_ACCEPT_STARTED_IN"
-STARTED_IN = Path(os.environ.get(_STARTED_IN) or Path.cwd())
+STARTED_IN_VARIABLE = "_ACCEPT_STARTED_IN"
+"""It tells the user's working directory to the processes that this one starts."""
+STARTED_IN = Path(os.environ.get(STARTED_IN_VARIABLE) or Path.cwd())
 """The user's working directory; processes that this one starts work elsewhere."""
 STATE = Path(".accept")
 """Clusters, runs and logs of the program. Not under version control."""
@@ -17,7 +18,7 @@ REPORT = Path("allure-report")
 
 def enter_project() -> None:
     """Make the project's folder the working directory."""
-    os.environ[_STARTED_IN] = str(STARTED_IN)
+    os.environ[STARTED_IN_VARIABLE] = str(STARTED_IN)
     os.chdir(ROOT)
 
 

@@ -124,6 +124,13 @@ def test_without_a_loss_the_number_of_writes_that_were_checked_is_told() -> None
         "When the host of the leader crashes, writes stop for 21.5 s (allowed: 30 s).",
         "No acknowledged write was lost: 1,800 were checked, each is there.",
     ]
+    # one that may take long does not exceed the limit of another
+    (quick,) = costs.costs([CRASH, replace(CRASH, without_writes=29.0, limit=None), replace(CRASH, limit=2.0)])
+    assert (quick.exceeded, quick.without_writes, quick.limit) == (True, CRASH.without_writes, 2.0)
+    (long,) = costs.costs(
+        [CRASH, replace(CRASH, without_writes=0.5, limit=2.0), replace(CRASH, without_writes=90.0, limit=None)]
+    )
+    assert (long.exceeded, long.without_writes, long.limit) == (False, 90.0, None)
     unchecked = costs.costs([replace(CRASH, lost=None, acknowledged=None)])
     assert "Whether acknowledged writes were lost was not checked in this run." in costs.told(unchecked, [CRASH])
 

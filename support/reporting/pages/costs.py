@@ -26,7 +26,10 @@ _PROMISES = {promise for promise, *_ in KEY_FIGURES}
 
 @dataclass(frozen=True)
 class Cost:
-    """All faults of one kind: the worst of each time, and the sums of what was lost."""
+    """All faults of one kind: the worst of each time, and the sums of what was lost.
+
+    `without_writes` and `limit` are of the same scenario: of one that exceeded its own limit if any did.
+    """
 
     kind: str
     times: int
@@ -40,7 +43,7 @@ class Cost:
 
     @property
     def exceeded(self) -> bool:
-        return self.without_writes is not None and self.limit is not None and self.without_writes >= self.limit
+        return _exceeded(self)
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,17 @@ def _strain(figure: Figure) -> float:
     return measure.limit / max(measure.value, 1e-9) if measure.at_least else measure.value / measure.limit
 
 
+def _exceeded(one: Incident | Cost) -> bool:
+    return one.without_writes is not None and one.limit is not None and one.without_writes >= one.limit
+
+
 def _cost(kind: str, those: Sequence[Incident]) -> Cost:
+    worst = max(those, key=lambda one: (_exceeded(one), one.without_writes or 0))
     return Cost(
         kind=kind,
         times=len(those),
-        without_writes=_most(one.without_writes for one in those),
-        limit=min((one.limit for one in those if one.limit is not None), default=None),
+        without_writes=worst.without_writes,
+        limit=worst.limit,
         new_leader_after=_most(one.new_leader_after for one in those),
         healthy_after=_most(one.healthy_after for one in those),
         acknowledged=_sum(one.acknowledged for one in those),

@@ -176,9 +176,17 @@ def kind_of(words: str, leader: str, members: Collection[str]) -> str:
         name = re.escape(member)
         words = re.sub(rf"\bhost {name}\b", f"host of {role}", words)
         words = re.sub(rf"\b{name}\b", role, words)
+    words = re.sub(r"\b(etcd)\d+\b", r"\1", words)
+    words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
     words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
-    words = re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
-    return re.sub(r"\b(etcd)\d+\b", r"\1", words)
+    return re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
+
+
+def _each_once(listed: re.Match[str]) -> str:
+    """A list of parts in one order, each named once."""
+    parts = listed[0].split(", ")
+    once = {"replicas" if part == "a replica" and parts.count(part) > 1 else part for part in parts}
+    return ", ".join(sorted(once))
 
 
 def at_epoch(moment: float) -> float:

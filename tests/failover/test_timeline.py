@@ -121,6 +121,11 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
         ("pg1 hands over to pg2", "the leader hands over to a replica"),
         ("the host etcd1 crashes", "the host etcd crashes"),
         ("all links get 100 ms slower", "all links get 100 ms slower"),
+        (
+            "pg1 cut off from etcd1, etcd2, etcd3, pg2, haproxy, pg10, redis",
+            "the leader cut off from etcd, haproxy, redis, replicas",
+        ),
+        ("pg2 cut off from pg1", "a replica cut off from the leader"),
     ],
 )
 def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:

@@ -399,5 +399,7 @@ def each_loaded_at_most(times: float, loads: Mapping[bytes, int], keys: int) -> 
     if most > times:
         return Finding.false(words)
     if len(loads) < keys / 10:
-        return Finding.unknown(f"{words}: nearly all of {keys} entries were not loaded")
+        return Finding.unknown(
+            f"{words}: less than a tenth of the {keys} entries were loaded, so the cache was not empty"
+        )
     return Finding.true(words)

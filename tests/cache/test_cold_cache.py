@@ -47,7 +47,7 @@ def test_loads_of_each_entry() -> None:
     once = {str(number).encode(): 1 for number in range(10)}
     assert each_loaded_at_most(2, once, 10).holds is True
     assert each_loaded_at_most(2, {**once, b"3": 2}, 10).holds is True
-    assert each_loaded_at_most(2, once, 100).holds is None
+    assert each_loaded_at_most(2, once, 101).holds is None
     found = each_loaded_at_most(2, {**once, b"3": 40}, 10)
     assert found.holds is False
     assert "49 loads of 10 entries, 40 at most of one (allowed: 2)" in found.words

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import architecture
+import commands
 import pytest
 import typer
 from documents import DOCUMENTS, Link, anchors, commands, copy_with_examples, examples, links, prose
@@ -205,6 +206,10 @@ def test_the_examples_pass_and_that_of_the_readme_fails_on_its_sabotage(project:
 def test_the_drawing_of_the_house_is_up_to_date() -> None:
     assert architecture.PAGE.read_text(encoding="utf-8") == architecture.page(), "run tests/architecture.py"
     assert "cli" not in architecture.imports()["steps"], "they are drawn side by side"
+
+
+def test_the_page_of_the_commands_is_up_to_date() -> None:
+    assert commands.PAGE.read_text(encoding="utf-8") == commands.page(), "run tests/commands.py"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)

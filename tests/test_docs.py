@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import architecture
-import commands
+import commands_page
 import pytest
 import typer
 from documents import DOCUMENTS, Link, anchors, commands, copy_with_examples, examples, links, prose
@@ -209,7 +209,7 @@ def test_the_drawing_of_the_house_is_up_to_date() -> None:
 
 
 def test_the_page_of_the_commands_is_up_to_date() -> None:
-    assert commands.PAGE.read_text(encoding="utf-8") == commands.page(), "run tests/commands.py"
+    assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.page(), "run tests/commands_page.py"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)

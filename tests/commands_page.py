@@ -1,6 +1,6 @@
 """The page docs/commands.md: what `--help` prints, of every command.
 
-`.venv/bin/python tests/commands.py` updates it. The script `accept` answers from it where nothing is installed yet.
+`.venv/bin/python tests/commands_page.py` updates it. The script `accept` answers from it where nothing is installed yet.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ HEAD = """\
 # Commands
 
 What `./accept --help` prints, and `--help` after each command. Without a command, `./accept` means `./accept run`.
-<!-- made by tests/commands.py -->
+<!-- made by tests/commands_page.py -->
 """
 PLAIN = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb"}
 

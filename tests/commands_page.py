@@ -1,6 +1,6 @@
 """The page docs/commands.md: what `--help` prints, of every command.
 
-`.venv/bin/python tests/commands_page.py` updates it. The script `accept` answers from it where nothing is installed yet.
+`.venv/bin/python tests/commands_page.py` updates it. The script `accept` answers from it where nothing is installed.
 """
 
 from pathlib import Path

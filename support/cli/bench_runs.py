@@ -60,6 +60,7 @@ def _runs(suites: Sequence[str], settings: Settings) -> Samples:
     given = [word for name, value in size.items() if value is not None for word in (name, str(value))]
     while True:
         before, begun = _processor_time(), time.monotonic()
+        STATE.mkdir(exist_ok=True)
         status = behave_process.run(clusters.accept_argv(["run", *suites, *given]), {}, LOG)
         figure, worked = time.monotonic() - begun, _processor_time() - before
         if status:

@@ -261,5 +261,5 @@ def test_a_run_that_cannot_begin_publishes_that(project: Program, tmp_path: Path
 def test_an_address_that_is_none_is_wrong_usage_and_not_shown(project: Program) -> None:
     ended = project.run("--pushgateway", "jo:secret@gateway:9091")
     assert ended.status == 2, str(ended)
-    assert ended.complaints == ["accept: ACCEPT_PUSHGATEWAY should be like http://user:password@host:9091"], str(ended)
+    assert ended.complaints == ["accept: --pushgateway should be like http://user:password@host:9091"], str(ended)
     assert "secret" not in ended.out + ended.err

@@ -88,6 +88,7 @@ SETTLED = {
     # of no scenario: before the first, in `accept bench`, or an embedded cluster that is gone
     "vectors.dialect_of": "the target lacks the capability vector",
     "tools._find": "bench",
+    "printing.browser": "accept report --pdf",
     "entering.enter": "boot",
     "state.read": "the cluster is gone",
     "rpc.call": "the cluster is gone",

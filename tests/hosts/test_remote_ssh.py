@@ -1,4 +1,4 @@
-"""Reaching into machines by ssh, with a real sshd: looking, injuries and their guards, cuts, refusals."""
+"""Reaching into machines by ssh, with a real sshd: discovery, faults and their guards, cuts, refusals."""
 
 import os
 import shutil
@@ -30,8 +30,8 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
 def site(machines: Mapping[str, Machine]) -> Iterator[RemoteSite]:
     found = RemoteSite({name: one.access() for name, one in machines.items()}, Guards(grace=4, longest=60, beat=1.0))
     yield found
-    for injury in found.guards.active:
-        found.guards.heal(injury)
+    for fault in found.guards.active:
+        found.guards.heal(fault)
     assert {name: one.left() for name, one in machines.items()} == {"a": [], "b": []}
 
 
@@ -142,8 +142,8 @@ def cutting(request: pytest.FixtureRequest, machines: Mapping[str, Machine]) -> 
     found = {name: replace(one.access(), cutter=request.param) for name, one in machines.items()}
     site = RemoteSite(found, Guards(grace=4, beat=1.0))
     yield site
-    for injury in site.guards.active:
-        site.guards.heal(injury)
+    for fault in site.guards.active:
+        site.guards.heal(fault)
 
 
 def test_a_cut_drops_both_ways_whatever_the_users_own_rules_accept(
@@ -226,7 +226,7 @@ def test_a_host_without_its_own_mark_is_left_alone(
     assert _state(site, sleeper) in "SR"
 
 
-def test_a_host_that_another_run_has_injured_is_left_alone(site: RemoteSite, sleeper: Running) -> None:
+def test_a_host_that_another_run_has_put_a_fault_on_is_left_alone(site: RemoteSite, sleeper: Running) -> None:
     site.machines["a"].suspend([sleeper])
     another = RemoteSite({"a": site.machines["a"].access}, Guards())
     with pytest.raises(HostRefused, match="another run"):

@@ -71,7 +71,7 @@ SETTLED = {
     "cluster.sandbox": "hosts",
     "roles.in_sandbox": "disks, member_files; a sabotage is of the embedded cluster",
     "machines.bring_down": "crashes, cache_host, dcs_hosts, proxy_host",
-    "network._by_struck": "partitions",
+    "network._by_host": "partitions",
     "haproxy.receptions": "statistics_login",
     "clients.open": "redis",
     "roles.cache_host": "redis",

@@ -3,7 +3,7 @@
     access = HostAccess("ssh://root@10.0.0.1")            # as it stands in [hosts] of a target file
     answer = Reach.of(access.reach).run("look")           # one shell script over standard input; nothing is installed
 
-A fault that lasts is an *injury*: its undo is on the host before it is done, with a guard that undoes it when nobody
+A fault that lasts is a *host fault*: its undo is on the host before it is done, with a guard that undoes it when nobody
 who answers for it has been heard of for a while. `RemoteSite` implements `support.hosts.interface.Site` with that.
 """
 

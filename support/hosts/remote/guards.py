@@ -1,4 +1,4 @@
-"""Injuries: faults on users' hosts that last, and that end by themselves when nobody answers for them any more."""
+"""Faults on users' hosts that last, and that end by themselves when nobody answers for them any more."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from support.hosts.remote.reach import HostRefused, HostUnreached, Reach
 from support.waiting import eventually
 
 GRACE = 20
-"""Seconds without a beat after which the guard on the host undoes an injury."""
+"""Seconds without a beat after which the guard on the host undoes a fault."""
 LONGEST = 300
 """Seconds after which it does in any case."""
 BEAT = 5.0
@@ -20,7 +20,7 @@ _HEALS_WITHIN = 30.0
 
 
 @dataclass(frozen=True)
-class Injury:
+class HostFault:
     """A fault on a host that lasts."""
 
     id: str
@@ -30,49 +30,49 @@ class Injury:
 
 
 class Guards:
-    """Makes injuries, answers for them while they last, and heals them. Safe for several threads."""
+    """Makes faults, answers for them while they last, and heals them. Safe for several threads."""
 
     def __init__(self, owner: str = "", grace: int = GRACE, longest: int = LONGEST, beat: float = BEAT) -> None:
-        """`owner` tells this run from any other: a host that another one has injured is left alone."""
+        """`owner` tells this run from any other: a host that another one has put a fault on is left alone."""
         self._owner = owner or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._times, self._beat = {"GRACE": str(grace), "LONGEST": str(longest)}, beat
-        self._active: dict[str, Injury] = {}
+        self._active: dict[str, HostFault] = {}
         self._expired: dict[str, str] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._keeper: threading.Thread | None = None
 
     @property
-    def active(self) -> tuple[Injury, ...]:
+    def active(self) -> tuple[HostFault, ...]:
         with self._lock:
             return tuple(self._active.values())
 
-    def injure(self, host: str, reach: Reach, verb: str, *arguments: str, **variables: str) -> Injury:
-        """Begin an injury by a verb of the script. Raises HostRefused, and then nothing was done.
+    def inject(self, host: str, reach: Reach, verb: str, *arguments: str, **variables: str) -> HostFault:
+        """Begin a fault by a verb of the script. Raises HostRefused, and then nothing was done.
 
         Without an answer (HostUnreached) it may have begun, or not: it is healed like any other.
         """
-        injury = Injury(secrets.token_hex(4), host, reach, f"{verb} on {host}")
+        fault = HostFault(secrets.token_hex(4), host, reach, f"{verb} on {host}")
         with self._lock:
-            self._active[injury.id] = injury
+            self._active[fault.id] = fault
         try:
-            reach.run(verb, injury.id, *arguments, variables={"OWNER": self._owner, **self._times, **variables})
+            reach.run(verb, fault.id, *arguments, variables={"OWNER": self._owner, **self._times, **variables})
         except HostRefused:
-            self._forget(injury)
+            self._forget(fault)
             raise
         self._keep()
-        return injury
+        return fault
 
-    def heal(self, injury: Injury) -> None:
+    def heal(self, fault: HostFault) -> None:
         """Undo it. Harmless if that was done. Raises Inconclusive if its guard did so before, ProcessFailed if nobody
         could."""
-        if injury not in self.active:
+        if fault not in self.active:
             return
         try:
             said = eventually(
-                lambda: injury.reach.run("heal", injury.id, within=_HEALS_WITHIN * 2),
+                lambda: fault.reach.run("heal", fault.id, within=_HEALS_WITHIN * 2),
                 within=_HEALS_WITHIN,
-                subject=f"{injury.words} is undone",
+                subject=f"{fault.words} is undone",
                 retry_on=(HostUnreached,),
                 pause=1.0,
             )
@@ -82,16 +82,16 @@ class Guards:
             ) from error
         failed = [line for line in said.splitlines() if line.startswith("failed")]
         if failed:
-            raise ProcessFailed(f"{injury.words} could not be undone ({failed[0]}): ./accept heal tries again")
-        self._forget(injury)
-        if f"expired {injury.id}" in said or injury.id in self._expired:
-            raise Inconclusive(f"{injury.words}: the guard on the host undid it before its time")
-        if f"gone {injury.id}" in said:
-            raise Inconclusive(f"{injury.words}: the host knows nothing of it any more; was it restarted?")
+            raise ProcessFailed(f"{fault.words} could not be undone ({failed[0]}): ./accept heal tries again")
+        self._forget(fault)
+        if f"expired {fault.id}" in said or fault.id in self._expired:
+            raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")
+        if f"gone {fault.id}" in said:
+            raise Inconclusive(f"{fault.words}: the host knows nothing of it any more; was it restarted?")
 
-    def _forget(self, injury: Injury) -> None:
+    def _forget(self, fault: HostFault) -> None:
         with self._lock:
-            self._active.pop(injury.id, None)
+            self._active.pop(fault.id, None)
 
     def _keep(self) -> None:
         with self._lock:
@@ -103,19 +103,19 @@ class Guards:
         """Each host in a thread of its own: one that hangs must not cost the others their beats."""
         while True:
             self._wake.wait(self._beat)
-            by_host: dict[str, list[Injury]] = {}
+            by_host: dict[str, list[HostFault]] = {}
             with self._lock:
                 if not self._active:
                     self._keeper = None
                     return
-                for injury in self._active.values():
-                    by_host.setdefault(injury.reach.words, []).append(injury)
-            for injuries in by_host.values():
-                threading.Thread(target=self._beat_once, args=(injuries,), daemon=True).start()
+                for fault in self._active.values():
+                    by_host.setdefault(fault.reach.words, []).append(fault)
+            for faults in by_host.values():
+                threading.Thread(target=self._beat_once, args=(faults,), daemon=True).start()
 
-    def _beat_once(self, injuries: list[Injury]) -> None:
+    def _beat_once(self, faults: list[HostFault]) -> None:
         try:
-            said = injuries[0].reach.run("beat", *(one.id for one in injuries), within=2 * self._beat)
+            said = faults[0].reach.run("beat", *(one.id for one in faults), within=2 * self._beat)
         except ProcessFailed:
             return  # the guard will notice, and `heal` tells
         for line in said.splitlines():
@@ -125,7 +125,7 @@ class Guards:
 
 
 def heal_left(reach: Reach, told: Callable[[str], object] = lambda line: None) -> bool:
-    """Undo every injury that is left on a host, whoever made it. Returns whether nothing is left.
+    """Undo every fault that is left on a host, whoever made it. Returns whether nothing is left.
 
     Raises HostUnreached without an answer.
     """

@@ -10,7 +10,7 @@ from typing import TypeVar
 from support.errors import Inconclusive, NotAvailable
 from support.hosts.interface import Log, Running, SiteHost, SiteProgram
 from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
-from support.hosts.remote.guards import Guards, Injury
+from support.hosts.remote.guards import Guards, HostFault
 from support.hosts.remote.network import RemoteNetwork
 from support.hosts.remote.processes import parsed_table, program_trees
 from support.hosts.remote.reach import HostUnreached, Reach, Sent
@@ -99,9 +99,9 @@ class RemoteHost:
         self.reach = replace(reach, line=line, variables=given, note=note)
         self.guards = guards
         self._note = note
-        self._down: dict[str, Injury] = {}
-        self._suspended: dict[frozenset[tuple[int, int]], Injury] = {}
-        self._frozen: list[Injury] = []
+        self._down: dict[str, HostFault] = {}
+        self._suspended: dict[frozenset[tuple[int, int]], HostFault] = {}
+        self._frozen: list[HostFault] = []
 
     @property
     def address(self) -> str:
@@ -193,14 +193,14 @@ class RemoteHost:
     def suspend(self, processes: Collection[Running]) -> None:
         """See SiteHost."""
         if processes:
-            injury = self._injure("freeze", *_identities(processes))
-            self._suspended[frozenset(one.identity for one in processes)] = injury
+            fault = self._inject("freeze", *_identities(processes))
+            self._suspended[frozenset(one.identity for one in processes)] = fault
 
     def resume(self, processes: Collection[Running]) -> None:
         """See SiteHost."""
-        injury = self._suspended.pop(frozenset(one.identity for one in processes), None)
-        if injury is not None:
-            self._heal(injury)
+        fault = self._suspended.pop(frozenset(one.identity for one in processes), None)
+        if fault is not None:
+            self._heal(fault)
 
     def freeze(self) -> None:
         """See SiteHost. What was forked meanwhile is suspended, too."""
@@ -208,7 +208,7 @@ class RemoteHost:
             awake = [one for one in self.running() if not one.stopped]
             if not awake:
                 return
-            self._frozen.append(self._injure("freeze", *_identities(awake)))
+            self._frozen.append(self._inject("freeze", *_identities(awake)))
 
     def thaw(self) -> None:
         """See SiteHost."""
@@ -224,10 +224,10 @@ class RemoteHost:
         """See SiteHost. Raises Inconclusive if a program came back by itself before that."""
         if not self._down:
             return
-        injuries = {injury.id: injury for injury in self._down.values()}
+        faults = {fault.id: fault for fault in self._down.values()}
         self._down.clear()
         early = self._came_back()
-        self._heal_all(list(injuries.values()))
+        self._heal_all(list(faults.values()))
         if early:
             raise Inconclusive(
                 f"{early} on {self.name} had been started again by somebody else while it was to stay down"
@@ -248,15 +248,15 @@ class RemoteHost:
         ways = [text for one in programs for text in (one.release, one.start) if text]
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = _identities([process for name in running for process in trees[name]])
-        injury = self._injure("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
-        self._down |= dict.fromkeys(running, injury)
+        fault = self._inject("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
+        self._down |= dict.fromkeys(running, fault)
 
     def restore(self, name: str) -> bool:
         """Start a program that was brought down alone; returns whether it was."""
-        injury = self._down.pop(name, None)
-        if injury is None:
+        fault = self._down.pop(name, None)
+        if fault is None:
             return False
-        self._heal(injury)
+        self._heal(fault)
         return True
 
     def _came_back(self) -> str:
@@ -265,33 +265,33 @@ class RemoteHost:
         except HostUnreached:
             return ""
 
-    # Injuries
+    # Faults
 
-    def _injure(self, verb: str, *arguments: str, **variables: str) -> Injury:
+    def _inject(self, verb: str, *arguments: str, **variables: str) -> HostFault:
         return self._noted(
-            lambda: self.guards.injure(self.name, self.reach, verb, *arguments, **variables), [verb, *arguments]
+            lambda: self.guards.inject(self.name, self.reach, verb, *arguments, **variables), [verb, *arguments]
         )
 
-    def injure(self, verb: str, *arguments: str) -> Injury:
-        """Begin an injury that the caller heals."""
-        return self._injure(verb, *arguments)
+    def inject(self, verb: str, *arguments: str) -> HostFault:
+        """Begin a fault that the caller heals."""
+        return self._inject(verb, *arguments)
 
-    def heal(self, injury: Injury) -> None:
-        """End an injury."""
-        self._heal(injury)
+    def heal(self, fault: HostFault) -> None:
+        """End a fault."""
+        self._heal(fault)
 
     def _do(self, *words: str) -> str:
         return self._noted(lambda: self.reach.run(*words), words)
 
-    def _heal(self, injury: Injury) -> None:
-        self._noted(lambda: self.guards.heal(injury), ["heal", injury.id])
+    def _heal(self, fault: HostFault) -> None:
+        self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
 
-    def _heal_all(self, injuries: list[Injury]) -> None:
+    def _heal_all(self, faults: list[HostFault]) -> None:
         """All of them, the last one first; then the first error is raised."""
         errors = []
-        while injuries:
+        while faults:
             try:
-                self._heal(injuries.pop())
+                self._heal(faults.pop())
             except Exception as error:
                 errors.append(error)
         if errors:

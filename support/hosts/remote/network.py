@@ -1,4 +1,4 @@
-"""Cuts of the network between a user's hosts, by rules of our own on the host that is struck."""
+"""Cuts of the network between a user's hosts, by rules of our own on the host that applies them."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from support.errors import Inconclusive, NotAvailable
 from support.hosts.interface import Pair
-from support.hosts.remote.guards import Injury
+from support.hosts.remote.guards import HostFault
 from support.waiting import NotYet
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ _PORTS = 2
 
 
 class RemoteNetwork:
-    """The links between a user's hosts. One host of each pair is struck, and there both ways can be cut."""
+    """The links between a user's hosts. One host of each pair applies the cut, and there both ways can be cut."""
 
     def __init__(self, hosts: "Mapping[str, RemoteHost]") -> None:
         self._hosts = hosts
-        self._cuts: dict[frozenset[Pair], dict[str, Injury]] = {}
+        self._cuts: dict[frozenset[Pair], dict[str, HostFault]] = {}
         self._answered: dict[str, dict[str, str]] = {}
         """Struck host -> "address,port" that answered before -> the host that it is of."""
 
     def prepare(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. What is reached before the cut is what must not be reached after it."""
-        for struck, own in self._by_struck(pairs).items():
-            others = {name for pair in own for name in pair if name != struck}
-            self._answered[struck] = self._reached(self._hosts[struck], others)
+        for cut_host, own in self._by_host(pairs).items():
+            others = {name for pair in own for name in pair if name != cut_host}
+            self._answered[cut_host] = self._reached(self._hosts[cut_host], others)
 
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. Raises HostRefused before anything is done if a cut would be of the suite's own line."""
@@ -40,17 +40,17 @@ class RemoteNetwork:
         if key in self._cuts:
             return
         made = self._cuts[key] = {}
-        for struck, own in self._by_struck(pairs).items():
-            host = self._hosts[struck]
-            made[struck] = host.injure("cut", *self._rules(host, own))
+        for cut_host, own in self._by_host(pairs).items():
+            host = self._hosts[cut_host]
+            made[cut_host] = host.inject("cut", *self._rules(host, own))
 
     def mend_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
         made = self._cuts.pop(frozenset(pairs), {})
         errors = []
-        for struck, injury in made.items():
+        for cut_host, fault in made.items():
             try:
-                self._hosts[struck].heal(injury)
+                self._hosts[cut_host].heal(fault)
             except Exception as error:
                 errors.append(error)
         if errors:
@@ -62,25 +62,25 @@ class RemoteNetwork:
         Raises Inconclusive where nothing answered before.
         """
         made = self._cuts.get(frozenset(pairs), {})
-        for struck, own in self._by_struck(pairs).items():
-            host, answered = self._hosts[struck], self._answered.get(struck, {})
+        for cut_host, own in self._by_host(pairs).items():
+            host, answered = self._hosts[cut_host], self._answered.get(cut_host, {})
             if not answered:
-                raise Inconclusive(f"{struck} reached none of the hosts that it is cut off from before, either")
+                raise Inconclusive(f"{cut_host} reached none of the hosts that it is cut off from before, either")
             now = self._probe(host, set(answered.values()), only=answered)
             if through := [f"{name} at {place}" for place, name in now.items()]:
-                raise NotYet(f"{struck} still reaches {', '.join(through)}")
-            dropped = self._counted(host, made[struck])
+                raise NotYet(f"{cut_host} still reaches {', '.join(through)}")
+            dropped = self._counted(host, made[cut_host])
             for source, target in own:
-                way, other = ("out", target) if source == struck else ("in", source)
-                if way == "in" and (struck, other) in own:
+                way, other = ("out", target) if source == cut_host else ("in", source)
+                if way == "in" and (cut_host, other) in own:
                     continue  # nothing answers what was never sent
                 if other in answered.values() and not self._packets(dropped, way, other):
                     raise NotYet(f"no packet from {source} to {target} was dropped yet")
             for source, target in open_pairs:
-                if target == struck and not self._packets(dropped, "seen", source):
+                if target == cut_host and not self._packets(dropped, "seen", source):
                     raise NotYet(f"no packet from {source} arrives at {target} either")
 
-    def _by_struck(self, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
+    def _by_host(self, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
         """The host on which each pair is cut: as few hosts as possible, of those that can."""
         able = {name for name, host in self._hosts.items() if host.access.cutter}
         found: dict[str, list[Pair]] = {}
@@ -90,9 +90,9 @@ class RemoteNetwork:
             if not votes:
                 raise NotAvailable(f"neither {' nor '.join(left[0])} can cut links: there is no nft or iptables to use")
             most = max(votes.values())
-            struck = next(name for name in dict.fromkeys(n for pair in left for n in pair) if votes[name] == most)
-            found[struck] = [pair for pair in left if struck in pair]
-            left = [pair for pair in left if struck not in pair]
+            cut_host = next(name for name in dict.fromkeys(n for pair in left for n in pair) if votes[name] == most)
+            found[cut_host] = [pair for pair in left if cut_host in pair]
+            left = [pair for pair in left if cut_host not in pair]
         return found
 
     def _rules(self, host: "RemoteHost", pairs: Collection[Pair]) -> list[str]:
@@ -130,8 +130,8 @@ class RemoteNetwork:
         answers = dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
         return {place: places[place] for place, answer in answers.items() if answer == "answers" and place in places}
 
-    def _counted(self, host: "RemoteHost", injury: Injury) -> dict[tuple[str, str], int]:
-        rows = (line.split("\t") for line in host.reach.run("counted", injury.id).splitlines() if line.count("\t") == 2)
+    def _counted(self, host: "RemoteHost", fault: HostFault) -> dict[tuple[str, str], int]:
+        rows = (line.split("\t") for line in host.reach.run("counted", fault.id).splitlines() if line.count("\t") == 2)
         return {(way, address): int(packets) for way, address, packets in rows}
 
     def _packets(self, counted: Mapping[tuple[str, str], int], way: str, other: str) -> int:

@@ -1,10 +1,10 @@
 # All that is ever done on a user's host, in POSIX sh. Nothing is installed there: this text goes to `sh -s` over standard
 # input, followed by the variables and the one call of `main` that is wanted. It needs /proc, and neither ps nor Python.
 #
-# A fault that lasts is an *injury* with a directory in $RUN: its undo, its beat, its guard. The undo is written, and the
-# guard is running, before anything is done. The guard undoes the injury when no beat has come for $GRACE seconds, or
+# A fault that lasts is a *host fault* with a directory in $RUN: its undo, its beat, its guard. The undo is written, and the
+# guard is running, before anything is done. The guard undoes the fault when no beat has come for $GRACE seconds, or
 # when it is $LONGEST seconds old, whatever became of the session or of whoever opened it. A reboot empties /run, and
-# with it all that an injury consists of.
+# with it all that a fault consists of.
 set -u
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
@@ -73,23 +73,23 @@ except OSError as error: print(error)' "$host" "$port" "$patience" 2>&1)
   wait
 }
 
-# --- Injuries
+# --- Faults
 
 breakable() { # the second key: without this host's own mark nothing is done to it
   [ -n "${SCOPE:-}" ] || refuse "no scope was given"
   mark | grep -qxF -- "$SCOPE" || refuse "this host is not marked as breakable for the scope $SCOPE"
 }
-begin() { # ID: the directory of an injury, whose undo is written before what it undoes
+begin() { # ID: the directory of a fault, whose undo is written before what it undoes
   breakable
   mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
   for one in "$RUN"/*/owner; do
-    [ ! -e "$one" ] || [ "$(cat "$one")" = "$OWNER" ] || refuse "another run has injured this host: $one"
+    [ ! -e "$one" ] || [ "$(cat "$one")" = "$OWNER" ] || refuse "another run has put a fault on this host: $one"
   done
-  D=$RUN/$1; mkdir "$D" 2>/dev/null || refuse "the injury $1 is there already, or $RUN is full"
+  D=$RUN/$1; mkdir "$D" 2>/dev/null || refuse "the fault $1 is there already, or $RUN is full"
   { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && printf 'failed=0\n' > "$D/undo"; } 2>/dev/null || {
     rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
 }
-undo_by() { # TEXT: one more thing that ends this injury; it must be harmless when repeated
+undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
 }
 guard() { # from now on it ends by itself
@@ -111,7 +111,7 @@ GUARD
   if command -v setsid >/dev/null; then setsid sh "$D/guard" </dev/null >/dev/null 2>&1 &
   else ( trap '' HUP; exec sh "$D/guard" ) </dev/null >/dev/null 2>&1 & fi
 }
-beat() { # ID...: whoever made these injuries is there
+beat() { # ID...: whoever made these faults is there
   for id; do
     D=$RUN/$id
     if [ ! -d "$D" ]; then echo "gone $id"
@@ -119,7 +119,7 @@ beat() { # ID...: whoever made these injuries is there
     else uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"; fi
   done
 }
-heal() { # ID...: undo these injuries; harmless for one that is not there
+heal() { # ID...: undo these faults; harmless for one that is not there
   for id; do
     D=$RUN/$id; [ -d "$D" ] || { echo "gone $id"; continue; }
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
@@ -141,7 +141,7 @@ signal() { # SIGNAL PID:START...: one that is gone, or another process by now, i
   return 0
 }
 strike() { breakable; signal "$@"; } # for what needs no undo
-freeze() { # ID PID:START...: suspend these until the injury is healed
+freeze() { # ID PID:START...: suspend these until the fault is healed
   begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
   undo_by "for pid in$found; do kill -CONT \$pid 2>/dev/null; done; :"; guard; signal STOP "$@"
 }
@@ -175,7 +175,7 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
 
 # --- Faults of the network
 
-uncut() { # the command that ends the cuts of this injury
+uncut() { # the command that ends the cuts of this fault
   t=accept_${D##*/}
   if [ "${CUTTER:-nft}" = nft ]; then echo "! ${NET:-} nft list table inet $t >/dev/null 2>&1 || ${NET:-} nft delete table inet $t"
   else

@@ -58,6 +58,7 @@ def watch(options: RunOptions) -> int:
                 say("stopped")
                 return INTERRUPTED
             try:
+                say("waiting for a change of a file; Ctrl-C ends, ./accept report renders the report of this run")
                 changed = _await_change(seen)
             except KeyboardInterrupt:
                 return 0
@@ -141,7 +142,6 @@ class _Watcher:
             report.keep(run.journal, run.results)
             first = min((one.began for one in record.results), default=begun)
         say(f"{time.time() - begun:.1f} s in all, {first - begun:.1f} s to the first scenario")
-        say("waiting for a change of a file; Ctrl-C ends, ./accept report renders the report of this run")
 
     @contextmanager
     def _begun(self) -> Iterator[Run]:

@@ -25,7 +25,7 @@ def dead_sandbox(directory: Path) -> None:
 def test_a_run_that_is_on_its_second_cluster_keeps_its_folder(place: str) -> None:
     """And so does a job's share of it."""
     run = begin_run()
-    share = run.share()
+    share = run.share(run.directory / "work", workers=None)
     for directory in (run.directory, share.directory):
         dead_sandbox(directory / place)
     clusters.sweep()

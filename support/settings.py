@@ -108,7 +108,7 @@ TARGET_FIELDS = frozenset(
 """If any of these is set, the user's cluster is tested, and none is booted."""
 
 
-_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts")}
+_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts", "dcs")}
 """Table of a target file -> its setting. In the environment, only the setting's name is known."""
 
 _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
@@ -117,7 +117,15 @@ _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
 _NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
 """Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
-_NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES", "ACCEPT_HOSTS")
+_NEEDS_VALUE = (
+    *_SHARED_PREFIXES,
+    "RUVECTOR_",
+    "ACCEPT_TARGET",
+    "ACCEPT_MEMBERS",
+    "ACCEPT_NODES",
+    "ACCEPT_HOSTS",
+    "ACCEPT_DCS",
+)
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
 
@@ -160,7 +168,11 @@ class Settings(BaseSettings):
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
     etcd_hosts: Names = ()
-    """etcd's client addresses, as host or host:port."""
+    """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
+    accept_dcs: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(
+        default_factory=dict, repr=False
+    )
+    """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
     citus_workers: Names = ()

@@ -17,6 +17,7 @@ from support.example_app.catalog import look_at
 from support.example_app.profile_fit import missing, not_unique, proposal, without_vector_index
 from support.hosts import probe, why_not_namespaces
 from support.settings import Settings
+from support.target import dcs
 from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES, why_missing
 from support.target.cluster import Cluster
@@ -119,8 +120,8 @@ def _found(topology: Topology) -> Iterator[str]:
             yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'unknown'}"
         for server, name in sorted(page.servers.items()):
             yield f"HAProxy's server {server}: member {name}"
-    if topology.dcs and "dcs_keys" not in topology.lacks:
-        yield f"Patroni's keys in etcd: {topology.dcs_namespace}/{topology.scope}"
+    if "dcs_keys" not in topology.lacks:
+        yield f"Patroni's keys in {dcs.kind(topology)}: {topology.dcs_namespace}/{topology.scope}"
 
 
 def _hosts(topology: Topology, settings: Settings) -> Iterator[str]:

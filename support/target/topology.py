@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -87,7 +89,9 @@ class Topology:
     nodes: Mapping[str, Address] = field(default_factory=dict)
     """Citus node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     dcs: tuple[Address, ...] = ()
-    """etcd's client addresses."""
+    """etcd's client addresses, where the DCS is etcd."""
+    dcs_access: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The section of the DCS in Patroni's configuration, by its name; empty for etcd that needs only its addresses."""
     dcs_namespace: str = "/service"
     """The prefix of the keys in which Patroni keeps this cluster, without a slash at the end."""
     scope: str = ""
@@ -145,7 +149,8 @@ class Topology:
         logins = [one for one in (self.application, self.administrator, self.patroni_login, page) if one]
         cache = [self.redis.password or ""] if self.redis else []
         names = {"", self.database, self.scope, *(login.user for login in logins)}
-        passwords = (*(login.password for login in logins), *cache, *self.further_secrets)
+        dcs = _secrets_within(self.dcs_access)
+        passwords = (*(login.password for login in logins), *cache, *dcs, *self.further_secrets)
         return [password for password in passwords if password not in names]
 
     def save(self, path: Path) -> None:
@@ -156,6 +161,21 @@ class Topology:
     @staticmethod
     def load(path: Path) -> "Topology":
         return _ADAPTER.validate_json(path.read_bytes())
+
+
+def _secrets_within(section: Mapping[str, Any]) -> list[str]:
+    """The passwords and tokens in a section of Patroni's configuration."""
+    found = []
+    for name, value in section.items():
+        if name == "auth_data" and isinstance(value, Mapping):  # ZooKeeper's: scheme -> login
+            found += [str(login).rpartition(":")[2] for login in value.values()]
+        elif isinstance(value, Mapping):
+            found += _secrets_within(value)
+        elif name in ("password", "token", "key_password"):
+            found.append(str(value))
+        elif name in ("url", "proxy"):
+            found.append(urlsplit(str(value)).password or "")
+    return found
 
 
 _ADAPTER = TypeAdapter(Topology)

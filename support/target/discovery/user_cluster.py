@@ -13,9 +13,9 @@ from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMi
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target import citus, dcs
+from support.target import citus
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, members, nodes, proxy, user_hosts
+from support.target.discovery import addresses, dcs, members, nodes, proxy, user_hosts
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
@@ -73,13 +73,13 @@ def discover(settings: Settings) -> Topology:
     host = settings.citus_coordinator or settings.ruvector_host or "localhost"
     proxy_host = _proxy_host(settings) or host
     write = (proxy_host, settings.haproxy_primary_port) if settings.haproxy_primary_port else None
+    declared_dcs = dcs.declared(settings)
     topology = Topology(
         database=settings.ruvector_db,
         application=Login(settings.ruvector_user, _secret(settings.ruvector_password) or ""),
         write=Address(*(write or (host, settings.ruvector_port))),
         read=Address(proxy_host, settings.haproxy_replica_port) if settings.haproxy_replica_port else None,
         administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
-        dcs=tuple(addresses.parsed(one, 2379) for one in settings.etcd_hosts),
         patroni_login=_login(settings.patroni_restapi_username, settings.patroni_restapi_password),
         statistics=_statistics(settings),
         options=_tls(settings),
@@ -101,7 +101,7 @@ def discover(settings: Settings) -> Topology:
         redis=findings.redis,
     )
     _look_at_logins(topology, findings)
-    topology, lacking = dcs.discover(topology, findings.behind.system if findings.behind else "")
+    topology, lacking = dcs.discover(topology, declared_dcs, findings.behind.system if findings.behind else "")
     findings.lacks |= lacking
     topology = _look_at_proxy(topology, settings, findings)
     _look_at_security(topology, findings)

@@ -108,7 +108,7 @@ TARGET_FIELDS = frozenset(
 """If any of these is set, the user's cluster is tested, and none is booted."""
 
 
-_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts", "dcs")}
+_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts", "dcs", "programs")}
 """Table of a target file -> its setting. In the environment, only the setting's name is known."""
 
 _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
@@ -199,6 +199,10 @@ class Settings(BaseSettings):
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
+    accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None
+    """The major version of its PostgreSQL, instead of the directory of its programs."""
+    accept_programs: Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)] = Field(default={})
+    """[programs]: etcd, haproxy, redis, pgbouncer or patroni -> the program to run for it."""
     accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
     """The vector extension; auto is RuVector if it is there, else pgvector. By default as in the shape."""
     accept_like: str | None = None

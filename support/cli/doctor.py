@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from support.cli.behave_process import Planned
-from support.cli.boot import dialect_of, layout_of
+from support.cli.boot import bindir_of, dialect_of, layout_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import out
 from support.embedded import packages, programs
@@ -54,10 +54,10 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         )
         return Diagnosis(where, topology.lacks, remarks)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
-    missing = programs.missing_extensions(settings.accept_pg_bindir)
+    missing = programs.missing_extensions(bindir_of(settings))
     layout = layout_of(settings, missing.citus)
     ruvector = ruvector_missing(dialect_of(settings, layout.shape, missing))
-    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(settings.accept_pg_bindir))
+    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(bindir_of(settings)))
     return Diagnosis("an embedded cluster, which the run boots", lacking, tuple(_machine(settings, kind)))
 
 
@@ -96,7 +96,7 @@ def _machine(settings: Settings, kind: str) -> Iterator[str]:
     if absent:
         yield f"the first run installs what is missing: {packages.command([one.package for one in absent])}"
         return
-    found = programs.find(settings.accept_pg_bindir, lambda text: None)
+    found = programs.find(bindir_of(settings), lambda text: None, given=settings.accept_programs)
     yield f"PostgreSQL: {found.pg_bindir}"
     yield f"etcd, HAProxy, Redis, Patroni: {found.etcd}, {found.haproxy}, {found.redis}, {found.patroni}"
 

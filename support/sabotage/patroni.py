@@ -161,6 +161,7 @@ SABOTAGES = (
             {
                 "PH-05 DCS could lose": "could be lost",
                 "SB-03 leading member": "the DCS answers: not so after|renews its lock",
+                "SB-04": "the DCS answers: not so after|renews its lock",
             }
         ),
         _dcs_member_lost,

@@ -22,6 +22,7 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import errorcodes
 
+from support import libpq
 from support.errors import ConnectFailed
 from support.timeouts import CONNECT, STATEMENT
 from support.vocabulary import Kind
@@ -58,7 +59,10 @@ def tells_of_refusal(words: str) -> bool:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A database to log in to, with a login. `name` is its name in messages ("the write endpoint")."""
+    """A database to log in to, with a login. `name` is its name in messages ("the write endpoint").
+
+    `host` may be the folder of a Unix socket.
+    """
 
     name: str
     host: str
@@ -68,12 +72,44 @@ class Endpoint:
     password: str = field(repr=False)
     options: Mapping[str, str] = field(default_factory=dict)
     """Further libpq parameters, such as sslmode."""
+    further: Sequence[tuple[str, int]] = ()
+    """Further hosts and ports: libpq tries them in turn, as `target_session_attrs` says."""
 
     def as_user(self, user: str, password: str) -> "Endpoint":
         return replace(self, user=user, password=password)
 
+    def at(self, name: str, host: str, port: int) -> "Endpoint":
+        """The same login at one host, whatever state its server is in."""
+        options = {name: value for name, value in self.options.items() if name not in libpq.OF_HOSTS}
+        return replace(self, name=name, host=host, port=port, options=options, further=())
+
+    @property
+    def hosts(self) -> tuple[tuple[str, int], ...]:
+        """Every host and port."""
+        return ((self.host, self.port), *((host, port) for host, port in self.further))
+
+    @property
+    def each(self) -> "tuple[Endpoint, ...]":
+        """One endpoint for each of the hosts."""
+        if not self.further:
+            return (self,)
+        at = self.options.get("hostaddr", "").split(",")
+        addresses = at if len(at) == len(self.hosts) else [""] * len(self.hosts)
+        alone = [(self.at(self.name, *place), one) for place, one in zip(self.hosts, addresses, strict=True)]
+        return tuple(replace(one, options={**one.options, "hostaddr": ip} if ip else one.options) for one, ip in alone)
+
+    @property
+    def where(self) -> str:
+        """Its hosts and ports, for messages."""
+        return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+
+    @property
+    def _hosts_and_ports(self) -> tuple[str, str]:
+        """As libpq writes them."""
+        return ",".join(host for host, _ in self.hosts), ",".join(str(port) for _, port in self.hosts)
+
     def __str__(self) -> str:
-        return f"{self.name} ({self.host}:{self.port}/{self.database} as {self.user})"
+        return f"{self.name} ({self.where}/{self.database} as {self.user})"
 
 
 class Session(psycopg2.extensions.connection):
@@ -93,14 +129,15 @@ class Session(psycopg2.extensions.connection):
 
 def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
     """The environment by which libpq's programs log in there; `application` is their application_name."""
+    hosts, ports = endpoint._hosts_and_ports
     return {
-        "PGHOST": endpoint.host,
-        "PGPORT": str(endpoint.port),
+        "PGHOST": hosts,
+        "PGPORT": ports,
         "PGDATABASE": endpoint.database,
         "PGUSER": endpoint.user,
         "PGPASSWORD": endpoint.password,
         "PGAPPNAME": application,
-        **{f"PG{name.upper()}": value for name, value in endpoint.options.items()},
+        **{f"PG{name.replace('_', '').upper()}": value for name, value in endpoint.options.items()},
     }
 
 
@@ -115,9 +152,10 @@ def connect(
 
     libpq's connect timeout is in whole seconds, 2 at least.
     """
+    hosts, ports = endpoint._hosts_and_ports
     parameters: dict[str, Any] = {
-        "host": endpoint.host,
-        "port": endpoint.port,
+        "host": hosts,
+        "port": ports,
         "dbname": endpoint.database,
         "user": endpoint.user,
         "password": endpoint.password,
@@ -151,6 +189,24 @@ def connect(
         session.close()
         raise
     return session
+
+
+def effective(name: str, given: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """All parameters of a login, and its password, for which libpq has filled in what was not given.
+
+    Raises ConnectFailed, which names the endpoint by `name`.
+    """
+    parameters: dict[str, Any] = {"connect_timeout": round(CONNECT), "application_name": "accept", **given}
+    try:
+        opened = psycopg2.connect(**parameters)
+    except psycopg2.OperationalError as error:
+        raise ConnectFailed(f"{name}: no login: {' '.join(str(error).split())}") from None
+    try:
+        if "bouncer" in (opened.info.parameter_status("server_version") or ""):
+            raise ConnectFailed(f"{name}: database {opened.info.dbname} is PgBouncer's admin console")
+        return dict(opened.info.dsn_parameters), opened.info.password or ""
+    finally:
+        opened.close()
 
 
 @contextmanager

@@ -44,8 +44,9 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         return Diagnosis(f"the running cluster {cluster.name}", cluster.topology.lacks)
     if settings.external:
         topology, limits = apply_baseline(user_cluster.discover(settings), settings.expectations)
-        where = f"your cluster at {topology.write}, database {topology.database}"
+        where = f"your cluster at {topology.called}, database {topology.database}"
         remarks = (
+            *([f"named by {settings.accept_named_by}"] if settings.accept_named_by else []),
             *_found(topology),
             *_hosts(topology, settings),
             *_tables(topology, settings),

@@ -17,13 +17,14 @@ from support.target.topology import Address, Login
 
 # What libpq says -> what the user should check. The first match counts.
 _ADVICE = {
-    "password authentication failed": "the password or the role is wrong: check RUVECTOR_USER and RUVECTOR_PASSWORD",
+    "authentication failed": "the password or the role is wrong: check RUVECTOR_USER and RUVECTOR_PASSWORD",
     "no password supplied": "the server asks for a password: set RUVECTOR_PASSWORD",
     "session is read-only": "none of the hosts takes writes: name the leader's host, too",
     "server is in hot standby": "none of the hosts takes writes: name the leader's host, too",
     "definition of service": "check PGSERVICE, and the service file (PGSERVICEFILE, ~/.pg_service.conf)",
     "service file": "check PGSERVICEFILE",
     "admin console": "name the application's database in RUVECTOR_DB",
+    "unsupported startup parameter": "PgBouncer refuses it: leave it out of the options, or have PgBouncer pass it on",
     "no such database": "PgBouncer has no database of that name: check RUVECTOR_DB, and PgBouncer's [databases]",
     "does not exist": "check RUVECTOR_DB and RUVECTOR_USER",
     "could not translate host name": "that host name cannot be resolved here: check RUVECTOR_HOST",

@@ -77,6 +77,7 @@ def discover(settings: Settings) -> Topology:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {topology.database}"
         )
+    topology = _look_at_pooler(topology, findings)
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, found_database.hosts[0], findings)
     _look_at_members(topology, settings, found_database.hosts, findings)
@@ -99,6 +100,28 @@ def discover(settings: Settings) -> Topology:
     return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
+def _look_at_pooler(topology: Topology, findings: _Findings) -> Topology:
+    """Whether sessions share backends. Asked before any setting is made: it would be left to other clients.
+
+    Raises TargetUnreachable where no transaction is possible.
+    """
+    endpoint = replace(topology, pooled=True).endpoint("write", topology.application)
+    with suppress(sql.Error, ConnectFailed):
+        if not share_a_backend(endpoint):
+            return topology
+        findings.lacks["backends"] = (
+            "a pooler in front of the database assigns backends to transactions, not to sessions"
+        )
+        with sql.session(endpoint, autocommit=False) as session:
+            if refused := sql.error_of(lambda: [sql.rows(session, "SELECT 1") for _ in range(2)]):
+                raise TargetUnreachable(
+                    f"{endpoint} allows no transactions ({describe(refused)}): the suite needs a pool_mode of session "
+                    "or transaction"
+                )
+        return replace(topology, pooled=True)
+    return topology
+
+
 def _look_at_database(topology: Topology, findings: _Findings, settings: Settings) -> None:
     endpoint = topology.endpoint("write", topology.application)
     try:
@@ -114,11 +137,6 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
                 findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {database.advice(str(error))}") from None
-    with suppress(sql.Error, ConnectFailed):
-        if share_a_backend(endpoint):
-            findings.lacks["backends"] = (
-                "a pooler in front of the database assigns backends to transactions, not to sessions"
-            )
     if settings.enable_citus is False:
         findings.lacks["citus"] = "ENABLE_CITUS=false"
     elif "citus" not in installed:

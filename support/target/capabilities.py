@@ -113,7 +113,7 @@ def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:
     """
     if topology.embedded:
         return ()
-    target = f"{topology.write}/{topology.database}"
+    target = f"{topology.called}/{topology.database}"
     now = {one.name for one in capabilities_of(topology) if one.present}
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as stored:

@@ -14,7 +14,7 @@ from support import sql
 from support.errors import ConnectFailed
 from support.target import citus, etcd, haproxy
 from support.target.cluster import Cluster
-from support.target.members import server, status_of
+from support.target.members import replica_states, server, status_of
 from support.target.patroni_configuration import configuration_of
 from support.waiting import NotYet, eventually
 
@@ -34,9 +34,9 @@ def require_quorum(cluster: Cluster) -> None:
 
 def require_streaming(cluster: Cluster, replica: str) -> None:
     """A replica streams from the leader, and Patroni's other members know it."""
-    states = {member.name: member.state for member in cluster.view().replicas}
-    if states.get(replica) != "streaming":
-        raise NotYet(f"it is {states.get(replica, 'unknown to Patroni')}")
+    state = replica_states(cluster).get(replica, "unknown to Patroni")
+    if state != "streaming":
+        raise NotYet(f"{replica} does not stream, it is {state}")
 
 
 def require_synchronous_standby(cluster: Cluster) -> str:

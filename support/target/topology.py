@@ -1,9 +1,9 @@
 """The topology: what the cluster under test consists of, and where each part is reached. Plain facts, kept as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
@@ -12,6 +12,7 @@ from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
 from support.expectations import AcceptedLoss, Expectations
 from support.hosts.remote import HostAccess
+from support.sql import Endpoint
 from support.target.timing import Timing
 
 
@@ -25,7 +26,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Address:
-    """A host and port where something listens."""
+    """A host and port where something listens; for a Unix socket of PostgreSQL, `host` is its folder."""
 
     host: str
     port: int
@@ -81,6 +82,14 @@ class Topology:
     """The write endpoint: leads to the leader. Without a proxy, the database itself."""
     read: Address | None = None
     """The read endpoint: leads to the replicas."""
+    further_write: tuple[Address, ...] = ()
+    """Further hosts of the write endpoint, where it is no proxy: libpq finds the leader among them."""
+    further_read: tuple[Address, ...] = ()
+    write_options: Mapping[str, str] = field(default_factory=dict)
+    """libpq's parameters that choose among the hosts of the write endpoint, such as target_session_attrs."""
+    read_options: Mapping[str, str] = field(default_factory=dict)
+    pooled: bool = False
+    """Whether a pooler in front of the endpoints assigns backends to transactions, not to sessions."""
     administrator: Login | None = None
     """A superuser, where one is known: for inspection only, never for clients."""
     members: tuple[MemberAddress, ...] = ()
@@ -124,6 +133,37 @@ class Topology:
     tls_bindir: Path | None = None
     """The programs of a PostgreSQL with OpenSSL, where the embedded cluster's own was built without it: scenarios about
     TLS run on a cluster of that one (see support/embedded/encrypted.py)."""
+
+    @property
+    def write_hosts(self) -> tuple[Address, ...]:
+        """Every host of the write endpoint; one, if it is a proxy."""
+        return (self.write, *self.further_write)
+
+    @property
+    def read_hosts(self) -> tuple[Address, ...]:
+        """Every host of the read endpoint; none, if there is none."""
+        return (self.read, *self.further_read) if self.read else ()
+
+    @property
+    def called(self) -> str:
+        """The write endpoint's hosts and ports, by which users and files know the target."""
+        return ",".join(map(str, self.write_hosts))
+
+    def endpoint(self, which: Literal["write", "read"], login: Login) -> Endpoint:
+        """The write or the read endpoint. Raises LookupError if there is no read endpoint."""
+        hosts, options = (
+            (self.write_hosts, self.write_options) if which == "write" else (self.read_hosts, self.read_options)
+        )
+        if not hosts:
+            raise LookupError("the target has no read endpoint")
+        alone = self.endpoint_at(f"the {which} endpoint", hosts[0], login)
+        further = tuple((one.host, one.port) for one in hosts[1:])
+        kept = not self.pooled
+        return replace(alone, options={**self.options, **options}, further=further, keeps_settings=kept)
+
+    def endpoint_at(self, name: str, address: Address, login: Login) -> Endpoint:
+        """A login at one address."""
+        return Endpoint(name, address.host, address.port, self.database, login.user, login.password, self.options)
 
     @property
     def embedded(self) -> bool:

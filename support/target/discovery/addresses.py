@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from support import libpq
 from support.errors import UsageError
 from support.target.topology import Address
 
@@ -87,11 +88,11 @@ def _without_rest(name: str, text: str) -> str:
 def reach(address: Address) -> Reach:
     """Whether anything accepts connections there, within PROBE."""
     try:
-        with socket.create_connection((address.host, address.port), timeout=PROBE):
+        with libpq.stream_to(address.host, address.port, PROBE):
             return Reach.OPEN
     except socket.gaierror:
         return Reach.UNKNOWN
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, FileNotFoundError):
         return Reach.REFUSED
     except OSError:
         return Reach.SILENT

@@ -22,6 +22,7 @@ CAPABILITIES = {
     "declared_sharding": "a schema that says how its tables should be sharded",
     "declared_references": "a schema that says which tables every node should have a copy of",
     "tls": "TLS, required by the application",
+    "certificates": "TLS with any component, and so a certificate",
     "verified_tls": "TLS with a certificate that the application verifies",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login without which that REST API accepts no commands",
@@ -69,7 +70,7 @@ CAPABILITIES = {
 }
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
-TLS = frozenset({"tls", "verified_tls"})
+TLS = frozenset({"tls", "verified_tls", "certificates"})
 SHARDS = frozenset({"citus", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"})
 """What only a cluster with worker groups has."""
 

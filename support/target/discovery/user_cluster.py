@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 import redis
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMi
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target import citus
+from support.target import citus, etcd
 from support.target.cluster import Cluster
 from support.target.discovery import addresses, database, dcs, members, nodes, proxy, user_hosts
 from support.target.discovery.addresses import Reach
@@ -338,12 +339,18 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
         findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
+        if "tls" in findings.lacks and "https" not in (etcd.Access.of(topology).scheme, _scheme_of_page(topology)):
+            findings.lacks["certificates"] = "no component is reached by TLS, as far as the settings say"
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:
         findings.lacks["patroni_login"] = "no login for Patroni's REST API was given (PATRONI_RESTAPI_USERNAME)"
     if topology.redis is None or not topology.redis.password:
         findings.lacks["redis_password"] = "no password of Redis was given (REDIS_PASSWORD)"
+
+
+def _scheme_of_page(topology: Topology) -> str:
+    return urlsplit(topology.statistics.url if topology.statistics else "").scheme
 
 
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:

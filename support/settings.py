@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
+    haproxy_stats_cacert: Path | None = None
+    """The authority that signed the certificate of a page that is served by https."""
     haproxy_write_backend: Names = ()
     """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
     haproxy_read_backend: Names = ()
@@ -180,6 +182,10 @@ class Settings(BaseSettings):
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
+    patroni_ctl_cacert: Path | None = None
+    """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
+    patroni_ctl_certfile: Path | None = None
+    patroni_ctl_keyfile: Path | None = None
     etcd_hosts: Names = ()
     """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
     accept_dcs: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(

@@ -36,6 +36,26 @@ class Address:
 
 
 @dataclass(frozen=True)
+class WebAccess:
+    """How a component is asked by HTTP, with TLS or without."""
+
+    scheme: Literal["http", "https"] = "http"
+    authority: str = ""
+    """The file of the authority that signed its certificate; empty for those that the system trusts."""
+    certificate: str = ""
+    key: str = ""
+    """The files of the client's own certificate and its key, if it needs one."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as arguments of a request."""
+        return {"verify": self.authority or True, "cert": (self.certificate, self.key) if self.certificate else None}
+
+
+PLAIN = WebAccess()
+
+
+@dataclass(frozen=True)
 class MemberAddress:
     """One member (Patroni + PostgreSQL), at the addresses where it is reached from here.
 
@@ -60,6 +80,8 @@ class StatisticsPage:
     read_backends: tuple[str, ...] = ("read",)
     servers: Mapping[str, str] = field(default_factory=dict)
     """HAProxy's name of a server -> the member that it is, where Patroni has another name for the member."""
+    authority: str = ""
+    """The file of the authority that signed the page's certificate, if the system does not trust it."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +129,8 @@ class Topology:
     """Patroni's name of the cluster."""
     patroni_login: Login | None = None
     """The login with which Patroni's REST API accepts commands; None where it asks for none."""
+    patroni_access: WebAccess = PLAIN
+    """How the members' REST APIs are asked."""
     statistics: StatisticsPage | None = None
     redis: RedisAddress | None = None
     options: Mapping[str, str] = field(default_factory=dict)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from program import Program, copy, target
 
-from support import own_folder
-from support.cli import new, paths, step_advice, steps
+from support import own_folder, places
+from support.cli import new, step_advice, steps
 from support.cli.own import findings
 from support.errors import UsageError
 from support.own_folder import OwnFolder
@@ -41,7 +41,7 @@ def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -
     made = {str(path.relative_to(own.directory)) for path in own.directory.rglob("*") if path.is_file()}
     assert {"accept.toml", ".gitignore", "features/promises.toml", ".github/workflows/accept.yml"} <= made
     texts = [path.read_text(encoding="utf-8") for path in own.directory.rglob("*") if path.is_file()]
-    assert [text for text in texts if "@ACCEPT@" in text or "@PARAMETERS@" in text] == []
+    assert [text for text in texts if re.search("@[A-Z]+@", text)] == []
     for file in own.directory.rglob(".idea/*"):
         Xml.parse(file)
     own.settings.write_text("# mine\n", encoding="utf-8")
@@ -54,7 +54,7 @@ def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -
 
 def test_no_folder_is_made_inside_the_project() -> None:
     with pytest.raises(UsageError, match="inside this project"):
-        new.make(paths.ROOT / "features" / "mine")
+        new.make(places.ROOT / "features" / "mine")
 
 
 def test_the_editor_knows_every_parameter_of_every_step(own: OwnFolder) -> None:

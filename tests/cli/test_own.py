@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents import examples
 from program import Program, copy, target
 
 from support import own_folder, places
-from support.cli import new, step_advice, steps
+from support.cli import lint, new, step_advice, steps
 from support.cli.own import findings
 from support.errors import UsageError
 from support.own_folder import OwnFolder
+from support.sabotage.catalogue import SABOTAGES
 from support.sql import Endpoint
 
 ALL_STEPS = steps.steps()
@@ -50,6 +52,19 @@ def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -
         new.make(own.directory)
     assert own.settings.read_text(encoding="utf-8") == "# mine\n"
     assert not (own.directory / "README.md").exists()
+
+
+def test_what_its_readme_shows_works(given: OwnFolder) -> None:
+    document = given.directory / "README.md"
+    for example in examples("gherkin", "toml", among=(document,)):
+        assert example.path is not None
+        file = given.directory / example.path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text((file.read_text() if file.exists() else "") + example.text)
+    assert [*lint.lint(own=given)] == []
+    (broken,) = re.findall(r"prove ([\w-]+) --also OW-02", document.read_text())
+    assert "RC-01" in SABOTAGES[broken].ids, "its own scenario has the same steps"
+    assert "Redis is a primary" in (given.features / "cache" / "logins.feature").read_text()
 
 
 def test_no_folder_is_made_inside_the_project() -> None:

@@ -117,7 +117,7 @@ def _files(folder: Path) -> set[Path]:
         (["psql"], "no cluster is up; accept up starts one"),
         (["rnu"], "there is no command 'rnu'; did you mean accept run?"),
         (["test"], "an installed package has no tests of its own"),
-        (["run", "--features", "nowhere"], "accept new nowhere makes one"),
+        (["run", "--features", "nowhere"], "nowhere makes one"),
     ],
 )
 def test_messages_name_the_command_as_it_is_called(installed: Environment, arguments: list[str], words: str) -> None:

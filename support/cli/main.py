@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from support import libpq
 from support.cli import inside, paths, reading, suites, typed, writing
 from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
@@ -421,6 +422,7 @@ def with_default_command(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the program, and exit with its status."""
     paths.enter_project()
+    libpq.set_apart()
     hear_interrupts()
     for command in app.registered_commands:
         if command.callback is not None:

@@ -31,7 +31,7 @@ PDF = "dashboard.pdf"
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (
     *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd"),
-    *("--sandbox", "--pg-bindir", "--vector"),
+    *("--sandbox", "--pg-bindir", "--postgres", "--vector"),
 )
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""

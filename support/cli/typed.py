@@ -20,6 +20,7 @@ OPTION_OF = {
     "ACCEPT_ETCD": "--etcd",
     "ACCEPT_SANDBOX": "--sandbox",
     "ACCEPT_PG_BINDIR": "--pg-bindir",
+    "ACCEPT_POSTGRES": "--postgres",
     "ACCEPT_VECTOR": "--vector",
     "ACCEPT_LIKE": "--like",
     "ACCEPT_PORTS": "--ports",

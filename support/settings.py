@@ -29,6 +29,7 @@ from pydantic_settings import (
 from support import libpq, own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
+from support.places import WRITES_IN
 from support.vocabulary import OWN, is_slip, nearest
 
 MOST_MEMBERS = 9
@@ -315,7 +316,7 @@ class _File(TomlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         own = own_folder.given()
-        super().__init__(settings_cls, own.settings if own and own.settings.exists() else Path("accept.toml"))
+        super().__init__(settings_cls, own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml")
 
     @property
     def written(self) -> dict[str, Any]:

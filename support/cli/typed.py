@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from support.cli import suites
-from support.cli.paths import FEATURES, STARTED_IN
+from support.cli.paths import FEATURES
 from support.errors import AcceptError, UsageError
+from support.places import STARTED_IN
 from support.vocabulary import nearest
 
 COMPLETION = ("--install-completion", "--show-completion")

@@ -27,6 +27,7 @@ ROLE = Kind(
     shown=("the leader of worker group 1",),
 )
 """The roles by which scenarios name a member; see `member_by_role`."""
+DCS_PROGRAMS = ("etcd", "zookeeper")
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 
@@ -72,7 +73,7 @@ def in_sandbox(host: SiteHost) -> Host:
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
     """The names of the hosts that run the DCS."""
-    return [host.name for host in _running_program(cluster, "etcd")]
+    return [host.name for host in _running_program(cluster, *DCS_PROGRAMS)]
 
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:
@@ -92,10 +93,10 @@ def cache_host(cluster: Cluster) -> SiteHost:
     return _at(_running_program(cluster, "redis"), cluster.topology.redis.address.host)
 
 
-def _running_program(cluster: Cluster, program: str) -> list[SiteHost]:
-    found = [host for host in cluster.site.hosts.values() if program in host.processes]
+def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
+    found = [host for host in cluster.site.hosts.values() if host.processes.keys() & set(programs)]
     if not found:
-        raise LookupError(f"no host of the cluster is known to run {program}")
+        raise LookupError(f"no host of the cluster is known to run {' or '.join(programs)}")
     return found
 
 

@@ -48,8 +48,8 @@ Feature: The endpoints lead no client to a failed member
     When <event>
     And another member leads
     And the fault is healed
-    Then the target member streams as a replica within 60 seconds
-    And no member was called the primary for longer than 5 seconds while it was read-only
+    Then no member was called the primary for longer than 5 seconds while it was read-only
+    And the target member streams as a replica within 60 seconds
 
     Examples:
       | event                                            |

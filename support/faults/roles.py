@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 from support.hosts.interface import SiteHost
-from support.target import dcs
+from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
 from support.target.members import replica_states
@@ -78,7 +78,7 @@ def dcs_hosts(cluster: Cluster) -> list[str]:
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:
     """The host of the member that leads the DCS now."""
-    return _at(_running_program(cluster, "etcd"), dcs.leader(cluster.topology).host)
+    return _at(_running_program(cluster, "etcd"), etcd.leader(cluster.topology).host)
 
 
 def proxy_host(cluster: Cluster) -> SiteHost:

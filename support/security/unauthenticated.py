@@ -99,12 +99,14 @@ def _patroni_login(cluster: Cluster) -> Login:
 
 def _request(cluster: Cluster, member: str, request: str, login: Login | None) -> str:
     method, path, body = REQUESTS[request]
+    patroni = cluster.patroni(member)
     answer = requests.request(
         method,
-        f"{cluster.patroni(member).url}{path}",
+        f"{patroni.url}{path}",
         json=body,
         auth=(login.user, login.password) if login else None,
         timeout=REST,
+        **patroni.access.options,
     )
     return str(answer.status_code) if answer.status_code in _WANTS_LOGIN else ""
 

@@ -183,7 +183,7 @@ class Cluster:
             raise NotYet("the address of its Patroni is not known ([members])")
         if member.rest is None:
             raise NotAvailable(f"no Patroni REST API is known for member {name}")
-        return PatroniApi(member.rest)
+        return PatroniApi(member.rest, self.topology.patroni_access)
 
     def view(self) -> ClusterView:
         """Patroni's view of the group now, from the first member that answers. Raises NotYet if none does.

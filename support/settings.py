@@ -29,6 +29,7 @@ from pydantic_settings import (
 from support import libpq, own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
+from support.places import WRITES_IN
 from support.vocabulary import OWN, is_slip, nearest
 
 MOST_MEMBERS = 9
@@ -106,13 +107,13 @@ WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 TARGET_FIELDS = frozenset(
     "ruvector_url ruvector_read_url ruvector_options ruvector_host ruvector_port ruvector_db ruvector_user "
     "ruvector_password ruvector_sslmode redis_host redis_port redis_password "
-    "haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
+    "redis_sentinels haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
     "citus_coordinator citus_workers".split()
 )
 """If any of these is set, the user's cluster is tested, and none is booted."""
 
 
-_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts")}
+_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts", "dcs", "programs")}
 """Table of a target file -> its setting. In the environment, only the setting's name is known."""
 
 _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
@@ -121,7 +122,15 @@ _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
 _NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
 """Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
-_NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES", "ACCEPT_HOSTS")
+_NEEDS_VALUE = (
+    *_SHARED_PREFIXES,
+    "RUVECTOR_",
+    "ACCEPT_TARGET",
+    "ACCEPT_MEMBERS",
+    "ACCEPT_NODES",
+    "ACCEPT_HOSTS",
+    "ACCEPT_DCS",
+)
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
 
@@ -147,9 +156,25 @@ class Settings(BaseSettings):
     ruvector_sslkey: str | None = None
     ruvector_options: Addresses = Field(default_factory=dict)
     """Further parameters of libpq, such as target_session_attrs."""
+    redis_url: SecretStr | None = None
+    """redis:// or rediss://; it names no cluster to test by itself, as many programs have that variable."""
     redis_host: str | None = None
+    """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
+    redis_user: str | None = None
     redis_password: SecretStr | None = None
+    redis_db: Annotated[int, Field(ge=0)] | None = None
+    redis_tls: bool = False
+    redis_cafile: str | None = None
+    redis_certfile: str | None = None
+    redis_keyfile: str | None = None
+    redis_cluster: bool | None = None
+    """Whether it is a Redis Cluster; by default, what the server says."""
+    redis_sentinels: Names = ()
+    redis_service: str | None = None
+    """The name by which the Sentinels know the master."""
+    redis_sentinel_user: str | None = None
+    redis_sentinel_password: SecretStr | None = None
     haproxy_host: str | None = None
     """HAProxy's host, if not the database's."""
     haproxy_replica_host: str | None = None
@@ -159,6 +184,8 @@ class Settings(BaseSettings):
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
+    haproxy_stats_cacert: Path | None = None
+    """The authority that signed the certificate of a page that is served by https."""
     haproxy_write_backend: Names = ()
     """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
     haproxy_read_backend: Names = ()
@@ -172,8 +199,16 @@ class Settings(BaseSettings):
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
+    patroni_ctl_cacert: Path | None = None
+    """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
+    patroni_ctl_certfile: Path | None = None
+    patroni_ctl_keyfile: Path | None = None
     etcd_hosts: Names = ()
-    """etcd's client addresses, as host or host:port."""
+    """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
+    accept_dcs: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(
+        default_factory=dict, repr=False
+    )
+    """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
     citus_workers: Names = ()
@@ -200,6 +235,10 @@ class Settings(BaseSettings):
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
+    accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None
+    """The major version of its PostgreSQL, instead of the directory of its programs."""
+    accept_programs: Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)] = Field(default={})
+    """[programs]: etcd, haproxy, redis, pgbouncer or patroni -> the program to run for it."""
     accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
     """The vector extension; auto is RuVector if it is there, else pgvector. By default as in the shape."""
     accept_like: str | None = None
@@ -279,7 +318,8 @@ class Settings(BaseSettings):
     @property
     def expectations(self) -> Expectations:
         """[expect], already validated by `load`."""
-        return Expectations.parse(self.accept_expect)
+        declared = {"redis_mode": "cluster"} if self.redis_cluster else {}
+        return Expectations.parse({**declared, **self.accept_expect})
 
     @property
     def external(self) -> bool:
@@ -293,7 +333,7 @@ class _File(TomlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         own = own_folder.given()
-        super().__init__(settings_cls, own.settings if own and own.settings.exists() else Path("accept.toml"))
+        super().__init__(settings_cls, own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml")
 
     @property
     def written(self) -> dict[str, Any]:

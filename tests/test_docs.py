@@ -133,7 +133,7 @@ def test_settings_in_toml_are_accepted(example: Any, monkeypatch: pytest.MonkeyP
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
-    tables = {"members", "nodes", "schema", "expect", "hosts", "limits", "haproxy_servers"}
+    tables = {"members", "nodes", "schema", "expect", "hosts", "limits", "haproxy_servers", "dcs", "programs"}
     assert given.keys() <= Settings.model_fields.keys() | tables
     Settings.load(given)
 

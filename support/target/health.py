@@ -12,7 +12,7 @@ import requests
 
 from support import sql
 from support.errors import ConnectFailed
-from support.target import citus, dcs, haproxy
+from support.target import citus, etcd, haproxy
 from support.target.cluster import Cluster
 from support.target.members import replica_states, server, status_of
 from support.target.patroni_configuration import configuration_of
@@ -27,7 +27,7 @@ _REFUSED = (*SILENT, ConnectFailed, sql.Error, ValueError)
 
 def require_quorum(cluster: Cluster) -> None:
     """Enough etcd nodes are healthy for a quorum."""
-    quorum = dcs.quorum(cluster.topology)
+    quorum = etcd.quorum(cluster.topology)
     if quorum.spare < 0:
         raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
 

@@ -376,6 +376,7 @@ def lacks(
     elif reason := why_not_fuse():
         found["volatile_disks"] = reason
     shape = layout.shape
+    found["redis_failover"] = "the embedded cluster has one Redis, without a replica"
     absent = {
         "patroni": shape.patroni,
         "dcs": shape.patroni,

@@ -32,6 +32,8 @@ CAPABILITIES = {
     "pools": "statistics that show the backends behind the endpoints",
     "spread": "reads of one client that are spread over the replicas",
     "redis": "a Redis cache",
+    "one_redis": "a cache on one Redis server at a time",
+    "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",
     "redis_password": "a password without which Redis accepts no commands",
     "vector": "a vector extension with an HNSW index",
     "ruvector": "RuVector as that extension",

@@ -85,12 +85,39 @@ class StatisticsPage:
 
 
 @dataclass(frozen=True)
+class RedisTls:
+    """TLS with Redis; each is a file in PEM form. Without `authorities`, those that the system trusts are."""
+
+    authorities: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    any_host: bool = False
+    """Whether the certificate may be another host's: a relay's clients connect to the relay."""
+
+
+RedisMode = Literal["standalone", "sentinel", "cluster"]
+
+
+@dataclass(frozen=True)
 class RedisAddress:
-    """A Redis server; `user` is None for the default user, who needs a password only."""
+    """Where Redis is, and how it is run; `user` is None for the default user, who needs a password only."""
 
     address: Address
+    """The server; with Sentinel, the first Sentinel; of a Redis Cluster, the first node to ask for the others."""
     password: str | None = field(default=None, repr=False)
     user: str | None = None
+    database: int = 0
+    tls: RedisTls | None = None
+    mode: RedisMode = "standalone"
+    further: tuple[Address, ...] = ()
+    """The other Sentinels, or nodes."""
+    service: str = ""
+    """The name by which the Sentinels know the master."""
+    sentinel_login: Login | None = None
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return (self.address, *self.further)
 
 
 @dataclass(frozen=True)
@@ -212,6 +239,7 @@ class Topology:
         page = self.statistics.login if self.statistics else None
         logins = [one for one in (self.application, self.administrator, self.patroni_login, page) if one]
         cache = [self.redis.password or ""] if self.redis else []
+        cache += [self.redis.sentinel_login.password] if self.redis and self.redis.sentinel_login else []
         names = {"", self.database, self.scope, *(login.user for login in logins)}
         dcs = _secrets_within(self.dcs_access)
         passwords = (*(login.password for login in logins), *cache, *dcs, *self.further_secrets)

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-import redis
 from pydantic import SecretStr
 
 from support import sql
@@ -16,12 +15,12 @@ from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, database, dcs, members, nodes, proxy, user_hosts, web
+from support.target.discovery import addresses, cache, database, dcs, members, nodes, proxy, user_hosts, web
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
-from support.target.redis import client_of
+from support.target.redis import can_fail_over
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import NOTICE
@@ -146,23 +145,14 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 
 
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
-    """A Redis that was not named may be somebody else's: it is not touched."""
-    given = settings.model_fields_set
-    if not given & {"redis_host", "redis_port", "redis_password"}:
+    findings.redis = cache.find(settings, host)
+    if findings.redis is None:
         findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
         return
-    address = RedisAddress(Address(settings.redis_host or host, settings.redis_port), _secret(settings.redis_password))
-    try:
-        with client_of(address) as client:
-            client.ping()
-        findings.redis = address
-    except redis.AuthenticationError as error:
-        findings.lacks["redis"] = f"Redis at {address.address} refuses the login ({error}): check REDIS_PASSWORD"
-    except redis.RedisError as error:
-        findings.lacks["redis"] = (
-            f"no Redis answers at {address.address} ({describe(error)}): check REDIS_HOST and REDIS_PORT"
-        )
-    _declared(findings.redis is None, "REDIS_HOST", findings.lacks.get("redis", ""))
+    if findings.redis.mode == "cluster":
+        findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"
+    if not can_fail_over(findings.redis):
+        findings.lacks["redis_failover"] = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
 
 
 def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str], findings: _Findings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 from support.hosts.interface import SiteHost
-from support.target import etcd
+from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
 from support.target.members import replica_states
@@ -28,7 +28,6 @@ ROLE = Kind(
     shown=("the leader of worker group 1",),
 )
 """The roles by which scenarios name a member; see `member_by_role`."""
-DCS_PROGRAMS = ("etcd", "zookeeper")
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 
@@ -74,7 +73,7 @@ def in_sandbox(host: SiteHost) -> Host:
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
     """The names of the hosts that run the DCS."""
-    return [host.name for host in _running_program(cluster, *DCS_PROGRAMS)]
+    return [host.name for host in _running_program(cluster, *dcs.PROGRAMS)]
 
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:

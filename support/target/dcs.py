@@ -29,6 +29,8 @@ KINDS: Mapping[str, str] = {
     "raft": "Patroni's own Raft",
 }
 """Section of Patroni's configuration -> the DCS that it is for."""
+PROGRAMS = ("etcd", "zookeeper", "consul")
+"""The programs that are DCSs, as they are called on their hosts."""
 _READER = Path(dcs_reader.__file__)
 _GRACE = 5.0  # seconds: an answer comes within dcs_reader.ANSWER, by a process that may have to start first
 
@@ -85,6 +87,19 @@ def sections(topology: Topology) -> Mapping[str, Any]:
 def kind(topology: Topology) -> str:
     """Which DCS it is, in words."""
     return next((words for name, words in KINDS.items() if name in sections(topology)), "the DCS")
+
+
+def program(topology: Topology) -> str:
+    """The program that is the DCS, one of PROGRAMS; empty where it is none that runs on hosts of its own."""
+    kinds = sections(topology)
+    return next((name for name in PROGRAMS if any(kind.startswith(name) for kind in kinds)), "")
+
+
+def nodes(topology: Topology) -> int:
+    """How many members the DCS has at least, by the addresses that are known; none for one behind a single address."""
+    (section,) = list(sections(topology).values())[:1] or [{}]
+    hosts = section.get("hosts") or () if isinstance(section, Mapping) else ()
+    return len(hosts.split(",") if isinstance(hosts, str) else hosts)
 
 
 class _Reader:

@@ -32,7 +32,7 @@ KINDS: Mapping[str, str] = {
 PROGRAMS = ("etcd", "zookeeper", "consul")
 """The programs that are DCSs, as they are called on their hosts."""
 _READER = Path(dcs_reader.__file__)
-_GRACE = 5.0  # seconds: an answer comes within dcs_reader.ANSWER, by a process that may have to start first
+_START = 30.0  # seconds for the process that reads to start; its answers come within dcs_reader.ANSWER
 
 
 class Unreadable(NotYet):
@@ -119,7 +119,7 @@ class _Reader:
         """Its answer. Raises OSError if it gives none."""
         self._say(str(group))
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], dcs_reader.ANSWER + _GRACE)[0]:
+        if not select.select([self.process.stdout], [], [], dcs_reader.ANSWER + _START)[0]:
             raise TimeoutError("the process that reads the DCS does not answer")
         answer: dict[str, Any] = json.loads(self.process.stdout.readline() or "{}")
         if not answer:

@@ -18,7 +18,7 @@ from program import ROOT, Ended, Program, target
 
 from support.sql import Endpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PARTS = ("support", "steps", "features", "requirements", "docs")
 THEIRS = 'raise ImportError("this is the package of somebody else")\n'
 
@@ -47,7 +47,7 @@ class Environment:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=500,
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 

@@ -134,7 +134,7 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
             except NotAvailable as error:
                 findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
-        raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
+        raise TargetUnreachable(f"{error}: {advice(str(error))}") from None
     with suppress(sql.Error, ConnectFailed):
         if share_a_backend(endpoint):
             findings.lacks["backends"] = (
@@ -416,7 +416,8 @@ def _endpoint(topology: Topology, address: Address, login: Login, name: str) -> 
     )
 
 
-def _advice(message: str) -> str:
+def advice(message: str) -> str:
+    """What the user should check, by what libpq says."""
     said = message.lower()
     return next((advice for sign, advice in _ADVICE.items() if sign in said), "check the RUVECTOR_* settings")
 

@@ -123,6 +123,7 @@ def choose(
         raise TargetUnreachable(f"no address there takes writes ({met}): name the write endpoint, or the leader")
     usual = (write.port + 1, 5001, 5433)
     reads = _sorted([at for at in behind if found[at].reads and at != write], usual)
+    reads.sort(key=lambda at: len(found[at].servers) == 1)  # a port that leads to several is certainly a proxy's
     read = next((at for at in reads if proxied is not None or at.port in usual or len(found[at].servers) > 1), None)
     known = proxied is not None or (write in direct and read is None)
     guess = "" if known else "HAProxy's statistics page would tell its ports from those of members (--statistics)"

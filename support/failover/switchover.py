@@ -18,9 +18,6 @@ from support.target.members import NO_ANSWER
 from support.target.patroni_commands import Reply
 from support.waiting import NotYet, eventually
 
-_NONE_PENDING = (None, "{}")
-"""What the DCS holds under Patroni's failover key while no switchover is pending."""
-
 _QUICK = 0.005  # seconds between two looks for the request: a switchover takes a second or two
 
 _REQUEST = """
@@ -94,11 +91,11 @@ class HalfwaySwitchover:
             self.member.start()
 
     def _require_requested(self) -> None:
-        """Both keys are read at one revision: the request was there while the leader still led."""
-        now = dcs.keys(self.cluster.topology, ("failover", "leader"), self.cluster.group)
-        if now["leader"] != self.leader:
-            raise TooQuick(f"{self.leader} had handed over before {self._who} died: {now['leader'] or 'nobody'} leads")
-        if now["failover"] not in _NONE_PENDING:
+        """The DCS was asked for both at once: the request was there while the leader still led."""
+        now = dcs.state(self.cluster.topology, self.cluster.group)
+        if now.leader != self.leader:
+            raise TooQuick(f"{self.leader} had handed over before {self._who} died: {now.leader or 'nobody'} leads")
+        if now.failover:
             return
         assert self.client is not None
         if self.client.poll():
@@ -186,5 +183,5 @@ def require_refused_for(replies: Mapping[str, Reply], reasons: Mapping[str, str]
 
 def require_none_pending(cluster: Cluster) -> None:
     """The DCS holds no request for a switchover that could still be carried out."""
-    pending = dcs.key(cluster.topology, "failover", cluster.group)
-    Finding(pending in _NONE_PENDING, f"the DCS holds a switchover: {pending}").require()
+    pending = dcs.state(cluster.topology, cluster.group).failover
+    Finding(not pending, f"the DCS holds a switchover: {json.dumps(dict(pending))}").require()

@@ -42,6 +42,12 @@ def keeps_its_standby() -> None:
     Ha.process_sync_replication = lambda self: None
 
 
+def ignores_who_is_synchronous() -> None:
+    """Any replica may take over, whether commits waited for it or not."""
+    Ha.sync_mode_is_active = lambda self: False
+    type(global_config).is_quorum_commit_mode = property(lambda self: False)
+
+
 def is_never_strict() -> None:
     """In strict synchronous mode commits wait for no standby either, once there is none."""
     type(global_config).is_synchronous_mode_strict = property(lambda self: False)
@@ -122,6 +128,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         ignores_nofailover,
         the_worst_wins,
         keeps_its_standby,
+        ignores_who_is_synchronous,
         is_never_strict,
         asks_nobody_before_a_switchover,
         keeps_what_was_requested,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from support import sql
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.example_app.sessions import backend
 from support.faults.nemesis import Fault
 from support.faults.process import PostgresKilled
 from support.sharding import placement_checks as checks
@@ -84,7 +85,7 @@ class ShardJob:
 
     def __enter__(self) -> "ShardJob":
         self._session = sql.connect(self.where, statement_timeout=_LONGEST, autocommit=True)
-        self.backend = self._session.info.backend_pid
+        self.backend = backend(self._session)
         self.begun = time.monotonic()
         self._thread.start()
         return self

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from support.target.topology import Topology
 
+CONSENT = "destructive"
 CAPABILITIES = {
     "schema": "a table of entries to work on: namespace, key, value",
     "application_schema": "the application's own tables",
@@ -40,12 +41,12 @@ CAPABILITIES = {
     "worker_replicas": "at least one replica in each worker group",
     "nodes": "direct logins to every Citus node",
     "spare_worker": "a further server that can join as a Citus worker",
-    "dcs": "the client addresses of etcd",
+    "dcs": "a DCS whose members tell how they are (etcd)",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",
     "failsafe": "failsafe mode, by Patroni's configuration",
     "rewind": "a Patroni configuration that says whether pg_rewind is used",
-    "dcs_keys": "the keys in which Patroni keeps its state in etcd",
+    "dcs_keys": "the keys in which Patroni keeps its state in the DCS",
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
     "several_replicas": "two or more replicas beside the leader",
@@ -109,12 +110,13 @@ def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:
     """The capabilities that the target had in its last run, and lacks now; `file` is updated for its next run.
 
     A scenario that was judged yesterday and is skipped today may be the first sign of a setting that got lost. `file`
-    has the capabilities of each target, as JSON. An embedded cluster has what it is booted with, and loses nothing.
+    has the capabilities of each target, as JSON. An embedded cluster has what it is booted with, and loses nothing. The
+    permission to disturb a cluster is the user's to give for each run.
     """
     if topology.embedded:
         return ()
-    target = f"{topology.write}/{topology.database}"
-    now = {one.name for one in capabilities_of(topology) if one.present}
+    target = f"{topology.called}/{topology.database}"
+    now = {one.name for one in capabilities_of(topology) if one.present} - {CONSENT}
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as stored:
         fcntl.flock(stored, fcntl.LOCK_EX)  # two runs at the same time
@@ -124,7 +126,7 @@ def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:
         known[target] = sorted(now)
         stored.truncate(0)
         json.dump(known, stored, indent=1)
-    return tuple(sorted(set(before) - now))
+    return tuple(sorted({*before} - now - {CONSENT}))
 
 
 def _parsed(text: str) -> dict[str, list[str]]:

@@ -34,10 +34,6 @@ class MemberView:
     def leads(self) -> bool:
         return self.role in LEADER_ROLES
 
-    @property
-    def streams(self) -> bool:
-        return not self.leads and self.state == "streaming"
-
 
 @dataclass(frozen=True)
 class ClusterView:

@@ -127,7 +127,7 @@ def _may_share_a_system(base: sql.Endpoint, one: Address, other: Address) -> boo
 
 
 def _at(base: sql.Endpoint, address: Address) -> sql.Endpoint:
-    return replace(base, name=f"the server at {address}", host=address.host, port=address.port)
+    return base.at(f"the server at {address}", address.host, address.port)
 
 
 @dataclass(frozen=True)

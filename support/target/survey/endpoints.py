@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from support import sql
+from support import libpq, sql
 from support.errors import TargetUnreachable
 from support.target.discovery.addresses import POSTGRES, Reach, reach, reach_each, same_address
+from support.target.discovery.database import advice
 from support.target.discovery.identity import ServerIdentity, server_of
-from support.target.discovery.user_cluster import advice
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address
 from support.timeouts import REST
@@ -75,6 +75,8 @@ def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
     TargetUnreachable, with what to change, if the named port, or every one, refuses the login.
     """
     own = Address(base.host, base.port)
+    if libpq.is_socket(base.host):
+        return {own: _look(base, own)}
     places = dict.fromkeys([own, *(Address(base.host, port) for port in USUAL)])
     if (found := reach(own)) is Reach.UNKNOWN:
         raise TargetUnreachable(f"{base.host}: {found.value}: check the name, or give an IP address")
@@ -131,7 +133,7 @@ def choose(
 
 
 def _look(base: sql.Endpoint, address: Address) -> Listener:
-    where = replace(base, name=f"the database at {address}", host=address.host, port=address.port)
+    where = base.at(f"the database at {address}", address.host, address.port)
     servers, recovery, hosts = set(), set(), set()
     scope, group, tls = "", None, False
     for number in range(_LOOKS):

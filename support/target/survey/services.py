@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import requests
 
 from support.errors import AcceptError
-from support.target import dcs, haproxy
+from support.target import etcd as etcd_api
+from support.target import haproxy
 from support.target.discovery.addresses import PROBE, Reach, parsed, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, patronis_at
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
@@ -145,7 +146,7 @@ def _members_of_etcd(address: Address) -> dict[str, list[str]]:
 def _has_keys(address: Address, topology: Topology) -> bool:
     try:
         seen = Topology(topology.database, topology.application, topology.write, dcs=(address,), scope=topology.scope)
-        return bool(dcs.namespaces(seen))
+        return bool(etcd_api.namespaces(seen))
     except (AcceptError, NotYet, requests.RequestException, *NO_ANSWER):
         return False
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from support import sql
+from support import libpq, sql
 from support.errors import AcceptError
 from support.settings import Settings
 from support.target import citus, haproxy
 from support.target.baseline import apply_baseline
-from support.target.discovery import addresses, proxy, user_cluster
+from support.target.discovery import addresses, database, proxy, user_cluster
 from support.target.discovery.identity import ServerIdentity
 from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
@@ -60,10 +60,9 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     """
     if pattern:
         hosts.check_pattern(pattern)
-    host = given.haproxy_host or given.citus_coordinator or given.ruvector_host or "localhost"
-    named = _named_port(given)
-    base = _endpoint(given, Address(host, named or given.ruvector_port))
-    found = listeners(base, named is not None)
+    base, named = _where(given)
+    host = base.host if not libpq.is_socket(base.host) else database.LOCAL
+    found = listeners(base, named)
     progress(f"the database answers at {', '.join(f'{at} ({one.leads_to})' for at, one in found.items())}")
     any_listener = next(iter(found.values()))
     system = next((server.system for one in found.values() for server in one.servers if server.system), "")
@@ -72,13 +71,17 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
     page = services.statistics([host], given.haproxy_stats_url or "", _page_login(given))
     progress(page.why or f"HAProxy's statistics page is {page.page.url if page.page else ''}")
-    chosen = choose(found, base_address(base) if named else None, patronis.own, _proxied(base, found, page))
+    own = {} if base.further else patronis.own  # without a proxy, the members' own addresses are the endpoints
+    chosen = choose(found, Address(base.host, base.port) if named else None, own, _proxied(base, found, page))
+    if base.further:
+        chosen = replace(chosen, read=None)
     scope = next((one.scope for one in patronis.answers), "") or any_listener.scope
     progress(f"writes go to {chosen.write.address}" + (f", reads to {chosen.read.address}" if chosen.read else ""))
     etcd = _etcd(given, pattern, host, patronis, _bare_topology(given, chosen, scope))
     progress(etcd.why or f"etcd answers at {', '.join(map(str, etcd.addresses))}")
-    workers = _published_workers(replace(base, host=chosen.write.address.host, port=chosen.write.address.port), found)
-    settings = _settings(given, chosen, patronis, page, etcd, workers)
+    at = chosen.write.address
+    workers = _published_workers(base.at("the write endpoint", at.host, at.port), found)
+    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers)
     topology, limits, notes = _examined(settings)
     one = Survey(
         given=given,
@@ -98,25 +101,28 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     return replace(one, hosts=tuple(hosts.propose(pattern, _wanted(one), topology)))
 
 
-def _named_port(given: Settings) -> int | None:
-    if given.haproxy_primary_port:
-        return given.haproxy_primary_port
-    return given.ruvector_port if "ruvector_port" in given.model_fields_set else None
+def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
+    """The database as the user, or libpq, names it; and whether that is more than the name of a host.
 
-
-def base_address(base: sql.Endpoint) -> Address:
-    """The address that an endpoint is at."""
-    return Address(base.host, base.port)
-
-
-def _endpoint(given: Settings, at: Address) -> sql.Endpoint:
+    Raises TargetUnreachable if a database that is named does not take the login.
+    """
+    host = given.haproxy_host or given.citus_coordinator or given.ruvector_host or database.LOCAL
+    named = {"ruvector_port", "haproxy_primary_port"} & given.model_fields_set or given.accept_libpq
+    if named or "," in host or libpq.is_socket(host) or addresses.parsed(host, 0).port:
+        found = database.find(given)
+        (first, *further), login = found.write, found.login
+        options, more = {**found.options, **found.write_options}, [(one.host, one.port) for one in further]
+        where = ("the database", first.host, first.port, found.name, login.user, login.password)
+        return sql.Endpoint(*where, options, more), True
     password = given.ruvector_password.get_secret_value() if given.ruvector_password else ""
-    options = {
-        name: value
-        for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")
-        if (value := getattr(given, f"ruvector_{name}")) is not None
-    }
-    return sql.Endpoint("the database", at.host, at.port, given.ruvector_db, given.ruvector_user, password, options)
+    options = dict(given.ruvector_options)
+    for name in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
+        if (value := getattr(given, f"ruvector_{name}")) is not None:
+            options[name] = value
+    at = addresses.parsed(host, given.ruvector_port)
+    return sql.Endpoint(
+        "the database", at.host, at.port, given.ruvector_db, given.ruvector_user, password, options
+    ), False
 
 
 def _given_patronis(given: Settings) -> list[Address]:
@@ -138,7 +144,7 @@ def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: Statis
     try:
         haproxy.servers(page.page)
         for at in found:
-            if proxy.follow(page.page, replace(base, host=at.host, port=at.port), nobody).backends:
+            if proxy.follow(page.page, base.at(base.name, at.host, at.port), nobody).backends:
                 seen.add(at)
     except (NotYet, *NO_ANSWER):
         return None
@@ -177,36 +183,40 @@ def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -
     return tuple(at for at, one in found.items() if one.group and one.writes)
 
 
-def _settings(
-    given: Settings, chosen: Endpoints, patronis: Patronis, page: Statistics, etcd: Etcd, workers: tuple[Address, ...]
-) -> dict[str, Any]:
-    """The settings of the file: what the user said, completed by what was found."""
+def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Statistics) -> dict[str, Any]:
+    """The settings of the endpoints: what the user said, completed by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
     settings = {name: getattr(given, name) for name in sorted(kept)}
-    settings["ruvector_host"] = chosen.write.address.host
-    settings |= {"ruvector_db": given.ruvector_db, "ruvector_user": given.ruvector_user}
-    settings.pop("haproxy_host", None)
-    if chosen.read is not None:
-        settings |= {
-            "haproxy_primary_port": chosen.write.address.port,
-            "haproxy_replica_port": chosen.read.address.port,
-        }
-    else:
-        settings["ruvector_port"] = chosen.write.address.port
+    settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
     if page.page is not None:
         settings["haproxy_stats_url"] = page.page.url
-    if patronis.answers:
-        settings["patroni_hosts"] = [_told(one.address, services.PATRONI) for one in patronis.answers]
-    if etcd.addresses:
-        settings["etcd_hosts"] = [_told(one, services.ETCD) for one in etcd.addresses]
-    if workers:
-        settings["citus_workers"] = [str(one) for one in workers]
-    return settings
+    at = chosen.write.address
+    if base.further:
+        places = (at, *(Address(*one) for one in base.further))
+        options = {name: value for name, value in base.options.items() if not name.startswith("ssl")}
+        return settings | {"ruvector_host": ",".join(map(str, places)), "ruvector_options": options}
+    settings["ruvector_host"] = f"[{at.host}]" if ":" in at.host else at.host
+    if chosen.read is None:
+        return settings | {"ruvector_port": at.port}
+    return settings | {"haproxy_primary_port": at.port, "haproxy_replica_port": chosen.read.address.port}
+
+
+def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...]) -> dict[str, Any]:
+    """Those of the other components, as far as they were found."""
+    told = {
+        "patroni_hosts": [_told(one.address, services.PATRONI) for one in patronis.answers],
+        "etcd_hosts": [_told(one, services.ETCD) for one in etcd.addresses],
+        "citus_workers": [str(one) for one in workers],
+    }
+    return {name: those for name, those in told.items() if those}
 
 
 _KEPT = ("ruvector_", "redis_", "haproxy_", "patroni_", "etcd_", "citus_", "enable_", "accept_admin_")
 """Beginnings of the settings that the file takes over from what the user said."""
-_NOT_KEPT = frozenset({"patroni_port", "ruvector_port", "haproxy_primary_port", "citus_coordinator"})
+_NOT_KEPT = frozenset(
+    "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_primary_port haproxy_replica_port "
+    "citus_coordinator".split()
+)
 
 
 def _told(address: Address, usual: int) -> str:

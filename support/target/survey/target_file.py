@@ -15,6 +15,7 @@ from support.target.timing import Span
 from support.target.topology import MemberAddress
 
 WIDTH = 118
+_DATABASE = "host port db user password sslmode sslrootcert sslcert sslkey options"
 _PASSWORDS = frozenset(
     "ruvector_password redis_password haproxy_stats_password patroni_restapi_password accept_admin_password".split()
 )
@@ -116,7 +117,7 @@ def _settings(found: Survey, names: Sequence[str], secrets: bool, comments: Mapp
 
 def _database(found: Survey, secrets: bool) -> Iterator[Line]:
     write = found.endpoints.write
-    names = [f"ruvector_{name}" for name in "host port db user password sslmode sslrootcert sslcert sslkey".split()]
+    names = [f"ruvector_{name}" for name in _DATABASE.split()]
     comments = {
         "ruvector_port": f"leads to {_leads_to(found)}",
         "ruvector_password": "or leave it out, and set RUVECTOR_PASSWORD",
@@ -192,6 +193,7 @@ def _patroni(found: Survey, secrets: bool) -> Iterator[Line]:
 def _etcd(found: Survey) -> Iterator[Line]:
     if not found.etcd.addresses:
         yield Line("etcd_hosts", ["...:2379"], found.etcd.why, used=False)
+        yield Line(comment="Another DCS, or an etcd with TLS or a login: [dcs] (docs/your-cluster.md)")
         return
     keys = (
         found.topology.lacks.get("dcs_keys") or f"Patroni's keys: {found.topology.dcs_namespace}/{found.topology.scope}"

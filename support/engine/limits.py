@@ -20,6 +20,7 @@ from support.vocabulary import nearest
 UNITS = {
     "seconds": "s",
     "milliseconds": "ms",
+    "days": "days",
     "percent": "%",
     "times": "times",
     "rate": "/s",

@@ -107,7 +107,7 @@ WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 TARGET_FIELDS = frozenset(
     "ruvector_url ruvector_read_url ruvector_options ruvector_host ruvector_port ruvector_db ruvector_user "
     "ruvector_password ruvector_sslmode redis_host redis_port redis_password "
-    "haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
+    "redis_sentinels haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
     "citus_coordinator citus_workers".split()
 )
 """If any of these is set, the user's cluster is tested, and none is booted."""
@@ -156,9 +156,25 @@ class Settings(BaseSettings):
     ruvector_sslkey: str | None = None
     ruvector_options: Addresses = Field(default_factory=dict)
     """Further parameters of libpq, such as target_session_attrs."""
+    redis_url: SecretStr | None = None
+    """redis:// or rediss://; it names no cluster to test by itself, as many programs have that variable."""
     redis_host: str | None = None
+    """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
+    redis_user: str | None = None
     redis_password: SecretStr | None = None
+    redis_db: Annotated[int, Field(ge=0)] | None = None
+    redis_tls: bool = False
+    redis_cafile: str | None = None
+    redis_certfile: str | None = None
+    redis_keyfile: str | None = None
+    redis_cluster: bool | None = None
+    """Whether it is a Redis Cluster; by default, what the server says."""
+    redis_sentinels: Names = ()
+    redis_service: str | None = None
+    """The name by which the Sentinels know the master."""
+    redis_sentinel_user: str | None = None
+    redis_sentinel_password: SecretStr | None = None
     haproxy_host: str | None = None
     """HAProxy's host, if not the database's."""
     haproxy_replica_host: str | None = None
@@ -168,6 +184,8 @@ class Settings(BaseSettings):
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
+    haproxy_stats_cacert: Path | None = None
+    """The authority that signed the certificate of a page that is served by https."""
     haproxy_write_backend: Names = ()
     """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
     haproxy_read_backend: Names = ()
@@ -181,6 +199,10 @@ class Settings(BaseSettings):
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
+    patroni_ctl_cacert: Path | None = None
+    """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
+    patroni_ctl_certfile: Path | None = None
+    patroni_ctl_keyfile: Path | None = None
     etcd_hosts: Names = ()
     """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
     accept_dcs: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(
@@ -296,7 +318,8 @@ class Settings(BaseSettings):
     @property
     def expectations(self) -> Expectations:
         """[expect], already validated by `load`."""
-        return Expectations.parse(self.accept_expect)
+        declared = {"redis_mode": "cluster"} if self.redis_cluster else {}
+        return Expectations.parse({**declared, **self.accept_expect})
 
     @property
     def external(self) -> bool:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 from support.engine.finding import Finding
 from support.engine.world import World
@@ -21,11 +22,16 @@ from support.waiting import NotYet, eventually
 _QUICK = 0.005  # seconds between two looks for the request: a switchover takes a second or two
 
 _REQUEST = """
-import json, sys, urllib.error, urllib.request
+import json, ssl, sys, urllib.error, urllib.request
 request = json.load(sys.stdin)
 body = json.dumps(request["body"]).encode()
+tls = None
+if request["tls"]:
+    tls = ssl.create_default_context(cafile=request["tls"]["authority"] or None)
+    if request["tls"]["certificate"]:
+        tls.load_cert_chain(request["tls"]["certificate"], request["tls"]["key"])
 try:
-    urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]))
+    urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]), context=tls)
 except urllib.error.HTTPError as refused:
     sys.exit(f"{refused.read().decode()} ({refused.code})")
 """
@@ -109,8 +115,9 @@ class HalfwaySwitchover:
         if login is not None:
             known = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
             headers["Authorization"] = f"Basic {known}"
-        url = f"{self.cluster.patroni(self.leader).url}/switchover"
-        return {"url": url, "headers": headers, "body": {"leader": self.leader, "candidate": self.candidate}}
+        patroni, body = self.cluster.patroni(self.leader), {"leader": self.leader, "candidate": self.candidate}
+        tls = asdict(patroni.access) if patroni.access.scheme == "https" else None
+        return {"url": f"{patroni.url}/switchover", "headers": headers, "body": body, "tls": tls}
 
 
 class Refused(Exception):

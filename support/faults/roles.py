@@ -11,6 +11,7 @@ from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
 from support.target.members import replica_states
 from support.target.patroni_configuration import configuration_of
+from support.target.redis import primary_of
 from support.vocabulary import Kind
 
 ROLE = Kind(
@@ -86,10 +87,10 @@ def proxy_host(cluster: Cluster) -> SiteHost:
 
 
 def cache_host(cluster: Cluster) -> SiteHost:
-    """The host of the cache."""
+    """The host of the cache: of the Redis that takes writes now."""
     if cluster.topology.redis is None:
         raise NotAvailable("the target has no Redis (REDIS_HOST)")
-    return _at(_running_program(cluster, "redis"), cluster.topology.redis.address.host)
+    return _at(_running_program(cluster, "redis"), primary_of(cluster.topology.redis).address.host)
 
 
 def _running_program(cluster: Cluster, program: str) -> list[SiteHost]:

@@ -22,6 +22,7 @@ CAPABILITIES = {
     "declared_sharding": "a schema that says how its tables should be sharded",
     "declared_references": "a schema that says which tables every node should have a copy of",
     "tls": "TLS, required by the application",
+    "certificates": "TLS with any component, and so a certificate",
     "verified_tls": "TLS with a certificate that the application verifies",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login without which that REST API accepts no commands",
@@ -31,6 +32,8 @@ CAPABILITIES = {
     "pools": "statistics that show the backends behind the endpoints",
     "spread": "reads of one client that are spread over the replicas",
     "redis": "a Redis cache",
+    "one_redis": "a cache on one Redis server at a time",
+    "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",
     "redis_password": "a password without which Redis accepts no commands",
     "vector": "a vector extension with an HNSW index",
     "ruvector": "RuVector as that extension",
@@ -69,7 +72,7 @@ CAPABILITIES = {
 }
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
-TLS = frozenset({"tls", "verified_tls"})
+TLS = frozenset({"tls", "verified_tls", "certificates"})
 SHARDS = frozenset({"citus", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"})
 """What only a cluster with worker groups has."""
 

@@ -17,7 +17,7 @@ from support.hosts.interface import Site
 from support.hosts.remote import HostAccess, RemoteSite
 from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
-from support.target.redis import client_of
+from support.target.redis import client_of, primaries_of, unlink
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.timeouts import REST, SCAN
 from support.waiting import NotYet
@@ -183,7 +183,7 @@ class Cluster:
             raise NotYet("the address of its Patroni is not known ([members])")
         if member.rest is None:
             raise NotAvailable(f"no Patroni REST API is known for member {name}")
-        return PatroniApi(member.rest)
+        return PatroniApi(member.rest, self.topology.patroni_access)
 
     def view(self) -> ClusterView:
         """Patroni's view of the group now, from the first member that answers. Raises NotYet if none does.
@@ -239,13 +239,16 @@ class Cluster:
         """
         if self.topology.redis is None:
             return 0
-        deleted, cursor, begun = 0, 0, time.monotonic()
-        with self.redis() as client:
-            while True:
-                cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
-                deleted += int(client.unlink(*found)) if found else 0
-                if cursor == 0 or time.monotonic() - begun > SCAN:
-                    return deleted
+        deleted, begun = 0, time.monotonic()
+        for server in primaries_of(self.topology.redis):
+            cursor = 0
+            with client_of(server) as client:
+                while time.monotonic() - begun < SCAN:
+                    cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+                    deleted += unlink(client, found)
+                    if cursor == 0:
+                        break
+        return deleted
 
     # The machines below
 

@@ -119,14 +119,21 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
     authority = endpoint.options.get("sslrootcert", str(_USUAL_AUTHORITY))
     context = ssl.create_default_context(cafile=None if authority == "system" else authority)
     context.check_hostname = endpoint.options.get("sslmode") == "verify-full"
-    with _stream_to(endpoint) as stream:
-        if not _offers_tls(stream):
-            raise NoTls(f"{endpoint.name} offers no TLS")
+    with encryptable_stream(endpoint) as stream:
         try:
             with context.wrap_socket(stream, server_hostname=endpoint.host):
                 return ""
         except ssl.SSLCertVerificationError as error:
             return error.verify_message
+
+
+@contextmanager
+def encryptable_stream(endpoint: sql.Endpoint) -> Iterator[socket.socket]:
+    """A connection on which the server waits for TLS to begin. Raises OSError, or NoTls when the server offers none."""
+    with _stream_to(endpoint) as stream:
+        if not _offers_tls(stream):
+            raise NoTls(f"{endpoint.name} offers no TLS")
+        yield stream
 
 
 def _text(word: str) -> bytes:

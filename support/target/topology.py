@@ -36,6 +36,26 @@ class Address:
 
 
 @dataclass(frozen=True)
+class WebAccess:
+    """How a component is asked by HTTP, with TLS or without."""
+
+    scheme: Literal["http", "https"] = "http"
+    authority: str = ""
+    """The file of the authority that signed its certificate; empty for those that the system trusts."""
+    certificate: str = ""
+    key: str = ""
+    """The files of the client's own certificate and its key, if it needs one."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as arguments of a request."""
+        return {"verify": self.authority or True, "cert": (self.certificate, self.key) if self.certificate else None}
+
+
+PLAIN = WebAccess()
+
+
+@dataclass(frozen=True)
 class MemberAddress:
     """One member (Patroni + PostgreSQL), at the addresses where it is reached from here.
 
@@ -60,15 +80,44 @@ class StatisticsPage:
     read_backends: tuple[str, ...] = ("read",)
     servers: Mapping[str, str] = field(default_factory=dict)
     """HAProxy's name of a server -> the member that it is, where Patroni has another name for the member."""
+    authority: str = ""
+    """The file of the authority that signed the page's certificate, if the system does not trust it."""
+
+
+@dataclass(frozen=True)
+class RedisTls:
+    """TLS with Redis; each is a file in PEM form. Without `authorities`, those that the system trusts are."""
+
+    authorities: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    any_host: bool = False
+    """Whether the certificate may be another host's: a relay's clients connect to the relay."""
+
+
+RedisMode = Literal["standalone", "sentinel", "cluster"]
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A Redis server; `user` is None for the default user, who needs a password only."""
+    """Where Redis is, and how it is run; `user` is None for the default user, who needs a password only."""
 
     address: Address
+    """The server; with Sentinel, the first Sentinel; of a Redis Cluster, the first node to ask for the others."""
     password: str | None = field(default=None, repr=False)
     user: str | None = None
+    database: int = 0
+    tls: RedisTls | None = None
+    mode: RedisMode = "standalone"
+    further: tuple[Address, ...] = ()
+    """The other Sentinels, or nodes."""
+    service: str = ""
+    """The name by which the Sentinels know the master."""
+    sentinel_login: Login | None = None
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return (self.address, *self.further)
 
 
 @dataclass(frozen=True)
@@ -107,6 +156,8 @@ class Topology:
     """Patroni's name of the cluster."""
     patroni_login: Login | None = None
     """The login with which Patroni's REST API accepts commands; None where it asks for none."""
+    patroni_access: WebAccess = PLAIN
+    """How the members' REST APIs are asked."""
     statistics: StatisticsPage | None = None
     redis: RedisAddress | None = None
     options: Mapping[str, str] = field(default_factory=dict)
@@ -188,6 +239,7 @@ class Topology:
         page = self.statistics.login if self.statistics else None
         logins = [one for one in (self.application, self.administrator, self.patroni_login, page) if one]
         cache = [self.redis.password or ""] if self.redis else []
+        cache += [self.redis.sentinel_login.password] if self.redis and self.redis.sentinel_login else []
         names = {"", self.database, self.scope, *(login.user for login in logins)}
         dcs = _secrets_within(self.dcs_access)
         passwords = (*(login.password for login in logins), *cache, *dcs, *self.further_secrets)

@@ -75,6 +75,7 @@ SETTLED = {
     "haproxy.receptions": "statistics_login",
     "clients.open": "redis",
     "roles.cache_host": "redis",
+    "outages.server_of": "redis",
     "loopback.give_disk": "disks",
     "loopback.volatile_disk": "volatile_disks",
     "namespaces.volatile_disk": "volatile_disks",
@@ -102,7 +103,6 @@ SETTLED = {
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
 UNLESS_MISSING = {
     ("haproxy", "ways_in"): "the read endpoint, if there is one",
-    ("redis", "failing_logins"): "a Redis, if there is one",
     ("hosts", "extra_worker"): "spare_worker",
     ("admin", "require_settled"): "of an embedded cluster",
     ("statistics", "require_all"): "of an embedded cluster",

@@ -40,12 +40,10 @@ class Reach(Enum):
 def parsed(text: str, port: int) -> Address:
     """`host`, `host:port` or `http://host:port`; an IPv6 address with a port needs brackets.
 
-    Raises UsageError for https, which needs more settings than an address.
+    Raises UsageError for https: that takes more settings than an address.
     """
     if text.startswith("https://"):
-        raise UsageError(
-            f"{text}: write host:port; Patroni is asked by plain HTTP, and etcd's TLS is described in [dcs]"
-        )
+        raise UsageError(f"{text}: write host:port; etcd's TLS is described in [dcs]")
     text = text.removeprefix("http://").rstrip("/")
     host, colon, given = text.rpartition(":")
     if colon and given.isdigit() and (":" not in host or host.startswith("[")):

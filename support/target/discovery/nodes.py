@@ -11,7 +11,7 @@ from support.target.discovery.addresses import POSTGRES, Reach, names_of, parsed
 from support.target.discovery.identity import PatroniAnswer, patronis_at
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NoAnswer, ask_in_parallel
-from support.target.topology import Address, MemberAddress
+from support.target.topology import Address, MemberAddress, WebAccess
 
 _LOCAL_GROUP = "SELECT groupid FROM pg_dist_local_group WHERE NOT pg_is_in_recovery()"
 
@@ -67,7 +67,7 @@ def find(
     unanswered = [one for one, at in declared.items() if at not in by_own_answer]
     groups = []
     for group, node in workers.items():
-        if heard := _patronis_of(node, found.get(group), others, said.rest_port):
+        if heard := _patronis_of(node, found.get(group), others, said.rest_port, context.rest):
             groups.append(members.find(context, heard, silent, group))
             if group not in found and (at := _at_member(groups[-1], node)):
                 found[group] = at
@@ -133,14 +133,14 @@ def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address
 
 
 def _patronis_of(
-    node: Address, at: Address | None, others: list[PatroniAnswer], port: int | None
+    node: Address, at: Address | None, others: list[PatroniAnswer], port: int | None, rest: WebAccess
 ) -> list[PatroniAnswer]:
     """The Patronis of a node's group: among those that answered already, else beside the node."""
     heard = [answer for answer in others if _knows(answer, node)]
     if heard or port is None:
         return heard
     hosts = dict.fromkeys([node.host, at.host if at else node.host])
-    answers = patronis_at(Address(host, port) for host in hosts)
+    answers = patronis_at((Address(host, port) for host in hosts), rest)
     return [answer for answer in answers.values() if isinstance(answer, PatroniAnswer) and _knows(answer, node)]
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
-import redis
 from pydantic import SecretStr
 
 from support import sql
@@ -13,14 +13,14 @@ from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMi
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target import citus
+from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, database, dcs, members, nodes, proxy, user_hosts
+from support.target.discovery import addresses, cache, database, dcs, members, nodes, proxy, user_hosts, web
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
-from support.target.redis import client_of
+from support.target.redis import can_fail_over
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import NOTICE
@@ -68,6 +68,7 @@ def discover(settings: Settings) -> Topology:
         read_options=found_database.read_options,
         administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
         patroni_login=_login(settings.patroni_restapi_username, settings.patroni_restapi_password),
+        patroni_access=web.of_patroni(settings),
         statistics=_statistics(settings),
         options=found_database.options,
     )
@@ -144,23 +145,14 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 
 
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
-    """A Redis that was not named may be somebody else's: it is not touched."""
-    given = settings.model_fields_set
-    if not given & {"redis_host", "redis_port", "redis_password"}:
+    findings.redis = cache.find(settings, host)
+    if findings.redis is None:
         findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
         return
-    address = RedisAddress(Address(settings.redis_host or host, settings.redis_port), _secret(settings.redis_password))
-    try:
-        with client_of(address) as client:
-            client.ping()
-        findings.redis = address
-    except redis.AuthenticationError as error:
-        findings.lacks["redis"] = f"Redis at {address.address} refuses the login ({error}): check REDIS_PASSWORD"
-    except redis.RedisError as error:
-        findings.lacks["redis"] = (
-            f"no Redis answers at {address.address} ({describe(error)}): check REDIS_HOST and REDIS_PORT"
-        )
-    _declared(findings.redis is None, "REDIS_HOST", findings.lacks.get("redis", ""))
+    if findings.redis.mode == "cluster":
+        findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"
+    if not can_fail_over(findings.redis):
+        findings.lacks["redis_failover"] = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
 
 
 def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str], findings: _Findings) -> None:
@@ -170,6 +162,7 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
         settings.ruvector_port,
         frozenset({*topology.write_hosts, *topology.read_hosts}) if len(topology.write_hosts) == 1 else frozenset(),
         addresses.places("[members]", settings.member_addresses),
+        topology.patroni_access,
     )
     silent, others = dict[Address, str](), list[PatroniAnswer]()
     if settings.enable_patroni is False:
@@ -192,13 +185,14 @@ def _look_at_patroni(
     context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
     """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
-    declared = [addresses.parsed(one, settings.patroni_port) for one in settings.patroni_hosts]
+    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
     declared += [place.rest for place in context.places.values() if place.rest]
-    answers = patronis_at(dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts]))
+    asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
+    answers = patronis_at(asked_at, context.rest)
     heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
     if not heard:
-        asked = ", ".join(map(str, answers))
-        findings.lacks["patroni"] = f"no Patroni REST API answers at {asked}: check PATRONI_HOSTS and PATRONI_PORT"
+        why = web.advice([answer.why for answer in answers.values() if isinstance(answer, NoAnswer)], context.rest)
+        findings.lacks["patroni"] = f"no Patroni REST API answers at {', '.join(map(str, answers))}: {why}"
         _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
         return {}, []
     if not _of_this_database(heard, findings.behind):
@@ -338,12 +332,19 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
         findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
+    others = (etcd.Access.of(topology).scheme, topology.patroni_access.scheme, _scheme_of_page(topology))
+    if "tls" in findings.lacks and "https" not in others:
+        findings.lacks["certificates"] = "no component is reached by TLS, as far as the settings say"
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:
         findings.lacks["patroni_login"] = "no login for Patroni's REST API was given (PATRONI_RESTAPI_USERNAME)"
     if topology.redis is None or not topology.redis.password:
         findings.lacks["redis_password"] = "no password of Redis was given (REDIS_PASSWORD)"
+
+
+def _scheme_of_page(topology: Topology) -> str:
+    return urlsplit(topology.statistics.url if topology.statistics else "").scheme
 
 
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
@@ -421,6 +422,5 @@ def _login(user: str | None, password: SecretStr | None) -> Login | None:
 def _statistics(settings: Settings) -> StatisticsPage | None:
     if settings.haproxy_stats_url is None:
         return None
-    return StatisticsPage(
-        settings.haproxy_stats_url, _login(settings.haproxy_stats_user, settings.haproxy_stats_password)
-    )
+    login = _login(settings.haproxy_stats_user, settings.haproxy_stats_password)
+    return StatisticsPage(settings.haproxy_stats_url, login, authority=web.authority_of_page(settings))

@@ -28,7 +28,7 @@ class Gap:
 
 
 def longest_gap(history: History, action: str | None, since: float, until: float | None = None) -> Gap | None:
-    """The longest gap in the acknowledgements of an action (None: of any) that ended after `since`; None if there is none.
+    """The longest gap in the acknowledgements of an action (None: of any) that ended after `since`; None without one.
 
     `until` is the moment up to which clients were watched: the silence between the last acknowledgement and that moment
     is a gap as well, which is still open. Without it, only gaps that an acknowledgement ended are known.

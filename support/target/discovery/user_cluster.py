@@ -333,7 +333,8 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
     others = (etcd.Access.of(topology).scheme, topology.patroni_access.scheme, _scheme_of_page(topology))
-    if "tls" in findings.lacks and "https" not in others:
+    by_tls = "https" in others or (topology.redis is not None and topology.redis.tls is not None)
+    if "tls" in findings.lacks and not by_tls:
         findings.lacks["certificates"] = "no component is reached by TLS, as far as the settings say"
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"

@@ -117,7 +117,7 @@ def test_a_wrong_entry_is_told(said: object, told: str) -> None:
     ("words", "argv"),
     [
         ("local:", ["sh", "-s"]),
-        ("podman://pg1", ["podman", "exec", "-i", "pg1", "sh", "-s"]),
+        ("podman://pg1", ["podman", "exec", "-i", "--user=0", "pg1", "sh", "-s"]),
         ("tsh ssh root@pg1 {}", ["tsh", "ssh", "root@pg1", "sh", "-s"]),
         ("sh -c 'exec {}'", ["sh", "-c", "exec sh -s"]),
         (

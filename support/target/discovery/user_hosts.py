@@ -14,7 +14,9 @@ from typing import Any
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
+from support.hosts.remote.access import NEVER_DIRECT
 from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.ways import way_in
 from support.target.topology import Topology
 from support.vocabulary import nearest
 from support.waiting import describe
@@ -25,7 +27,7 @@ OURS_ALONE = ("disks", "volatile_disks", "member_files", "poor_links", "spare_wo
 """Capabilities that only the embedded cluster's hosts have."""
 OF_HOSTS = ("hosts", "crashes", "partitions", "dcs_hosts", "proxy_host", "cache_host")
 """Capabilities that a user's hosts can have."""
-_KEYS = ("reach", "address", "programs", "line")
+_KEYS = ("reach", "address", "programs", "line", "network")
 _NO_UNITS = re.compile(r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init)", re.IGNORECASE)
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
@@ -87,36 +89,43 @@ def declared_access(name: str, said: Any) -> HostAccess:
     addresses = table.get("address", ())
     addresses = (addresses,) if isinstance(addresses, str) else tuple(map(str, addresses))
     reach = Reach.of(table["reach"])  # raises UsageError
+    if not isinstance(network := table.get("network", ""), str):
+        raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
     started = {program: _by_words(str(how)) for program, how in programs.items()}
-    return HostAccess(reach.words, addresses, started, line=str(table.get("line", reach.line)))
+    return HostAccess(reach.words, addresses, started, line=str(table.get("line", reach.line)), network=network)
 
 
 def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     """Ask one host. Never raises for what is wrong there: that is an obstacle."""
-    reach, scope = Reach.of(declared.reach), topology.scope
+    scope = topology.scope
     try:
-        facts = _facts(reach.run("look"))
+        way = way_in(declared)
+        facts, reach, declared = _facts(way.looked), way.reach, way.access
         table = parsed_table(reach.run("table"))
         tables = reach.run("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; :")
+        left = [*facts.get("left", []), *way.left_beside()]
+        cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(name, describe(error)),))
     trees = program_trees(table, scope)
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
     unit_of_systemd = "systemd" in facts
-    programs = {
+    found = {
         program: declared.programs.get(program) or _found_access(tree[0], unit_of_systemd)
         for program, tree in trees.items()
     }
+    programs = way.started_by_engine(found)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
-    cutters = facts.get("cutter", [])
+    known = line != "unknown"
     access = replace(
         declared,
         addresses=addresses,
         programs=programs,
         scope=scope,
-        line="" if line == "unknown" else line,
-        cutter=(cutters[0] if cutters and line != "unknown" else ""),
+        line=line if known else "",
+        cutter=cutter if known else "",
+        network=network,
         python=_python(reach, trees.get("patroni", ())),
         ports=_ports(tables),
     )
@@ -124,15 +133,16 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
-    remarks.append(f"links are cut by {access.cutter}" if access.cutter else _no_cutter(line, cutters))
-    return Looked(name, access, tuple(_obstacles(name, reach, facts, table, trees, topology)), tuple(remarks))
+    why_not = way.why_not_cut or _no_cutter(known, cutter)
+    remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
+    return Looked(name, access, tuple(_obstacles(name, reach, facts, left, trees, topology)), tuple(remarks))
 
 
 def _obstacles(
     name: str,
     reach: Reach,
     facts: Mapping[str, Sequence[str]],
-    table: Sequence[Running],
+    left: Sequence[str],
     trees: Mapping[str, Sequence[Running]],
     topology: Topology,
 ) -> list[str]:
@@ -143,7 +153,7 @@ def _obstacles(
     named = [word for word in (scope, topology.database, name, reach.words) if _PRODUCTION.search(word)]
     if named and EVEN_PRODUCTION not in marks:
         found.append(f"{named[0]!r} is called like production; if it is none: echo {EVEN_PRODUCTION} >> {MARK}")
-    if left := facts.get("left", []):
+    if left:
         found.append(f"an earlier run has left {', '.join(left)} there: ./accept heal")
     if "watchdog" in facts:
         found.append(
@@ -151,12 +161,17 @@ def _obstacles(
         )
     if not trees:
         found.append(f"none of {', '.join(PROGRAMS)} runs there")
-    if facts.get("uid", ["0"])[0] != "0":
+    in_container = reach.line == NEVER_DIRECT
+    if facts.get("uid", ["0"])[0] != "0" or in_container:
         mine = [one for tree in trees.values() for one in tree[:1]]
         try:
             reach.run("kill", "-0", *(str(one.pid) for one in mine))
         except ProcessFailed:
-            found.append("the login there is neither root nor the user of its programs, and sudo -n sh is refused")
+            found.append(
+                "its root may not send signals to its programs (cap_add: [KILL])"
+                if in_container
+                else "the login there is neither root nor the user of its programs, and sudo -n sh is refused"
+            )
     return found
 
 
@@ -293,8 +308,8 @@ def _ports(tables: str) -> tuple[int, ...]:
     return tuple(sorted(found, key=lambda port: (port == _SSH, port))[:_MOST_PORTS])
 
 
-def _no_cutter(line: str, cutters: Sequence[str]) -> str:
-    if line == "unknown" and cutters:
+def _no_cutter(known: bool, cutter: str) -> str:
+    if not known and cutter:
         return 'where commands come from is not known: set line = "our address, as seen there" (or "none")'
     return "links cannot be cut: neither nft nor iptables can be used there (root, and apt install nftables)"
 
@@ -303,6 +318,11 @@ def _unreached(name: str, why: str) -> str:
     advice = {
         "Host key verification failed": "check its key, and add it: ssh-keyscan HOST >> ~/.ssh/known_hosts",
         "Permission denied": "its key is not accepted: ssh-copy-id, or ssh-add here",
+        "No such container": "docker ps --all lists them; one of compose is docker://project/service",
+        "no such container": "podman ps --all lists them",
+        "no such object": "its ps --all lists them",
+        "Docker daemon socket": "that user may not ask the engine: add it to the group docker, or run as root",
+        "Cannot connect to": "the engine does not run, or DOCKER_HOST (CONTAINER_HOST) names another",
         "sudo": "allow sudo -n sh for that user, or log in as root",
         "cannot be run here": "install that client",
     }

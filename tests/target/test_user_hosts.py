@@ -86,6 +86,13 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
     assert any(told in why for why in found.values()), found
 
 
+def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
+    assert lacking(looked, TOPOLOGY)["member_data"] == "pg2: /data is a mount point"
+    assert "member_files" not in lacking(looked, TOPOLOGY)
+
+
 def test_without_hosts_the_reason_names_the_table() -> None:
     assert "[hosts]" in find({}, TOPOLOGY).lacks["hosts"]
 

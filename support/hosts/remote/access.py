@@ -45,5 +45,11 @@ class HostAccess:
     """TCP ports at which its programs answer."""
     network: str = ""
     """The words before a command that changes the rules of its network; empty if none are needed."""
+    configuration: str = ""
+    """The configuration file of its Patroni; empty if there is none that can be changed."""
+    data: str = ""
+    """The data directory of its PostgreSQL; empty if it cannot be put aside."""
+    binaries: str = ""
+    """Where PostgreSQL's programs are."""
     without_shell: bool = False
     """A container that has no sh: its processes are looked at from its engine's machine."""

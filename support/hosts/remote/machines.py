@@ -4,13 +4,14 @@ import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from support.errors import Inconclusive, NotAvailable
 from support.hosts.interface import Log, Running, SiteProgram
 from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached
+from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
 from support.hosts.remote.processes import parsed_table, program_trees
 from support.hosts.remote.reach import Reach, Sent
@@ -132,6 +133,11 @@ class RemoteHost:
         return {name: RemoteProgram(self, name, access) for name, access in self.access.programs.items()}
 
     # Looking
+
+    @property
+    def files(self) -> RemoteFiles:
+        """The files of the member that is there; what one of these objects has changed, only that one undoes."""
+        return RemoteFiles(self)
 
     def table(self) -> Sequence[Running]:
         """Every process on the host."""
@@ -293,6 +299,11 @@ class RemoteHost:
         return self._noted(
             lambda: self.guards.inject(self.name, way, verb, *arguments, **variables), [verb, *arguments]
         )
+
+    def inject(self, verb: str, *arguments: str, shown: Sequence[str] = ()) -> HostFault:
+        """Begin a fault that the caller heals. `shown`: what the evidence says in place of the arguments."""
+        act = partial(self.guards.inject, self.name, self.reach, verb, *arguments)
+        return self._noted(act, shown or [verb, *arguments])
 
     def cut(self, rules: Sequence[str]) -> HostFault:
         """Begin a cut of its links, which the caller heals."""

@@ -183,6 +183,49 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
   fell "$@"
 }
 
+# --- Faults of files
+
+quoted() { printf "'"; printf '%s' "$1" | sed "s/'/'\\\\''/g"; printf "'"; } # TEXT: as one word for sh
+edit() { # ID FILE PID:START TEXT: other contents for a program's file until the fault is healed; then it reads the old ones
+  [ -f "$2" ] && [ -w "$2" ] || refuse "$2 cannot be written"
+  begin "$1"; cp -p "$2" "$D/kept" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
+  undo_by "cat '$D/kept' > $(quoted "$2") && if grep -q ' ${3#*:} ' /proc/${3%:*}/stat 2>/dev/null; then kill -HUP ${3%:*}; fi"
+  guard; printf '%s' "$4" > "$2" || { heal "${D##*/}" >/dev/null; refuse "$2 cannot be written"; }
+}
+undestroyable() { # DATA: why this data directory cannot be put aside; nothing if it can
+  [ -f "$1/PG_VERSION" ] || { echo "$1 is no data directory of PostgreSQL"; return; }
+  [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
+  [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
+  [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
+  [ "$(stat -c %u "$1")" = "$(stat -c %u "$1/..")" ] || echo "$1 is in a directory of another user, where no new one can be made"
+}
+destroy() { # ID DATA PID:START...: put a data directory aside at once and kill these; it is kept until there is another that works
+  id=$1 data=$2; shift 2
+  why=$(undestroyable "$data"); [ -z "$why" ] || refuse "$why"
+  free=$(df -Pk "$data" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$data" 2>/dev/null | sed 's/[^0-9].*//')
+  [ "$free" -gt "$used" ] || refuse "there is no room for a second copy of $data ($used kB, free are $free kB)"
+  begin "$id"; d=$(quoted "$data"); k=$(quoted "$data.accept-$id")
+  undo_by "if [ ! -d $k ]; then :
+elif [ ! -e $d ] || rmdir $d 2>/dev/null; then mv $k $d
+else
+  works=
+  for p in /proc/[0-9]*; do
+    [ \"\$(readlink \$p/cwd)\" = $d ] || continue
+    case \$(tr '\\0' ' ' < \$p/cmdline) in *walreceiver*streaming*|*walwriter*) works=yes;; esac
+  done 2>/dev/null
+  if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $data.accept-$id: PostgreSQL does not stream yet\"; false; fi
+fi"
+  guard; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
+  signal KILL "$@"
+}
+with_passwords() { # LINES COMMAND...: run a command that finds these lines in a password file, which is removed again
+  mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
+  umask 077; file=$RUN/passwords.$$; lines=$1; shift
+  trap 'rm -f "$file"' EXIT; trap 'exit 1' INT TERM HUP
+  printf '%s' "$lines" > "$file" || refuse "$RUN is full"
+  PGPASSFILE=$file "$@"
+}
+
 # --- Faults of the network
 
 uncut() { # the command that ends the cuts of this fault

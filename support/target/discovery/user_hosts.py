@@ -17,17 +17,18 @@ from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.access import NEVER_DIRECT
 from support.hosts.remote.processes import parsed_table, program_trees
 from support.hosts.remote.ways import way_in
+from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
 from support.vocabulary import nearest
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", "etcd", "haproxy", "redis")
-OURS_ALONE = ("disks", "volatile_disks", "member_files", "poor_links", "spare_worker")
+OURS_ALONE = ("disks", "volatile_disks", "poor_links", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
-OF_HOSTS = ("hosts", "crashes", "partitions", "dcs_hosts", "proxy_host", "cache_host")
+OF_HOSTS = ("hosts", "crashes", "partitions", "member_files", "member_data", "dcs_hosts", "proxy_host", "cache_host")
 """Capabilities that a user's hosts can have."""
-_KEYS = ("reach", "address", "programs", "line", "network")
+_KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 _NO_UNITS = re.compile(r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init)", re.IGNORECASE)
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
@@ -47,6 +48,8 @@ class Looked:
     """Why nothing is done to it, each with what would change that."""
     remarks: tuple[str, ...] = ()
     """What was found there."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why the files of a member that is there cannot be changed for it."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,13 @@ def declared_access(name: str, said: Any) -> HostAccess:
     addresses = table.get("address", ())
     addresses = (addresses,) if isinstance(addresses, str) else tuple(map(str, addresses))
     reach = Reach.of(table["reach"])  # raises UsageError
+    if not isinstance(configuration := table.get("configuration", ""), str):
+        raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
     if not isinstance(network := table.get("network", ""), str):
         raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
     started = {program: _by_words(str(how)) for program, how in programs.items()}
-    return HostAccess(reach.words, addresses, started, line=str(table.get("line", reach.line)), network=network)
+    line = str(table.get("line", reach.line))
+    return HostAccess(reach.words, addresses, started, line=line, network=network, configuration=configuration)
 
 
 def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
@@ -116,6 +122,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         for program, tree in trees.items()
     }
     programs = way.started_by_engine(found)
+    files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
     known = line != "unknown"
     access = replace(
@@ -126,6 +133,9 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         line=line if known else "",
         cutter=cutter if known else "",
         network=network,
+        configuration=files.configuration,
+        data=files.data,
+        binaries=files.binaries,
         python=_python(reach, trees.get("patroni", ())),
         ports=_ports(tables),
     )
@@ -135,7 +145,9 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
     why_not = way.why_not_cut or _no_cutter(known, cutter)
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
-    return Looked(name, access, tuple(_obstacles(name, reach, facts, left, trees, topology)), tuple(remarks))
+    fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
+    obstacles = _obstacles(name, reach, facts, left, trees, topology)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed)
 
 
 def _obstacles(
@@ -195,6 +207,10 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
             f"how Patroni is started on {', '.join(without)} is not known: "
             f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
+    for capability in ("member_files", "member_data"):
+        whys = {name: looked[name].fixed.get(capability, "") for name in members}
+        if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
+            lacks[capability] = "; ".join(fixed)
     for capability, program, what in (
         ("dcs_hosts", "etcd", "etcd"),
         ("proxy_host", "haproxy", "HAProxy"),

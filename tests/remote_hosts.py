@@ -124,7 +124,7 @@ def ssh_hosts(folder: Path, *names: str, more: str = "", room: str = "") -> Iter
             f"Host *\n IdentityFile {folder}/key\n UserKnownHostsFile {folder}/known\n IdentitiesOnly yes\n"
         )
         ending.enter_context(_client(folder, home))
-        network = f"10.98.{next(_NUMBERS)}"
+        network = _free_network()
         bridge = _bridge_of(f"{network}.1")
         _ip("link", "add", bridge, "type", "bridge")
         ending.callback(_ip, "link", "del", bridge)
@@ -140,6 +140,13 @@ def ssh_hosts(folder: Path, *names: str, more: str = "", room: str = "") -> Iter
         for machine in machines.values():
             eventually(lambda one=machine: _answers(one), within=10, subject=f"{machine.name} answers")  # type: ignore[misc]
         yield machines
+
+
+def _free_network() -> str:
+    """One that no other test on this machine uses now, nor has left behind."""
+    used = subprocess.run([str(_found("ip")), "-o", "addr"], capture_output=True, text=True, check=True).stdout
+    networks = (f"10.98.{(os.getpid() + number) % 250}" for number in _NUMBERS)
+    return next(network for network in networks if f" {network}." not in used)
 
 
 def _bridge_of(address: str) -> str:

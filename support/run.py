@@ -15,11 +15,13 @@ from typing import IO
 
 from pydantic import TypeAdapter
 
-CLUSTERS = Path(".accept/clusters")
+from support.places import WRITES_IN
+
+CLUSTERS = WRITES_IN / ".accept" / "clusters"
 """The clusters of `accept up`, a folder each."""
-CAPABILITIES_SEEN = Path(".accept/capabilities.json")
+CAPABILITIES_SEEN = WRITES_IN / ".accept" / "capabilities.json"
 """What each target had in its last run."""
-RUNS = Path(".accept/runs")
+RUNS = WRITES_IN / ".accept" / "runs"
 """The runs that are going on, or were killed, a folder each."""
 
 

@@ -1,8 +1,9 @@
-"""Settings; the only reader of environment variables, accept.toml and behave's -D.
+"""Settings; the only reader of our environment variables, accept.toml and behave's -D.
 
 A setting has the same name everywhere: `RUVECTOR_HOST` in the environment, `ruvector_host` in accept.toml and with -D.
-The command line overrides the environment, which overrides accept.toml. A name that is not known is an error, and so is
-a setting of the target that is given without a value.
+The command line overrides the environment, which overrides accept.toml. What none of them says of the login, PG*
+variables and DATABASE_URL may say. A name that is not known is an error, and so is a setting of the target that is
+given without a value.
 """
 
 import json
@@ -14,18 +15,21 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
-from support import own_folder
+from support import libpq, own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
+from support.places import WRITES_IN
 from support.vocabulary import OWN, is_slip, nearest
 
 MOST_MEMBERS = 9
@@ -101,14 +105,15 @@ WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 
 
 TARGET_FIELDS = frozenset(
-    "ruvector_host ruvector_port ruvector_db ruvector_user ruvector_password ruvector_sslmode redis_host redis_port "
-    "redis_password haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
+    "ruvector_url ruvector_read_url ruvector_options ruvector_host ruvector_port ruvector_db ruvector_user "
+    "ruvector_password ruvector_sslmode redis_host redis_port redis_password "
+    "redis_sentinels haproxy_primary_port haproxy_replica_port enable_patroni patroni_hosts patroni_port enable_citus "
     "citus_coordinator citus_workers".split()
 )
 """If any of these is set, the user's cluster is tested, and none is booted."""
 
 
-_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts")}
+_TABLES = {name: f"accept_{name}" for name in ("members", "nodes", "schema", "expect", "hosts", "dcs", "programs")}
 """Table of a target file -> its setting. In the environment, only the setting's name is known."""
 
 _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
@@ -117,7 +122,15 @@ _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
 _NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
 """Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
-_NEEDS_VALUE = (*_SHARED_PREFIXES, "RUVECTOR_", "ACCEPT_TARGET", "ACCEPT_MEMBERS", "ACCEPT_NODES", "ACCEPT_HOSTS")
+_NEEDS_VALUE = (
+    *_SHARED_PREFIXES,
+    "RUVECTOR_",
+    "ACCEPT_TARGET",
+    "ACCEPT_MEMBERS",
+    "ACCEPT_NODES",
+    "ACCEPT_HOSTS",
+    "ACCEPT_DCS",
+)
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
 
@@ -127,7 +140,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", toml_file="accept.toml", env_ignore_empty=True)
 
     # The target
+    ruvector_url: SecretStr | None = None
+    """The write endpoint as libpq's URL; it stands for the settings below."""
+    ruvector_read_url: SecretStr | None = None
+    """The read endpoint likewise, where HAProxy's ports do not say it."""
     ruvector_host: str | None = None
+    """A host, host:port, an IPv6 address, the folder of a Unix socket; or several of these, separated by commas."""
     ruvector_port: Port = 5432
     ruvector_db: str = "postgres"
     ruvector_user: str = "postgres"
@@ -136,16 +154,38 @@ class Settings(BaseSettings):
     ruvector_sslrootcert: str | None = None
     ruvector_sslcert: str | None = None
     ruvector_sslkey: str | None = None
+    ruvector_options: Addresses = Field(default_factory=dict)
+    """Further parameters of libpq, such as target_session_attrs."""
+    redis_url: SecretStr | None = None
+    """redis:// or rediss://; it names no cluster to test by itself, as many programs have that variable."""
     redis_host: str | None = None
+    """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
+    redis_user: str | None = None
     redis_password: SecretStr | None = None
+    redis_db: Annotated[int, Field(ge=0)] | None = None
+    redis_tls: bool = False
+    redis_cafile: str | None = None
+    redis_certfile: str | None = None
+    redis_keyfile: str | None = None
+    redis_cluster: bool | None = None
+    """Whether it is a Redis Cluster; by default, what the server says."""
+    redis_sentinels: Names = ()
+    redis_service: str | None = None
+    """The name by which the Sentinels know the master."""
+    redis_sentinel_user: str | None = None
+    redis_sentinel_password: SecretStr | None = None
     haproxy_host: str | None = None
     """HAProxy's host, if not the database's."""
+    haproxy_replica_host: str | None = None
+    """The host of the read endpoint, if not HAProxy's."""
     haproxy_primary_port: Port | None = None
     haproxy_replica_port: Port | None = None
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
+    haproxy_stats_cacert: Path | None = None
+    """The authority that signed the certificate of a page that is served by https."""
     haproxy_write_backend: Names = ()
     """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
     haproxy_read_backend: Names = ()
@@ -159,8 +199,16 @@ class Settings(BaseSettings):
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
+    patroni_ctl_cacert: Path | None = None
+    """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
+    patroni_ctl_certfile: Path | None = None
+    patroni_ctl_keyfile: Path | None = None
     etcd_hosts: Names = ()
-    """etcd's client addresses, as host or host:port."""
+    """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
+    accept_dcs: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(
+        default_factory=dict, repr=False
+    )
+    """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
     citus_workers: Names = ()
@@ -187,6 +235,10 @@ class Settings(BaseSettings):
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
+    accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None
+    """The major version of its PostgreSQL, instead of the directory of its programs."""
+    accept_programs: Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)] = Field(default={})
+    """[programs]: etcd, haproxy, redis, pgbouncer or patroni -> the program to run for it."""
     accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
     """The vector extension; auto is RuVector if it is there, else pgvector. By default as in the shape."""
     accept_like: str | None = None
@@ -211,8 +263,17 @@ class Settings(BaseSettings):
     accept_pipeline: Annotated[str, Field(min_length=1)] = "accept"
     """The pipeline of a run: its metrics replace those of the pipeline's previous run."""
 
-    # Given by `accept run` to the behave that it starts
+    # Set by the program
     accept_run: Path | None = None
+    """The run, for the behave that `accept run` starts."""
+    accept_libpq: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_table)] = Field(
+        default_factory=dict, repr=False
+    )
+    """The PG* variables that the program was started with."""
+    accept_ambient: bool = True
+    """Whether PG* variables and DATABASE_URL may name the target."""
+    accept_named_by: str = ""
+    """The variable that names the target, if none of our settings does."""
 
     @classmethod
     def settings_customise_sources(
@@ -223,7 +284,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _File(settings_cls)
+        return init_settings, _Environment(settings_cls), _File(settings_cls), _Ambient(settings_cls)
 
     @classmethod
     def load(cls, said: Mapping[str, Any] | None = None) -> "Settings":
@@ -236,7 +297,7 @@ class Settings(BaseSettings):
             file = _File(cls).written
             if complaints := [*_misspelt(given, file, os.environ), *_empty(given, file, os.environ)]:
                 raise UsageError("\n".join(complaints))
-            settings = cls(**_by_setting(given))
+            settings = cls(**_with_url(_by_setting(given), "RUVECTOR_URL"))
             Expectations.parse(settings.accept_expect)
             return settings
         except ValidationError as error:
@@ -257,12 +318,14 @@ class Settings(BaseSettings):
     @property
     def expectations(self) -> Expectations:
         """[expect], already validated by `load`."""
-        return Expectations.parse(self.accept_expect)
+        declared = {"redis_mode": "cluster"} if self.redis_cluster else {}
+        return Expectations.parse({**declared, **self.accept_expect})
 
     @property
     def external(self) -> bool:
         """Whether the target is a cluster of the user's."""
-        return bool(self.model_fields_set.intersection(TARGET_FIELDS) or self.member_addresses)
+        named = self.model_fields_set.intersection(TARGET_FIELDS) or self.member_addresses or self.accept_named_by
+        return bool(named)
 
 
 class _File(TomlConfigSettingsSource):
@@ -270,7 +333,7 @@ class _File(TomlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         own = own_folder.given()
-        super().__init__(settings_cls, own.settings if own and own.settings.exists() else Path("accept.toml"))
+        super().__init__(settings_cls, own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml")
 
     @property
     def written(self) -> dict[str, Any]:
@@ -278,7 +341,42 @@ class _File(TomlConfigSettingsSource):
         return super().__call__()
 
     def __call__(self) -> dict[str, Any]:
-        return _by_setting(self.written)
+        return _with_url(_by_setting(self.written), "ruvector_url in accept.toml")
+
+
+class _Environment(EnvSettingsSource):
+    """The environment; a URL there stands for settings of the same rank."""
+
+    def __call__(self) -> dict[str, Any]:
+        return _with_url(super().__call__(), "RUVECTOR_URL")
+
+
+class _Ambient(PydanticBaseSettingsSource):
+    """What is not said to us in particular: the PG* variables, and DATABASE_URL where no setting names a database."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        said, url = self.current_state, os.environ.get(libpq.URL, "")
+        if str(said.get("accept_ambient", True)).lower() in ("false", "0", "no"):
+            return {}
+        variables = libpq.given(os.environ)
+        found: dict[str, Any] = {"accept_libpq": variables}
+        named = TARGET_FIELDS & said.keys() or isinstance(said.get("accept_members"), Mapping)
+        by = next((name for name in libpq.NAMING if name in variables), "")
+        if libpq.is_url(url) and not said.keys() & {"ruvector_host", "citus_coordinator"}:
+            found |= libpq.settings_of(url, libpq.URL)
+            by = libpq.URL
+        return found if named else found | {"accept_named_by": by}
+
+
+def _with_url(said: dict[str, Any], called: str) -> dict[str, Any]:
+    """The same; a URL counts as the settings that it stands for. What is said beside it replaces its parts."""
+    url = said.get("ruvector_url")
+    if not isinstance(url, str) or not url.strip():
+        return said
+    return {**libpq.settings_of(url.strip(), called), **said}
 
 
 def variable_of(name: str) -> str:
@@ -330,5 +428,5 @@ def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mappin
 def _complaint(error: Mapping[str, Any]) -> str:
     name, *within = map(str, error["loc"])
     shown = f'[{name}] "{within[0]}"' if within and name == "limits" else name.upper()
-    given = "" if name.upper().endswith(("PASSWORD", "PUSHGATEWAY")) else f" is {error['input']!r}:"
+    given = "" if name.upper().endswith(("PASSWORD", "PUSHGATEWAY", "_URL")) else f" is {error['input']!r}:"
     return f"{shown}{given} {error['msg'][0].lower()}{error['msg'][1:]}"

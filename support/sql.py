@@ -21,8 +21,10 @@ import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import errorcodes
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from support.errors import ConnectFailed
+from support import libpq
+from support.errors import ConnectFailed, NotAvailable
 from support.timeouts import CONNECT, STATEMENT
 from support.vocabulary import Kind
 
@@ -58,7 +60,10 @@ def tells_of_refusal(words: str) -> bool:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A database to log in to, with a login. `name` is its name in messages ("the write endpoint")."""
+    """A database to log in to, with a login. `name` is its name in messages ("the write endpoint").
+
+    `host` may be the folder of a Unix socket.
+    """
 
     name: str
     host: str
@@ -68,12 +73,51 @@ class Endpoint:
     password: str = field(repr=False)
     options: Mapping[str, str] = field(default_factory=dict)
     """Further libpq parameters, such as sslmode."""
+    further: Sequence[tuple[str, int]] = ()
+    """Further hosts and ports: libpq tries them in turn, as `target_session_attrs` says."""
+    keeps_settings: bool = True
+    """Whether what is set for a session lasts. Behind a pooler that assigns backends to transactions it does not, and
+    would be left to the pooler's other clients."""
 
     def as_user(self, user: str, password: str) -> "Endpoint":
         return replace(self, user=user, password=password)
 
+    def at(self, name: str, host: str, port: int) -> "Endpoint":
+        """The same login at one host, whatever state its server is in."""
+        options = {name: value for name, value in self.options.items() if name not in libpq.OF_HOSTS}
+        return replace(self, name=name, host=host, port=port, options=options, further=(), keeps_settings=True)
+
+    @property
+    def hosts(self) -> tuple[tuple[str, int], ...]:
+        """Every host and port."""
+        return ((self.host, self.port), *((host, port) for host, port in self.further))
+
+    @property
+    def each(self) -> "tuple[Endpoint, ...]":
+        """One endpoint for each of the hosts."""
+        if not self.further:
+            return (self,)
+        at = self.options.get("hostaddr", "").split(",")
+        addresses = at if len(at) == len(self.hosts) else [""] * len(self.hosts)
+        kept = self.keeps_settings
+        alone = [
+            (replace(self.at(self.name, *place), keeps_settings=kept), one)
+            for place, one in zip(self.hosts, addresses, strict=True)
+        ]
+        return tuple(replace(one, options={**one.options, "hostaddr": ip} if ip else one.options) for one, ip in alone)
+
+    @property
+    def where(self) -> str:
+        """Its hosts and ports, for messages."""
+        return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+
+    @property
+    def _hosts_and_ports(self) -> tuple[str, str]:
+        """As libpq writes them."""
+        return ",".join(host for host, _ in self.hosts), ",".join(str(port) for _, port in self.hosts)
+
     def __str__(self) -> str:
-        return f"{self.name} ({self.host}:{self.port}/{self.database} as {self.user})"
+        return f"{self.name} ({self.where}/{self.database} as {self.user})"
 
 
 class Session(psycopg2.extensions.connection):
@@ -81,6 +125,10 @@ class Session(psycopg2.extensions.connection):
 
     answers_within: float = math.inf
     """Seconds."""
+    cancels_after: float = math.inf
+    """Seconds after which the client asks the server to cancel a statement; infinite if the server does by itself."""
+    keeps_settings: bool = True
+    """As the endpoint's."""
 
     def commit(self) -> None:
         with answer_within(self, self.answers_within):
@@ -93,14 +141,15 @@ class Session(psycopg2.extensions.connection):
 
 def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
     """The environment by which libpq's programs log in there; `application` is their application_name."""
+    hosts, ports = endpoint._hosts_and_ports
     return {
-        "PGHOST": endpoint.host,
-        "PGPORT": str(endpoint.port),
+        "PGHOST": hosts,
+        "PGPORT": ports,
         "PGDATABASE": endpoint.database,
         "PGUSER": endpoint.user,
         "PGPASSWORD": endpoint.password,
         "PGAPPNAME": application,
-        **{f"PG{name.upper()}": value for name, value in endpoint.options.items()},
+        **{f"PG{name.replace('_', '').upper()}": value for name, value in endpoint.options.items()},
     }
 
 
@@ -115,9 +164,10 @@ def connect(
 
     libpq's connect timeout is in whole seconds, 2 at least.
     """
+    hosts, ports = endpoint._hosts_and_ports
     parameters: dict[str, Any] = {
-        "host": endpoint.host,
-        "port": endpoint.port,
+        "host": hosts,
+        "port": ports,
         "dbname": endpoint.database,
         "user": endpoint.user,
         "password": endpoint.password,
@@ -137,11 +187,16 @@ def connect(
     except psycopg2.OperationalError as error:
         why = " ".join(str(error).split())
         raise ConnectFailed(f"{endpoint}: no login after {time.monotonic() - begun:.1f} s: {why}") from error
-    session.answers_within = statement_timeout + GRACE
+    session.answers_within, session.keeps_settings = statement_timeout + GRACE, endpoint.keeps_settings
+    if not endpoint.keeps_settings:
+        session.cancels_after = statement_timeout
     try:
         session.autocommit = True
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
+            if endpoint.keeps_settings:
+                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
+            else:
+                cursor.execute("SELECT 1")
         session.autocommit = autocommit
     except psycopg2.Error as error:  # a pooler without a server, a server that is shutting down
         session.close()
@@ -151,6 +206,24 @@ def connect(
         session.close()
         raise
     return session
+
+
+def effective(name: str, given: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """All parameters of a login, and its password, for which libpq has filled in what was not given.
+
+    Raises ConnectFailed, which names the endpoint by `name`.
+    """
+    parameters: dict[str, Any] = {"connect_timeout": round(CONNECT), "application_name": "accept", **given}
+    try:
+        opened = psycopg2.connect(**parameters)
+    except psycopg2.OperationalError as error:
+        raise ConnectFailed(f"{name}: no login: {' '.join(str(error).split())}") from None
+    try:
+        if "bouncer" in (opened.info.parameter_status("server_version") or ""):
+            raise ConnectFailed(f"{name}: database {opened.info.dbname} is PgBouncer's admin console")
+        return dict(opened.info.dsn_parameters), opened.info.password or ""
+    finally:
+        opened.close()
 
 
 @contextmanager
@@ -199,6 +272,23 @@ def execute(where: Endpoint | Session, statement: str, values: Values = None) ->
         return int(cursor.rowcount)
 
 
+@contextmanager
+def settings(session: Session, **values: str) -> Iterator[None]:
+    """Statements of the block have these settings. Where settings do not last, the block is one transaction."""
+    alone = not session.keeps_settings and session.get_transaction_status() == TRANSACTION_STATUS_IDLE
+    if alone:
+        execute(session, "BEGIN")
+    try:
+        for name, value in values.items():
+            given = [name.replace("__", "."), value, not session.keeps_settings]
+            execute(session, "SELECT set_config(%s, %s, %s)", given)
+        yield
+    finally:
+        if alone:
+            with suppress(Error):
+                execute(session, "ROLLBACK")
+
+
 def error_of(action: Callable[[], object]) -> Exception | None:
     """The error of PostgreSQL, or of the connection to it, in `action`; None if it succeeded. Raises other errors."""
     try:
@@ -233,6 +323,8 @@ class _Wait:
 
     session: psycopg2.extensions.connection
     until: float
+    cancel_at: float = math.inf
+    cancelled: bool = False
     hung_up: bool = False
 
 
@@ -259,6 +351,9 @@ class _Watch:
                 if time.monotonic() > wait.until and not wait.hung_up:
                     wait.hung_up = True
                     _hang_up(wait.session)
+                elif time.monotonic() > wait.cancel_at and not wait.cancelled:
+                    wait.cancelled = True  # by a connection of its own, which may have to wait as well
+                    threading.Thread(target=_cancel, args=[wait.session], daemon=True).start()
 
 
 def _hang_up(session: psycopg2.extensions.connection) -> None:
@@ -266,17 +361,22 @@ def _hang_up(session: psycopg2.extensions.connection) -> None:
         line.shutdown(socket.SHUT_RDWR)
 
 
+def _cancel(session: psycopg2.extensions.connection) -> None:
+    with suppress(psycopg2.Error):
+        session.cancel()
+
+
 _WATCH = _Watch()
 
 
 @contextmanager
-def answer_within(session: psycopg2.extensions.connection, seconds: float) -> Iterator[None]:
-    """Close the session's connection if the body takes longer.
+def answer_within(session: psycopg2.extensions.connection, seconds: float, cancel: float = math.inf) -> Iterator[None]:
+    """Close the session's connection if the body takes longer. After `cancel` seconds, ask the server to cancel it.
 
     The body then raises psycopg2.OperationalError without a code, like any lost connection: the outcome is unknown.
     """
     backend = session.info.backend_pid
-    wait = _Wait(session, time.monotonic() + seconds)
+    wait = _Wait(session, time.monotonic() + seconds, time.monotonic() + cancel)
     _WATCH.begin(wait)
     try:
         yield
@@ -312,13 +412,21 @@ class Sent:
 _SENT: deque[Sent] = deque(maxlen=KEPT)
 
 
+_LASTS = re.compile(
+    r"\s*(SET\s+(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)|RESET\b|LISTEN\b|PREPARE\s+(?!TRANSACTION))", re.IGNORECASE
+)
+
+
 class RecordingCursor(psycopg2.extensions.cursor):
     """A cursor that records what it sends, and waits for an answer no longer than its session does."""
 
     def execute(self, query: Any, vars: Any = None) -> None:
         limit = getattr(self.connection, "answers_within", math.inf)
+        if not getattr(self.connection, "keeps_settings", True) and _LASTS.match(str(query)):
+            raise NotAvailable(f"behind a pooler that assigns backends to transactions, this would last: {query}")
         try:
-            with answer_within(self.connection, limit) if limit < math.inf else nullcontext():
+            cancel = getattr(self.connection, "cancels_after", math.inf)
+            with answer_within(self.connection, limit, cancel) if limit < math.inf else nullcontext():
                 super().execute(query, vars)
         finally:
             sent = self.query or b""

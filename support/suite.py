@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from support import sql
+from support import libpq, sql
 from support.embedded.encrypted import encrypted_cluster
 from support.engine import limits
 from support.engine.experiment import Experiment
@@ -75,6 +75,7 @@ class Suite:
         Without it (plain behave), the target is the user's cluster if the settings name one, else the newest cluster of
         `accept up`: then a process in that cluster's sandbox replaces this one. Raises UsageError if there is neither.
         """
+        libpq.set_apart()
         settings = Settings.load(said)
         if settings.accept_run is not None:
             run = Run.load(settings.accept_run)

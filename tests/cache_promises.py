@@ -30,6 +30,7 @@ from support.engine.history import History
 from support.example_app.entries import EntryStore
 from support.example_app.known_profiles import EXAMPLE
 from support.target.cluster import Cluster
+from support.target.redis import primary_of
 from support.waiting import pause
 
 DEFAULT = "support.example_app.cache:open_repository"
@@ -91,7 +92,7 @@ def deleted_for_all(scene: Scene) -> Finding:
 
 def one_round_trip(scene: Scene) -> Finding:
     assert scene.cluster.topology.redis is not None
-    trips = scene.cleanup.enter_context(RoundTripCounter(scene.cluster.topology.redis.address))
+    trips = scene.cleanup.enter_context(RoundTripCounter(primary_of(scene.cluster.topology.redis).address))
     (client,) = scene.clients(1, redis=trips.address)
     read = read_batch(client, trips, scene.namespace, 10)
     one, many = (store_batch(client, trips, scene.namespace, count) for count in (1, 10))

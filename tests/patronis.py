@@ -1,6 +1,7 @@
 """Patroni's REST API in a few lines: what it says of real PostgreSQLs, under names and addresses of a test's choice."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ class Member:
     def listed(self) -> dict[str, Any]:
         """As /cluster has it."""
         host, _, port = self.own.partition(":")
-        state = "running" if self.role == "leader" else "streaming"
+        old = self.version.startswith(("1.", "2.", "3.0.0", "3.0.1", "3.0.2", "3.0.3"))
+        state = "running" if self.role == "leader" or old else "streaming"
         shown = {"name": self.name, "role": self.role, "state": state, "host": host, "port": int(port), "timeline": 1}
         return {**shown, "api_url": f"http://{self.api}/patroni"}
 
@@ -45,8 +47,8 @@ class Member:
 
 
 @contextmanager
-def patroni(member: Member, cluster: list[Member]) -> Iterator[int]:
-    """The REST API of one member of a cluster, on a port of 127.0.0.1 until the end."""
+def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The REST API of one member of a cluster, on a port of 127.0.0.1 until the end; with `secure`, by https."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -68,6 +70,8 @@ def patroni(member: Member, cluster: list[Member]) -> Iterator[int]:
             """Nothing to standard error."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if secure:
+        server.socket = secure.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port

@@ -33,7 +33,13 @@ def postgres(directory: Path, port: int, bindir: Path = BINDIR) -> Iterator[sql.
         bindir / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync", f"--pwfile={secret}"
     )
     subprocess.run(initdb, check=True, capture_output=True)
-    options = [f"-p{port}", f"-k{directory}", "-clisten_addresses=127.0.0.1", "-cfsync=off", "-cmax_connections=150"]
+    options = [
+        f"-p{port}",
+        f"-k{directory}",
+        "-clisten_addresses=127.0.0.1,::1",
+        "-cfsync=off",
+        "-cmax_connections=150",
+    ]
     with (directory / "log").open("wb") as log:
         mortal = ["setpriv", "--pdeathsig", "KILL", "--"]  # a test session that is killed leaves no server behind
         command = as_postgres(*mortal, bindir / "postgres", "-D", data, *options)

@@ -1,25 +1,19 @@
-"""The workflow for GitHub Actions: it is linted, and every `run:` block runs as on a runner.
-
-Only the runner's parts are replaced: sudo, curl, and the values that it fills in. The program is real; where it would
-boot a cluster, it prints its plan instead.
-"""
+"""The workflow for GitHub Actions: it is linted, and every `run:` block runs as on a runner."""
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from program import LONG, ROOT, Ended, Program, copy, target
-from small_suites import Ran, run_feature
+from pipelines import SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
+from program import LONG, ROOT, Program, copy, target
+from small_suites import Ran
 
 from support import sql
 from support.reporting.journal import read
@@ -29,29 +23,9 @@ JOBS: Mapping[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["
 MINUTES = {"smoke": 15, "basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
 TARGET = "${{ startsWith(inputs.target, 'the secret') && (secrets.ACCEPT_TARGET || inputs.target) || 'embedded' }}"
 NEEDS = "${{ toJSON(needs) }}"
-
-SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
-
-PLAN_ONLY = """#!/bin/sh
-case "$1" in
-run) set -- "$@" --plan ;;
-prove) set -- "$@" --list ;;
-esac
-exec "{python}" -P -m support.cli "$@"
-"""
-RECORDER = '#!/bin/sh\necho "${0##*/} $*" >>"$NOTES"\n[ -t 0 ] || cat >/dev/null\n'
-
-TRUE, FALSE = "Then it is 42", "Then it is 7"
-FEATURE = "@normal\nFeature: {name}\n  @id.ZZ-01\n  Scenario: {name} is so\n    {claim}\n"
-
-
-@dataclass(frozen=True)
-class Block:
-    """A `run:` block of a job."""
-
-    job: str
-    text: str
-    env: Mapping[str, str] = field(default_factory=dict)
+TOKEN = "${{ secrets.CODECOV_TOKEN }}"
+FILLED_IN = {TARGET: "embedded", TOKEN: "", "${{ matrix.postgres }}": "17"}
+"""What GitHub fills into a workflow that it runs by a push."""
 
 
 def blocks() -> Iterator[Block]:
@@ -63,81 +37,54 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 SUMMARY = next(block for block in BLOCKS if block.job == "summary")
-
-
-@dataclass(frozen=True)
-class Runner:
-    """A checkout of the project, and the parts of a runner around it."""
-
-    program: Program
-
-    @property
-    def around(self) -> Path:
-        return self.program.project.parent
-
-    def run(self, block: Block, filled_in: Mapping[str, str]) -> Ended:
-        """Run a block as GitHub's runner does. Raises KeyError for an expression without a value."""
-        script = self.around / "script.sh"
-        script.write_text(block.text, encoding="utf-8")
-        env = {name: filled_in[value] if "${{" in value else value for name, value in block.env.items()}
-        path = f"{self.around / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        runners = {"PATH": path, "NOTES": str(self.around / "notes"), "GITHUB_STEP_SUMMARY": str(self.summary)}
-        ended = subprocess.run(
-            [*SHELL, str(script)],
-            cwd=self.program.project,
-            env={**self.program.environment, **runners, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
-
-    @property
-    def summary(self) -> Path:
-        return self.around / "summary.md"
-
-    @property
-    def notes(self) -> str:
-        file = self.around / "notes"
-        return file.read_text() if file.exists() else ""
+TO_CODECOV = [block for block in BLOCKS if "codecov" in block.text]
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    program = copy(tmp_path_factory.mktemp("runner") / "checkout")
-    _write(program.project / "accept", PLAN_ONLY.format(python=sys.executable))
-    for name in ("sudo", "curl", "lsb_release"):
-        _write(program.project.parent / "bin" / name, RECORDER)
-    return program
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return checkout(tmp_path_factory.mktemp("runner"), ("sudo", "curl", "lsb_release", "pipx"))
 
 
 @pytest.fixture
-def runner(checkout: Program) -> Iterator[Runner]:
-    yield Runner(checkout)
-    for left in ("runs", "allure-results", "allure-report"):
-        shutil.rmtree(checkout.project / left, ignore_errors=True)
-    for file in ("notes", "summary.md"):
-        (checkout.project.parent / file).unlink(missing_ok=True)
+def runner(program: Program) -> Iterator[Runner]:
+    yield from runner_in(program)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ran]:
-    """Small runs, by their results."""
-    features = {"passed": FEATURE.format(name="One", claim=TRUE), "broken": FEATURE.format(name="Two", claim=FALSE)}
-    return {name: run_feature(tmp_path_factory.mktemp(name), text) for name, text in features.items()}
+    return small_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.parametrize(
-    "block", [one for one in BLOCKS if one is not SUMMARY], ids=lambda one: f"{one.job}: {one.text}"
+    "block", [one for one in BLOCKS if one not in (SUMMARY, *TO_CODECOV)], ids=lambda one: f"{one.job}: {one.text}"
 )
 def test_every_block_does_what_it_says(runner: Runner, block: Block) -> None:
-    ended = runner.run(block, {TARGET: "embedded"})
+    ended = runner.run(block, FILLED_IN)
     assert ended.status == 0, str(ended)
     if "sudo" in block.text:
         assert "sudo " in runner.notes
     else:
         assert ("fsync-off" in ended.out) if block.job == "prove" else ("scenarios would run" in ended.err), str(ended)
+
+
+def test_coverage_is_measured_kept_and_sent_where_the_secret_is_set(runner: Runner) -> None:
+    measured = {block.job for block in BLOCKS if "--coverage" in block.text}
+    assert measured == {block.job for block in TO_CODECOV} == {"basic", "cache"}
+    for job in measured:
+        (kept,) = (one["with"]["path"] for one in JOBS[job]["steps"] if "upload-artifact" in one.get("uses", ""))
+        assert "coverage-report" in kept.split()
+    (block, _) = TO_CODECOV
+    assert runner.run(block, {TOKEN: "secret"}).status == 0, "a run that judged nothing has no figures"
+    assert "pipx" not in runner.notes
+    report = runner.program.project / "coverage-report"
+    report.mkdir()
+    (report / "coverage.xml").touch()
+    assert runner.run(block, {TOKEN: ""}).status == 0
+    assert "pipx" not in runner.notes, "without the secret nothing is sent"
+    ended = runner.run(Block(block.job, block.text, {**block.env, "GITHUB_JOB": "basic"}), {TOKEN: "secret"})
+    assert ended.status == 0, str(ended)
+    assert "upload-process --disable-search --file coverage-report/coverage.xml --flag basic" in runner.notes
+    assert "secret" not in runner.notes, "the token is in the environment only"
 
 
 def test_a_job_with_an_unknown_suite_fails(runner: Runner) -> None:
@@ -150,9 +97,9 @@ def test_a_job_with_an_unknown_suite_fails(runner: Runner) -> None:
 def test_a_job_that_is_timed_out_leaves_its_results(tmp_path: Path, postgres: sql.Endpoint) -> None:
     program = copy(tmp_path / "checkout")
     program.variables = target(postgres)
-    program.write_features({"cache/a.feature": LONG})
-    _write(program.project / "accept", f'#!/bin/sh\nexec "{sys.executable}" -P -m support.cli "$@"\n')
-    (block,) = (one for one in BLOCKS if one.job == "cache" and "accept run" in one.text)
+    program.write_features({"failover/a.feature": LONG})
+    write_program(program.project / "accept", f'#!/bin/sh\nexec "{sys.executable}" -P -m support.cli "$@"\n')
+    (block,) = (one for one in BLOCKS if one.job == "failover" and "accept run" in one.text)
     script = tmp_path / "script.sh"
     script.write_text(block.text, encoding="utf-8")
     with subprocess.Popen(
@@ -198,17 +145,10 @@ def test_the_summary_covers_all_jobs(
     assert (runner.program.project / "allure-report" / "junit.xml").exists()
 
 
-def leave(ran: Ran, folder: Path) -> None:
-    """Put a run's results where its artifact would be unpacked."""
-    ran.settled()
-    shutil.copytree(ran.results_directory, folder / "allure-results")
-    shutil.copy(ran.directory / "journal.jsonl", folder / "allure-results")
-
-
 def test_jobs_have_time_limits_and_can_be_chosen() -> None:
     text = WORKFLOW.read_text(encoding="utf-8")
     assert {name: JOBS[name]["timeout-minutes"] for name in MINUTES} == MINUTES
-    assert f"options: [all, {', '.join([*MINUTES, 'prove'])}]" in text
+    assert f"options: [all, {', '.join([*MINUTES, 'versions', 'prove'])}]" in text
     for name in MINUTES:
         assert f"""contains(fromJSON('["all", "{name}"]'), inputs.suite)""" in JOBS[name]["if"]
     assert set(JOBS["summary"]["needs"]) == set(MINUTES)
@@ -250,9 +190,3 @@ def test_linters_have_no_findings(linter: tuple[str, ...], tmp_path: Path) -> No
         text.replace("timeout-minutes", "timeout-minute").replace("./accept prove", "./${{ github.head_ref }}")
     )
     assert status(faulty)[0] != 0, "the linter sees what is wrong"
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    file.chmod(0o755)

@@ -16,6 +16,11 @@ Feature: The cache survives outages of Redis and failovers of the database
       | fails              |
       | is full            |
 
+    @redis_failover
+    Examples:
+      | fails              |
+      | fails over         |
+
     @cache_host
     Examples:
       | fails              |

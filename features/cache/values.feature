@@ -54,14 +54,14 @@ Feature: The cache returns exactly what was stored in it
     When one client deletes the entry from the cache and the database
     Then no client of the cache finds the entry
 
-  @id.CO-04 @normal
+  @id.CO-04 @normal @one_redis
   Scenario: Many cached entries are read in one round trip
     Given a client of the cache whose round trips to Redis are counted
     When 100 cached entries are read at once
     Then that took 1 round trip to Redis
     And all these entries are hits, unchanged
 
-  @id.CO-04 @normal
+  @id.CO-04 @normal @one_redis
   Scenario: Storing many entries takes no more round trips than storing one
     Given a client of the cache whose round trips to Redis are counted
     When 1 entry, and then 100 entries at once, are stored through the cache

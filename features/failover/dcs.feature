@@ -1,7 +1,9 @@
 @patroni @haproxy @members @schema @hosts @dcs_hosts @dcs @dcs_keys @statistics @pools @destructive @slow
 Feature: The cluster bears the loss of DCS members
   The members elect their leader through the DCS (etcd). It has several members of its own so that it keeps its quorum,
-  unnoticed, when one is lost. Losing the quorum must cost no data, and with failsafe mode no service either.
+  unnoticed, when one is lost. Losing the quorum must cost no data, and with failsafe mode no service either. A network
+  can also break in halves: two members of the DCS no longer reach each other, and both reach all others. Then the one
+  that misses its leader wants an election again and again, and the databases must not care.
 
   @id.SB-03 @spare_dcs @critical
   Scenario: The DCS loses its leading member, and the cluster does not change
@@ -31,3 +33,18 @@ Feature: The cluster bears the loss of DCS members
     And once the fault is healed, writes are accepted again within 30 seconds
     And the target member accepts no further write until the fault is healed
     And at no time did two members accept writes
+
+  @id.SB-04 @spare_dcs @partitions @critical
+  Scenario Outline: A broken link within the DCS changes no leader: <which>
+    Given a healthy cluster
+    And 4 clients appending to a ledger through the write endpoint
+    When nothing gets <which>
+    Then the leader and the routing stay unchanged for longer than the leader's lock lasts
+    And the leader still renews its lock
+    And once the fault is healed, the leader and the routing stay unchanged for 10 seconds
+    And clients are interrupted for less than 3 seconds
+
+    Examples:
+      | which                                                 |
+      | between the leading member of the DCS and another one |
+      | from the leading member of the DCS to another one     |

@@ -12,7 +12,7 @@ Feature: One member leads, and another could take over
       | SQL on every member              |
       | the write endpoint               |
 
-  @id.PH-02 @members @dcs @dcs_keys @blocker
+  @id.PH-02 @members @dcs_keys @blocker
   Scenario: The leader key in the DCS names the primary
     Then the same single member leads according to
       | observer                   |

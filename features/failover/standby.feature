@@ -4,7 +4,7 @@ Feature: The cluster gets over the loss of a standby
   writes stop; and if the cluster disagreed about which standby that is, a failover could promote a replica that lacks
   acknowledged writes.
 
-  @id.FO-08 @crashes @dcs @dcs_keys @synchronous @several_replicas @critical
+  @id.FO-08 @crashes @dcs_keys @synchronous @several_replicas @critical
   Scenario: A killed synchronous standby is replaced within 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -30,3 +30,13 @@ Feature: Connections are encrypted, and clients verify the server's certificate
     Given every endpoint accepts the application's login
     When the application trusts a different authority only, and logs in at every endpoint
     Then the application rejects the certificate of each endpoint
+
+  @id.SE-06 @certificates
+  Scenario: Every certificate in use is valid for 14 more days
+    When the certificates in use are read
+    Then every certificate is valid for 14 more days
+
+  @id.SE-06 @tls @members @admin
+  Scenario: Every member has loaded the certificate that is in its file
+    When the certificate of each member is compared with its file
+    Then each member presents the certificate that is in its file

@@ -13,6 +13,7 @@ from support.engine.checks.answers import unchanged
 from support.engine.tables import rows_of
 from support.engine.world import Context, World
 from support.example_app.entries import Entry
+from support.target.redis import primary_of
 from support.vocabulary import Kind, columns
 
 TYPE = Kind.of("type of value", values.VALUES)
@@ -54,7 +55,7 @@ def step_counted_client(context: Context) -> None:
     world, redis = context.world, context.world.cluster.topology.redis
     assert redis is not None, "a scenario about Redis begins only where there is one"
     handover = world.handover(CacheHandover)
-    handover.counter = world.cleanup.enter_context(RoundTripCounter(redis.address))
+    handover.counter = world.cleanup.enter_context(RoundTripCounter(primary_of(redis).address))
     handover.clients = [_opening(world).open(redis=handover.counter.address)]
 
 

@@ -8,7 +8,7 @@ from support.engine.world import Context
 from support.failover import health_checks
 from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
 from support.failover.leader_views import OBSERVERS, leader_views
-from support.target import dcs, failover_readiness, members
+from support.target import etcd, failover_readiness, members
 from support.target.cluster import Cluster
 from support.target.members import in_each_group, of_the_whole
 from support.vocabulary import Kind, columns
@@ -123,7 +123,7 @@ def step_dcs_has_spare(context: Context) -> None:
     declared = topology.expectations.dcs_spare
     of_the_whole(
         context.world.cluster,
-        lambda _: could_lose(dcs.quorum(topology), 1 if declared is None else declared).require(),
+        lambda _: could_lose(etcd.quorum(topology), 1 if declared is None else declared).require(),
         "the DCS has a quorum with a member to spare",
         only_late=False,
     )

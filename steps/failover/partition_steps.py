@@ -22,7 +22,7 @@ from support.faults import network
 from support.faults.patroni import without_failsafe
 from support.target.leadership import lease, only_members
 
-register_type(Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, Worsens=network.WORSENING)
+register_type(Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, DcsLink=network.DCS_LINK, Worsens=network.WORSENING)
 
 
 @given("failsafe mode is off")
@@ -52,6 +52,14 @@ def step_dcs_crashes(context: Context, part: str) -> None:
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
     world.experiment.inject(network.crash_in_dcs(world.cluster, part), world.cluster.leader())
+
+
+@when("nothing gets {link:DcsLink}")
+def step_dcs_link_breaks(context: Context, link: str) -> None:
+    """Both still reach all other members of the DCS, and everybody else reaches both."""
+    world, handover = context.world, context.world.handover(FailoverHandover)
+    handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
+    world.experiment.inject(network.broken_link_of_dcs(world.cluster, link), world.cluster.leader())
 
 
 @when("every link between the hosts {worsens:Worsens}")
@@ -118,6 +126,14 @@ def step_unchanged(context: Context) -> None:
     """The same member leads on the same timeline, and both endpoints lead where they led before the fault."""
     world = context.world
     require_unchanged(world, world.handover(FailoverHandover).state_before_the_fault, watch_state(world, 0))
+
+
+@then("once the fault is healed, the leader and the routing stay unchanged for {seconds:g} seconds")
+def step_unchanged_when_healed(context: Context, seconds: float) -> None:
+    """The same member leads on the same timeline, and both endpoints lead where they led before the fault."""
+    world = context.world
+    world.experiment.nemesis.heal()
+    require_unchanged(world, world.handover(FailoverHandover).state_before_the_fault, watch_state(world, seconds))
 
 
 @then("the leader stays for {seconds:g} seconds")

@@ -4,8 +4,16 @@ from behave import given, register_type, then, when
 
 from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
-from support.security import exposure, logins, privileges, unauthenticated
-from support.security.checks import Search, all_over_tls, all_refused, decoy_found, no_secret_found
+from support.security import certificates, exposure, logins, privileges, unauthenticated
+from support.security.checks import (
+    Search,
+    all_loaded,
+    all_over_tls,
+    all_refused,
+    all_valid_for,
+    decoy_found,
+    no_secret_found,
+)
 from support.security.handover import SecurityHandover
 from support.vocabulary import Kind, columns
 
@@ -53,6 +61,40 @@ def step_all_over_tls(context: Context) -> None:
 def step_mistrusting_logins(context: Context, where: str) -> None:
     """That authority has signed no certificate of the cluster."""
     context.world.handover(SecurityHandover).attempts = logins.mistrusting_logins(context.world.cluster, where)
+
+
+@when("the certificates in use are read")
+def step_certificates_in_use(context: Context) -> None:
+    """Those that servers present (endpoints, members, and what else is reached by TLS), and the application's own."""
+    context.world.handover(SecurityHandover).certificates = certificates.in_use(context.world.cluster)
+
+
+@then("every certificate is valid for {days:g} more days")
+def step_certificates_valid(context: Context, days: float) -> None:
+    """From now on. One that could not be read makes the answer unknown."""
+    world = context.world
+    limit = world.limit(days, "certificate")
+    validity = certificates.validity(world.handover(SecurityHandover).certificates)
+    known = [one.days for one in validity.values() if not one.unknown]
+    if known:
+        world.measure("the first certificate expires in", min(known), "days", limit, at_least=True)
+    all_valid_for(limit, validity).require()
+
+
+@when("the certificate of each member is compared with its file")
+def step_certificates_and_files(context: Context) -> None:
+    """PostgreSQL's own file, as its configuration names it, read by a superuser."""
+    handover, cluster = context.world.handover(SecurityHandover), context.world.cluster
+    handover.certificates, handover.in_files = certificates.of_members(cluster), certificates.in_members_files(cluster)
+
+
+@then("each member presents the certificate that is in its file")
+def step_certificates_loaded(context: Context) -> None:
+    """To new connections, by its fingerprint."""
+    handover = context.world.handover(SecurityHandover)
+    presented, in_files = map(certificates.fingerprints, (handover.certificates, handover.in_files))
+    unread = certificates.unread(handover.certificates) | certificates.unread(handover.in_files)
+    all_loaded(presented, in_files, unread).require()
 
 
 @given("every Patroni accepts requests with the right login")

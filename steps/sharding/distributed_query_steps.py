@@ -156,8 +156,8 @@ def step_join_all(context: Context) -> None:
     """
     world, handover = context.world, context.world.handover(QueryHandover)
     statement, own = world.profile.sql(queries.JOIN_ALL_PATTERNS), {"own": world.namespace}
-    with sql.session(world.cluster.write) as session:
-        sql.execute(session, "SET citus.enable_repartition_joins = on")
+    repartition = {"citus__enable_repartition_joins": "on"}
+    with sql.session(world.cluster.write) as session, sql.settings(session, **repartition):
         try:
             handover.plan = plan_of(session, statement, own)
             given = sql.rows(session, statement, own)

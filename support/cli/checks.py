@@ -15,7 +15,8 @@ from pathlib import Path
 from rich.table import Table
 
 from support.cli.console import out
-from support.cli.paths import STARTED_IN_VARIABLE
+from support.errors import UsageError
+from support.places import INSTALLED, STARTED_IN_VARIABLE
 
 LOOK = 0.2  # seconds between two looks at whether the tests have ended
 PACKAGES = ("support", "steps")
@@ -68,7 +69,12 @@ def tests(arguments: Sequence[str], extent: Extent) -> Check:
 
 
 def run_all(pytest_arguments: Sequence[str], extent: Extent = Extent.USUAL) -> bool:
-    """Run the linters beside the tests, and show how long each check took. Returns whether all passed."""
+    """Run the linters beside the tests, and show how long each check took. Returns whether all passed.
+
+    Raises UsageError in an installed package, which has no tests.
+    """
+    if INSTALLED:
+        raise UsageError("an installed package has no tests of its own; run them in a checkout of the project")
     for package in PACKAGES:  # once, instead of in every process and in every copy that a test makes
         compileall.compile_dir(package, quiet=1)
     pytest, begun = tests(pytest_arguments, extent), time.monotonic()

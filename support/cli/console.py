@@ -6,17 +6,27 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 
 from support.cli.paths import STATE
 from support.errors import AcceptError
+from support.places import as_called
 
 INTERRUPTED = 128 + signal.SIGINT
 UNEXPECTED = 3
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """Prints commands of the program as this installation is called."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(as_called(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+out = _Console(highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

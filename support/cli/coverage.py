@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from support.cli.behave_process import dies_with_us
 from support.cli.console import out
+from support.places import WRITES_IN
 
-COVERAGE = Path("coverage-report")
+COVERAGE = WRITES_IN / "coverage-report"
 """Folder for `index.html` and `coverage.xml`. pyproject.toml says what is measured."""
 _COVERAGE_TOOL = (sys.executable, "-m", "coverage")
 
@@ -25,14 +25,15 @@ def run_with_coverage(arguments: Sequence[str]) -> int:
     COVERAGE.mkdir()
     variables = {**os.environ, "COVERAGE_FILE": str((COVERAGE / "data").absolute())}
     measured = [*_COVERAGE_TOOL, "run", "-m", "support.cli", "run", *arguments]
-    with subprocess.Popen(dies_with_us(measured), env=variables) as child:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to the child, too
+    # A group of its own: a terminal interrupts all processes, a CI system perhaps only this one.
+    with subprocess.Popen(dies_with_us(measured), env=variables, process_group=0) as child:
+        signal.signal(signal.SIGINT, lambda *_: child.send_signal(signal.SIGINT))
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         status = child.wait()
     for report in (
         ("combine", "--quiet"),
-        ("html", "--quiet", f"--directory={COVERAGE}"),
         ("xml", "--quiet", "-o", f"{COVERAGE / 'coverage.xml'}"),
+        ("html", "--quiet", f"--directory={COVERAGE}"),
         ("report",),
     ):
         subprocess.run([*_COVERAGE_TOOL, *report], env=variables, stdin=subprocess.DEVNULL, check=False)

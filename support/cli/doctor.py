@@ -1,14 +1,15 @@
 """`accept doctor`: what the target offers, which scenarios can run there, and why the others cannot."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from support.cli.behave_process import Planned
-from support.cli.boot import dialect_of, layout_of
+from support.cli.boot import bindir_of, dialect_of, layout_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import out
 from support.embedded import packages, programs
@@ -16,9 +17,11 @@ from support.embedded.plan import lacks, ruvector_missing
 from support.example_app.catalog import look_at
 from support.example_app.profile_fit import missing, not_unique, proposal, without_vector_index
 from support.hosts import probe, why_not_namespaces
+from support.reporting.obstacles import Skip, obstacles
 from support.settings import Settings
+from support.target import dcs
 from support.target.baseline import apply_baseline
-from support.target.capabilities import CAPABILITIES, why_missing
+from support.target.capabilities import CAPABILITIES
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster, user_hosts
 from support.target.topology import MemberAddress, Topology
@@ -33,9 +36,9 @@ class Diagnosis:
     """Why each missing capability is missing."""
     remarks: tuple[str, ...] = ()
 
-    def obstacle(self, scenario: Planned) -> str:
-        """Why a scenario cannot run there; empty if it can."""
-        return why_missing({name: why for name, why in self.lacks.items() if name in scenario.tags})
+    def lacked_by(self, scenario: Planned) -> Mapping[str, str]:
+        """The capabilities that a scenario needs and the target lacks, with the reasons; empty if it can run."""
+        return {name: why for name, why in self.lacks.items() if name in scenario.tags}
 
 
 def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
@@ -44,8 +47,9 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         return Diagnosis(f"the running cluster {cluster.name}", cluster.topology.lacks)
     if settings.external:
         topology, limits = apply_baseline(user_cluster.discover(settings), settings.expectations)
-        where = f"your cluster at {topology.write}, database {topology.database}"
+        where = f"your cluster at {topology.called}, database {topology.database}"
         remarks = (
+            *([f"named by {settings.accept_named_by}"] if settings.accept_named_by else []),
             *_found(topology),
             *_hosts(topology, settings),
             *_tables(topology, settings),
@@ -53,10 +57,10 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         )
         return Diagnosis(where, topology.lacks, remarks)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
-    missing = programs.missing_extensions(settings.accept_pg_bindir)
+    missing = programs.missing_extensions(bindir_of(settings))
     layout = layout_of(settings, missing.citus)
     ruvector = ruvector_missing(dialect_of(settings, layout.shape, missing))
-    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(settings.accept_pg_bindir))
+    lacking = lacks(layout, kind, missing.citus, ruvector, programs.tls_missing(bindir_of(settings)))
     return Diagnosis("an embedded cluster, which the run boots", lacking, tuple(_machine(settings, kind)))
 
 
@@ -66,10 +70,11 @@ def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
     for remark in diagnosis.remarks:
         out.print(f"  {remark}", markup=False)
     out.print(_capabilities(diagnosis.lacks))
-    unable = {scenario: why for scenario in scenarios if (why := diagnosis.obstacle(scenario))}
+    unable = [Skip(sorted(one.ids), lacks) for one in scenarios if (lacks := diagnosis.lacked_by(one))]
     out.print(f"\n{len(scenarios) - len(unable)} of {len(scenarios)} scenarios can run", style="bold")
-    for why, names in _by_reason(unable).items():
-        out.print(f"  {len(names)} cannot, {why}: {', '.join(names)}", markup=False)
+    for obstacle in obstacles(unable):
+        out.print(f"skipped: {obstacle.extent}", style="cyan", markup=False, highlight=False)
+        out.print(Padding(Text(obstacle.why), (0, 0, 0, 4)), soft_wrap=False)
 
 
 def _tables(topology: Topology, settings: Settings) -> Iterator[str]:
@@ -95,7 +100,7 @@ def _machine(settings: Settings, kind: str) -> Iterator[str]:
     if absent:
         yield f"the first run installs what is missing: {packages.command([one.package for one in absent])}"
         return
-    found = programs.find(settings.accept_pg_bindir, lambda text: None)
+    found = programs.find(bindir_of(settings), lambda text: None, given=settings.accept_programs)
     yield f"PostgreSQL: {found.pg_bindir}"
     yield f"etcd, HAProxy, Redis, Patroni: {found.etcd}, {found.haproxy}, {found.redis}, {found.patroni}"
 
@@ -119,8 +124,8 @@ def _found(topology: Topology) -> Iterator[str]:
             yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'unknown'}"
         for server, name in sorted(page.servers.items()):
             yield f"HAProxy's server {server}: member {name}"
-    if topology.dcs and "dcs_keys" not in topology.lacks:
-        yield f"Patroni's keys in etcd: {topology.dcs_namespace}/{topology.scope}"
+    if "dcs_keys" not in topology.lacks:
+        yield f"Patroni's keys in {dcs.kind(topology)}: {topology.dcs_namespace}/{topology.scope}"
 
 
 def _hosts(topology: Topology, settings: Settings) -> Iterator[str]:
@@ -142,10 +147,3 @@ def _capabilities(lacking: Mapping[str, str]) -> Table:
         there = "[red]no" if name in lacking else "[green]yes"
         table.add_row(name, there, escape(lacking.get(name, meaning)))
     return table
-
-
-def _by_reason(unable: Mapping[Planned, str]) -> Mapping[str, Sequence[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for scenario, why in unable.items():
-        found[why] |= scenario.ids
-    return {why: sorted(ids) for why, ids in found.items()}

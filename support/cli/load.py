@@ -1,5 +1,6 @@
 """`accept load`: a master and workers write one ledger; then it must hold each acknowledged write exactly once."""
 
+import importlib.util
 import json
 import math
 import os
@@ -84,7 +85,12 @@ class LoadOptions:
 
 
 def load(options: LoadOptions, arguments: Sequence[str]) -> int:
-    """Be the master, or start workers for one. Returns the exit status. `arguments` are the command line."""
+    """Be the master, or start workers for one. Returns the exit status. `arguments` are the command line.
+
+    Raises UsageError without Locust, which a checkout installs by itself.
+    """
+    if importlib.util.find_spec("locust") is None:
+        raise UsageError("accept load needs Locust: pip install 'accept-cluster[load]'")
     cluster = options.cluster or (None if options.settings.external else clusters.find(None))
     if cluster is not None and (status := _run_inside(cluster, arguments)) is not None:
         return status

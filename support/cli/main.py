@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from support.cli import inside, paths, reading, suites, typed, writing
+from support import libpq
+from support.cli import inside, paths, reading, starting, suites, typed, writing
 from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
     Features,
@@ -30,6 +31,7 @@ from support.cli.options import (
     with_size_options,
 )
 from support.errors import UsageError
+from support.places import PROGRAM, ROOT, as_called
 
 app = typer.Typer(
     name="accept",
@@ -41,7 +43,7 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:
     if asked:
-        project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         out.print(f"accept {project['version']}", highlight=False)
         raise typer.Exit
 
@@ -360,6 +362,9 @@ def doctor(
     doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
 
 
+app.command()(starting.init)
+
+
 @app.command()
 def heal(target: Target = None) -> None:
     """Undo what a killed run has left on your hosts ([hosts] of the target): cuts, frozen and stopped programs."""
@@ -420,13 +425,17 @@ def with_default_command(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the program, and exit with its status."""
     paths.enter_project()
+    libpq.set_apart()
     hear_interrupts()
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback.__doc__ = as_called(command.callback.__doc__ or "")  # it is the text of --help
 
     def program() -> int:
         try:
             arguments = [] if typed.completing() else with_default_command(sys.argv[1:])
             # a completion is for `accept`, whatever the path by which it is called
-            name = "accept" if arguments and arguments[0].startswith(typed.COMPLETION) else "./accept"
+            name = "accept" if arguments and arguments[0].startswith(typed.COMPLETION) else PROGRAM
             status = app(arguments, prog_name=name, complete_var="_ACCEPT_COMPLETE")
         except UsageError as error:
             raise UsageError(typed.as_typed(str(error), sys.argv[1:])) from None

@@ -6,18 +6,19 @@ list every parameter of every step, with a regular expression for its values.
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from support import own_folder
-from support.cli import paths
 from support.cli.console import out
 from support.cli.steps import Step, all_steps
 from support.errors import UsageError
+from support.places import PROGRAM_FILE, ROOT
 
 TEMPLATE = Path(__file__).parent / "own_template"
-_PROJECT = "@ACCEPT@"
-"""In the template: where this project is."""
+_PLACES = {"@PROGRAM@": str(PROGRAM_FILE), "@ACCEPT@": str(ROOT), "@PYTHON@": sys.executable}
+"""In the template: the program, where this project is, and the Python that has all that steps import."""
 _PARAMETERS = '"@PARAMETERS@"'
 """In the template: the parameters of all steps, for editors."""
 WORKSPACE = "accept.code-workspace"
@@ -32,7 +33,7 @@ _HIDDEN = {"gitignore": ".gitignore"}
 
 def update_editor(directory: Path) -> Path:
     """Write the settings for VS Code again, with the parameters of the steps in the folder as well."""
-    folder = own_folder.own_folder(directory, paths.ROOT)
+    folder = own_folder.own_folder(directory, ROOT)
     own_folder.give(folder)
     file = folder.directory / WORKSPACE
     file.write_text(_filled_in((TEMPLATE / WORKSPACE).read_text(encoding="utf-8")), encoding="utf-8")
@@ -59,7 +60,7 @@ def make(directory: Path) -> tuple[Path, ...]:
     Raises UsageError if it is inside this project, or has any of the files already: none is overwritten.
     """
     directory = directory.absolute()
-    if directory.resolve().is_relative_to(paths.ROOT.resolve()):
+    if directory.resolve().is_relative_to(ROOT.resolve()):
         raise UsageError(f"{directory} is inside this project; features of your own belong elsewhere")
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file; name a folder, which may be there already")
@@ -86,13 +87,16 @@ def _files(directory: Path) -> Iterator[tuple[Path, str]]:
 def _filled_in(text: str) -> str:
     if _PARAMETERS in text:
         text = text.replace(_PARAMETERS, json.dumps(parameter_types(all_steps()), indent=2).replace("\n", "\n    "))
-    return text.replace(_PROJECT, str(paths.ROOT))
+    for mark, place in _PLACES.items():
+        text = text.replace(mark, place)
+    return text
 
 
 def show(directory: Path, files: tuple[Path, ...]) -> None:
     """Print what was made, and what to do next."""
     for file in files:
         out.print(str(file.relative_to(directory.absolute())), markup=False)
-    program, folder = paths.ROOT / "accept", directory.absolute()
-    out.print(f"\nIt has a scenario that works. To run it:\n  {program} run --features {folder}", markup=False)
-    out.print(f"To see the steps that exist:\n  {program} steps --html", markup=False)
+    folder = directory.absolute()
+    out.print(f"\nIt has a scenario that works. To run it:\n  {PROGRAM_FILE} run --features {folder}", markup=False)
+    out.print(f"To see the steps that exist:\n  {PROGRAM_FILE} steps --html", markup=False)
+    out.print(f"To write the first one of yours, in ten minutes:\n  {folder / 'README.md'}", markup=False)

@@ -52,6 +52,10 @@ Bindir = Annotated[
     Path | None,
     typer.Option("--pg-bindir", help="Directory of the PostgreSQL programs to use (16 or newer, with pgvector)."),
 ]
+Postgres = Annotated[
+    int | None,
+    typer.Option(help="Major version of its PostgreSQL, 16 or newer; 18 is installed when first asked for."),
+]
 OwnSchema = Annotated[
     bool,
     typer.Option(
@@ -106,6 +110,7 @@ def size_settings(
     etcd: Etcd = None,
     sandbox: SandboxKind = None,
     pg_bindir: Bindir = None,
+    postgres: Postgres = None,
     vector: Vector = None,
 ) -> Size:
     """The settings for an embedded cluster that the command line gave."""
@@ -116,6 +121,7 @@ def size_settings(
         accept_etcd=etcd,
         accept_sandbox=sandbox,
         accept_pg_bindir=paths.from_command_line(pg_bindir) if pg_bindir else None,
+        accept_postgres=postgres,
         accept_vector=vector,
     )
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from support import own_folder
+from support import own_folder, places
 from support.cli import paths, suites
 from support.cli.paths import FEATURES
 from support.cli.preflight import Finding
@@ -22,7 +22,7 @@ def choose(features: Path | None) -> OwnFolder | None:
     """The folder that `--features` names; this process, and all that it starts, know it from now on."""
     if features is None:
         return None
-    own = own_folder.own_folder(paths.from_command_line(features), paths.ROOT)
+    own = own_folder.own_folder(paths.from_command_line(features), places.ROOT)
     own_folder.give(own)
     return own
 
@@ -35,7 +35,7 @@ def adopt(selection: Selection, own: OwnFolder | None) -> OwnFolder | None:
     for path in suites.outside(selection):
         folder = path.parent if path.name == own_folder.FEATURES else own_folder.folder_of(path)
         if own is None:
-            own = own_folder.own_folder(folder, paths.ROOT)
+            own = own_folder.own_folder(folder, places.ROOT)
             own_folder.give(own)
         elif folder.resolve() != own.directory.resolve():
             raise UsageError(f"{path} is not in {own.directory}; a run can have one folder beside this project")

@@ -1,19 +1,15 @@
-"""Where the project is, what the program writes, and the folder in which the user started it."""
+"""What the program reads and writes, and the paths that the user typed."""
 
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The project's folder. The program works there, whatever folder it is started in."""
-STARTED_IN_VARIABLE = "_ACCEPT_STARTED_IN"
-"""It tells the user's working directory to the processes that this one starts."""
-STARTED_IN = Path(os.environ.get(STARTED_IN_VARIABLE) or Path.cwd())
-"""The user's working directory; processes that this one starts work elsewhere."""
-STATE = Path(".accept")
+from support.places import ROOT, STARTED_IN, STARTED_IN_VARIABLE, WRITES_IN
+
+STATE = WRITES_IN / ".accept"
 """Clusters, runs and logs of the program. Not under version control."""
 FEATURES = Path("features")
-RESULTS = Path("allure-results")
-REPORT = Path("allure-report")
+RESULTS = WRITES_IN / "allure-results"
+REPORT = WRITES_IN / "allure-report"
 
 
 def enter_project() -> None:

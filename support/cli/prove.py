@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from support import own_folder
 from support.cli import clusters
 from support.cli.behave_process import Planned, dies_with_us, dry_run, sigterm_interrupts
-from support.cli.boot import boot_cluster, provide_citus
+from support.cli.boot import bindir_of, boot_cluster, provide_citus
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
@@ -197,7 +197,7 @@ def _unfit(options: ProveOptions, sharded: bool) -> str:
         return ""
     if options.settings.accept_workers == 0:
         return "--workers 0 asks for no worker groups"
-    return programs.citus_missing(options.settings.accept_pg_bindir)
+    return programs.citus_missing(bindir_of(options.settings))
 
 
 def _target(options: ProveOptions, folder: Path, sharded: bool, cleanup: ExitStack) -> Topology:

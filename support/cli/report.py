@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from support import own_folder
 from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_line
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
@@ -30,7 +31,7 @@ PDF = "dashboard.pdf"
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (
     *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd"),
-    *("--sandbox", "--pg-bindir", "--vector"),
+    *("--sandbox", "--pg-bindir", "--postgres", "--vector"),
 )
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
@@ -55,9 +56,11 @@ def knowledge() -> Knowledge:
 def options_of_target(arguments: Sequence[str]) -> str:
     """Those options of `accept run` that say what is tested, as a shell reads them.
 
-    An address or a file's text may hold a password, so a word stands in its place.
+    An address or a file's text may hold a password, so a word stands in its place. The user's own folder is among them,
+    however it was named.
     """
-    words, kept = list(arguments), []
+    own = own_folder.given()
+    words, kept = list(arguments), ["--features", shlex.quote(str(own.directory))] if own else []
     while words:
         name, equals, value = words.pop(0).partition("=")
         if name in _FLAGS_OF_TARGET:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from support.cli import behave_process, clusters, job_plan, preflight, report, status
 from support.cli.behave_process import Planned
-from support.cli.boot import provide_citus, with_ruvector
+from support.cli.boot import bindir_of, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.job_plan import Spread
@@ -114,7 +114,7 @@ def _spread(options: RunOptions, planned: Sequence[Planned]) -> Spread:
         provide_citus(options.settings, Progress())
     if "ruvector" in options.required:
         with_ruvector(options.settings)
-    found = programs.find(options.settings.accept_pg_bindir, Progress())
+    found = programs.find(bindir_of(options.settings, Progress()), Progress(), given=options.settings.accept_programs)
     asked_for_shards = bool(options.required & SHARDS) and not any(map(job_plan.needs_workers, planned))
     kinds = options.settings.accept_workers is None and not found.missing.citus and not asked_for_shards
     units = job_plan.units_of(planned, job_plan.durations(HISTORY), kinds)

@@ -9,9 +9,10 @@ from pathlib import Path
 from cucumber_tag_expressions import TagExpressionError
 from cucumber_tag_expressions import parse as parse_tags
 
-from support.cli.paths import FEATURES, STARTED_IN
+from support.cli.paths import FEATURES
 from support.errors import UsageError
 from support.own_folder import OwnFolder
+from support.places import STARTED_IN
 from support.reporting.scenario import EPICS
 
 FOLDERS = tuple(EPICS)

@@ -99,6 +99,8 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
         from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
         topology, _ = apply_baseline(user_cluster.discover(options.settings), options.settings.expectations)
+        if by := options.settings.accept_named_by:
+            say(f"{by} names the cluster to test, {topology.called} (--target embedded: one of the suite's own)")
         return TargetCluster(topology)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if "citus" in options.required:

@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from support.cli import suites
-from support.cli.paths import FEATURES, STARTED_IN
+from support.cli.paths import FEATURES
 from support.errors import AcceptError, UsageError
+from support.places import STARTED_IN
 from support.vocabulary import nearest
 
 COMPLETION = ("--install-completion", "--show-completion")
@@ -19,6 +20,7 @@ OPTION_OF = {
     "ACCEPT_ETCD": "--etcd",
     "ACCEPT_SANDBOX": "--sandbox",
     "ACCEPT_PG_BINDIR": "--pg-bindir",
+    "ACCEPT_POSTGRES": "--postgres",
     "ACCEPT_VECTOR": "--vector",
     "ACCEPT_LIKE": "--like",
     "ACCEPT_PORTS": "--ports",

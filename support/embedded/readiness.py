@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from support import sql
 from support.errors import ConnectFailed
-from support.target import dcs
+from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.topology import Address
 from support.waiting import NotYet, describe
@@ -37,7 +37,7 @@ def require_pool(cluster: Cluster, pooler: Address) -> None:
 
 def require_leases(cluster: Cluster, ttl: int) -> None:
     """Every Patroni has adopted this ttl: etcd granted its lease for so many seconds."""
-    granted = dcs.leases(cluster.topology, cluster.group)
+    granted = etcd.leases(cluster.topology, cluster.group)
     if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
         raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")
     if others := {name: seconds for name, seconds in granted.items() if seconds != ttl}:

@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from support.embedded.plan import ETCD_CLIENTS, ETCD_PEERS, PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
+from support.embedded.programs import OWN_PATRONI
 from support.embedded.shape import OWN, Timing
 from support.hosts import Host, Process
 from support.target.topology import Login
@@ -170,9 +171,14 @@ def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
     )
 
 
-PATRONI = Service(
-    "patroni", "patroni.yml", _patroni, lambda plan, file: [sys.executable, "-P", str(PATRONI_START), file]
-)
+def _run_patroni(plan: Plan, file: str) -> Sequence[str]:
+    """Another Patroni than the suite's own starts as its users start it."""
+    if plan.programs.patroni != OWN_PATRONI:
+        return [str(plan.programs.patroni), file]
+    return [sys.executable, "-P", str(PATRONI_START), file]
+
+
+PATRONI = Service("patroni", "patroni.yml", _patroni, _run_patroni)
 POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
 OTHERS = {
     Role.ETCD: Service("etcd", "etcd.yml", _etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]),

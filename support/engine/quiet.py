@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated
 
-from support import sql
+from support import libpq, sql
 from support.engine.finding import Finding
 from support.engine.world import Handover, World
 from support.errors import Inconclusive, LimitExceeded, NotInTime
@@ -95,12 +95,14 @@ def ours(topology: Topology) -> Selection:
     """The processes of the suite and, where they are on this machine, of the cluster."""
     if topology.sandbox is not None:
         return of_sandbox(topology.sandbox)
-    addresses = {topology.write.host, *(member.postgres.host for member in topology.members)}
+    addresses = {*(one.host for one in topology.write_hosts), *(member.postgres.host for member in topology.members)}
     return trees({os.getpid()}, PROGRAMS if any(map(_is_here, addresses)) else ())
 
 
 def _is_here(host: str) -> bool:
     """Whether that is an address of this machine."""
+    if libpq.is_socket(host):
+        return True
     try:
         ((family, kind, _, _, address), *_) = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         with socket.socket(family, kind) as probe:

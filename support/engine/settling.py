@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from support.engine.checks.settled import GroupLook, settled
-from support.target import dcs
+from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.leadership import WRITE_ROUTE, routes
 from support.target.members import LEADER, NO_ANSWER, REPLICA, MemberStatus, NoAnswer, ask_in_parallel, status_of
@@ -23,7 +23,8 @@ class Settling:
         """`silent` are the members that the fault keeps from answering: nobody waits for them."""
         self._cluster, self._silent, self._since = cluster, silent, since
         self._earlier: dict[int, GroupLook] = {}
-        self._open = [] if "dcs_keys" in cluster.topology.lacks else list(cluster.groups)
+        visible = cluster.topology.dcs and "dcs_keys" not in cluster.topology.lacks
+        self._open = list(cluster.groups) if visible else []
         self._visible = bool(self._open)
         self._looked = 0.0
         self.words = "it is not known whether the cluster has settled"
@@ -54,7 +55,7 @@ class Settling:
         return False
 
     def _look(self, group: Cluster) -> GroupLook:
-        lock = dcs.lock(group.topology, group.group)
+        lock = etcd.lock(group.topology, group.group)
         asked = [name for name in group.members if name not in self._silent]
         answers = ask_in_parallel(asked, lambda name: status_of(group, name))
         leading = answers.get(lock.owner)

@@ -22,7 +22,7 @@ _INDEXES = """
      JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
      WHERE indrelid = to_regclass(%s) AND attname = %s AND indisvalid AND amname = 'hnsw' AND opcname = %s
 """
-_SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
+_SET = "SELECT set_config(name, %s, %s) FROM pg_settings WHERE name = %s"
 _WITH_SHARDS = ("citus.propagate_set_commands = 'local'", "citus.explain_all_tasks = on")
 _SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)"
 
@@ -49,6 +49,7 @@ class Search:
             "starts_with({entries.namespace}, %(namespace)s)" if every_shard else "{entries.namespace} = %(namespace)s"
         )
         self._in_force: list[str] = []
+        self._sharded = False
         self.dialect: VectorDialect = DIALECTS[profile.entries.vector]
         distance = f"{{entries.embedding}} {self.dialect.cosine} %(sought)s"
         order = f"({distance}) + 0" if exact else distance  # no index has the order of an expression
@@ -60,15 +61,18 @@ class Search:
 
     def _prepare(self) -> None:
         # The extension's settings exist once its library is loaded, and an older version lacks some of them.
+        local = not self._session.keeps_settings
+        if local:
+            self._begin()
         sql.execute(self._session, f"SELECT '[1]'::{self.dialect.type}")
         for name, setting in self.dialect.search_settings.items():
-            if sql.rows(self._session, _SET, [setting, name]):
+            if sql.rows(self._session, _SET, [setting, local, name]):
                 self._in_force.append(f"{name} = {setting}")
         # For few entries, or in a table full of other namespaces, the planner rightly sorts all entries of the
         # namespace; but that would not test the index. This setting makes the planner prefer the index, the one
         # way without a sort. It cannot make it use an index that is missing or is for another metric.
         if not self._exact:
-            sql.execute(self._session, "SET enable_sort = off")
+            sql.execute(self._session, f"SET {'LOCAL ' if local else ''}enable_sort = off")
             self._in_force.append("enable_sort = off")
         known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
         self._sharded = bool(
@@ -119,7 +123,7 @@ class Search:
 
     def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
         """The rows of a statement under the search's settings."""
-        if self._sharded:
+        if self._sharded or not self._session.keeps_settings:
             self._begin()
         try:
             return sql.rows(self._session, statement, values)
@@ -129,7 +133,7 @@ class Search:
             raise
 
     def _begin(self) -> None:
-        """Begin the transaction in which all searches of sharded tables are, unless it has begun.
+        """Begin the transaction of all searches, unless it has begun: of sharded tables, or behind a pooler.
 
         The settings reach Citus' workers only as SET LOCAL. As one transaction has all searches, no search has to pay
         for its beginning, the settings and the commit.
@@ -137,8 +141,8 @@ class Search:
         Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html#citus-propagate-set-commands-enum
         """
         if self._session.get_transaction_status() != TRANSACTION_STATUS_INTRANS:
-            local = "; ".join(f"SET LOCAL {one}" for one in (*_WITH_SHARDS, *self._in_force))
-            sql.execute(self._session, f"BEGIN; {local}")
+            settings = (*(_WITH_SHARDS if self._sharded else ()), *self._in_force)
+            sql.execute(self._session, "; ".join(["BEGIN", *(f"SET LOCAL {one}" for one in settings)]))
 
     def _values(self, namespace: str, sought: Sequence[float], count: int) -> dict[str, Any]:
         return {"namespace": namespace, "sought": self.dialect.literal(sought), "count": count}

@@ -79,7 +79,7 @@ def _write_endpoint(cluster: Cluster, views: LeaderViews) -> None:
 
 
 def _leader_key(cluster: Cluster, views: LeaderViews) -> None:
-    holder = dcs.key(cluster.topology, "leader", cluster.group)
+    holder = dcs.state(cluster.topology, cluster.group).leader
     views.record("the leader key in the DCS", {"": {holder} if holder else set()})
 
 

@@ -17,10 +17,12 @@ from support.timeouts import STATEMENT
 from support.waiting import eventually
 
 _CREATE = (
-    "SET synchronous_commit = on",  # so that a failover loses numbers at most, and not the sequence itself
+    "BEGIN",
+    "SET LOCAL synchronous_commit = on",  # so that a failover loses numbers at most, and not the sequence itself
     "CREATE SCHEMA {schema}",
     "CREATE SEQUENCE {schema}.numbers",
     "CREATE TABLE {schema}.numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, client integer)",
+    "COMMIT",
 )
 _DRAW = {
     SEQUENCE: "SELECT nextval('{schema}.numbers')",

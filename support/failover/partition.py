@@ -103,13 +103,16 @@ def require_unchanged(world: World, before: Look, looks: list[Look]) -> None:
 
 def require_lock_renewed(world: World) -> None:
     """The leader still writes its WAL position to the DCS, as it does whenever it renews its lock."""
-    position = partial(dcs.key, world.cluster.topology, "status")
     within = world.timing.notice
+
+    def position() -> int:
+        return dcs.state(world.cluster.topology).position
+
     first = eventually(position, within=within, subject="the DCS answers", retry_on=NO_ANSWER)
 
     def newer() -> None:
         if eventually(position, within=within, subject="the DCS answers", retry_on=NO_ANSWER) == first:
-            raise NotYet(f"the DCS holds what it held: {first}")
+            raise NotYet(f"the DCS holds the WAL position that it held: {first}")
 
     eventually(newer, within=within, subject="the leader renews its lock in the DCS")
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 from support.engine.finding import Finding
 from support.engine.world import World
@@ -18,17 +19,19 @@ from support.target.members import NO_ANSWER
 from support.target.patroni_commands import Reply
 from support.waiting import NotYet, eventually
 
-_NONE_PENDING = (None, "{}")
-"""What the DCS holds under Patroni's failover key while no switchover is pending."""
-
 _QUICK = 0.005  # seconds between two looks for the request: a switchover takes a second or two
 
 _REQUEST = """
-import json, sys, urllib.error, urllib.request
+import json, ssl, sys, urllib.error, urllib.request
 request = json.load(sys.stdin)
 body = json.dumps(request["body"]).encode()
+tls = None
+if request["tls"]:
+    tls = ssl.create_default_context(cafile=request["tls"]["authority"] or None)
+    if request["tls"]["certificate"]:
+        tls.load_cert_chain(request["tls"]["certificate"], request["tls"]["key"])
 try:
-    urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]))
+    urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]), context=tls)
 except urllib.error.HTTPError as refused:
     sys.exit(f"{refused.read().decode()} ({refused.code})")
 """
@@ -94,11 +97,11 @@ class HalfwaySwitchover:
             self.member.start()
 
     def _require_requested(self) -> None:
-        """Both keys are read at one revision: the request was there while the leader still led."""
-        now = dcs.keys(self.cluster.topology, ("failover", "leader"), self.cluster.group)
-        if now["leader"] != self.leader:
-            raise TooQuick(f"{self.leader} had handed over before {self._who} died: {now['leader'] or 'nobody'} leads")
-        if now["failover"] not in _NONE_PENDING:
+        """The DCS was asked for both at once: the request was there while the leader still led."""
+        now = dcs.state(self.cluster.topology, self.cluster.group)
+        if now.leader != self.leader:
+            raise TooQuick(f"{self.leader} had handed over before {self._who} died: {now.leader or 'nobody'} leads")
+        if now.failover:
             return
         assert self.client is not None
         if self.client.poll():
@@ -112,8 +115,9 @@ class HalfwaySwitchover:
         if login is not None:
             known = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
             headers["Authorization"] = f"Basic {known}"
-        url = f"{self.cluster.patroni(self.leader).url}/switchover"
-        return {"url": url, "headers": headers, "body": {"leader": self.leader, "candidate": self.candidate}}
+        patroni, body = self.cluster.patroni(self.leader), {"leader": self.leader, "candidate": self.candidate}
+        tls = asdict(patroni.access) if patroni.access.scheme == "https" else None
+        return {"url": f"{patroni.url}/switchover", "headers": headers, "body": body, "tls": tls}
 
 
 class Refused(Exception):
@@ -186,5 +190,5 @@ def require_refused_for(replies: Mapping[str, Reply], reasons: Mapping[str, str]
 
 def require_none_pending(cluster: Cluster) -> None:
     """The DCS holds no request for a switchover that could still be carried out."""
-    pending = dcs.key(cluster.topology, "failover", cluster.group)
-    Finding(pending in _NONE_PENDING, f"the DCS holds a switchover: {pending}").require()
+    pending = dcs.state(cluster.topology, cluster.group).failover
+    Finding(not pending, f"the DCS holds a switchover: {json.dumps(dict(pending))}").require()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
@@ -139,6 +140,10 @@ _OF_DCS: Mapping[str, Callable[[Cluster], list[SiteHost]]] = {
     "the leading member": lambda cluster: [leader_of_dcs(cluster)],
     "a majority": lambda cluster: _majority(cluster),
 }
+_DCS_LINKS: Mapping[str, Callable[[Site, str, str], Fault]] = {
+    "between the leading member of the DCS and another one": lambda site, one, other: Partition(site, [one], [other]),
+    "from the leading member of the DCS to another one": OneWayCut,
+}
 _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
     "gets 100 ms slower": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), latency=0.1),
     "loses one packet in ten": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), loss=0.1),
@@ -147,6 +152,7 @@ _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
 
 OTHERS = Kind.of("part of the cluster to be cut off from", _FROM)
 PART_OF_DCS = Kind.of("part of the DCS", _OF_DCS)
+DCS_LINK = Kind.of("link of the DCS", _DCS_LINKS)
 WORSENING = Kind.of("way to worsen links", _WORSENED)
 
 
@@ -159,6 +165,18 @@ def partition_of_leader(cluster: Cluster, others: str) -> Partition:
 def crash_in_dcs(cluster: Cluster, part: str) -> Fault:
     """The hosts of a part of the DCS crash at once: one of the keys of _OF_DCS."""
     return EveryHostCrashes(_named(_OF_DCS, part)(cluster))
+
+
+def broken_link_of_dcs(cluster: Cluster, which: str) -> Fault:
+    """Nothing gets through a link of the member that leads the DCS: one of DCS_LINK. Both still reach all others.
+
+    Raises Inconclusive if no other member of the DCS is up.
+    """
+    leading = leader_of_dcs(cluster).name
+    others = [name for name in sorted(dcs_hosts(cluster)) if name != leading and cluster.site.hosts[name].powered]
+    if not others:
+        raise Inconclusive(f"{leading} is the only member of the DCS that is up")
+    return _named(_DCS_LINKS, which)(cluster.site, leading, others[-1])
 
 
 def poor_links(cluster: Cluster, how: str) -> PoorLinks:

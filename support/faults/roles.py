@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 from support.hosts.interface import SiteHost
-from support.target import dcs
+from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
+from support.target.members import replica_states
 from support.target.patroni_configuration import configuration_of
+from support.target.redis import primary_of
 from support.vocabulary import Kind
 
 ROLE = Kind(
@@ -39,7 +41,8 @@ def member_by_role(cluster: Cluster, role: str) -> str:
         cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
     view = cluster.view()
     synchronous = [one.name for one in view.replicas if one.role in SYNCHRONOUS]
-    able = [one.name for one in view.replicas if one.streams and not never_leads(one.tags)]
+    states = replica_states(cluster) if role == "a replica that may lead" and not synchronous else {}
+    able = [one.name for one in view.replicas if states.get(one.name) == "streaming" and not never_leads(one.tags)]
     having = {
         "the leader": [one.name for one in view.members if one.leads],
         "a replica": [one.name for one in view.replicas],
@@ -75,7 +78,7 @@ def dcs_hosts(cluster: Cluster) -> list[str]:
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:
     """The host of the member that leads the DCS now."""
-    return _at(_running_program(cluster, "etcd"), dcs.leader(cluster.topology).host)
+    return _at(_running_program(cluster, "etcd"), etcd.leader(cluster.topology).host)
 
 
 def proxy_host(cluster: Cluster) -> SiteHost:
@@ -84,10 +87,10 @@ def proxy_host(cluster: Cluster) -> SiteHost:
 
 
 def cache_host(cluster: Cluster) -> SiteHost:
-    """The host of the cache."""
+    """The host of the cache: of the Redis that takes writes now."""
     if cluster.topology.redis is None:
         raise NotAvailable("the target has no Redis (REDIS_HOST)")
-    return _at(_running_program(cluster, "redis"), cluster.topology.redis.address.host)
+    return _at(_running_program(cluster, "redis"), primary_of(cluster.topology.redis).address.host)
 
 
 def _running_program(cluster: Cluster, program: str) -> list[SiteHost]:

@@ -13,6 +13,8 @@ from support.reporting.scenario import Verdict
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
 _LABELS = {Change.UNCLEAR: "may be chance"}
+_OF_THE_RUN = ("Seed",)
+"""Facts that are about the run, and not about what was tested."""
 _ORDER = {Change.WORSE: 0, Change.UNCLEAR: 1, Change.BETTER: 2, Change.NONE: 3}
 
 
@@ -50,10 +52,11 @@ class VerdictRow:
     now: str
     change: Change
     words: str
+    other_label: str = ""
 
     @property
     def label(self) -> str:
-        return _LABELS.get(self.change, self.change)
+        return self.other_label or _LABELS.get(self.change, self.change)
 
     @property
     def style(self) -> str:
@@ -81,8 +84,9 @@ class FigureRow:
 
     @property
     def ratio(self) -> str:
-        """How the median changed, as a factor; empty where there was nothing before."""
-        return f"{median(self.now) / median(self.before):.2f}" if median(self.before) else ""
+        """How the median changed, as a factor; empty where one of them is not above 0."""
+        before, now = median(self.before), median(self.now)
+        return f"{now / before:.2f}" if before > 0 and now > 0 else ""
 
     @property
     def style(self) -> str:
@@ -143,7 +147,7 @@ def compare(before: Side, now: Side) -> Comparison:
         tuple(
             (name, before.facts.get(name, "none"), now.facts.get(name, "none"))
             for name in dict.fromkeys([*before.facts, *now.facts])
-            if before.facts.get(name) != now.facts.get(name)
+            if before.facts.get(name) != now.facts.get(name) and name not in _OF_THE_RUN
         ),
         len(both) - sum(one.promise in both for one in rows),
     )
@@ -158,7 +162,7 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     failed, failed_before = later[_BROKEN], then[_BROKEN]
     judged, judged_before = failed + later[_PASSED], failed_before + then[_PASSED]
     if not judged or not judged_before:
-        return VerdictRow(id, *told, Change.NONE, "only one side judged it")
+        return VerdictRow(id, *told, Change.NONE, "only one side judged it", "not comparable")
     if failed * judged_before == failed_before * judged:
         return VerdictRow(id, *told, Change.NONE, "as often broken as before")
     got_worse = failed * judged_before > failed_before * judged

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import IO
 
 from support.errors import ProcessFailed
+from support.places import ROOT
 
 WANTED = Path(__file__).parent / "renderer"
-NODE_LOCK = Path(__file__).parents[2] / "requirements" / "node.lock"
+NODE_LOCK = ROOT / "requirements" / "node.lock"
 INSTALLED = Path(sys.prefix) / "renderer"
 PROGRAM = INSTALLED / "node_modules/allure/cli.js"
 OLDEST_NODE = (20, 19)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from support.places import WRITES_IN
 from support.reporting.journal import RunRecord, exit_status
 from support.reporting.scenario import Incident, Measure
 from support.reporting.tally import tally
 
-ALLURE_HISTORY = Path(".accept/history.jsonl")
+ALLURE_HISTORY = WRITES_IN / ".accept" / "history.jsonl"
 """The history that Allure keeps."""
 PAST = "history-runs.jsonl"
 """Name of the file, beside Allure's history."""

@@ -236,6 +236,11 @@ class ScenarioResult:
     """What its faults cost; None if it injected none."""
 
     @property
+    def seen(self) -> str:
+        """The reason, for a reader who knows the verdict: without its word in front."""
+        return self.reason.removeprefix(f"{self.verdict}: ")
+
+    @property
     def reason_in_a_line(self) -> str:
-        """The reason without line breaks."""
-        return " ".join(self.reason.split())
+        """The same without line breaks."""
+        return " ".join(self.seen.split())

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from support.reporting import obstacles
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Scenario, ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, Verdict
 from support.reporting.tally import (
-    by_reason,
     columns_of,
     failures,
     lost_line,
@@ -63,9 +63,10 @@ def _flaky_and_skipped(record: RunRecord) -> Iterator[str]:
         first = record.earlier[one.scenario.key]
         yield _entry("flaky", one.scenario.title, f"passed on the rerun; {first.verdict} at first: {first.reason}")
         yield from _promised(one.scenario)
-    for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
-        yield _entry(_word(record, results), promises_of(one.scenario for one in results), reason)
-        yield from _promised(*(one.scenario for one in results))
+    for obstacle in obstacles.of_run(record):
+        word = "required but missing" if obstacle.required else "skipped"
+        yield _entry(word, obstacle.extent, obstacle.why)
+    yield from _promised(*(one.scenario for one in record.of(Verdict.SKIPPED)))
 
 
 def _limits(record: RunRecord) -> Iterator[str]:
@@ -73,16 +74,12 @@ def _limits(record: RunRecord) -> Iterator[str]:
         yield _entry("known limit", "", limit)
 
 
-def _word(record: RunRecord, results: Sequence[ScenarioResult]) -> str:
-    return "required but missing" if any(one in record.required_and_missing for one in results) else "skipped"
-
-
 def _entry(word: str, title: str, reason: str) -> str:
     return f"- **{word}**: {plain(title)}{' – ' if title else ''}{plain(reason)}"
 
 
 def _promised(*scenarios: Scenario) -> Iterator[str]:
-    """The promises of the scenarios in the entry above."""
+    """The promises of the scenarios in the entries above."""
     for id, sentence in sentences_of(scenarios):
         yield f"  - {plain(id)} promises: {plain(sentence)}"
 

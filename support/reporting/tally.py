@@ -115,14 +115,6 @@ def failures(record: RunRecord) -> list[ScenarioResult]:
     return sorted(record.failing, key=lambda one: WORST_FIRST.index(one.verdict))
 
 
-def by_reason(results: Iterable[ScenarioResult]) -> dict[str, list[ScenarioResult]]:
-    """The results grouped by their reason (without line breaks)."""
-    groups: dict[str, list[ScenarioResult]] = defaultdict(list)
-    for result in results:
-        groups[result.reason_in_a_line].append(result)
-    return groups
-
-
 def promises_of(scenarios: Iterable[Scenario]) -> str:
     """The ids of the promises of these scenarios, each once."""
     return ", ".join(dict.fromkeys(scenario.promise for scenario in scenarios))

@@ -18,11 +18,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from support.reporting import obstacles
 from support.reporting.journal import RunRecord
 from support.reporting.live import LiveView
 from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
-from support.reporting.tally import by_reason, columns_of, failures, lost_line, promises_of, tally, unfinished
+from support.reporting.tally import columns_of, failures, lost_line, promises_of, tally, unfinished
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -220,10 +221,9 @@ def _entry(word: str, style: str, title: str, reason: str) -> RenderableType:
 
 
 def _skipped(record: RunRecord) -> Iterator[RenderableType]:
-    for reason, results in by_reason(record.of(Verdict.SKIPPED)).items():
-        required = any(result in record.required_and_missing for result in results)
-        word, style = ("required but missing", _MISSING) if required else (Verdict.SKIPPED, STYLES[Verdict.SKIPPED])
-        yield _entry(word, style, promises_of(result.scenario for result in results), reason)
+    for one in obstacles.of_run(record):
+        word, style = ("required but missing", _MISSING) if one.required else (Verdict.SKIPPED, STYLES[Verdict.SKIPPED])
+        yield _entry(word, style, one.extent, one.why)
 
 
 def _figures(record: RunRecord) -> Iterator[RenderableType]:

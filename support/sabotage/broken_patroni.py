@@ -1,6 +1,7 @@
 """Patroni with one defect: `python -P broken_patroni.py DEFECT FILE`. It runs on the hosts, as a program of its own."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,12 @@ def the_worst_wins() -> None:
 def keeps_its_standby() -> None:
     """The synchronous standby is never replaced."""
     Ha.process_sync_replication = lambda self: None
+
+
+def ignores_who_is_synchronous() -> None:
+    """Any replica may take over, whether commits waited for it or not."""
+    Ha.sync_mode_is_active = lambda self: False
+    type(global_config).is_quorum_commit_mode = property(lambda self: False)
 
 
 def is_never_strict() -> None:
@@ -89,6 +96,21 @@ def waits_for_the_end_of_postgresql() -> None:
     Postgresql.stop = stop
 
 
+POSTPONES = 8.0
+"""Seconds between the moment in which a member takes the leader key and its promotion."""
+
+
+def postpones_its_promotion() -> None:
+    """A member that has taken the leader key remains a replica for seconds, as if another loop had to come first."""
+    promote = Postgresql.promote
+
+    def late(self: Postgresql, *given: Any, **named: Any) -> Any:
+        threading.Event().wait(POSTPONES)
+        return promote(self, *given, **named)
+
+    Postgresql.promote = late
+
+
 FALTERS = (8.0, 50.0)
 """Seconds after a promotion between which a leader has no PostgreSQL: longer than a failover may take."""
 
@@ -122,12 +144,14 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         ignores_nofailover,
         the_worst_wins,
         keeps_its_standby,
+        ignores_who_is_synchronous,
         is_never_strict,
         asks_nobody_before_a_switchover,
         keeps_what_was_requested,
         starts_nothing_after_a_crash,
         copies_nothing,
         waits_for_the_end_of_postgresql,
+        postpones_its_promotion,
         falters_after_taking_over,
     )
 }

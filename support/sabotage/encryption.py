@@ -12,6 +12,7 @@ from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, nothing
 from support.sabotage.own_hosts import host_of
 from support.sabotage.sabotage import Sabotage, notices
+from support.target.certificates import in_pem, presented_by_postgres
 from support.target.cluster import Cluster
 from support.target.login import certificate_error, log_in, offers_tls
 from support.waiting import NotYet
@@ -38,8 +39,9 @@ def rewritten(
     contents: Callable[[Cluster, Host, Contents], Contents],
     files: Sequence[str],
     check: Callable[[Cluster, str], bool],
+    loaded: bool = True,
 ) -> MakeDamage:
-    """Some members' PostgreSQL reads other contents of its `files`, without a restart.
+    """Some members' PostgreSQL reads other contents of its `files`, without a restart; if not `loaded`, it does not.
 
     `contents` makes them from the usual ones; `check` tells whether they are in effect on a member.
     """
@@ -49,11 +51,12 @@ def rewritten(
         hosts = whose(cluster)
         before = {host.name: {file: (host.directory / file).read_text() for file in files} for host in hosts}
 
-        def write(wanted: Callable[[Host], Contents]) -> None:
+        def write(wanted: Callable[[Host], Contents], load: bool = True) -> None:
             for host in hosts:
                 for file, text in wanted(host).items():
                     _write(host.directory / file, text)
-                host.run(["sh", "-c", f"cd '{host.directory}' && {_RELOAD}"])
+                if load:
+                    host.run(["sh", "-c", f"cd '{host.directory}' && {_RELOAD}"])
 
         def in_effect() -> None:
             if without := [host.name for host in hosts if not check(cluster, host.name)]:
@@ -64,9 +67,10 @@ def rewritten(
             if still := [host.name for host in hosts if check(cluster, host.name)]:
                 raise NotYet(f"{', '.join(still)}: still in effect")
 
-        return Damage(
-            description, lambda: write(lambda host: contents(cluster, host, before[host.name])), in_effect, undo
-        )
+        def change() -> None:
+            write(lambda host: contents(cluster, host, before[host.name]), loaded)
+
+        return Damage(description, change, in_effect, undo)
 
     return make
 
@@ -117,6 +121,41 @@ def certificate(role: str, issue: Callable[[Authority, Host], Issued]) -> MakeDa
         return bool(certificate_error(cluster.of_member(name)))
 
     return rewritten("another certificate", _one(role), contents, (SERVER_CERTIFICATE, SERVER_KEY), check)
+
+
+def _expires_within(days: float) -> Callable[[Cluster, str], bool]:
+    def check(cluster: Cluster, name: str) -> bool:
+        left = presented_by_postgres(cluster.of_member(name)).expires - datetime.now(UTC)
+        return left < timedelta(days=days)
+
+    return check
+
+
+def expiring(role: str, days: float) -> MakeDamage:
+    """The certificate of the member with that role is valid for so many days yet."""
+
+    def contents(cluster: Cluster, host: Host, before: Contents) -> Contents:
+        until = datetime.now(UTC) + timedelta(days=days)
+        issued = Authority(host.sandbox).issue(_hosts(host), until=until)
+        return {SERVER_CERTIFICATE: issued.certificate, SERVER_KEY: issued.key}
+
+    files = (SERVER_CERTIFICATE, SERVER_KEY)
+    return rewritten("a certificate that ends soon", _one(role), contents, files, _expires_within(days + 1))
+
+
+def _renewed_not_loaded() -> MakeDamage:
+    """A replica's file has a new certificate, which PostgreSQL was not told to load."""
+
+    def contents(cluster: Cluster, host: Host, before: Contents) -> Contents:
+        issued = Authority(host.sandbox).issue(_hosts(host))
+        return {SERVER_CERTIFICATE: issued.certificate, SERVER_KEY: issued.key}
+
+    def check(cluster: Cluster, name: str) -> bool:
+        (in_file, *_) = in_pem((cluster.sandbox.hosts[name].directory / SERVER_CERTIFICATE).read_bytes())
+        return presented_by_postgres(cluster.of_member(name)) != in_file
+
+    files = (SERVER_CERTIFICATE, SERVER_KEY)
+    return rewritten("a certificate that is not loaded", _one("a replica"), contents, files, check, loaded=False)
 
 
 def _hosts(host: Host) -> list[str]:
@@ -185,9 +224,24 @@ SABOTAGES = (
             {
                 "SE-03 Every endpoint presents": "the write endpoint.*certificate has expired",
                 "SE-03 Every member presents": "certificate verify failed.*certificate has expired",
+                "SE-06 Every certificate in use": r"end too soon: .*member.*expired 1 days ago",
             }
         ),
         certificate("the leader", _expired),
+        NEEDS,
+    ),
+    Sabotage(
+        "certificate-ends-soon",
+        "the certificate of one replica is valid for another 10 days",
+        notices({"SE-06 Every certificate in use": r"1 of \d+ certificates end too soon: .*expires in 10 days"}),
+        expiring("a replica", 10),
+        NEEDS,
+    ),
+    Sabotage(
+        "certificate-renewed-and-not-loaded",
+        "the certificate of one replica was renewed, and the replica has not loaded it",
+        notices({"SE-06 Every member has loaded": r"1 of \d+ present another certificate than the one in their file"}),
+        _renewed_not_loaded(),
         NEEDS,
     ),
     Sabotage(

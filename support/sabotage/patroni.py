@@ -75,6 +75,7 @@ SABOTAGES = (
         (
             Notice("FO-05", "writes were acknowledged"),
             Notice("FO-13", "writes were acknowledged|acknowledged writes lost"),
+            Notice("FO-14", "accepted writes .* after the loss of the leader and of every standby"),
             Notice("SB-01", "acknowledged writes lost"),
             Notice("PH-06", "synchronous replication was declared .*synchronous_mode is off", "as many standbys"),
         ),
@@ -160,6 +161,7 @@ SABOTAGES = (
             {
                 "PH-05 DCS could lose": "could be lost",
                 "SB-03 leading member": "the DCS answers: not so after|renews its lock",
+                "SB-04": "the DCS answers: not so after|renews its lock",
             }
         ),
         _dcs_member_lost,
@@ -205,6 +207,12 @@ SABOTAGES = (
         "commits keep waiting for a standby that is gone",
         notices({"FO-08": "commits wait for another standby"}),
         patroni_build("keeps_its_standby"),
+    ),
+    Sabotage(
+        "patroni-ignores-who-is-synchronous",
+        "a replica for which no commit waited takes over",
+        notices({"FO-14": "accepted writes .* after the loss of the leader and of every standby"}),
+        patroni_build("ignores_who_is_synchronous"),
     ),
     Sabotage(
         "patroni-is-never-strict",
@@ -260,6 +268,12 @@ SABOTAGES = (
         "a leader that hands over keeps its lock until its PostgreSQL is down",
         notices({"FO-18": "hands over to .*: refused|interrupted for"}),
         patroni_build("waits_for_the_end_of_postgresql"),
+    ),
+    Sabotage(
+        "patroni-postpones-its-promotion",
+        "a member that has taken the leader key remains a replica for 8 seconds",
+        notices({"FO-19": "was called the primary by its health check for"}),
+        patroni_build("postpones_its_promotion"),
     ),
     Sabotage(
         "patroni-falters-after-taking-over",

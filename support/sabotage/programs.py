@@ -11,6 +11,7 @@ from support.errors import UsageError
 from support.hosts import Host, Process
 from support.sabotage.damage import Damage, MakeDamage
 from support.target.cluster import Cluster
+from support.target.members import replica_states
 from support.waiting import NotYet
 
 BUILD = Path(__file__).with_name("broken_patroni.py")
@@ -91,7 +92,7 @@ def patroni_build(build: str) -> MakeDamage:
             for host in hosts:
                 if str(BUILD) not in process_of(host.processes["patroni"]).cmdline():
                     raise NotYet(f"the Patroni of {host.name} is not modified")
-            if len([one for one in cluster.view().replicas if one.streams]) < len(hosts) - 1:
+            if [*replica_states(cluster).values()].count("streaming") < len(hosts) - 1:
                 raise NotYet("not every member streams")
 
         return Damage(

@@ -19,6 +19,7 @@ from support.sabotage.programs import process_of, rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
 from support.target.member_files import DATA
+from support.target.members import replica_states
 from support.target.patroni_commands import configure
 from support.waiting import NotYet
 
@@ -127,7 +128,7 @@ def other_programs(words: str, change: Callable[[Path], None]) -> MakeDamage:
         def check() -> None:
             if sql.value(there, _BINDIR) != str(ours / "bin"):
                 raise NotYet(f"{host.name} runs on the usual programs")
-            if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
+            if replica_states(cluster).get(host.name) != "streaming":
                 raise NotYet(f"{host.name} does not stream")
 
         def give_back() -> None:
@@ -161,7 +162,7 @@ def _without_hints(cluster: Cluster) -> Damage:
     def check() -> None:
         if "on" in (found := [sql.value(there, f"SHOW {name}") for name in ("wal_log_hints", "data_checksums")]):
             raise NotYet(f"{host.name} has {found}")
-        if not any(one.name == host.name and one.streams for one in cluster.view().replicas):
+        if replica_states(cluster).get(host.name) != "streaming":
             raise NotYet(f"{host.name} does not stream")
 
     return Damage(

@@ -51,6 +51,49 @@ def no_secret_found(search: Search) -> Finding:
     return Finding.true(words) if search.secrets and search.size else Finding.unknown(words)
 
 
+@dataclass(frozen=True)
+class Validity:
+    """How long a certificate is valid yet; `unknown` says why nothing is known of it."""
+
+    days: float = 0.0
+    unknown: str = ""
+
+
+def all_valid_for(days: float, certificates: Mapping[str, Validity]) -> Finding:
+    """Every certificate is valid for so many days yet. Unknown when there was none, or one could not be read."""
+    ending = {name: one for name, one in certificates.items() if not one.unknown and one.days < days}
+    if ending:
+        words = (
+            f"{name}: {f'expires in {one.days:.0f} days' if one.days >= 0 else f'expired {-one.days:.0f} days ago'}"
+            for name, one in sorted(ending.items(), key=lambda item: item[1].days)
+        )
+        return Finding.false(f"{len(ending)} of {len(certificates)} certificates end too soon: {'; '.join(words)}")
+    unread = [f"{name}: {one.unknown}" for name, one in certificates.items() if one.unknown]
+    if unread or not certificates:
+        return Finding.unknown(f"not every certificate could be read: {'; '.join(unread) or 'there was none'}")
+    least = min(certificates, key=lambda name: certificates[name].days)
+    first = f"that of {least} expires first, in {certificates[least].days:.0f} days"
+    return Finding.true(f"{len(certificates)} certificates: {first}")
+
+
+def all_loaded(presented: Mapping[str, str], in_files: Mapping[str, str], unread: Mapping[str, str]) -> Finding:
+    """Every server presents the certificate that is in its file; both are told by their fingerprints.
+
+    `unread` has those of which one of the two is not known, and why: if the others are well, the answer is unknown.
+    """
+    stale = sorted(name for name, fingerprint in presented.items() if in_files.get(name, fingerprint) != fingerprint)
+    if stale:
+        return Finding.false(
+            f"{len(stale)} of {len(presented)} present another certificate than the one in their file, which was "
+            f"renewed and not loaded: {', '.join(stale)}"
+        )
+    compared = presented.keys() & in_files.keys()
+    if unread or not compared:
+        words = "; ".join(f"{name}: {why}" for name, why in unread.items()) or "there was none"
+        return Finding.unknown(f"not every certificate could be compared with its file: {words}")
+    return Finding.true(f"{len(compared)} present the certificate in their file")
+
+
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
 _WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed", "08P01"})

@@ -18,7 +18,7 @@ from support.run import Run
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.login import log_in
-from support.target.redis import client_of
+from support.target.redis import client_of, primary_of
 from support.target.topology import Login, Topology
 
 Places = Iterator[tuple[str, bytes]]
@@ -137,9 +137,10 @@ def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], ob
         failing["a statistics page on a host that does not exist"] = lambda: haproxy.servers(replace(page, url=nowhere))
     if cache:
         elsewhere = replace(cache.address, port=_UNUSED_PORT)
-        failing["a cache where nobody listens"] = lambda: client_of(replace(cache, address=elsewhere)).ping()
+        nobody = replace(cache, address=elsewhere, mode="standalone", further=())
+        failing["a cache where nobody listens"] = lambda: client_of(nobody).ping()
     if cache and (password := cache.password):
-        failing["a cache that refuses a login"] = lambda: cluster.redis().auth(password, decoy)
+        failing["a cache that refuses a login"] = lambda: client_of(primary_of(cache)).auth(password, decoy)
     return failing
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from support.engine.world import Handover
+from support.security.certificates import Certificates
 from support.security.checks import Search
 
 
@@ -16,4 +17,6 @@ class SecurityHandover(Handover):
     """The application's login with TLS -> "" if it succeeded, or why it did not; see `all_over_tls`."""
     actions: Annotated[Mapping[str, Mapping[str, str]], "When the application's role tries to"]
     """Action -> "outcome" -> what came of it; see `privileges.tried`."""
+    certificates: Annotated[Certificates, "When the certificates in use are read"]
+    in_files: Annotated[Certificates, "When the certificate of each member is compared with its file"]
     search: Annotated[Search, "Given a decoy in the report"]

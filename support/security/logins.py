@@ -28,9 +28,9 @@ _PURPOSES = {"for a session": False, "for replication": True}
 
 
 def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
-    """Every "endpoint" or every "member", with the application's login."""
+    """Every "endpoint" or every "member", with the application's login; of an endpoint, every host."""
     if where == "endpoint":
-        return [cluster.write, *([cluster.read] if cluster.topology.read else [])]
+        return [*cluster.write.each, *(cluster.read.each if cluster.topology.read else ())]
     return [cluster.of_member(member.name) for member in cluster.topology.members if not member.unreached]
 
 

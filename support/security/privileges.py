@@ -28,7 +28,7 @@ ACTIONS: Mapping[str, str] = {
     "create a role": "CREATE ROLE accept_action",
     "become the bootstrap superuser": "SELECT set_config('role', rolname, true) FROM pg_roles WHERE oid = 10",
     "read the stored passwords": "SELECT rolpassword FROM pg_authid",
-    "disable triggers and constraints": "SET session_replication_role = replica",
+    "disable triggers and constraints": "SET LOCAL session_replication_role = replica",
     "reload the server's configuration": "SELECT pg_reload_conf()",
     "load code into the server": "CREATE FUNCTION accept_action() RETURNS int LANGUAGE C AS '/nonexistent/accept'",
 }

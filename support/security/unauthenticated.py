@@ -15,7 +15,7 @@ import requests
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
 from support.target.members import ask_in_parallel
-from support.target.redis import client_of
+from support.target.redis import client_of, primary_of
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
 
@@ -88,7 +88,8 @@ def require_redis_accepts_login(cluster: Cluster) -> None:
 def _named_login(cluster: Cluster) -> RedisAddress:
     """Redis with an explicit user name: a Redis that asks for no password refuses one that comes without a name."""
     assert cluster.topology.redis is not None, "scenarios say by a tag that they need it"
-    return replace(cluster.topology.redis, user=cluster.topology.redis.user or DEFAULT_USER)
+    server = primary_of(cluster.topology.redis)
+    return replace(server, user=server.user or DEFAULT_USER)
 
 
 def _patroni_login(cluster: Cluster) -> Login:
@@ -98,12 +99,14 @@ def _patroni_login(cluster: Cluster) -> Login:
 
 def _request(cluster: Cluster, member: str, request: str, login: Login | None) -> str:
     method, path, body = REQUESTS[request]
+    patroni = cluster.patroni(member)
     answer = requests.request(
         method,
-        f"{cluster.patroni(member).url}{path}",
+        f"{patroni.url}{path}",
         json=body,
         auth=(login.user, login.password) if login else None,
         timeout=REST,
+        **patroni.access.options,
     )
     return str(answer.status_code) if answer.status_code in _WANTS_LOGIN else ""
 

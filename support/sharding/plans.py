@@ -13,8 +13,6 @@ from support.engine.world import World
 from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_name
 
-_EXPLAIN_ALL = "SELECT set_config('citus.explain_all_tasks', 'on', false)"
-
 
 @dataclass(frozen=True)
 class Task:
@@ -42,8 +40,8 @@ class TaskPlan:
 
 def plan_of(session: sql.Session, query: str, values: sql.Values = None) -> TaskPlan:
     """The plan of a query over sharded tables."""
-    sql.execute(session, _EXPLAIN_ALL)
-    tree = sql.value(session, f"EXPLAIN (FORMAT JSON) {query}", values)
+    with sql.settings(session, citus__explain_all_tasks="on"):
+        tree = sql.value(session, f"EXPLAIN (FORMAT JSON) {query}", values)
     return parsed(json.loads(tree) if isinstance(tree, str) else tree)
 
 

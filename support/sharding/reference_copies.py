@@ -85,9 +85,7 @@ def read(cluster: Cluster, shards: Mapping[str, str]) -> Reading:
 
 def _read_node(where: sql.Endpoint, shards: Mapping[str, str]) -> tuple[int, dict[str, Copy | NoAnswer]]:
     """The number of transactions in doubt on a node, and its copy of each table."""
-    with sql.session(where) as session:
-        for name, value in _FORMATS.items():
-            sql.execute(session, "SELECT set_config(%s, %s, false)", [name, value])
+    with sql.session(where) as session, sql.settings(session, **_FORMATS):
         in_doubt = int(sql.value(session, _IN_DOUBT))
         return in_doubt, {table: _copy(session, shard) for table, shard in shards.items()}
 

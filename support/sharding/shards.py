@@ -51,7 +51,6 @@ _RESOLVED = """
       FROM unnest(%s) quoted
       JOIN pg_class ON pg_class.oid = to_regclass(quoted) JOIN pg_namespace ON pg_namespace.oid = relnamespace
 """
-_UNHIDE_SHARDS = "SET citus.override_table_visibility = off"
 _SHARDS_HERE = """
     SELECT relname, format('%%I.%%I', nspname, relname)
       FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -153,8 +152,8 @@ def _resolved(cluster: Cluster, tables: Sequence[str]) -> list[list[str]]:
 
 def _shards_here(session: sql.Session, resolved: list[list[str]]) -> list[sql.Row]:
     """The shards of those tables among the node's own tables: the name, and the qualified SQL identifier."""
-    sql.execute(session, _UNHIDE_SHARDS)
-    return sql.rows(session, _SHARDS_HERE, resolved)
+    with sql.settings(session, citus__override_table_visibility="off"):
+        return sql.rows(session, _SHARDS_HERE, resolved)
 
 
 def _rows(

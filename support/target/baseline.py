@@ -13,7 +13,7 @@ import requests
 
 from support.errors import AcceptError, RequirementMissing
 from support.expectations import AcceptedLoss, Expectations
-from support.target import dcs
+from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
@@ -87,7 +87,7 @@ def _read(cluster: Cluster) -> Baseline:
     """Never raises."""
     groups, voters, redis = configurations_by_group(cluster), None, None
     try:
-        voters = dcs.quorum(cluster.topology).voters if cluster.topology.dcs else None
+        voters = etcd.quorum(cluster.topology).voters if cluster.topology.dcs else None
     except (AcceptError, requests.RequestException, *NO_ANSWER):
         pass
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from support.target.topology import Topology
 
+CONSENT = "destructive"
 CAPABILITIES = {
     "schema": "a table of entries to work on: namespace, key, value",
     "application_schema": "the application's own tables",
@@ -21,6 +22,7 @@ CAPABILITIES = {
     "declared_sharding": "a schema that says how its tables should be sharded",
     "declared_references": "a schema that says which tables every node should have a copy of",
     "tls": "TLS, required by the application",
+    "certificates": "TLS with any component, and so a certificate",
     "verified_tls": "TLS with a certificate that the application verifies",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login without which that REST API accepts no commands",
@@ -30,6 +32,8 @@ CAPABILITIES = {
     "pools": "statistics that show the backends behind the endpoints",
     "spread": "reads of one client that are spread over the replicas",
     "redis": "a Redis cache",
+    "one_redis": "a cache on one Redis server at a time",
+    "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",
     "redis_password": "a password without which Redis accepts no commands",
     "vector": "a vector extension with an HNSW index",
     "ruvector": "RuVector as that extension",
@@ -40,12 +44,12 @@ CAPABILITIES = {
     "worker_replicas": "at least one replica in each worker group",
     "nodes": "direct logins to every Citus node",
     "spare_worker": "a further server that can join as a Citus worker",
-    "dcs": "the client addresses of etcd",
+    "dcs": "a DCS whose members tell how they are (etcd)",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
     "synchronous": "synchronous replication, by Patroni's configuration",
     "failsafe": "failsafe mode, by Patroni's configuration",
     "rewind": "a Patroni configuration that says whether pg_rewind is used",
-    "dcs_keys": "the keys in which Patroni keeps its state in etcd",
+    "dcs_keys": "the keys in which Patroni keeps its state in the DCS",
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
     "several_replicas": "two or more replicas beside the leader",
@@ -69,7 +73,7 @@ CAPABILITIES = {
 }
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
-TLS = frozenset({"tls", "verified_tls"})
+TLS = frozenset({"tls", "verified_tls", "certificates"})
 SHARDS = frozenset({"citus", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"})
 """What only a cluster with worker groups has."""
 
@@ -110,12 +114,13 @@ def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:
     """The capabilities that the target had in its last run, and lacks now; `file` is updated for its next run.
 
     A scenario that was judged yesterday and is skipped today may be the first sign of a setting that got lost. `file`
-    has the capabilities of each target, as JSON. An embedded cluster has what it is booted with, and loses nothing.
+    has the capabilities of each target, as JSON. An embedded cluster has what it is booted with, and loses nothing. The
+    permission to disturb a cluster is the user's to give for each run.
     """
     if topology.embedded:
         return ()
-    target = f"{topology.write}/{topology.database}"
-    now = {one.name for one in capabilities_of(topology) if one.present}
+    target = f"{topology.called}/{topology.database}"
+    now = {one.name for one in capabilities_of(topology) if one.present} - {CONSENT}
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as stored:
         fcntl.flock(stored, fcntl.LOCK_EX)  # two runs at the same time
@@ -125,7 +130,7 @@ def lost_since_last_run(topology: Topology, file: Path) -> tuple[str, ...]:
         known[target] = sorted(now)
         stored.truncate(0)
         json.dump(known, stored, indent=1)
-    return tuple(sorted(set(before) - now))
+    return tuple(sorted({*before} - now - {CONSENT}))
 
 
 def _parsed(text: str) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from support.hosts.interface import Site
 from support.hosts.remote import HostAccess, RemoteSite
 from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
-from support.target.redis import client_of
+from support.target.redis import client_of, primaries_of, unlink
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.timeouts import REST, SCAN
 from support.waiting import NotYet
@@ -61,7 +61,8 @@ class Cluster:
 
     def with_tables_of(self, schema: str) -> "Cluster":
         """The same cluster, whose logins first find the tables of that schema, which are the example profile's."""
-        options = {**self.topology.options, "options": f"-c search_path={schema},public"}
+        before = self.topology.options.get("options", "")
+        options = {**self.topology.options, "options": f"{before} -c search_path={schema},public".strip()}
         example = EXAMPLE.with_vectors(self.profile.entries.vector)
         return Cluster(replace(self.topology, options=options, profile=example), self.group)
 
@@ -79,16 +80,16 @@ class Cluster:
     @property
     def write(self) -> Endpoint:
         """The write endpoint, as the application; for a worker group, the node to which Citus sends queries."""
-        return self._endpoint(self._write_name, self._write_address, self.topology.application)
+        return self._write_endpoint(self.topology.application)
 
     @property
     def read(self) -> Endpoint:
         """The read endpoint, as the application."""
         if self.topology.read is None:
-            raise NotAvailable("the target has no read endpoint (HAPROXY_REPLICA_PORT)")
+            raise NotAvailable("the target has no read endpoint (HAPROXY_REPLICA_PORT, RUVECTOR_READ_URL)")
         if self.group:
             raise NotAvailable(f"no read endpoint leads to worker group {self.group}")
-        return self._endpoint("the read endpoint", self.topology.read, self.topology.application)
+        return self.topology.endpoint("read", self.topology.application)
 
     def of_member(self, name: str) -> Endpoint:
         """A member's PostgreSQL, past the proxy, as the application."""
@@ -118,16 +119,16 @@ class Cluster:
     @property
     def administration(self) -> Endpoint:
         """The write endpoint, as a superuser."""
-        return self._endpoint(self._write_name, self._write_address, self._administrator)
+        return self._write_endpoint(self._administrator)
 
-    @property
-    def _write_name(self) -> str:
-        return f"the node of worker group {self.group}" if self.group else "the write endpoint"
-
-    @property
-    def _write_address(self) -> Address:
+    def _write_endpoint(self, login: Login) -> Endpoint:
         if self.group == 0:
-            return self.topology.write
+            return self.topology.endpoint("write", login)
+        return self._endpoint(f"the node of worker group {self.group}", self._node, login)
+
+    @property
+    def _node(self) -> Address:
+        """The node of the worker group."""
         coordinator = self.of_group(0).write
         nodes = sql.rows(coordinator, _NODE, [self.group])
         if len(nodes) != 1:
@@ -143,9 +144,7 @@ class Cluster:
         return self.topology.administrator
 
     def _endpoint(self, name: str, address: Address, login: Login) -> Endpoint:
-        return Endpoint(
-            name, address.host, address.port, self.topology.database, login.user, login.password, self.topology.options
-        )
+        return self.topology.endpoint_at(name, address, login)
 
     # Members
 
@@ -184,7 +183,7 @@ class Cluster:
             raise NotYet("the address of its Patroni is not known ([members])")
         if member.rest is None:
             raise NotAvailable(f"no Patroni REST API is known for member {name}")
-        return PatroniApi(member.rest)
+        return PatroniApi(member.rest, self.topology.patroni_access)
 
     def view(self) -> ClusterView:
         """Patroni's view of the group now, from the first member that answers. Raises NotYet if none does.
@@ -240,13 +239,16 @@ class Cluster:
         """
         if self.topology.redis is None:
             return 0
-        deleted, cursor, begun = 0, 0, time.monotonic()
-        with self.redis() as client:
-            while True:
-                cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
-                deleted += int(client.unlink(*found)) if found else 0
-                if cursor == 0 or time.monotonic() - begun > SCAN:
-                    return deleted
+        deleted, begun = 0, time.monotonic()
+        for server in primaries_of(self.topology.redis):
+            cursor = 0
+            with client_of(server) as client:
+                while time.monotonic() - begun < SCAN:
+                    cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+                    deleted += unlink(client, found)
+                    if cursor == 0:
+                        break
+        return deleted
 
     # The machines below
 

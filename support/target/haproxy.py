@@ -193,4 +193,5 @@ def _server_row(row: Mapping[str, str]) -> ServerRow:
 
 def _get(page: StatisticsPage, login: Login | None) -> requests.Response:
     credentials = (login.user, login.password) if login else None
-    return requests.get(f"{page.url.rstrip(';/')}/;csv", auth=credentials, timeout=REST, allow_redirects=False)
+    url, verify = f"{page.url.rstrip(';/')}/;csv", page.authority or True
+    return requests.get(url, auth=credentials, timeout=REST, allow_redirects=False, verify=verify)

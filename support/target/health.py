@@ -12,9 +12,9 @@ import requests
 
 from support import sql
 from support.errors import ConnectFailed
-from support.target import citus, dcs, haproxy
+from support.target import citus, etcd, haproxy
 from support.target.cluster import Cluster
-from support.target.members import server, status_of
+from support.target.members import replica_states, server, status_of
 from support.target.patroni_configuration import configuration_of
 from support.waiting import NotYet, eventually
 
@@ -27,16 +27,16 @@ _REFUSED = (*SILENT, ConnectFailed, sql.Error, ValueError)
 
 def require_quorum(cluster: Cluster) -> None:
     """Enough etcd nodes are healthy for a quorum."""
-    quorum = dcs.quorum(cluster.topology)
+    quorum = etcd.quorum(cluster.topology)
     if quorum.spare < 0:
         raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
 
 
 def require_streaming(cluster: Cluster, replica: str) -> None:
     """A replica streams from the leader, and Patroni's other members know it."""
-    states = {member.name: member.state for member in cluster.view().replicas}
-    if states.get(replica) != "streaming":
-        raise NotYet(f"it is {states.get(replica, 'unknown to Patroni')}")
+    state = replica_states(cluster).get(replica, "unknown to Patroni")
+    if state != "streaming":
+        raise NotYet(f"{replica} does not stream, it is {state}")
 
 
 def require_synchronous_standby(cluster: Cluster) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import psycopg2
 import redis
-import requests
 
 from support import sql
 from support.errors import AcceptError
+from support.target import etcd
 from support.target.cluster import Cluster
-from support.timeouts import REST
 from support.waiting import NotYet, describe
 
 _SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_page_writes", "max_connections")
@@ -59,5 +58,5 @@ def _redis(cluster: Cluster) -> Iterator[tuple[str, str]]:
 
 
 def _etcd(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    for address in cluster.topology.dcs[:1]:
-        yield "etcd", str(requests.get(f"http://{address}/version", timeout=REST).json()["etcdserver"])
+    if cluster.topology.dcs:
+        yield "etcd", etcd.version(cluster.topology)

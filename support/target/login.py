@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support import sql
+from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable
 from support.timeouts import CONNECT
 
@@ -95,14 +95,19 @@ class Connection:
 def _connected(endpoint: sql.Endpoint) -> Iterator[Connection]:
     """A connection, closed at the end. It uses TLS as `sslmode` says; by default, where the server offers it."""
     mode = endpoint.options.get("sslmode", "prefer")
-    with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
-        if mode in ("disable", "allow") or not _offers_tls(stream):
-            if mode in ("require", "verify-ca", "verify-full"):
+    with _stream_to(endpoint) as stream:
+        if mode in ("disable", "allow") or libpq.is_socket(endpoint.host) or not _offers_tls(stream):
+            if mode in ("require", "verify-ca", "verify-full") and not libpq.is_socket(endpoint.host):
                 raise NoTls(f"{endpoint.name} offers no TLS, and sslmode={mode} needs it")
             yield Connection(stream)
         else:
             with _context(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
                 yield Connection(secured)
+
+
+def _stream_to(endpoint: sql.Endpoint) -> socket.socket:
+    """A connection to the endpoint's first host, where libpq would connect to."""
+    return libpq.stream_to(endpoint.options.get("hostaddr") or endpoint.host, endpoint.port, CONNECT)
 
 
 def certificate_error(endpoint: sql.Endpoint) -> str:
@@ -114,14 +119,21 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
     authority = endpoint.options.get("sslrootcert", str(_USUAL_AUTHORITY))
     context = ssl.create_default_context(cafile=None if authority == "system" else authority)
     context.check_hostname = endpoint.options.get("sslmode") == "verify-full"
-    with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
-        if not _offers_tls(stream):
-            raise NoTls(f"{endpoint.name} offers no TLS")
+    with encryptable_stream(endpoint) as stream:
         try:
             with context.wrap_socket(stream, server_hostname=endpoint.host):
                 return ""
         except ssl.SSLCertVerificationError as error:
             return error.verify_message
+
+
+@contextmanager
+def encryptable_stream(endpoint: sql.Endpoint) -> Iterator[socket.socket]:
+    """A connection on which the server waits for TLS to begin. Raises OSError, or NoTls when the server offers none."""
+    with _stream_to(endpoint) as stream:
+        if not _offers_tls(stream):
+            raise NoTls(f"{endpoint.name} offers no TLS")
+        yield stream
 
 
 def _text(word: str) -> bytes:
@@ -136,7 +148,7 @@ def _error_fields(body: bytes) -> dict[str, str]:
 
 def offers_tls(endpoint: sql.Endpoint) -> bool:
     """Whether the server offers TLS. Raises OSError when there is no answer."""
-    with socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT) as stream:
+    with _stream_to(endpoint) as stream:
         return _offers_tls(stream)
 
 

@@ -163,6 +163,26 @@ def _version(status: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(map(int, said[0].split("."))) if said else _TELLS_REPLICATION
 
 
+def replica_states(cluster: Cluster) -> dict[str, str]:
+    """Replica -> its state as Patroni's members know it: "streaming" if it streams.
+
+    Of an old Patroni they know no more than "running"; there those that send to it are asked.
+    """
+    return {
+        one.name: "streaming" if one.state == "running" and _streams_untold(cluster, one.name) else one.state
+        for one in cluster.view().replicas
+    }
+
+
+def _streams_untold(cluster: Cluster, name: str) -> bool:
+    """Whether a replica streams although its Patroni is too old to say so. False if it does not answer."""
+    try:
+        told = _version(cluster.patroni(name).status()) >= _TELLS_REPLICATION
+        return not told and status_of(cluster, name).replication == "streaming"
+    except NO_ANSWER:
+        return False
+
+
 def status_table(cluster: Cluster) -> dict[str, dict[str, str]]:
     """Member -> role, PostgreSQL, replication, timeline (compared with the leader's)."""
     leading = status_of(cluster, cluster.leader()).timeline

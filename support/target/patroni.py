@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from support.target.topology import Address
+from support.target.topology import PLAIN, Address, WebAccess
 from support.timeouts import REST
 from support.waiting import NotYet
 
@@ -34,10 +34,6 @@ class MemberView:
     def leads(self) -> bool:
         return self.role in LEADER_ROLES
 
-    @property
-    def streams(self) -> bool:
-        return not self.leads and self.state == "streaming"
-
 
 @dataclass(frozen=True)
 class ClusterView:
@@ -59,12 +55,12 @@ class ClusterView:
 class PatroniApi:
     """The REST API of one member. A call that gets no answer raises requests.RequestException."""
 
-    def __init__(self, address: Address) -> None:
-        self.url = f"http://{address}"
+    def __init__(self, address: Address, access: WebAccess = PLAIN) -> None:
+        self.url, self.access = f"{access.scheme}://{address}", access
 
     def status_code(self, path: str) -> int:
         """The HTTP status with which a health check such as `/primary` answers: 200 is yes, 503 is no."""
-        return requests.get(f"{self.url}{path}", timeout=REST, allow_redirects=False).status_code
+        return self._get(path, allow_redirects=False).status_code
 
     def status(self) -> dict[str, Any]:
         """The member's own status (/patroni); answered even while its PostgreSQL is down."""
@@ -85,11 +81,14 @@ class PatroniApi:
         return ClusterView(members, bool(answer.get("pause")), str(answer.get("scope", "")))
 
     def _json(self, path: str) -> dict[str, Any]:
-        answer = requests.get(f"{self.url}{path}", timeout=REST)
+        answer = self._get(path)
         if answer.status_code not in (200, 503):
             raise NotYet(f"{self.url}{path} answered {answer.status_code}")
         decoded: dict[str, Any] = answer.json()
         return decoded
+
+    def _get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(f"{self.url}{path}", timeout=REST, **self.access.options, **options)
 
 
 def _member_view(member: Mapping[str, Any]) -> MemberView:

@@ -70,12 +70,14 @@ def _require_done(member: str, reply: Reply) -> None:
 
 def _send(cluster: Cluster, member: str, method: str, path: str, command: Mapping[str, Any]) -> Reply:
     login = cluster.topology.patroni_login
+    patroni = cluster.patroni(member)
     answer = requests.request(
         method,
-        f"{cluster.patroni(member).url}{path}",
+        f"{patroni.url}{path}",
         json=command,
         auth=(login.user, login.password) if login else None,
         timeout=(REST, RECOVERY),
+        **patroni.access.options,
     )
     reply = Reply(answer.status_code, " ".join(answer.text.split()))
     if reply.status in _DENIED:

@@ -1,14 +1,17 @@
-"""A Redis server: a client of it, which bypasses the application's cache, and what it reports about itself."""
+"""Redis, one server or several: a client of it, which bypasses the application's cache, and what it reports."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from support.target.topology import RedisAddress
+from support.target.topology import Address, RedisAddress
 from support.timeouts import REST
 from support.waiting import describe
 
@@ -39,12 +42,41 @@ class RedisFacts:
         return f"{self.product} {version}, {self.mode}, {self.role}, {self.eviction}, {limit}"
 
 
+ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException)
+"""What a client raises if Redis gives no usable answer."""
+_ONCE = Retry(NoBackoff(), 0)
+
+
 def facts_of(client: redis.Redis) -> RedisFacts:
-    """The facts now. Raises AssertionError when Redis does not answer: it did when the run began."""
+    """The facts now; of a Redis Cluster, those of all its primaries together.
+
+    Raises AssertionError when Redis does not answer: it did when the run began.
+    """
     try:
-        info: dict[str, Any] = client.info()
-    except redis.RedisError as error:
+        each = [facts_in(info) for info in _infos(client)]
+    except ERRORS as error:
         raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+    unlimited = any(one.memory_limit == 0 for one in each)
+    return replace(
+        each[0],
+        version=min(one.version for one in each),
+        role="/".join(dict.fromkeys(one.role for one in each)),
+        eviction="/".join(dict.fromkeys(one.eviction for one in each)),
+        memory_limit=0 if unlimited else sum(one.memory_limit for one in each),
+        memory_used=sum(one.memory_used for one in each),
+        evicted=sum(one.evicted for one in each),
+    )
+
+
+def _infos(client: redis.Redis) -> list[dict[str, Any]]:
+    """What INFO says on the server, or on every primary of a Redis Cluster."""
+    if not isinstance(client, RedisCluster):
+        return [client.info()]
+    return [client.info(target_nodes=node) for node in client.get_primaries()]
+
+
+def facts_in(info: Mapping[str, Any]) -> RedisFacts:
+    """The facts in one server's answer to INFO."""
     product = "Valkey" if "valkey_version" in info else "Redis"
     version = str(info.get("valkey_version", info.get("redis_version", "0")))
     return RedisFacts(
@@ -59,17 +91,94 @@ def facts_of(client: redis.Redis) -> RedisFacts:
     )
 
 
-def client_of(server: RedisAddress, timeout: float = REST) -> redis.Redis:
+def client_of(server: RedisAddress, timeout: float = REST, **further: Any) -> redis.Redis:
     """A client that tries once: by default redis-py tries three times, which would hide that the server is gone.
 
-    `timeout` (seconds) limits the connect and each answer.
+    `timeout` (seconds) limits the connect and each answer; `further` are arguments of redis-py. With Sentinel, it is a
+    client of whichever server the Sentinels call the master. Of a Redis Cluster, it is one of all nodes.
     """
-    return redis.Redis(
-        host=server.address.host,
-        port=server.address.port,
-        username=server.user,
-        password=server.password,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
+    limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": _ONCE}
+    common = {**limits, "username": server.user, "password": server.password, **_tls(server), **further}
+    if server.mode == "cluster":
+        nodes = [ClusterNode(one.host, one.port) for one in server.addresses]
+        cluster = RedisCluster(startup_nodes=nodes, require_full_coverage=False, **common)
+        return cast(redis.Redis, cluster)  # it has the same commands
+    if server.mode == "sentinel":
+        master = sentinel_of(server, timeout).master_for(server.service, db=server.database, **common)
+        return cast(redis.Redis, master)
+    return redis.Redis(host=server.address.host, port=server.address.port, db=server.database, **common)
+
+
+def sentinel_of(server: RedisAddress, timeout: float = REST) -> Sentinel:
+    """The Sentinels, each asked once."""
+    login = server.sentinel_login
+    user, password = (login.user or None, login.password) if login else (None, None)
+    limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": _ONCE}
+    asked = {**limits, "username": user, "password": password, **_tls(server)}
+    return Sentinel([(one.host, one.port) for one in server.addresses], sentinel_kwargs=asked)
+
+
+def primaries_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
+    """Each server that takes writes now: the one, the Sentinels' master, or every primary of a Redis Cluster."""
+    if server.mode == "standalone":
+        return (server,)
+    alone = replace(server, mode="standalone", further=(), sentinel_login=None)
+    if server.mode == "sentinel":
+        return (replace(alone, address=Address(*sentinel_of(server).discover_master(server.service))),)
+    with client_of(server) as client:
+        found = [Address(str(one.host), int(one.port)) for one in cast(RedisCluster, client).get_primaries()]
+    return tuple(replace(alone, address=address) for address in sorted(found, key=str))
+
+
+def primary_of(server: RedisAddress) -> RedisAddress:
+    """One server that takes writes now."""
+    return primaries_of(server)[0]
+
+
+def replicas_of(server: RedisAddress) -> dict[Address, RedisAddress]:
+    """Primary -> a replica that could take over from it; a primary without one is left out."""
+    alone = replace(server, mode="standalone", further=(), sentinel_login=None)
+    found: dict[Address, RedisAddress] = {}
+    if server.mode == "sentinel":
+        known = sentinel_of(server).discover_slaves(server.service)
+        at = {primary_of(server).address: Address(*one) for one in known[:1]}
+        return {primary: replace(alone, address=address) for primary, address in at.items()}
+    if server.mode == "cluster":
+        for primary in primaries_of(server):
+            with client_of(primary) as client:
+                ((_, _, replicas),) = [client.execute_command("ROLE")]
+            for host, port, *_ in replicas[:1]:
+                found[primary.address] = replace(alone, address=Address(_text(host), int(port)))
+    return found
+
+
+def can_fail_over(server: RedisAddress) -> bool:
+    """Whether each server that takes writes has a replica that could take over."""
+    try:
+        return server.mode != "standalone" and len(replicas_of(server)) == len(primaries_of(server))
+    except ERRORS:
+        return False
+
+
+def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:
+    """Delete keys of one server in one round trip; returns how many there were."""
+    pipeline = client.pipeline(transaction=False)  # one command for all would need keys of one slot in a Redis Cluster
+    for key in keys:
+        pipeline.unlink(key)
+    return sum(map(int, pipeline.execute())) if keys else 0
+
+
+def _text(word: bytes | str) -> str:
+    return word.decode() if isinstance(word, bytes) else word
+
+
+def _tls(server: RedisAddress) -> dict[str, Any]:
+    if server.tls is None:
+        return {}
+    return {
+        "ssl": True,
+        "ssl_ca_certs": server.tls.authorities,
+        "ssl_certfile": server.tls.certificate,
+        "ssl_keyfile": server.tls.key,
+        "ssl_check_hostname": not server.tls.any_host,
+    }

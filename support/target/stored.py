@@ -98,7 +98,7 @@ class Notes:
 
 def identity(topology: Topology) -> str:
     """What tells this target from others: where it is reached, or the sandbox that it is in."""
-    return f"{topology.write}/{topology.database}" + (f" in {topology.sandbox}" if topology.sandbox else "")
+    return f"{topology.called}/{topology.database}" + (f" in {topology.sandbox}" if topology.sandbox else "")
 
 
 def noted(directory: Path, target: str) -> list[Noted]:

@@ -66,10 +66,9 @@ def _require_replaced(cluster: Cluster, former: str) -> None:
 
 def standbys_by_observer(cluster: Cluster) -> dict[str, frozenset[str]]:
     """Observer -> the members for which commits wait, according to it."""
-    synchronous = json.loads(dcs.key(cluster.topology, "sync", cluster.group) or "{}")
     setting = str(sql.value(cluster.of_member(cluster.leader()), "SHOW synchronous_standby_names"))
     return {
-        THE_DCS: frozenset(filter(None, (synchronous.get("sync_standby") or "").split(","))),
+        THE_DCS: dcs.state(cluster.topology, cluster.group).standbys,
         THE_SETTING: frozenset(name for name in cluster.members if re.search(rf"\b{re.escape(name)}\b", setting)),
         THE_STREAMS: frozenset(standbys_waited_for(cluster)),
     }

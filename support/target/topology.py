@@ -1,8 +1,10 @@
 """The topology: what the cluster under test consists of, and where each part is reached. Plain facts, kept as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -10,6 +12,7 @@ from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
 from support.expectations import AcceptedLoss, Expectations
 from support.hosts.remote import HostAccess
+from support.sql import Endpoint
 from support.target.timing import Timing
 
 
@@ -23,13 +26,33 @@ class Login:
 
 @dataclass(frozen=True)
 class Address:
-    """A host and port where something listens."""
+    """A host and port where something listens; for a Unix socket of PostgreSQL, `host` is its folder."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class WebAccess:
+    """How a component is asked by HTTP, with TLS or without."""
+
+    scheme: Literal["http", "https"] = "http"
+    authority: str = ""
+    """The file of the authority that signed its certificate; empty for those that the system trusts."""
+    certificate: str = ""
+    key: str = ""
+    """The files of the client's own certificate and its key, if it needs one."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as arguments of a request."""
+        return {"verify": self.authority or True, "cert": (self.certificate, self.key) if self.certificate else None}
+
+
+PLAIN = WebAccess()
 
 
 @dataclass(frozen=True)
@@ -57,15 +80,44 @@ class StatisticsPage:
     read_backends: tuple[str, ...] = ("read",)
     servers: Mapping[str, str] = field(default_factory=dict)
     """HAProxy's name of a server -> the member that it is, where Patroni has another name for the member."""
+    authority: str = ""
+    """The file of the authority that signed the page's certificate, if the system does not trust it."""
+
+
+@dataclass(frozen=True)
+class RedisTls:
+    """TLS with Redis; each is a file in PEM form. Without `authorities`, those that the system trusts are."""
+
+    authorities: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    any_host: bool = False
+    """Whether the certificate may be another host's: a relay's clients connect to the relay."""
+
+
+RedisMode = Literal["standalone", "sentinel", "cluster"]
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A Redis server; `user` is None for the default user, who needs a password only."""
+    """Where Redis is, and how it is run; `user` is None for the default user, who needs a password only."""
 
     address: Address
+    """The server; with Sentinel, the first Sentinel; of a Redis Cluster, the first node to ask for the others."""
     password: str | None = field(default=None, repr=False)
     user: str | None = None
+    database: int = 0
+    tls: RedisTls | None = None
+    mode: RedisMode = "standalone"
+    further: tuple[Address, ...] = ()
+    """The other Sentinels, or nodes."""
+    service: str = ""
+    """The name by which the Sentinels know the master."""
+    sentinel_login: Login | None = None
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return (self.address, *self.further)
 
 
 @dataclass(frozen=True)
@@ -79,6 +131,14 @@ class Topology:
     """The write endpoint: leads to the leader. Without a proxy, the database itself."""
     read: Address | None = None
     """The read endpoint: leads to the replicas."""
+    further_write: tuple[Address, ...] = ()
+    """Further hosts of the write endpoint, where it is no proxy: libpq finds the leader among them."""
+    further_read: tuple[Address, ...] = ()
+    write_options: Mapping[str, str] = field(default_factory=dict)
+    """libpq's parameters that choose among the hosts of the write endpoint, such as target_session_attrs."""
+    read_options: Mapping[str, str] = field(default_factory=dict)
+    pooled: bool = False
+    """Whether a pooler in front of the endpoints assigns backends to transactions, not to sessions."""
     administrator: Login | None = None
     """A superuser, where one is known: for inspection only, never for clients."""
     members: tuple[MemberAddress, ...] = ()
@@ -87,13 +147,17 @@ class Topology:
     nodes: Mapping[str, Address] = field(default_factory=dict)
     """Citus node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     dcs: tuple[Address, ...] = ()
-    """etcd's client addresses."""
+    """etcd's client addresses, where the DCS is etcd."""
+    dcs_access: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The section of the DCS in Patroni's configuration, by its name; empty for etcd that needs only its addresses."""
     dcs_namespace: str = "/service"
     """The prefix of the keys in which Patroni keeps this cluster, without a slash at the end."""
     scope: str = ""
     """Patroni's name of the cluster."""
     patroni_login: Login | None = None
     """The login with which Patroni's REST API accepts commands; None where it asks for none."""
+    patroni_access: WebAccess = PLAIN
+    """How the members' REST APIs are asked."""
     statistics: StatisticsPage | None = None
     redis: RedisAddress | None = None
     options: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +186,37 @@ class Topology:
     TLS run on a cluster of that one (see support/embedded/encrypted.py)."""
 
     @property
+    def write_hosts(self) -> tuple[Address, ...]:
+        """Every host of the write endpoint; one, if it is a proxy."""
+        return (self.write, *self.further_write)
+
+    @property
+    def read_hosts(self) -> tuple[Address, ...]:
+        """Every host of the read endpoint; none, if there is none."""
+        return (self.read, *self.further_read) if self.read else ()
+
+    @property
+    def called(self) -> str:
+        """The write endpoint's hosts and ports, by which users and files know the target."""
+        return ",".join(map(str, self.write_hosts))
+
+    def endpoint(self, which: Literal["write", "read"], login: Login) -> Endpoint:
+        """The write or the read endpoint. Raises LookupError if there is no read endpoint."""
+        hosts, options = (
+            (self.write_hosts, self.write_options) if which == "write" else (self.read_hosts, self.read_options)
+        )
+        if not hosts:
+            raise LookupError("the target has no read endpoint")
+        alone = self.endpoint_at(f"the {which} endpoint", hosts[0], login)
+        further = tuple((one.host, one.port) for one in hosts[1:])
+        kept = not self.pooled
+        return replace(alone, options={**self.options, **options}, further=further, keeps_settings=kept)
+
+    def endpoint_at(self, name: str, address: Address, login: Login) -> Endpoint:
+        """A login at one address."""
+        return Endpoint(name, address.host, address.port, self.database, login.user, login.password, self.options)
+
+    @property
     def embedded(self) -> bool:
         return self.sandbox is not None
 
@@ -144,8 +239,10 @@ class Topology:
         page = self.statistics.login if self.statistics else None
         logins = [one for one in (self.application, self.administrator, self.patroni_login, page) if one]
         cache = [self.redis.password or ""] if self.redis else []
+        cache += [self.redis.sentinel_login.password] if self.redis and self.redis.sentinel_login else []
         names = {"", self.database, self.scope, *(login.user for login in logins)}
-        passwords = (*(login.password for login in logins), *cache, *self.further_secrets)
+        dcs = _secrets_within(self.dcs_access)
+        passwords = (*(login.password for login in logins), *cache, *dcs, *self.further_secrets)
         return [password for password in passwords if password not in names]
 
     def save(self, path: Path) -> None:
@@ -156,6 +253,21 @@ class Topology:
     @staticmethod
     def load(path: Path) -> "Topology":
         return _ADAPTER.validate_json(path.read_bytes())
+
+
+def _secrets_within(section: Mapping[str, Any]) -> list[str]:
+    """The passwords and tokens in a section of Patroni's configuration."""
+    found = []
+    for name, value in section.items():
+        if name == "auth_data" and isinstance(value, Mapping):  # ZooKeeper's: scheme -> login
+            found += [str(login).rpartition(":")[2] for login in value.values()]
+        elif isinstance(value, Mapping):
+            found += _secrets_within(value)
+        elif name in ("password", "token", "key_password"):
+            found.append(str(value))
+        elif name in ("url", "proxy"):
+            found.append(urlsplit(str(value)).password or "")
+    return found
 
 
 _ADAPTER = TypeAdapter(Topology)

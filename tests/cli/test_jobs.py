@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -230,13 +231,16 @@ def test_coverage_includes_the_program_behave_and_the_steps(program: Program, po
     assert (program.project / "coverage-report" / "index.html").exists()
 
 
-def test_ctrl_c_leaves_the_report_and_the_figures(program: Program, postgres: sql.Endpoint) -> None:
+@pytest.mark.parametrize("interrupt", [os.killpg, os.kill], ids=["by a terminal", "by a CI system"])
+def test_ctrl_c_leaves_the_report_and_the_figures(
+    program: Program, postgres: sql.Endpoint, interrupt: Callable[[int, int], None]
+) -> None:
     program.variables = target(postgres)
     program.write_features({"cluster/a.feature": LONG})
     with program.started("run", "--coverage") as running:
         assert any("A claim that takes long" in line for line in running.stdout)
-        os.killpg(running.pid, signal.SIGINT)
-        told, _ = running.communicate(timeout=60)
+        interrupt(running.pid, signal.SIGINT)
+        told, _ = running.communicate(timeout=100)
     assert running.returncode == 130, told
     assert "0 passed, 0 failed, 0 skipped, 1 interrupted" in told
     assert any(reached(program).values())

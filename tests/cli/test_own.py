@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents import examples
 from program import Program, copy, target
 
-from support import own_folder
-from support.cli import new, paths, step_advice, steps
+from support import own_folder, places
+from support.cli import lint, new, step_advice, steps
 from support.cli.own import findings
 from support.errors import UsageError
 from support.own_folder import OwnFolder
+from support.sabotage.catalogue import SABOTAGES
 from support.sql import Endpoint
 
 ALL_STEPS = steps.steps()
@@ -41,7 +43,7 @@ def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -
     made = {str(path.relative_to(own.directory)) for path in own.directory.rglob("*") if path.is_file()}
     assert {"accept.toml", ".gitignore", "features/promises.toml", ".github/workflows/accept.yml"} <= made
     texts = [path.read_text(encoding="utf-8") for path in own.directory.rglob("*") if path.is_file()]
-    assert [text for text in texts if "@ACCEPT@" in text or "@PARAMETERS@" in text] == []
+    assert [text for text in texts if re.search("@[A-Z]+@", text)] == []
     for file in own.directory.rglob(".idea/*"):
         Xml.parse(file)
     own.settings.write_text("# mine\n", encoding="utf-8")
@@ -52,9 +54,22 @@ def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -
     assert not (own.directory / "README.md").exists()
 
 
+def test_what_its_readme_shows_works(given: OwnFolder) -> None:
+    document = given.directory / "README.md"
+    for example in examples("gherkin", "toml", among=(document,)):
+        assert example.path is not None
+        file = given.directory / example.path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text((file.read_text() if file.exists() else "") + example.text)
+    assert [*lint.lint(own=given)] == []
+    (broken,) = re.findall(r"prove ([\w-]+) --also OW-02", document.read_text())
+    assert "RC-01" in SABOTAGES[broken].ids, "its own scenario has the same steps"
+    assert "Redis is a primary" in (given.features / "cache" / "logins.feature").read_text()
+
+
 def test_no_folder_is_made_inside_the_project() -> None:
     with pytest.raises(UsageError, match="inside this project"):
-        new.make(paths.ROOT / "features" / "mine")
+        new.make(places.ROOT / "features" / "mine")
 
 
 def test_the_editor_knows_every_parameter_of_every_step(own: OwnFolder) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support import own_folder
 from support.cli.report import knowledge, options_of_target
 
 
@@ -19,6 +20,12 @@ from support.cli.report import knowledge, options_of_target
 )
 def test_only_what_says_what_is_tested_is_kept_and_no_secret(arguments: list[str], kept: str) -> None:
     assert options_of_target(arguments) == kept
+
+
+def test_the_users_own_folder_is_kept_however_it_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(own_folder.VARIABLE, "/home/me/my checks")
+    for arguments in (["run", "--features", "checks", "--members", "5"], ["run", "a.feature", "--members", "5"]):
+        assert options_of_target(arguments) == "--features '/home/me/my checks' --members 5"
 
 
 def test_the_pages_know_which_sabotages_break_a_promise() -> None:

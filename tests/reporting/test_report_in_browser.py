@@ -4,20 +4,18 @@ playwright-core comes by npm, as the renderer does, and drives the Chromium of t
 """
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import npm
 import pytest
 from journals import READS, WRITES
 from program import ROOT
 
-from support.errors import NotAvailable, ProcessFailed
-from support.reporting import installing, past
+from support.errors import NotAvailable
+from support.reporting import past
 from support.reporting.comparison import Side, compare
 from support.reporting.journal import Journal, read
 from support.reporting.pages.printing import browser
@@ -26,7 +24,6 @@ from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResu
 from support.reporting.timeline import NAME, Event, FaultSpan, Period, Rates, Timeline
 
 WANTED = ROOT / "tests" / "browser"
-INSTALLED = Path(sys.prefix) / "browser-tests"
 CRASH = Incident("the host of the leader crashes", "the host pg1 crashes", 1000.0, 21.5, 20.0, 4.0, 900, 2, 3, 30.0)
 LINE = "promoted self to leader by acquiring session lock"
 
@@ -87,32 +84,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
-def installed_library() -> Path:
-    """Installs playwright-core once, by npm; returns the node to run it with."""
-    installing.install_renderer(lambda _: None)
-    node = installing._node(installing.INSTALLED)
-    assert node is not None
-    lock = (WANTED / "package-lock.json").read_text()
-    if not (INSTALLED / "package-lock.json").exists() or (INSTALLED / "package-lock.json").read_text() != lock:
-        fresh = INSTALLED.with_name(f"browser-tests-{os.getpid()}")
-        shutil.copytree(WANTED, fresh)
-        subprocess.run([*node.npm, "ci", "--ignore-scripts"], cwd=fresh, capture_output=True, check=True, timeout=120)
-        shutil.rmtree(INSTALLED, ignore_errors=True)
-        fresh.rename(INSTALLED)
-    return node.program
-
-
 @pytest.fixture(scope="module")
 def seen(report: Path) -> dict[str, Any]:
     try:
         program = browser()
     except NotAvailable as missing:
         pytest.skip(str(missing))
-    try:
-        node = installed_library()
-    except (ProcessFailed, subprocess.CalledProcessError) as failed:
-        pytest.skip(f"playwright-core cannot be installed: {failed}")
-    command = [node, WANTED / "clicks.mjs", INSTALLED, program, report]
+    node, libraries = npm.installed(WANTED)
+    command = [node, WANTED / "clicks.mjs", libraries, program, report]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

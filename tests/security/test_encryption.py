@@ -13,9 +13,10 @@ from servers import postgres as throw_away_postgres
 from support import sql
 from support.embedded.certificates import Authority, Issued
 from support.embedded.programs import with_openssl
+from support.engine.finding import Finding
 from support.errors import Inconclusive
-from support.security import logins
-from support.security.checks import all_over_tls, all_refused
+from support.security import certificates, logins
+from support.security.checks import Validity, all_loaded, all_over_tls, all_refused, all_valid_for
 from support.target.cluster import Cluster
 from support.target.login import certificate_error, offers_tls, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -177,3 +178,49 @@ def test_the_reason_is_looked_up_with_the_authority_that_libpq_would_use(server:
     assert certificate_error(endpoint) == ""
     system = replace(endpoint, options={"sslmode": "verify-full", "sslrootcert": "system"})
     assert certificate_error(system) == "unable to get local issuer certificate"
+
+
+def test_a_certificate_that_ends_soon_is_told(server: Server) -> None:
+    server.present(server.authority.issue([HOST], until=datetime.now(UTC) + timedelta(days=10)))
+    found = certificates.validity(certificates.in_use(server.cluster()))
+    assert sorted(round(one.days) for one in found.values()) == [10, 10, 30]  # the authority's own comes last
+    ending = all_valid_for(14, found)
+    assert ending.holds is False
+    assert "2 of 3 certificates end too soon" in ending.words
+    assert "expires in 10 days" in ending.words
+    assert all_valid_for(9, found).holds is True
+
+
+def test_a_certificate_that_is_not_loaded_is_told(server: Server) -> None:
+    server.present(server.authority.issue([HOST]))
+    cluster = replace_administrator(server)
+
+    def judged() -> Finding:
+        presented, in_files = certificates.of_members(cluster), certificates.in_members_files(cluster)
+        unread = certificates.unread(presented) | certificates.unread(in_files)
+        return all_loaded(certificates.fingerprints(presented), certificates.fingerprints(in_files), unread)
+
+    eventually(lambda: judged().require(), within=10, subject="the certificate is loaded")
+    renewed = server.authority.issue([HOST])
+    file = server.directory / "data" / "server.crt"
+    before = file.read_text()
+    file.write_text(renewed.certificate)
+    assert judged().holds is False
+    assert "renewed and not loaded: member m1" in judged().words
+    file.write_text(before)
+    assert judged().holds is True
+
+
+def replace_administrator(server: Server) -> Cluster:
+    """The cluster, whose superuser is known."""
+    administrator = Login(server.superuser.user, server.superuser.password)
+    return Cluster(replace(server.cluster().topology, administrator=administrator))
+
+
+def test_what_cannot_be_read_is_unknown() -> None:
+    assert all_valid_for(14, {}).holds is None
+    assert all_valid_for(14, {"a": Validity(20), "b": Validity(unknown="no answer")}).holds is None
+    assert all_valid_for(14, {"a": Validity(-1), "b": Validity(unknown="no answer")}).holds is False
+    assert all_loaded({}, {}, {}).holds is None
+    assert all_loaded({"a": "1"}, {}, {"a": "permission denied"}).holds is None
+    assert all_loaded({"a": "1", "b": "2"}, {"b": "3"}, {"a": "permission denied"}).holds is False

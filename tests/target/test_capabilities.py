@@ -28,6 +28,11 @@ def test_nothing_is_lost_in_the_first_run(file: Path) -> None:
     assert file.exists()
 
 
+def test_the_permission_to_disturb_the_cluster_is_never_lost(file: Path) -> None:
+    lost_since_last_run(THERE, file)
+    assert lost_since_last_run(without("redis", "destructive"), file) == ()
+
+
 def test_what_was_there_in_the_last_run_is_lost_once(file: Path) -> None:
     lost_since_last_run(THERE, file)
     assert lost_since_last_run(without("redis", "dcs", "admin"), file) == ("admin", "dcs")

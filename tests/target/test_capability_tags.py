@@ -80,6 +80,7 @@ SETTLED = {
     "haproxy.receptions": "statistics_login",
     "clients.open": "redis",
     "roles.cache_host": "redis",
+    "outages.server_of": "redis",
     "loopback.give_disk": "disks",
     "loopback.volatile_disk": "volatile_disks",
     "namespaces.volatile_disk": "volatile_disks",
@@ -89,6 +90,8 @@ SETTLED = {
     "setup.require_kept_on_each_node": "declared_sharding, declared_references",
     "exposure.passwords": "searchable_passwords",
     "exposure.attach_to_report": "report",
+    "sql.execute": "backends",
+    "tables._create": "what calls it catches it",
     "schema.copies": "own_tables; a search by an index of its own catches it",
     # of no scenario: before the first, in `accept bench`, or an embedded cluster that is gone
     "vectors.dialect_of": "the target lacks the capability vector",
@@ -105,7 +108,6 @@ SETTLED = {
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
 UNLESS_MISSING = {
     ("haproxy", "ways_in"): "the read endpoint, if there is one",
-    ("redis", "failing_logins"): "a Redis, if there is one",
     ("hosts", "extra_worker"): "spare_worker",
     ("admin", "require_settled"): "of an embedded cluster",
     ("statistics", "require_all"): "of an embedded cluster",

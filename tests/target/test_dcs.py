@@ -1,12 +1,12 @@
-"""The DCS, by a real dcs."""
+"""What Patroni keeps in its DCS, read by Patroni's own clients from real DCSs; and wrong settings for them."""
 
+import importlib.util
+import json
 import shutil
 import subprocess
-import time
-from base64 import b64encode
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,233 +14,313 @@ import pytest
 import requests
 from booting import boots
 from conftest import free_port
+from etcd_servers import Ensemble, ensemble, put, require_login, secured
 
-from support.errors import RequirementMissing
+from support.errors import RequirementMissing, UsageError
+from support.settings import Settings
 from support.target import dcs
+from support.target.discovery.addresses import Reach, reach
+from support.target.discovery.dcs import Declared, declared, discover
 from support.target.topology import Address, Login, MemberAddress, Topology
-from support.waiting import NotYet, eventually, pause
+from support.waiting import NotYet, eventually
 
-pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
-
-
-@dataclass
-class Ensemble:
-    """Some etcds of one cluster, and where clients reach each."""
-
-    clients: list[Address]
-    servers: list["subprocess.Popen[bytes]"]
-
-    def topology(self, *given: int) -> Topology:
-        """A cluster of which there is nothing but those of the etcds that are given."""
-        addresses = tuple(self.clients[number] for number in given)
-        return Topology("app", Login("app", ""), Address("127.0.0.1", 5432), dcs=addresses, scope="accept")
-
-
-@boots
-@contextmanager
-def ensemble(directory: Path, count: int, advertised: str = "http://{}") -> Iterator[Ensemble]:
-    """So many etcds, gone at the end. `advertised` is the URL to which each sends its clients."""
-    clients = [Address("127.0.0.1", free_port()) for _ in range(count)]
-    peers = {f"etcd-{number}": f"http://127.0.0.1:{free_port()}" for number in range(count)}
-    started = Ensemble(clients, [])
-    try:
-        for (name, peer), client in zip(peers.items(), clients, strict=True):
-            options = {
-                "name": name,
-                "data-dir": str(directory / name),
-                "listen-client-urls": f"http://{client}",
-                "advertise-client-urls": advertised.format(client),
-                "listen-peer-urls": peer,
-                "initial-advertise-peer-urls": peer,
-                "initial-cluster": ",".join(f"{one}={url}" for one, url in peers.items()),
-                "heartbeat-interval": "50",
-                "election-timeout": "500",
-            }
-            arguments = [f"--{name}={value}" for name, value in options.items()]
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            started.servers.append(subprocess.Popen(["etcd", *arguments], **quiet))
-        everyone = started.topology(*range(count))
-        eventually(lambda: _require_healthy(everyone), within=20, subject="etcd answers")
-        yield started
-    finally:
-        for server in started.servers:
-            server.kill()
-            server.wait()
+ETCD = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+NOWHERE = Topology("app", Login("app", ""), Address("db", 1), scope="main")
 
 
 @pytest.fixture(scope="module")
-def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
-    """A cluster of which there is nothing but one dcs."""
-    with ensemble(tmp_path_factory.mktemp("etcd"), 1) as alone:
-        yield alone.topology(0)
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
-    """Three etcds that send clients to addresses which are not reached from here, as containers do."""
-    with ensemble(tmp_path_factory.mktemp("three"), 3, "http://dcs.invalid:2379") as found:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """One etcd without TLS or logins, which also answers by its API v2."""
+    with ensemble(tmp_path_factory.mktemp("etcd"), 1, enable_v2="true") as found:
         yield found
 
 
-def _require_healthy(topology: Topology) -> None:
-    if len(dcs.quorum(topology).healthy) < len(topology.dcs):
-        raise NotYet("not every one is healthy")
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """One etcd with TLS and a login; Patroni's cluster main is in /team/db."""
+    with secured(tmp_path_factory.mktemp("secured")) as found:
+        keep(found.topology(0, scope="main"), "/team/db/main", system="4711")
+        require_login(found.topology(0), "secret")
+        found.access = {**found.access, "username": "root", "password": "secret"}
+        yield found
 
 
-def put(topology: Topology, path: str, value: str) -> None:
-    pair = {"key": b64encode(path.encode()).decode(), "value": b64encode(value.encode()).decode()}
-    requests.post(f"http://{topology.dcs[0]}/v3/kv/put", json=pair, timeout=5).raise_for_status()
+def keep(topology: Topology, path: str, system: str = "4711", leader: str = "pg1") -> None:
+    """The keys of a cluster of three, as Patroni writes them."""
+    values = {
+        "initialize": system,
+        "leader": leader,
+        "status": json.dumps({"optime": 50331648, "slots": {"pg2": 50331648}}),
+        "sync": json.dumps({"leader": leader, "sync_standby": "pg2,pg3", "quorum": 1}),
+        "failover": "{}",
+    }
+    for name, value in values.items():
+        put(topology, f"{path}/{name}", value)
 
 
-def test_one_voter_has_none_to_spare(topology: Topology) -> None:
-    now = dcs.quorum(topology)
-    assert (now.voters, now.needed, now.spare) == (1, 1, 0)
+@ETCD
+def test_all_that_is_known_of_a_cluster(plain: Ensemble) -> None:
+    topology = plain.topology(0, scope="whole")
+    assert dcs.state(topology) == dcs.GroupState()
+    keep(topology, "/service/whole")
+    keep(topology, "/service/whole0", leader="of another cluster")
+    assert dcs.state(topology) == dcs.GroupState("4711", "pg1", frozenset({"pg2", "pg3"}), 50331648, {})
+    put(topology, "/service/whole/failover", '{"leader": "pg1", "member": "pg2"}')
+    assert dcs.state(topology).failover == {"leader": "pg1", "candidate": "pg2"}
 
 
-def test_a_member_that_does_not_answer_is_named(topology: Topology) -> None:
+@ETCD
+def test_groups(plain: Ensemble) -> None:
+    topology = plain.topology(0, scope="sharded")
+    for group in (0, 1):
+        keep(topology, f"/service/sharded/{group}", leader=f"leader of {group}")
+    assert dcs.state(topology).leader == "leader of 0"  # even where nothing is known of its workers
+    members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
+    assert dcs.state(replace(topology, members=members), 1).leader == "leader of 1"
+    assert dcs.state(replace(topology, members=members), 2) == dcs.GroupState()
+
+
+@ETCD
+def test_api_v2(plain: Ensemble) -> None:
+    address = plain.clients[0]
+    topology = replace(plain.topology(0, scope="old"), dcs_access={"etcd": {"hosts": str(address)}})
+    for name, value in (("initialize", "4711"), ("leader", "pg1")):
+        url = f"http://{address}/v2/keys/service/old/{name}"
+        requests.put(url, data={"value": value}, timeout=5).raise_for_status()
+    assert dcs.state(topology).leader == "pg1"
+    assert dcs.kind(topology) == "etcd, by its API v2"
+    found, lacks = discover(topology, Declared(topology.dcs, topology.dcs_access), "4711")
+    assert (found.dcs_namespace, lacks) == ("/service", {})
+
+
+@ETCD
+def test_a_node_that_is_gone_is_passed_over(plain: Ensemble) -> None:
+    keep(plain.topology(0), "/service/some")
     gone = Address("127.0.0.1", free_port())
-    now = dcs.quorum(replace(topology, dcs=(*topology.dcs, gone)))
-    assert now.healthy == {str(topology.dcs[0])}
-    assert "Connection refused" in now.unhealthy[str(gone)]
+    topology = replace(plain.topology(0, scope="some"), dcs=(gone, *plain.clients))
+    assert dcs.state(topology).leader == "pg1"
 
 
-def test_nobody_answers(topology: Topology) -> None:
-    nowhere = replace(topology, dcs=(Address("127.0.0.1", free_port()),))
-    with pytest.raises(NotYet, match="no member of etcd answered"):
-        dcs.quorum(nowhere)
-    with pytest.raises(NotYet, match="no member of etcd answered"):
-        dcs.key(nowhere, "leader")
+def test_nobody_answers() -> None:
+    nowhere = replace(NOWHERE, dcs=(Address("127.0.0.1", free_port()),))
+    with pytest.raises(dcs.Unreadable, match=r"etcd gave no answer: .*refused"):
+        dcs.state(nowhere)
 
 
-def test_keys(topology: Topology) -> None:
-    assert dcs.key(topology, "leader") is None
-    put(topology, "/service/accept/leader", "m1")
-    put(topology, "/service/another/leader", "m2")
-    assert dcs.key(topology, "leader") == "m1"
-
-
-def test_keys_of_a_group(topology: Topology) -> None:
-    put(topology, "/service/sharded/0/leader", "c1")
-    put(topology, "/service/sharded/1/leader", "w1")
-    alone = replace(topology, scope="sharded")
-    assert dcs.key(alone, "leader") == "c1"
-    members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
-    assert dcs.key(replace(alone, members=members), "leader", 1) == "w1"
-
-
-def test_several_keys_are_read_at_one_revision(topology: Topology) -> None:
-    put(topology, "/service/ordered/leader", "m1")
-    put(topology, "/service/ordered/members/m1", "{}")
-    put(topology, "/service/ordered0/failover", "of another cluster")
-    ordered = replace(topology, scope="ordered")
-    assert dcs.keys(ordered, ("failover", "leader")) == {"failover": None, "leader": "m1"}
-    put(topology, "/service/ordered/failover", "{}")
-    assert dcs.keys(ordered, ("failover", "leader")) == {"failover": "{}", "leader": "m1"}
-    put(topology, "/service/ordered/1/leader", "w1")
-    members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
-    assert dcs.keys(replace(ordered, members=members), ("leader",), 1) == {"leader": "w1"}
-
-
-def test_the_lock_tells_whether_it_was_renewed_and_whether_it_was_lost(topology: Topology) -> None:
-    with pytest.raises(NotYet, match="no leader key that expires"):
-        dcs.lock(topology)
-    begun = time.monotonic()
-    lease = take_lock(topology, "pg1")
-    taken = dcs.lock(topology)
-    assert taken.owner == "pg1"
-    assert begun - 1.5 <= taken.renewed <= time.monotonic()
-    pause(2.5)
-    assert dcs.lock(topology).renewed < time.monotonic() - 1.4  # nobody has renewed it
-    renewed_at = time.monotonic()
-    ask(topology, "/v3/lease/keepalive", {"ID": lease})
-    renewed = dcs.lock(topology)
-    assert renewed.renewed >= renewed_at - 1.1
-    assert renewed.made == taken.made
-    take_lock(topology, "pg1", lost=lease)
-    assert dcs.lock(topology).made > taken.made
-
-
-def take_lock(topology: Topology, owner: str, lost: str = "") -> str:
-    """Make the leader key with a new lease, whose id is returned, as Patroni does; `lost` is the one to end first."""
-    if lost:
-        ask(topology, "/v3/kv/lease/revoke", {"ID": lost})
-    lease = str(ask(topology, "/v3/lease/grant", {"TTL": 20})["ID"])
-    key, value = (b64encode(text.encode()).decode() for text in (f"{topology.dcs_namespace}/accept/leader", owner))
-    ask(topology, "/v3/kv/put", {"key": key, "value": value, "lease": lease})
-    return lease
-
-
-def ask(topology: Topology, path: str, question: Mapping[str, Any]) -> dict[str, Any]:
-    answer = requests.post(f"http://{topology.dcs[0]}{path}", json=question, timeout=5)
-    answer.raise_for_status()
-    decoded: dict[str, Any] = answer.json()
-    return decoded
-
-
-def test_the_namespace_is_found(topology: Topology) -> None:
-    for namespace, identifier in (("/db", "4711"), ("/team/a", "4712")):
-        put(topology, f"{namespace}/shop/initialize", identifier)
-        put(topology, f"{namespace}/shop/leader", f"the leader of {identifier}")
-    put(topology, "/citus/sharded_shop/0/initialize", "4713")
-    assert dcs.namespaces(replace(topology, scope="shop")) == {"/db": "4711", "/team/a": "4712"}
-    found, lacks = dcs.discover(replace(topology, scope="shop"), "4712")
+@ETCD
+def test_the_namespace_is_found(plain: Ensemble) -> None:
+    topology = plain.topology(0, scope="shop")
+    keep(topology, "/db/shop", "4711")
+    keep(topology, "/team/a/shop", "4712", leader="pg2")
+    found, lacks = discover(topology, Declared(topology.dcs), "4712")
     assert (found.dcs_namespace, lacks) == ("/team/a", {})
-    assert dcs.key(found, "leader") == "the leader of 4712"
-    assert dcs.discover(replace(topology, scope="sharded_shop"), "4713")[0].dcs_namespace == "/citus"
-
-
-def test_keys_that_are_not_there_are_lacking(topology: Topology) -> None:
-    _, lacks = dcs.discover(replace(topology, scope="nobody"), "1")
+    assert dcs.state(found).leader == "pg2"
+    _, lacks = discover(topology, Declared(topology.dcs), "another")
+    assert lacks == {"dcs_keys": "several clusters are called shop, in /db and /team/a"}
+    _, lacks = discover(replace(topology, scope="nobody"), Declared(topology.dcs), "1")
     assert "no keys of Patroni's cluster nobody" in lacks["dcs_keys"]
-    assert "dcs" not in lacks
-    _, lacks = dcs.discover(replace(topology, scope="shop"), "another")
-    assert lacks["dcs_keys"] == "several clusters are called shop, in /db and /team/a"
 
 
 def test_an_etcd_that_is_declared_and_not_there() -> None:
-    nowhere = Topology("app", Login("app", ""), Address("db", 1), dcs=(Address("127.0.0.1", free_port()),), scope="x")
+    gone = (Address("127.0.0.1", free_port()),)
     with pytest.raises(RequirementMissing, match="ETCD_HOSTS declares what is not there"):
-        dcs.discover(nowhere, "")
+        discover(NOWHERE, Declared(gone), "")
 
 
-def test_what_was_not_given_is_told_by_the_others(three: Ensemble) -> None:
-    now = eventually(lambda: _whole(three.topology(0)), within=10, subject="one of etcd sees the others")
-    assert now.healthy == {str(three.clients[0]), "etcd-1", "etcd-2"}
-    assert now.spare == 1
+def test_no_dcs_was_named() -> None:
+    _, lacks = discover(NOWHERE, Declared(), "")
+    assert lacks == dict.fromkeys(("dcs", "dcs_keys"), "no DCS was named ([dcs] or ETCD_HOSTS)")
 
 
-def test_all_given_are_asked_themselves(three: Ensemble) -> None:
-    now = dcs.quorum(three.topology(0, 1, 2))
-    assert now.healthy == frozenset(map(str, three.clients))
-    twice = replace(three.topology(0), dcs=(three.clients[0], Address("localhost", three.clients[0].port)))
-    assert dcs.quorum(twice).spare == 1
+def asked(section: Mapping[str, Any], **further: object) -> tuple[Topology, dict[str, str]]:
+    """What is found by these settings."""
+    settings = Settings.load({"dcs": {"etcd3": section, **further}})
+    return discover(NOWHERE, declared(settings), "4711")
 
 
-def test_one_that_is_lost_is_missed_by_the_others(tmp_path: Path) -> None:
-    with ensemble(tmp_path, 3, "http://dcs.invalid:2379") as found:
-        found.servers[2].kill()
-
-        def missed() -> None:
-            now = dcs.quorum(found.topology(0, 1))  # which may be electing a leader
-            assert (now.spare, dict(now.unhealthy), now.unjudged) == (
-                0,
-                {"etcd-2": "the other members have lost it"},
-                frozenset(),
-            )
-
-        eventually(missed, within=20, subject="the other members have lost it")
-        silent = dcs.quorum(found.topology(0, 1, 2))
-        assert (silent.spare, set(silent.unhealthy)) == (0, {str(found.clients[2])})
+@ETCD
+def test_tls_a_login_and_another_namespace(encrypted: Ensemble) -> None:
+    for given in ({}, {"namespace": "/team/db/"}, {"namespace": "team/db", "scope": "main"}):
+        found, lacks = asked(encrypted.section(0), **given)
+        assert (found.dcs_namespace, lacks) == ("/team/db", {})
+        assert dcs.state(found).leader == "pg1"
+    assert "secret" in found.secrets
+    assert "secret" not in repr(found)
 
 
-def _whole(topology: Topology) -> dcs.Quorum:
-    now = dcs.quorum(topology)
-    assert len(now.healthy) == now.voters
-    return now
+@ETCD
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"password": "wrong"}, "check username and password"),
+        ({"username": "", "password": ""}, "set username and password"),
+        ({"cacert": ""}, "check cacert"),
+        ({"protocol": "http"}, "check protocol"),
+        ({"hosts": ["127.0.0.1:1"]}, "check hosts"),
+        ({"hosts": ["no-such-host.invalid:2379"]}, "check hosts"),
+    ],
+)
+def test_wrong_access_is_told_in_one_line(encrypted: Ensemble, change: Mapping[str, Any], complaint: str) -> None:
+    section = {name: value for name, value in {**encrypted.section(0), **change}.items() if value != ""}
+    with pytest.raises(RequirementMissing) as told:
+        asked(section, namespace="/team/db")
+    assert str(told.value).startswith("[dcs.etcd3] cannot be read: ")
+    assert complaint in str(told.value)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 400
+
+
+@ETCD
+def test_a_certificate_of_the_client(tmp_path: Path) -> None:
+    with secured(tmp_path, client_certificates=True) as found:
+        keep(found.topology(0, scope="main"), "/service/main")
+        topology, lacks = asked(found.section(0), namespace="/service")
+        assert (dcs.state(topology).leader, lacks) == ("pg1", {})
+        without = {name: value for name, value in found.section(0).items() if name not in ("cert", "key")}
+        with pytest.raises(RequirementMissing, match=r"check .*cert and key"):
+            asked(without)
+
+
+@ETCD
+def test_wrong_names_are_told(encrypted: Ensemble) -> None:
+    with pytest.raises(RequirementMissing, match=r"namespace /db of etcd has no keys .* main \(it has such keys in /t"):
+        asked(encrypted.section(0), namespace="/db")
+    with pytest.raises(RequirementMissing, match="scope = 'mine', but Patroni says that its cluster is called main"):
+        asked(encrypted.section(0), scope="mine")
+    said = declared(Settings.load({"dcs": {"etcd3": encrypted.section(0), "namespace": "/team/db"}}))
+    with pytest.raises(RequirementMissing, match=r"keys of another cluster called main .* yours is 4712"):
+        discover(NOWHERE, said, "4712")
 
 
 @pytest.mark.parametrize(
-    ("voters", "healthy", "spare"), [(3, 3, 1), (3, 2, 0), (3, 1, -1), (5, 5, 2), (5, 4, 1), (1, 1, 0)]
+    ("given", "complaint"),
+    [
+        ({"etcd4": {"hosts": "a"}}, r"\[dcs\] etcd4 is no DCS of Patroni's; did you mean etcd"),
+        ({"postgres": {}}, "it is one of etcd3, etcd, zookeeper"),
+        ({"namespace": "/db"}, "needs the section of one DCS"),
+        ({"etcd3": {"hosts": "a"}, "consul": {"host": "b"}}, "needs the section of one DCS"),
+        ({"etcd3": "10.0.0.1"}, "needs the section of one DCS"),
+        ({"etcd3": {}}, r"\[dcs.etcd3\] does not say where etcd is"),
+        ({"etcd3": {"hosts": "a", "cacert": "/no/such"}}, r"\[dcs.etcd3\] cacert = '/no/such': there is no such file"),
+    ],
 )
-def test_what_could_be_lost(voters: int, healthy: int, spare: int) -> None:
-    assert dcs.Quorum(voters, frozenset(map(str, range(healthy))), {}).spare == spare
+def test_what_patroni_would_not_understand(given: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        declared(Settings.load({"dcs": given}))
+
+
+def test_etcd_is_named_in_one_place() -> None:
+    with pytest.raises(UsageError, match="leave ETCD_HOSTS out"):
+        declared(Settings.load({"dcs": {"etcd3": {"hosts": "a"}}, "etcd_hosts": "b"}))
+
+
+def test_the_environment_has_it_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCEPT_DCS", '{"etcd3": {"hosts": "a:1,b", "url": ""}, "namespace": "db"}')
+    said = declared(Settings.load())
+    assert (said.etcd, said.namespace) == ((Address("a", 1), Address("b", 2379)), "/db")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("kazoo") is not None, reason="kazoo is installed")
+def test_a_driver_that_is_missing_is_named() -> None:
+    settings = Settings.load({"dcs": {"zookeeper": {"hosts": ["127.0.0.1:1"]}}})
+    with pytest.raises(RequirementMissing, match=r"kazoo is not installed.* pip install .*requirements/dcs.lock"):
+        discover(NOWHERE, declared(settings), "")
+
+
+def needs(module: str) -> pytest.MarkDecorator:
+    """Drivers are installed by those who need them: requirements/dcs.lock."""
+    return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
+
+
+JARS = "/usr/share/java/zookeeper.jar"
+
+
+@boots
+@pytest.fixture
+def zookeeper(tmp_path: Path) -> Iterator[Address]:
+    """A ZooKeeper of Debian's package."""
+    address = Address("127.0.0.1", free_port())
+    (tmp_path / "zoo.cfg").write_text(f"dataDir={tmp_path}\nclientPortAddress=127.0.0.1\nclientPort={address.port}\n")
+    command = ["java", "-Dzookeeper.admin.enableServer=false", "-cp", JARS, _ZOOKEEPER, str(tmp_path / "zoo.cfg")]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: _require_open(address), within=30, subject="ZooKeeper answers")
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+_ZOOKEEPER = "org.apache.zookeeper.server.ZooKeeperServerMain"
+
+
+def _require_open(address: Address) -> None:
+    if reach(address) is not Reach.OPEN:
+        raise NotYet("it does not accept connections")
+
+
+@needs("kazoo")
+@pytest.mark.skipif(not Path(JARS).exists(), reason="ZooKeeper is not installed")
+def test_zookeeper(zookeeper: Address) -> None:
+    from kazoo.client import KazooClient
+
+    client = KazooClient(str(zookeeper))
+    client.start()
+    for name, value in {
+        "initialize": b"4711",
+        "leader": b"pg1",
+        "sync": b'{"leader": "pg1", "sync_standby": "pg2"}',
+    }.items():
+        client.create(f"/team/db/main/{name}", value, makepath=True)
+    client.stop()
+    said = declared(Settings.load({"dcs": {"zookeeper": {"hosts": [str(zookeeper)]}, "namespace": "/team/db/"}}))
+    topology, lacks = discover(NOWHERE, said, "4711")
+    assert lacks == {"dcs": "the DCS is ZooKeeper: only of etcd is the health of the members judged"}
+    assert dcs.state(topology) == dcs.GroupState("4711", "pg1", frozenset({"pg2"}))
+    with pytest.raises(RequirementMissing, match="namespace /service of ZooKeeper has no keys"):
+        discover(NOWHERE, replace(said, namespace=None), "4711")
+
+
+@needs("kazoo")
+def test_a_zookeeper_that_is_not_there() -> None:
+    said = declared(Settings.load({"dcs": {"zookeeper": {"hosts": [f"127.0.0.1:{free_port()}"]}}}))
+    with pytest.raises(RequirementMissing, match=r"\[dcs.zookeeper\] cannot be read: .*refused.*: check hosts"):
+        discover(NOWHERE, said, "")
+
+
+_RAFT = """
+import sys, threading
+from patroni.dcs.raft import KVStoreTTL
+address, directory = sys.argv[1:]
+there = threading.Event()
+store = KVStoreTTL(there.set, None, None, self_addr=address, partner_addrs=[], password="secret", data_dir=directory)
+store.startAutoTick()
+there.wait()
+store.set("/service/main/initialize", "4711")
+store.set("/service/main/leader", "pg1")
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+@boots
+@pytest.fixture
+def raft(tmp_path: Path) -> Iterator[str]:
+    """A Raft of one member, as Patroni has it."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-c", _RAFT, address, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "there\n"
+        yield address
+        server.kill()
+
+
+@needs("pysyncobj")
+def test_raft(raft: str) -> None:
+    section = {"partner_addrs": [raft], "password": "secret"}
+    topology, _ = discover(NOWHERE, declared(Settings.load({"dcs": {"raft": section}})), "4711")
+    assert dcs.state(topology).leader == "pg1"
+    said = declared(Settings.load({"dcs": {"raft": {**section, "password": "wrong"}}}))
+    with pytest.raises(RequirementMissing, match=r"\[dcs.raft\] cannot be read"):
+        discover(NOWHERE, said, "4711")

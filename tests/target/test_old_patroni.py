@@ -8,9 +8,13 @@ import pytest
 from conftest import free_port
 from patronis import Member, patroni
 
+from support.errors import Inconclusive
+from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
+from support.target.health import require_streaming
 from support.target.members import status_of, status_table
 from support.target.topology import Address, Login, MemberAddress, Topology
+from support.waiting import NotYet
 
 STARTED = "2026-11-29 03:43:11.635676+00:00"
 REPLICA = {
@@ -87,3 +91,18 @@ def test_a_newer_patroni_is_believed(stack: ExitStack, version: str) -> None:
     """A leader goes on listing a standby for a while after their connection broke; the standby itself knows better."""
     there = cluster(stack, [of("m1", version, leader(("m2", "streaming"))), of("m2", version, REPLICA)])
     assert status_of(there, "m2").replication == "none"
+
+
+def test_a_cluster_is_healthy_if_the_leader_sends_to_its_replicas(stack: ExitStack) -> None:
+    """/cluster of such a Patroni says "running" of a replica whether it streams or not."""
+    there = cluster(stack, [of("m1", "3.0.2", leader(("m2", "streaming"))), of("m2", "3.0.2", REPLICA)])
+    require_streaming(there, "m2")
+    assert member_by_role(there, "a replica that may lead") == "m2"
+
+
+def test_a_cluster_is_not_healthy_while_nobody_sends_to_a_replica(stack: ExitStack) -> None:
+    there = cluster(stack, [of("m1", "3.0.2", leader()), of("m2", "3.0.2", REPLICA)])
+    with pytest.raises(NotYet, match="m2 does not stream, it is running"):
+        require_streaming(there, "m2")
+    with pytest.raises(Inconclusive, match="no member is a replica that may lead"):
+        member_by_role(there, "a replica that may lead")

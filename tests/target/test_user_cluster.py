@@ -83,7 +83,7 @@ def test_an_extension_that_the_server_does_not_have_is_not_recommended(tmp_path:
             RequirementMissing,
             ["ETCD_HOSTS", "no member of etcd answered: 127.0.0.1:1: no answer ([Errno 111] Connection refused)"],
         ),
-        ({"etcd_hosts": "https://etcd:2379"}, UsageError, ["https://etcd:2379", "plain HTTP"]),
+        ({"etcd_hosts": "https://etcd:2379"}, UsageError, ["https://etcd:2379", "etcd's TLS is described in [dcs]"]),
         ({"members": {"pg1": "somewhere:x"}}, UsageError, ["[members]: pg1 = 'somewhere:x'"]),
         ({"haproxy_replica_port": 1}, RequirementMissing, ["127.0.0.1:1", "HAPROXY_REPLICA_PORT"]),
     ],

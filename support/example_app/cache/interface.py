@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from redis import Redis
+
 from support.errors import UsageError
 from support.example_app.profile import Profile
 from support.sql import Session
@@ -50,8 +52,12 @@ class Means:
     """What a repository gets to work with. Times are in seconds."""
 
     redis_host: str
+    """The server; with Sentinel, the first Sentinel; of a Redis Cluster, the first node."""
     redis_port: int
     redis_password: str | None = field(repr=False)
+    open_redis: Callable[..., Redis]
+    """Opens a client of redis-py, which tries once, with further arguments of redis-py. It suits every Redis: with a
+    user, TLS or another database, behind Sentinel, and a Redis Cluster."""
     connect: Callable[[], Session]
     """Opens one more database session, in autocommit, as the application. All loads and writes must use such sessions:
     that is how a scenario sees them (SQLAlchemy accepts it as `creator`)."""

@@ -5,8 +5,8 @@ meanwhile. Dropping a value always drops its lease as well, so that a value load
 The package's docstring says why that is enough.
 
 Every change is one script, atomic in Redis. Values expire by Redis's own clock, counted from when the lease was taken,
-which is before the value was loaded or committed. This works with a single Redis, not with a Redis Cluster, which might
-store a value and its lease on different nodes.
+which is before the value was loaded or committed. In a Redis Cluster there is one script for each slot: a value and
+its lease are in the same slot, as their keys have a hash tag.
 """
 
 import threading
@@ -18,6 +18,8 @@ from itertools import islice
 from typing import Any
 
 import redis
+from redis.cluster import RedisCluster
+from redis.crc import key_slot
 
 
 class Breaker:
@@ -89,6 +91,7 @@ for i = 1, #KEYS, 2 do
 end
 """
 
+_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException)
 _BATCH = 1000  # debts that are settled in one round trip
 
 
@@ -128,9 +131,11 @@ class Leases:
 
     def look(self, keys: Sequence[str], token: str) -> Looked:
         """Get the values of the keys, and take the lease of each key that has neither a value nor a lease."""
+        answers: list[tuple[str, bytes | int]] = []
         with self._asking(keys):
-            states = self._looked(_with_leases(keys), [f"r{token}", self._milliseconds["lease"]])
-        answers = list(zip(keys, states, strict=True))
+            for some in self._by_slot(keys):
+                states = self._looked(_with_leases(some), [f"r{token}", self._milliseconds["lease"]])
+                answers += zip(some, states, strict=True)
         leased, busy = ([key for key, one in answers if one == state] for state in (_LEASED, _BUSY))
         return Looked({key: one for key, one in answers if isinstance(one, bytes)}, leased, busy)
 
@@ -141,7 +146,8 @@ class Leases:
     def reserve(self, keys: Sequence[str], token: str) -> None:
         """Before a commit: drop the old values, and prevent fills of these keys until `settle`."""
         with self._asking(keys, required=True):
-            self._reserve(_with_leases(keys), [f"w{token}", self._milliseconds["lease"]])
+            for some in self._by_slot(keys):
+                self._reserve(_with_leases(some), [f"w{token}", self._milliseconds["lease"]])
 
     def settle(self, values: Mapping[str, bytes | None], token: str) -> None:
         """After a commit: store the new values. Drop keys whose value is None or whose reservation is not valid."""
@@ -154,21 +160,34 @@ class Leases:
 
     def close(self) -> None:
         """Drop what is still owed, if Redis answers, and close the connections."""
-        with suppress(redis.RedisError):
+        with suppress(*_ERRORS):
             self._pay()
         self._client.close()
 
     def _put_in(self, values: Mapping[str, bytes | None], holder: str, how: str) -> None:
         times = self._milliseconds
-        contents = [value or b"" for value in values.values()]
         with self._asking(values, required=how == "settle"):
-            self._put(_with_leases(values), [holder, times["ttl"], times["lease"], how, *contents])
+            for some in self._by_slot(list(values)):
+                contents = [values[key] or b"" for key in some]
+                self._put(_with_leases(some), [holder, times["ttl"], times["lease"], how, *contents])
+
+    def _by_slot(self, keys: Sequence[str]) -> list[list[str]]:
+        """The keys; of a Redis Cluster, those of each slot together."""
+        if not isinstance(self._client, RedisCluster):
+            return [list(keys)]
+        found: dict[int, list[str]] = {}
+        for key in keys:
+            found.setdefault(key_slot(key.encode()), []).append(key)
+        return list(found.values())
 
     def _looked(self, names: Sequence[str], arguments: Sequence[str | int]) -> list[bytes | int]:
         """The answer of the script, on a connection of the pool: every read waits for it.
 
         redis-py's own way around the same request, with its statistics, costs more than the rest of a cached read.
         """
+        if isinstance(self._client, RedisCluster):
+            found: list[bytes | int] = self._look(names, arguments)
+            return found
         pool = self._client.connection_pool
         connection: Any = pool.get_connection()  # redis-py has no types for it
         states: list[bytes | int]
@@ -191,11 +210,12 @@ class Leases:
         try:
             self._pay()
             yield
-        except redis.RedisError as error:
+        except _ERRORS as error:
             self._owe(keys)
-            if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            if isinstance(error, redis.ConnectionError | redis.TimeoutError | redis.exceptions.RedisClusterException):
                 self._breaker.failed()
-                self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead, too
+                if not isinstance(self._client, RedisCluster):  # which looks after its connections itself
+                    self._client.connection_pool.disconnect(inuse_connections=False)  # they are dead, too
             raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
         except BaseException:  # interrupted: we cannot know either whether the request was executed
             self._owe(keys)

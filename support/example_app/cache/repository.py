@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from zlib import crc32
 
 from support import sql
 from support.example_app.cache.codec import decode, encode
@@ -87,20 +84,27 @@ def _loaded(keys: Sequence[str], load: Load) -> dict[str, Read]:
 
 @dataclass(frozen=True)
 class Keys:
-    """Keys in Redis. Two keys are the same only if all their parts are: the encoding of the parts is one to one."""
+    """Keys in Redis. Two keys are the same only if all their parts are: the encoding of the parts is one to one.
+
+    Those of a namespace have one hash tag, so that a Redis Cluster keeps them on one node.
+    """
 
     prefix: str
 
     def entry(self, namespace: str, key: str) -> str:
         """The key of an entry's value."""
-        return self._name("entry", namespace, key)
+        return self._tag(namespace) + self._name("entry", namespace, key)
 
     def answer(self, question: Question) -> str:
         """The key of a query's result."""
-        return self._name("answer", question.table, question.namespace, list(question.parameters))
+        named = self._name("answer", question.table, question.namespace, list(question.parameters))
+        return self._tag(question.namespace) + named
+
+    def _tag(self, namespace: str) -> str:
+        return f"{self.prefix}{{{crc32(namespace.encode()):x}}}"
 
     def _name(self, *parts: object) -> str:
-        return self.prefix + encode(list(parts)).decode("ascii")
+        return encode(list(parts)).decode("ascii")
 
 
 ANSWER = 0.5
@@ -228,13 +232,8 @@ def open_repository(
     keys: type[Keys] = Keys,
 ) -> EntryRepository:
     """The default cache under test. Each part can be replaced by a variant of it."""
-    client = redis.Redis(
-        host=means.redis_host,
-        port=means.redis_port,
-        password=means.redis_password,
-        socket_timeout=ANSWER,
-        socket_connect_timeout=ANSWER,
-        retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
+    client = means.open_redis(  # one that tries once: the breaker decides when to try again
+        ANSWER,
         protocol=2,  # with 3 redis-py no longer notices that the server has closed an idle connection
     )
     kept = leases(

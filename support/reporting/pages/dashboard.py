@@ -134,7 +134,7 @@ def context(
         "flaky": [(one.scenario, record.earlier[one.scenario.key]) for one in record.flaky],
         "flaky_before": flaky_before.most_common(5),
         "limits": record.known_limits,
-        "not_tested": not_tested(states),
+        "not_tested": not_tested(states, record),
         "required": {one.scenario.promise: True for one in record.required_and_missing},
         "pictures": _worst_first(pictures, record)[:MOST_PICTURES],
         "run_picture": run_timeline.picture(record),

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from support.reporting import obstacles
 from support.reporting.journal import RunRecord
 from support.reporting.promises import Promise
 from support.reporting.scenario import EPICS, Scenario, ScenarioResult, Verdict
@@ -88,11 +89,18 @@ def counted(those: Sequence[PromiseState]) -> dict[str, int]:
     return {word: count for word, count in counts.items() if count}
 
 
-def not_tested(those: Iterable[PromiseState]) -> list[tuple[str, str, list[PromiseState]]]:
-    """The promises that this run says nothing about, by word and reason."""
+def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState]]]:
+    """The promises that this run says nothing about, by word and reason.
+
+    One that was skipped is told below each thing that the target lacks for it.
+    """
+    skipped = {one.promise.id: one for one in those if one.word == WORDS[Verdict.SKIPPED]}
     groups: dict[tuple[str, str], list[PromiseState]] = defaultdict(list)
+    for obstacle in obstacles.of_run(record):
+        if found := [skipped[id] for id in obstacle.promises if id in skipped]:
+            groups[WORDS[Verdict.SKIPPED], obstacle.why] = found
     for one in those:
-        if one.word not in (KEPT, "broken", "inconclusive", "error"):
+        if one.word not in (KEPT, "broken", "inconclusive", "error", WORDS[Verdict.SKIPPED]):
             groups[one.word, one.why].append(one)
     order = list(MEANINGS)
     return [(word, why, found) for (word, why), found in sorted(groups.items(), key=lambda one: order.index(one[0][0]))]

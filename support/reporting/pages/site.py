@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from support.errors import UsageError
+from support.places import as_called
 from support.reporting import on_call, past, promises, trust
 from support.reporting.comparison import Comparison
 from support.reporting.journal import RunRecord
@@ -140,5 +141,5 @@ def _file(name: str) -> Markup:
 
 def _save(output: Path, name: str, template: str, values: Mapping[str, Any]) -> None:
     fresh = output / f"{name}.tmp"
-    fresh.write_text(_ENVIRONMENT.get_template(template).render(values).lstrip(), encoding="utf-8")
+    fresh.write_text(as_called(_ENVIRONMENT.get_template(template).render(values).lstrip()), encoding="utf-8")
     os.replace(fresh, output / name)

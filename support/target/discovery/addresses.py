@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from support import libpq
 from support.errors import UsageError
 from support.target.topology import Address
 
@@ -39,10 +40,10 @@ class Reach(Enum):
 def parsed(text: str, port: int) -> Address:
     """`host`, `host:port` or `http://host:port`; an IPv6 address with a port needs brackets.
 
-    Raises UsageError for https, which is not supported for Patroni and etcd.
+    Raises UsageError for https: that takes more settings than an address.
     """
     if text.startswith("https://"):
-        raise UsageError(f"{text}: Patroni and etcd can be asked by plain HTTP only; TLS is not supported for them")
+        raise UsageError(f"{text}: write host:port; etcd's TLS is described in [dcs]")
     text = text.removeprefix("http://").rstrip("/")
     host, colon, given = text.rpartition(":")
     if colon and given.isdigit() and (":" not in host or host.startswith("[")):
@@ -85,11 +86,11 @@ def _without_rest(name: str, text: str) -> str:
 def reach(address: Address) -> Reach:
     """Whether anything accepts connections there, within PROBE."""
     try:
-        with socket.create_connection((address.host, address.port), timeout=PROBE):
+        with libpq.stream_to(address.host, address.port, PROBE):
             return Reach.OPEN
     except socket.gaierror:
         return Reach.UNKNOWN
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, FileNotFoundError):
         return Reach.REFUSED
     except OSError:
         return Reach.SILENT

@@ -14,7 +14,7 @@ from support.target.discovery.addresses import POSTGRES, Reach, reach_each
 from support.target.login import salt
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.patroni import LEADER_ROLES, ClusterView, PatroniApi
-from support.target.topology import Address
+from support.target.topology import PLAIN, Address, WebAccess
 from support.timeouts import REST
 from support.waiting import NotYet
 
@@ -127,7 +127,7 @@ def _may_share_a_system(base: sql.Endpoint, one: Address, other: Address) -> boo
 
 
 def _at(base: sql.Endpoint, address: Address) -> sql.Endpoint:
-    return replace(base, name=f"the server at {address}", host=address.host, port=address.port)
+    return base.at(f"the server at {address}", address.host, address.port)
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,15 @@ class PatroniAnswer:
         return frozenset(member.name for member in self.view.members)
 
 
-def patronis_at(addresses: Iterable[Address]) -> dict[Address, PatroniAnswer | NoAnswer]:
+def patronis_at(addresses: Iterable[Address], access: WebAccess = PLAIN) -> dict[Address, PatroniAnswer | NoAnswer]:
     """The answer at each of those addresses, all asked at the same time."""
     by_name = {str(address): address for address in addresses}
-    answers = ask_in_parallel(by_name, lambda name: _patroni_at(by_name[name]))
+    answers = ask_in_parallel(by_name, lambda name: _patroni_at(by_name[name], access))
     return {by_name[name]: answer for name, answer in answers.items()}
 
 
-def _patroni_at(address: Address) -> PatroniAnswer:
-    patroni = PatroniApi(address)
+def _patroni_at(address: Address, access: WebAccess) -> PatroniAnswer:
+    patroni = PatroniApi(address, access)
     try:
         first, view, second = patroni.status(), patroni.cluster(), patroni.status()
         about: Mapping[str, Any] = first.get("patroni") or {}

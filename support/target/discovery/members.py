@@ -16,7 +16,7 @@ from support.target.discovery.addresses import Place, Reach, names_of, reach_eac
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, published, servers_at
 from support.target.members import NoAnswer
 from support.target.patroni import ClusterView, MemberView
-from support.target.topology import Address, MemberAddress
+from support.target.topology import PLAIN, Address, MemberAddress, WebAccess
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class SearchContext:
     """The addresses of the proxy, none of which is a member's own."""
     places: Mapping[str, Place]
     """[members]."""
+    rest: WebAccess = PLAIN
+    """How REST APIs are asked."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
             search.rests[name] = declared[0]
             silent.pop(declared[0])
     own = {name: at for name, member in missing.items() if name not in search.rests and (at := _own_rest(member))}
-    answers = patronis_at(own.values())
+    answers = patronis_at(own.values(), search.context.rest)
     for name, at in own.items():
         answer = answers[at]
         if isinstance(answer, PatroniAnswer) and answer.name in ("", name) and not answer.several:

@@ -1,7 +1,7 @@
 """Citus nodes: where they are reached from here, and which members are behind them."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from support import sql
 from support.errors import UsageError
@@ -11,7 +11,7 @@ from support.target.discovery.addresses import POSTGRES, Reach, names_of, parsed
 from support.target.discovery.identity import PatroniAnswer, patronis_at
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NoAnswer, ask_in_parallel
-from support.target.topology import Address, MemberAddress
+from support.target.topology import Address, MemberAddress, WebAccess
 
 _LOCAL_GROUP = "SELECT groupid FROM pg_dist_local_group WHERE NOT pg_is_in_recovery()"
 
@@ -61,12 +61,13 @@ def find(
     found = {group: at for at, group in by_own_answer.items() if at in declared.values()}
     found |= {group: at for group, at in own.items() if by_own_answer.get(at, group) == group}
     found |= {group: at for group, node in there.items() if (at := _mapped(said.mapped, node))}
-    found.setdefault(0, Address(context.base.host, context.base.port))
+    if 0 not in found:
+        found[0] = _host_of(context.base)
     own_addresses_work = any(found.get(group) == at for group, at in own.items())
     unanswered = [one for one, at in declared.items() if at not in by_own_answer]
     groups = []
     for group, node in workers.items():
-        if heard := _patronis_of(node, found.get(group), others, said.rest_port):
+        if heard := _patronis_of(node, found.get(group), others, said.rest_port, context.rest):
             groups.append(members.find(context, heard, silent, group))
             if group not in found and (at := _at_member(groups[-1], node)):
                 found[group] = at
@@ -86,6 +87,14 @@ def find(
     absent = [one for one, at in declared.items() if not names_of(at.host) & known_hosts]
     elsewhere = {str(node): found[group] for group, node in there.items() if found.get(group, node) != node}
     return Nodes(tuple(groups), elsewhere, tuple(absent))
+
+
+def _host_of(base: sql.Endpoint) -> Address:
+    """Where the endpoint leads to now; a proxy's own address."""
+    if not base.further:
+        return Address(base.host, base.port)
+    with sql.session(base) as session:
+        return Address(str(session.info.host), session.info.port)
 
 
 def _alone(node: Address, at: Address, group: int, why: str = "") -> Group:
@@ -115,7 +124,7 @@ def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address
     by_name = {str(at): at for at in addresses}
 
     def group(name: str) -> int:
-        where = replace(base, name=f"the node at {name}", host=by_name[name].host, port=by_name[name].port)
+        where = base.at(f"the node at {name}", by_name[name].host, by_name[name].port)
         found = sql.rows(where, _LOCAL_GROUP)
         return int(found[0][0]) if found else 0
 
@@ -124,14 +133,14 @@ def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address
 
 
 def _patronis_of(
-    node: Address, at: Address | None, others: list[PatroniAnswer], port: int | None
+    node: Address, at: Address | None, others: list[PatroniAnswer], port: int | None, rest: WebAccess
 ) -> list[PatroniAnswer]:
     """The Patronis of a node's group: among those that answered already, else beside the node."""
     heard = [answer for answer in others if _knows(answer, node)]
     if heard or port is None:
         return heard
     hosts = dict.fromkeys([node.host, at.host if at else node.host])
-    answers = patronis_at(Address(host, port) for host in hosts)
+    answers = patronis_at((Address(host, port) for host in hosts), rest)
     return [answer for answer in answers.values() if isinstance(answer, PatroniAnswer) and _knows(answer, node)]
 
 

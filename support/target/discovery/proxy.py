@@ -87,6 +87,11 @@ def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> 
 
 def without_page(said: ProxySettings, known: ProxyContext) -> dict[str, str]:
     """What the target lacks, by capability, when its proxy has no statistics page."""
+    if known.read and known.read.further and known.read.options.get("load_balance_hosts") != "random":
+        return {
+            "spread": "libpq tries the hosts of the read endpoint in their order: all sessions go to the first that "
+            "will do (load_balance_hosts=random spreads them)"
+        }
     balance = said.balance.partition("(")[0]
     served_by = {_serving_member(known.read, known.members) for _ in range(SESSIONS)} if known.read else set()
     if unserved := set(known.members.values()) - served_by - {known.leader}:

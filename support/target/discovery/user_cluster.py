@@ -1,44 +1,30 @@
 """The user's own cluster: what the settings say about it, checked against and completed by what answers there."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
-import redis
 from pydantic import SecretStr
 
 from support import sql
-from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
+from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target import citus, dcs
+from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, members, nodes, proxy, user_hosts
+from support.target.discovery import addresses, cache, database, dcs, members, nodes, proxy, user_hosts, web
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
-from support.target.redis import client_of
+from support.target.redis import can_fail_over
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import NOTICE
 from support.waiting import NotYet, describe, eventually
-
-# What libpq says -> what the user should check. The first match counts.
-_ADVICE = {
-    "password authentication failed": "the password or the role is wrong: check RUVECTOR_USER and RUVECTOR_PASSWORD",
-    "no password supplied": "the server asks for a password: set RUVECTOR_PASSWORD",
-    "does not exist": "check RUVECTOR_DB and RUVECTOR_USER",
-    "could not translate host name": "that host name cannot be resolved here: check RUVECTOR_HOST",
-    "connection refused": "nothing listens there: check RUVECTOR_HOST and RUVECTOR_PORT (or HAPROXY_PRIMARY_PORT)",
-    "timeout expired": "it does not answer: check RUVECTOR_HOST, RUVECTOR_PORT and the firewalls in between",
-    "no pg_hba.conf entry": "the server's pg_hba.conf refuses this login: check RUVECTOR_USER and RUVECTOR_SSLMODE",
-    "does not support ssl": "the server offers no TLS: check RUVECTOR_SSLMODE",
-    "certificate": "the certificate is not accepted: check RUVECTOR_SSLMODE and RUVECTOR_SSLROOTCERT",
-}
-
 
 _NO_ADMINISTRATOR = "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
 
@@ -70,28 +56,31 @@ def discover(settings: Settings) -> Topology:
     declared (REDIS_HOST, ENABLE_PATRONI=true, ...) does not answer, and UsageError when a declaration contradicts what
     is there. Each message says what to change.
     """
-    host = settings.citus_coordinator or settings.ruvector_host or "localhost"
-    proxy_host = _proxy_host(settings) or host
-    write = (proxy_host, settings.haproxy_primary_port) if settings.haproxy_primary_port else None
+    found_database, declared_dcs = database.find(settings), dcs.declared(settings)
     topology = Topology(
-        database=settings.ruvector_db,
-        application=Login(settings.ruvector_user, _secret(settings.ruvector_password) or ""),
-        write=Address(*(write or (host, settings.ruvector_port))),
-        read=Address(proxy_host, settings.haproxy_replica_port) if settings.haproxy_replica_port else None,
+        database=found_database.name,
+        application=found_database.login,
+        write=found_database.write[0],
+        further_write=found_database.write[1:],
+        write_options=found_database.write_options,
+        read=found_database.read[0] if found_database.read else None,
+        further_read=found_database.read[1:],
+        read_options=found_database.read_options,
         administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
-        dcs=tuple(addresses.parsed(one, 2379) for one in settings.etcd_hosts),
         patroni_login=_login(settings.patroni_restapi_username, settings.patroni_restapi_password),
+        patroni_access=web.of_patroni(settings),
         statistics=_statistics(settings),
-        options=_tls(settings),
+        options=found_database.options,
     )
     findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
-    if settings.accept_destructive != settings.ruvector_db:
+    if settings.accept_destructive != topology.database:
         findings.lacks["destructive"] = (
-            f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {settings.ruvector_db}"
+            f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {topology.database}"
         )
+    topology = _look_at_pooler(topology, findings)
     _look_at_database(topology, findings, settings)
-    _look_at_redis(settings, host, findings)
-    _look_at_members(topology, settings, host, findings)
+    _look_at_redis(settings, found_database.hosts[0], findings)
+    _look_at_members(topology, settings, found_database.hosts, findings)
     topology = replace(
         topology,
         members=tuple(member for group in findings.groups for member in group.members),
@@ -101,7 +90,7 @@ def discover(settings: Settings) -> Topology:
         redis=findings.redis,
     )
     _look_at_logins(topology, findings)
-    topology, lacking = dcs.discover(topology, findings.behind.system if findings.behind else "")
+    topology, lacking = dcs.discover(topology, declared_dcs, findings.behind.system if findings.behind else "")
     findings.lacks |= lacking
     topology = _look_at_proxy(topology, settings, findings)
     _look_at_security(topology, findings)
@@ -111,17 +100,30 @@ def discover(settings: Settings) -> Topology:
     return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
-def _proxy_host(settings: Settings) -> str | None:
-    if settings.haproxy_host and not (settings.haproxy_primary_port or settings.haproxy_replica_port):
-        raise UsageError(
-            "HAPROXY_HOST says on which host HAProxy listens; give its ports, too: HAPROXY_PRIMARY_PORT, "
-            "HAPROXY_REPLICA_PORT"
+def _look_at_pooler(topology: Topology, findings: _Findings) -> Topology:
+    """Whether sessions share backends. Asked before any setting is made: it would be left to other clients.
+
+    Raises TargetUnreachable where no transaction is possible.
+    """
+    endpoint = replace(topology, pooled=True).endpoint("write", topology.application)
+    with suppress(sql.Error, ConnectFailed):
+        if not share_a_backend(endpoint):
+            return topology
+        findings.lacks["backends"] = (
+            "a pooler in front of the database assigns backends to transactions, not to sessions"
         )
-    return settings.haproxy_host
+        with sql.session(endpoint, autocommit=False) as session:
+            if refused := sql.error_of(lambda: [sql.rows(session, "SELECT 1") for _ in range(2)]):
+                raise TargetUnreachable(
+                    f"{endpoint} allows no transactions ({describe(refused)}): the suite needs a pool_mode of session "
+                    "or transaction"
+                )
+        return replace(topology, pooled=True)
+    return topology
 
 
 def _look_at_database(topology: Topology, findings: _Findings, settings: Settings) -> None:
-    endpoint = _endpoint(topology, topology.write, topology.application, "the write endpoint")
+    endpoint = topology.endpoint("write", topology.application)
     try:
         with sql.session(endpoint) as session:
             installed = {name for (name,) in sql.rows(session, "SELECT extname FROM pg_extension")}
@@ -134,12 +136,7 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
             except NotAvailable as error:
                 findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
     except ConnectFailed as error:
-        raise TargetUnreachable(f"{error}: {_advice(str(error))}") from None
-    with suppress(sql.Error, ConnectFailed):
-        if share_a_backend(endpoint):
-            findings.lacks["backends"] = (
-                "a pooler in front of the database assigns backends to transactions, not to sessions"
-            )
+        raise TargetUnreachable(f"{error}: {database.advice(str(error))}") from None
     if settings.enable_citus is False:
         findings.lacks["citus"] = "ENABLE_CITUS=false"
     elif "citus" not in installed:
@@ -148,39 +145,30 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 
 
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
-    """A Redis that was not named may be somebody else's: it is not touched."""
-    given = settings.model_fields_set
-    if not given & {"redis_host", "redis_port", "redis_password"}:
+    findings.redis = cache.find(settings, host)
+    if findings.redis is None:
         findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
         return
-    address = RedisAddress(Address(settings.redis_host or host, settings.redis_port), _secret(settings.redis_password))
-    try:
-        with client_of(address) as client:
-            client.ping()
-        findings.redis = address
-    except redis.AuthenticationError as error:
-        findings.lacks["redis"] = f"Redis at {address.address} refuses the login ({error}): check REDIS_PASSWORD"
-    except redis.RedisError as error:
-        findings.lacks["redis"] = (
-            f"no Redis answers at {address.address} ({describe(error)}): check REDIS_HOST and REDIS_PORT"
-        )
-    _declared(findings.redis is None, "REDIS_HOST", findings.lacks.get("redis", ""))
+    if findings.redis.mode == "cluster":
+        findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"
+    if not can_fail_over(findings.redis):
+        findings.lacks["redis_failover"] = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
 
 
-def _look_at_members(topology: Topology, settings: Settings, host: str, findings: _Findings) -> None:
-    """Asks every member that was declared, or that Patroni knows."""
-    ends = frozenset({topology.write, topology.read} - {None})
+def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str], findings: _Findings) -> None:
+    """Asks every member that was declared, or that Patroni knows. The other Patronis may be on the database's hosts."""
     context = SearchContext(
-        _endpoint(topology, topology.write, topology.application, "the write endpoint"),
+        topology.endpoint("write", topology.application),
         settings.ruvector_port,
-        frozenset(end for end in ends if end),
+        frozenset({*topology.write_hosts, *topology.read_hosts}) if len(topology.write_hosts) == 1 else frozenset(),
         addresses.places("[members]", settings.member_addresses),
+        topology.patroni_access,
     )
     silent, others = dict[Address, str](), list[PatroniAnswer]()
     if settings.enable_patroni is False:
         findings.lacks["patroni"] = "ENABLE_PATRONI=false"
     else:
-        silent, others = _look_at_patroni(context, settings, host, findings)
+        silent, others = _look_at_patroni(context, settings, hosts, findings)
     if "citus" not in findings.lacks:
         _look_at_nodes(context, settings, others, silent, findings)
     if "patroni" not in findings.lacks:
@@ -194,16 +182,17 @@ def _look_at_members(topology: Topology, settings: Settings, host: str, findings
 
 
 def _look_at_patroni(
-    context: SearchContext, settings: Settings, host: str, findings: _Findings
+    context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
     """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
-    declared = [addresses.parsed(one, settings.patroni_port) for one in settings.patroni_hosts]
+    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
     declared += [place.rest for place in context.places.values() if place.rest]
-    answers = patronis_at(dict.fromkeys(declared or [Address(host, settings.patroni_port)]))
+    asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
+    answers = patronis_at(asked_at, context.rest)
     heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
     if not heard:
-        asked = ", ".join(map(str, answers))
-        findings.lacks["patroni"] = f"no Patroni REST API answers at {asked}: check PATRONI_HOSTS and PATRONI_PORT"
+        why = web.advice([answer.why for answer in answers.values() if isinstance(answer, NoAnswer)], context.rest)
+        findings.lacks["patroni"] = f"no Patroni REST API answers at {', '.join(map(str, answers))}: {why}"
         _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
         return {}, []
     if not _of_this_database(heard, findings.behind):
@@ -278,7 +267,7 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
 def _look_at_rights(topology: Topology, findings: _Findings) -> None:
     """Whether the superuser is one, and which sessions can be seen: by the superuser, or else by the application."""
     login = topology.administrator or topology.application
-    endpoint = _endpoint(topology, topology.write, login, "the write endpoint")
+    endpoint = topology.endpoint("write", login)
     with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
         if not sql.value(session, _SEES_ALL):
             findings.lacks["monitor"] = (
@@ -292,14 +281,17 @@ def _look_at_rights(topology: Topology, findings: _Findings) -> None:
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:
     """The endpoints, and HAProxy's backends behind them."""
     if topology.read is None:
-        findings.lacks["haproxy"] = "no read endpoint was given (HAPROXY_PRIMARY_PORT, HAPROXY_REPLICA_PORT)"
+        findings.lacks["haproxy"] = (
+            "no read endpoint was given (HAPROXY_PRIMARY_PORT and HAPROXY_REPLICA_PORT, or RUVECTOR_READ_URL)"
+        )
     read = None
     if topology.read:
-        read = _endpoint(topology, topology.read, topology.application, "the read endpoint")
-        _declared(refused := _refused_for_good(read), "HAPROXY_REPLICA_PORT", refused)
+        read = topology.endpoint("read", topology.application)
+        setting = "RUVECTOR_READ_URL" if settings.ruvector_read_url else "HAPROXY_REPLICA_PORT"
+        _declared(refused := _refused_for_good(read), setting, refused)
     group = findings.groups[0] if findings.groups else Group(())
     known = proxy.ProxyContext(
-        write=_endpoint(topology, topology.write, topology.application, "the write endpoint"),
+        write=topology.endpoint("write", topology.application),
         read=read,
         members={answer.server: name for name, answer in group.answers.items() if answer.server},
         places={
@@ -316,6 +308,8 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
     page = topology.statistics
     if page is None:
         why = "no statistics page was given (HAPROXY_STATS_URL)"
+        if topology.further_write:
+            why = "there is no proxy: clients choose among the hosts of the write endpoint (target_session_attrs)"
         findings.lacks |= {"statistics": why, "statistics_login": why, "pools": why, **proxy.without_page(said, known)}
         return topology
     if page.login is None:
@@ -338,12 +332,19 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
         findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
+    others = (etcd.Access.of(topology).scheme, topology.patroni_access.scheme, _scheme_of_page(topology))
+    if "tls" in findings.lacks and "https" not in others:
+        findings.lacks["certificates"] = "no component is reached by TLS, as far as the settings say"
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:
         findings.lacks["patroni_login"] = "no login for Patroni's REST API was given (PATRONI_RESTAPI_USERNAME)"
     if topology.redis is None or not topology.redis.password:
         findings.lacks["redis_password"] = "no password of Redis was given (REDIS_PASSWORD)"
+
+
+def _scheme_of_page(topology: Topology) -> str:
+    return urlsplit(topology.statistics.url if topology.statistics else "").scheme
 
 
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
@@ -365,7 +366,7 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
 def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:
     """Member that refuses that login -> its error. Asks the members that are reached directly, `without` these."""
     found = {
-        member.name: _login_refused(_endpoint(topology, member.postgres, login, f"member {member.name}"))
+        member.name: _login_refused(topology.endpoint_at(f"member {member.name}", member.postgres, login))
         for member in topology.members
         if not member.unreached and member.name not in without
     }
@@ -387,7 +388,7 @@ def _refused_for_good(endpoint: sql.Endpoint) -> str:
         if refused := _login_refused(endpoint):
             raise NotYet(refused)
 
-    if addresses.reach(Address(endpoint.host, endpoint.port)) is not Reach.OPEN:
+    if all(addresses.reach(Address(*one)) is not Reach.OPEN for one in endpoint.hosts):
         return _login_refused(endpoint)
     try:
         eventually(accept_login, within=NOTICE, subject="it accepts the application's login")
@@ -410,17 +411,6 @@ def _declared(missing: object, setting: str, why: str) -> None:
         raise RequirementMissing(f"{setting} declares what is not there: {why}")
 
 
-def _endpoint(topology: Topology, address: Address, login: Login, name: str) -> sql.Endpoint:
-    return sql.Endpoint(
-        name, address.host, address.port, topology.database, login.user, login.password, topology.options
-    )
-
-
-def _advice(message: str) -> str:
-    said = message.lower()
-    return next((advice for sign, advice in _ADVICE.items() if sign in said), "check the RUVECTOR_* settings")
-
-
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value is not None else None
 
@@ -432,16 +422,5 @@ def _login(user: str | None, password: SecretStr | None) -> Login | None:
 def _statistics(settings: Settings) -> StatisticsPage | None:
     if settings.haproxy_stats_url is None:
         return None
-    return StatisticsPage(
-        settings.haproxy_stats_url, _login(settings.haproxy_stats_user, settings.haproxy_stats_password)
-    )
-
-
-def _tls(settings: Settings) -> Mapping[str, str]:
-    given = {
-        "sslmode": settings.ruvector_sslmode,
-        "sslrootcert": settings.ruvector_sslrootcert,
-        "sslcert": settings.ruvector_sslcert,
-        "sslkey": settings.ruvector_sslkey,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    login = _login(settings.haproxy_stats_user, settings.haproxy_stats_password)
+    return StatisticsPage(settings.haproxy_stats_url, login, authority=web.authority_of_page(settings))

@@ -1,0 +1,111 @@
+"""The leader and its synchronous standby are lost together: nobody may lead who may lack what was acknowledged.
+
+Sources: https://github.com/cloudnative-pg/cloudnative-pg/issues/1688 (the replica that had been away for longest became
+the primary), https://gocardless.com/blog/incident-review-api-and-dashboard-outage-on-10th-october/
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from support.engine.recovery import require_accepted_again
+from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
+from support.failover.leader_checks import nobody_took_over
+from support.faults.process import EveryHostCrashes, HostCrash
+from support.faults.roles import member_by_role
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER, server
+from support.target.patroni_configuration import configuration_of
+from support.target.synchronous import standbys_waited_for
+from support.target.timing import Span
+from support.vocabulary import Kind
+from support.waiting import eventually, throughout
+
+LOST = Kind("lost member", ("the former leader", "a synchronous standby"))
+"""Who was lost together, by what each was before."""
+_LOOK = 0.5  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The members that were lost together."""
+
+    leader: str
+    standbys: tuple[str, ...]
+    """As many standbys as commits waited for."""
+    left: tuple[str, ...]
+    """The other members: each may lack acknowledged writes."""
+
+
+def members_with_every_commit(cluster: Cluster) -> tuple[str, ...]:
+    """Standbys that together are enough for a commit: without them and the leader, acknowledged writes may be missing.
+
+    Where commits wait for none, although they should, it is a replica that may take over. Raises Inconclusive if
+    every replica has every commit.
+    """
+    count = configuration_of(cluster).standbys
+    found = sorted(standbys_waited_for(cluster))[:count] or [member_by_role(cluster, "a replica that may lead")]
+    if set(found) >= set(cluster.followers()):
+        raise Inconclusive(f"commits wait for every replica ({', '.join(found)}): none can lack what was acknowledged")
+    return tuple(found)
+
+
+def without_one_replica(world: World) -> str:
+    """Let a replica crash without which writes go on; returns its name."""
+    cluster = world.cluster
+    needed = members_with_every_commit(cluster)
+    away = next(name for name in sorted(cluster.followers()) if name not in needed)
+    world.experiment.inject(HostCrash(cluster.site.hosts[away]), away)
+    return away
+
+
+def lose_together(world: World) -> Lost:
+    """Let the hosts of the leader and of the standbys that have every commit crash at once."""
+    cluster, leader = world.cluster, world.cluster.leader()
+    standbys = members_with_every_commit(cluster)
+    left = tuple(name for name in cluster.members if name not in (leader, *standbys))
+    hosts = [cluster.site.hosts[name] for name in (leader, *standbys)]
+    world.experiment.inject(EveryHostCrashes(hosts), leader)
+    return Lost(leader, standbys, left)
+
+
+def switch_on(world: World, member: str) -> None:
+    """Switch a member's host on, and wait until its PostgreSQL answers. Raises Inconclusive if it does not."""
+    world.cluster.site.hosts[member].power_on()
+
+    try:
+        eventually(
+            lambda: server(world.cluster.of_member(member)),
+            within=world.timing.rejoin,
+            subject=f"{member} answers",
+            retry_on=NO_ANSWER,
+        )
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+
+
+def require_nobody_leads(world: World, lost: Lost) -> None:
+    """None of the members that are left accepts a write, from the loss until a failover would surely be over."""
+    since = world.experiment.injected_fault.begun
+    failover = sum(world.timing.parts(Span.FAILOVER).values())
+    # Whoever has come back since then needs no less time to take over, once the lock of the former leader has expired.
+    until = max(since + failover, time.monotonic() + failover - world.timing.ttl)
+    judged = partial(nobody_took_over, members=lost.left, since=since)
+
+    def watch() -> None:
+        finding = judged(world.experiment.watch.samples, until=time.monotonic())
+        if finding.holds is False:
+            finding.require()
+
+    throughout(watch, seconds=until - time.monotonic(), pause=_LOOK)
+    finding = judged(world.experiment.watch.samples, until=time.monotonic())
+    world.evidence.attach("who took over", finding.words)
+    world.measure("nobody led for", time.monotonic() - since, "s")
+    finding.require()
+
+
+def require_led_again(world: World, lost: Lost, who: str, limit: float) -> None:
+    """Switch on the host of one of those that were lost: writes are acknowledged again within `limit` seconds."""
+    back = lost.leader if who == LOST.values[0] else lost.standbys[0]
+    require_accepted_again(world, world.cluster.site.hosts[back].power_on, limit)

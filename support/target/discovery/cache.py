@@ -1,0 +1,188 @@
+"""The Redis that the settings name: whether it answers, and in which mode it is run.
+
+A Redis that was not named may be somebody else's: it is not touched.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from pydantic import SecretStr
+from redis.sentinel import MasterNotFoundError
+
+from support.errors import RequirementMissing, UsageError
+from support.settings import Settings
+from support.target.discovery.addresses import parsed
+from support.target.redis import ERRORS, client_of, primary_of, sentinel_of
+from support.target.topology import Address, Login, RedisAddress, RedisTls
+from support.waiting import describe
+
+NAMING = frozenset({"redis_url", "redis_host", "redis_port", "redis_password", "redis_sentinels"})
+PORT, SENTINEL_PORT = 6379, 26379
+
+# What a failed attempt says -> what the user should check. The first match counts.
+_ADVICE = {
+    "certificate_required": "it asks for a client's certificate: set REDIS_CERTFILE and REDIS_KEYFILE",
+    "certificate required": "it asks for a client's certificate: set REDIS_CERTFILE and REDIS_KEYFILE",
+    "unsupported certificate": "it does not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
+    "bad certificate": "it does not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
+    "unknown ca": "it does not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
+    "hostname mismatch": "its certificate is for another name: check REDIS_HOST",
+    "not valid for": "its certificate is for another name: check REDIS_HOST",
+    "certificate_verify_failed": "its certificate is not accepted: check REDIS_CAFILE",
+    "no such file": "check REDIS_CAFILE, REDIS_CERTFILE and REDIS_KEYFILE",
+    "wrong_version_number": "it does not speak TLS: leave REDIS_TLS out, or check REDIS_PORT",
+    "wrong version number": "it does not speak TLS: leave REDIS_TLS out, or check REDIS_PORT",
+    "db index is out of range": "check REDIS_DB",
+    "cluster mode is not enabled": "it is no Redis Cluster: leave REDIS_CLUSTER out",
+    "no permissions": "that user may not use it: check REDIS_USER and its ACL",
+    "cannot be connected": "the nodes of a Redis Cluster must be reached at the addresses that they announce",
+}
+
+
+def find(settings: Settings, host: str) -> RedisAddress | None:
+    """The Redis that was named; None if none was. `host` is the database's.
+
+    Raises RequirementMissing if it does not answer, UsageError if the settings contradict one another.
+    """
+    if not settings.model_fields_set & NAMING:
+        return None
+    server = _named(settings, host)
+    called = ",".join(map(str, server.addresses))
+    if server.mode == "sentinel":
+        _require_master(server, called)
+    try:
+        with client_of(server) as client:
+            client.ping()
+            mode = _mode(client)
+        if mode == "sentinel":
+            raise UsageError(
+                f"at {called} is a Sentinel, and no cache: name it in REDIS_SENTINELS, and its master in REDIS_SERVICE"
+            )
+        if mode == "cluster" and server.mode == "standalone":
+            server = replace(server, mode="cluster")
+            with client_of(server) as client:
+                client.ping()
+    except redis.AuthenticationError as error:
+        raise _missing(
+            "REDIS_HOST", f"Redis at {called} refuses the login ({error}): check REDIS_USER and REDIS_PASSWORD"
+        ) from None
+    except ERRORS as error:
+        why = describe(error)
+        at = f"the master of {called}" if server.mode == "sentinel" else called
+        raise _missing(
+            "REDIS_HOST",
+            f"no Redis answers at {at} ({why}): {_advice(why.lower(), server)}",
+        ) from None
+    return server
+
+
+def _advice(said: str, server: RedisAddress) -> str:
+    """What the user should check. A server that refuses a handshake may just close the connection."""
+    hung_up = any(sign in said for sign in ("eof occurred", "connection closed", "connection reset", "broken pipe"))
+    if hung_up and server.tls is None:
+        return "if it wants TLS, set REDIS_TLS, or a rediss:// URL"
+    if hung_up and server.tls and server.tls.certificate:
+        return "it may not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE"
+    if hung_up:
+        return "if it asks for a client's certificate, set REDIS_CERTFILE and REDIS_KEYFILE"
+    return next((advice for sign, advice in _ADVICE.items() if sign in said), "check REDIS_HOST and REDIS_PORT")
+
+
+def _mode(client: redis.Redis) -> str:
+    """The mode of the server; empty where it may not be asked."""
+    try:
+        info: Mapping[str, Any] = client.info("server")
+        return str(info.get("server_mode", info.get("redis_mode", "")))
+    except ERRORS:
+        return ""
+
+
+def _named(settings: Settings, host: str) -> RedisAddress:
+    """The Redis as the settings say it."""
+    url = _parts(settings)
+    user, password = settings.redis_user or url.get("username"), _secret(settings.redis_password) or url.get("password")
+    files = (settings.redis_cafile, settings.redis_certfile, settings.redis_keyfile)
+    encrypted = settings.redis_tls or url.get("tls", False) or any(files)
+    port = settings.redis_port if "redis_port" in settings.model_fields_set else url.get("port", settings.redis_port)
+    hosts = (settings.redis_host or url.get("host") or host).split(",")
+    common = RedisAddress(
+        Address("", 0),
+        password=password,
+        user=user,
+        database=settings.redis_db if settings.redis_db is not None else url.get("db", 0),
+        tls=RedisTls(*files) if encrypted else None,
+    )
+    if settings.redis_sentinels:
+        if not settings.redis_service:
+            raise UsageError("REDIS_SENTINELS needs REDIS_SERVICE, the name by which the Sentinels know their master")
+        first, *others = (parsed(one, SENTINEL_PORT) for one in settings.redis_sentinels)
+        own = _secret(settings.redis_sentinel_password)
+        login = Login(settings.redis_sentinel_user or "", own) if own else None
+        return replace(
+            common,
+            address=first,
+            further=tuple(others),
+            mode="sentinel",
+            service=settings.redis_service,
+            sentinel_login=login,
+        )
+    first, *others = (parsed(one.strip(), port) for one in hosts if one.strip())
+    if others and settings.redis_cluster is False:
+        raise UsageError("REDIS_HOST names several hosts: they are the nodes of a Redis Cluster (REDIS_CLUSTER)")
+    clustered = settings.redis_cluster or bool(others)
+    if clustered and common.database:
+        raise UsageError("a Redis Cluster has database 0 only: leave REDIS_DB out")
+    return replace(common, address=first, further=tuple(others), mode="cluster" if clustered else "standalone")
+
+
+def _parts(settings: Settings) -> dict[str, Any]:
+    """The parts of REDIS_URL, as redis-py parses it."""
+    if settings.redis_url is None:
+        return {}
+    url = settings.redis_url.get_secret_value()
+    try:
+        scheme = urlsplit(url).scheme
+        if scheme not in ("redis", "rediss"):
+            raise ValueError
+        found: dict[str, Any] = dict(redis.connection.parse_url(url))
+    except ValueError:
+        raise UsageError("REDIS_URL should be like redis://user:password@host:6379/0, or rediss:// for TLS") from None
+    return found | {"tls": scheme == "rediss"}
+
+
+def _require_master(server: RedisAddress, called: str) -> None:
+    """Raises RequirementMissing unless the Sentinels know the master, and it is reached from here."""
+    known, silent = set[str](), list[str]()
+    for one in sentinel_of(server).sentinels:
+        try:
+            known |= {str(name) for name in one.sentinel_masters()}
+        except redis.AuthenticationError as error:
+            raise _missing(
+                "REDIS_SENTINELS",
+                f"a Sentinel at {called} refuses the login ({error}): check REDIS_SENTINEL_PASSWORD",
+            ) from None
+        except ERRORS as error:
+            silent.append(describe(error))
+        except TypeError:  # what a server that is none answers cannot be read
+            silent.append("that is no Sentinel")
+    if server.service not in known:
+        why = f"they know {', '.join(sorted(known)) or 'none'}" if known or not silent else "; ".join(silent)
+        advice = "check REDIS_SERVICE" if known or not silent else "check REDIS_SENTINELS"
+        raise _missing(
+            "REDIS_SENTINELS", f"the Sentinels at {called} know no master {server.service} ({why}): {advice}"
+        )
+    try:
+        primary_of(server)
+    except MasterNotFoundError as error:
+        raise _missing("REDIS_SENTINELS", f"the master {server.service} of {called} is down ({error})") from None
+
+
+def _missing(setting: str, why: str) -> RequirementMissing:
+    return RequirementMissing(f"{setting} declares what is not there: {why}")
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value is not None else None

@@ -1,0 +1,314 @@
+"""What only etcd can say: the health of its members, and the leases of Patroni's keys. Read only, by its JSON gateway.
+
+What Patroni keeps in it is read in dcs.py. Its certificates and its login are those of Patroni's configuration.
+Sources: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ and patroni/dcs/__init__.py (the names of the keys)
+"""
+
+import re
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from support.target import dcs
+from support.target.members import NoAnswer, ask_in_parallel
+from support.target.topology import Address, Topology
+from support.timeouts import REST
+from support.waiting import NotYet
+
+MOST_KEYS = 200_000
+"""How many keys of etcd are searched for those of Patroni; a cluster has about ten."""
+
+_PEER = re.compile(r'^etcd_network_active_peers\{(?=.*Remote="([0-9a-f]+)").*\} (\d+)', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """How many members of etcd vote, and which of the known ones are healthy."""
+
+    voters: int
+    healthy: frozenset[str]
+    unhealthy: Mapping[str, str]
+    """Address (or name) -> what is wrong."""
+    unjudged: frozenset[str] = field(default_factory=frozenset)
+    """The names of voters of unknown health: no address was given for them, and etcd does not say."""
+
+    @property
+    def needed(self) -> int:
+        """The number of healthy voters that make a quorum."""
+        return self.voters // 2 + 1
+
+    @property
+    def spare(self) -> int:
+        """How many more voters can be lost without losing the quorum; negative if there is no quorum now."""
+        return len(self.healthy) - self.needed
+
+
+def quorum(topology: Topology) -> Quorum:
+    """The health of etcd now, by its members' own answers; for unreachable members, by those of the others.
+
+    Raises NotYet if no member answers.
+    """
+    addresses = {str(address): address for address in topology.dcs}
+    ids = ask_in_parallel(addresses, lambda name: _healthy_member(topology, addresses[name]))
+    members = ask_in_parallel(
+        addresses, lambda name: _post(topology, addresses[name], "/v3/cluster/member/list", {})["members"]
+    )
+    known = [answer for answer in members.values() if not isinstance(answer, NoAnswer)]
+    unhealthy = {name: str(answer) for name, answer in ids.items() if isinstance(answer, NoAnswer)}
+    if not known:
+        raise NotYet(_nobody(members))
+    voters = {str(one["ID"]): one for answer in known for one in answer if not one.get("isLearner")}
+    healthy = {answer: name for name, answer in ids.items() if not isinstance(answer, NoAnswer) and answer in voters}
+    others = {id: one for id, one in voters.items() if id not in healthy}
+    well_known = [addresses[name] for name in healthy.values()]
+    found = _of_others(topology, others, well_known) if len(others) > len(unhealthy) else {}
+    # Each address without an answer belongs to one of the others, not known which: so many are judged already.
+    spare = len(others) - len(unhealthy)
+    well = sorted(_name(others[id]) for id, active in found.items() if active)[: max(0, spare)]
+    ill = sorted(_name(others[id]) for id, active in found.items() if active is False)[: max(0, spare - len(well))]
+    untold = sorted(_name(others[id]) for id in others if id not in found)[: max(0, spare - len(well) - len(ill))]
+    return Quorum(
+        len(voters),
+        frozenset([*healthy.values(), *well]),
+        {**unhealthy, **dict.fromkeys(ill, "the other members have lost it")},
+        frozenset(untold),
+    )
+
+
+def _of_others(
+    topology: Topology, others: Mapping[str, Mapping[str, Any]], healthy: Iterable[Address]
+) -> dict[str, bool]:
+    """Member -> whether it works: asked at its own address, else by the connections that healthy members have to it."""
+    own = {id: _own_address(one) for id, one in others.items()}
+    known = {id: address for id, address in own.items() if address}
+    answers = ask_in_parallel(known, lambda id: _healthy_member(topology, known[id]) == id)
+    peers = ask_in_parallel(map(str, healthy), lambda name: _peers(topology, name))
+    told = [answer for answer in peers.values() if not isinstance(answer, NoAnswer)]
+    found = {}
+    for id in others:
+        by_peers = [answer[id] for answer in told if id in answer]
+        if answers.get(id) is True:
+            found[id] = True
+        elif by_peers:
+            found[id] = any(by_peers)
+    return found
+
+
+def _peers(topology: Topology, address: str) -> dict[str, bool]:
+    """Member -> whether the member at that address is connected to it, by its metrics."""
+    answer = _get(topology, address, "/metrics")
+    answer.raise_for_status()
+    return {str(int(id, 16)): count != "0" for id, count in _PEER.findall(answer.text)}
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    return str(member.get("name") or member["ID"])
+
+
+def _own_address(member: Mapping[str, Any]) -> Address | None:
+    parts = urlsplit(next(iter(member.get("clientURLs") or ()), ""))
+    return Address(parts.hostname, parts.port or 2379) if parts.hostname else None
+
+
+def namespaces(topology: Topology) -> dict[str, str]:
+    """Patroni namespace (without a slash at the end) -> the system identifier of the cluster with this scope in it.
+
+    Empty where etcd's v3 API shows no such cluster. Raises NotYet if no member of etcd answers.
+    """
+    everything = {"key": _encoded("/"), "range_end": _encoded("0"), "keys_only": True, "limit": MOST_KEYS}
+    keys = [b64decode(one["key"]).decode() for one in _first_answer(topology, everything).get("kvs", [])]
+    pattern = re.compile(rf"(.*)/{re.escape(topology.scope)}/(?:0/)?initialize")
+    found = {match[1]: match[0] for one in keys if (match := pattern.fullmatch(one))}
+    return {
+        namespace: b64decode(_first_answer(topology, {"key": _encoded(one)})["kvs"][0].get("value", "")).decode()
+        for namespace, one in found.items()
+    }
+
+
+def _first_answer(topology: Topology, question: Mapping[str, Any]) -> dict[str, Any]:
+    addresses = {str(address): address for address in topology.dcs}
+    answers = ask_in_parallel(addresses, lambda one: _post(topology, addresses[one], "/v3/kv/range", question))
+    for answer in answers.values():
+        if not isinstance(answer, NoAnswer):
+            return answer
+    raise NotYet(_nobody(answers))
+
+
+def _nobody(answers: Mapping[str, object]) -> str:
+    return f"no member of etcd answered: {', '.join(f'{name}: {why}' for name, why in answers.items())}"
+
+
+def leases(topology: Topology, group: int = 0) -> dict[str, int]:
+    """Patroni key of a group that expires unless it is renewed -> the seconds for which its lease was granted.
+
+    Raises NotYet if no member of etcd answers.
+    """
+    root = _root(topology, group)
+    question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
+    refused = {}
+    for address in topology.dcs:
+        try:
+            found = [one for one in _post(topology, address, "/v3/kv/range", question).get("kvs", []) if "lease" in one]
+            return {
+                b64decode(one["key"]).decode().removeprefix(root): int(
+                    _post(topology, address, "/v3/lease/timetolive", {"ID": one["lease"]}).get("grantedTTL", 0)
+                )
+                for one in found
+            }
+        except requests.RequestException as error:
+            refused[str(address)] = NoAnswer.because(error)
+    raise NotYet(_nobody(refused))
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The leader key of a group."""
+
+    owner: str
+    made: int
+    """The revision of etcd at which it was made; another one if the lock was lost meanwhile and taken again."""
+    renewed: float
+    """When it was last renewed, or at most a second earlier, as etcd tells whole seconds; monotonic clock."""
+
+
+def lock(topology: Topology, group: int = 0) -> Lock:
+    """The lock of a group now. Raises NotYet if there is none, or if no member of etcd answers."""
+    root = _root(topology, group)
+    refused = {}
+    for address in topology.dcs:
+        try:
+            found = _post(topology, address, "/v3/kv/range", {"key": _encoded(f"{root}leader")}).get("kvs", [])
+            if not found or "lease" not in found[0]:
+                raise NotYet(f"group {group} has no leader key that expires")
+            asked = time.monotonic()
+            lease = _post(topology, address, "/v3/lease/timetolive", {"ID": found[0]["lease"]})
+            granted, left = int(lease.get("grantedTTL", 0)), int(lease.get("TTL", 0))
+            owner = b64decode(found[0]["value"]).decode()
+            return Lock(owner, int(found[0]["create_revision"]), asked - (granted - left))
+        except requests.RequestException as error:
+            refused[str(address)] = NoAnswer.because(error)
+    raise NotYet(_nobody(refused))
+
+
+def _root(topology: Topology, group: int) -> str:
+    """The beginning of the keys of a group."""
+    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
+    return f"{topology.dcs_namespace}/{scope}/"
+
+
+def _encoded(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def answers(topology: Topology) -> bool:
+    """Whether etcd, of any release, answers at any of the addresses."""
+    addresses = {str(address): address for address in topology.dcs}
+    found = ask_in_parallel(addresses, lambda one: "etcdserver" in _get(topology, one, "/version").json())
+    return any(answer is True for answer in found.values())
+
+
+def version(topology: Topology) -> str:
+    """The release of the first member. Raises OSError or ValueError if it does not tell."""
+    return str(_get(topology, topology.dcs[0], "/version").json()["etcdserver"])
+
+
+def leader(topology: Topology) -> Address:
+    """The address of etcd's leader now. Raises NotYet while no member says that it leads."""
+    addresses = {str(address): address for address in topology.dcs}
+    told = ask_in_parallel(addresses, lambda name: _post(topology, addresses[name], "/v3/maintenance/status", {}))
+    for name, answer in told.items():
+        if not isinstance(answer, NoAnswer) and answer.get("leader") == answer["header"]["member_id"]:
+            return addresses[name]
+    raise NotYet(f"no member of etcd says that it leads: {told}")
+
+
+def _healthy_member(topology: Topology, address: Address) -> str:
+    """The id of the member there. Raises NotYet, with its answer, when it is not part of a quorum."""
+    answer = _get(topology, address, "/health")
+    if answer.json().get("health") != "true":
+        raise NotYet(f"it says {answer.text.strip()}")
+    return str(_post(topology, address, "/v3/maintenance/status", {})["header"]["member_id"])
+
+
+@dataclass(frozen=True)
+class Access:
+    """How etcd is asked, by Patroni's section for it."""
+
+    scheme: str
+    authority: str | None
+    """The file of the authority that signed etcd's certificates."""
+    certificate: tuple[str, str] | None
+    """The files of the client's certificate and its key."""
+    login: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, topology: Topology) -> "Access":
+        """What the cluster's topology says about it."""
+        given = dcs.sections(topology)
+        section = given.get("etcd3", given.get("etcd", {}))
+        url = urlsplit(section.get("url") or "")
+        user, password = section.get("username") or url.username, section.get("password") or url.password
+        files = (section.get("cert"), section.get("key"))
+        return cls(
+            scheme=section.get("protocol") or url.scheme or "http",
+            authority=section.get("cacert"),
+            certificate=(str(files[0]), str(files[1])) if all(files) else None,
+            # With its API v2, etcd has other users.
+            login=(str(user), str(password)) if user and password and "etcd" not in given else None,
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As arguments of a request."""
+        return {"verify": self.authority or True, "cert": self.certificate, "timeout": REST}
+
+
+def _get(topology: Topology, address: Address | str, path: str) -> requests.Response:
+    access = Access.of(topology)
+    return requests.get(f"{access.scheme}://{address}{path}", **access.options)
+
+
+def _post(topology: Topology, address: Address, path: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    access = Access.of(topology)
+    url = f"{access.scheme}://{address}"
+    for fresh in (False, True):
+        headers = {"Authorization": _token(access, url, fresh)} if access.login else {}
+        answer = requests.post(f"{url}{path}", json=question, headers=headers, **access.options)
+        if not (access.login and answer.status_code == 401):  # the token has expired
+            break
+    if answer.status_code >= 400:
+        raise requests.HTTPError(f"it answers {answer.status_code}: {_message(answer)}")
+    decoded: dict[str, Any] = answer.json()
+    return decoded
+
+
+_tokens: dict[tuple[str, tuple[str, str] | None], str] = {}
+"""(URL, login) -> the token that etcd gave for it."""
+
+
+def _token(access: Access, url: str, fresh: bool) -> str:
+    """Source: https://etcd.io/docs/v3.4/op-guide/authentication/ and the JSON gateway's page."""
+    known = (url, access.login)
+    if fresh or known not in _tokens:
+        assert access.login is not None
+        name, password = access.login
+        question = {"name": name, "password": password}
+        answer = requests.post(f"{url}/v3/auth/authenticate", json=question, **access.options)
+        if answer.status_code >= 400 and "not enabled" not in answer.text:
+            raise requests.HTTPError(f"it refuses the login of {name}: {_message(answer)}")
+        _tokens[known] = str(answer.json().get("token", ""))
+    return _tokens[known]
+
+
+def _message(answer: requests.Response) -> str:
+    """What etcd says in an answer that is an error."""
+    try:
+        decoded = answer.json()
+        return str(decoded.get("message") or decoded.get("error") or decoded)
+    except (ValueError, AttributeError):
+        return answer.text.strip()[:200]

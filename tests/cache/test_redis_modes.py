@@ -1,0 +1,336 @@
+"""Redis as users run it: behind Sentinel, as a Redis Cluster, with users, TLS and other databases."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+import redis
+from booting import boots
+from cache_promises import (
+    DEFAULT,
+    Scene,
+    all_keys_expire,
+    calm_after_the_storm,
+    deleted_for_all,
+    entries_apart,
+    no_late_fill,
+    one_load,
+    one_round_trip,
+    questions_apart,
+    values_unchanged,
+)
+from conftest import free_port
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from redis_servers import clustered, running, watched
+
+from support import libpq, sql
+from support.cache.checks import served_within
+from support.cache.clients import Recorder
+from support.cache.outages import FailedOver, Full
+from support.embedded.certificates import KEY, Authority
+from support.engine.finding import Finding
+from support.engine.history import History, Outcome
+from support.errors import RequirementMissing, UsageError
+from support.example_app import schema
+from support.example_app.vectors import PGVECTOR
+from support.settings import Settings
+from support.target.cluster import Cluster
+from support.target.discovery import cache
+from support.target.redis import client_of, facts_of, primaries_of
+from support.target.topology import Address, Login, RedisAddress, Topology
+from support.waiting import eventually, pause
+
+NUMBERS, PASSWORD = count(), "throw-away"
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in {*libpq.VARIABLES, libpq.SET_APART, libpq.URL, *(name.upper() for name in Settings.model_fields)}:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def found(**said: object) -> RedisAddress:
+    server = cache.find(Settings.load(said), "database.invalid")
+    assert server is not None
+    return server
+
+
+def behind(sentinel: int, **said: object) -> RedisAddress:
+    """The Redis that a Sentinel knows as "cache"; what is `said` is said in place of the right setting."""
+    right = {"redis_sentinels": f"127.0.0.1:{sentinel}", "redis_service": "cache"}
+    return found(**{**right, "redis_password": PASSWORD, "redis_sentinel_password": PASSWORD, **said})
+
+
+@pytest.fixture(scope="module")
+def database(postgres: sql.Endpoint) -> Topology:
+    """With the application's tables."""
+    sql.execute(postgres, "CREATE DATABASE modes")
+    login = Login(postgres.user, postgres.password)
+    topology = Topology(database="modes", application=login, write=Address(postgres.host, postgres.port))
+    sql.execute(Cluster(topology).write, "CREATE EXTENSION vector")
+    schema.create(Cluster(topology).write, PGVECTOR)
+    return topology
+
+
+@pytest.fixture(scope="module")
+def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with watched(tmp_path_factory.mktemp("sentinel"), "cache", PASSWORD) as (_, _, port):
+        yield port
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, ...]]:
+    with clustered(tmp_path_factory.mktemp("cluster")) as ports:
+        yield ports
+
+
+@pytest.fixture(params=["sentinel", "cluster"])
+def server(request: pytest.FixtureRequest) -> RedisAddress:
+    if request.param == "sentinel":
+        port = request.getfixturevalue("sentinel")
+        return behind(port)
+    ports = request.getfixturevalue("nodes")
+    return found(redis_host=f"127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}")
+
+
+@pytest.fixture
+def scene(database: Topology, server: RedisAddress) -> Iterator[Scene]:
+    cluster = Cluster(replace(database, redis=server))
+    made = Scene(cluster, DEFAULT, f"modes-{next(NUMBERS)}-", None)  # type: ignore[arg-type]  # nothing freezes it
+    with made.cleanup:
+        yield made
+    cluster.forget_cached(made.namespace)
+
+
+PROMISES = [
+    values_unchanged,
+    all_keys_expire,
+    deleted_for_all,
+    questions_apart,
+    entries_apart,
+    calm_after_the_storm,
+    no_late_fill,
+    one_load,
+]
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda one: one.__name__)
+def test_the_cache_keeps_its_promises(scene: Scene, promise: Callable[[Scene], Finding]) -> None:
+    promise(scene).require()
+
+
+@pytest.mark.parametrize(
+    ("promise", "broken"),
+    [(deleted_for_all, "remembers_in_process"), (entries_apart, "joins_with_colons"), (no_late_fill, "fills_late")],
+    ids=lambda one: one if isinstance(one, str) else one.__name__,
+)
+def test_a_broken_cache_is_noticed(scene: Scene, promise: Callable[[Scene], Finding], broken: str) -> None:
+    scene.name = f"support.sabotage.broken_caches:{broken}"
+    assert promise(scene).holds is False
+
+
+def test_keys_are_removed_everywhere(scene: Scene) -> None:
+    with scene.cluster.redis() as client:
+        for number in range(50):
+            client.set(f"{scene.namespace}{number}", "x", ex=60)
+    assert scene.cluster.forget_cached(scene.namespace) == 50
+    assert scene.cluster.forget_cached(scene.namespace) == 0
+
+
+def test_a_redis_that_fails_over_serves_nothing_stale(scene: Scene) -> None:
+    """After a failover the cache has hits again, and none of them is older than the bound."""
+    clients = scene.clients(2, staleness_bound=2.0)
+    history = History()
+    recorders = [Recorder(history, number, client, scene.namespace) for number, client in enumerate(clients)]
+    fault = FailedOver(scene.cluster)
+    recorders[0].write("k", "old")
+    assert [one.read("k").action for one in recorders] == ["hit", "hit"]
+    fault.inject()
+    for number in range(40):
+        recorders[0].write("k", str(number))
+        recorders[1].read("k")
+        pause(0.05)
+    eventually(fault.require_in_effect, within=15, subject="another server takes writes")
+
+    def hits_again() -> None:
+        assert {one.read("k").action for one in recorders} == {"hit"}
+
+    eventually(hits_again, within=10, subject="hits again", retry_on=(AssertionError,))
+    served_within(2.0, history).require()
+    assert {one.outcome for one in history.of(action="write")} == {Outcome.OK}
+    assert max(one.ended - one.begun for one in history.of(action="write")) < 3
+
+
+def test_a_full_redis_is_emptied_again(scene: Scene) -> None:
+    fault = Full(scene.cluster)
+    try:
+        fault.inject()
+        fault.require_in_effect()
+        (client,) = scene.clients(1)
+        client.repository.write(scene.namespace, "k", "v")
+        assert client.repository.read(scene.namespace, "k").value == "v"
+    finally:
+        fault.heal()
+    with scene.cluster.redis() as client_of_redis:
+        assert client_of_redis.set(f"{scene.namespace}x", "x", ex=5)
+
+
+def test_what_they_report(server: RedisAddress) -> None:
+    with client_of(server) as client:
+        facts = facts_of(client)
+    assert facts.role == "master"
+    assert facts.mode == ("cluster" if server.mode == "cluster" else "standalone")
+    assert len(primaries_of(server)) == (3 if server.mode == "cluster" else 1)
+
+
+def test_round_trips_are_counted_behind_a_sentinel(database: Topology, sentinel: int) -> None:
+    server = behind(sentinel)
+    made = Scene(Cluster(replace(database, redis=server)), DEFAULT, "trips-", None)  # type: ignore[arg-type]
+    with made.cleanup:
+        one_round_trip(made).require()
+
+
+def test_a_declared_cluster_is_expected_to_be_one() -> None:
+    assert Settings.load({"redis_cluster": True, "redis_host": "r"}).expectations.redis_mode == "cluster"
+    assert Settings.load({"redis_host": "r"}).expectations.redis_mode is None
+
+
+def test_what_is_wrong_with_sentinel_is_named(sentinel: int) -> None:
+    for said, words in (
+        ({"redis_service": "mymaster"}, r"know no master mymaster \(they know cache\): check REDIS_SERVICE"),
+        ({"redis_sentinels": f"127.0.0.1:{free_port()}"}, "know no master cache .*refused.*: check REDIS_SENTINELS"),
+        ({"redis_password": "x"}, "refuses the login .*: check REDIS_USER and REDIS_PASSWORD"),
+        ({"redis_sentinel_password": "x"}, "a Sentinel at .* refuses the login .*: check REDIS_SENTINEL_PASSWORD"),
+    ):
+        with pytest.raises(RequirementMissing, match=words):
+            behind(sentinel, **said)
+    with pytest.raises(UsageError, match="needs REDIS_SERVICE"):
+        found(redis_sentinels=f"127.0.0.1:{sentinel}")
+    with pytest.raises(UsageError, match="is a Sentinel, and no cache: name it in REDIS_SENTINELS"):
+        found(redis_host="127.0.0.1", redis_port=sentinel, redis_password=PASSWORD)
+
+
+def test_a_master_that_is_down_is_named(tmp_path: Path) -> None:
+    with watched(tmp_path, "cache", PASSWORD) as (master, replica, sentinel):
+        for port in (replica, master):
+            with client_of(RedisAddress(Address("127.0.0.1", port), PASSWORD)) as client, suppress(redis.RedisError):
+                client.shutdown(nosave=True)
+        with pytest.raises(RequirementMissing, match=r"the master cache of .* is down|no Redis answers at the master"):
+            behind(sentinel)
+
+
+def test_what_is_wrong_with_a_cluster_is_named(nodes: tuple[int, ...], tmp_path: Path) -> None:
+    assert found(redis_host="127.0.0.1", redis_port=nodes[0]).mode == "cluster"
+    with pytest.raises(UsageError, match="database 0 only"):
+        found(redis_host="127.0.0.1", redis_port=nodes[0], redis_cluster=True, redis_db=3)
+    with running(tmp_path, free_port()) as alone, pytest.raises(RequirementMissing, match="leave REDIS_CLUSTER out"):
+        found(redis_host="127.0.0.1", redis_port=alone.port, redis_cluster=True)
+
+
+def test_users_and_databases(tmp_path: Path, database: Topology) -> None:
+    users = ("user app on >secret ~* &* +@all", "user reader on >secret ~* -@all", "user default off")
+    with with_users(tmp_path, *users) as port:
+        server = found(redis_url=f"redis://app:secret@127.0.0.1:{port}/3")
+        assert (server.user, server.database) == ("app", 3)
+        with client_of(server) as client:
+            client.set("k", "v", ex=5)
+            assert client.info("keyspace")["db3"]["keys"] == 1
+        at = {"redis_host": "127.0.0.1", "redis_port": port}
+        assert found(**at, redis_user="app", redis_password="secret", redis_db=3) == server
+        for said, words in (
+            ({"redis_user": "app", "redis_password": "wrong"}, "refuses the login .*: check REDIS_USER"),
+            ({}, "check REDIS_USER and REDIS_PASSWORD"),
+            ({"redis_user": "reader", "redis_password": "secret"}, "may not use it: check REDIS_USER and its ACL"),
+            ({"redis_user": "app", "redis_password": "secret", "redis_db": 99}, "check REDIS_DB"),
+        ):
+            with pytest.raises(RequirementMissing, match=words) as refused:
+                found(**at, **said)
+            assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://h:port", "127.0.0.1:6379"])
+def test_a_wrong_url(url: str) -> None:
+    with pytest.raises(UsageError, match="REDIS_URL should be like"):
+        found(redis_url=url)
+
+
+def test_tls(tmp_path: Path) -> None:
+    authority, other = Authority.create(tmp_path / "authority"), Authority.create(tmp_path / "other", "another one")
+    issued = authority.issue(["127.0.0.1"])
+    (tmp_path / "server.pem").write_text(issued.certificate)
+    (tmp_path / "server.key").write_text(issued.key)
+    for name, by in (("client", authority), ("stranger", other)):
+        for_client(by, tmp_path / name)
+    port, plain = free_port(), free_port()
+    files = ["--tls-cert-file", f"{tmp_path}/server.pem", "--tls-key-file", f"{tmp_path}/server.key"]
+    options = ["--tls-port", str(port), *files, "--tls-ca-cert-file", str(authority.certificate)]
+    right = {"redis_cafile": str(authority.certificate)}
+    own = {"redis_certfile": f"{tmp_path}/client.pem", "redis_keyfile": f"{tmp_path}/client.key"}
+    strange = {"redis_certfile": f"{tmp_path}/stranger.pem", "redis_keyfile": f"{tmp_path}/stranger.key"}
+    with running(tmp_path, plain, [*options, "--tls-auth-clients", "yes"]):
+        at = f"rediss://127.0.0.1:{port}"
+        server = found(redis_url=at, **right, **own)
+        with client_of(server) as client:
+            assert client.ping()
+        for said, words in (
+            ({"redis_cafile": str(other.certificate), **own}, "its certificate is not accepted: check REDIS_CAFILE"),
+            (right, "set REDIS_CERTFILE and REDIS_KEYFILE"),
+            (right | strange, "check REDIS_CERTFILE and REDIS_KEYFILE"),
+            ({"redis_cafile": f"{tmp_path}/nothing.pem"}, "check REDIS_CAFILE"),
+        ):
+            with pytest.raises(RequirementMissing, match=words):
+                found(**{"redis_url": at, **said})
+        with pytest.raises(RequirementMissing, match="set REDIS_TLS, or a rediss:// URL"):
+            found(redis_host="127.0.0.1", redis_port=port)
+        with pytest.raises(RequirementMissing, match="it does not speak TLS"):
+            found(redis_host="127.0.0.1", redis_port=plain, redis_tls=True, **right)
+
+
+def for_client(authority: Authority, path: Path) -> None:
+    """A client's certificate and key: path.pem, path.key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
+    signs = serialization.load_pem_private_key((authority.directory / KEY).read_bytes(), password=None)
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path.name)]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(signs, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.with_suffix(".pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    path.with_suffix(".key").write_bytes(key.private_bytes(*form))
+
+
+@boots
+@contextmanager
+def with_users(directory: Path, *users: str) -> Iterator[int]:
+    """A server whose default user may be off, which `running` cannot wait for."""
+    port, file = free_port(), directory / "redis.conf"
+    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", 'save ""', *users, ""]))
+    process = subprocess.Popen(["redis-server", str(file)], stdout=subprocess.DEVNULL)
+
+    def answers() -> None:
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(port=port, socket_timeout=2).ping()
+
+    try:
+        eventually(answers, within=10, subject="Redis answers", retry_on=(redis.ConnectionError,), pause=0.05)
+        yield port
+    finally:
+        process.kill()
+        process.wait()

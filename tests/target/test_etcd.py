@@ -1,0 +1,145 @@
+"""etcd's health, its leases and its namespaces, by real etcds."""
+
+import shutil
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from etcd_servers import Ensemble, ask, ensemble, put, require_login, secured
+
+from support.target import etcd
+from support.target.topology import Address, Topology
+from support.waiting import NotYet, eventually, pause
+
+pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+
+
+@pytest.fixture(scope="module")
+def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    """A cluster of which there is nothing but one dcs."""
+    with ensemble(tmp_path_factory.mktemp("etcd"), 1) as alone:
+        yield alone.topology(0)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """Three etcds that send clients to addresses which are not reached from here, as containers do."""
+    with ensemble(tmp_path_factory.mktemp("three"), 3, "http://dcs.invalid:2379") as found:
+        yield found
+
+
+def test_one_voter_has_none_to_spare(topology: Topology) -> None:
+    now = etcd.quorum(topology)
+    assert (now.voters, now.needed, now.spare) == (1, 1, 0)
+
+
+def test_a_member_that_does_not_answer_is_named(topology: Topology) -> None:
+    gone = Address("127.0.0.1", free_port())
+    now = etcd.quorum(replace(topology, dcs=(*topology.dcs, gone)))
+    assert now.healthy == {str(topology.dcs[0])}
+    assert "Connection refused" in now.unhealthy[str(gone)]
+
+
+def test_nobody_answers(topology: Topology) -> None:
+    nowhere = replace(topology, dcs=(Address("127.0.0.1", free_port()),))
+    with pytest.raises(NotYet, match="no member of etcd answered"):
+        etcd.quorum(nowhere)
+
+
+def test_the_lock_tells_whether_it_was_renewed_and_whether_it_was_lost(topology: Topology) -> None:
+    with pytest.raises(NotYet, match="no leader key that expires"):
+        etcd.lock(topology)
+    begun = time.monotonic()
+    lease = take_lock(topology, "pg1")
+    taken = etcd.lock(topology)
+    assert taken.owner == "pg1"
+    assert begun - 1.5 <= taken.renewed <= time.monotonic()
+    pause(2.5)
+    assert etcd.lock(topology).renewed < time.monotonic() - 1.4  # nobody has renewed it
+    renewed_at = time.monotonic()
+    ask(topology, "/v3/lease/keepalive", {"ID": lease})
+    renewed = etcd.lock(topology)
+    assert renewed.renewed >= renewed_at - 1.1
+    assert renewed.made == taken.made
+    take_lock(topology, "pg1", lost=lease)
+    assert etcd.lock(topology).made > taken.made
+
+
+def take_lock(topology: Topology, owner: str, lost: str = "") -> str:
+    """Make the leader key with a new lease, whose id is returned, as Patroni does; `lost` is the one to end first."""
+    if lost:
+        ask(topology, "/v3/kv/lease/revoke", {"ID": lost})
+    lease = str(ask(topology, "/v3/lease/grant", {"TTL": 20})["ID"])
+    key, value = (b64encode(text.encode()).decode() for text in (f"{topology.dcs_namespace}/accept/leader", owner))
+    ask(topology, "/v3/kv/put", {"key": key, "value": value, "lease": lease})
+    return lease
+
+
+def test_the_namespaces_are_found(topology: Topology) -> None:
+    for namespace, identifier in (("/db", "4711"), ("/team/a", "4712")):
+        put(topology, f"{namespace}/shop/initialize", identifier)
+    put(topology, "/citus/sharded_shop/0/initialize", "4713")
+    assert etcd.namespaces(replace(topology, scope="shop")) == {"/db": "4711", "/team/a": "4712"}
+    assert etcd.namespaces(replace(topology, scope="sharded_shop")) == {"/citus": "4713"}
+
+
+def test_by_tls_and_with_a_login(tmp_path: Path) -> None:
+    with secured(tmp_path) as found:
+        topology = found.topology(0)
+        assert etcd.quorum(topology).spare == 0
+        assert etcd.leader(topology) == found.clients[0]
+        require_login(topology, "secret")
+        with pytest.raises(NotYet, match="user name is empty"):
+            etcd.namespaces(topology)
+        found.access = {**found.access, "username": "root", "password": "secret"}
+        assert etcd.namespaces(found.topology(0)) == {}
+        found.access = {**found.access, "password": "wrong"}
+        with pytest.raises(NotYet, match="refuses the login of root"):
+            etcd.namespaces(found.topology(0))
+
+
+def test_what_was_not_given_is_told_by_the_others(three: Ensemble) -> None:
+    now = eventually(lambda: _whole(three.topology(0)), within=10, subject="one of etcd sees the others")
+    assert now.healthy == {str(three.clients[0]), "etcd-1", "etcd-2"}
+    assert now.spare == 1
+
+
+def test_all_given_are_asked_themselves(three: Ensemble) -> None:
+    now = etcd.quorum(three.topology(0, 1, 2))
+    assert now.healthy == frozenset(map(str, three.clients))
+    twice = replace(three.topology(0), dcs=(three.clients[0], Address("localhost", three.clients[0].port)))
+    assert etcd.quorum(twice).spare == 1
+
+
+def test_one_that_is_lost_is_missed_by_the_others(tmp_path: Path) -> None:
+    with ensemble(tmp_path, 3, "http://dcs.invalid:2379") as found:
+        found.servers[2].kill()
+
+        def missed() -> None:
+            now = etcd.quorum(found.topology(0, 1))  # which may be electing a leader
+            assert (now.spare, dict(now.unhealthy), now.unjudged) == (
+                0,
+                {"etcd-2": "the other members have lost it"},
+                frozenset(),
+            )
+
+        eventually(missed, within=20, subject="the other members have lost it")
+        silent = etcd.quorum(found.topology(0, 1, 2))
+        assert (silent.spare, set(silent.unhealthy)) == (0, {str(found.clients[2])})
+
+
+def _whole(topology: Topology) -> etcd.Quorum:
+    now = etcd.quorum(topology)
+    assert len(now.healthy) == now.voters
+    return now
+
+
+@pytest.mark.parametrize(
+    ("voters", "healthy", "spare"), [(3, 3, 1), (3, 2, 0), (3, 1, -1), (5, 5, 2), (5, 4, 1), (1, 1, 0)]
+)
+def test_what_could_be_lost(voters: int, healthy: int, spare: int) -> None:
+    assert etcd.Quorum(voters, frozenset(map(str, range(healthy))), {}).spare == spare

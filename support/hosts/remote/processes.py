@@ -9,9 +9,12 @@ _SERVERS = ("postgres", "postmaster", "edb-postgres")
 _PATRONI = re.compile(r"(^|[\s/])patroni(\s|$)")
 _GUARD = re.compile(r"\S*sh \S*/accept[^/ ]*/\w+/guard$")
 """The suite's own guard of a fault. In a container, it is a child of the first process, whichever that is."""
+_ZOOKEEPER = re.compile(r"org\.apache\.zookeeper\.server\.")
 _FIRST: Mapping[str, Callable[[Running], bool]] = {
     "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
     "etcd": lambda one: one.name == "etcd",
+    "zookeeper": lambda one: one.name == "java" and _ZOOKEEPER.search(one.title) is not None,
+    "consul": lambda one: one.name == "consul",
     "haproxy": lambda one: one.name == "haproxy",
     "redis": lambda one: one.name in ("redis-server", "valkey-server", "keydb-server"),
 }

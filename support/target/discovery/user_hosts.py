@@ -17,13 +17,14 @@ from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.access import NEVER_DIRECT
 from support.hosts.remote.processes import parsed_table, program_trees
 from support.hosts.remote.ways import way_in
+from support.target import dcs
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
 from support.vocabulary import nearest
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
-PROGRAMS = ("patroni", "etcd", "haproxy", "redis")
+PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
 OURS_ALONE = ("disks", "volatile_disks", "poor_links", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
 OF_HOSTS = ("hosts", "crashes", "partitions", "member_files", "member_data", "dcs_hosts", "proxy_host", "cache_host")
@@ -212,7 +213,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
         if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
             lacks[capability] = "; ".join(fixed)
     for capability, program, what in (
-        ("dcs_hosts", "etcd", "etcd"),
+        ("dcs_hosts", dcs.program(topology), dcs.program(topology) or dcs.kind(topology)),
         ("proxy_host", "haproxy", "HAProxy"),
         ("cache_host", "redis", "Redis"),
     ):
@@ -236,8 +237,8 @@ def _lacks_program(
         return f"{what} runs on the members' own machines ({', '.join(shared)}), and would not be lost alone"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
         return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
-    if program == "etcd" and len(having) < len(topology.dcs):
-        return f"etcd has {len(topology.dcs)} members, and [hosts] has {len(having)} of their hosts"
+    if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
+        return f"{what} has {dcs.nodes(topology)} members, and [hosts] has {len(having)} of their hosts"
     return ""
 
 
@@ -246,10 +247,10 @@ def _lacks_partitions(
 ) -> dict[str, str]:
     if without := [name for name, one in own.items() if not one.cutter]:
         return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
-    dcs = [one for one in looked.values() if "etcd" in one.access.programs]
-    if not dcs or len(dcs) < len(topology.dcs):
+    having = [one for one in looked.values() if dcs.program(topology) in one.access.programs]
+    if not having or len(having) < dcs.nodes(topology):
         return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
-    if any(one.name in own or _shares(one.access, own.values()) for one in dcs):
+    if any(one.name in own or _shares(one.access, own.values()) for one in having):
         return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it alone"}
     return {}
 

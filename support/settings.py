@@ -247,6 +247,8 @@ class Settings(BaseSettings):
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
     """The number of Citus worker groups; by default 2 where Citus is installed."""
     accept_worker_members: Annotated[int, Field(ge=1, le=9)] = 2
+    accept_embedded_dcs: Literal["etcd3", "etcd", "zookeeper", "raft"] | None = None
+    """Its DCS, named as in Patroni's configuration."""
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
     accept_pg_bindir: Path | None = None
     accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None

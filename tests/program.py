@@ -90,10 +90,12 @@ class Program:
 
     project: Path
     variables: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    """The words before its own, such as those that enter a namespace."""
 
     @property
     def argv(self) -> list[str]:
-        return [sys.executable, "-P", "-m", "support.cli"]
+        return [*self.prefix, sys.executable, "-P", "-m", "support.cli"]
 
     @property
     def environment(self) -> dict[str, str]:

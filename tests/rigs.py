@@ -2,13 +2,16 @@
 
 import csv
 import io
+import os
 import socket
+import subprocess
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import psycopg2
@@ -86,15 +89,33 @@ class Rig:
 
 
 @contextmanager
-def rig(project: Path, shape: str, *arguments: str) -> Iterator[Rig]:
-    """Boot a cluster on free ports, and end it."""
+def machine_of_its_own() -> Iterator[tuple[str, ...]]:
+    """A network in which every port is free; the words that run a command there."""
+    if os.geteuid():
+        pytest.skip("a network of its own needs root")
+    held = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec cat"], stdin=PIPE, stdout=PIPE
+    )
+    try:
+        assert held.stdout is not None
+        assert held.stdout.readline() == b"up\n"
+        yield "nsenter", f"--net=/proc/{held.pid}/ns/net", "--"
+    finally:
+        held.kill()
+        held.communicate()
+
+
+@contextmanager
+def rig(project: Path, shape: str, *arguments: str, ports: str = "free", prefix: tuple[str, ...] = ()) -> Iterator[Rig]:
+    """Boot a cluster, on free ports unless told otherwise, and end it. `prefix` are words before the program's."""
     if why := why_not_namespaces():
         pytest.skip(why)
     if shape == "swarm-citus" and (why := programs.citus_missing(None)):
         pytest.skip(why)
     program = copy(project)
+    program.prefix = prefix
     begun = time.monotonic()
-    ended = program.run("up", "--name", NAME, "--like", shape, "--ports", "free", *arguments, timeout=150)
+    ended = program.run("up", "--name", NAME, "--like", shape, "--ports", ports, *arguments, timeout=150)
     seconds = time.monotonic() - begun
     try:
         assert ended.status == 0, ended

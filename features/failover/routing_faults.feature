@@ -39,3 +39,28 @@ Feature: The endpoints lead no client to a failed member
     And 20 idle sessions through the write endpoint
     When the leader is asked to hand over to any replica
     Then each of these sessions is cut within 8 seconds
+
+  @id.FO-19 @replicas
+  Scenario Outline: When <event>, no read-only member is called the primary for longer than 5 seconds
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    And every member is asked all the time whether it is the primary
+    When <event>
+    And another member leads
+    And the fault is healed
+    Then no member was called the primary for longer than 5 seconds while it was read-only
+    And the target member streams as a replica within 60 seconds
+
+    Examples:
+      | event                                            |
+      | the leader is asked to hand over to any replica |
+
+    @hosts @crashes
+    Examples:
+      | event                           |
+      | the host of the leader crashes |
+
+    @hosts
+    Examples:
+      | event                          |
+      | the host of the leader freezes |

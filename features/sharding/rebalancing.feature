@@ -57,3 +57,25 @@ Feature: Shards are moved and rebalanced while clients write
       | victim                          |
       | PostgreSQL on the source worker |
       | PostgreSQL on the target worker |
+
+  @id.RB-05 @admin @patroni @haproxy @members @critical
+  Scenario Outline: A rebalance that is broken off hinders no later one: <how>
+    Given a healthy cluster
+    And two co-located tables of 8 shards, one shard with 10000 rows
+    When one worker group is drained, and half-way <how>
+    Then within 60 seconds every row is on one worker, and nothing of the rebalance is left
+    And the same worker group is drained when that is repeated
+
+    Examples:
+      | how                        |
+      | the rebalance is cancelled |
+
+    @hosts
+    Examples:
+      | how                                     |
+      | PostgreSQL of the coordinator is killed |
+
+    @hosts @crashes @replicas
+    Examples:
+      | how                                 |
+      | the host of the coordinator crashes |

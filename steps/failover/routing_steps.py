@@ -14,6 +14,8 @@ from support.errors import Inconclusive
 from support.example_app.sessions import open_idle
 from support.failover import health_checks, routing
 from support.failover.checks import all_among, each_serves, sessions_closed_in_time
+from support.failover.handover import FailoverHandover
+from support.failover.role_claims import require_true_claims, watch_claims
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
 from support.target import haproxy
@@ -143,6 +145,19 @@ def step_idle_sessions(context: Context, count: int) -> None:
     leader = routing.place(world.cluster.leader(), in_recovery=False)
     if elsewhere := {*routing.places(world.cluster, world.sessions)} - {leader}:
         raise Inconclusive(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
+
+
+@given("every member is asked all the time whether it is the primary")
+def step_claims(context: Context) -> None:
+    """By the health check that proxies use, until the scenario ends."""
+    context.world.handover(FailoverHandover).claims = watch_claims(context.world)
+
+
+@then("no member was called the primary for longer than {seconds:g} seconds while it was read-only")
+def step_claims_are_true(context: Context, seconds: float) -> None:
+    """From the fault on. Each member was asked all the time, past the proxy, whether it would accept a write."""
+    world = context.world
+    require_true_claims(world, world.handover(FailoverHandover).claims, world.limit(seconds, "read-only"))
 
 
 @when("a replica falls further behind than is allowed")

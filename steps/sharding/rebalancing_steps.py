@@ -20,9 +20,11 @@ from support.sharding import shard_map, shards
 from support.sharding.handover import MoveHandover
 from support.sharding.membership import joined, require_equal_to_others, require_gone
 from support.sharding.moves import (
+    BREAK,
     COPIED,
     VICTIMS,
     PlannedMove,
+    break_off,
     fault_of_move,
     left_behind,
     let_take_shards,
@@ -32,6 +34,7 @@ from support.sharding.moves import (
 from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_name
 from support.target.members import NO_ANSWER
+from support.target.timing import Span
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
 from support.vocabulary import Kind
 from support.waiting import describe, eventually
@@ -44,7 +47,7 @@ _FILL = """
 
 
 VICTIM = Kind.of("victim of a kill", VICTIMS)
-register_type(Victim=VICTIM)
+register_type(Victim=VICTIM, Break=BREAK)
 
 
 @given("two co-located tables of {count:d} shards, and a client that writes to each shard")
@@ -240,6 +243,20 @@ def step_interrupt_move(context: Context, victim: str) -> None:
     world.evidence.attach("the move, step by step", "\n".join(map(str, job.steps)))
 
 
+@when("one worker group is drained, and half-way {how:Break}")
+def step_break_off(context: Context, how: str) -> None:
+    """When the rows of a shard are copied, and it is not yet handed over. The client that asked for it gets an error.
+
+    At the end of the scenario the group may take shards again.
+    """
+    world, group, own = context.world, _last_group(context.world), context.world.handover(MoveHandover).tables
+    world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
+    let_take_shards(world.cluster.administration, group, False)
+    with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=True) as job:
+        break_off(world, job, how)
+    world.evidence.attach("the rebalance, step by step", "\n".join(map(str, job.steps)))
+
+
 @then("the move fails")
 def step_move_fails(context: Context) -> None:
     """The client that asked for it gets an error."""
@@ -265,6 +282,37 @@ def step_as_before(context: Context, seconds: float) -> None:
 
     limit = context.world.limit(seconds, "recovery")
     eventually(unharmed, within=limit, subject="all is as before the move", retry_on=NO_ANSWER)
+
+
+@then("within {seconds:g} seconds every row is on one worker, and nothing of the rebalance is left")
+def step_settled(context: Context, seconds: float) -> None:
+    """Read on the leader of each group: shards, rows, and no subscription, publication, slot or role of the moves.
+
+    Shards that were moved before it was broken off may stay where they are.
+    """
+    handover = context.world.handover(MoveHandover)
+    own = handover.tables
+
+    def settled() -> None:
+        placements = own.placements
+        checks.each_on_one_live_node(placements, shards.held_on_nodes(own.cluster, own.tables)).require()
+        checks.co_located_together(placements).require()
+        _require_rows(handover)
+        left = left_behind(own.cluster)
+        Finding(not left, f"the rebalance has left behind: {left}").require()
+
+    limit = context.world.limit(seconds, "recovery", Span.BLACKOUT)
+    eventually(settled, within=limit, subject="nothing of the rebalance is left", retry_on=NO_ANSWER)
+
+
+@then("the same worker group is drained when that is repeated")
+def step_drain_again(context: Context) -> None:
+    """At the first attempt; then the group is empty, and every row is there, on one other worker."""
+    world, handover = context.world, context.world.handover(MoveHandover)
+    _rebalance(world, "draining, when it was repeated", drain_only=True)
+    step_empty(context)
+    handover.tables.require_in_order()
+    _require_rows(handover)
 
 
 @then("the same move works when it is retried")

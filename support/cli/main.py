@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from support import libpq
-from support.cli import inside, paths, reading, suites, typed, writing
+from support.cli import inside, paths, reading, starting, suites, typed, writing
 from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
     Features,
@@ -360,6 +360,9 @@ def doctor(
     own = {"accept_own_schema": True} if own_schema else {}
     settings = Settings.load({**target_settings, **size, **own})
     doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
+
+
+app.command()(starting.init)
 
 
 @app.command()

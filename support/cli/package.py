@@ -15,4 +15,5 @@ def main() -> None:
     """Start the program with the arguments of this process, in place of it."""
     path = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each of a run's hundreds of processes would compile all it imports
     os.execve(sys.executable, [sys.executable, "-P", "-m", "support.cli", *sys.argv[1:]], variables)

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from support import libpq
 from support.cli import clusters
@@ -42,6 +43,34 @@ def choose(target: str | None) -> tuple[Mapping[str, Any], KeptCluster | None]:
             f"--target {target!r} is neither a .toml file nor a postgresql:// address nor a cluster that is up: {error}"
         ) from None
     return (of_file(cluster.target), None) if cluster.target.exists() else ({}, cluster)
+
+
+def of_place(place: str) -> Mapping[str, Any]:
+    """The settings that `host`, `host:port` or the address of a database stands for.
+
+    The port is left out where none is given. Raises UsageError for anything else.
+    """
+    if libpq.is_url(place):
+        return libpq.settings_of(place, "ADDRESS")
+    host, port = _split_place(place, "database.example.org:5432")
+    return {"ruvector_host": host} | ({"ruvector_port": port} if port else {})
+
+
+def redis_of_place(place: str) -> Mapping[str, Any]:
+    """The settings that `host` or `host:port` of a Redis stands for. Raises UsageError for anything else."""
+    host, port = _split_place(place.removeprefix("redis://"), "cache.example.org:6379")
+    return {"redis_host": host} | ({"redis_port": port} if port else {})
+
+
+def _split_place(place: str, example: str) -> tuple[str, int | None]:
+    try:
+        parts = urlsplit(f"//{place}" if place.count(":") < 2 or "[" in place else f"//[{place}]")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{place!r}: {error}; write it like {example}") from None
+    if not host or parts.path or parts.query or parts.username or port == 0:
+        raise UsageError(f"{place!r} is no address; write it like {example}")
+    return host, port
 
 
 def of_file(path: Path) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from support.target.timing import Span
 from support.vocabulary import nearest
 
 UNITS = {
@@ -39,6 +40,8 @@ class Stated:
     value: float
     parameter: str
     """The name of the step's parameter, which says what kind of number it is; see UNITS."""
+    span: Span | None = None
+    """What the cluster needs the time for: its own timing may make the limit longer."""
 
     @property
     def figure(self) -> str:
@@ -72,11 +75,12 @@ def stated_by(file: Path, line: int, arguments: Mapping[str, object]) -> tuple[S
     found = []
     for first, last, limits in _functions(file):
         if first <= line <= last:
-            for parameter, parts in limits:
+            for parameter, parts, span in limits:
                 value = arguments.get(parameter)
                 if isinstance(value, int | float):
                     words = [str(arguments.get(name, name)) if is_name else name for name, is_name in parts]
-                    found.append(Stated(named("".join(words)), float(value), parameter))
+                    needs = Span(str(arguments[span[0]] if span[1] else span[0])) if span else None
+                    found.append(Stated(named("".join(words)), float(value), parameter, needs))
     return tuple(found)
 
 
@@ -116,8 +120,10 @@ def complaints(limits: Mapping[str, float], stated: Mapping[str, Sequence[Stated
                     break
 
 
-Limits = tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]
-"""For each call of `limit` its parameter, and the parts of its name, each with whether it is a parameter itself."""
+Part = tuple[str, bool]
+"""A text, and whether it is the name of a parameter instead."""
+Limits = tuple[tuple[str, tuple[Part, ...], Part | None], ...]
+"""For each call of `limit` its parameter, the parts of its name, and what its span is, if it has one."""
 
 
 @cache
@@ -132,14 +138,24 @@ def _first_line(node: ast.FunctionDef) -> int:
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 
-def _limits(function: ast.FunctionDef) -> Iterator[tuple[str, tuple[tuple[str, bool], ...]]]:
+def _limits(function: ast.FunctionDef) -> Iterator[tuple[str, tuple[Part, ...], Part | None]]:
     for node in ast.walk(function):
         match node:
-            case ast.Call(func=ast.Attribute(attr="limit"), args=[ast.Name(id=parameter), measure, *_]):
-                yield parameter, tuple(_parts(measure))
+            case ast.Call(func=ast.Attribute(attr="limit"), args=[ast.Name(id=parameter), measure, *more]):
+                yield parameter, tuple(_parts(measure)), _span(more[0]) if more else None
 
 
-def _parts(measure: ast.expr) -> Iterator[tuple[str, bool]]:
+def _span(given: ast.expr) -> Part | None:
+    """`Span.FAILOVER`, or `Span(event)` of a parameter."""
+    match given:
+        case ast.Attribute(value=ast.Name(id="Span"), attr=name):
+            return Span[name].value, False
+        case ast.Call(func=ast.Name(id="Span"), args=[ast.Name(id=parameter)]):
+            return parameter, True
+    return None
+
+
+def _parts(measure: ast.expr) -> Iterator[Part]:
     match measure:
         case ast.Constant(value=str(text)):
             yield text, False

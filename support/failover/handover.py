@@ -9,6 +9,7 @@ from support.engine.world import Handover
 from support.failover.checks import Look
 from support.failover.joint_loss import Lost
 from support.failover.member_checks import StreamedAgain
+from support.failover.role_claims import ClaimWatch
 from support.failover.succession import UnequalReplicas
 from support.target.leadership import Lease
 from support.target.patroni_commands import Reply
@@ -33,6 +34,7 @@ class FailoverHandover(Handover):
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]
     requested_candidate: Annotated[str, "When the leader is asked to hand over to a replica that may lead"]
     """None if any replica was welcome."""
+    claims: Annotated[ClaimWatch, "Given every member is asked all the time whether it is the primary"]
     away: Annotated[str, "Given the host of a replica that no commit waits for is down"]
     lost: Annotated[Lost, "When the hosts of the leader and its synchronous standby crash at once"]
     replies: Annotated[Mapping[str, Reply], "When switchovers to members that cannot lead are requested"]

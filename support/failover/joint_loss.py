@@ -5,15 +5,13 @@ the primary), https://gocardless.com/blog/incident-review-api-and-dashboard-outa
 """
 
 import time
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from support.engine.finding import Finding
-from support.engine.history import WriterSample
 from support.engine.recovery import require_accepted_again
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
+from support.failover.leader_checks import nobody_took_over
 from support.faults.process import EveryHostCrashes, HostCrash
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
@@ -26,7 +24,6 @@ from support.waiting import eventually, throughout
 
 LOST = Kind("lost member", ("the former leader", "a synchronous standby"))
 """Who was lost together, by what each was before."""
-_LAST_WORD = 5.0  # seconds
 _LOOK = 0.5  # seconds between two looks
 
 
@@ -112,21 +109,3 @@ def require_led_again(world: World, lost: Lost, who: str, limit: float) -> None:
     """Switch on the host of one of those that were lost: writes are acknowledged again within `limit` seconds."""
     back = lost.leader if who == LOST.values[0] else lost.standbys[0]
     require_accepted_again(world, world.cluster.site.hosts[back].power_on, limit)
-
-
-def nobody_took_over(samples: Iterable[WriterSample], members: Collection[str], since: float, until: float) -> Finding:
-    """None of these members accepted a write after `since`.
-
-    Unknown unless each of them refused one shortly before `until`: who gives no answer may lead as well.
-    """
-    own = [one for one in samples if one.member in members and one.begun > since and one.ended <= until]
-    if took := [one for one in own if one.writable]:
-        return Finding.false(
-            f"{took[0].member} accepted writes {took[0].ended - since:.1f} s after the loss of the leader and of every "
-            "standby that had all acknowledged writes: it may lack some of them, and they are lost then"
-        )
-    last = {one.member: one.ended for one in sorted(own, key=lambda one: one.ended) if one.refused}
-    silent = [name for name in members if last.get(name, since) < until - _LAST_WORD]
-    if silent or not members:
-        return Finding.unknown(f"{' and '.join(silent) or 'nobody'} was not seen to refuse a write until the end")
-    return Finding.true(f"{' and '.join(members)} accepted no write for {until - since:.1f} s")

@@ -1,6 +1,7 @@
 """Patroni with one defect: `python -P broken_patroni.py DEFECT FILE`. It runs on the hosts, as a program of its own."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -95,6 +96,21 @@ def waits_for_the_end_of_postgresql() -> None:
     Postgresql.stop = stop
 
 
+POSTPONES = 8.0
+"""Seconds between the moment in which a member takes the leader key and its promotion."""
+
+
+def postpones_its_promotion() -> None:
+    """A member that has taken the leader key remains a replica for seconds, as if another loop had to come first."""
+    promote = Postgresql.promote
+
+    def late(self: Postgresql, *given: Any, **named: Any) -> Any:
+        threading.Event().wait(POSTPONES)
+        return promote(self, *given, **named)
+
+    Postgresql.promote = late
+
+
 FALTERS = (8.0, 50.0)
 """Seconds after a promotion between which a leader has no PostgreSQL: longer than a failover may take."""
 
@@ -135,6 +151,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         starts_nothing_after_a_crash,
         copies_nothing,
         waits_for_the_end_of_postgresql,
+        postpones_its_promotion,
         falters_after_taking_over,
     )
 }

@@ -270,6 +270,12 @@ SABOTAGES = (
         patroni_build("waits_for_the_end_of_postgresql"),
     ),
     Sabotage(
+        "patroni-postpones-its-promotion",
+        "a member that has taken the leader key remains a replica for 8 seconds",
+        notices({"FO-19": "was called the primary by its health check for"}),
+        patroni_build("postpones_its_promotion"),
+    ),
+    Sabotage(
         "patroni-falters-after-taking-over",
         "a leader that has taken over serves for 8 seconds, and then fails for 42",
         notices({"FO-02": "interrupted for .*, and still are"}),

@@ -182,6 +182,7 @@ SABOTAGES = (
         {
             "RB-03 Draining": "is empty: not so after",
             "RB-04": "all is as before the move: not so after",
+            "RB-05": "nothing of the rebalance is left: not so after",
         },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),
     ),

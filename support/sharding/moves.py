@@ -7,7 +7,7 @@ Source: https://docs.citusdata.com/en/v13.0/develop/api_udf.html#shard-rebalanci
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,19 +16,23 @@ from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.example_app.sessions import backend
 from support.faults.nemesis import Fault
-from support.faults.process import PostgresKilled
+from support.faults.process import HostCrash, PostgresKilled
+from support.faults.roles import host_of
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
 from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_leaders, node_name
 from support.target.cluster import Cluster
-from support.timeouts import REJOIN
+from support.timeouts import REJOIN, STATEMENT
+from support.vocabulary import Kind
 from support.waiting import NotYet, describe, eventually
 
 COPIED = "Catching Up"
 """The phase in which all rows are copied, and writes that came meanwhile are being replicated."""
 
+_UNDER_WAY = ("Copying Data", "Catching Up", "Creating Constraints", "Final Catchup")
+"""The phases of a shard whose rows are being copied, and that is not yet handed over."""
 _LONGEST = 120.0  # seconds that a job may take
 _PROGRESS = "SELECT shardid, table_name::text, status FROM get_rebalance_progress()"
 _MOVE = """
@@ -107,6 +111,17 @@ class ShardJob:
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 
         eventually(reached, within=within, subject=f"the job is in the phase {phase!r}", pause=0.03)
+
+    def await_under_way(self, within: float) -> None:
+        """Wait until any shard is half moved. Raises Inconclusive when the job ends before."""
+
+        def reached() -> None:
+            if not self.runs:
+                raise Inconclusive(f"the job ended before a shard was seen half moved: {self.error or 'done'}")
+            if not any(step.phase in _UNDER_WAY for step in self._look()):
+                raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
+
+        eventually(reached, within=within, subject="a shard is half moved", pause=0.03)
 
     def await_end(self) -> float:
         """Wait until it has ended, well or not, and record its progress meanwhile; returns the seconds that it took."""
@@ -270,6 +285,47 @@ class SessionKilled:
 
     def heal(self) -> None:
         """Nothing to heal: clients open another session."""
+
+
+class Cancelled:
+    """A fault: the statement of one session is cancelled, as its client or an administrator would do it."""
+
+    def __init__(self, job: ShardJob) -> None:
+        self._job = job
+
+    def __str__(self) -> str:
+        return "the rebalance is cancelled"
+
+    def inject(self) -> None:
+        sql.value(self._job.where, "SELECT pg_cancel_backend(%s)", [self._job.backend])
+
+    def require_in_effect(self) -> None:
+        if self._job.runs:
+            raise NotYet("it goes on")
+
+    def heal(self) -> None:
+        """Nothing to heal."""
+
+
+_BREAKS: Mapping[str, Callable[[Cluster, ShardJob], Fault]] = {
+    "the rebalance is cancelled": lambda cluster, job: Cancelled(job),
+    "PostgreSQL of the coordinator is killed": lambda cluster, job: PostgresKilled(host_of(cluster, "the leader")),
+    "the host of the coordinator crashes": lambda cluster, job: HostCrash(host_of(cluster, "the leader")),
+}
+BREAK = Kind.of("way to break off a rebalance", _BREAKS)
+
+
+def break_off(world: World, job: ShardJob, how: str) -> None:
+    """Break a rebalance off when it has moved a part of what it should: one of BREAK.
+
+    Raises Inconclusive if it was done before.
+    """
+    job.await_under_way(within=STATEMENT)
+    world.experiment.inject(_BREAKS[how](world.cluster, job), world.cluster.leader())
+    job.await_end()
+    if job.error is None:
+        raise Inconclusive("the rebalance was done before it was broken off")
+    world.evidence.attach("the error of the rebalance", describe(job.error))
 
 
 VICTIMS = ("the session that moves it", "PostgreSQL on the source worker", "PostgreSQL on the target worker")

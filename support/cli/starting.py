@@ -1,0 +1,67 @@
+"""The command for whoever has a cluster and no target file yet: `accept init`; main.py adds it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def init(
+    address: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ADDRESS]",
+            help="Where your application finds the database: host, host:port or postgresql://user:password@host/db.",
+            show_default=False,
+        ),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it to this new file; else it is printed."),
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="The database, if it is not in ADDRESS.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="The application's role. Its password: RUVECTOR_PASSWORD, or you are asked.")
+    ] = None,
+    read: Annotated[int | None, typer.Option(metavar="PORT", help="HAProxy's port for reads, if unusual.")] = None,
+    statistics: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="HAProxy's statistics page, if unusual. Its login: HAPROXY_STATS_*."),
+    ] = None,
+    patroni: Annotated[
+        str | None,
+        typer.Option(metavar="HOST[:PORT],...", help="Patroni's REST APIs, if they are not beside the database."),
+    ] = None,
+    etcd: Annotated[
+        str | None, typer.Option(metavar="HOST[:PORT],...", help="etcd, if it is not beside the members.")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option(metavar="HOST[:PORT]", help="The cache; one that is not named is left alone.")
+    ] = None,
+    hosts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="How the suite reaches into the hosts, to break them: ssh://root@ADDRESS, docker://NAME, or a command "
+            "with {} in it. ADDRESS and NAME stand for those of each host.",
+        ),
+    ] = None,
+) -> None:
+    """Write a target file for your cluster by looking at it: members, etcd, proxy, nodes, and what they lack.
+
+    Nothing is changed there. What cannot be guessed is asked for at a terminal; without one it comes from the options
+    and from the environment, under the names that settings have (docs/your-cluster.md).
+    """
+    from support.cli import init, targets
+
+    said = {
+        "ruvector_db": database,
+        "ruvector_user": user,
+        "haproxy_replica_port": read,
+        "haproxy_stats_url": statistics,
+        "patroni_hosts": patroni,
+        "etcd_hosts": etcd,
+        **(targets.redis_of_place(redis) if redis else {}),
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    raise typer.Exit(init.init(init.given_settings(address, given), init.pattern_of(hosts), write))

@@ -1,0 +1,109 @@
+"""Checks of members that change their roles: who must not take over, and who is called the primary and is read-only."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from support.engine.finding import Finding
+from support.engine.history import WriterSample
+
+_LAST_WORD = 5.0  # seconds
+
+
+def nobody_took_over(samples: Iterable[WriterSample], members: Collection[str], since: float, until: float) -> Finding:
+    """None of these members accepted a write after `since`.
+
+    Unknown unless each of them refused one shortly before `until`: who gives no answer may lead as well.
+    """
+    own = [one for one in samples if one.member in members and one.begun > since and one.ended <= until]
+    if took := [one for one in own if one.writable]:
+        return Finding.false(
+            f"{took[0].member} accepted writes {took[0].ended - since:.1f} s after the loss of the leader and of every "
+            "standby that had all acknowledged writes: it may lack some of them, and they are lost then"
+        )
+    last = {one.member: one.ended for one in sorted(own, key=lambda one: one.ended) if one.refused}
+    silent = [name for name in members if last.get(name, since) < until - _LAST_WORD]
+    if silent or not members:
+        return Finding.unknown(f"{' and '.join(silent) or 'nobody'} was not seen to refuse a write until the end")
+    return Finding.true(f"{' and '.join(members)} accepted no write for {until - since:.1f} s")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the health check of a member answered to the question whether it is the primary; None without an answer.
+
+    Times are seconds on the monotonic clock.
+    """
+
+    member: str
+    begun: float
+    ended: float
+    primary: bool | None
+
+
+@dataclass(frozen=True)
+class FalseClaim:
+    """A member was called the primary for so many seconds, from `begun` on, while it took no writes."""
+
+    member: str
+    begun: float
+    seconds: float
+
+
+def longest_false_claim(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> FalseClaim | None:
+    """The longest time for which a member was certainly called the primary, and certainly read-only; None if none was.
+
+    Certain is the time between two consecutive equal answers. A member that lets nobody in is not read-only.
+    """
+    said = [(one.member, one.begun, one.ended, one.primary is True) for one in claims]
+    were = [(one.member, one.begun, one.ended, one.writable is False) for one in samples]
+    found = [
+        FalseClaim(member, max(one[0], other[0]), min(one[1], other[1]) - max(one[0], other[0]))
+        for member in {answer[0] for answer in said}
+        for one in _periods(member, said)
+        for other in _periods(member, were)
+        if min(one[1], other[1]) > max(one[0], other[0])
+    ]
+    return max(found, key=lambda one: one.seconds, default=None)
+
+
+def _periods(member: str, answers: Iterable[tuple[str, float, float, bool]]) -> list[tuple[float, float]]:
+    """The times between the first and the last of consecutive answers that say yes."""
+    found: list[tuple[float, float]] = []
+    run: list[tuple[float, float]] = []
+    own = sorted((begun, ended, yes) for name, begun, ended, yes in answers if name == member)
+    for begun, ended, yes in [*own, (0.0, 0.0, False)]:
+        if yes:
+            run.append((begun, ended))
+        else:
+            if len(run) > 1:
+                found.append((run[0][1], run[-1][0]))
+            run = []
+    return found
+
+
+def called_primary_truly(
+    claims: Sequence[Claim], samples: Sequence[WriterSample], members: Collection[str], since: float, limit: float
+) -> Finding:
+    """From `since` (the fault) on, no member was called the primary for more than `limit` s while it was read-only.
+
+    Unknown unless two members were called the primary meanwhile: then no role has changed hands.
+    """
+    later = [one for one in claims if one.begun > since]
+    called = sorted({one.member for one in later if one.primary} | {_before(claims, since)} - {""})
+    words = f"{len(later)} answers of {len(members)} members; called the primary: {', '.join(called) or 'nobody'}"
+    longest = longest_false_claim(later, [one for one in samples if one.begun > since])
+    if longest is not None and longest.seconds > limit:
+        return Finding.too_late(
+            f"{longest.member} was called the primary by its health check for {longest.seconds:.1f} s, from "
+            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (allowed: {limit:g} s)"
+        )
+    if len(called) < 2:
+        return Finding.unknown(f"no role changed hands: {words}")
+    told = f"{longest.seconds:.1f} s" if longest else "never"
+    return Finding.true(f"{words}; the longest time while read-only: {told} (allowed: {limit:g} s)")
+
+
+def _before(claims: Iterable[Claim], since: float) -> str:
+    """Who was last called the primary before that; empty if nobody was."""
+    earlier = [one for one in claims if one.ended <= since and one.primary]
+    return max(earlier, key=lambda one: one.ended).member if earlier else ""

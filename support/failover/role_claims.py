@@ -1,0 +1,84 @@
+"""Asks the health check of every member, all the time, whether that member is the primary: proxies send writes there.
+
+Source: https://github.com/patroni/patroni/issues/2972 (a member that held the leader key postponed its promotion, and
+answered "primary" meanwhile)
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from support.engine.ledger import APPEND
+from support.engine.world import World
+from support.failover.leader_checks import Claim, called_primary_truly, longest_false_claim
+from support.target.members import NO_ANSWER
+
+_PACE = 0.1  # seconds between two questions to a member
+_PATH = "/primary"
+_READ_ONLY = "read-only transaction"
+"""What PostgreSQL says against a write that was sent to a replica."""
+
+
+class ClaimWatch:
+    """Asks all members at once until it is closed; a member that gives no answer is asked again. A context manager."""
+
+    def __init__(self, questions: dict[str, Callable[[], bool]]) -> None:
+        """`questions`: member -> whether its health check calls it the primary now."""
+        self.claims: list[Claim] = []
+        """Every answer, or missing answer, until now."""
+        self._stopping = threading.Event()
+        self._errors: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._ask, args=[name, question], daemon=True)
+            for name, question in questions.items()
+        ]
+
+    def __enter__(self) -> "ClaimWatch":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def _ask(self, member: str, question: Callable[[], bool]) -> None:
+        try:
+            while not self._stopping.is_set():
+                begun, answer = time.monotonic(), None
+                with suppress(*NO_ANSWER):
+                    answer = question()
+                self.claims.append(Claim(member, begun, time.monotonic(), answer))
+                self._stopping.wait(_PACE)
+        except BaseException as error:  # leaving the `with` block raises it
+            self._errors.append(error)
+
+
+def watch_claims(world: World) -> ClaimWatch:
+    """Ask the health check of every member until the scenario ends."""
+    cluster = world.cluster
+
+    def question(name: str) -> Callable[[], bool]:
+        return lambda: cluster.patroni(name).status_code(_PATH) == 200
+
+    return world.cleanup.enter_context(ClaimWatch({name: question(name) for name in cluster.members}))
+
+
+def require_true_claims(world: World, watch: ClaimWatch, limit: float) -> None:
+    """Since the fault, no member was called the primary for more than `limit` seconds while it was read-only.
+
+    How many writes were refused for that reason, because the proxy believed the health check, is in the report.
+    """
+    experiment, history = world.experiment, world.clients.history
+    claims, samples, since = list(watch.claims), experiment.watch.samples, experiment.injected_fault.begun
+    longest = longest_false_claim([one for one in claims if one.begun > since], samples)
+    world.measure("a read-only member was called the primary for", longest.seconds if longest else 0.0, "s", limit)
+    refused = [one for one in history.of(action=APPEND) if one.begun > since and _READ_ONLY in one.error]
+    world.measure("writes refused by a read-only server", len(refused), "")
+    finding = called_primary_truly(claims, samples, world.cluster.members, since, limit)
+    world.evidence.attach("who was called the primary", finding.words)
+    finding.require()

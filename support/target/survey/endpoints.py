@@ -1,0 +1,168 @@
+"""The ports of a host that lead to the database, and which of them are the endpoints for writes and for reads."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from support import libpq, sql
+from support.errors import TargetUnreachable
+from support.target.discovery.addresses import POSTGRES, Reach, reach, reach_each, same_address
+from support.target.discovery.database import advice
+from support.target.discovery.identity import ServerIdentity, server_of
+from support.target.members import NoAnswer, ask_in_parallel
+from support.target.topology import Address
+from support.timeouts import REST
+
+WRITES = (5000, POSTGRES, 6432, 5500)
+"""The usual ports of a write endpoint, the likeliest first: those of HAProxy, PostgreSQL, PgBouncer, Traefik."""
+USUAL = (*WRITES, 5001, 5002, *range(POSTGRES + 1, POSTGRES + 18))
+"""Every port that is tried: those, HAProxy's for reads, and those at which containers are published by custom."""
+_LOOKS = 3  # sessions through each port: a proxy shares them among its servers
+_STATE = "SELECT pg_is_in_recovery(), coalesce(host(inet_server_addr()), ''), current_setting('cluster_name')"
+_GROUP = "SELECT groupid FROM pg_dist_local_group"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A port that accepts the application's login."""
+
+    address: Address
+    servers: frozenset[ServerIdentity]
+    """The servers that were met behind it."""
+    in_recovery: frozenset[bool]
+    """Whether they were standbys."""
+    hosts: frozenset[str] = frozenset()
+    """Their own addresses, as they see them."""
+    scope: str = ""
+    """PostgreSQL's cluster_name, which Patroni sets to its scope."""
+    group: int | None = None
+    """Its Citus group; None without Citus."""
+    tls: bool = False
+    """The session was encrypted."""
+
+    @property
+    def leads_to(self) -> str:
+        """For people."""
+        return {
+            frozenset({False}): "the primary",
+            frozenset({True}): "a standby" if len(self.servers) == 1 else f"{len(self.servers)} standbys",
+        }.get(self.in_recovery, "the primary and standbys in turn")
+
+    @property
+    def writes(self) -> bool:
+        """Whether every session was on a server that takes writes."""
+        return self.in_recovery == frozenset({False})
+
+    @property
+    def reads(self) -> bool:
+        """Whether every session was on a standby."""
+        return self.in_recovery == frozenset({True})
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Which listener is which endpoint."""
+
+    write: Listener
+    read: Listener | None = None
+    guessed: str = ""
+    """Why it is not certain that these are the proxy's; empty if it is."""
+
+
+def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
+    """Every port of the host that accepts the login. `named`: the user gave the port in `base`, so it must.
+
+    Ports that the user did not name may be somebody else's: they are not sent the password in clear text. Raises
+    TargetUnreachable, with what to change, if the named port, or every one, refuses the login.
+    """
+    own = Address(base.host, base.port)
+    if libpq.is_socket(base.host):
+        return {own: _look(base, own)}
+    places = dict.fromkeys([own, *(Address(base.host, port) for port in USUAL)])
+    if (found := reach(own)) is Reach.UNKNOWN:
+        raise TargetUnreachable(f"{base.host}: {found.value}: check the name, or give an IP address")
+    open_ports = [address for address, answer in reach_each(places).items() if answer is Reach.OPEN]
+    if named and own not in open_ports:
+        others = f"; open there are {_ports(open_ports)}" if open_ports else ""
+        raise TargetUnreachable(f"{own}: {reach(own).value}{others}: check the port, and the firewalls in between")
+    if not open_ports:
+        raise TargetUnreachable(
+            f"{base.host}: none of the usual ports of PostgreSQL and its proxies accepts connections "
+            f"({_ports(places)}): give the port, as {_bracketed(base.host)}:PORT"
+        )
+    careful = replace(base, options={**base.options, "require_auth": "!password"})
+    by_name = {str(address): address for address in open_ports}
+    answers = ask_in_parallel(
+        by_name, lambda name: _look(base if by_name[name] == own and named else careful, by_name[name])
+    )
+    accepting = {by_name[name]: one for name, one in answers.items() if not isinstance(one, NoAnswer)}
+    if own not in accepting and (named or not accepting):
+        refused = {name: one.why for name, one in answers.items() if isinstance(one, NoAnswer)}
+        why = refused[str(own)] if named else max(refused.values(), key=sql.tells_of_refusal)
+        raise TargetUnreachable(f"{why}: {advice(why)}")
+    return accepting
+
+
+def choose(
+    found: Mapping[Address, Listener],
+    named: Address | None,
+    own: Mapping[str, Address],
+    proxied: Collection[Address] | None = None,
+) -> Endpoints:
+    """The endpoints for writes and reads among the listeners.
+
+    `named` is the address that the user gave with its port; `own` is member -> its address by Patroni; `proxied` are
+    the listeners that HAProxy's statistics show as its own, None where nobody could look. Raises TargetUnreachable if
+    nothing takes writes.
+    """
+    direct = {at for at in found if any(same_address(at, one) for one in own.values())}
+    behind = [at for at in found if at not in direct and (proxied is None or at in proxied)]
+    writes = _sorted([at for at in behind if found[at].writes], WRITES)
+    write = named if named and found[named].writes else next(iter(writes), None)
+    if write is None:
+        write = next((at for at in _sorted(found, WRITES) if found[at].writes), None)
+    if write is None:
+        met = ", ".join(f"{at} leads to {one.leads_to}" for at, one in found.items())
+        raise TargetUnreachable(f"no address there takes writes ({met}): name the write endpoint, or the leader")
+    usual = (write.port + 1, 5001, 5433)
+    reads = _sorted([at for at in behind if found[at].reads and at != write], usual)
+    reads.sort(key=lambda at: len(found[at].servers) == 1)  # a port that leads to several is certainly a proxy's
+    read = next((at for at in reads if proxied is not None or at.port in usual or len(found[at].servers) > 1), None)
+    known = proxied is not None or (write in direct and read is None)
+    guess = "" if known else "HAProxy's statistics page would tell its ports from those of members (--statistics)"
+    return Endpoints(found[write], found[read] if read else None, guess)
+
+
+def _look(base: sql.Endpoint, address: Address) -> Listener:
+    where = base.at(f"the database at {address}", address.host, address.port)
+    servers, recovery, hosts = set(), set(), set()
+    scope, group, tls = "", None, False
+    for number in range(_LOOKS):
+        with sql.session(where, connect_timeout=REST, statement_timeout=REST) as session:
+            in_recovery, host, scope = sql.rows(session, _STATE)[0]
+            servers.add(server_of(session))
+            recovery.add(bool(in_recovery))
+            hosts.add(str(host))
+            if number == 0:
+                tls = bool(session.info.ssl_in_use)
+                group = _group(session)
+    return Listener(address, frozenset(servers), frozenset(recovery), frozenset(hosts - {""}), str(scope), group, tls)
+
+
+def _group(session: sql.Session) -> int | None:
+    try:
+        return int(sql.value(session, _GROUP))
+    except (sql.Error, IndexError):
+        return None
+
+
+def _sorted(addresses: Collection[Address], first: Collection[int]) -> list[Address]:
+    order = list(first)
+    return sorted(addresses, key=lambda at: (order.index(at.port) if at.port in order else len(order), at.port))
+
+
+def _ports(addresses: Collection[Address]) -> str:
+    return ", ".join(str(port) for port in sorted({at.port for at in addresses}))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,218 @@
+"""Patroni's REST APIs, etcd, HAProxy's statistics page and what else listens beside the database."""
+
+import socket
+import ssl
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import requests
+
+from support.errors import AcceptError
+from support.target import etcd as etcd_api
+from support.target import haproxy
+from support.target.discovery.addresses import PROBE, Reach, parsed, reach_each, same_address
+from support.target.discovery.identity import PatroniAnswer, patronis_at
+from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
+from support.target.topology import Address, Login, StatisticsPage, Topology
+from support.timeouts import REST
+from support.waiting import NotYet
+
+PATRONI, ETCD = 8008, 2379
+_PUBLISHED_PATRONIS = range(PATRONI, PATRONI + 10)
+_PUBLISHED_ETCDS = (ETCD, 2381, 2382, 2383, 2389, 12379, 22379, 32379)
+_PAGES = (7000, 8404, 1936, 9000, 8080, 8100, 8888)
+_PATHS = ("", "/stats", "/haproxy?stats", "/haproxy/stats")
+_REDIS = (6379, 6380)
+
+
+@dataclass(frozen=True)
+class Patronis:
+    """The REST APIs of the members."""
+
+    answers: tuple[PatroniAnswer, ...] = ()
+    why: str = ""
+    """Why there is none, with what was tried; empty if there is."""
+
+    @property
+    def own(self) -> dict[str, Address]:
+        """Member -> the address that the cluster itself uses for its PostgreSQL."""
+        return {
+            one.name: Address(one.host, one.port) for answer in self.answers for one in answer.view.members if one.host
+        }
+
+
+@dataclass(frozen=True)
+class Etcd:
+    """etcd's client addresses."""
+
+    addresses: tuple[Address, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Member of etcd -> its own host, by its client address."""
+    why: str = ""
+    """Why there is none, with what was tried; empty if there is."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """HAProxy's statistics page."""
+
+    page: StatisticsPage | None = None
+    why: str = ""
+    """Why there is none, with what was tried; empty if there is."""
+
+
+def patronis(hosts: Collection[str], given: Collection[Address], published_at: str, system: str) -> Patronis:
+    """The members' REST APIs: at the addresses given, else beside the database; each knows those of the others.
+
+    `published_at` is the host that may publish the ports of several members; `system` is the system identifier of the
+    database, empty if it is not known.
+    """
+    asked = list(given) or [Address(host, PATRONI) for host in hosts]
+    if not given:
+        asked += [Address(published_at, port) for port in _PUBLISHED_PATRONIS]
+    asked = list(dict.fromkeys(asked))
+    listening = [at for at, answer in reach_each(asked).items() if answer is Reach.OPEN]
+    answers = patronis_at(listening)
+    heard = [one for one in answers.values() if isinstance(one, PatroniAnswer)]
+    ours = [one for one in heard if not (system and one.server and one.server.system not in ("", system))]
+    if not ours:
+        return Patronis((), _no_patroni(asked, answers, heard))
+    further = {at for one in ours for at in _others(one)} - set(answers)
+    reached = [at for at, answer in reach_each(further).items() if answer is Reach.OPEN]
+    more = [one for one in patronis_at(reached).values() if isinstance(one, PatroniAnswer)]
+    known = {name for one in ours for name in one.known}
+    by_name: dict[str, PatroniAnswer] = {}
+    for one in (*more, *ours):  # members' own addresses are preferred to those at which they are published
+        if not one.several and (one.name in known or not one.name):
+            by_name.setdefault(one.name or str(one.address), one)
+    return Patronis(
+        tuple(by_name[name] for name in sorted(by_name)), "" if by_name else _no_patroni(asked, answers, [])
+    )
+
+
+def _others(answer: PatroniAnswer) -> Iterator[Address]:
+    for member in answer.view.members:
+        parts = urlsplit(member.api_url)
+        if parts.hostname:
+            yield Address(parts.hostname, parts.port or PATRONI)
+
+
+def _no_patroni(
+    asked: Collection[Address], answers: Mapping[Address, PatroniAnswer | NoAnswer], heard: Collection[PatroniAnswer]
+) -> str:
+    if heard:
+        others = ", ".join(f"{one.address} ({one.scope})" for one in heard)
+        return f"the Patroni at {others} manages another database system than the one at the database's address"
+    if encrypted := [at for at in answers if speaks_tls(at)]:
+        return f"{', '.join(map(str, encrypted))} speaks TLS: give it as https://{encrypted[0]}"
+    strange = "".join(f"; {at}: {one.why}" for at, one in answers.items() if isinstance(one, NoAnswer))
+    return f"no Patroni REST API answers at {_listed(asked)}{strange}"
+
+
+def etcd(hosts: Collection[str], given: Collection[Address], published_at: str, topology: Topology) -> Etcd:
+    """etcd's client addresses: those given, else beside the members. Only an etcd with the keys of the scope counts."""
+    asked = list(given) or [Address(host, ETCD) for host in hosts]
+    if not given:
+        asked += [Address(published_at, port) for port in _PUBLISHED_ETCDS]
+    asked = list(dict.fromkeys(asked))
+    by_name = {str(at): at for at, answer in reach_each(asked).items() if answer is Reach.OPEN}
+    answers = ask_in_parallel(by_name, lambda name: _members_of_etcd(by_name[name]))
+    told = {by_name[name]: one for name, one in answers.items() if not isinstance(one, NoAnswer)}
+    ours = {at: one for at, one in told.items() if given or _has_keys(at, topology)}
+    if not ours:
+        if others := list(told):
+            return Etcd((), {}, f"the etcd at {_listed(others)} has no keys of a Patroni cluster {topology.scope}")
+        if encrypted := [at for at in by_name.values() if speaks_tls(at)]:
+            return Etcd((), {}, f"{', '.join(map(str, encrypted))} speaks TLS: give it as https://{encrypted[0]}")
+        return Etcd((), {}, f"no etcd answers at {_listed(asked)}")
+    members = {name: urls for one in ours.values() for name, urls in one.items()}
+    own = {name: parsed(urls[0], ETCD) for name, urls in members.items() if urls and not urls[0].startswith("https")}
+    reached = reach_each(own.values())
+    addresses = [at for at in own.values() if reached[at] is Reach.OPEN]
+    if len(addresses) < len(members):  # their own addresses work inside of their network only
+        addresses = list(ours)
+    return Etcd(tuple(addresses), {name: at.host for name, at in own.items()})
+
+
+def _members_of_etcd(address: Address) -> dict[str, list[str]]:
+    """Member -> its client URLs."""
+    answer = requests.post(f"http://{address}/v3/cluster/member/list", json={}, timeout=REST)
+    answer.raise_for_status()
+    return {str(one.get("name") or one["ID"]): list(one.get("clientURLs") or ()) for one in answer.json()["members"]}
+
+
+def _has_keys(address: Address, topology: Topology) -> bool:
+    try:
+        seen = Topology(topology.database, topology.application, topology.write, dcs=(address,), scope=topology.scope)
+        return bool(etcd_api.namespaces(seen))
+    except (AcceptError, NotYet, requests.RequestException, *NO_ANSWER):
+        return False
+
+
+def statistics(hosts: Collection[str], given: str, login: Login | None) -> Statistics:
+    """HAProxy's statistics page: the one given, else at the usual places of these hosts."""
+    if given:
+        pages = [StatisticsPage(given, login)]
+    else:
+        places = [Address(host, port) for host in hosts for port in _PAGES]
+        listening = [at for at, answer in reach_each(places).items() if answer is Reach.OPEN]
+        pages = [StatisticsPage(f"http://{at}{path}", login) for at in listening for path in _PATHS]
+    by_url = {page.url: page for page in pages}
+    answers = ask_in_parallel(by_url, lambda url: haproxy.statistics(by_url[url]))
+    for url, answer in answers.items():
+        if not isinstance(answer, NoAnswer) and answer.servers:
+            return Statistics(by_url[url])
+    guarded = [url for url, one in answers.items() if isinstance(one, NoAnswer) and "401" in one.why and _is_page(url)]
+    if guarded:
+        return Statistics(None, f"{guarded[0]} asks for a login: set HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD")
+    if given:
+        return Statistics(None, f"{given}: {next(iter(answers.values()))}")
+    ports = ", ".join(map(str, _PAGES))
+    return Statistics(None, f"none of the ports {ports} of {', '.join(hosts)} serves one")
+
+
+def _is_page(url: str) -> bool:
+    """Whether it asks for a login in the name of HAProxy: any web server may answer 401."""
+    with suppress(requests.RequestException):
+        challenge = requests.get(url, timeout=REST, allow_redirects=False).headers.get("WWW-Authenticate", "")
+        return "haproxy" in challenge.lower() or "statistics" in challenge.lower()
+    return False
+
+
+def redis_near(hosts: Iterable[str]) -> list[Address]:
+    """Where a Redis may be. Nothing is sent there: one that nobody named may be somebody else's."""
+    places = [Address(host, port) for host in dict.fromkeys(hosts) for port in _REDIS]
+    return [at for at, answer in reach_each(places).items() if answer is Reach.OPEN]
+
+
+def speaks_tls(address: Address) -> bool:
+    """Whether it begins a TLS session; its certificate is not checked."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((address.host, address.port), timeout=PROBE) as plain,
+            context.wrap_socket(plain, server_hostname=address.host),
+        ):
+            return True
+    except ssl.SSLError as error:
+        return "CERTIFICATE_REQUIRED" in str(error) or "HANDSHAKE_FAILURE" in str(error)
+    except OSError:
+        return False
+
+
+def same_machine(one: str, other: str) -> bool:
+    """Whether two names or addresses are of one machine."""
+    return same_address(Address(one, 0), Address(other, 0))
+
+
+def _listed(addresses: Collection[Address]) -> str:
+    """Addresses in a few words: the ports of each host together."""
+    ports: dict[str, list[int]] = {}
+    for at in addresses:
+        ports.setdefault(at.host, []).append(at.port)
+    return "; ".join(
+        f"{host}, port{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}" for host, of in ports.items()
+    )

@@ -1,0 +1,270 @@
+"""The survey itself: from an address and a login to the settings of a target file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from support import libpq, sql
+from support.errors import AcceptError
+from support.settings import Settings
+from support.target import citus, haproxy
+from support.target.baseline import apply_baseline
+from support.target.discovery import addresses, database, proxy, user_cluster
+from support.target.discovery.identity import ServerIdentity
+from support.target.members import NO_ANSWER
+from support.target.survey import hosts, services
+from support.target.survey.endpoints import Endpoints, Listener, choose, listeners
+from support.target.survey.hosts import Proposal, Wanted
+from support.target.survey.services import Etcd, Patronis, Statistics
+from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet
+
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found, before and after the discovery examined it."""
+
+    given: Settings
+    """What the user said: the login, and whatever else cannot be guessed."""
+    endpoints: Endpoints
+    others: tuple[Listener, ...]
+    """Further ports of the host that accept the login."""
+    patronis: Patronis
+    etcd: Etcd
+    statistics: Statistics
+    workers: tuple[Address, ...]
+    """Published Citus workers, where their own addresses cannot be reached from here."""
+    redis_near: tuple[Address, ...]
+    """Where a Redis may be, if none was named."""
+    settings: Mapping[str, Any]
+    """The settings that the file will have, without those of the hosts."""
+    topology: Topology
+    """By the discovery, of these settings."""
+    limits: tuple[str, ...] = ()
+    """Known limits of the cluster as it is configured."""
+    hosts: tuple[Proposal, ...] = ()
+    pattern: str = ""
+    """How the user said that hosts are reached."""
+    notes: tuple[str, ...] = field(default=())
+    """What could not be examined, a line each."""
+
+
+def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
+    """Examine the cluster; changes nothing.
+
+    Raises TargetUnreachable where the database does not take the login, RequirementMissing where a part that the user
+    named does not answer, and UsageError for a `pattern` that can be no way to a host.
+    """
+    if pattern:
+        hosts.check_pattern(pattern)
+    base, named = _where(given)
+    host = base.host if not libpq.is_socket(base.host) else database.LOCAL
+    found = listeners(base, named)
+    progress(f"the database answers at {', '.join(f'{at} ({one.leads_to})' for at, one in found.items())}")
+    any_listener = next(iter(found.values()))
+    system = next((server.system for one in found.values() for server in one.servers if server.system), "")
+    near = list(dict.fromkeys([host, *(one for listener in found.values() for one in sorted(listener.hosts))]))
+    patronis = services.patronis(near, _given_patronis(given), host, system)
+    progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
+    page = services.statistics([host], given.haproxy_stats_url or "", _page_login(given))
+    progress(page.why or f"HAProxy's statistics page is {page.page.url if page.page else ''}")
+    own = {} if base.further else patronis.own  # without a proxy, the members' own addresses are the endpoints
+    chosen = choose(found, Address(base.host, base.port) if named else None, own, _proxied(base, found, page))
+    if base.further:
+        chosen = replace(chosen, read=None)
+    scope = next((one.scope for one in patronis.answers), "") or any_listener.scope
+    progress(f"writes go to {chosen.write.address}" + (f", reads to {chosen.read.address}" if chosen.read else ""))
+    etcd = _etcd(given, pattern, host, patronis, _bare_topology(given, chosen, scope))
+    progress(etcd.why or f"etcd answers at {', '.join(map(str, etcd.addresses))}")
+    at = chosen.write.address
+    workers = _published_workers(base.at("the write endpoint", at.host, at.port), found)
+    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers)
+    topology, limits, notes = _examined(settings)
+    one = Survey(
+        given=given,
+        endpoints=chosen,
+        others=tuple(one for one in found.values() if one not in (chosen.write, chosen.read)),
+        patronis=patronis,
+        etcd=etcd,
+        statistics=page,
+        workers=workers,
+        redis_near=() if topology.redis else tuple(services.redis_near([host])),
+        settings=settings,
+        topology=topology,
+        limits=limits,
+        pattern=pattern,
+        notes=notes,
+    )
+    return replace(one, hosts=tuple(hosts.propose(pattern, _wanted(one), topology)))
+
+
+def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
+    """The database as the user, or libpq, names it; and whether that is more than the name of a host.
+
+    Raises TargetUnreachable if a database that is named does not take the login.
+    """
+    host = given.haproxy_host or given.citus_coordinator or given.ruvector_host or database.LOCAL
+    named = {"ruvector_port", "haproxy_primary_port"} & given.model_fields_set or given.accept_libpq
+    if named or "," in host or libpq.is_socket(host) or addresses.parsed(host, 0).port:
+        found = database.find(given)
+        (first, *further), login = found.write, found.login
+        options, more = {**found.options, **found.write_options}, [(one.host, one.port) for one in further]
+        where = ("the database", first.host, first.port, found.name, login.user, login.password)
+        return sql.Endpoint(*where, options, more), True
+    password = given.ruvector_password.get_secret_value() if given.ruvector_password else ""
+    options = dict(given.ruvector_options)
+    for name in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
+        if (value := getattr(given, f"ruvector_{name}")) is not None:
+            options[name] = value
+    at = addresses.parsed(host, given.ruvector_port)
+    return sql.Endpoint(
+        "the database", at.host, at.port, given.ruvector_db, given.ruvector_user, password, options
+    ), False
+
+
+def _given_patronis(given: Settings) -> list[Address]:
+    return [addresses.parsed(one, given.patroni_port) for one in given.patroni_hosts]
+
+
+def _page_login(given: Settings) -> Login | None:
+    if not given.haproxy_stats_user:
+        return None
+    password = given.haproxy_stats_password
+    return Login(given.haproxy_stats_user, password.get_secret_value() if password else "")
+
+
+def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: Statistics) -> set[Address] | None:
+    """The ports through which a session shows in HAProxy's statistics; None if there are none to look at."""
+    if page.page is None:
+        return None
+    seen, nobody = set(), dict[ServerIdentity, str]()
+    try:
+        haproxy.servers(page.page)
+        for at in found:
+            if proxy.follow(page.page, base.at(base.name, at.host, at.port), nobody).backends:
+                seen.add(at)
+    except (NotYet, *NO_ANSWER):
+        return None
+    return seen
+
+
+def _bare_topology(given: Settings, chosen: Endpoints, scope: str) -> Topology:
+    return Topology(given.ruvector_db, Login(given.ruvector_user, ""), chosen.write.address, scope=scope)
+
+
+def _etcd(given: Settings, pattern: str, host: str, patronis: Patronis, topology: Topology) -> Etcd:
+    said = [addresses.parsed(one, services.ETCD) for one in given.etcd_hosts]
+    members = list(
+        dict.fromkeys([at.host for at in patronis.own.values()] + [one.address.host for one in patronis.answers])
+    )
+    if not said and pattern and (first := next(iter(patronis.own.items()), None)):
+        wanted = Wanted(first[0], first[1].host, "patroni")
+        configured = hosts.configured_etcd(hosts.reach_of(pattern, wanted), topology.scope)
+        said = [addresses.parsed(one, services.ETCD) for one in configured if not one.startswith("https")]
+    found = services.etcd(members, said, host, topology)
+    if found.addresses or given.etcd_hosts or not said:
+        return found
+    return services.etcd(members, (), host, topology)  # Patroni's own addresses may work inside of its network only
+
+
+def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -> tuple[Address, ...]:
+    if not any(one.group is not None for one in found.values()):
+        return ()
+    try:
+        nodes = [node.address for node in citus.known_to(write) if node.group]
+    except NO_ANSWER:
+        return ()
+    reached = addresses.reach_each(nodes)
+    if all(answer is addresses.Reach.OPEN for answer in reached.values()):
+        return ()
+    return tuple(at for at, one in found.items() if one.group and one.writes)
+
+
+def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Statistics) -> dict[str, Any]:
+    """The settings of the endpoints: what the user said, completed by what was found."""
+    kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
+    settings = {name: getattr(given, name) for name in sorted(kept)}
+    settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
+    if page.page is not None:
+        settings["haproxy_stats_url"] = page.page.url
+    at = chosen.write.address
+    if base.further:
+        places = (at, *(Address(*one) for one in base.further))
+        options = {name: value for name, value in base.options.items() if not name.startswith("ssl")}
+        return settings | {"ruvector_host": ",".join(map(str, places)), "ruvector_options": options}
+    settings["ruvector_host"] = f"[{at.host}]" if ":" in at.host else at.host
+    if chosen.read is None:
+        return settings | {"ruvector_port": at.port}
+    return settings | {"haproxy_primary_port": at.port, "haproxy_replica_port": chosen.read.address.port}
+
+
+def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...]) -> dict[str, Any]:
+    """Those of the other components, as far as they were found."""
+    told = {
+        "patroni_hosts": [_told(one.address, services.PATRONI) for one in patronis.answers],
+        "etcd_hosts": [_told(one, services.ETCD) for one in etcd.addresses],
+        "citus_workers": [str(one) for one in workers],
+    }
+    return {name: those for name, those in told.items() if those}
+
+
+_KEPT = ("ruvector_", "redis_", "haproxy_", "patroni_", "etcd_", "citus_", "enable_", "accept_admin_")
+"""Beginnings of the settings that the file takes over from what the user said."""
+_NOT_KEPT = frozenset(
+    "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_primary_port haproxy_replica_port "
+    "citus_coordinator".split()
+)
+
+
+def _told(address: Address, usual: int) -> str:
+    if address.port != usual:
+        return str(address)
+    return f"[{address.host}]" if ":" in address.host else address.host
+
+
+def _examined(settings: Mapping[str, Any]) -> tuple[Topology, tuple[str, ...], tuple[str, ...]]:
+    loaded = Settings.load(settings)
+    topology = user_cluster.discover(loaded)
+    try:
+        topology, limits = apply_baseline(topology, loaded.expectations)
+        return topology, limits, ()
+    except AcceptError as error:
+        return topology, (), (str(error),)
+
+
+def _wanted(found: Survey) -> list[Wanted]:
+    """Every host that the scenarios may break, each machine once."""
+    own = found.patronis.own
+    members = [one for one in (*found.topology.members, *found.topology.absent) if one.rest is not None]
+    container = any(one.name in own and own[one.name] != one.postgres for one in members)
+    wanted = [
+        Wanted(one.name, own[one.name].host if one.name in own else one.postgres.host, "patroni", container)
+        for one in members
+    ]
+    wanted += [Wanted(name, host, "etcd", container) for name, host in sorted(found.etcd.names.items())]
+    if found.endpoints.read is not None:
+        page = found.statistics.page
+        proxy_host = (urlsplit(page.url).hostname if page else None) or found.endpoints.read.address.host
+        wanted.append(Wanted("haproxy", proxy_host, "haproxy", container))
+    if found.topology.redis is not None:
+        wanted.append(Wanted("redis", found.topology.redis.address.host, "redis", container))
+    if hosts.ADDRESS in (found.pattern or (hosts.UNTOLD_CONTAINER if container else hosts.UNTOLD)):
+        wanted = [
+            one
+            for number, one in enumerate(wanted)
+            if not any(services.same_machine(one.address, other.address) for other in wanted[:number])
+        ]
+    return _with_names_of_their_own(wanted)
+
+
+def _with_names_of_their_own(wanted: list[Wanted]) -> list[Wanted]:
+    taken: set[str] = set()
+    found = []
+    for one in wanted:
+        name = one.name if one.name not in taken else f"{one.name}-{one.program}"
+        taken.add(name)
+        found.append(replace(one, name=name))
+    return found

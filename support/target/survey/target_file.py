@@ -1,0 +1,311 @@
+"""The text of the target file: every setting that was found; the others as comments, with the reason."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from support.target.discovery.user_hosts import MARK
+from support.target.survey.hosts import ADDRESS, NAME
+from support.target.survey.survey import Survey
+from support.target.timing import Span
+from support.target.topology import MemberAddress
+
+WIDTH = 118
+_DATABASE = "host port db user password sslmode sslrootcert sslcert sslkey options"
+_PASSWORDS = frozenset(
+    "ruvector_password redis_password haproxy_stats_password patroni_restapi_password accept_admin_password".split()
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A setting; a comment where it has no key; or the head of a table."""
+
+    key: str = ""
+    value: Any = None
+    comment: str = ""
+    used: bool = True
+    """Otherwise it is there as a comment."""
+    table: str = ""
+    """The table that begins here, instead of all that."""
+
+    @property
+    def text(self) -> str:
+        if self.table:
+            return f"{'' if self.used else '# '}[{self.table}]"
+        if not self.key:
+            return textwrap.fill(
+                self.comment, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False
+            )
+        setting = f"{'' if self.used else '# '}{self.key} = {toml(self.value)}"
+        if not self.comment:
+            return setting
+        if len(one_line := f"{setting}  # {self.comment}") <= WIDTH:
+            return one_line
+        return f"{Line(comment=self.comment).text}\n{setting}"
+
+
+def text(found: Survey, limits: Mapping[Span, Sequence[str]], day: str, secrets: bool) -> str:
+    """The file. `limits` are the names of those that are longer here than stated, by what needs longer.
+
+    Without `secrets`, passwords are left out: they have to come from the environment then.
+    """
+    parts = [
+        ("", _head(found, day)),
+        ("The database, as the application reaches it", _database(found, secrets)),
+        ("HAProxy", _proxy(found, secrets)),
+        ("Patroni", _patroni(found, secrets)),
+        ("etcd", _etcd(found)),
+        ("Redis", _redis(found, secrets)),
+        ("Citus", _citus(found)),
+        ("A superuser, for promises that the application's role cannot check", _administrator(found, secrets)),
+        ("Permission to disturb this cluster: the name of its database", _permission(found)),
+        ("Where members are reached from here, if not at their own addresses", _members(found)),
+        (
+            "What the cluster is meant to be, if not what it is configured to be (docs/expectations.md)",
+            _expected(found),
+        ),
+        ("How long it may take", _limits(found, limits)),
+        ("How the suite reaches into the hosts, to break them (docs/your-cluster.md)", _hosts(found)),
+    ]
+    written = []
+    for title, lines in parts:
+        if body := "\n".join(line.text for line in lines):
+            written.append(f"# --- {title}\n{body}" if title else body)
+    return "\n\n".join(written) + "\n"
+
+
+def toml(value: Any) -> str:
+    """A value in TOML."""
+    if isinstance(value, SecretStr):
+        return toml(value.get_secret_value())
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{bare(name)} = {toml(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml(one) for one in value)}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def bare(name: str) -> str:
+    """A key, in quotes where it needs them."""
+    plain = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if plain else toml(name)
+
+
+def _head(found: Survey, day: str) -> Iterator[Line]:
+    scope = f"the cluster {found.topology.scope}" if found.topology.scope else "a cluster"
+    yield Line(comment=f"The target file of {scope}, written by `accept init` on {day}.")
+    yield Line(
+        comment="./accept doctor --target THIS_FILE says what can be tested with it. Settings: docs/your-cluster.md"
+    )
+
+
+def _settings(found: Survey, names: Sequence[str], secrets: bool, comments: Mapping[str, str]) -> Iterator[Line]:
+    """Those of the settings that the file has."""
+    for name in names:
+        if name not in found.settings:
+            continue
+        if name in _PASSWORDS and not secrets:
+            yield Line(comment=f"{name} is left out here: set {name.upper()} in the environment.")
+        else:
+            yield Line(name, found.settings[name], comments.get(name, ""))
+
+
+def _database(found: Survey, secrets: bool) -> Iterator[Line]:
+    write = found.endpoints.write
+    names = [f"ruvector_{name}" for name in _DATABASE.split()]
+    comments = {
+        "ruvector_port": f"leads to {_leads_to(found)}",
+        "ruvector_password": "or leave it out, and set RUVECTOR_PASSWORD",
+    }
+    yield from _settings(found, names, secrets, comments)
+    if "ruvector_password" not in found.settings:
+        yield Line("ruvector_password", "...", "the server asked for none", used=False)
+    if "ruvector_sslmode" not in found.settings:
+        offered = "the session was encrypted; this refuses any that is not" if write.tls else "the server offers no TLS"
+        yield Line("ruvector_sslmode", "require", offered, used=False)
+    known = {at for one in found.topology.members for at in (one.postgres, found.patronis.own.get(one.name))}
+    for other in found.others:
+        if other.address not in known:
+            yield Line(comment=f"{other.address} accepts the login, too, and leads to {other.leads_to}.")
+    lacks = found.topology.lacks
+    yield Line(comment=f"Vectors: {lacks['vector']}" if "vector" in lacks else f"Vectors: {_extension(found)}")
+    if "application_schema" in lacks:
+        yield Line(comment=f"Tables: {lacks['application_schema']}")
+    else:
+        yield Line(comment=f"Tables: schema profile {found.topology.profile.name}, recognised by its tables")
+
+
+def _extension(found: Survey) -> str:
+    return found.topology.lacks.get("ruvector", "the extension is ruvector")
+
+
+def _leads_to(found: Survey) -> str:
+    """The member, or what is known of it, behind the write endpoint."""
+    leader = next((one.name for one in found.patronis.answers if one.leads and one.name), "")
+    return f"{found.endpoints.write.leads_to}{f', {leader}' if leader else ''}"
+
+
+def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
+    read, page = found.endpoints.read, found.topology.statistics
+    if read is not None:
+        comments = {
+            "haproxy_primary_port": f"leads to {_leads_to(found)}",
+            "haproxy_replica_port": f"leads to {read.leads_to}",
+        }
+        yield from _settings(found, ("haproxy_primary_port", "haproxy_replica_port"), secrets, comments)
+    else:
+        yield Line(comment="No port was found that leads to standbys only. If HAProxy has a port for reads:")
+        yield Line("haproxy_primary_port", 5000, used=False)
+        yield Line("haproxy_replica_port", 5001, used=False)
+    if found.endpoints.guessed and read is not None:
+        yield Line(comment=f"Chosen by their numbers. {found.endpoints.guessed}.")
+    if page is None:
+        yield Line("haproxy_stats_url", "http://...:7000", found.statistics.why, used=False)
+        return
+    writes, reads = ", ".join(page.write_backends) or "unknown", ", ".join(page.read_backends) or "unknown"
+    backends = f"backend for writes: {writes}, for reads: {reads}"
+    names = ("haproxy_stats_url", "haproxy_stats_user", "haproxy_stats_password", "haproxy_balance")
+    yield from _settings(found, names, secrets, {"haproxy_stats_url": backends})
+    if "pools" in found.topology.lacks:
+        yield Line(comment=found.topology.lacks["pools"])
+
+
+def _patroni(found: Survey, secrets: bool) -> Iterator[Line]:
+    if not found.patronis.answers:
+        yield Line("patroni_hosts", ["...:8008"], found.patronis.why, used=False)
+        return
+    names = ", ".join(one.name or str(one.address) for one in found.patronis.answers)
+    yield from _settings(found, ("patroni_hosts",), secrets, {"patroni_hosts": names})
+    yield from _settings(found, ("patroni_restapi_username", "patroni_restapi_password"), secrets, {})
+    for member in found.topology.absent:
+        yield Line(comment=f"{member.name} does not answer now; the scenarios will say so.")
+    if "patroni" in found.topology.lacks:
+        yield Line(comment=found.topology.lacks["patroni"])
+    if "patroni_restapi_username" not in found.settings:
+        yield Line("patroni_restapi_username", "...", "if the REST API asks for a login", used=False)
+
+
+def _etcd(found: Survey) -> Iterator[Line]:
+    if not found.etcd.addresses:
+        yield Line("etcd_hosts", ["...:2379"], found.etcd.why, used=False)
+        yield Line(comment="Another DCS, or an etcd with TLS or a login: [dcs] (docs/your-cluster.md)")
+        return
+    keys = (
+        found.topology.lacks.get("dcs_keys") or f"Patroni's keys: {found.topology.dcs_namespace}/{found.topology.scope}"
+    )
+    yield Line("etcd_hosts", found.settings["etcd_hosts"], keys)
+
+
+def _redis(found: Survey, secrets: bool) -> Iterator[Line]:
+    if found.topology.redis is not None:
+        yield from _settings(found, ("redis_host", "redis_port", "redis_password"), secrets, {})
+        return
+    near = f"something listens at {', '.join(map(str, found.redis_near))}; " if found.redis_near else ""
+    host = found.redis_near[0].host if found.redis_near else "..."
+    yield Line("redis_host", host, f"{near}a Redis that is not named is not touched", used=False)
+
+
+def _citus(found: Survey) -> Iterator[Line]:
+    lacks, topology = found.topology.lacks, found.topology
+    if "citus" in lacks:
+        yield Line(comment=f"None: {lacks['citus']}")
+        return
+    groups = [f"group {group}: {', '.join(_of_group(topology.members, group))}" for group in topology.groups]
+    yield Line(comment=f"Found in pg_dist_node: {'; '.join(groups)}")
+    yield from _settings(found, ("enable_citus", "citus_workers"), True, {})
+    if "nodes" in lacks:
+        yield Line(comment=f"{lacks['nodes']}")
+
+
+def _of_group(members: Iterable[MemberAddress], group: int) -> list[str]:
+    return [one.name for one in members if one.group == group] or ["no member is known"]
+
+
+def _administrator(found: Survey, secrets: bool) -> Iterator[Line]:
+    if found.topology.administrator is None:
+        yield Line("accept_admin_user", "postgres", used=False)
+        yield Line("accept_admin_password", "...", used=False)
+    else:
+        yield from _settings(found, ("accept_admin_user", "accept_admin_password"), secrets, {})
+
+
+def _permission(found: Survey) -> Iterator[Line]:
+    yield Line("accept_destructive", found.topology.database, "only for a cluster that may be broken", used=False)
+
+
+def _members(found: Survey) -> Iterator[Line]:
+    """A comment with the addresses at which they were found, or with what is missing."""
+    if not found.topology.members:
+        return
+    unreached = [one for one in found.topology.members if one.unreached]
+    for one in unreached:
+        yield Line(comment=f"{one.name}: {one.unreached}")
+    if not unreached and all(
+        found.patronis.own.get(one.name, one.postgres) == one.postgres for one in found.topology.members
+    ):
+        yield Line(comment="Every member is reached at its own address.")
+        return
+    yield Line(table="members", used=False)
+    for one in found.topology.members:
+        rest = (
+            f"/{one.rest}"
+            if one.rest and one.rest.host != one.postgres.host
+            else f"/{one.rest.port}"
+            if one.rest
+            else ""
+        )
+        yield Line(bare(one.name), f"{one.postgres}{rest}" if not one.unreached else "host:5432/8008", used=False)
+
+
+def _expected(found: Survey) -> Iterator[Line]:
+    yield Line(table="expect", used=False)
+    if found.topology.members:
+        yield Line("members", [one.name for one in (*found.topology.members, *found.topology.absent)], used=False)
+    if "patroni" not in found.topology.lacks:
+        for name in ("synchronous", "failsafe"):
+            yield Line(name, name not in found.topology.lacks, used=False)
+        if found.topology.timing.proxy_told != "proxy" and found.endpoints.read is not None:
+            assumed = "seconds until HAProxy notices a change: inter x (fall + 1)"
+            yield Line("proxy_detection", found.topology.timing.proxy, assumed, used=False)
+    for words in found.limits:
+        yield Line(comment=f"Known limit: {words}")
+
+
+def _limits(found: Survey, limits: Mapping[Span, Sequence[str]]) -> Iterator[Line]:
+    timing = found.topology.timing
+    if "patroni" in found.topology.lacks:
+        yield Line(comment="Without Patroni's configuration the limits are those that the scenarios state.")
+    elif not limits:
+        yield Line(comment="Its own timing needs no longer than the scenarios state.")
+    else:
+        yield Line(comment="Its own timing needs longer than some scenarios state. Without a line here, it gets:")
+    for span, names in limits.items():
+        parts = timing.parts(span)
+        sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())
+        yield Line(comment=f"{sum(parts.values()):g} s for {span} ({sums}): {', '.join(names)}")
+    yield Line(comment="Limits of your own replace them, and those that the scenarios state:")
+    yield Line(table="limits", used=False)
+    own = sum(timing.parts(Span.FAILOVER).values()) if Span.FAILOVER in limits else 30
+    yield Line('"FO-01.leader"', int(own), "seconds until another member leads", used=False)
+
+
+def _hosts(found: Survey) -> Iterator[Line]:
+    if not found.hosts:
+        yield Line(table="hosts", used=False)
+        yield Line("pg1", "ssh://root@10.0.0.1", used=False)
+        return
+    mark = f"Each has to be marked as one that may be broken: echo {found.topology.scope} | sudo tee {MARK}"
+    yield Line(comment=mark)
+    if not found.pattern:
+        yield Line(
+            comment=f"Other ways: docker://{NAME}, podman://{NAME}, local:, or a command with {{}} in it. To have"
+        )
+        yield Line(comment=f"these lines tried and filled in: ./accept init --hosts ssh://root@{ADDRESS}")
+    yield Line(table="hosts", used=any(one.works for one in found.hosts))
+    for one in found.hosts:
+        yield Line(bare(one.name), one.reach, one.words, used=one.works)

@@ -1,0 +1,89 @@
+"""Members that change their roles: who must not take over (FO-14), and who is wrongly called the primary (FO-19)."""
+
+from collections.abc import Iterator
+
+from support.engine.history import WriterSample
+from support.failover.leader_checks import Claim, called_primary_truly, nobody_took_over
+
+LOST, END = 10.0, 40.0
+
+
+def seen(member: str, writable: bool | None, begun: float = LOST, ended: float = END) -> Iterator[WriterSample]:
+    """A look each second."""
+    at = begun
+    while at < ended:
+        yield WriterSample(member, at + 0.1, at + 0.2, writable)
+        at += 1
+
+
+def judged(*samples: Iterator[WriterSample], left: tuple[str, ...] = ("pg3",)) -> tuple[bool | None, str]:
+    finding = nobody_took_over([one for some in samples for one in some], left, LOST, END)
+    return finding.holds, finding.words
+
+
+def test_a_replica_that_refuses_to_the_end() -> None:
+    assert judged(seen("pg3", False), seen("pg1", True, ended=LOST)) == (True, "pg3 accepted no write for 30.0 s")
+
+
+def test_a_replica_that_takes_over() -> None:
+    holds, words = judged(seen("pg3", False, ended=31), seen("pg3", True, 31))
+    assert holds is False
+    assert words.startswith("pg3 accepted writes 21.2 s after the loss of the leader and of every standby that had")
+
+
+def test_what_it_did_before_the_loss_counts_for_nothing() -> None:
+    assert judged(seen("pg3", True, 0, LOST), seen("pg3", False))[0] is True
+
+
+def test_a_replica_that_falls_silent_may_have_taken_over() -> None:
+    assert judged(seen("pg3", False, ended=30), seen("pg3", None, 30)) == (
+        None,
+        "pg3 was not seen to refuse a write until the end",
+    )
+    assert judged(seen("pg3", False), left=("pg3", "pg4"))[0] is None
+
+
+def test_without_a_replica_that_is_left_nothing_is_known() -> None:
+    assert judged(seen("pg1", False), left=())[0] is None
+
+
+def claims(member: str, primary: bool | None, begun: float, ended: float) -> list[Claim]:
+    """An answer each half second."""
+    return [Claim(member, begun + at / 2, begun + at / 2 + 0.05, primary) for at in range(round(2 * (ended - begun)))]
+
+
+def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, str]:
+    """pg1 leads until the fault; pg2 is called the primary from 30.0 on, and promoted then."""
+    told = [*claims("pg1", True, 0, LOST), *claims("pg1", None, LOST, END)]
+    told += [*claims("pg2", False, 0, 30), *claims("pg2", True, 30, END)]
+    took = [*seen("pg2", False, 0, promoted), *seen("pg2", True, promoted), *samples]
+    finding = called_primary_truly(told, took, ["pg1", "pg2"], LOST, 5)
+    return finding.holds, finding.words
+
+
+def test_a_member_that_is_promoted_as_soon_as_it_is_called_the_primary() -> None:
+    holds, words = claimed(30, [])
+    assert holds is True
+    assert words.endswith("called the primary: pg1, pg2; the longest time while read-only: never (allowed: 5 s)")
+
+
+def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
+    holds, words = claimed(38, [])
+    assert holds is False
+    assert words == (
+        "pg2 was called the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
+        "while it was read-only (allowed: 5 s)"
+    )
+    assert claimed(33, [])[0] is True
+
+
+def test_a_member_that_lets_nobody_in_is_not_read_only() -> None:
+    closed = [WriterSample("pg2", at, at + 0.1, None, closed=True) for at in range(30, 40)]
+    assert called_primary_truly(claims("pg2", True, 0, END), closed, ["pg2"], LOST, 5).holds is None
+
+
+def test_where_no_role_changed_hands_nothing_is_known() -> None:
+    told, took = claims("pg1", True, 0, END), list(seen("pg1", True, 0))
+    finding = called_primary_truly(told, took, ["pg1", "pg2"], LOST, 5)
+    assert finding.holds is None
+    assert finding.words.startswith("no role changed hands")

@@ -1,0 +1,207 @@
+"""What `accept init` finds: endpoints by trying ports, members, ways into hosts; and what it writes of that."""
+
+import tomllib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from patronis import Member, patroni
+
+from support import sql
+from support.errors import TargetUnreachable, UsageError
+from support.settings import Settings
+from support.target.discovery.identity import ServerIdentity
+from support.target.survey import endpoints, hosts
+from support.target.survey.endpoints import Listener, choose
+from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
+from support.target.survey.survey import survey
+from support.target.survey.target_file import Line, bare, text, toml
+from support.target.timing import Span
+from support.target.topology import Address, Login, Topology
+
+SERVERS = [ServerIdentity(datetime(2026, 1, 1, 0, number, tzinfo=UTC), "7") for number in range(3)]
+
+
+def listener(port: int, *servers: int, host: str = "db") -> tuple[Address, Listener]:
+    """A port that leads to these servers, of which 0 is the primary."""
+    at = Address(host, port)
+    return at, Listener(at, frozenset(SERVERS[one] for one in servers), frozenset(one != 0 for one in servers))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither accept.toml nor a variable of the developer's."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+PUBLISHED = dict(
+    [listener(5000, 0), listener(5001, 1, 2), listener(5002, 0, 1), *(listener(5433 + n, n) for n in (0, 1, 2))]
+)
+"""HAProxy's three ports and the members', all on one host."""
+
+
+@pytest.mark.parametrize(
+    ("found", "named", "own", "proxied", "write", "read"),
+    [
+        (PUBLISHED, None, {}, None, 5000, 5001),
+        (PUBLISHED, None, {}, {5000, 5001, 5002}, 5000, 5001),
+        (PUBLISHED, 5433, {}, None, 5433, 5001),  # what the user names counts
+        (PUBLISHED, 5001, {}, None, 5000, 5001),  # unless it takes no writes
+        (dict([listener(5432, 0), listener(5433, 1)]), None, {"a": 5432, "b": 5433}, None, 5432, None),
+        (dict([listener(5432, 0), listener(5433, 1)]), None, {}, None, 5432, 5433),
+        (dict([listener(5432, 0), listener(5439, 1)]), None, {}, None, 5432, None),  # it may be a member's own
+        (dict([listener(5432, 0), listener(5439, 1)]), None, {}, {5432, 5439}, 5432, 5439),
+        (dict([listener(6432, 0)]), None, {}, None, 6432, None),
+    ],
+)
+def test_the_endpoints_are_told_from_members(
+    found: Mapping[Address, Listener],
+    named: int | None,
+    own: Mapping[str, int],
+    proxied: set[int] | None,
+    write: int,
+    read: int | None,
+) -> None:
+    chosen = choose(
+        found,
+        Address("db", named) if named else None,
+        {name: Address("db", port) for name, port in own.items()},
+        None if proxied is None else {Address("db", port) for port in proxied},
+    )
+    assert chosen.write.address.port == write
+    assert (chosen.read.address.port if chosen.read else None) == read
+
+
+def test_where_nothing_takes_writes_what_was_met_is_told() -> None:
+    with pytest.raises(TargetUnreachable, match=r"db:5433 leads to a standby.*name the write endpoint"):
+        choose(dict([listener(5433, 1)]), None, {})
+
+
+def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
+    with ExitStack() as stack:
+        members = [
+            Member("a", "leader", f"127.0.0.1:{postgres.port}", "127.0.0.1:1", postgres),
+            Member("b", "replica", "127.0.0.1:1", "127.0.0.1:1", None),
+        ]
+        apis = [f"127.0.0.1:{stack.enter_context(patroni(one, members))}" for one in members]
+        given = Settings.load(
+            {
+                "ruvector_host": "127.0.0.1",
+                "ruvector_port": postgres.port,
+                "ruvector_password": postgres.password,
+                "patroni_hosts": apis,
+            }
+        )
+        told: list[str] = []
+        found = survey(given, "", told.append)
+        written = text(found, {Span.FAILOVER: ["FO-01.leader"]}, "today", secrets=True)
+    assert found.endpoints.write.address == Address("127.0.0.1", postgres.port)
+    loaded = Settings.load(tomllib.loads(written))
+    assert (loaded.ruvector_port, loaded.patroni_hosts) == (postgres.port, tuple(apis))
+    assert loaded.ruvector_password is not None
+    assert '# members = ["a", "b"]' in written
+    assert '# a = "ssh://root@127.0.0.1"' in written
+    assert "no etcd answers at" in written
+    assert "FO-01.leader" in written
+    assert any("Patroni answers" in line for line in told)
+    without = text(found, {}, "today", secrets=False)
+    assert postgres.password not in without
+    assert "set RUVECTOR_PASSWORD in the environment" in without
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"ruvector_password": "wrong"}, ["password authentication failed", "RUVECTOR_PASSWORD"]),
+        ({"ruvector_password": None}, ["set RUVECTOR_PASSWORD"]),
+        ({"ruvector_db": "nope"}, ['"nope" does not exist', "RUVECTOR_DB"]),
+        ({"ruvector_sslmode": "require"}, ["RUVECTOR_SSLMODE"]),
+        ({"ruvector_port": 1}, ["127.0.0.1:1", "nothing listens there"]),
+        ({"ruvector_host": "no-such-host.invalid"}, ["no-such-host.invalid", "cannot be resolved"]),
+        ({"ruvector_host": "::1", "ruvector_port": 1}, ["::1", "nothing listens there"]),
+    ],
+)
+def test_why_nothing_can_be_surveyed_is_told(
+    postgres: sql.Endpoint, said: Mapping[str, object], words: list[str]
+) -> None:
+    usual = {"ruvector_host": postgres.host, "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+    with pytest.raises(TargetUnreachable) as refused:
+        survey(Settings.load(usual | said), "", lambda line: None)
+    for word in words:
+        assert word in str(refused.value)
+    assert postgres.password not in str(refused.value)
+
+
+def test_without_a_port_the_usual_ones_are_named(monkeypatch: pytest.MonkeyPatch, postgres: sql.Endpoint) -> None:
+    closed = free_port()
+    monkeypatch.setattr(endpoints, "USUAL", (closed,))
+    there = sql.Endpoint("", "127.0.0.1", closed, "postgres", "postgres", "")
+    with pytest.raises(TargetUnreachable, match=rf"none of the usual ports.*{closed}.*127.0.0.1:PORT"):
+        endpoints.listeners(there, named=False)
+    monkeypatch.setattr(endpoints, "USUAL", (postgres.port,))
+    with pytest.raises(TargetUnreachable, match="RUVECTOR_PASSWORD"):
+        endpoints.listeners(there, named=False)
+
+
+TOPOLOGY = Topology("app", Login("app", ""), Address("lb", 5000), scope="staging")
+HOSTS = [Wanted("pg1", "10.0.0.1", "patroni"), Wanted("pg2", "fd00::2", "patroni")]
+
+
+def test_lines_for_hosts_are_filled_in_and_tried() -> None:
+    unused = propose("", [*HOSTS, Wanted("etcd1", "etcd1", "etcd", container=True)], TOPOLOGY)
+    assert [(one.reach, one.works) for one in unused] == [
+        ("ssh://root@10.0.0.1", False),
+        ("ssh://root@[fd00::2]", False),
+        ("docker://etcd1", False),
+    ]
+    here, gone = propose("sh -c 'test NAME = pg1 && exec {}'", HOSTS, TOPOLOGY)
+    assert here.works
+    assert "/etc/accept-breakable does not say staging" in here.words
+    assert not gone.works
+    assert "gave no answer" in gone.words
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [("ssh://root@10.0.0.1", "write ADDRESS or NAME"), ("root@ADDRESS", "no way to a host"), ("local:", "ADDRESS")],
+)
+def test_a_pattern_that_is_no_way_to_every_host_is_refused(pattern: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        check_pattern(pattern)
+
+
+def test_a_container_is_found_by_its_name_its_service_or_its_image() -> None:
+    containers = {"db-pg1-1": ("pg1", "patroni:4"), "pg2": ("other", "patroni:4"), "lb": ("proxy", "haproxy:3.0")}
+    named = [hosts._container_of(Wanted(name, "", "patroni"), containers) for name in ("pg1", "pg2", "pg3")]
+    assert named == ["db-pg1-1", "pg2", "pg3"]
+    assert hosts._container_of(Wanted("haproxy", "", "haproxy"), containers) == "lb"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "addresses"),
+    [
+        ("etcd3:\n  hosts: 10.0.1.1:2379,10.0.1.2:2379\n", ["10.0.1.1:2379", "10.0.1.2:2379"]),
+        ("etcd3:\n  hosts:\n  - etcd1:2379\n  - 'etcd2:2379'\n", ["etcd1:2379", "etcd2:2379"]),
+        ("etcd:\n  host: etcd1\n", ["etcd1"]),
+        ("consul:\n  host: c\n", []),
+        ("- not\n- a mapping\n", []),
+        (": {", []),
+    ],
+)
+def test_etcd_is_read_from_patronis_configuration(configuration: str, addresses: list[str]) -> None:
+    assert etcd_in(configuration) == addresses
+
+
+def test_values_are_toml() -> None:
+    for value in ('a "b" \\ ü \x7f \n', 7, True, 1.5, ["x", "y"], {"a b": "c"}):
+        assert tomllib.loads(f"key = {toml(value)}")["key"] == value
+    assert tomllib.loads(f"{bare('ä.b')} = 1") == {"ä.b": 1}
+    assert bare("patroni-1") == "patroni-1"
+    long = Line("key", "x" * 100, "why it is so, in many words that do not fit into the line").text
+    assert [line[0] for line in long.splitlines()] == ["#", "k"]
+    assert tomllib.loads(Line("key", 1, "used", used=False).text) == {}

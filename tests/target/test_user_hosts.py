@@ -103,6 +103,13 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
     assert any(told in why for why in found.values()), found
 
 
+def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
+    assert lacking(looked, TOPOLOGY)["member_data"] == "pg2: /data is a mount point"
+    assert "member_files" not in lacking(looked, TOPOLOGY)
+
+
 def test_without_hosts_the_reason_names_the_table() -> None:
     assert "[hosts]" in find({}, TOPOLOGY).lacks["hosts"]
 
@@ -134,7 +141,7 @@ def test_a_wrong_entry_is_told(said: object, told: str) -> None:
     ("words", "argv"),
     [
         ("local:", ["sh", "-s"]),
-        ("podman://pg1", ["podman", "exec", "-i", "pg1", "sh", "-s"]),
+        ("podman://pg1", ["podman", "exec", "-i", "--user=0", "pg1", "sh", "-s"]),
         ("tsh ssh root@pg1 {}", ["tsh", "ssh", "root@pg1", "sh", "-s"]),
         ("sh -c 'exec {}'", ["sh", "-c", "exec sh -s"]),
         (

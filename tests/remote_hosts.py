@@ -119,12 +119,8 @@ def ssh_hosts(folder: Path, *names: str, more: str = "", room: str = "") -> Iter
     with ExitStack() as ending:
         for key in ("key", "host_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
-        home = folder / "ssh_config"
-        home.write_text(
-            f"Host *\n IdentityFile {folder}/key\n UserKnownHostsFile {folder}/known\n IdentitiesOnly yes\n"
-        )
-        ending.enter_context(_client(folder, home))
-        network = f"10.98.{next(_NUMBERS)}"
+        ending.enter_context(own_client(folder))
+        network = _free_network()
         bridge = _bridge_of(f"{network}.1")
         _ip("link", "add", bridge, "type", "bridge")
         ending.callback(_ip, "link", "del", bridge)
@@ -140,6 +136,13 @@ def ssh_hosts(folder: Path, *names: str, more: str = "", room: str = "") -> Iter
         for machine in machines.values():
             eventually(lambda one=machine: _answers(one), within=10, subject=f"{machine.name} answers")  # type: ignore[misc]
         yield machines
+
+
+def _free_network() -> str:
+    """One that no other test on this machine uses now, nor has left behind."""
+    used = subprocess.run([str(_found("ip")), "-o", "addr"], capture_output=True, text=True, check=True).stdout
+    networks = (f"10.98.{(os.getpid() + number) % 250}" for number in _NUMBERS)
+    return next(network for network in networks if f" {network}." not in used)
 
 
 def _bridge_of(address: str) -> str:
@@ -185,8 +188,10 @@ def _booted(machine: Machine) -> None:
 
 
 @contextmanager
-def _client(folder: Path, config: Path) -> Iterator[None]:
-    """An ssh in PATH that reads the tests' own configuration, as a user's reads the user's."""
+def own_client(folder: Path) -> Iterator[None]:
+    """An ssh in PATH that reads a configuration of the test's own, with its key and its known hosts in that folder."""
+    config = folder / "ssh_config"
+    config.write_text(f"Host *\n IdentityFile {folder}/key\n UserKnownHostsFile {folder}/known\n IdentitiesOnly yes\n")
     real, programs, before = _found("ssh"), folder / "bin", os.environ["PATH"]
     programs.mkdir()
     (programs / "ssh").write_text(f'#!/bin/sh\nexec {real} -F {config} "$@"\n')

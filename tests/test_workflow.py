@@ -103,7 +103,12 @@ def test_a_job_that_is_timed_out_leaves_its_results(tmp_path: Path, postgres: sq
     script = tmp_path / "script.sh"
     script.write_text(block.text, encoding="utf-8")
     with subprocess.Popen(
-        [*SHELL, script], cwd=program.project, env=program.environment, stdout=subprocess.PIPE, text=True
+        [*SHELL, script],
+        cwd=program.project,
+        env=program.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as running:
         assert any("A claim that takes long" in line for line in running.stdout)
         running.send_signal(signal.SIGINT)  # as the runner does: to this process alone

@@ -13,7 +13,7 @@ Feature: The cluster gets over the loss of a standby
     And the loss of a standby interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-11 @member_files @critical
+  @id.FO-11 @member_data @critical
   Scenario: A member whose data directory is destroyed is rebuilt within 60 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -16,7 +16,7 @@ from support.faults.process import (
     PostgresKilled,
     Restart,
 )
-from support.faults.roles import ROLE, host_of, in_sandbox, proxy_host
+from support.faults.roles import ROLE, host_of, proxy_host
 
 register_type(Role=ROLE)
 
@@ -74,7 +74,7 @@ def step_postgres_killed(context: Context, role: str) -> None:
 def step_data_destroyed(context: Context, role: str) -> None:
     """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
     host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(DataDestroyed(in_sandbox(host)), host.name)
+    context.world.experiment.inject(DataDestroyed(host), host.name)
 
 
 @when("the hosts of all replicas crash")

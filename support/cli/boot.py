@@ -1,10 +1,11 @@
 """Boots the embedded cluster that the settings ask for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from support.cli.clusters import TARGET_FILE
-from support.embedded import boot, programs, target_file, versions
+from support.embedded import boot, dcs, programs, target_file, versions
 from support.embedded.plan import Layout, published
 from support.embedded.programs import Missing
 from support.embedded.shape import OWN, Shape
@@ -33,7 +34,8 @@ def bindir_of(settings: Settings, progress: Callable[[str], None] = lambda text:
 
 def shape_of(settings: Settings) -> Shape:
     """The shape of cluster that the settings ask for. Raises UsageError for an unknown one."""
-    return OWN if settings.accept_like is None else shape_like(settings.accept_like)
+    shape = OWN if settings.accept_like is None else shape_like(settings.accept_like)
+    return replace(shape, dcs=settings.accept_embedded_dcs) if settings.accept_embedded_dcs else shape
 
 
 def layout_of(settings: Settings, citus_missing: str) -> Layout:
@@ -108,6 +110,8 @@ def boot_cluster(
     shape = shape_of(settings)
     if shape.outside and not from_outside:
         raise UsageError(f"only ./accept up and ./accept run can boot a cluster like {shape.name} (ACCEPT_LIKE)")
+    if why := dcs.missing(shape.dcs):
+        raise UsageError(why)
     bindir = bindir_of(settings, progress)
     found = programs.find(bindir, progress, pooler=shape.pooler is not None, given=settings.accept_programs)
     layout, dialect = layout_of(settings, found.missing.citus), dialect_of(settings, shape, found.missing)

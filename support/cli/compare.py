@@ -1,6 +1,7 @@
 """`accept compare`: two runs, or two sets of runs, side by side, in the terminal and as a page."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from support.cli.paths import FEATURES, REPORT, STATE, from_command_line
 from support.errors import UsageError
 from support.reporting import journal, merging, past, promises
 from support.reporting.chance import Change
-from support.reporting.comparison import Comparison, Side, compare
+from support.reporting.comparison import Comparison, FigureRow, Side, compare
 from support.reporting.pages.site import write_comparison
 from support.reporting.past import PastRun
 from support.reporting.rendering import NAME
@@ -97,14 +98,19 @@ def _print(found: Comparison, everything: bool) -> None:
         for name in ("before", "now", "times"):
             table.add_column(name, justify="right")
         table.add_column("change")
+        named = Counter(map(_name, found.figures))
         for one in shown:
-            name = f"{one.figure.promise} {one.figure.measure.name}"
-            table.add_row(name, *one.values, one.ratio, Text(one.label, style=_STYLES[one.change]))
+            name = _name(one) if named[_name(one)] == 1 else f"{_name(one)} ({one.figure.scenario})"
+            table.add_row(Text(name), *one.values, one.ratio, Text(one.label, style=_STYLES[one.change]))
         out.print(table)
     for fact, then, later in found.facts:
         out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")
     same = len(found.figures) - len(shown)
     out.print(f"the same: {found.alike} promises, {same} figures", markup=False)
+
+
+def _name(row: FigureRow) -> str:
+    return f"{row.figure.promise} {row.figure.measure.name}"
 
 
 def _sentences() -> dict[str, str]:

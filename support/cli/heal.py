@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from support.cli.console import out
 from support.errors import AcceptError, UsageError
-from support.hosts.remote import Reach
 from support.hosts.remote.guards import heal_left
+from support.hosts.remote.ways import ways_to_heal
 from support.settings import Settings
 from support.target.discovery.user_hosts import declared_access
 from support.waiting import describe
@@ -19,18 +19,19 @@ def heal(settings: Settings) -> int:
     """
     if not settings.accept_hosts:
         raise UsageError("there are no [hosts] to heal: --target names a file that has them, or ACCEPT_HOSTS")
-    reaches = {name: Reach.of(declared_access(name, said).reach) for name, said in settings.accept_hosts.items()}
-    with ThreadPoolExecutor(len(reaches)) as each:
-        answers = dict(zip(reaches, each.map(_healed, reaches.values()), strict=True))
+    ways = {name: declared_access(name, said).reach for name, said in settings.accept_hosts.items()}
+    with ThreadPoolExecutor(len(ways)) as each:
+        answers = dict(zip(ways, each.map(_healed, ways.values()), strict=True))
     return _show(answers)
 
 
-def _healed(reach: Reach) -> tuple[bool, list[str]]:
+def _healed(words: str) -> tuple[bool, list[str]]:
     told: list[str] = []
     try:
-        return heal_left(reach, told.append), told
+        whole = [heal_left(reach, told.append) for reach in ways_to_heal(words)]
+        return all(whole), told
     except AcceptError as error:
-        return False, [describe(error)]
+        return False, [*told, describe(error)]
 
 
 def _show(answers: Mapping[str, tuple[bool, list[str]]]) -> int:

@@ -5,7 +5,7 @@ The members have the roles that they have now; a scenario chooses its victims by
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from support.cli.console import out, say
 from support.errors import AcceptError, Inconclusive, UsageError
 from support.faults import network
 from support.faults.process import (
+    DataDestroyed,
     EveryHostCrashes,
     Freeze,
     HostCrash,
@@ -31,6 +32,7 @@ from support.settings import Settings
 from support.target.capabilities import why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
+from support.target.member_files import files_of
 from support.target.members import NO_ANSWER
 from support.target.synchronous import standbys_waited_for
 from support.target.topology import Topology
@@ -167,8 +169,8 @@ def _killed_in_turn(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[A
 
 
 def _data_destroyed(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    host = host_of(cluster, said["role"])
-    yield f"the data directory of {host.name} is put aside, and its PostgreSQL is killed", PostgresKilled(host).inject
+    fault = DataDestroyed(host_of(cluster, said["role"]))
+    yield f"{fault} ({said['role']})", fault.inject
 
 
 def _replicas_crash(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
@@ -240,7 +242,9 @@ def _leader_and_standbys(cluster: Cluster, said: Arguments, rows: Rows) -> Itera
 
 def _tagged(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
     for replica in cluster.followers():
-        yield f"the tag nofailover is put into Patroni's configuration file on {replica}, if it is ahead", lambda: None
+        files = files_of(cluster.site.hosts[replica])
+        barred = partial(files.change_configuration, {"tags": {"nofailover": True}})
+        yield f"{replica} is tagged nofailover, unless it is the replica that is behind", barred
 
 
 def _replay_stuck(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:

@@ -27,8 +27,8 @@ _TYPES = {"d": _WHOLE, "g": _DECIMAL, "f": _DECIMAL, "n": _DECIMAL, "w": r"\w+",
 """behave's types of parameters -> their values."""
 _MOST_VALUES = 40
 """A parameter with more values than that is free text for the editor, which would list them all."""
-_HIDDEN = {"gitignore": ".gitignore"}
-"""Files whose names in the template would change how git treats the template itself."""
+_HIDDEN = {"gitignore": ".gitignore", "gitlab-ci.yml": ".gitlab-ci.yml"}
+"""Files that are hidden in the folder, and in the template are not: git, for one, would obey them there."""
 
 
 def update_editor(directory: Path) -> Path:

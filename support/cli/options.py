@@ -42,6 +42,10 @@ Workers = Annotated[
 ]
 WorkerMembers = Annotated[int | None, typer.Option(help="Members of each worker group (default: 2).")]
 Etcd = Annotated[int | None, typer.Option(help="etcd nodes of an embedded cluster (default: 3).")]
+Dcs = Annotated[
+    str | None,
+    typer.Option(help="DCS of an embedded cluster: etcd3 (default), etcd (its API v2), zookeeper or raft."),
+]
 SandboxKind = Annotated[
     str | None,
     typer.Option(
@@ -74,7 +78,7 @@ Like = Annotated[
         metavar="SHAPE",
         autocompletion=typed.SHAPE,
         help="Boot a cluster shaped like another installation, and reach it from outside through published ports: "
-        "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal.",
+        "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal; or like ours with TLS everywhere: secured.",
     ),
 ]
 Ports = Annotated[
@@ -108,6 +112,7 @@ def size_settings(
     workers: Workers = None,
     worker_members: WorkerMembers = None,
     etcd: Etcd = None,
+    dcs: Dcs = None,
     sandbox: SandboxKind = None,
     pg_bindir: Bindir = None,
     postgres: Postgres = None,
@@ -119,6 +124,7 @@ def size_settings(
         accept_workers=workers,
         accept_worker_members=worker_members,
         accept_etcd=etcd,
+        accept_embedded_dcs=dcs,
         accept_sandbox=sandbox,
         accept_pg_bindir=paths.from_command_line(pg_bindir) if pg_bindir else None,
         accept_postgres=postgres,

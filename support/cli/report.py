@@ -30,7 +30,7 @@ PDF = "dashboard.pdf"
 """The dashboard on paper, beside the page."""
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (
-    *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd"),
+    *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd", "--dcs"),
     *("--sandbox", "--pg-bindir", "--postgres", "--vector"),
 )
 JOURNAL = RESULTS / merging.JOURNAL

@@ -15,7 +15,7 @@ from support.cli.lint import Outline, read
 from support.cli.paths import FEATURES, STATE
 from support.cli.steps import Step
 from support.own_folder import OwnFolder
-from support.reporting.pages.site import POLICY_TAG
+from support.reporting.pages import POLICY_TAG
 
 EXAMPLES = 3
 """The most examples of a step."""
@@ -107,6 +107,7 @@ def page(catalogue: Sequence[Step], outlines: Iterable[Outline]) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["unwrapped"] = _unwrapped
     template = environment.get_template("steps.html.j2")
     style = Markup(_STYLE.read_text(encoding="utf-8"))
     return template.render(policy=Markup(POLICY_TAG), css=style, subjects=subjects, count=len(catalogue))
@@ -114,6 +115,11 @@ def page(catalogue: Sequence[Step], outlines: Iterable[Outline]) -> str:
 
 def _subject(step: Step) -> str:
     return step.file.parent.name
+
+
+def _unwrapped(text: str) -> str:
+    """A docstring without the line breaks within its paragraphs."""
+    return re.sub(r"(?<!\n)\n(?=\S)(?![-*|])", " ", text)
 
 
 def _marked(wording: str) -> Markup:

@@ -8,7 +8,7 @@ from typing import Any
 
 from support import own_folder
 from support.cli import behave_process, clusters, targets, up
-from support.cli.boot import boot_cluster, provide_citus, with_ruvector
+from support.cli.boot import boot_cluster, provide_citus, shape_of, with_ruvector
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, say
 from support.cli.run_options import RunOptions
@@ -106,7 +106,7 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
     if "citus" in options.required:
         provide_citus(options.settings, progress)
     settings = with_ruvector(options.settings) if "ruvector" in options.required else options.settings
-    if settings.accept_like:
+    if shape_of(settings).outside:
         return _target_from_outside(options, settings, place)
     sandbox, topology = boot_cluster(settings, place.directory, progress)
     return TargetCluster(topology, end=sandbox.close)

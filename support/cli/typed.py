@@ -18,6 +18,7 @@ OPTION_OF = {
     "ACCEPT_WORKERS": "--workers",
     "ACCEPT_WORKER_MEMBERS": "--worker-members",
     "ACCEPT_ETCD": "--etcd",
+    "ACCEPT_EMBEDDED_DCS": "--dcs",
     "ACCEPT_SANDBOX": "--sandbox",
     "ACCEPT_PG_BINDIR": "--pg-bindir",
     "ACCEPT_POSTGRES": "--postgres",
@@ -141,5 +142,5 @@ PROMISE = _starting(_promises)
 SANDBOX = _starting(lambda: ("auto", "namespaces", "loopback"))
 VECTOR = _starting(lambda: ("auto", "pgvector", "ruvector"))
 PORTS = _starting(lambda: ("usual", "free"))
-SHAPE = _starting(lambda: ("swarm", "swarm-unified", "swarm-citus", "swarm-ha", "swarm-minimal"))
+SHAPE = _starting(lambda: ("swarm", "swarm-unified", "swarm-citus", "swarm-ha", "swarm-minimal", "secured"))
 ENDPOINT = _starting(lambda: ("write", "read", *_hosts()))

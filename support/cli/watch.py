@@ -25,6 +25,7 @@ from support.cli.step_advice import advice
 from support.cli.steps import STEPS, all_steps
 from support.cli.tested import TargetCluster, as_variables, file_of, target_of
 from support.errors import AcceptError, UsageError
+from support.places import WRITES_IN
 from support.reporting.journal import read
 from support.reporting.recorder import UNWRITTEN
 from support.reporting.terminal import show
@@ -33,7 +34,7 @@ from support.waiting import NotYet, eventually
 
 NAME = "watch"
 """The cluster that is started if none is up."""
-_OURS = (Path("features"), STEPS, Path("environment.py"), Path("accept.toml"), Path("support"))
+_OURS = (Path("features"), STEPS, Path("environment.py"), WRITES_IN / "accept.toml", Path("support"))
 _WATCHED = {".feature", ".py", ".toml", ".j2"}
 _LOOK_EVERY = 0.1
 """Seconds between two looks at the files."""

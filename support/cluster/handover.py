@@ -8,7 +8,8 @@ from support.cluster.workloads import Searches
 from support.engine.history import History
 from support.engine.world import Handover, World
 from support.example_app.entries import Entry
-from support.example_app.sessions import Attempt, SessionPool
+from support.example_app.pool import TestedPool
+from support.example_app.sessions import Attempt
 from support.example_app.vectors import Extension
 from support.target.cluster import Cluster
 from support.target.members import NoAnswer
@@ -33,7 +34,7 @@ class ClusterHandover(Handover):
     """Member -> its system identifier."""
     backend: Annotated[int, "Given a session whose statements may take 0.5 seconds"]
     """The process ID of the server process behind the session."""
-    pool: Annotated[SessionPool, "Given a pool of sessions, with one that lies idle"]
+    pool: Annotated[TestedPool, "Given a pool of sessions, with one that lies idle"]
     idle_backend: Annotated[int, "Given a pool of sessions, with one that lies idle"]
     served_by: Annotated[int, "Then the next user of the pool is served without an error"]
     """The backend of the session that the pool handed out."""

@@ -50,9 +50,21 @@ def boot(
     on_progress(f"making {len(planned)} hosts")
     hosts = {host.name: sandbox.add_host(host.name, host.number) for host in planned}
     addresses = {name: host.address for name, host in hosts.items()}
-    authority = Authority.create(sandbox.directory) if layout.shape.tls and not programs.missing.openssl else None
+    encrypts, secured = layout.shape.tls and not programs.missing.openssl, layout.shape.secured
+    authority = Authority.create(sandbox.directory) if encrypts or secured else None
+    if authority and secured:
+        authority.issue_client()
     credentials = credentials or Credentials.fresh(layout.shape)
-    plan = Plan(layout, programs, addresses, credentials, sandbox.kind == LOOPBACK, dialect, authority)
+    plan = Plan(
+        layout,
+        programs,
+        addresses,
+        credentials,
+        sandbox.kind == LOOPBACK,
+        dialect,
+        authority=authority if encrypts else None,
+        services=authority if secured else None,
+    )
     processes = {host: declare(plan, host, hosts[host.name]) for host in planned}
     topology = plan.topology(sandbox.directory, sandbox.kind)
     try:
@@ -84,7 +96,7 @@ class _Boot:
         shape = self._plan.layout.shape
         starts_last = bool(shape.proxy and shape.proxy.starts_last)
         self._start(Role.ETCD, Role.MEMBER, Role.REDIS, *(() if starts_last else (Role.HAPROXY,)))
-        if shape.patroni:  # which waits for it, see `patroni_start`
+        if shape.patroni and self._cluster.topology.dcs:  # Patroni waits for it, see `patroni_start`
             self._await("etcd has a quorum", Role.ETCD, partial(health.require_quorum, self._cluster))
             self._tell("etcd has a quorum")
         leaders = {group: self._await_leader(group) for group in self._cluster.groups}
@@ -123,7 +135,7 @@ class _Boot:
             return
         for leader in leaders.values():
             self._configure(leader, asdict(timing))
-        for group in leaders:
+        for group in leaders if self._plan.layout.shape.dcs == "etcd3" else ():  # only that has leases
             adopted = partial(readiness.require_leases, group, timing.ttl)
             self._await(f"every member of group {group.group} has leases of {timing.ttl} s", Role.MEMBER, adopted)
         self._tell(f"leases are of {timing.ttl} s, and looked after every {timing.loop_wait} s")
@@ -186,11 +198,12 @@ class _Boot:
         self._configure(leader, {"loop_wait": BOOT.loop_wait})
 
     def _configure(self, member: str, settings: Mapping[str, object]) -> None:
-        api, login = self._cluster.address_of(member).rest, self._plan.credentials.patroni_api
+        patroni, login = self._cluster.patroni(member), self._plan.credentials.patroni_api
         auth = (login.user, login.password) if login else None
 
         def patch() -> None:
-            requests.patch(f"http://{api}/config", json=settings, auth=auth, timeout=REST).raise_for_status()
+            url, options = f"{patroni.url}/config", patroni.access.options
+            requests.patch(url, json=settings, auth=auth, timeout=REST, **options).raise_for_status()
 
         self._await(f"Patroni of {member} accepts a change of its configuration", Role.MEMBER, patch)
 

@@ -16,6 +16,8 @@ from cryptography.x509.oid import NameOID
 
 CERTIFICATE, KEY = "authority.pem", "authority.key"
 """Its files. Clients need the first one; nobody but its owner reads the second."""
+CLIENT_CERTIFICATE, CLIENT_KEY = "client.crt", "client.key"
+"""The files of the certificate with which the suite, and the cluster's own programs, show who they are."""
 _SKEW = timedelta(hours=1)
 """Certificates are valid from so long ago, as clocks differ."""
 _PURPOSES = [x509.oid.ExtendedKeyUsageOID.SERVER_AUTH, x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -67,6 +69,18 @@ class Authority:
     def certificate(self) -> Path:
         """The file with its certificate, which whoever trusts it needs."""
         return self.directory / CERTIFICATE
+
+    @property
+    def client(self) -> tuple[Path, Path]:
+        """The files of the client's certificate and its key; see `issue_client`."""
+        return self.directory / CLIENT_CERTIFICATE, self.directory / CLIENT_KEY
+
+    def issue_client(self) -> None:
+        """Make the client's certificate, beside the authority's own."""
+        issued = self.issue(["client"])
+        for file, text in zip(self.client, (issued.certificate, issued.key), strict=True):
+            file.touch(mode=0o600)
+            file.write_text(text, encoding="ascii")
 
     def issue(self, hosts: Sequence[str], *, until: datetime | None = None) -> Issued:
         """A certificate for a server that is reached by these names and IP addresses, or for a client of that name.

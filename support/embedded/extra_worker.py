@@ -10,8 +10,9 @@ from pathlib import Path
 from support import sql
 from support.embedded.certificates import Authority
 from support.embedded.database import MAINTENANCE, make_role_and_database
+from support.embedded.dcs import SERVER_CERTIFICATE, SERVER_KEY
 from support.embedded.plan import FIRST_ETCD, POSTGRES
-from support.embedded.services import SERVER_CERTIFICATE, SERVER_KEY, declare_lone_worker
+from support.embedded.services import declare_lone_worker
 from support.errors import ConnectFailed
 from support.hosts import LOOPBACK, Host
 from support.target.cluster import Cluster

@@ -7,13 +7,15 @@ A new member (one without data) is started together with etcd: while etcd elects
 Patroni itself must not begin before, as it sleeps for 5 seconds when it finds no etcd.
 """
 
+import ssl
 import sys
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -30,15 +32,23 @@ _ANSWER = 1.0  # seconds to wait for an answer
 _NEEDED = ("patroni.__main__", "patroni.postgresql", "patroni.ha", "patroni.api", "patroni.dcs.etcd3")
 
 
-def await_quorum(nodes: Collection[str], within: float = LATEST) -> None:
-    """Wait until one of etcd's nodes says that it belongs to a quorum, or until the time is over."""
+def await_quorum(etcd: Mapping[str, Any], within: float = LATEST) -> None:
+    """Wait until one of etcd's nodes says that it belongs to a quorum, or until the time is over.
+
+    `etcd` is its section in Patroni's configuration.
+    """
     with suppress(NotInTime):
-        eventually(partial(_require_quorum, nodes), within=within, subject="etcd has a quorum", pause=0.05)
+        eventually(partial(_require_quorum, etcd), within=within, subject="etcd has a quorum", pause=0.05)
 
 
-def _require_quorum(nodes: Collection[str]) -> None:
-    for node in nodes:
-        with suppress(OSError), urllib.request.urlopen(f"http://{node}/health", timeout=_ANSWER) as answer:
+def _require_quorum(etcd: Mapping[str, Any]) -> None:
+    scheme, tls = etcd.get("protocol", "http"), None
+    if scheme == "https":
+        tls = ssl.create_default_context(cafile=etcd["cacert"])
+        tls.load_cert_chain(etcd["cert"], etcd["key"])
+    for node in etcd["hosts"]:
+        url = f"{scheme}://{node}/health"
+        with suppress(OSError), urllib.request.urlopen(url, timeout=_ANSWER, context=tls) as answer:
             if b'"true"' in answer.read():
                 return
     raise NotYet("no node says so")
@@ -49,7 +59,8 @@ def _start(file: Path) -> None:
     if not Path(configuration["postgresql"]["data_dir"]).exists():
         for module in _NEEDED:
             import_module(module)
-        await_quorum(configuration["etcd3"]["hosts"])
+        if "etcd3" in configuration:
+            await_quorum(configuration["etcd3"])
     import_module("patroni.__main__").main()
 
 

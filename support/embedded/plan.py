@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from string import ascii_lowercase
+from typing import Any
 
 from support.embedded.certificates import Authority
 from support.embedded.programs import Programs
@@ -14,9 +15,19 @@ from support.errors import UsageError
 from support.example_app.known_profiles import EXAMPLE, KNOWN
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.hosts import FIRST_ANNEX, LOOPBACK, why_not_fuse
-from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+from support.target.topology import (
+    PLAIN,
+    Address,
+    Login,
+    MemberAddress,
+    RedisAddress,
+    StatisticsPage,
+    Topology,
+    WebAccess,
+)
 
 POSTGRES, PATRONI_API, ETCD_CLIENTS, ETCD_PEERS, REDIS = 5432, 8008, 2379, 2380, 6379
+ZOOKEEPER_ELECTION, RAFT = 3888, 2222
 PUBLISHED = ("write", "read", "statistics", "redis")
 """The names under which the sandbox publishes what can be reached from outside."""
 ALL, POOLER = "all", "pooler"
@@ -103,7 +114,7 @@ class Layout:
         shape = self.shape
         etcd = (
             PlannedHost(shape.etcd_node.format(number=n + 1), FIRST_ETCD + n, Role.ETCD)
-            for n in range(self.etcd if shape.patroni else 0)
+            for n in range(self.etcd if shape.patroni and shape.dcs != "raft" else 0)
         )
         members = (host for group in self.groups for host in self.members_of(group))
         haproxy = (PlannedHost(shape.haproxy, HAPROXY_NUMBER, Role.HAPROXY),) if shape.proxy else ()
@@ -178,6 +189,8 @@ class Plan:
     """The vector extension that the application uses."""
     authority: Authority | None = None
     """The authority that signs the members' certificates; None where logins do not use TLS."""
+    services: Authority | None = None
+    """The authority for everything beside PostgreSQL; None where that is reached without TLS."""
 
     def server_names(self, member: str) -> tuple[str, ...]:
         """The names and addresses by which clients reach a member, which its certificate is for."""
@@ -190,6 +203,32 @@ class Plan:
         if self.authority is None:
             return {}
         return {"sslmode": "verify-full", "sslrootcert": str(self.authority.certificate)}
+
+    @property
+    def web(self) -> WebAccess:
+        """How Patroni's REST API and etcd are asked, by Patroni itself and by the suite."""
+        if self.services is None:
+            return PLAIN
+        certificate, key = self.services.client
+        return WebAccess("https", str(self.services.certificate), str(certificate), str(key))
+
+    @property
+    def dcs_options(self) -> Mapping[str, Any]:
+        """What the section of the DCS in Patroni's configuration has beside the addresses."""
+        if self.services is None:
+            return {}
+        web = self.web
+        return {"protocol": web.scheme, "cacert": web.authority, "cert": web.certificate, "key": web.key}
+
+    @property
+    def _dcs_access(self) -> Mapping[str, Any]:
+        """The section with which the suite reads the DCS; empty for etcd that needs only its addresses."""
+        kind = self.layout.shape.dcs
+        if kind == "raft":
+            return {kind: {"partner_addrs": list(map(str, self.addresses_of(Role.MEMBER, RAFT)))}}
+        if kind == "etcd3" and not self.dcs_options:
+            return {}
+        return {kind: {"hosts": list(map(str, self.addresses_of(Role.ETCD, ETCD_CLIENTS))), **self.dcs_options}}
 
     @property
     def _no_tls(self) -> str:
@@ -219,7 +258,7 @@ class Plan:
     def topology(self, sandbox: Path, kind: str) -> Topology:
         """The cluster as its clients see it, in a sandbox of that kind in that directory."""
         logins, shape = self.credentials, self.layout.shape
-        proxy, dcs = shape.proxy, self.addresses_of(Role.ETCD, ETCD_CLIENTS)
+        proxy = shape.proxy
         members = tuple(self._member(host) for host in self.layout.hosts(Role.MEMBER))
         further = tuple(one.password for one in (logins.replication, logins.rewind) if one)
         topology = Topology(
@@ -228,7 +267,10 @@ class Plan:
             administrator=logins.administrator,
             write=members[0].postgres,
             members=members,
-            dcs=dcs,
+            dcs=self.addresses_of(Role.ETCD, ETCD_CLIENTS) if shape.dcs in ("etcd3", "etcd") else (),
+            dcs_access=self._dcs_access if shape.patroni else {},
+            dcs_namespace=shape.namespace,
+            patroni_access=self.web,
             scope=shape.scope if shape.patroni else "",
             patroni_login=logins.patroni_api if shape.patroni else None,
             redis=RedisAddress(self.address("redis", REDIS), logins.redis) if shape.cache else None,
@@ -243,12 +285,14 @@ class Plan:
         if proxy is None:
             return topology
         write, read, *_ = proxy.routes
-        page = f"http://{self.address(shape.haproxy, proxy.statistics)}"
+        page = f"{self.web.scheme}://{self.address(shape.haproxy, proxy.statistics)}"
         return replace(
             topology,
             write=self.address(shape.haproxy, write.port),
             read=self.address(shape.haproxy, read.port),
-            statistics=StatisticsPage(page, logins.statistics, (write.proxy,), (read.proxy,)),
+            statistics=StatisticsPage(
+                page, logins.statistics, (write.proxy,), (read.proxy,), authority=self.web.authority
+            ),
         )
 
     def _member(self, host: PlannedHost) -> MemberAddress:
@@ -317,6 +361,10 @@ def lacks(
         found["several_replicas"] = "the embedded cluster has a single replica (--members)"
     if not layout.shape.synchronous:
         found["synchronous"] = "the embedded cluster replicates asynchronously"
+    if layout.shape.dcs == "raft":
+        found["dcs_hosts"] = "with --dcs raft, the members are their own DCS"
+    if layout.shape.dcs in ("zookeeper", "raft"):
+        found["dcs"] = f"the DCS is not etcd (--dcs {layout.shape.dcs}): only its members tell how they are"
     if layout.etcd < 3:
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:

@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from support.embedded.plan import ETCD_CLIENTS, ETCD_PEERS, PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
+from support.embedded import dcs
+from support.embedded.dcs import SERVER_CERTIFICATE, SERVER_KEY
+from support.embedded.plan import PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
 from support.embedded.programs import OWN_PATRONI
 from support.embedded.shape import OWN, Timing
 from support.hosts import Host, Process
@@ -22,8 +24,8 @@ DISTURBING = ("PATRONI", "PG", "ETCD")
 BOOT: Timing = OWN.timing
 """The timing that every cluster boots with: Patroni sleeps for loop_wait between the steps of a boot."""
 PATRONI_START = Path(__file__).with_name("patroni_start.py")
-SERVER_CERTIFICATE, SERVER_KEY = "server.crt", "server.key"
-"""The files of a member's certificate, in its host's directory."""
+PAGE = "server.pem"
+"""Both together, as HAProxy wants them."""
 SOCKETS = "/dev/shm"
 """The directory of a member's local socket: each host has its own, and its name is short."""
 
@@ -43,10 +45,11 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
     service = service_of(plan, planned.role)
     file = host.directory / service.file
     _write(file, service.contents(plan, planned, host.directory))
-    if planned.role == Role.MEMBER and plan.authority:
-        issued = plan.authority.issue(plan.server_names(planned.name))
+    if authority := (plan.authority or plan.services) if planned.role == Role.MEMBER else plan.services:
+        issued = authority.issue(plan.server_names(planned.name))
         _write(host.directory / SERVER_KEY, issued.key)
         _write(host.directory / SERVER_CERTIFICATE, issued.certificate)
+        _write(host.directory / PAGE, f"{issued.certificate}{issued.key}")
     command = service.command(plan, str(file))
     if planned.role == Role.MEMBER and plan.layout.workers:
         command = _with_passwords(plan.credentials.application, host.directory, command)
@@ -105,31 +108,6 @@ def _server_settings(plan: Plan, host: PlannedHost) -> Mapping[str, str]:
     return {name: str(value) for name, value in given.items()}
 
 
-def _etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
-    nodes = [one.name for one in plan.layout.hosts(Role.ETCD)]
-    peers = {name: f"http://{plan.advertised(name, ETCD_PEERS)}" for name in nodes}
-    return _yaml(
-        {
-            "name": host.name,
-            "data-dir": str(directory / "data"),
-            "listen-peer-urls": f"http://{plan.address(host.name, ETCD_PEERS)}",
-            "initial-advertise-peer-urls": peers[host.name],
-            "listen-client-urls": f"http://{plan.address(host.name, ETCD_CLIENTS)}",
-            "advertise-client-urls": f"http://{plan.advertised(host.name, ETCD_CLIENTS)}",
-            "initial-cluster": ",".join(f"{name}={url}" for name, url in peers.items()),
-            "initial-cluster-token": plan.layout.shape.scope,
-            # The usual election timeout (1 s), with half of the usual heartbeats: idle nodes do little else.
-            "heartbeat-interval": 200,
-            "election-timeout": 1000,
-            "enable-grpc-gateway": True,  # Patroni uses it; with a configuration file, it is off by default
-            "auto-compaction-mode": "periodic",
-            "auto-compaction-retention": "10m",
-            "logger": "zap",
-            "log-level": "warn",
-        }
-    )
-
-
 def _haproxy(plan: Plan, host: PlannedHost, directory: Path) -> str:
     proxy = plan.layout.shape.proxy
     assert proxy is not None
@@ -140,6 +118,8 @@ def _haproxy(plan: Plan, host: PlannedHost, directory: Path) -> str:
         members=[(one.name, plan.advertised(one.name, POSTGRES)) for one in plan.layout.members_of(0)],
         patroni_api=PATRONI_API,
         maximum_lag=plan.layout.shape.maximum_lag,
+        check=f"check-ssl verify required ca-file {plan.services.certificate}" if plan.services else "",
+        page=f"ssl crt {directory / PAGE}" if plan.services else "",
     )
 
 
@@ -181,7 +161,9 @@ def _run_patroni(plan: Plan, file: str) -> Sequence[str]:
 PATRONI = Service("patroni", "patroni.yml", _patroni, _run_patroni)
 POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
 OTHERS = {
-    Role.ETCD: Service("etcd", "etcd.yml", _etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]),
+    Role.ETCD: Service(
+        "etcd", "etcd.yml", dcs.etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]
+    ),
     Role.HAPROXY: Service(
         "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-db", "-f", file]
     ),
@@ -192,8 +174,13 @@ OTHERS = {
 }
 
 
+ZOOKEEPER = Service("zookeeper", "zoo.cfg", dcs.zookeeper, dcs.run_zookeeper)
+
+
 def service_of(plan: Plan, role: Role) -> Service:
     """What runs on the hosts of a role. The host's process has the name of the program."""
+    if role is Role.ETCD and plan.layout.shape.dcs == "zookeeper":
+        return ZOOKEEPER
     if role is Role.MEMBER:
         return PATRONI if plan.layout.shape.patroni else POSTGRES_ALONE
     return OTHERS[role]
@@ -238,11 +225,34 @@ def patroni_configuration(plan: Plan, host: PlannedHost, directory: Path) -> dic
             "listen": str(plan.address(host.name, PATRONI_API)),
             "connect_address": str(plan.advertised(host.name, PATRONI_API)),
             **authentication,
+            **_tls_of_rest(plan, directory),
         },
-        "etcd3": {"hosts": [str(plan.advertised(one.name, ETCD_CLIENTS)) for one in plan.layout.hosts(Role.ETCD)]},
+        **_tls_among_members(plan),
+        "namespace": shape.namespace,
+        **dcs.section(plan, host, directory),
         "bootstrap": {"dcs": _shared(plan), "initdb": _initdb(plan)},
         "postgresql": _postgresql(plan, host, directory),
     }
+
+
+def _tls_of_rest(plan: Plan, directory: Path) -> dict[str, str]:
+    """Commands need a client's certificate; health checks do not."""
+    if plan.services is None:
+        return {}
+    return {
+        "certfile": str(directory / SERVER_CERTIFICATE),
+        "keyfile": str(directory / SERVER_KEY),
+        "cafile": str(plan.services.certificate),
+        "verify_client": "optional",
+    }
+
+
+def _tls_among_members(plan: Plan) -> dict[str, dict[str, str]]:
+    """How Patroni asks the other members, as patronictl would."""
+    if plan.services is None:
+        return {}
+    web = plan.web
+    return {"ctl": {"cacert": web.authority, "certfile": web.certificate, "keyfile": web.key}}
 
 
 def _shared(plan: Plan) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class Shape:
     etcd: int = 3
     # Names
     scope: str = "accept"
+    dcs: Literal["etcd3", "etcd", "zookeeper", "raft"] = "etcd3"
+    """Named as in Patroni's configuration; with raft, the members are their own DCS."""
+    namespace: str = "/service"
+    """Of Patroni's keys in the DCS."""
     member: str = "pg{number}"
     worker: str = "worker{group}{letter}"
     """`{number}` and `{letter}` count the members of a group, from 1 and from a."""
@@ -111,6 +115,9 @@ class Shape:
     """The lines of pg_hba.conf. Where TLS is used, `hostssl` takes the place of `host` in them."""
     tls: bool = False
     """Logins over the network need TLS, if PostgreSQL was built with OpenSSL."""
+    secured: bool = False
+    """etcd, Patroni's REST API and HAProxy's statistics page are reached by TLS only; etcd, and commands to Patroni,
+    need a client's certificate."""
     local_access: bool = False
     """Allow logins over a socket on the member's own host, as the `local` lines of pg_hba.conf say."""
     superuser_application: bool = False
@@ -243,3 +250,11 @@ ENCRYPTED = replace(
     annex=True,
 )
 """See `encrypted.py`."""
+
+SECURED = replace(
+    OWN,
+    name="secured",
+    summary="the suite's own, with TLS for etcd, Patroni's REST API and HAProxy's page, too, and another namespace",
+    namespace="/team/secured",
+    secured=True,
+)

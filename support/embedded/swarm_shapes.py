@@ -7,7 +7,7 @@ outside only, as its users reach theirs: by published ports, under names that on
 from dataclasses import replace
 from typing import Any
 
-from support.embedded.shape import Cache, Pooler, Proxy, Route, Shape, Timing
+from support.embedded.shape import SECURED, Cache, Pooler, Proxy, Route, Shape, Timing
 from support.errors import UsageError
 from support.target.topology import Login
 
@@ -205,7 +205,7 @@ UNIFIED = replace(
     },
 )
 
-LIKE = {shape.name: shape for shape in (SWARM, UNIFIED, CITUS, HA, MINIMAL)}
+LIKE = {shape.name: shape for shape in (SWARM, UNIFIED, CITUS, HA, MINIMAL, SECURED)}
 """The shapes that a user can ask for, by name."""
 
 

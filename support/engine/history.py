@@ -6,7 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -100,7 +100,7 @@ class History:
     @property
     def lines(self) -> str:
         """The operations as JSON, one object per line."""
-        return "".join(json.dumps(asdict(operation), default=str) + "\n" for operation in self)
+        return "".join(json.dumps(vars(operation), default=str) + "\n" for operation in self)
 
     @classmethod
     def of_lines(cls, lines: Iterable[str]) -> "History":

@@ -17,10 +17,10 @@ from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.checks import NO_SPACE, refused_for_lack_of_space
 from support.faults.nemesis import Nemesis
 from support.faults.patroni import Switchover, Tagged
-from support.faults.process import DATA
 from support.faults.roles import host_of, in_sandbox, member_by_role
 from support.hosts import Host, Process
 from support.target.leadership import await_other_leader, await_streaming
+from support.target.member_files import DATA
 from support.waiting import NotYet, eventually, pause
 
 ROOM = 48

@@ -11,17 +11,15 @@ ran out), https://www.postgresql.org/docs/current/app-pgrewind.html (the functio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from support import sql
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.member_checks import StreamedAgain
 from support.failover.replication import upstreams
-from support.hosts import Host
+from support.hosts.remote import HostUnreached
 from support.target.cluster import Cluster
+from support.target.member_files import MemberFiles, files_of
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually
 
@@ -32,7 +30,6 @@ _AS_PG_REWIND = (
     "SELECT count(*) FROM pg_ls_dir('.', true, false); SELECT size FROM pg_stat_file('PG_VERSION', true); "
     "SELECT pg_read_binary_file('PG_VERSION', 0, 100, true)"
 )
-_FILE = "accept.pgpass"
 
 
 def end_and_await(cluster: Cluster, replica: str, within: float) -> StreamedAgain:
@@ -74,13 +71,13 @@ class Attempt:
 
 
 def try_logins(cluster: Cluster) -> Iterator[Attempt]:
-    """From each member's host to every other member of its group, as the configuration file of its Patroni says."""
+    """From each member's host to every other member of its group, as its Patroni is configured."""
     for member in cluster.members:
-        host = cluster.sandbox.hosts[member]
-        configured = yaml.safe_load((host.directory / "patroni.yml").read_text())["postgresql"]
-        logins = configured["authentication"]
-        psql = Path(configured["bin_dir"]) / "psql"
-        rewind = logins.get("rewind") or logins["superuser"]
+        files = files_of(cluster.site.hosts[member])
+        logins = files.configuration()["postgresql"]["authentication"]
+        if not logins.get("replication"):
+            raise Inconclusive(f"the configuration of Patroni on {member} names no login for replication")
+        rewind = logins.get("rewind") or logins.get("superuser") or {}
         for other in cluster.members:
             if other != member:
                 address = cluster.address_of(other).postgres
@@ -89,24 +86,24 @@ def try_logins(cluster: Cluster) -> Iterator[Attempt]:
                     ("to stream or to be copied", logins["replication"], "dbname=postgres replication=true", _IDENTIFY),
                     ("to be rewound", rewind, "dbname=postgres", _AS_PG_REWIND),
                 ):
-                    refusal = _refusal(host, psql, login, f"{conninfo} {more}", statement)
+                    refusal = _refusal(files, login, f"{conninfo} {more}", statement)
                     yield Attempt(purpose, member, other, refusal)
 
 
-def _refusal(host: Host, psql: Path, login: Mapping[str, Any], conninfo: str, statement: str) -> str:
-    """Why a login is refused, or the statement after it; empty if both succeed. The password is in a file."""
-    file = host.directory / _FILE
+def _refusal(files: MemberFiles, login: Mapping[str, Any], conninfo: str, statement: str) -> str:
+    """Why a login is refused, or the statement after it; empty if both succeed. The password is in a file.
+
+    Raises HostUnreached if the member's own host gives no answer.
+    """
     options = " ".join(f"{name}={value}" for name, value in login.items() if name not in ("username", "password"))
-    file.touch(mode=0o600)
-    file.write_text(f"*:*:*:*:{_escaped(str(login['password']))}\n")
+    passwords = [f"*:*:*:*:{_escaped(str(login['password']))}"] if login.get("password") else []
+    words = ["-X", "-w", "-q", "-o", "/dev/null", f"{conninfo} user={login.get('username', 'postgres')} {options}"]
     try:
-        user = f"user={login['username']}"
-        quietly = ["-X", "-w", "-q", "-o", "/dev/null"]
-        host.run(["env", f"PGPASSFILE={file}", str(psql), *quietly, f"{conninfo} {user} {options}", "-c", statement])
+        files.run("psql", *words, "-c", statement, passwords=passwords)
+    except HostUnreached:
+        raise
     except ProcessFailed as failed:
         return str(failed).partition(": ")[2].partition(" password retrieved from file")[0]
-    finally:
-        file.unlink(missing_ok=True)
     return ""
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from support.engine.world import World
 from support.errors import ProcessFailed
 from support.faults.nemesis import Nemesis
-from support.faults.process import DATA, EveryHostCrashes
+from support.faults.process import EveryHostCrashes
 from support.hosts import Host
 from support.hosts.unsynced import Lost
 from support.target.cluster import Cluster
 from support.target.health import await_all
+from support.target.member_files import DATA
 from support.waiting import NotYet
 
 _PROBE = "accept.probe"

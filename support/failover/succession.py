@@ -12,8 +12,8 @@ from support.failover.checks import a_replica_may_take_over
 from support.faults.nemesis import Fault
 from support.faults.network import OneWayCut
 from support.faults.process import DataDestroyed, Freeze, HostCrash
-from support.faults.roles import host_of, in_sandbox
-from support.hosts import Host
+from support.faults.roles import host_of
+from support.hosts.interface import SiteHost
 from support.target.failover_readiness import obstacles
 from support.target.members import NO_ANSWER, status_of
 from support.waiting import NotYet, eventually
@@ -68,7 +68,7 @@ def hold_back(world: World, behind: Collection[str], ahead: Collection[str] = ()
         raise Inconclusive(str(error)) from error
 
 
-LOSSES: Mapping[str, Callable[[Host], Fault]] = {
+LOSSES: Mapping[str, Callable[[SiteHost], Fault]] = {
     "its host crashes": HostCrash,
     "its host freezes": Freeze,
     "its data directory is destroyed": DataDestroyed,
@@ -95,5 +95,5 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     for loss in losses:
         ready()
         host = host_of(world.cluster, "the leader")
-        inject_until_replaced(world, LOSSES[loss](in_sandbox(host)), host.name)
+        inject_until_replaced(world, LOSSES[loss](host), host.name)
         require_rejoined(world)

@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Literal
@@ -252,8 +252,7 @@ def _gap(operations: Sequence[Operation], injected_faults: Sequence[InjectedFaul
     """The longest time without any acknowledged operation, from the first fault on."""
     if not injected_faults:
         return None
-    of_any_kind = History(replace(one, action="any") for one in operations)
-    return longest_gap(of_any_kind, "any", min(one.begun for one in injected_faults))
+    return longest_gap(History(operations), None, min(one.begun for one in injected_faults))
 
 
 def _draw_members(panel: "Axes", found: Sequence[Period], zero: float) -> None:

@@ -6,14 +6,13 @@ A switchover is planned, and yet a disturbance for clients.
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
 
 from support.errors import NotAvailable
 from support.target.cluster import Cluster
+from support.target.member_files import files_of
 from support.target.patroni_commands import Reply, configure, reload_configuration, switch_over
 from support.target.synchronous import standbys_waited_for
 from support.timeouts import RECOVERY
@@ -77,17 +76,16 @@ class Tagged:
 
     def __init__(self, cluster: Cluster, member: str, tags: Mapping[str, Any]) -> None:
         self._cluster, self._member, self._tags = cluster, member, tags
-        self._file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
-        self._before = ""
+        self._files = files_of(cluster.site.hosts[member])
+        self._changed = False
 
     def __str__(self) -> str:
         return f"{self._member} is tagged {', '.join(self._tags)}"
 
     def inject(self) -> None:
-        self._before = self._file.read_text()
-        contents = yaml.safe_load(self._before)
-        contents["tags"] = {**contents.get("tags", {}), **self._tags}
-        self._file.write_text(yaml.safe_dump(contents))
+        before = self._files.configuration().get("tags") or {}
+        self._changed = True
+        self._files.change_configuration({"tags": {**before, **self._tags}})
         reload_configuration(self._cluster, self._member)
 
     def require_in_effect(self) -> None:
@@ -97,9 +95,9 @@ class Tagged:
             raise NotYet(f"the tags of {self._member} are {dict(tags)}")
 
     def heal(self) -> None:
-        if not self._before:
+        if not self._changed:
             return
-        self._file.write_text(self._before)
+        self._files.restore_configuration()
         with suppress(requests.RequestException):  # a member that is down reads it when it starts
             reload_configuration(self._cluster, self._member)
 

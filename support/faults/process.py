@@ -1,19 +1,14 @@
 """Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes."""
 
-import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from support.errors import Inconclusive
-from support.hosts import Host
 from support.hosts.interface import Running, SiteHost, SiteProgram
 from support.hosts.processes import first_of
+from support.target.member_files import files_of
 from support.waiting import NotYet
-
-DATA = "data"
-"""The data directory of a member's PostgreSQL, in the directory of its host."""
 
 
 @dataclass(frozen=True)
@@ -197,25 +192,26 @@ class PostgresKilled:
 class DataDestroyed:
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SiteHost) -> None:
         self.host = host
-        self._data: Path = host.directory / DATA
-        self._remains = self._data.with_name(f"{DATA}.destroyed")
-        self._killed = PostgresKilled(host)
+        self._files = files_of(host)
+        self._killed: Sequence[Running] = ()
 
     def __str__(self) -> str:
         return f"the data directory of {self.host.name} is destroyed"
 
     def inject(self) -> None:
-        self._data.rename(self._remains)  # all at once: Patroni can start nothing from it
-        self._killed.inject()
+        self._killed = self._files.destroy_data()
 
     def require_in_effect(self) -> None:
-        self._killed.require_in_effect()
+        if not self._killed:
+            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
+        if alive := [one.pid for one in self.host.alive(self._killed)]:
+            raise NotYet(f"still there: {alive}")
 
     def heal(self) -> None:
         """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""
-        shutil.rmtree(self._remains, ignore_errors=True)
+        self._files.discard_destroyed()
 
 
 def server_processes(host: SiteHost, kind: str) -> list[Running]:

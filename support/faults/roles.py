@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 from support.hosts.interface import SiteHost
-from support.target import etcd
+from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.failover_readiness import never_leads
 from support.target.members import replica_states
@@ -73,7 +73,7 @@ def in_sandbox(host: SiteHost) -> Host:
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
     """The names of the hosts that run the DCS."""
-    return [host.name for host in _running_program(cluster, "etcd")]
+    return [host.name for host in _running_program(cluster, *dcs.PROGRAMS)]
 
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:
@@ -93,10 +93,10 @@ def cache_host(cluster: Cluster) -> SiteHost:
     return _at(_running_program(cluster, "redis"), primary_of(cluster.topology.redis).address.host)
 
 
-def _running_program(cluster: Cluster, program: str) -> list[SiteHost]:
-    found = [host for host in cluster.site.hosts.values() if program in host.processes]
+def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
+    found = [host for host in cluster.site.hosts.values() if host.processes.keys() & set(programs)]
     if not found:
-        raise LookupError(f"no host of the cluster is known to run {program}")
+        raise LookupError(f"no host of the cluster is known to run {' or '.join(programs)}")
     return found
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from pydantic import TypeAdapter
 
+from support.reporting.pages import POLICY_TAG
 from support.reporting.scenario import Verdict
 
 PAGE = "trust.html"
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-)
+_FOLDER = Path(__file__).parent / "templates"
+_TEMPLATES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 @dataclass(frozen=True)
@@ -147,14 +148,18 @@ class Trust:
         return sound and complete and bool(self.proofs) and not self.alarms
 
     @property
+    def whole(self) -> int:
+        """Number of sabotages that every scenario noticed that must."""
+        return sum(proof.noticed for proof in self.proofs)
+
+    @property
     def score(self) -> str:
         """The result in one line."""
-        whole = sum(proof.noticed for proof in self.proofs)
         possible = [one for one in self.scenarios if not one.lacking]
         seen = f"{len(possible) - len(self.never_seen)} of {len(possible)} scenarios seen to fail; " if possible else ""
         destructive = sum(run.scenarios for run in self.healthy if run.name)
         return (
-            f"{whole} of {len(self.planned)} sabotages noticed by every scenario that must notice "
+            f"{self.whole} of {len(self.planned)} sabotages noticed by every scenario that must notice "
             f"({self.noticed} of {len(self.heard)} notices); {seen}"
             f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
             f"{sum(run.scenarios for run in self.healthy)} scenarios ({destructive} of them destructive); "
@@ -224,7 +229,7 @@ def write_page(trust: Trust, report: Path) -> Path:
     """Write the trust matrix into the folder of the report; returns its path."""
     report.mkdir(parents=True, exist_ok=True)
     page = report / PAGE
-    page.write_text(page_of(trust), encoding="utf-8")
+    page.write_text(page_of(trust).lstrip(), encoding="utf-8")
     return page
 
 
@@ -237,7 +242,9 @@ def page_of(trust: Trust) -> str:
         rows=[(proof, [_cell(proof, id) for id in promises]) for proof in trust.proofs],
         noticed_by=trust.noticed_by,
         covered={id: sum(one.id == id and one.noticed for one in trust.heard) for id in promises},
-        colour="passed" if trust.passed else "failed",
+        colour="kept" if trust.passed else "broken",
+        policy=Markup(POLICY_TAG),
+        css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         when=time.strftime("%d %B %Y, %H:%M %Z"),
     )
 

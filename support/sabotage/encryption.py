@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.embedded.certificates import Authority, Issued, hosts_of
+from support.embedded.dcs import SERVER_CERTIFICATE, SERVER_KEY
 from support.embedded.encrypted import encrypted_cluster
-from support.embedded.services import SERVER_CERTIFICATE, SERVER_KEY
 from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, nothing
 from support.sabotage.own_hosts import host_of

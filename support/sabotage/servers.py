@@ -11,13 +11,14 @@ from support import sql
 from support.embedded.certificates import Authority
 from support.errors import ProcessFailed
 from support.faults.nemesis import Fault
-from support.faults.process import DATA, PostgresKilled
+from support.faults.process import PostgresKilled
 from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, together
 from support.sabotage.own_hosts import host_of, proxy_host
 from support.sabotage.programs import process_of, rewritten
 from support.sabotage.sabotage import Sabotage, notices
 from support.target.cluster import Cluster
+from support.target.member_files import DATA
 from support.target.members import replica_states
 from support.target.patroni_commands import configure
 from support.waiting import NotYet

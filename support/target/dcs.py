@@ -29,8 +29,10 @@ KINDS: Mapping[str, str] = {
     "raft": "Patroni's own Raft",
 }
 """Section of Patroni's configuration -> the DCS that it is for."""
+PROGRAMS = ("etcd", "zookeeper", "consul")
+"""The programs that are DCSs, as they are called on their hosts."""
 _READER = Path(dcs_reader.__file__)
-_GRACE = 5.0  # seconds: an answer comes within dcs_reader.ANSWER, by a process that may have to start first
+_START = 30.0  # seconds for the process that reads to start; its answers come within dcs_reader.ANSWER
 
 
 class Unreadable(NotYet):
@@ -87,6 +89,19 @@ def kind(topology: Topology) -> str:
     return next((words for name, words in KINDS.items() if name in sections(topology)), "the DCS")
 
 
+def program(topology: Topology) -> str:
+    """The program that is the DCS, one of PROGRAMS; empty where it is none that runs on hosts of its own."""
+    kinds = sections(topology)
+    return next((name for name in PROGRAMS if any(kind.startswith(name) for kind in kinds)), "")
+
+
+def nodes(topology: Topology) -> int:
+    """How many members the DCS has at least, by the addresses that are known; none for one behind a single address."""
+    (section,) = list(sections(topology).values())[:1] or [{}]
+    hosts = section.get("hosts") or () if isinstance(section, Mapping) else ()
+    return len(hosts.split(",") if isinstance(hosts, str) else hosts)
+
+
 class _Reader:
     """A process that reads one cluster's state (dcs_reader.py). It ends with the process that started it."""
 
@@ -104,7 +119,7 @@ class _Reader:
         """Its answer. Raises OSError if it gives none."""
         self._say(str(group))
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], dcs_reader.ANSWER + _GRACE)[0]:
+        if not select.select([self.process.stdout], [], [], dcs_reader.ANSWER + _START)[0]:
             raise TimeoutError("the process that reads the DCS does not answer")
         answer: dict[str, Any] = json.loads(self.process.stdout.readline() or "{}")
         if not answer:

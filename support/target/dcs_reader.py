@@ -22,8 +22,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-ANSWER = 8.0
-"""Seconds within which a question is answered, if only by saying what keeps it from that."""
+ANSWER = 10.0
+"""Seconds within which a question is answered, if only by saying what keeps it from that; the start comes on top."""
 RETRY = 4
 """Seconds for which Patroni's client tries again, on all nodes together."""
 _PROBE = 1.0  # seconds for a node to accept a connection
@@ -52,10 +52,19 @@ class Reader:
         self._log = _Log()
         self._sources: dict[bool, Any] = {}
         """Whether the cluster has groups -> Patroni's client for it."""
+        self._missing = ""
+        """The Python module without which Patroni's client does not work."""
         logging.basicConfig(level=logging.WARNING, handlers=[self._log])
+        for kind in configuration.keys() - {"scope", "namespace"}:
+            try:
+                import_module(f"patroni.dcs.{kind}")  # Patroni itself says nothing about a driver that is missing
+            except ImportError as error:
+                self._missing = str(error.name)
 
     def answer(self, group: int) -> dict[str, Any]:
         """The state of a group, or `error` with what keeps it from being read; never later than ANSWER."""
+        if self._missing:
+            return {"error": f"{self._missing} is not installed", "missing": self._missing}
         self._log.messages.clear()
         found: list[dict[str, Any]] = []
         asking = threading.Thread(target=lambda: found.append(self._answer(group)), daemon=True)
@@ -68,8 +77,6 @@ class Reader:
     def _answer(self, group: int) -> dict[str, Any]:
         try:
             return self._state(group)
-        except ImportError as error:
-            return {"error": f"{error.name} is not installed", "missing": error.name}
         except BaseException as error:  # Patroni's clients exit when a login is refused
             said = dict.fromkeys([*self._log.messages, repr(error)])
             return {"error": "; ".join(said), "over": not self._sources}
@@ -87,8 +94,6 @@ class Reader:
         if grouped not in self._sources:
             from patroni.dcs import get_dcs
 
-            for kind in self._configuration.keys() - {"scope", "namespace"}:
-                import_module(f"patroni.dcs.{kind}")  # Patroni itself says nothing about a driver that is missing
             configuration = json.loads(json.dumps(self._configuration))
             configuration |= {"name": "acceptance", "ttl": 30, "loop_wait": 10, "retry_timeout": RETRY}
             configuration["patronictl"] = True  # reads only: no lease, no session, no watch

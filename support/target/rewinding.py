@@ -4,12 +4,10 @@ Source: https://patroni.readthedocs.io/en/latest/yaml_configuration.html (a memb
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-
-import yaml
 
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
+from support.target.member_files import files_of
 from support.target.members import settings
 from support.target.patroni_configuration import configuration_of, flag_of
 
@@ -55,7 +53,7 @@ def not_configured(cluster: Cluster) -> list[str]:
 
 def own_setting(cluster: Cluster, member: str) -> bool | None:
     """use_pg_rewind in a member's own configuration file; None if it is not there, or if the file cannot be read."""
-    if not cluster.topology.embedded:
+    if "member_files" in cluster.topology.lacks:
         return None
-    file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
-    return flag_of((yaml.safe_load(file.read_text()).get("postgresql") or {}).get("use_pg_rewind"))
+    configured = files_of(cluster.site.hosts[member]).configuration()
+    return flag_of((configured.get("postgresql") or {}).get("use_pg_rewind"))

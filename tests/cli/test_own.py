@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as Xml
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +44,7 @@ def given(own: OwnFolder, monkeypatch: pytest.MonkeyPatch) -> OwnFolder:
 def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -> None:
     made = {str(path.relative_to(own.directory)) for path in own.directory.rglob("*") if path.is_file()}
     assert {"accept.toml", ".gitignore", "features/promises.toml", ".github/workflows/accept.yml"} <= made
+    assert ".gitlab-ci.yml" in made
     texts = [path.read_text(encoding="utf-8") for path in own.directory.rglob("*") if path.is_file()]
     assert [text for text in texts if re.search("@[A-Z]+@", text)] == []
     for file in own.directory.rglob(".idea/*"):
@@ -65,6 +68,15 @@ def test_what_its_readme_shows_works(given: OwnFolder) -> None:
     (broken,) = re.findall(r"prove ([\w-]+) --also OW-02", document.read_text())
     assert "RC-01" in SABOTAGES[broken].ids, "its own scenario has the same steps"
     assert "Redis is a primary" in (given.features / "cache" / "logins.feature").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"),
+    [(".github/workflows/accept.yml", "vendor.github-workflows"), (".gitlab-ci.yml", "vendor.gitlab-ci")],
+)
+def test_its_pipelines_are_as_their_schemas_say(own: OwnFolder, file: str, schema: str) -> None:
+    linter = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, own.directory / file]
+    assert subprocess.run(linter, capture_output=True, timeout=60).returncode == 0
 
 
 def test_no_folder_is_made_inside_the_project() -> None:

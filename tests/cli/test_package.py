@@ -16,9 +16,10 @@ import pytest
 from booting import boots
 from program import ROOT, Ended, Program, target
 
+from support.reporting import installing
 from support.sql import Endpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PARTS = ("support", "steps", "features", "requirements", "docs")
 THEIRS = 'raise ImportError("this is the package of somebody else")\n'
 
@@ -47,7 +48,7 @@ class Environment:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=500,
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
@@ -65,6 +66,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     (wheel,) = folder.glob("*.whl")
     venv.create(found.directory, symlinks=True)
     (found.packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    if installing.renderer_installed():
+        (found.directory / installing.INSTALLED.name).symlink_to(installing.INSTALLED)
     _pip("--python", str(found.directory), "install", "--no-deps", "--no-index", str(wheel))
     for name in ("support", "steps", "features", "tests"):
         (found.packages / f"{name}.py").write_text(THEIRS)

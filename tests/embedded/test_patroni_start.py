@@ -47,16 +47,16 @@ def etcd(directory: Path, others: str = "") -> Iterator[str]:
 def test_it_waits_until_etcd_answers(tmp_path: Path) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     with etcd(tmp_path) as node:
-        await_quorum([nowhere, node], within=30)
+        await_quorum({"hosts": [nowhere, node]}, within=30)
         begun = time.monotonic()
-        await_quorum([nowhere, node], within=30)
+        await_quorum({"hosts": [nowhere, node]}, within=30)
         assert time.monotonic() - begun < 2
 
 
 def test_a_node_without_a_quorum_is_not_enough(tmp_path: Path) -> None:
     with etcd(tmp_path, others=f"two=http://127.0.0.1:{free_port()}") as node:
         done = threading.Event()
-        threading.Thread(target=lambda: (await_quorum([node], within=4), done.set()), daemon=True).start()
+        threading.Thread(target=lambda: (await_quorum({"hosts": [node]}, within=4), done.set()), daemon=True).start()
         pause(3)
         assert not done.is_set()
         assert done.wait(10)  # it begins at last, so that Patroni says what is wrong

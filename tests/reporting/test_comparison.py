@@ -53,6 +53,32 @@ def test_five_runs_on_each_side_can_tell() -> None:
     assert of(before, now).verdicts[0].now == "broken in 5 of 5"
 
 
+def test_what_only_one_side_judged_cannot_be_compared() -> None:
+    found = of([run(1)], [run(2, "inconclusive")])
+    (row,) = found.verdicts
+    assert (row.change, row.label, row.words) == (Change.NONE, "not comparable", "only one side judged it")
+
+
+def test_facts_of_a_run_itself_are_no_difference_and_no_factor_is_told_across_zero() -> None:
+    facts = {"Seed": "1", "PostgreSQL": "16"}
+    before = replace(run(1, value=-2.0), facts=facts)
+    found = of([before], [replace(run(2, value=30.0), facts={**facts, "Seed": "2"})])
+    assert (found.facts, found.figures[0].ratio) == ((), "")
+
+
+def test_figures_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    def measured(number: int, *titles: str) -> PastRun:
+        figures = (
+            Figure("PF-06", title, Measure("operations", 900.0 * number, "/s", 1000.0, True)) for title in titles
+        )
+        return replace(run(number), figures=tuple(figures))
+
+    command._print(of([measured(1, "Reads", "Writes")], [measured(2, "Reads", "Writes")]), everything=True)
+    told = capsys.readouterr().out
+    assert "PF-06 operations (Reads)" in told
+    assert "PF-06 operations (Writes)" in told
+
+
 def test_equal_sides_have_no_rows() -> None:
     found = of([run(1, value=10.0)], [run(2, value=10.5)])
     assert (found.verdicts, found.alike, [one.change for one in found.figures]) == ((), 1, [Change.NONE])

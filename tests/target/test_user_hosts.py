@@ -39,14 +39,31 @@ TOPOLOGY = Topology(
 )
 
 
-def lacks(hosts: Mapping[str, HostAccess], obstacles: Mapping[str, str] | None = None) -> dict[str, str]:
+def lacks(
+    hosts: Mapping[str, HostAccess], obstacles: Mapping[str, str] | None = None, topology: Topology = TOPOLOGY
+) -> dict[str, str]:
     told = obstacles or {}
     looked = {name: Looked(name, one, (told[name],) if name in told else (), ("-",)) for name, one in hosts.items()}
-    return {name: why for name, why in lacking(looked, TOPOLOGY).items() if "did not boot" not in why}
+    return {name: why for name, why in lacking(looked, topology).items() if "did not boot" not in why}
 
 
 def test_with_every_host_nothing_is_lacking() -> None:
     assert lacks({**MEMBERS, **OTHERS}) == {}
+
+
+def test_the_hosts_of_another_dcs_than_etcd() -> None:
+    section = {"zookeeper": {"hosts": ["10.0.1.1:2181", "10.0.1.2:2181"]}}
+    topology = replace(TOPOLOGY, dcs=(), dcs_access=section)
+    nodes = {f"zk{number}": access(f"10.0.1.{number}", "zookeeper") for number in (1, 2)}
+    hosts = {**MEMBERS, **nodes, "lb": OTHERS["lb"], "cache": OTHERS["cache"]}
+    assert lacks(hosts, topology=topology) == {}
+    del hosts["zk2"]
+    told = lacks(hosts, topology=topology)
+    assert told["dcs_hosts"] == "zookeeper has 2 members, and [hosts] has 1 of their hosts"
+    assert "partitions" in told
+    told = lacks({**MEMBERS, **OTHERS}, topology=replace(topology, dcs_access={"consul": {"host": "10.0.1.1:8500"}}))
+    assert told["dcs_hosts"] == "[hosts] has no host on which consul runs"
+    assert "partitions" in told
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,13 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
     assert any(told in why for why in found.values()), found
 
 
+def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
+    assert lacking(looked, TOPOLOGY)["member_data"] == "pg2: /data is a mount point"
+    assert "member_files" not in lacking(looked, TOPOLOGY)
+
+
 def test_without_hosts_the_reason_names_the_table() -> None:
     assert "[hosts]" in find({}, TOPOLOGY).lacks["hosts"]
 
@@ -96,7 +120,7 @@ def test_without_hosts_the_reason_names_the_table() -> None:
         (7, "ssh://root@10.0.0.1"),
         ({"reech": "ssh://a"}, "the key reach"),
         ({"reach": "ssh://a", "adress": "1"}, "did you mean address"),
-        ({"reach": "ssh://a", "programs": {"postgres": "x"}}, "patroni, etcd, haproxy, redis"),
+        ({"reach": "ssh://a", "programs": {"postgres": "x"}}, "patroni, etcd, zookeeper, consul, haproxy, redis"),
         ("root@10.0.0.1", "no way to a host"),
         ("ssh://", "no way to a host"),
         ("ssh://root:secret@a", "~/.ssh/config"),
@@ -117,7 +141,7 @@ def test_a_wrong_entry_is_told(said: object, told: str) -> None:
     ("words", "argv"),
     [
         ("local:", ["sh", "-s"]),
-        ("podman://pg1", ["podman", "exec", "-i", "pg1", "sh", "-s"]),
+        ("podman://pg1", ["podman", "exec", "-i", "--user=0", "pg1", "sh", "-s"]),
         ("tsh ssh root@pg1 {}", ["tsh", "ssh", "root@pg1", "sh", "-s"]),
         ("sh -c 'exec {}'", ["sh", "-c", "exec sh -s"]),
         (
@@ -146,12 +170,16 @@ TABLE = """\
 40\t80\tS\t1\tbash\tuser@0.service\tvim /etc/patroni/notes about patroni
 41\t80\tS\t1\tpython3\tcron.service\tpython3 /opt/patronictl.py list
 50\t90\tS\t1\tetcd\tetcd.service\tetcd --name one
+60\t95\tS\t1\tjava\tzookeeper.service\tjava -cp zookeeper.jar org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
+61\t95\tS\t1\tjava\tkafka.service\tjava -cp kafka.jar kafka.Kafka server.properties
+62\t95\tS\t1\tconsul\tconsul.service\tconsul agent -server
 """
 
 
 def test_programs_are_recognised_and_others_servers_are_not_touched() -> None:
     found = program_trees(parsed_table(TABLE), "staging")
-    assert {name: [one.pid for one in tree] for name, tree in found.items()} == {"patroni": [10, 20, 21], "etcd": [50]}
+    expected = {"patroni": [10, 20, 21], "etcd": [50], "zookeeper": [60], "consul": [62]}
+    assert {name: [one.pid for one in tree] for name, tree in found.items()} == expected
     assert isinstance(found["etcd"][0], Running)
     assert found["patroni"][0].service == "patroni.service"
 

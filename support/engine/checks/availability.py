@@ -27,8 +27,8 @@ class Gap:
         return self.ended - self.begun
 
 
-def longest_gap(history: History, action: str, since: float, until: float | None = None) -> Gap | None:
-    """The longest gap that ended after `since`; None if there is none.
+def longest_gap(history: History, action: str | None, since: float, until: float | None = None) -> Gap | None:
+    """The longest gap in the acknowledgements of an action (None: of any) that ended after `since`; None without one.
 
     `until` is the moment up to which clients were watched: the silence between the last acknowledgement and that moment
     is a gap as well, which is still open. Without it, only gaps that an acknowledgement ended are known.
@@ -38,8 +38,9 @@ def longest_gap(history: History, action: str, since: float, until: float | None
         ends = [one for one in ends if one < until] + [until]
     if ends and ends[0] > since:
         ends.insert(0, since)  # nothing was acknowledged before: the first gap begins with the fault
-    gaps = [Gap(one, other) for one, other in pairwise(ends) if other > since]
-    return max(gaps, key=lambda gap: gap.seconds, default=None)
+    gaps = ((one, other) for one, other in pairwise(ends) if other > since)
+    longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
+    return Gap(*longest) if longest else None
 
 
 def watched_to_the_end(gap: Gap | None, since: float, follow_up: float) -> float:

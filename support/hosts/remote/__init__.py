@@ -8,9 +8,11 @@ who answers for it has been heard of for a while. `RemoteSite` implements `suppo
 """
 
 from support.hosts.remote.access import HostAccess, ProgramAccess
+from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.guards import GRACE, LONGEST, Guards
-from support.hosts.remote.machines import RemoteHost, RemoteSite
-from support.hosts.remote.reach import HostRefused, HostUnreached, Reach, Sent
+from support.hosts.remote.machines import RemoteHost
+from support.hosts.remote.reach import Reach, Sent
+from support.hosts.remote.site import RemoteSite
 
 __all__ = [
     "GRACE",

@@ -17,6 +17,8 @@ class ProgramAccess:
     """The command that keeps it down after it was killed, if anything there would start it again."""
     release: str = ""
     """The command that undoes `hold`."""
+    beside: bool = False
+    """The container that the host is starts it: the commands are for the machine of its engine."""
     how: str = ""
     """By what it is started, for people: "systemd unit patroni.service"."""
 
@@ -41,7 +43,13 @@ class HostAccess:
     """The Python of its Patroni, if it has one."""
     ports: tuple[int, ...] = ()
     """TCP ports at which its programs answer."""
-    container: str = ""
-    """The name of the container that the host is, if it is one."""
-    on: str = ""
-    """How the machine of that container's engine is reached; empty for this one."""
+    network: str = ""
+    """The words before a command that changes the rules of its network; empty if none are needed."""
+    configuration: str = ""
+    """The configuration file of its Patroni; empty if there is none that can be changed."""
+    data: str = ""
+    """The data directory of its PostgreSQL; empty if it cannot be put aside."""
+    binaries: str = ""
+    """Where PostgreSQL's programs are."""
+    without_shell: bool = False
+    """A container that has no sh: its processes are looked at from its engine's machine."""

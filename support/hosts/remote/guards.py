@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from support.errors import Inconclusive, ProcessFailed
-from support.hosts.remote.reach import HostRefused, HostUnreached, Reach
+from support.hosts.remote.clients import HostRefused, HostUnreached
+from support.hosts.remote.reach import Reach
 from support.waiting import eventually
 
 GRACE = 20
@@ -88,6 +89,8 @@ class Guards:
             raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")
         if f"gone {fault.id}" in said:
             raise Inconclusive(f"{fault.words}: the host knows nothing of it any more; was it restarted?")
+        if f"restarted {fault.id}" in said:
+            raise Inconclusive(f"{fault.words}: the host or its container was restarted before it was undone")
 
     def _forget(self, fault: HostFault) -> None:
         with self._lock:

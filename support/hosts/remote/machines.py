@@ -4,16 +4,17 @@ import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from support.errors import Inconclusive, NotAvailable
-from support.hosts.interface import Log, Running, SiteHost, SiteProgram
+from support.hosts.interface import Log, Running, SiteProgram
 from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
+from support.hosts.remote.clients import HostUnreached
+from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
-from support.hosts.remote.network import RemoteNetwork
 from support.hosts.remote.processes import parsed_table, program_trees
-from support.hosts.remote.reach import HostUnreached, Reach, Sent
+from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class RemoteProgram:
     def start(self) -> None:
         """See SiteProgram."""
         if not self._host.restore(self.name) and self.pid is None:
-            self._host.reach.run("sh", "-c", self.access.start, within=_STARTS_WITHIN)
+            self._host.run_command(self.access.start, self.access)
 
     def kill(self) -> None:
         """See SiteProgram."""
@@ -89,19 +90,34 @@ class RemoteHost:
 
     def __init__(self, name: str, access: HostAccess, guards: Guards, note: Callable[[Sent], None]) -> None:
         self.name, self.access = name, access
-        reach = Reach.of(access.reach)
-        line = access.line or reach.line
-        given = {"SCOPE": access.scope, "CUTTER": access.cutter, "LINE": "none" if line == NEVER_DIRECT else "ssh"}
-        if access.python:
-            given["PYTHON"] = access.python
-        if line and line != NEVER_DIRECT:
-            given["OWN_LINE"] = line
-        self.reach = replace(reach, line=line, variables=given, note=note)
+        self.reach = self._given(self._way(), note)
         self.guards = guards
         self._note = note
         self._down: dict[str, HostFault] = {}
-        self._suspended: dict[frozenset[tuple[int, int]], HostFault] = {}
+        self._suspended: dict[frozenset[tuple[int, int]], list[HostFault]] = {}
         self._frozen: list[HostFault] = []
+
+    @property
+    def cutting(self) -> Reach:
+        """The way by which its links are cut."""
+        return self.reach
+
+    @property
+    def probing(self) -> Reach:
+        """The way by which it is tried whether others answer it."""
+        return self.reach
+
+    def _way(self) -> Reach:
+        return Reach.of(self.access.reach)
+
+    def _given(self, reach: Reach, note: Callable[[Sent], None]) -> Reach:
+        """With what the script there has to know."""
+        access, line = self.access, self.access.line or reach.line
+        given = {"SCOPE": access.scope, "CUTTER": access.cutter, "LINE": "none" if line == NEVER_DIRECT else "ssh"}
+        given |= {name: value for name, value in (("PYTHON", access.python), ("NET", access.network)) if value}
+        if line and line != NEVER_DIRECT:
+            given["OWN_LINE"] = line
+        return replace(reach, line=line, variables={**given, **reach.variables}, note=note)
 
     @property
     def address(self) -> str:
@@ -117,6 +133,11 @@ class RemoteHost:
         return {name: RemoteProgram(self, name, access) for name, access in self.access.programs.items()}
 
     # Looking
+
+    @property
+    def files(self) -> RemoteFiles:
+        """The files of the member that is there; what one of these objects has changed, only that one undoes."""
+        return RemoteFiles(self)
 
     def table(self) -> Sequence[Running]:
         """Every process on the host."""
@@ -152,7 +173,7 @@ class RemoteHost:
     def run_decoy(self, word: str, seconds: int) -> Callable[[], object]:
         """See SiteHost. It ends by itself; nothing but a sleep."""
         self._do("decoy", str(seconds), word)
-        return lambda: self._do("strike", "KILL", *_identities([one for one in self.table() if word in one.title]))
+        return lambda: self._do("strike", "KILL", *identities([one for one in self.table() if word in one.title]))
 
     def logs(self) -> Mapping[str, Log]:
         """See SiteHost. Of a program that writes neither to a file nor to the journal, nothing can be read."""
@@ -188,19 +209,21 @@ class RemoteHost:
 
     def kill(self, processes: Sequence[Running]) -> None:
         """See SiteHost."""
-        self._do("strike", "KILL", *_identities(processes))
+        self._do("strike", "KILL", *identities(processes))
 
     def suspend(self, processes: Collection[Running]) -> None:
         """See SiteHost."""
         if processes:
-            fault = self._inject("freeze", *_identities(processes))
-            self._suspended[frozenset(one.identity for one in processes)] = fault
+            faults = self._suspended.setdefault(frozenset(one.identity for one in processes), [])
+            self._stop(processes, faults)
 
     def resume(self, processes: Collection[Running]) -> None:
         """See SiteHost."""
-        fault = self._suspended.pop(frozenset(one.identity for one in processes), None)
-        if fault is not None:
-            self._heal(fault)
+        self._heal_all(self._suspended.pop(frozenset(one.identity for one in processes), []))
+
+    def _stop(self, processes: Collection[Running], made: list[HostFault]) -> None:
+        """Suspend processes; the faults that this takes are added to `made`, each as soon as it is there."""
+        made.append(self._inject("freeze", *identities(processes)))
 
     def freeze(self) -> None:
         """See SiteHost. What was forked meanwhile is suspended, too."""
@@ -208,7 +231,7 @@ class RemoteHost:
             awake = [one for one in self.running() if not one.stopped]
             if not awake:
                 return
-            self._frozen.append(self._inject("freeze", *_identities(awake)))
+            self._stop(awake, self._frozen)
 
     def thaw(self) -> None:
         """See SiteHost."""
@@ -247,7 +270,7 @@ class RemoteHost:
         hold = " && ".join(f"sh -c {shlex.quote(one.hold)}" for one in programs if one.hold)
         ways = [text for one in programs for text in (one.release, one.start) if text]
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
-        processes = _identities([process for name in running for process in trees[name]])
+        processes = identities([process for name in running for process in trees[name]])
         fault = self._inject("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, fault)
 
@@ -259,6 +282,10 @@ class RemoteHost:
         self._heal(fault)
         return True
 
+    def run_command(self, command: str, program: ProgramAccess) -> None:
+        """Run the command that starts a program, where it is meant to run."""
+        self.reach.run("sh", "-c", command, within=_STARTS_WITHIN)
+
     def _came_back(self) -> str:
         try:
             return ", ".join(name for name, tree in self.trees().items() if tree)
@@ -267,21 +294,27 @@ class RemoteHost:
 
     # Faults
 
-    def _inject(self, verb: str, *arguments: str, **variables: str) -> HostFault:
+    def _inject(self, verb: str, *arguments: str, by: Reach | None = None, **variables: str) -> HostFault:
+        way = by or self.reach
         return self._noted(
-            lambda: self.guards.inject(self.name, self.reach, verb, *arguments, **variables), [verb, *arguments]
+            lambda: self.guards.inject(self.name, way, verb, *arguments, **variables), [verb, *arguments]
         )
 
-    def inject(self, verb: str, *arguments: str) -> HostFault:
-        """Begin a fault that the caller heals."""
-        return self._inject(verb, *arguments)
+    def inject(self, verb: str, *arguments: str, shown: Sequence[str] = ()) -> HostFault:
+        """Begin a fault that the caller heals. `shown`: what the evidence says in place of the arguments."""
+        act = partial(self.guards.inject, self.name, self.reach, verb, *arguments)
+        return self._noted(act, shown or [verb, *arguments])
+
+    def cut(self, rules: Sequence[str]) -> HostFault:
+        """Begin a cut of its links, which the caller heals."""
+        return self._inject("cut", *rules, by=self.cutting)
 
     def heal(self, fault: HostFault) -> None:
         """End a fault."""
         self._heal(fault)
 
-    def _do(self, *words: str) -> str:
-        return self._noted(lambda: self.reach.run(*words), words)
+    def _do(self, *words: str, by: Reach | None = None) -> str:
+        return self._noted(lambda: (by or self.reach).run(*words), words)
 
     def _heal(self, fault: HostFault) -> None:
         self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
@@ -308,28 +341,6 @@ class RemoteHost:
         return done
 
 
-class RemoteSite:
-    """The hosts of a user's cluster."""
-
-    kind = "the user's own"
-
-    def __init__(self, access: Mapping[str, HostAccess], guards: Guards | None = None) -> None:
-        self.guards = guards or Guards()
-        self.sent: list[Sent] = []
-        """Every command that changed something, in order."""
-        self.machines = {name: RemoteHost(name, one, self.guards, self.sent.append) for name, one in access.items()}
-        self.network = RemoteNetwork(self.machines)
-
-    @property
-    def hosts(self) -> Mapping[str, SiteHost]:
-        return self.machines
-
-    def take_sent(self) -> list[Sent]:
-        """The commands that were sent since the last call."""
-        sent = list(self.sent)
-        del self.sent[: len(sent)]
-        return sent
-
-
-def _identities(processes: Collection[Running]) -> list[str]:
+def identities(processes: Collection[Running]) -> list[str]:
+    """Processes as the script is given them."""
     return [f"{one.pid}:{one.started}" for one in processes]

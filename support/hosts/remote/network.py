@@ -42,7 +42,7 @@ class RemoteNetwork:
         made = self._cuts[key] = {}
         for cut_host, own in self._by_host(pairs).items():
             host = self._hosts[cut_host]
-            made[cut_host] = host.inject("cut", *self._rules(host, own))
+            made[cut_host] = host.cut(self._rules(host, own))
 
     def mend_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
@@ -126,12 +126,13 @@ class RemoteNetwork:
             for port in self._hosts[other].access.ports[:_PORTS]
         }
         asked = [place for place in places if not only or place in only]
-        said = host.reach.run("probe", str(_PATIENCE), *asked) if asked else ""
+        said = host.probing.run("probe", str(_PATIENCE), *asked) if asked else ""
         answers = dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
         return {place: places[place] for place, answer in answers.items() if answer == "answers" and place in places}
 
     def _counted(self, host: "RemoteHost", fault: HostFault) -> dict[tuple[str, str], int]:
-        rows = (line.split("\t") for line in host.reach.run("counted", fault.id).splitlines() if line.count("\t") == 2)
+        said = host.cutting.run("counted", fault.id)
+        rows = (line.split("\t") for line in said.splitlines() if line.count("\t") == 2)
         return {(way, address): int(packets) for way, address, packets in rows}
 
     def _packets(self, counted: Mapping[tuple[str, str], int], way: str, other: str) -> int:

@@ -9,7 +9,6 @@ set -u
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 OWN_LINE=${SSH_CONNECTION:-${1:-}}
-if [ -w /run ]; then RUN=/run/accept; else RUN=/tmp/accept-$(id -u); fi
 
 refuse() { echo "refused: $*"; exit 65; }
 uptime() { read -r up _ < /proc/uptime; echo "${up%%.*}"; }
@@ -31,11 +30,15 @@ look() { # what this host is, a "key<tab>value" each
   read -r init < /proc/1/comm; say init "$init"
   [ ! -d /run/systemd/system ] || say systemd yes
   say run "$RUN"
-  echo 'table inet accept_probe { }' | ${NET:-} nft -c -f - 2>/dev/null && say cutter nft
-  ${NET:-} iptables -w 5 -t raw -nL >/dev/null 2>&1 && say cutter iptables
+  cutters | while read -r one; do say cutter "$one"; done
   for tool in bash python3 nc journalctl; do command -v $tool >/dev/null 2>&1 && say tool $tool; done
   [ ! -e /dev/watchdog ] || ! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q '/dev/watchdog' || say watchdog open
   left | while read -r one; do say left "$one"; done
+}
+cutters() { # what can cut links here, a word a line
+  echo 'table inet accept_probe { }' | ${NET:-} nft -c -f - >/dev/null 2>&1 && echo nft
+  ${NET:-} iptables -w 5 -t raw -nL >/dev/null 2>&1 && echo iptables
+  return 0
 }
 table() { # every process: pid, start, state, parent, name, service and title, with tabs in between
   kernel=; stat_of 2 && [ "$name" = kthreadd ] && kernel=2 # in a container, 2 may be anything
@@ -58,14 +61,14 @@ probe() { # SECONDS ADDRESS,PORT...: whether anything answers there, all at once
   for one; do
     ( host=${one%,*} port=${one#*,}
       if command -v bash >/dev/null && command -v timeout >/dev/null; then
-        said=$(timeout "$patience" bash --norc -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
+        said=$(${NET:-} timeout "$patience" bash --norc -c 'exec 3<>/dev/tcp/"$0"/"$1"' "$host" "$port" 2>&1) && said=open || said="$? $said"
       elif [ -n "${PYTHON:-}" ]; then
-        said=$("$PYTHON" -c 'import socket, sys
+        said=$(${NET:-} "$PYTHON" -c 'import socket, sys
 try: socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])); print("open")
 except ConnectionRefusedError: print("refused")
 except TimeoutError: print("124")
 except OSError as error: print(error)' "$host" "$port" "$patience" 2>&1)
-      elif command -v nc >/dev/null; then nc -z -w "$patience" "$host" "$port" >/dev/null 2>&1 && said=open || said=124
+      elif command -v nc >/dev/null; then ${NET:-} nc -z -w "$patience" "$host" "$port" >/dev/null 2>&1 && said=open || said=124
       else said=untried; fi
       case $said in open|*refused*) said=answers;; 124*) said=silent;; esac
       printf '%s\t%s\n' "$one" "$said" ) &
@@ -79,6 +82,10 @@ breakable() { # the second key: without this host's own mark nothing is done to 
   [ -n "${SCOPE:-}" ] || refuse "no scope was given"
   mark | grep -qxF -- "$SCOPE" || refuse "this host is not marked as breakable for the scope $SCOPE"
 }
+born() { # what is another when this host, or the container that a fault is in, is started anew
+  if [ "${BORN:-}" ]; then eval "$BORN" 2>/dev/null
+  else stat_of 1 && echo "$started $(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"; fi
+}
 begin() { # ID: the directory of a fault, whose undo is written before what it undoes
   breakable
   mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
@@ -86,7 +93,8 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
     [ ! -e "$one" ] || [ "$(cat "$one")" = "$OWNER" ] || refuse "another run has put a fault on this host: $one"
   done
   D=$RUN/$1; mkdir "$D" 2>/dev/null || refuse "the fault $1 is there already, or $RUN is full"
-  { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && printf 'failed=0\n' > "$D/undo"; } 2>/dev/null || {
+  { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && { born || :; } > "$D/born" &&
+    printf '%s\nfailed=0\n' "${EXPORTS:-}" > "$D/undo"; } 2>/dev/null || {
     rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
 }
 undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
@@ -124,6 +132,7 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     D=$RUN/$id; [ -d "$D" ] || { echo "gone $id"; continue; }
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
     [ ! -e "$D/expired" ] || echo "expired $id"
+    [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; else echo "failed $id $(tr '\n' ' ' < "$D/healed")"; rmdir "$D/healing"; fi
   done
 }
@@ -164,13 +173,57 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
   return 0
 }
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
+  [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"; hold=$2; undo=$3; shift 3
   undo_by "$undo"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
   guard
   if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
-  if [ "${ISOLATED:-}" ]; then isolation | ${NET:-} nft -f - || { heal "${D##*/}" >/dev/null; refuse "nft refused"; }; fi
+  if [ "${ISOLATED:-}" ]; then isolate; fi
   fell "$@"
+}
+
+# --- Faults of files
+
+quoted() { printf "'"; printf '%s' "$1" | sed "s/'/'\\\\''/g"; printf "'"; } # TEXT: as one word for sh
+edit() { # ID FILE PID:START TEXT: other contents for a program's file until the fault is healed; then it reads the old ones
+  [ -f "$2" ] && [ -w "$2" ] || refuse "$2 cannot be written"
+  begin "$1"; cp -p "$2" "$D/kept" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
+  undo_by "cat '$D/kept' > $(quoted "$2") && if grep -q ' ${3#*:} ' /proc/${3%:*}/stat 2>/dev/null; then kill -HUP ${3%:*}; fi"
+  guard; printf '%s' "$4" > "$2" || { heal "${D##*/}" >/dev/null; refuse "$2 cannot be written"; }
+}
+undestroyable() { # DATA: why this data directory cannot be put aside; nothing if it can
+  [ -f "$1/PG_VERSION" ] || { echo "$1 is no data directory of PostgreSQL"; return; }
+  [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
+  [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
+  [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
+  [ "$(stat -c %u "$1")" = "$(stat -c %u "$1/..")" ] || echo "$1 is in a directory of another user, where no new one can be made"
+}
+destroy() { # ID DATA PID:START...: put a data directory aside at once and kill these; it is kept until there is another that works
+  id=$1 data=$2; shift 2
+  why=$(undestroyable "$data"); [ -z "$why" ] || refuse "$why"
+  free=$(df -Pk "$data" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$data" 2>/dev/null | sed 's/[^0-9].*//')
+  [ "$free" -gt "$used" ] || refuse "there is no room for a second copy of $data ($used kB, free are $free kB)"
+  begin "$id"; d=$(quoted "$data"); k=$(quoted "$data.accept-$id")
+  undo_by "if [ ! -d $k ]; then :
+elif [ ! -e $d ] || rmdir $d 2>/dev/null; then mv $k $d
+else
+  works=
+  for p in /proc/[0-9]*; do
+    [ \"\$(readlink \$p/cwd)\" = $d ] || continue
+    case \$(tr '\\0' ' ' < \$p/cmdline) in *walreceiver*streaming*|*walwriter*) works=yes;; esac
+  done 2>/dev/null
+  if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $data.accept-$id: PostgreSQL does not stream yet\"; false; fi
+fi"
+  guard; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
+  signal KILL "$@"
+}
+with_passwords() { # LINES COMMAND...: run a command that finds these lines in a password file, which is removed again
+  mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
+  umask 077; file=$RUN/passwords.$$; lines=$1; shift
+  trap 'rm -f "$file"' EXIT; trap 'exit 1' INT TERM HUP
+  printf '%s' "$lines" > "$file" || refuse "$RUN is full"
+  PGPASSFILE=$file "$@"
 }
 
 # --- Faults of the network
@@ -185,18 +238,45 @@ ${NET:-} $i -w 5 -t raw -F ${t}_$c 2>/dev/null; ${NET:-} $i -w 5 -t raw -X ${t}_
     done; done; echo ":"
   fi
 }
+know_line() { # before a cut: refuses where it is not known which connection must stay
+  [ "${LINE:-ssh}" = none ] || [ -n "$OWN_LINE" ] ||
+    refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
+}
 is_own_line() { # ADDRESS: whether that is where we come from
   [ "${LINE:-ssh}" != none ] || return 1
-  [ -n "$OWN_LINE" ] || refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
   set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
 }
-isolation() { # rules that drop everything but this host's own loopback and our own line
-  own=
+isolate() { # drop everything but this host's own loopback and our own line
+  from=
   if [ "${LINE:-ssh}" != none ]; then
-    [ -n "$OWN_LINE" ] || refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
-    set -- $OWN_LINE; from=${1#::ffff:}; f=ip; case $from in *:*) f=ip6;; esac
-    own="$f XADDR $from tcp XPORT ${4:-22} accept;"
+    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-22}
   fi
+  if [ "${CUTTER:-nft}" = nft ]; then isolation | ${NET:-} nft -f - && return
+  else
+    t=accept_${D##*/}; ok=yes
+    for i in iptables ip6tables; do
+      for c in PREROUTING OUTPUT; do
+        if [ $c = PREROUTING ]; then lo=-i a=-s p=--dport; else lo=-o a=-d p=--sport; fi
+        ${NET:-} $i -w 5 -t raw -N ${t}_$c 2>/dev/null && ${NET:-} $i -w 5 -t raw -A ${t}_$c $lo lo -j ACCEPT || {
+          [ $i = ip6tables ] || ok=; continue; }
+        case $from in
+          '') ;;
+          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
+          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
+        esac
+        ${NET:-} $i -w 5 -t raw -A ${t}_$c -j DROP || ok=
+      done
+      [ -z "$ok" ] || for c in PREROUTING OUTPUT; do
+        ${NET:-} $i -w 5 -t raw -I $c 1 -j ${t}_$c 2>/dev/null || [ $i = ip6tables ] || ok=
+      done
+    done
+    [ -z "$ok" ] || return 0
+  fi
+  heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+}
+isolation() { # the same as rules of nft
+  own=; f=ip; case $from in *:*) f=ip6;; esac
+  [ -z "$from" ] || own="$f XADDR $from tcp XPORT $port accept;"
   echo "table inet accept_${D##*/} {"
   for way in input output; do
     if [ $way = input ]; then i=iif a=saddr p=dport; else i=oif a=daddr p=sport; fi
@@ -205,11 +285,11 @@ isolation() { # rules that drop everything but this host's own loopback and our 
   echo "}"
 }
 cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes there; seen: is only counted
-  begin "$1"; shift
+  know_line; id=$1; shift
   for one; do
-    [ "${one%%:*}" = seen ] || ! is_own_line "${one#*:}" || {
-      heal "${D##*/}" >/dev/null; refuse "${one#*:} is where the suite's own connection comes from"; }
+    [ "${one%%:*}" = seen ] || ! is_own_line "${one#*:}" || refuse "${one#*:} is where the suite's own connection comes from"
   done
+  begin "$id"
   undo_by "$(uncut)"; guard
   if [ "${CUTTER:-nft}" = nft ]; then
     { t=accept_${D##*/}
@@ -263,10 +343,19 @@ counted() { # ID: way, address and packets of each rule
     done; done
   fi
 }
+outside() { # ID DO UNDO: a command of a container's engine, such as one that kills or pauses the container
+  [ -z "${ISOLATED:-}" ] || know_line
+  begin "$1"; undo_by "$3"
+  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
+  guard
+  if [ "${ISOLATED:-}" ]; then isolate; fi
+  said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
+}
 decoy() { # SECONDS WORD: a program with that argument, for so long
   begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &
   else sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 & fi
 }
 main() {
+  if [ -w /run ]; then RUN=/run/${FOLDER:-accept}; else RUN=/tmp/${FOLDER:-accept}-$(id -u); fi
   echo "accept: begin $NONCE"; ( "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
 }

@@ -7,9 +7,14 @@ from support.hosts.interface import Running
 
 _SERVERS = ("postgres", "postmaster", "edb-postgres")
 _PATRONI = re.compile(r"(^|[\s/])patroni(\s|$)")
+_GUARD = re.compile(r"\S*sh \S*/accept[^/ ]*/\w+/guard$")
+"""The suite's own guard of a fault. In a container, it is a child of the first process, whichever that is."""
+_ZOOKEEPER = re.compile(r"org\.apache\.zookeeper\.server\.")
 _FIRST: Mapping[str, Callable[[Running], bool]] = {
     "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
     "etcd": lambda one: one.name == "etcd",
+    "zookeeper": lambda one: one.name == "java" and _ZOOKEEPER.search(one.title) is not None,
+    "consul": lambda one: one.name == "consul",
     "haproxy": lambda one: one.name == "haproxy",
     "redis": lambda one: one.name in ("redis-server", "valkey-server", "keydb-server"),
 }
@@ -32,6 +37,8 @@ def program_trees(table: Sequence[Running], scope: str) -> dict[str, list[Runnin
     does, which Patroni has started as such: another one on the same machine is nobody's victim.
     """
     living = [one for one in table if not one.over]
+    ours = {one.pid for one in _with_descendants([one for one in living if _GUARD.match(one.title)], living)}
+    living = [one for one in living if one.pid not in ours]
     found = {}
     for program, is_first in _FIRST.items():
         roots = [one for one in living if is_first(one)]

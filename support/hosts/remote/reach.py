@@ -6,7 +6,6 @@ what a login prints is told from the answer. Only `sh` and /proc are needed ther
 
 import atexit
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -18,19 +17,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from support.errors import ProcessFailed, UsageError
+from support.errors import UsageError
 from support.hosts.remote.access import NEVER_DIRECT
+from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, HostRefused, HostUnreached
+from support.hosts.remote.containers import Container
 
 SCRIPT = Path(__file__).with_name("on_host.sh")
-ANSWER_WITHIN = 20.0
-"""Seconds for a command; a line that breaks is noticed by ssh itself within 6."""
 REFUSED = 65
-FORMS = (
-    "ssh://[user@]host[:port], docker://container, docker://project/service[/2], podman://container, local:, or a "
-    "command with {} in it"
-)
 _SSH = (
     "-oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=auto "
     "-oControlPersist=60"
@@ -38,15 +33,6 @@ _SSH = (
 # Without root it is tried by sudo, which would lose where we come from.
 _AS_ROOT = 'sh -c \'if [ "$(id -u)" = 0 ]; then exec sh -s; else exec sudo -n sh -s -- "${SSH_CONNECTION:-}"; fi\''
 _AS_WE_ARE = "sh -s"
-_CONTAINER = re.compile(r"[A-Za-z0-9][\w.-]*")
-
-
-class HostUnreached(ProcessFailed):
-    """A host gave no answer: its client failed, or the line broke."""
-
-
-class HostRefused(ProcessFailed):
-    """A host answered that it does not do that, and why. Nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +75,24 @@ class Reach:
             return cls(words, ("sh", "-s"), NEVER_DIRECT)
         if kind == "ssh" and rest:
             return cls(words, _ssh(words))
-        if kind in ("docker", "podman") and rest:
-            return cls(words, (kind, "exec", "-i", container_of(words), "sh", "-s"), NEVER_DIRECT)
+        if container := Container.of(words):
+            return cls(words, container.shell, NEVER_DIRECT)
         if "{}" in words:
             found = [one.replace("{}", _AS_WE_ARE) if one != "{}" else one for one in _split(words)]
             return cls(words, tuple(part for one in found for part in (["sh", "-s"] if one == "{}" else [one])))
         raise UsageError(f"{words!r} is no way to a host; write {FORMS}")
+
+    @classmethod
+    def inside(cls, container: Container, words: str, without_shell: bool = False) -> "Reach":
+        """The way into a container that is marked by a file in it, or by a label; perhaps one that has no sh."""
+        argv = container.shell_from_outside if without_shell else container.shell
+        return cls(words, argv, NEVER_DIRECT, container.variables_inside(without_shell))
+
+    @classmethod
+    def beside(cls, container: Container) -> "Reach":
+        """The way to the machine of a container's engine, for what is done to the container as a whole."""
+        words = f"{container.client}'s machine for {container.name}"
+        return cls(words, ("sh", "-s"), NEVER_DIRECT, container.variables_beside())
 
     @property
     def client(self) -> str:
@@ -150,42 +148,6 @@ class Reach:
             why = " ".join(f"{answer} {ended.stderr.decode(errors='replace')}".split())
             raise HostRefused(f"{self.words}: {why.removeprefix('refused: ') or f'{verb} ended with {status}'}")
         return answer
-
-
-def container_of(words: str) -> str:
-    """The container that a docker:// or podman:// URL names; one of a compose project is looked up by its labels.
-
-    Raises UsageError if there is none, HostUnreached if the engine does not answer.
-    """
-    engine, path = engine_of(words), urlsplit(words).netloc + urlsplit(words).path.rstrip("/")
-    parts = path.split("/")
-    if not all(_CONTAINER.fullmatch(one) for one in parts) or len(parts) > 3:
-        raise UsageError(f"{words!r} names no container; write {FORMS}")
-    if len(parts) == 1:
-        return parts[0]
-    project, service, number = (*parts, "1")[:3]
-    labels = {"project": project, "service": service, "container-number": number}
-    filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
-    found = _asked([engine, "ps", "--all", *filters, "--format={{.Names}}"]).split()
-    if len(found) != 1:
-        raise UsageError(f"{words}: compose has {len(found)} containers {number} of service {service} in {project}")
-    return found[0]
-
-
-def engine_of(words: str) -> str:
-    """docker or podman."""
-    if "on" in parse_qs(urlsplit(words).query):
-        raise UsageError(f"{words}: ?on= is not supported; set DOCKER_HOST, or use a command with {{}} in it")
-    return words.partition("://")[0]
-
-
-def _asked(argv: list[str]) -> str:
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=ANSWER_WITHIN, check=True).stdout
-    except subprocess.CalledProcessError as error:
-        raise HostUnreached(f"{shlex.join(argv)}: {' '.join(error.stderr.split())}") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostUnreached(f"{argv[0]} cannot be asked: {error}") from None
 
 
 def _split(words: str) -> list[str]:

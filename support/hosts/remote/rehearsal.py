@@ -19,9 +19,11 @@ from support.hosts.remote.reach import Reach
 _SCRIPT = Path(__file__).with_name("rehearsal.sh")
 _LOOKS = frozenset("look table where size tail tail_of cat date journalctl probe cutters counted".split())
 """Verbs that only look: they are carried out."""
-_SAID = frozenset({"freeze", "strike", "down", "cut", "outside"})
+_SAID = frozenset({"freeze", "strike", "down", "cut", "outside", "destroy"})
 """Verbs whose every change goes through a function that rehearsal.sh replaces: the host says what it would do."""
 _SILENT = frozenset({"beat", "heal", "left"})
+_READS = "tr '\\0' '\\n' < /proc/"
+"""The beginning of a shell command that only looks, too."""
 _PREFIX = "said"
 
 
@@ -54,12 +56,15 @@ class Rehearsal:
         Reach.rehearsal = None
 
     def _instead(self, reach: Reach, verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
-        if verb in _LOOKS:
+        if verb in _LOOKS or (verb == "sh" and arguments[-1].startswith(_READS)):
             return reach.send(verb, *arguments, variables=variables)
         if verb in _SILENT:
             return ""
         if verb in _SAID:
             heard = self._asked(reach, verb, arguments, variables)
+        elif verb == "edit":  # the text may hold passwords
+            id, file, *_ = arguments
+            heard = Rehearsed(reach.words, verb, (f"{file} gets other contents",), (_put_back(id, file),))
         else:
             heard = Rehearsed(reach.words, verb, (shlex.join([verb, *arguments]),))
         if heard not in self.heard:  # a freeze looks again for what was forked meanwhile
@@ -96,6 +101,10 @@ class _Asking(Reach):
     def text(self, verb: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
         """See Reach."""
         return f"{_SCRIPT.read_text(encoding='utf-8')}\n{super().text(verb, *arguments, variables=variables)}"
+
+
+def _put_back(id: str, file: str) -> str:
+    return f"cat /run/accept/{id}/kept > {shlex.quote(file)}; kill -HUP, for its program to read it"
 
 
 def _as_done(text: str, prefix: str) -> str:

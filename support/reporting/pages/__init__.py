@@ -7,3 +7,10 @@ on_call      for whoever is on call: what a broken promise means, its usual caus
 comparison   two runs, or two sets of runs, side by side
 grid, costs, trends, run_timeline    parts of these pages
 """
+
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    "base-uri 'none'"
+)
+"""The browser enforces this on a page, whatever its scripts contain: it can fetch from nobody."""
+POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'

@@ -17,7 +17,7 @@ from support.places import as_called
 from support.reporting import on_call, past, promises, trust
 from support.reporting.comparison import Comparison
 from support.reporting.journal import RunRecord
-from support.reporting.pages import dashboard, grid, trends
+from support.reporting.pages import POLICY_TAG, dashboard, grid, trends
 from support.reporting.pages import on_call as on_call_page
 from support.reporting.pages import scenarios as scenarios_page
 from support.reporting.past import PastRun
@@ -25,12 +25,6 @@ from support.reporting.tally import counts_line
 from support.reporting.trust import Trust
 
 DASHBOARD, SCENARIOS, ON_CALL, ALLURE = "dashboard.html", "index.html", "on-call.html", "allure.html"
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
-    "base-uri 'none'"
-)
-"""The browser enforces this on a page, whatever its scripts contain: it can fetch from nobody."""
-POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 

@@ -14,18 +14,22 @@ from typing import Any
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
+from support.hosts.remote.access import NEVER_DIRECT
 from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.ways import way_in
+from support.target import dcs
+from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
 from support.vocabulary import nearest
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
-PROGRAMS = ("patroni", "etcd", "haproxy", "redis")
-OURS_ALONE = ("disks", "volatile_disks", "member_files", "poor_links", "spare_worker")
+PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
+OURS_ALONE = ("disks", "volatile_disks", "poor_links", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
-OF_HOSTS = ("hosts", "crashes", "partitions", "dcs_hosts", "proxy_host", "cache_host")
+OF_HOSTS = ("hosts", "crashes", "partitions", "member_files", "member_data", "dcs_hosts", "proxy_host", "cache_host")
 """Capabilities that a user's hosts can have."""
-_KEYS = ("reach", "address", "programs", "line")
+_KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 _NO_UNITS = re.compile(r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init)", re.IGNORECASE)
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
@@ -45,6 +49,8 @@ class Looked:
     """Why nothing is done to it, each with what would change that."""
     remarks: tuple[str, ...] = ()
     """What was found there."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why the files of a member that is there cannot be changed for it."""
 
 
 @dataclass(frozen=True)
@@ -87,36 +93,50 @@ def declared_access(name: str, said: Any) -> HostAccess:
     addresses = table.get("address", ())
     addresses = (addresses,) if isinstance(addresses, str) else tuple(map(str, addresses))
     reach = Reach.of(table["reach"])  # raises UsageError
+    if not isinstance(configuration := table.get("configuration", ""), str):
+        raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
+    if not isinstance(network := table.get("network", ""), str):
+        raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
     started = {program: _by_words(str(how)) for program, how in programs.items()}
-    return HostAccess(reach.words, addresses, started, line=str(table.get("line", reach.line)))
+    line = str(table.get("line", reach.line))
+    return HostAccess(reach.words, addresses, started, line=line, network=network, configuration=configuration)
 
 
 def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     """Ask one host. Never raises for what is wrong there: that is an obstacle."""
-    reach, scope = Reach.of(declared.reach), topology.scope
+    scope = topology.scope
     try:
-        facts = _facts(reach.run("look"))
+        way = way_in(declared)
+        facts, reach, declared = _facts(way.looked), way.reach, way.access
         table = parsed_table(reach.run("table"))
         tables = reach.run("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; :")
+        left = [*facts.get("left", []), *way.left_beside()]
+        cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(name, describe(error)),))
     trees = program_trees(table, scope)
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
     unit_of_systemd = "systemd" in facts
-    programs = {
+    found = {
         program: declared.programs.get(program) or _found_access(tree[0], unit_of_systemd)
         for program, tree in trees.items()
     }
+    programs = way.started_by_engine(found)
+    files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
-    cutters = facts.get("cutter", [])
+    known = line != "unknown"
     access = replace(
         declared,
         addresses=addresses,
         programs=programs,
         scope=scope,
-        line="" if line == "unknown" else line,
-        cutter=(cutters[0] if cutters and line != "unknown" else ""),
+        line=line if known else "",
+        cutter=cutter if known else "",
+        network=network,
+        configuration=files.configuration,
+        data=files.data,
+        binaries=files.binaries,
         python=_python(reach, trees.get("patroni", ())),
         ports=_ports(tables),
     )
@@ -124,15 +144,18 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
-    remarks.append(f"links are cut by {access.cutter}" if access.cutter else _no_cutter(line, cutters))
-    return Looked(name, access, tuple(_obstacles(name, reach, facts, table, trees, topology)), tuple(remarks))
+    why_not = way.why_not_cut or _no_cutter(known, cutter)
+    remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
+    fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
+    obstacles = _obstacles(name, reach, facts, left, trees, topology)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed)
 
 
 def _obstacles(
     name: str,
     reach: Reach,
     facts: Mapping[str, Sequence[str]],
-    table: Sequence[Running],
+    left: Sequence[str],
     trees: Mapping[str, Sequence[Running]],
     topology: Topology,
 ) -> list[str]:
@@ -143,7 +166,7 @@ def _obstacles(
     named = [word for word in (scope, topology.database, name, reach.words) if _PRODUCTION.search(word)]
     if named and EVEN_PRODUCTION not in marks:
         found.append(f"{named[0]!r} is called like production; if it is none: echo {EVEN_PRODUCTION} >> {MARK}")
-    if left := facts.get("left", []):
+    if left:
         found.append(f"an earlier run has left {', '.join(left)} there: ./accept heal")
     if "watchdog" in facts:
         found.append(
@@ -151,12 +174,17 @@ def _obstacles(
         )
     if not trees:
         found.append(f"none of {', '.join(PROGRAMS)} runs there")
-    if facts.get("uid", ["0"])[0] != "0":
+    in_container = reach.line == NEVER_DIRECT
+    if facts.get("uid", ["0"])[0] != "0" or in_container:
         mine = [one for tree in trees.values() for one in tree[:1]]
         try:
             reach.run("kill", "-0", *(str(one.pid) for one in mine))
         except ProcessFailed:
-            found.append("the login there is neither root nor the user of its programs, and sudo -n sh is refused")
+            found.append(
+                "its root may not send signals to its programs (cap_add: [KILL])"
+                if in_container
+                else "the login there is neither root nor the user of its programs, and sudo -n sh is refused"
+            )
     return found
 
 
@@ -180,8 +208,12 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
             f"how Patroni is started on {', '.join(without)} is not known: "
             f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
+    for capability in ("member_files", "member_data"):
+        whys = {name: looked[name].fixed.get(capability, "") for name in members}
+        if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
+            lacks[capability] = "; ".join(fixed)
     for capability, program, what in (
-        ("dcs_hosts", "etcd", "etcd"),
+        ("dcs_hosts", dcs.program(topology), dcs.program(topology) or dcs.kind(topology)),
         ("proxy_host", "haproxy", "HAProxy"),
         ("cache_host", "redis", "Redis"),
     ):
@@ -205,8 +237,8 @@ def _lacks_program(
         return f"{what} runs on the members' own machines ({', '.join(shared)}), and would not be lost alone"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
         return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
-    if program == "etcd" and len(having) < len(topology.dcs):
-        return f"etcd has {len(topology.dcs)} members, and [hosts] has {len(having)} of their hosts"
+    if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
+        return f"{what} has {dcs.nodes(topology)} members, and [hosts] has {len(having)} of their hosts"
     return ""
 
 
@@ -215,10 +247,10 @@ def _lacks_partitions(
 ) -> dict[str, str]:
     if without := [name for name, one in own.items() if not one.cutter]:
         return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
-    dcs = [one for one in looked.values() if "etcd" in one.access.programs]
-    if not dcs or len(dcs) < len(topology.dcs):
+    having = [one for one in looked.values() if dcs.program(topology) in one.access.programs]
+    if not having or len(having) < dcs.nodes(topology):
         return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
-    if any(one.name in own or _shares(one.access, own.values()) for one in dcs):
+    if any(one.name in own or _shares(one.access, own.values()) for one in having):
         return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it alone"}
     return {}
 
@@ -293,8 +325,8 @@ def _ports(tables: str) -> tuple[int, ...]:
     return tuple(sorted(found, key=lambda port: (port == _SSH, port))[:_MOST_PORTS])
 
 
-def _no_cutter(line: str, cutters: Sequence[str]) -> str:
-    if line == "unknown" and cutters:
+def _no_cutter(known: bool, cutter: str) -> str:
+    if not known and cutter:
         return 'where commands come from is not known: set line = "our address, as seen there" (or "none")'
     return "links cannot be cut: neither nft nor iptables can be used there (root, and apt install nftables)"
 
@@ -303,6 +335,11 @@ def _unreached(name: str, why: str) -> str:
     advice = {
         "Host key verification failed": "check its key, and add it: ssh-keyscan HOST >> ~/.ssh/known_hosts",
         "Permission denied": "its key is not accepted: ssh-copy-id, or ssh-add here",
+        "No such container": "docker ps --all lists them; one of compose is docker://project/service",
+        "no such container": "podman ps --all lists them",
+        "no such object": "its ps --all lists them",
+        "Docker daemon socket": "that user may not ask the engine: add it to the group docker, or run as root",
+        "Cannot connect to": "the engine does not run, or DOCKER_HOST (CONTAINER_HOST) names another",
         "sudo": "allow sudo -n sh for that user, or log in as root",
         "cannot be run here": "install that client",
     }

@@ -1,0 +1,229 @@
+"""Containers: what their engine, docker or podman, knows of them and does to them, beside what is done inside.
+
+What stops a container from outside (a kill, a pause) is guarded on the machine where the engine's client runs, which is
+this one: a guard inside would be stopped, too.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from support.errors import NotAvailable, UsageError
+from support.hosts.remote.clients import FORMS, asked
+
+LABEL = "accept-breakable"
+"""The label of a container that stands for the mark on a machine."""
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_FACTS = (
+    "{{.State.Status}}|{{.State.Pid}}|{{.State.StartedAt}}|{{.HostConfig.NetworkMode}}|"
+    '{{with index .Config.Labels "' + LABEL + '"}}{{.}}{{end}}|'
+    "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
+)
+_ENVIRONMENT = re.compile(r"(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
+"""What the engine's client reads; the guard's commands are given the same."""
+_MARK_FILE = "/etc/accept-breakable"
+_START_TIME = 19  # the field of /proc/PID/stat, counted after the name
+
+
+@dataclass(frozen=True)
+class State:
+    """What the engine says of a container."""
+
+    status: str
+    """running, paused, exited, created, ..."""
+    pid: int
+    """Of its first process, on the engine's machine; 0 if it does not run."""
+    started: str
+    network: str
+    """bridge, host, container:ID, or the name of a network."""
+    label: str
+    """The scope for which it may be broken, if a label says so."""
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container, by the name that its engine knows."""
+
+    client: str
+    """docker or podman."""
+    name: str
+
+    @classmethod
+    def of(cls, words: str) -> "Container | None":
+        """The container of a docker:// or podman:// URL; None for any other way to a host.
+
+        Raises UsageError if it names none, HostUnreached if the engine does not answer.
+        """
+        kind, _, rest = words.partition("://")
+        if kind not in ("docker", "podman") or not rest:
+            return None
+        parts = urlsplit(words)
+        if "on" in parse_qs(parts.query):
+            raise UsageError(f"{words}: ?on= is not supported; set DOCKER_HOST, or use a command with {{}} in it")
+        names = f"{parts.netloc}{parts.path.rstrip('/')}".split("/")
+        if not all(_NAME.fullmatch(one) for one in names) or len(names) > 3:
+            raise UsageError(f"{words!r} names no container; write {FORMS}")
+        return cls(kind, names[0] if len(names) == 1 else _of_compose(words, kind, names))
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        """The words that run a shell inside."""
+        return (self.client, "exec", "-i", "--user=0", self.name, "sh", "-s")
+
+    @property
+    def shell_from_outside(self) -> tuple[str, ...]:
+        """The same for a container that has no sh: this machine's own programs, with the container's processes and
+        network. It needs root on the engine's machine. The container's files are below /proc/1/root then.
+        """
+        pid = f'"$({shlex.join([self.client, "inspect", "--format={{.State.Pid}}", self.name])})"'
+        enter = f"exec nsenter --target={pid} --pid --net -- unshare --mount --mount-proc sh -s"
+        return ("sh", "-c", enter)
+
+    def state(self) -> State:
+        """As it is now. Raises HostUnreached, with what to do about it, if the engine does not know it or refuses."""
+        said = asked([self.client, "inspect", "--type=container", f"--format={_FACTS}", self.name])
+        status, pid, started, network, label, addresses = said.strip().split("|", 5)
+        return State(status, int(pid), started, network, label.strip(), tuple(addresses.split()))
+
+    @property
+    def running(self) -> bool:
+        """Whether anything in it runs. Raises HostUnreached like `state`."""
+        return self.state().status == "running"
+
+    @cached_property
+    def mark(self) -> str:
+        """The command that prints for which scopes it may be broken; for the script inside and for the one beside."""
+        label = self.state().label
+        return f"echo {shlex.quote(label)}" if label else ":"
+
+    def variables_inside(self, without_shell: bool) -> Mapping[str, str]:
+        """What the script inside is given."""
+        if not without_shell:
+            return {"MARK": f"{self.mark}; cat {_MARK_FILE}"}
+        return {"MARK": f"{self.mark}; cat /proc/1/root{_MARK_FILE}", "FOLDER": f"{self._folder}-inside"}
+
+    def variables_beside(self) -> Mapping[str, str]:
+        """What the script on the engine's machine is given."""
+        given = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
+        return {
+            "FOLDER": self._folder,
+            "LINE": "none",
+            "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
+            "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
+            "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
+        }
+
+    def command(self, *words: str) -> str:
+        """A command of the engine, for a shell."""
+        return shlex.join([self.client, *words])
+
+    @property
+    def kill(self) -> str:
+        """The command that kills it at once. An engine does not restart what it was told to kill."""
+        return self.command("kill", self.name)
+
+    @property
+    def start(self) -> str:
+        """The command that starts it; harmless if it runs."""
+        return self.command("start", self.name)
+
+    @property
+    def pause(self) -> str:
+        return self.command("pause", self.name)
+
+    @property
+    def unpause(self) -> str:
+        """The command that lets it go on; harmless if it is not paused."""
+        status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
+        return f'[ "$({status})" != paused ] || {self.command("unpause", self.name)}'
+
+    def pid_here(self, started: int) -> int:
+        """Its first process by the id that it has on this machine; `started` tells it from any other.
+
+        Raises NotAvailable if the engine's machine is another one, or keeps its processes from us.
+        """
+        pid = self.state().pid
+        if pid and _start_time(pid) == started:
+            return pid
+        raise NotAvailable(
+            f"the first process of the container {self.name} can be suspended from outside only: run the suite as root "
+            "on the machine of its engine"
+        )
+
+    def network_prefixes(self) -> Sequence[str]:
+        """Commands, by preference, that run another one in its network with the right to change that; {pid} stands
+        for its first process, as the engine's machine sees it.
+
+        Empty if its network is not its own: what is cut for it would be cut for others.
+        """
+        state = self.state()
+        if not state.pid or state.network == "host" or state.network.startswith(("container:", "ns:")):
+            return ()
+        ways = [self.command("exec", "-i", "--privileged", self.name)]
+        if _other_network(state.pid):
+            ways.insert(0, "nsenter --target={pid} --net")
+        return ways
+
+    @property
+    def _folder(self) -> str:
+        return f"accept-{self.client}-{self.name}"
+
+
+class EngineLog:
+    """What a container has written to its standard output and error."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def end(self) -> str:
+        return f"{time.time():.6f}"
+
+    def since(self, mark: str) -> str:
+        """See Log."""
+        return self._read(*([f"--since={mark}"] if mark else []))
+
+    def last(self, most: int) -> str:
+        """See Log."""
+        return self._read(f"--tail={most // 100}")
+
+    def _read(self, *options: str) -> str:
+        client = self._container.client
+        words = [client, "logs", *options, self._container.name]
+        try:
+            ended = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise OSError(f"{shlex.join(words)}: {error}") from error
+        return ended.stdout.decode(errors="replace")
+
+
+def _of_compose(words: str, client: str, names: Sequence[str]) -> str:
+    project, service, number = (*names, "1")[:3]
+    labels: Mapping[str, str] = {"project": project, "service": service, "container-number": number}
+    filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+    found = asked([client, "ps", "--all", *filters, "--format={{.Names}}"]).split()
+    if len(found) != 1:
+        raise UsageError(f"{words}: compose has {len(found)} containers {number} of service {service} in {project}")
+    return found[0]
+
+
+def _start_time(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[_START_TIME])
+    except (OSError, ValueError, IndexError):
+        return -1
+
+
+def _other_network(pid: int) -> bool:
+    """Whether a process of this machine is in another network than we are, and we may enter it."""
+    try:
+        return os.geteuid() == 0 and os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    except OSError:
+        return False

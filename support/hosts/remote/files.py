@@ -1,0 +1,119 @@
+"""The files of a member on a user's host: Patroni's configuration and PostgreSQL's data."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from support.errors import NotAvailable, ProcessFailed
+from support.hosts.interface import Running
+from support.hosts.remote.clients import HostRefused
+from support.hosts.remote.guards import HostFault
+from support.hosts.remote.processes import servers
+from support.waiting import NotYet, eventually
+
+if TYPE_CHECKING:
+    from support.hosts.remote.machines import RemoteHost
+
+_COPIED_WITHIN = 240.0
+"""Seconds until a member has copied all data anew; a little less than a fault may last."""
+_READS_WITHIN = 60.0
+_UNREADY = "does not stream yet"  # words of the script
+
+
+class RemoteFiles:
+    """Those of one member. What is changed is a fault: it is undone whatever becomes of the suite."""
+
+    def __init__(self, host: "RemoteHost") -> None:
+        self._host = host
+        self._edited: HostFault | None = None
+        self._destroyed: HostFault | None = None
+
+    def configuration(self) -> str:
+        """The text of the configuration file of Patroni. Raises NotAvailable if it is not known."""
+        return self._host.reach.run("cat", self._file)
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which Patroni was started; they overrule its file."""
+        patroni = self._patroni
+        said = self._host.reach.run("sh", "-c", f"tr '\\0' '\\n' < /proc/{patroni.pid}/environ") if patroni else ""
+        return {name: value for name, sign, value in (line.partition("=") for line in said.splitlines()) if sign}
+
+    def edit(self, text: str) -> None:
+        """Give Patroni's file other contents, until `restore`. Patroni is not told."""
+        patroni = self._patroni
+        if patroni is None:
+            raise NotAvailable(f"no Patroni runs on {self._host.name}")
+        who = f"{patroni.pid}:{patroni.started}"
+        self._edited = self._host.inject("edit", self._file, who, text, shown=["edit", self._file])
+
+    def restore(self) -> None:
+        """Undo `edit`; Patroni reads the old contents. Harmless if there was none."""
+        fault, self._edited = self._edited, None
+        if fault is not None:
+            self._host.heal(fault)
+
+    def destroy_data(self) -> Sequence[Running]:
+        """Take the data directory away and kill PostgreSQL; returns what was killed.
+
+        On the host it is kept aside until another one works.
+        """
+        first = servers(self._host.running(), self._host.access.scope)
+        killed = [one for one in self._host.running() if one.pid in {root.pid for root in first}]
+        where = [f"{one.pid}:{one.started}" for one in killed]
+        self._destroyed = self._host.inject("destroy", self._data, *where)
+        return killed
+
+    def discard_destroyed(self) -> None:
+        """Remove what was kept of the old data, as soon as the member streams from a new copy.
+
+        Harmless if there is none. Raises ProcessFailed, which says where it is, if the member does not.
+        """
+        fault, self._destroyed = self._destroyed, None
+        if fault is None:
+            return
+
+        def heal() -> None:
+            try:
+                self._host.heal(fault)
+            except ProcessFailed as error:
+                if _UNREADY not in str(error):
+                    raise
+                raise NotYet(str(error)) from error
+
+        try:
+            eventually(heal, within=_COPIED_WITHIN, subject="the member works with a new copy of the data", pause=1.0)
+        except AssertionError as error:
+            raise ProcessFailed(str(error)) from error
+
+    def run(self, program: str, *arguments: str, passwords: Sequence[str] = ()) -> str:
+        """Run one of PostgreSQL's programs there, with lines of a password file; returns what it said.
+
+        Raises ProcessFailed, NotAvailable if the program is not there.
+        """
+        binaries = self._host.access.binaries
+        words = (f"{binaries}/{program}" if binaries else program, *arguments)
+        try:
+            self._host.reach.run("command", "-v", words[0])
+        except HostRefused:
+            raise NotAvailable(f"there is no {words[0]} on {self._host.name}") from None
+        lines = "".join(f"{line}\n" for line in passwords)
+        if not passwords:
+            return self._host.reach.run(*words, within=_READS_WITHIN)
+        return self._host.reach.run("with_passwords", lines, *words, within=_READS_WITHIN)
+
+    @property
+    def _patroni(self) -> Running | None:
+        tree = self._host.trees().get("patroni", ())
+        return next((one for one in tree if one.name.startswith(("patroni", "python"))), None)
+
+    @property
+    def _file(self) -> str:
+        return self._known(self._host.access.configuration, "the configuration file of Patroni")
+
+    @property
+    def _data(self) -> str:
+        return self._known(self._host.access.data, "the data directory")
+
+    def _known(self, place: str, what: str) -> str:
+        if not place:
+            raise NotAvailable(f"{what} of {self._host.name} is not known, or cannot be changed")
+        return place

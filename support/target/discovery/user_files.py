@@ -1,0 +1,68 @@
+"""Where the files of a member are on a user's host, and why they may not be changed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from support.errors import ProcessFailed
+from support.hosts.interface import Running
+from support.hosts.remote import Reach
+from support.hosts.remote.processes import servers
+
+_DOWN = "PostgreSQL does not run there"
+_LOOK = 'if [ -f "$1" ]; then [ -w "$1" ] && echo yes || echo fixed; else echo none; fi'
+_FILE = re.compile(r"\S+\.ya?ml\b")
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """What was found, and what is in the way."""
+
+    configuration: str = ""
+    """Patroni's configuration file."""
+    data: str = ""
+    """The data directory."""
+    binaries: str = ""
+    """The folder of PostgreSQL's programs."""
+    file_fixed: str = ""
+    """Why Patroni's file cannot be changed; empty if it can."""
+    data_fixed: str = ""
+    """Why the data directory cannot be put aside; empty if it can."""
+
+
+def find_files(reach: Reach, tree: Sequence[Running], scope: str, configuration: str = "") -> FoundFiles:
+    """`tree`: the processes of Patroni and PostgreSQL; `configuration`: where Patroni's file is, if declared."""
+    patroni = [one for one in tree if one.name.startswith(("patroni", "python"))]
+    postgres = servers(tree, scope)
+    if not patroni or not postgres:
+        return FoundFiles(configuration, file_fixed=_DOWN, data_fixed=_DOWN)
+    try:
+        where = _where(reach, patroni[0].pid) | _where(reach, postgres[0].pid)
+        file = configuration or _named(patroni[0].title, where.get((patroni[0].pid, "cwd"), ""))
+        data = where.get((postgres[0].pid, "cwd"), "")
+        program = where.get((postgres[0].pid, "exe"), "")
+        why = reach.run("undestroyable", data).strip() if data else "the data directory cannot be found"
+        return FoundFiles(file, data, program.rpartition("/")[0], _why_not_changed(reach, file), why)
+    except ProcessFailed as error:
+        return FoundFiles(configuration, file_fixed=str(error), data_fixed=str(error))
+
+
+def _where(reach: Reach, pid: int) -> dict[tuple[int, str], str]:
+    rows = (line.split("\t", 2) for line in reach.run("where", str(pid)).splitlines())
+    return {(pid, row[1]): row[2] for row in rows if len(row) == 3}
+
+
+def _named(title: str, folder: str) -> str:
+    """The file that a command line names."""
+    found = _FILE.findall(title)
+    return "" if not found else found[-1] if found[-1].startswith("/") else f"{folder}/{found[-1]}"
+
+
+def _why_not_changed(reach: Reach, file: str) -> str:
+    if not file:
+        return 'Patroni\'s command line names no configuration file: configuration = "..." in its table of [hosts]'
+    said = reach.run("sh", "-c", _LOOK, "", file)
+    return {
+        "fixed": f"Patroni's configuration file {file} cannot be written",
+        "none": f"there is no file {file}, which should be Patroni's configuration",
+    }.get(said.strip(), "")

@@ -1,0 +1,141 @@
+"""The files of a member on its host, whoever runs it: Patroni's configuration, PostgreSQL's data and programs."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from support.errors import NotAvailable
+from support.hosts import Host
+from support.hosts.interface import Running, SiteHost
+from support.hosts.processes import first_of
+from support.hosts.remote import RemoteHost
+from support.hosts.remote.files import RemoteFiles
+
+DATA = "data"
+"""The data directory of a member's PostgreSQL, in the directory of its host; of an embedded cluster."""
+CONFIGURATION = "patroni.yml"
+"""The configuration file of a member's Patroni there."""
+_PASSWORDS = "accept.pgpass"
+_LOGINS = ("superuser", "replication", "rewind")
+_LOGIN_KEYS = ("username", "password", "sslmode", "sslkey", "sslcert", "sslrootcert", "sslcrl")
+
+
+class MemberFiles(Protocol):
+    """Those of one member."""
+
+    def configuration(self) -> Mapping[str, Any]:
+        """What Patroni was configured with: its own file, overruled by the variables with which it was started."""
+
+    def change_configuration(self, changes: Mapping[str, Any]) -> None:
+        """Give keys at the top of Patroni's own file other values, until `restore_configuration`. It is not told."""
+
+    def restore_configuration(self) -> None:
+        """Undo it. Harmless if nothing was changed."""
+
+    def destroy_data(self) -> Sequence[Running]:
+        """Take the data directory away at once and kill PostgreSQL; returns the processes that were killed."""
+
+    def discard_destroyed(self) -> None:
+        """Remove what is left of the old data. Harmless if there is nothing."""
+
+    def run(self, program: str, *arguments: str, passwords: Sequence[str] = ()) -> None:
+        """Run one of PostgreSQL's programs on the host, with lines of a password file. Raises ProcessFailed."""
+
+
+def files_of(host: SiteHost) -> MemberFiles:
+    """The files of the member on that host. Raises NotAvailable if the suite cannot reach them."""
+    if isinstance(host, Host):
+        return _EmbeddedFiles(host)
+    if isinstance(host, RemoteHost):
+        return _UsersFiles(host.files)
+    raise NotAvailable(f"the files of {host.name} cannot be reached")
+
+
+class _EmbeddedFiles:
+    """In the host's directory."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._file, self._data = host.directory / CONFIGURATION, host.directory / DATA
+        self._remains = host.directory / f"{DATA}.destroyed"
+        self._before = ""
+
+    def configuration(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = yaml.safe_load(self._file.read_text())
+        return found
+
+    def change_configuration(self, changes: Mapping[str, Any]) -> None:
+        self._before = self._file.read_text()
+        self._file.write_text(yaml.safe_dump({**yaml.safe_load(self._before), **changes}))
+
+    def restore_configuration(self) -> None:
+        if self._before:
+            self._file.write_text(self._before)
+
+    def destroy_data(self) -> Sequence[Running]:
+        self._data.rename(self._remains)  # all at once: Patroni can start nothing from it
+        killed = first_of(self._host.running(), "postgres")
+        self._host.kill(killed)
+        return killed
+
+    def discard_destroyed(self) -> None:
+        shutil.rmtree(self._remains, ignore_errors=True)
+
+    def run(self, program: str, *arguments: str, passwords: Sequence[str] = ()) -> None:
+        words = [str(Path(self.configuration()["postgresql"]["bin_dir"]) / program), *arguments]
+        file = self._host.directory / _PASSWORDS
+        try:
+            if passwords:
+                file.touch(mode=0o600)
+                file.write_text("".join(f"{line}\n" for line in passwords))
+                words = ["env", f"PGPASSFILE={file}", *words]
+            self._host.run(words)
+        finally:
+            file.unlink(missing_ok=True)
+
+
+class _UsersFiles:
+    """On a machine or in a container of the user's."""
+
+    def __init__(self, files: RemoteFiles) -> None:
+        self._files = files
+
+    def configuration(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        with suppress(NotAvailable):
+            found = yaml.safe_load(self._files.configuration()) or {}
+        return overruled(found, self._files.environment())
+
+    def change_configuration(self, changes: Mapping[str, Any]) -> None:
+        before = yaml.safe_load(self._files.configuration()) or {}
+        self._files.edit(yaml.safe_dump({**before, **changes}, allow_unicode=True))
+
+    def restore_configuration(self) -> None:
+        self._files.restore()
+
+    def destroy_data(self) -> Sequence[Running]:
+        return self._files.destroy_data()
+
+    def discard_destroyed(self) -> None:
+        self._files.discard_destroyed()
+
+    def run(self, program: str, *arguments: str, passwords: Sequence[str] = ()) -> None:
+        self._files.run(program, *arguments, passwords=passwords)
+
+
+def overruled(configured: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+    """What a Patroni is configured with whose file says `configured` and that was started with these variables.
+
+    Only what is asked for here: the logins of members to one another.
+    """
+    postgresql = dict(configured.get("postgresql") or {})
+    logins = {name: dict(said or {}) for name, said in (postgresql.get("authentication") or {}).items()}
+    for login in _LOGINS:
+        for key in _LOGIN_KEYS:
+            if value := variables.get(f"PATRONI_{login}_{key}".upper()):
+                logins.setdefault(login, {})[key] = value
+    return {**configured, "postgresql": {**postgresql, "authentication": logins}}

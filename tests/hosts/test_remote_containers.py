@@ -1,0 +1,276 @@
+"""Containers as hosts, with a real engine: faults by the engine and inside, their guards, cuts, refusals."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engines import Pods, engine
+
+from support.errors import Inconclusive
+from support.faults.nemesis import Nemesis
+from support.faults.process import Freeze, HostCrash, Kill
+from support.hosts.remote import Guards, HostRefused, Reach, RemoteSite
+from support.hosts.remote.containers import Container
+from support.hosts.remote.guards import heal_left
+from support.hosts.remote.ways import ways_to_heal
+from support.target.discovery.user_hosts import Looked, declared_access, look
+from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet, eventually
+
+SCOPE = "staging"
+TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
+PORT = 4379
+_LISTEN = f"""
+import socket
+one = socket.create_server(("", {PORT}))
+while True:
+    one.accept()[0].close()
+"""
+
+
+@pytest.fixture(scope="module", params=["podman", "docker"])
+def pods(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    with engine(request.param, tmp_path_factory.mktemp("pods")) as found:
+        for name in ("one", "two"):
+            etcd = _program(found, name)
+            script = f"{etcd} 600 & exec {etcd} 601" if name == "one" else f"exec {etcd} -c '{_LISTEN}'"
+            found.run(name, "/usr/bin/sh", "-c", script)
+            found.mark(name, SCOPE)
+        yield found
+
+
+def _program(pods: Pods, name: str) -> str:
+    """A program that is called etcd, as which it is known."""
+    folder = pods.root(name) / "opt"
+    folder.mkdir(parents=True)
+    shutil.copy(str(shutil.which("sleep" if name == "one" else "python3", path="/usr/bin")), folder / "etcd")
+    return "/opt/etcd"
+
+
+@pytest.fixture
+def site(pods: Pods) -> Iterator[RemoteSite]:
+    """The two, as they are found by looking."""
+    found = _site(pods, Guards(grace=4, longest=60, beat=1.0))
+    yield found
+    for fault in found.guards.active:
+        found.guards.heal(fault)
+    for name in ("one", "two"):
+        for reach in ways_to_heal(pods.url(name)):
+            assert reach.run("left").split() == []
+        assert pods.state(name) == "running"
+
+
+def _site(pods: Pods, guards: Guards) -> RemoteSite:
+    looked = {name: _look(pods.url(name)) for name in ("one", "two")}
+    assert {name: one.obstacles for name, one in looked.items()} == {"one": (), "two": ()}
+    return RemoteSite({name: one.access for name, one in looked.items()}, guards)
+
+
+def _look(url: str) -> Looked:
+    return look("one", declared_access("one", url), TOPOLOGY)
+
+
+def _require(true: object) -> None:
+    if not true:
+        raise NotYet("not so")
+
+
+def test_a_look_tells_what_a_container_is(pods: Pods) -> None:
+    found = _look(pods.url("one"))
+    assert found.access.programs["etcd"].how == "container one"
+    assert found.access.addresses == tuple(_address(pods, "one").split())
+    assert (found.access.cutter, found.access.network) == ("nft", "nsenter --target={pid} --net")
+
+
+def _address(pods: Pods, name: str) -> str:
+    return pods.call("inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
+
+
+def test_a_crash_stays_until_it_is_healed(pods: Pods, site: RemoteSite) -> None:
+    host = site.machines["one"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(host))
+        assert pods.state("one") == "exited"
+        assert host.running() == []
+    assert pods.state("one") == "running"
+    eventually(lambda: _require(host.powered), within=5, subject="its programs run")
+
+
+def test_what_a_container_was_made_for_is_killed_with_it(pods: Pods, site: RemoteSite) -> None:
+    program = site.hosts["one"].processes["etcd"]
+    with Nemesis() as nemesis:
+        nemesis.inject(Kill(program))
+        assert pods.state("one") == "exited"
+    program.kill()
+    program.start()
+    assert pods.state("one") == "running"
+
+
+def test_a_freeze_is_the_engines_pause(pods: Pods, site: RemoteSite) -> None:
+    with Nemesis() as nemesis:
+        nemesis.inject(Freeze(site.hosts["one"]))
+        assert pods.state("one") == "paused"
+    assert pods.state("one") == "running"
+
+
+def test_even_the_first_process_is_suspended(site: RemoteSite) -> None:
+    host = site.machines["one"]
+    everything = [one for one in host.running() if one.name == "etcd"]
+    assert {one.pid == 1 for one in everything} == {True, False}
+    host.suspend(everything)
+    eventually(lambda: _require(host.awake() == []), within=5, subject="all are suspended")
+    host.resume(everything)
+    eventually(lambda: _require(len(host.awake()) == len(everything)), within=5, subject="all go on")
+
+
+def test_a_process_inside_is_killed(site: RemoteSite) -> None:
+    host = site.machines["one"]
+    child = next(one for one in host.running() if one.pid != 1)
+    host.kill([child])
+    eventually(lambda: _require(host.alive([child]) == []), within=5, subject="it is gone")
+    assert host.powered
+
+
+@pytest.mark.parametrize("network", ["", "{client} exec -i --privileged one"])
+def test_a_cut_in_the_network_of_the_container(pods: Pods, site: RemoteSite, network: str) -> None:
+    if network:
+        declared = declared_access("one", {"reach": pods.url("one"), "network": network.format(client=pods.client)})
+        access = look("one", declared, TOPOLOGY).access
+        assert access.network == network.format(client=pods.client)
+        site = RemoteSite({"one": access, "two": site.machines["two"].access}, site.guards)
+    both = [("one", "two"), ("two", "one")]
+    assert _reaches(pods, "two") is True
+    site.network.prepare(both)
+    site.network.cut_all(both)
+    eventually(lambda: site.network.require_cut(both), within=10, subject="it is cut")
+    assert _reaches(pods, "two") is False
+    site.network.mend_all(both)
+    assert _reaches(pods, "two") is True
+
+
+def _reaches(pods: Pods, name: str) -> bool:
+    words = f"timeout 1 bash -c '</dev/tcp/{_address(pods, name)}/{PORT}' 2>/dev/null; echo $?"
+    return pods.call("exec", "one", "sh", "-c", words).strip() == "0"
+
+
+@pytest.mark.parametrize("fault", ["suspend", "freeze", "power_off"])
+def test_a_container_that_was_restarted_meanwhile_is_no_evidence(pods: Pods, site: RemoteSite, fault: str) -> None:
+    host = site.machines["one"]
+    processes = [one for one in host.running() if one.pid != 1] or host.running()
+    if fault == "suspend":
+        host.suspend(processes)
+    else:
+        getattr(host, fault)()
+    if fault == "freeze":
+        pods.call("unpause", "one")
+    pods.call("restart", "--time=0", "one")
+    with pytest.raises(Inconclusive, match=r"restarted|started again"):
+        host.resume(processes) if fault == "suspend" else host.thaw() if fault == "freeze" else host.power_on()
+
+
+_RUNNER = """
+import sys, time
+from support.hosts.remote import Guards, HostAccess, RemoteSite
+access = HostAccess(sys.argv[1], scope="staging")
+site = RemoteSite({"one": access}, Guards(grace=3, beat=1.0))
+site.machines["one"].freeze() if sys.argv[2] == "freeze" else site.machines["one"].power_off()
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("fault", "state"), [("freeze", "paused"), ("power_off", "exited")])
+def test_a_runner_that_is_killed_leaves_nothing(pods: Pods, site: RemoteSite, fault: str, state: str) -> None:
+    words = [sys.executable, "-c", _RUNNER, pods.url("one"), fault]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == b"done\n"
+        assert pods.state("one") == state
+        os.kill(runner.pid, signal.SIGKILL)
+    eventually(lambda: _require(pods.state("one") == "running"), within=15, subject="its guard has let it go")
+    for reach in ways_to_heal(pods.url("one")):
+        assert heal_left(reach)
+
+
+def test_what_is_left_of_a_paused_container_is_told_and_healed(pods: Pods, site: RemoteSite) -> None:
+    other = _site(pods, Guards(grace=60))
+    other.machines["one"].freeze()
+    assert "is paused" in _look(pods.url("one")).obstacles[0]
+    told: list[str] = []
+    for reach in ways_to_heal(pods.url("one")):
+        assert heal_left(reach, told.append)
+    assert len(told) == 1
+    assert pods.state("one") == "running"
+
+
+@pytest.mark.parametrize("marks", [(), ("another",)])
+def test_a_container_without_its_own_mark_is_left_alone(pods: Pods, site: RemoteSite, marks: tuple[str, ...]) -> None:
+    pods.mark("one", *marks)
+    try:
+        assert "does not say staging" in _look(pods.url("one")).obstacles[0]
+        host = site.machines["one"]
+        for attempt in (host.freeze, host.power_off, lambda: host.suspend(host.running())):
+            with pytest.raises(HostRefused, match="not marked"):
+                attempt()
+    finally:
+        pods.mark("one", SCOPE)
+    assert pods.state("one") == "running"
+
+
+def test_a_label_is_a_mark_as_well(pods: Pods) -> None:
+    etcd = _program(pods, "labelled")
+    pods.run("labelled", etcd, "-c", _LISTEN, options=(f"--label=accept-breakable={SCOPE}", "--network=host"))
+    found = _look(pods.url("labelled"))
+    assert found.obstacles == ()
+    assert found.access.cutter == ""
+    assert "no network of its own" in found.remarks[-1]
+    host = RemoteSite({"one": found.access}, Guards(grace=4)).machines["one"]
+    host.power_off()
+    assert pods.state("labelled") == "exited"
+    host.power_on()
+    host.suspend(host.running())
+    host.resume(host.running())
+
+
+def test_a_container_without_tools_is_looked_at_from_outside(pods: Pods) -> None:
+    folder = pods.folder / "bare"
+    folder.mkdir()
+    shutil.copy(str(shutil.which("sleep")), folder / "etcd")
+    pods.run("bare", str(folder / "etcd"), "600", options=(f"--label=accept-breakable={SCOPE}",), tools=False)
+    found = _look(pods.url("bare"))
+    assert found.obstacles == ()
+    assert found.access.without_shell
+    assert (found.access.cutter, found.access.programs["etcd"].how) == ("nft", "container bare")
+    host = RemoteSite({"one": found.access}, Guards(grace=4)).machines["one"]
+    everything = host.running()
+    assert [one.name for one in everything] == ["etcd"]
+    host.suspend(everything)
+    assert host.awake() == []
+    host.resume(everything)
+    host.power_off()
+    assert not host.powered
+    host.power_on()
+    eventually(lambda: _require(host.powered), within=5, subject="it runs again")
+
+
+def test_what_is_wrong_with_a_container_is_told(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ps --all lists them" in _look(pods.url("nobody")).obstacles[0]
+    assert f"{pods.client} start tried" in _look(pods.url("tried")).obstacles[0]
+    if pods.client == "docker":
+        monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+        assert "DOCKER_HOST" in _look(pods.url("one")).obstacles[0]
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert "install that client" in _look(pods.url("one")).obstacles[0]
+
+
+def test_a_container_of_compose_is_found_by_its_labels(pods: Pods) -> None:
+    labels = {"project": "shop", "service": "etcd", "container-number": "1"}
+    options = tuple(f"--label=com.docker.compose.{name}={value}" for name, value in labels.items())
+    pods.run("composed", "/usr/bin/sleep", "600", options=options)
+    assert Container.of(f"{pods.client}://shop/etcd") == Container(pods.client, "composed")
+    assert Reach.of(f"{pods.client}://shop/etcd").run("printf", "%s", "here") == "here"

@@ -1,0 +1,174 @@
+"""A member's files on a machine reached by ssh: edited and put aside, and back again whatever becomes of the suite."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from remote_hosts import SCOPE, Machine, ssh_hosts
+
+from support.errors import NotAvailable, ProcessFailed
+from support.faults.nemesis import Nemesis
+from support.faults.process import DataDestroyed
+from support.hosts.remote import Guards, HostRefused, ProgramAccess, RemoteHost, RemoteSite
+from support.hosts.remote import files as remote_files
+from support.hosts.remote.guards import heal_left
+from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.reach import Reach
+from support.target.discovery.user_files import find_files
+from support.target.member_files import files_of, overruled
+from support.waiting import NotYet, eventually
+
+_CONFIGURATION = "scope: staging\ntags: {clonefrom: true}\npostgresql: {authentication: {replication: {username: r}}}\n"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("files")
+    with ssh_hosts(folder, "one") as found:
+        for program in ("patroni", "postgres"):
+            shutil.copy(str(shutil.which("python3", path="/usr/bin")), folder / program)
+        yield found["one"]
+
+
+class Member:
+    """What looks like one: programs of these names, a configuration file, a data directory."""
+
+    def __init__(self, machine: Machine, folder: Path) -> None:
+        self.machine, self.file, self.data = machine, folder / "patroni.yml", folder / "data"
+        self.file.write_text(_CONFIGURATION)
+        self.make_data("old")
+        self._run("patroni", folder, str(self.file))
+        self.serve("postgres -D data")
+
+    def make_data(self, word: str) -> None:
+        (self.data / "pg_tblspc").mkdir(parents=True)
+        (self.data / "PG_VERSION").write_text(word)
+
+    def serve(self, title: str) -> None:
+        """A process of PostgreSQL's with that title, in the data directory."""
+        self._run("postgres", self.data, title)
+
+    def _run(self, program: str, where: Path, title: str) -> None:
+        wait = "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_IGN); time.sleep(600)"
+        binary = self.machine.folder.parent / program
+        self.machine.spawn("sh", "-c", f"cd {where} && exec {binary} -c '{wait}' '{title}'")
+
+    def host(self, guards: Guards | None = None) -> RemoteHost:
+        reach = Reach.of(self.machine.url)
+
+        def found() -> RemoteHost:
+            trees = program_trees(parsed_table(reach.run("table")), SCOPE)
+            where = find_files(reach, trees.get("patroni", ()), SCOPE)
+            if not where.configuration or where.data != str(self.data):
+                raise NotYet(str(where))
+            assert (where.file_fixed, where.data_fixed) == ("", "")
+            more = {"configuration": where.configuration, "data": where.data, "binaries": where.binaries}
+            access = replace(self.machine.access(), programs={"patroni": ProgramAccess("true")}, **more)
+            return RemoteSite({"one": access}, guards or Guards(grace=4, beat=1.0)).machines["one"]
+
+        return eventually(found, within=10, subject="it runs")
+
+
+@pytest.fixture
+def member(machine: Machine, tmp_path: Path) -> Iterator[Member]:
+    found = Member(machine, tmp_path)
+    yield found
+    assert machine.left() == []
+    machine.call("sh", "-c", "for p in $(pgrep 'patroni|postgres'); do kill -9 $p; done; :")
+
+
+def test_an_edited_file_is_as_before_afterwards(member: Member) -> None:
+    files = files_of(member.host())
+    files.change_configuration({"tags": {"nofailover": True}})
+    assert files.configuration()["tags"] == {"nofailover": True}
+    assert files.configuration()["scope"] == "staging"
+    files.restore_configuration()
+    files.restore_configuration()
+    assert member.file.read_text() == _CONFIGURATION
+
+
+def test_a_guard_restores_an_edited_file(member: Member) -> None:
+    files_of(member.host(Guards(grace=2, beat=60))).change_configuration({"tags": {}})
+    assert member.file.read_text() != _CONFIGURATION
+    eventually(lambda: _require(member.file.read_text() == _CONFIGURATION), within=8, subject="its guard restored it")
+    _heal(member)
+
+
+def _heal(member: Member) -> None:
+    assert heal_left(Reach.of(member.machine.url))
+
+
+def _require(true: object) -> None:
+    if not true:
+        raise NotYet("not so")
+
+
+def _kept(member: Member) -> list[Path]:
+    return list(member.data.parent.glob("data.accept-*"))
+
+
+def test_destroyed_data_is_kept_until_there_is_another_that_streams(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_files, "_COPIED_WITHIN", 3.0)
+    nemesis = Nemesis()
+    nemesis.inject(DataDestroyed(member.host()))
+    assert not member.data.exists()
+    member.make_data("new")
+    with pytest.raises(ProcessFailed, match="kept at") as told:
+        nemesis.heal()
+    (kept,) = _kept(member)
+    assert str(kept) in str(told.value)
+    member.serve("postgres: staging: walreceiver streaming 0/3000148")
+    eventually(lambda: _heal(member), within=10, subject="it is healed")
+    assert _kept(member) == []
+    assert (member.data / "PG_VERSION").read_text() == "new"
+
+
+def test_destroyed_data_that_nobody_replaced_is_put_back(member: Member) -> None:
+    fault = DataDestroyed(member.host(Guards(grace=2, beat=60)))
+    fault.inject()
+    assert not member.data.exists()
+    eventually(lambda: _require(member.data.exists()), within=8, subject="its guard has put it back")
+    assert (member.data / "PG_VERSION").read_text() == "old"
+    assert _kept(member) == []
+    _heal(member)
+
+
+@pytest.mark.parametrize("what", ["no PG_VERSION", "tablespaces"])
+def test_what_is_not_understood_is_left_alone(member: Member, what: str) -> None:
+    host = member.host()
+    if what == "tablespaces":
+        (member.data / "pg_tblspc/16400").symlink_to("/elsewhere")
+    else:
+        (member.data / "PG_VERSION").unlink()
+    with pytest.raises(HostRefused, match=r"tablespaces|no data directory"):
+        DataDestroyed(host).inject()
+    assert member.data.exists()
+    assert host.files.environment()["PATH"]
+
+
+def test_a_program_that_is_not_there_is_no_refusal_of_a_login(member: Member) -> None:
+    with pytest.raises(NotAvailable, match=r"there is no .*psql on one"):
+        files_of(member.host()).run("psql", "-c", "SELECT 1")
+
+
+def test_passwords_are_in_a_file_only_while_they_are_needed(machine: Machine) -> None:
+    reach = Reach.of(machine.url)
+    said = reach.run("with_passwords", "*:*:*:*:it's\n", "sh", "-c", 'stat -c %a "$PGPASSFILE"; cat "$PGPASSFILE"')
+    assert said.split() == ["600", "*:*:*:*:it's"]
+    with pytest.raises(HostRefused):
+        reach.run("with_passwords", "*:*:*:*:x\n", "false")
+    assert machine.call("find", "/run/accept", "-name", "passwords*") == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "user"),
+    [({}, "of the file"), ({"PATRONI_REPLICATION_USERNAME": "of the variable"}, "of the variable")],
+)
+def test_variables_overrule_the_file(variables: Mapping[str, str], user: str) -> None:
+    configured = {"postgresql": {"authentication": {"replication": {"username": "of the file"}}}}
+    logins = overruled(configured, variables)["postgresql"]["authentication"]
+    assert logins == {"replication": {"username": user}}

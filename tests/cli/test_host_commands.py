@@ -27,6 +27,9 @@ NOTHING = {
     "step_alone_back": "heals what an earlier step did",
     "step_led_again": "heals what an earlier step did",
     "step_search_logs": "reads",
+    "step_rewind_is_configured": "reads",
+    "step_own_credentials": "logs in",
+    "step_silent_consumer": "runs a program of the sandbox",
     "step_search_arguments": "reads",
 }
 """Step functions that get hold of hosts, and do nothing to them that lasts."""

@@ -150,10 +150,10 @@ def start_churn(world: World, table: CrowdedTable) -> Workload:
     """Start clients that add entries of others and remove them again, until the scenario ends."""
     profile, type_ = table.cluster.profile, table.cluster.profile.entries.vector
     comes, goes = profile.sql(_COMES.format(type=type_)), profile.sql(_GOES)
-    coming = samples.vectors(world.random, 200, profile.entries.dimensions)
+    coming, clients = samples.vectors(world.random, 200, profile.entries.dimensions), new_id()
 
     def script(turn: Turn) -> Task:
-        key = f"{CHURN} {turn.client}/{turn.number // 2}"
+        key = f"{clients} {turn.client}/{turn.number // 2}"
         namespace = table.crowd[turn.client % len(table.crowd)]
         if turn.number % 2:
             return Task(CHURN, key, None, lambda session: _nothing(sql.execute(session, goes, [namespace, key])))

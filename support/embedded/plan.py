@@ -355,6 +355,8 @@ def lacks(
         found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
+    else:
+        found["pgvector"] = "the vector extension is ruvector (--vector pgvector)"
     if layout.members == 1:
         found |= dict.fromkeys(("replicas", "several_replicas"), "the embedded cluster has a single member (--members)")
     if layout.members == 2:

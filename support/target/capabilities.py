@@ -36,6 +36,7 @@ CAPABILITIES = {
     "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",
     "redis_password": "a password without which Redis accepts no commands",
     "vector": "a vector extension with an HNSW index",
+    "pgvector": "pgvector as that extension",
     "ruvector": "RuVector as that extension",
     "citus": "shards on worker groups",
     "backends": "a backend of its own for each session",

@@ -28,7 +28,7 @@ CRASH = Incident("the host of the leader crashes", "the host pg1 crashes", 1000.
 LINE = "promoted self to leader by acquiring session lock"
 
 
-def timeline(promise: str) -> Timeline:
+def timeline(promise: str, *groups: tuple[str, ...]) -> Timeline:
     return Timeline(
         promise,
         zero=1000.0,
@@ -43,6 +43,7 @@ def timeline(promise: str) -> Timeline:
         rates=Rates(0.5, ((-1.0, 400), (20.5, 300)), ((1.0, 4),), ((0.5, 3),)),
         gap=(0.0, 21.5),
         events=(Event(1.0, "pg2", LINE),),
+        groups=groups,
     )
 
 
@@ -73,7 +74,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = f"1970-01-01 00:16:41,000 INFO: {LINE}\n1970-01-01 00:16:42,000 INFO: no action. I am a replica\n"
     data = timeline("FO-02").json
     left_by(WRITES, folder, "failed", **{"data.json": data, "view.txt": "pg2: leader, running", "log.txt": log})
-    left_by(READS, folder, "passed", **{"data.json": data})
+    groups = ("c1", "c2"), ("pg1",), ("pg2",)
+    left_by(READS, folder, "passed", **{"data.json": timeline("PF-01", *groups).json})
     record = read(journal.path)
     run = past.run_of(record)
     before = [replace(run, began=float(number), promises={"FO-02": "passed"}) for number in range(8)]
@@ -129,6 +131,11 @@ def test_the_evidence_of_a_failure_is_one_click_away(seen: dict[str, Any]) -> No
     assert seen["failurePicture"] > 10
     assert seen["copied"] in ("copied", "selected: press Ctrl-C")
     assert seen["attachment"]
+
+
+def test_each_group_of_a_sharded_cluster_has_its_leader(seen: dict[str, Any]) -> None:
+    assert seen["ledAlone"] == ["who led"]
+    assert seen["led"] == ["leader, group 1", "leader, group 2"], "nobody looked at group 0"
 
 
 def test_scenarios_are_searched_and_opened(seen: dict[str, Any]) -> None:

@@ -16,8 +16,9 @@
     constructor(place, data) {
       this.place = place; this.data = data;
       this.members = [...new Set(data.periods.map((one) => one.member))].sort();
-      const groups = data.groups.map((group) => group.filter((member) => this.members.includes(member))).filter((group) => group.length);
-      this.groups = groups.length > 1 ? groups : [this.members];
+      const named = data.groups.map((group, number) => [`leader, group ${number}`, group.filter((member) => this.members.includes(member))]);
+      const groups = named.filter(([, members]) => members.length);
+      this.groups = groups.length > 1 ? groups : [["who led", this.members]];
       const first = Math.min(0, ...data.periods.map((one) => one.begun));
       this.whole = [Math.max(first, -8), Math.max(data.ended, 1)];
       this.shown = [...this.whole];
@@ -74,9 +75,9 @@
 
     rows() {
       const writing = this.data.periods.filter((one) => one.state === "writes");
-      this.groups.forEach((group, row) => {
+      this.groups.forEach(([name, group], row) => {
         const y = TOP + row * ROW;
-        node("text", { x: 0, y: y + 14, class: "quiet" }, this.svg, this.groups.length > 1 ? `group ${row} led` : "who led");
+        node("text", { x: 0, y: y + 14, class: "quiet" }, this.svg, name);
         for (const one of writing.filter((each) => group.includes(each.member)).sort((a, b) => a.begun - b.begun)) {
           this.rect(one.begun, one.ended, y + 2, ROW - 5, "var(--kept)", { rx: 2 });
           const shown = Math.min(this.x(one.ended), this.width - RIGHT) - Math.max(this.x(one.begun), LEFT);

@@ -131,10 +131,11 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
             if not sql.rows(session, _MAY_CREATE)[0][0]:
                 findings.lacks["own_tables"] = f"{topology.application.user} may not create a schema in the database"
             try:
-                if (dialect := dialect_of(session)) is not RUVECTOR:
-                    findings.lacks["ruvector"] = f"the vector extension is {dialect.extension}"
+                dialect = dialect_of(session)
+                other = "ruvector" if dialect is not RUVECTOR else "pgvector"
+                findings.lacks[other] = f"the vector extension is {dialect.extension}"
             except NotAvailable as error:
-                findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
+                findings.lacks |= dict.fromkeys(("vector", "pgvector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {database.advice(str(error))}") from None
     if settings.enable_citus is False:

@@ -7,7 +7,7 @@ import redis
 
 from support import sql
 from support.errors import AcceptError
-from support.target import etcd
+from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.waiting import NotYet, describe
 
@@ -60,3 +60,5 @@ def _redis(cluster: Cluster) -> Iterator[tuple[str, str]]:
 def _etcd(cluster: Cluster) -> Iterator[tuple[str, str]]:
     if cluster.topology.dcs:
         yield "etcd", etcd.version(cluster.topology)
+    elif cluster.topology.dcs_access:
+        yield "DCS", dcs.kind(cluster.topology)

@@ -309,6 +309,10 @@ class RemoteHost:
         """Begin a cut of its links, which the caller heals."""
         return self._inject("cut", *rules, by=self.cutting)
 
+    def lose(self, share: float, addresses: Sequence[str]) -> HostFault:
+        """Begin to lose a share of the packets that come from these addresses, until the caller heals it."""
+        return self._inject("lossy", str(round(share * 1000)), *addresses, by=self.cutting)
+
     def heal(self, fault: HostFault) -> None:
         """End a fault."""
         self._heal(fault)

@@ -29,7 +29,7 @@ from pydantic_settings import (
 from support import libpq, own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
-from support.places import WRITES_IN
+from support.places import STARTED_IN, WRITES_IN
 from support.vocabulary import OWN, is_slip, nearest
 
 MOST_MEMBERS = 9
@@ -80,6 +80,20 @@ def _table(given: object) -> object:
         return json.loads(given)
     except ValueError:
         raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
+
+
+def _schema(given: object) -> object:
+    """A table; in the environment as JSON. Or the name of a TOML file that has it, with or without [schema]."""
+    if not isinstance(given, str) or not given.strip().endswith(".toml"):
+        return _table(given)
+    file = STARTED_IN / given.strip()
+    try:
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PydanticCustomError("file", "cannot be read: {why}", {"why": error.strerror or ""}) from None
+    except ValueError as error:
+        raise PydanticCustomError("file", "is not TOML: {why}", {"why": str(error)}) from None
+    return said.get("schema", said)
 
 
 def _limits(given: object) -> object:
@@ -214,7 +228,7 @@ class Settings(BaseSettings):
     citus_workers: Names = ()
     accept_nodes: Addresses = Field(default_factory=dict)
     """[nodes]: Citus node (`host` or `host:port` in pg_dist_node) -> where it is reached from here."""
-    accept_schema: Mapping[str, Any] = Field(default_factory=dict)
+    accept_schema: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_schema)] = Field(default_factory=dict)
     """[schema]: the application's tables, if they are of no known schema; see docs/schema.md."""
     accept_own_schema: bool = False
     """Work on tables of the suite's own; scenarios about the application's tables are skipped."""
@@ -251,6 +265,8 @@ class Settings(BaseSettings):
     # The run
     accept_cache_repository: str = "support.example_app.cache:open_repository"
     """The cache under test: "package.module:callable"; its interface is in support/example_app/cache/interface.py."""
+    accept_pool: str = "support.example_app.pool:open_pool"
+    """The connection pool under test, likewise; its interface is in support/example_app/pool.py."""
     accept_destructive: str | None = None
     """The name of the target's database, as the user's permission to run destructive scenarios against it."""
     accept_timeout_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0

@@ -172,6 +172,7 @@ class Suite:
             parts=parts_of(tags),
             note_namespace=self._notes.add,
             cache_repository=self.settings.accept_cache_repository,
+            pool=self.settings.accept_pool,
         )
         self._notes.add(world.namespace, world.parts)
         return world

@@ -3,7 +3,7 @@ Feature: Poor links between the hosts cause no failover
   A network that is slow or loses packets for a while is not an outage. A cluster that mistakes it for one fails over,
   cuts off its clients, and turns a small problem into a large one.
 
-  @id.GD-04 @normal
+  @id.GD-04 @slow_links @normal
   Scenario: With 100 ms more latency on every link, the leader stays
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

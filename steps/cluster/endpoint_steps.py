@@ -2,6 +2,8 @@
 
 from behave import given, then, when
 from hamcrest import (
+    all_of,
+    any_of,
     assert_that,
     contains_string,
     equal_to,
@@ -24,8 +26,8 @@ from support.engine.tables import all_answer
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import ConnectFailed
+from support.example_app.pool import PoolMeans, TestedPool
 from support.example_app.sessions import (
-    SessionPool,
     attempt,
     backend,
     backends,
@@ -35,6 +37,9 @@ from support.example_app.sessions import (
     system_identifier,
 )
 from support.target.members import ask_in_parallel
+from support.timeouts import CONNECT, STATEMENT
+
+BACKEND = "SELECT pg_backend_pid()"
 
 
 @when("the application logs in through the write endpoint")
@@ -129,8 +134,9 @@ def step_goes_on(context: Context) -> None:
 def step_pool(context: Context) -> None:
     """The application's own pool; one of its sessions was used and returned."""
     world = context.world
-    pool = handed(world).pool = world.cleanup.enter_context(SessionPool(world.cluster.write))
-    handed(world).idle_backend = pool.use(backend)
+    means = PoolMeans(world.cluster.write, size=1, login_timeout=CONNECT, statement_timeout=STATEMENT)
+    pool = handed(world).pool = world.cleanup.enter_context(TestedPool(world.pool, means))
+    handed(world).idle_backend = int(pool.execute(BACKEND)[0][0])
 
 
 @when("the server kills the idle session")
@@ -145,7 +151,7 @@ def step_pool_serves(context: Context) -> None:
     state = handed(context.world)
 
     def use() -> None:
-        state.served_by = state.pool.use(backend)
+        state.served_by = int(state.pool.execute(BACKEND)[0][0])
 
     error = sql.error_of(use)
     assert_that(error, none(), "what reached the user of the pool")
@@ -187,14 +193,15 @@ def step_silent_host(context: Context) -> None:
 
 @when("the application logs in there with a limit of {seconds:d} seconds")
 def step_log_in_there(context: Context, seconds: int) -> None:
-    """The application's usual login, with that connect timeout."""
-    endpoint = handed(context.world).black_hole.endpoint
-    state = handed(context.world)
+    """As the application's pool opens its first session, with that limit."""
+    world, state = context.world, handed(context.world)
+    means = PoolMeans(state.black_hole.endpoint, size=1, login_timeout=seconds, statement_timeout=STATEMENT)
 
     def log_in() -> None:
-        state.login = attempt(lambda: sql.connect(endpoint, connect_timeout=seconds))
+        with TestedPool(world.pool, means) as pool:
+            state.login = attempt(lambda: pool.execute("SELECT 1"))
 
-    measure(context.world, log_in)
+    measure(world, log_in)
 
 
 @then("the login fails within {seconds:g} seconds")
@@ -203,7 +210,8 @@ def step_login_fails(context: Context, seconds: float) -> None:
     state, limit = handed(context.world), context.world.limit(seconds, "login")
 
     def in_time() -> Finding:
-        assert_that(state.login.error, instance_of(ConnectFailed), "what came of the login")
+        failed = any_of(instance_of(ConnectFailed), instance_of(sql.Error))
+        assert_that(state.login.error, failed, "what came of the login")
         words = f"the login failed after {state.login.seconds:.1f} s (allowed: {limit:g} s)"
         return Finding.within_limit(state.login.seconds < limit, words)
 
@@ -214,9 +222,11 @@ def step_login_fails(context: Context, seconds: float) -> None:
 
 @then("the error names the host")
 def step_error_names_host(context: Context) -> None:
-    """The message names the host, so its reader knows where to look."""
+    """The message names the host and the port, so its reader knows where to look."""
     state = handed(context.world)
-    assert_that(str(state.login.error), contains_string(state.black_hole.name), "the error of the login")
+    host, _, port = state.black_hole.name.partition(":")
+    named = all_of(contains_string(host), contains_string(port))
+    assert_that(str(state.login.error), named, "the error of the login")
 
 
 @then("the host had accepted the connection")

@@ -12,11 +12,19 @@ from hamcrest import (
     only_contains,
 )
 
-from support.cluster.checks import answers_are_in_order, recall, went_by_index
+from support.cluster.checks import (
+    answers_are_in_order,
+    every_member_finds,
+    nothing_failed,
+    recall,
+    went_by_index,
+)
+from support.cluster.crowded_table import CHURN, VACUUM, make_crowded, search_members, start_churn
 from support.cluster.handover import handed
 from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
+from support.engine.finding import Finding
 from support.engine.quiet import measure
 from support.engine.tables import all_answer
 from support.engine.world import Context
@@ -134,6 +142,61 @@ def step_recall(context: Context, count: int, fraction: float) -> None:
     found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit, at_least=True)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")
+
+
+@given("a copy of the table of entries with {own:d} entries among {others:d} of other namespaces")
+def step_crowded(context: Context, own: int, others: int) -> None:
+    """All with embeddings around the same few centres. The copy has the table's indexes, and every member has it."""
+    handed(context.world).crowded = make_crowded(context.world, own, others)
+
+
+@given("entries of others that come and go there")
+def step_churn(context: Context) -> None:
+    """Clients add and remove them through the write endpoint until the scenario ends."""
+    state = handed(context.world)
+    state.churn = start_churn(context.world, state.crowded)
+
+
+@when("the nearest {count:d} are searched for on every member, {times:d} times, while the table is vacuumed")
+def step_search_members(context: Context, count: int, times: int) -> None:
+    """In new sessions that set nothing: by the settings of the application's role, its database and the server alone.
+
+    The planner chooses whether it uses the index.
+    """
+    world, state = context.world, handed(context.world)
+    state.member_searches = search_members(world, state.crowded, state.churn, count, times)
+    for member, found in state.member_searches.items():
+        world.evidence.attach(f"Plan of a search on {member}", found.plan)
+
+
+@then("each search finds {count:d} entries, all of its own namespace")
+def step_members_find(context: Context, count: int) -> None:
+    """On every member, as many as were asked for, without an error."""
+    state = handed(context.world)
+    origins = {member: found.origins for member, found in state.member_searches.items()}
+    failed = {member: found.failed for member, found in state.member_searches.items()}
+    every_member_finds(origins, failed, state.crowded.namespace, count).require()
+
+
+@then("the recall at {count:d} is at least {fraction:g} on every member")
+def step_members_recall(context: Context, count: int, fraction: float) -> None:
+    """The share of the true nearest neighbours, computed outside the database, that the searches found there."""
+    state, limit = handed(context.world), context.world.limit(fraction, "recall")
+    shares = {
+        member: recall(state.crowded.stored, found.answers, count) for member, found in state.member_searches.items()
+    }
+    for member, found in shares.items():
+        context.world.measure(f"recall at {count} on {member}", found, "", limit, at_least=True)
+    few = [f"{found:.3f} on {member}" for member, found in shares.items() if found < limit]
+    Finding(not few, f"recall at {count} {' and '.join(few)} (at least {limit:g})").require()
+
+
+@then("nothing that was done to the table meanwhile failed")
+def step_nothing_failed(context: Context) -> None:
+    """No entry that came or went, and no vacuum."""
+    churn = handed(context.world).churn
+    churn.stop()
+    nothing_failed(churn.history, (CHURN, VACUUM)).require()
 
 
 @when("the same searches are repeated")

@@ -91,6 +91,10 @@ def run(
         bool, typer.Option("--watch", help="Run again whenever a file changes, on a cluster that stays up.")
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
+    commands: Annotated[
+        bool,
+        typer.Option("--commands", help="With --plan: every command that they would run on your hosts, and its undo."),
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
@@ -148,7 +152,9 @@ def run(
     if share_of is not None:
         raise typer.Exit(processes.run_share(options, share_of))
     if plan:
-        raise typer.Exit(run.show_plan(selection, settings))
+        raise typer.Exit(run.show_plan(selection, settings, commands))
+    if commands:
+        raise UsageError("--commands shows what a run would do; it goes with --plan")
     if watch:
         from support.cli import watch as watching
 

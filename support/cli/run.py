@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from support.cli import behave_process, clusters, job_plan, preflight, report, status
+from support.cli import behave_process, clusters, host_commands, job_plan, preflight, report, status
 from support.cli.behave_process import Planned
 from support.cli.boot import bindir_of, provide_citus, with_ruvector
 from support.cli.clusters import KeptCluster
@@ -52,9 +52,14 @@ class _OneCluster:
         return self.clusters.topologies
 
 
-def show_plan(selection: Selection, settings: Settings) -> int:
-    """Print the scenarios that would run, and return the exit status. Raises NothingJudged if there are none."""
+def show_plan(selection: Selection, settings: Settings, commands: bool = False) -> int:
+    """Print the scenarios that would run, and return the exit status. Raises NothingJudged if there are none.
+
+    `commands`: also what they would do on the user's hosts.
+    """
     planned = _planned(selection, settings)
+    if commands:
+        return host_commands.show(planned, settings)
     for one in planned:
         out.print(f"{one.location}: {one.name}", markup=False)
     say(f"{len(planned)} scenarios would run")

@@ -75,6 +75,33 @@ def each_finds_its_own(origins: Sequence[Mapping[str, int]], namespace: str, cou
     return Finding.true(f"{len(origins)} searches found {count} entries each, all of their own namespace")
 
 
+def every_member_finds(
+    origins: Mapping[str, Sequence[Mapping[str, int]]], failed: Mapping[str, str], namespace: str, count: int
+) -> Finding:
+    """On every member, every search found `count` entries, all of that namespace, and none failed.
+
+    `origins` is member -> for each search, namespace -> entries; `failed` is member -> its first error, if any.
+    """
+    if wrong := [f"{member}: a search failed: {error}" for member, error in failed.items() if error]:
+        return Finding.false("; ".join(wrong))
+    found = {member: each_finds_its_own(ones, namespace, count) for member, ones in origins.items()}
+    if wrong := [f"{member}: {one.words}" for member, one in found.items() if one.holds is False]:
+        return Finding.false("; ".join(wrong))
+    if not found or any(one.holds is None for one in found.values()):
+        return Finding.unknown(f"not every member was searched: {listed(list(found))}")
+    return Finding.true(f"on {' and '.join(found)}, every search found {count} entries of its namespace")
+
+
+def nothing_failed(history: History, actions: Collection[str]) -> Finding:
+    """No operation of these kinds failed or got no answer. Unknown unless one of each kind was done."""
+    for action in actions:
+        if failed := [one for one in history.of(action=action) if one.outcome is not Outcome.OK]:
+            return Finding.false(f"{len(failed)} operations ({action}) failed, the first with: {failed[0].error}")
+    if missing := [action for action in actions if not history.of(action=action)]:
+        return Finding.unknown(f"not done meanwhile: {listed(missing)}")
+    return Finding.true(f"{sum(len(history.of(action=action)) for action in actions)} operations, and none failed")
+
+
 def answers_are_in_order(
     stored: Mapping[str, Vector], searches: Sequence[Searched], count: int, precision: float
 ) -> Finding:

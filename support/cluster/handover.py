@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Protocol
 
 from support.cluster.black_hole import BlackHoleServer
+from support.cluster.crowded_table import CrowdedTable, MemberSearches
 from support.cluster.workloads import Searches
 from support.engine.history import History
+from support.engine.workload import Workload
 from support.engine.world import Handover, World
 from support.example_app.entries import Entry
-from support.example_app.sessions import Attempt, SessionPool
+from support.example_app.pool import TestedPool
+from support.example_app.sessions import Attempt
 from support.example_app.vectors import Extension
 from support.target.cluster import Cluster
 from support.target.members import NoAnswer
@@ -33,7 +36,7 @@ class ClusterHandover(Handover):
     """Member -> its system identifier."""
     backend: Annotated[int, "Given a session whose statements may take 0.5 seconds"]
     """The process ID of the server process behind the session."""
-    pool: Annotated[SessionPool, "Given a pool of sessions, with one that lies idle"]
+    pool: Annotated[TestedPool, "Given a pool of sessions, with one that lies idle"]
     idle_backend: Annotated[int, "Given a pool of sessions, with one that lies idle"]
     served_by: Annotated[int, "Then the next user of the pool is served without an error"]
     """The backend of the session that the pool handed out."""
@@ -67,6 +70,11 @@ class ClusterHandover(Handover):
     searches: Annotated[Searches, "When the nearest 10 entries are searched for, 100 times"]
     answered: Annotated[AnsweredSearches, "When the nearest 10 entries are searched for, 100 times"]
     """The last searches, in one namespace or over all shards."""
+    crowded: Annotated[CrowdedTable, "Given a copy of the table of entries with 1000 entries among 20000 of others"]
+    churn: Annotated[Workload, "And entries of others come and go there"]
+    member_searches: Annotated[
+        Mapping[str, MemberSearches], "When the nearest 10 are searched for on every member, 40 times"
+    ]
     earlier_searches: Annotated[Searches, "When the same searches are repeated"]
 
 

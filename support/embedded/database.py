@@ -53,6 +53,7 @@ def prepare(cluster: Cluster, leader: str, plan: Plan) -> None:
     if shape.tables == "swarm":
         _create_swarm_tables(application, plan.dialect, sharded)
         return
+    _set_for_role(cluster.administration_of(leader), cluster.topology.application.user, plan.dialect)
     schema.create(application, plan.dialect)
     if sharded:
         schema.create_local(application, plan.dialect)
@@ -66,6 +67,20 @@ def _make_role_and_database(cluster: Cluster, leader: str, sharded: bool) -> Non
     # In a sharded cluster, Patroni has already made the database on every group.
     makes = "ALTER DATABASE {} OWNER TO {}" if sharded else MAKES
     make_role_and_database(maintenance, cluster.topology.application, cluster.topology.database, makes)
+
+
+def _set_for_role(administration: sql.Endpoint, role: str, dialect: VectorDialect) -> None:
+    """Make the extension's settings for the application's role, in each of its sessions from now on.
+
+    An older version of the extension lacks some of them.
+    """
+    with sql.session(administration) as session, session.cursor() as cursor:
+        cursor.execute(f"SELECT '[1]'::{dialect.type}")  # loads the library, which has the settings
+        for name, setting in dialect.role_settings.items():
+            cursor.execute("SELECT 1 FROM pg_settings WHERE name = %s", [name])
+            if cursor.fetchone():
+                words = compose.SQL("ALTER ROLE {} SET {} = {}")
+                cursor.execute(words.format(compose.Identifier(role), compose.SQL(name), compose.Literal(setting)))
 
 
 MAKES = "CREATE DATABASE {} OWNER {}"

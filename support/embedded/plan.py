@@ -355,6 +355,8 @@ def lacks(
         found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
+    else:
+        found["pgvector"] = "the vector extension is ruvector (--vector pgvector)"
     if layout.members == 1:
         found |= dict.fromkeys(("replicas", "several_replicas"), "the embedded cluster has a single member (--members)")
     if layout.members == 2:
@@ -369,7 +371,7 @@ def lacks(
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         why = "not available in a loopback sandbox: its hosts share one network"
-        found |= {"partitions": why, "poor_links": why}
+        found |= dict.fromkeys(("partitions", "poor_links", "slow_links"), why)
         found |= dict.fromkeys(
             ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
         )

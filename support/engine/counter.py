@@ -5,8 +5,10 @@ is acknowledged, and marks it with an id so that it is applied once: how the app
 time that an operation is applied, it leaves a receipt: the number that it counted up to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from support import sql
 from support.engine.checks.exactly_once import Applied
@@ -80,19 +82,36 @@ _RECEIPTS = """
 """
 
 
-def operations(profile: Profile, namespace: str, statement: str = _ONCE) -> Script:
-    """Each client adds one, again and again. Each operation is repeated until it is acknowledged."""
+Execute = Callable[[str, Mapping[str, Any]], object]
+"""Runs a statement with its values, and commits it."""
+
+
+def operations(profile: Profile, namespace: str, statement: str = _ONCE, pool: Execute | None = None) -> Script:
+    """Each client adds one, again and again, by its own session or by the `pool`, which all clients share.
+
+    Each operation is repeated until it is acknowledged.
+    """
 
     def script(turn: Turn) -> Task:
         operation = f"{turn.client}-{turn.number}"
-        return Task(COUNT, operation, None, _counting(profile.sql(statement), namespace, operation), retried=True)
+        given = (profile.sql(statement), _values(namespace, operation))
+        by_pool = partial(_count_by, pool, *given) if pool else None
+        perform: Callable[[sql.Session], object] = partial(_count, *given)
+        return Task(COUNT, operation, None, perform, retried=True, by_pool=by_pool)
 
     return script
 
 
-def _counting(statement: str, namespace: str, operation: str) -> Callable[[sql.Session], object]:
-    values = {"namespace": namespace, "operation": operation, "receipt": operation + _RECEIPT, "counter": KEY}
-    return lambda session: sql.execute(session, statement, values)
+def _count(statement: str, values: Mapping[str, Any], session: sql.Session) -> None:
+    sql.execute(session, statement, values)
+
+
+def _count_by(pool: Execute, statement: str, values: Mapping[str, Any]) -> None:
+    pool(statement, values)
+
+
+def _values(namespace: str, operation: str) -> dict[str, str]:
+    return {"namespace": namespace, "operation": operation, "receipt": operation + _RECEIPT, "counter": KEY}
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class Task:
     """Whether `perform` needs a commit afterwards. Otherwise it is a single statement that commits by itself."""
     retried: bool = False
     """Whether the client repeats it until it is acknowledged. Each attempt is in the history."""
+    by_pool: Callable[[], Any] | None = None
+    """The same in place of `perform`, committed by the application's own pool, on a session of the pool's."""
 
 
 class Client:
@@ -103,14 +105,18 @@ class Client:
         committing, value = False, None
         outcome, said = Outcome.OK, ""
         try:
-            session = self._session or self._login()
-            self._notices.clear()
-            session.autocommit = committing = not task.transaction
-            value = task.perform(session)
-            if task.transaction:
+            if task.by_pool is not None:
                 committing = True
-                session.commit()
-            outcome, said = _committed(self._notices)
+                value = task.by_pool()
+            else:
+                session = self._session or self._login()
+                self._notices.clear()
+                session.autocommit = committing = not task.transaction
+                value = task.perform(session)
+                if task.transaction:
+                    committing = True
+                    session.commit()
+                outcome, said = _committed(self._notices)
         except (sql.Error, ConnectFailed) as error:
             outcome, said = outcome_of(error, committing=committing), describe(error)
             self._recover_from(error)

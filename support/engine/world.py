@@ -10,6 +10,7 @@ from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
 from support.errors import Inconclusive, MissingStep, NotInTime
 from support.example_app.entries import EntryStore
+from support.example_app.pool import DEFAULT
 from support.example_app.profile import Profile
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -79,6 +80,8 @@ class World:
     """Called before anything is stored in a further namespace, so that a run that is killed leaves a note of it."""
     cache_repository: str = ""
     """The cache under test, as the setting names it: "package.module:callable"."""
+    pool: str = DEFAULT
+    """The connection pool under test, likewise."""
 
     sessions: list["Session"] = field(default_factory=list)
     _history: "History | None" = None

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from support import sql
 from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
 from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS
+from support.vocabulary import nearest
 
 SHORTEST_NAME = 64
 """Characters that a column of namespaces, keys and names must hold at least."""
@@ -117,6 +119,29 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     if not profile.distributed():
         lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
     return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
+
+
+def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, TableFacts]) -> Iterator[str]:
+    """What [schema] says of the columns of a table that is there, and is not so. `profile` is what it describes."""
+    for name, part in profile.parts():
+        told = said.get(name, {})
+        if not told or part.table not in facts:
+            continue
+        columns = facts[part.table].columns
+        named = [(what, column) for what, column in columns_of(part).items() if what in told or "like" not in said]
+        for what, column in (*named, *(("fill", column) for column in part.fill)):
+            if column not in columns:
+                near = nearest(column, columns)
+                meant = f"did you mean {near}?" if near else f"it has {', '.join(columns)}"
+                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column; {meant}"
+        vector = columns.get(part.embedding or "") if isinstance(part, Entries) else None
+        if vector is not None and vector.family not in DIALECTS:
+            yield f"[schema.{name}] embedding = {vector.name!r}: it is of type {vector.type}, and no vector"
+        elif vector and vector.dimensions and told.get("dimensions", vector.dimensions) != vector.dimensions:
+            yield (
+                f"[schema.{name}] dimensions = {told['dimensions']}: {part.table}.{vector.name} has "
+                f"{vector.dimensions}; leave it out, the column says it"
+            )
 
 
 def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:

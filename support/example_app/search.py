@@ -40,10 +40,18 @@ class Search:
     """Searches by one open session, which is prepared for them.
 
     With `every_shard`, a namespace given to a search is the prefix of the namespaces to search, so that Citus must
-    include every shard. With `exact`, no vector index is used: all entries of the namespace are compared.
+    include every shard. With `exact`, no vector index is used: all entries of the namespace are compared. With
+    `own_settings` nothing is set for the session: it searches by the settings of role, database and server.
     """
 
-    def __init__(self, session: sql.Session, profile: Profile, every_shard: bool = False, exact: bool = False) -> None:
+    def __init__(
+        self,
+        session: sql.Session,
+        profile: Profile,
+        every_shard: bool = False,
+        exact: bool = False,
+        own_settings: bool = False,
+    ) -> None:
         self._session, self._profile, self._exact = session, profile, exact
         own = (
             "starts_with({entries.namespace}, %(namespace)s)" if every_shard else "{entries.namespace} = %(namespace)s"
@@ -57,7 +65,9 @@ class Search:
             f"SELECT {{entries.namespace}}, {{entries.key}}, {distance} AS distance FROM {{entries}} "
             f"WHERE {own} ORDER BY {order} LIMIT %(count)s"
         )
-        self._prepare()
+        self._sharded = False
+        if not own_settings:
+            self._prepare()
 
     def _prepare(self) -> None:
         # The extension's settings exist once its library is loaded, and an older version lacks some of them.

@@ -28,6 +28,8 @@ class VectorDialect:
     """The error allowed of a distance, compared with double precision (both keep float4 components)."""
     search_settings: Mapping[str, str] = field(default_factory=dict)
     """Settings that a careful application makes for good searches by the HNSW index."""
+    role_settings: Mapping[str, str] = field(default_factory=dict)
+    """Those that a careful administrator makes for the application's role, so that no session can lack them."""
     goes_on_by: str = ""
     """The setting with which a search by the index goes on until it has found enough entries of its namespace; empty if
     the extension has no such setting."""
@@ -61,6 +63,7 @@ PGVECTOR = VectorDialect(
         "hnsw.max_scan_tuples": "2147483647",
         "hnsw.scan_mem_multiplier": "1000",
     },
+    role_settings={"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"},
     goes_on_by="hnsw.iterative_scan",
 )
 # RuVector ignores WITH options. A search examines at most hnsw_ef_search candidates (100 unless set higher), and drops

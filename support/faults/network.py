@@ -12,9 +12,7 @@ from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
-from support.hosts import Sandbox
-from support.hosts.flows import Flow, measure
-from support.hosts.interface import Pair, Site, SiteHost
+from support.hosts.interface import Flow, Pair, Site, SiteHost
 from support.target.cluster import Cluster
 from support.vocabulary import Kind
 from support.waiting import NotYet
@@ -80,7 +78,7 @@ class OneWayCut:
 class PoorLinks:
     """Every packet between any two of these hosts takes longer, or is lost with a probability (0 to 1)."""
 
-    sandbox: Sandbox
+    site: Site
     hosts: Collection[str]
     latency: float = 0.0
     """Seconds added each way."""
@@ -93,21 +91,19 @@ class PoorLinks:
 
     def inject(self) -> None:
         self._seen.clear()
-        for source, target in itertools.permutations(self.hosts, 2):
-            self.sandbox.network.shape(source, target, latency=self.latency, loss=self.loss)
+        self.site.network.worsen(self.hosts, self.latency, self.loss)
 
     def require_in_effect(self) -> None:
         """No datagram is faster than the latency on any way between two hosts; each way loses some, and all together
         about as many as they should.
         """
         pairs = list(itertools.permutations(self.hosts, 2))
-        found = measure(self.sandbox, pairs, LOSS_SHOWN_BY if self.loss else LATENCY_SHOWN_BY, self.latency)
+        found = self.site.network.measure(pairs, LOSS_SHOWN_BY if self.loss else LATENCY_SHOWN_BY, self.latency)
         self._seen.update({pair: self._seen.get(pair, Flow(0, 0, None)) + flow for pair, flow in found.items()})
         require_poor(self._seen, self.latency, self.loss)
 
     def heal(self) -> None:
-        for source, target in itertools.permutations(self.hosts, 2):
-            self.sandbox.network.shape(source, target)
+        self.site.network.restore(self.hosts)
 
 
 def require_poor(flows: Mapping[Pair, Flow], latency: float, loss: float) -> None:
@@ -145,8 +141,8 @@ _DCS_LINKS: Mapping[str, Callable[[Site, str, str], Fault]] = {
     "from the leading member of the DCS to another one": OneWayCut,
 }
 _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
-    "gets 100 ms slower": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), latency=0.1),
-    "loses one packet in ten": lambda cluster: PoorLinks(cluster.sandbox, tuple(cluster.sandbox.hosts), loss=0.1),
+    "gets 100 ms slower": lambda cluster: PoorLinks(cluster.site, tuple(cluster.site.hosts), latency=0.1),
+    "loses one packet in ten": lambda cluster: PoorLinks(cluster.site, tuple(cluster.site.hosts), loss=0.1),
 }
 
 

@@ -9,11 +9,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from support.errors import ProcessFailed
-from support.hosts.interface import Pair
+from support.hosts.interface import Flow, Pair
 from support.waiting import NotYet
 
 if TYPE_CHECKING:
@@ -53,24 +52,6 @@ for _ in range(count):
 receive(time.monotonic() + late)
 print(json.dumps(arrived))
 """
-
-
-@dataclass(frozen=True)
-class Flow:
-    """Datagrams from one host to another."""
-
-    sent: int
-    arrived: int
-    fastest: float | None
-    """The shortest time that one took, in seconds; None if none arrived."""
-
-    @property
-    def lost(self) -> int:
-        return self.sent - self.arrived
-
-    def __add__(self, other: "Flow") -> "Flow":
-        times = [one.fastest for one in (self, other) if one.fastest is not None]
-        return Flow(self.sent + other.sent, self.arrived + other.arrived, min(times, default=None))
 
 
 def require_cut(sandbox: "Sandbox", pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:

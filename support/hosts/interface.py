@@ -46,6 +46,24 @@ class Running:
         return self.state in "ZX"
 
 
+@dataclass(frozen=True)
+class Flow:
+    """Datagrams, or packets, from one host to another."""
+
+    sent: int
+    arrived: int
+    fastest: float | None
+    """The shortest time that one took, in seconds; None if none arrived."""
+
+    @property
+    def lost(self) -> int:
+        return self.sent - self.arrived
+
+    def __add__(self, other: "Flow") -> "Flow":
+        times = [one.fastest for one in (self, other) if one.fastest is not None]
+        return Flow(self.sent + other.sent, self.arrived + other.arrived, min(times, default=None))
+
+
 class Log(Protocol):
     """What a program has logged."""
 
@@ -80,6 +98,9 @@ class SiteProgram(Protocol):
 
     def kill(self) -> None:
         """Kill it and all that it started at once (kill -9); nobody starts it again before `start`."""
+
+    def reload(self) -> None:
+        """Tell its first process to read its configuration again, as HAProxy's master process does (SIGUSR2)."""
 
 
 class SiteHost(Protocol):
@@ -157,6 +178,21 @@ class SiteNetwork(Protocol):
 
     def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
         """Raises NotYet while anything gets through a pair, or nothing does through one of `open_pairs`."""
+
+    def worsen(self, hosts: Collection[str], latency: float, loss: float) -> None:
+        """Delay every packet between any two of these hosts by seconds, each way, and lose a share of them (0 to 1).
+
+        Raises NotAvailable where that cannot be done.
+        """
+
+    def restore(self, hosts: Collection[str]) -> None:
+        """Undo it. Harmless if nothing was worsened."""
+
+    def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
+        """Send about so many packets from the first to the second host of each pair, and see what arrives.
+
+        `latency`: how long one is expected to take, in seconds.
+        """
 
 
 class Site(Protocol):

@@ -4,6 +4,7 @@ A handle keeps no state: it asks the supervisor each time. So it may be used fro
 never refers to a process that is gone, or to another one that got the same pid.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import flows, processes, state
-from support.hosts.interface import Log, Pair, Running
+from support.hosts.interface import Flow, Log, Pair, Running
 from support.hosts.rpc import call
 from support.hosts.unsynced import Lost
 from support.waiting import NotYet, eventually
@@ -68,6 +69,11 @@ class Process:
     def kill(self) -> None:
         """Send SIGKILL to it and all its descendants at once; returns when they are gone."""
         _await_none_left(lambda: self._ask("kill"), self._goal)
+
+    def reload(self) -> None:
+        """See SiteProgram."""
+        if (pid := self.pid) is not None:
+            processes.send(processes.look([pid]), signal.SIGUSR2)
 
     def pause(self) -> None:
         """Send SIGSTOP to it and all its descendants (a freeze)."""
@@ -293,6 +299,19 @@ class Network:
         `loss` is a share from 0 to 1. It works one way, and replaces what was set before; all zero ends it.
         """
         call(self.sandbox, "shape", source=source, target=target, latency=latency, jitter=jitter, loss=loss)
+
+    def worsen(self, hosts: Collection[str], latency: float, loss: float) -> None:
+        """See SiteNetwork."""
+        for source, target in itertools.permutations(hosts, 2):
+            self.shape(source, target, latency=latency, loss=loss)
+
+    def restore(self, hosts: Collection[str]) -> None:
+        """See SiteNetwork."""
+        self.worsen(hosts, 0.0, 0.0)
+
+    def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
+        """See SiteNetwork."""
+        return flows.measure(attach(self.sandbox), pairs, packets, latency)
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,11 @@ def _second_primary(cluster: Cluster) -> Damage:
 
 
 def _far_members(cluster: Cluster) -> Fault:
-    return PoorLinks(cluster.sandbox, (proxy_host(cluster).name, *cluster.members), latency=0.055)
+    return PoorLinks(cluster.site, (proxy_host(cluster).name, *cluster.members), latency=0.055)
 
 
 def _members_apart(cluster: Cluster) -> Fault:
-    return PoorLinks(cluster.sandbox, cluster.members, latency=0.15)
+    return PoorLinks(cluster.site, cluster.members, latency=0.15)
 
 
 def _far_cache(cluster: Cluster) -> Damage:

@@ -250,6 +250,16 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        "search-settings-in-one-place-only",
+        "the settings of vector searches are made in one place of the application, and not for its role",
+        notices({"DA-05": "did not find 10 entries of their own namespace"}),
+        by_sql(
+            "ALTER ROLE $app RESET hnsw.ef_search;;ALTER ROLE $app RESET hnsw.iterative_scan",
+            "ALTER ROLE $app SET hnsw.ef_search = 200;;ALTER ROLE $app SET hnsw.iterative_scan = 'strict_order'",
+            "SELECT NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) one WHERE one LIKE 'hnsw.%')",
+        ),
+    ),
+    Sabotage(
         "index-lacks-rows",
         "an index lacks some rows, and the planner does not know it",
         notices({"DA-02 counted": "different counts of the same rows"}),

@@ -65,6 +65,8 @@ def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
         found |= {f"{dcs.kind(topology)} at {address}": address for address in topology.dcs}
     if topology.patroni_access.scheme == "https":
         found |= {f"Patroni's REST API of {one.name}": one.rest for one in topology.members if one.rest}
+    if topology.redis is not None and topology.redis.tls is not None:
+        found |= {f"Redis at {address}": address for address in topology.redis.addresses}
     page = urlsplit(topology.statistics.url if topology.statistics else "")
     if page.scheme == "https" and page.hostname:
         found["HAProxy's statistics page"] = Address(page.hostname, page.port or 443)

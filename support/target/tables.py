@@ -9,7 +9,7 @@ from support.errors import ConnectFailed, NotAvailable, UsageError
 from support.example_app import schema
 from support.example_app.catalog import look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
-from support.example_app.profile_fit import fit, recognised
+from support.example_app.profile_fit import fit, misdeclared, recognised
 from support.example_app.vectors import dialect_of
 from support.settings import Settings
 from support.target.cluster import Cluster
@@ -40,6 +40,8 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
     if why := read_only(write):
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), why))
     facts = look_at(write, tables)
+    if declared and (wrong := list(misdeclared(settings.accept_schema, declared, facts))):
+        raise UsageError("\n".join(wrong))
     profile = declared or recognised(facts)
     if profile is None:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))

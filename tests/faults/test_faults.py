@@ -12,8 +12,8 @@ from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
 from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill
 from support.hosts import Sandbox
-from support.hosts.flows import Flow, measure
-from support.hosts.interface import Pair
+from support.hosts.flows import measure
+from support.hosts.interface import Flow, Pair
 from support.hosts.sandbox import Network
 from support.waiting import NotYet
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from remote_hosts import PORT, SCOPE, Machine, ssh_hosts
 
-from support.errors import Inconclusive
+from support.errors import Inconclusive, NotAvailable
+from support.faults.nemesis import Nemesis
+from support.faults.network import PoorLinks
 from support.hosts.interface import Running
 from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
@@ -189,6 +191,34 @@ def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machin
         cutting.network.require_cut(one_way, open_pairs=[("b", "a")])
     cutting.network._cuts.pop(frozenset(one_way))
     cutting.network.mend_all(both)
+
+
+def test_packets_are_lost_as_many_as_they_should_until_it_is_healed(
+    machines: Mapping[str, Machine], site: RemoteSite
+) -> None:
+    with Nemesis(effect_within=30.0) as nemesis:
+        nemesis.inject(PoorLinks(site, ["a", "b"], loss=0.2))
+        assert "numgen random mod 1000 < 200" in machines["a"].call("nft", "list", "ruleset")
+        assert "numgen random mod 1000 < 200" in machines["b"].call("nft", "list", "ruleset")
+    for machine in machines.values():
+        assert "accept_" not in machine.call("nft", "list", "tables")
+
+
+def test_a_loss_that_does_not_happen_is_no_evidence(machines: Mapping[str, Machine], site: RemoteSite) -> None:
+    fault = PoorLinks(site, ["a", "b"], loss=0.2)
+    fault.inject()
+    for name, injected in site.network._losses.items():
+        machines[name].call("nft", "flush", "table", "inet", f"accept_{injected.id}")
+        rule = f"ip saddr {machines['b' if name == 'a' else 'a'].address} counter"
+        machines[name].call("nft", "add", "rule", "inet", f"accept_{injected.id}", "input", *rule.split())
+    with pytest.raises(NotYet, match="none of"):
+        fault.require_in_effect()
+    fault.heal()
+
+
+def test_links_are_not_slowed_down(site: RemoteSite) -> None:
+    with pytest.raises(NotAvailable, match="slow down"):
+        PoorLinks(site, ["a", "b"], latency=0.1).inject()
 
 
 def test_a_link_that_was_never_there_is_no_evidence(machines: Mapping[str, Machine]) -> None:

@@ -25,7 +25,7 @@ NEEDS = {
     Place("sandbox", CLUSTER): "hosts",
     Place("site", CLUSTER): "hosts",
     Place("cut_all", "."): "partitions",
-    Place("shape", r"network$"): "poor_links",
+    Place("PoorLinks"): "poor_links",
     Place("proxy_host"): "proxy_host",
     Place("dcs_hosts"): "dcs_hosts",
     Place("leader_of_dcs"): "dcs_hosts",

@@ -193,3 +193,37 @@ def test_a_server_that_refuses_writes_is_no_property_of_the_role(postgres: sql.E
 
 def _require(so: bool) -> None:
     assert so
+
+
+OWN_TABLES = "CREATE TABLE pages (tenant text, slug text, body text, vec vector(8), UNIQUE (tenant, slug))"
+OWN = {"table": "pages", "namespace": "tenant", "key": "slug", "value": "body", "embedding": "vec"}
+
+
+def test_a_schema_may_be_in_a_file_of_its_own(postgres: sql.Endpoint, tmp_path: Path) -> None:
+    sql.execute(postgres, "CREATE DATABASE own_schema")
+    there = dataclasses.replace(postgres, database="own_schema")
+    sql.execute(there, f"CREATE EXTENSION vector; {OWN_TABLES}")
+    said = {"ruvector_db": "own_schema", "redis_port": None, "accept_schema": str(tmp_path / "own.toml")}
+    for heading in ("schema.entries", "entries"):
+        lines = [f"[{heading}]", *(f'{name} = "{column}"' for name, column in OWN.items()), "dimensions = 8"]
+        (tmp_path / "own.toml").write_text("\n".join(lines))
+        topology = user_cluster.discover(settings(postgres, **said))
+        assert not {"schema", "vector"} & topology.lacks.keys()
+        assert (topology.profile.entries.table, topology.profile.entries.dimensions) == ("pages", 8)
+    for given, words in (
+        ({"value": "boddy"}, r"\[schema.entries\] value = 'boddy': pages has no such column; did you mean body\?"),
+        ({"embedding": "qwxyz"}, r"embedding = 'qwxyz': pages has no such column; it has tenant, slug, body, vec"),
+        ({"embedding": "body"}, r"embedding = 'body': it is of type text, and no vector"),
+        ({"dimensions": 384}, r"dimensions = 384: pages.vec has 8; leave it out"),
+        ({"fill": {"autor": "1"}}, r"fill = 'autor': pages has no such column"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            user_cluster.discover(settings(postgres, **said | {"accept_schema": {"entries": OWN | given}}))
+
+
+def test_a_schema_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ACCEPT_SCHEMA is '.*own.toml': cannot be read: No such file"):
+        Settings.load({"accept_schema": str(tmp_path / "own.toml")})
+    (tmp_path / "own.toml").write_text("[entries")
+    with pytest.raises(UsageError, match=r"ACCEPT_SCHEMA is '.*own.toml': is not TOML: "):
+        Settings.load({"accept_schema": str(tmp_path / "own.toml")})

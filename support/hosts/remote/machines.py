@@ -84,6 +84,11 @@ class RemoteProgram:
         """See SiteProgram."""
         self._host.bring_down([self.name], isolated=False)
 
+    def reload(self) -> None:
+        """See SiteProgram."""
+        if (pid := self.pid) is not None:
+            self._host.reach.run("sh", "-c", f"kill -USR2 {pid}")
+
 
 class RemoteHost:
     """One host of a user's: a machine or a container."""
@@ -308,6 +313,10 @@ class RemoteHost:
     def cut(self, rules: Sequence[str]) -> HostFault:
         """Begin a cut of its links, which the caller heals."""
         return self._inject("cut", *rules, by=self.cutting)
+
+    def lose(self, share: float, addresses: Sequence[str]) -> HostFault:
+        """Begin to lose a share of the packets that come from these addresses, until the caller heals it."""
+        return self._inject("lossy", str(round(share * 1000)), *addresses, by=self.cutting)
 
     def heal(self, fault: HostFault) -> None:
         """End a fault."""

@@ -1,11 +1,12 @@
 """Cuts of the network between a user's hosts, by rules of our own on the host that applies them."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from support.errors import Inconclusive, NotAvailable
-from support.hosts.interface import Pair
+from support.hosts.interface import Flow, Pair
 from support.hosts.remote.guards import HostFault
 from support.waiting import NotYet
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _PATIENCE = 3
 """Seconds that a connection attempt waits for an answer, on a busy host, too."""
 _ATTEMPTS = 3
+_PACKETS_OF_A_PROBE = 3
+"""At the least, in each direction, of a connection that is tried."""
 _PORTS = 2
 """Of each host: as many connections are attempted."""
 
@@ -25,6 +28,8 @@ class RemoteNetwork:
     def __init__(self, hosts: "Mapping[str, RemoteHost]") -> None:
         self._hosts = hosts
         self._cuts: dict[frozenset[Pair], dict[str, HostFault]] = {}
+        self._losses: dict[str, HostFault] = {}
+        self._seen: Counter[tuple[Pair, str]] = Counter()
         self._answered: dict[str, dict[str, str]] = {}
         """Struck host -> "address,port" that answered before -> the host that it is of."""
 
@@ -46,15 +51,7 @@ class RemoteNetwork:
 
     def mend_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
-        made = self._cuts.pop(frozenset(pairs), {})
-        errors = []
-        for cut_host, fault in made.items():
-            try:
-                self._hosts[cut_host].heal(fault)
-            except Exception as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        _heal_each(self._hosts, list(self._cuts.pop(frozenset(pairs), {}).items()))
 
     def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
         """See SiteNetwork. Only what answered before the cut is evidence: connections to it must get no answer.
@@ -79,6 +76,52 @@ class RemoteNetwork:
             for source, target in open_pairs:
                 if target == cut_host and not self._packets(dropped, "seen", source):
                     raise NotYet(f"no packet from {source} arrives at {target} either")
+
+    def worsen(self, hosts: Collection[str], latency: float, loss: float) -> None:
+        """See SiteNetwork. Packets are lost where they arrive: the sender is not told. None can be delayed."""
+        if latency:
+            raise NotAvailable("the suite cannot slow down the links of a user's hosts")
+        self._seen.clear()
+        for name in hosts:
+            host = self._hosts[name]
+            others = [address for other in hosts if other != name for address in self._addresses(host, other)]
+            self._losses[name] = host.lose(loss, others)
+
+    def restore(self, hosts: Collection[str]) -> None:
+        """See SiteNetwork."""
+        made = [(name, self._losses.pop(name)) for name in hosts if name in self._losses]
+        _heal_each(self._hosts, made)
+
+    def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
+        """See SiteNetwork. What the hosts send one another anyway counts as well."""
+        by_source: dict[str, set[str]] = {}
+        for source, target in pairs:
+            by_source.setdefault(source, set()).add(target)
+        with ThreadPoolExecutor(len(by_source)) as each:
+            list(each.map(lambda source: self._send(source, by_source[source], packets), by_source))
+        flows = {}
+        for target in {target for _, target in pairs}:
+            counted = self._counted(self._hosts[target], self._losses[target])
+            for source in {source for source, other in pairs if other == target}:
+                sent, lost = (self._more((source, target), counted, way) for way in ("seen", "in"))
+                flows[source, target] = Flow(sent, sent - lost, 0.0 if sent > lost else None)
+        return flows
+
+    def _send(self, source: str, targets: Collection[str], packets: int) -> None:
+        host = self._hosts[source]
+        places = [
+            f"{address},{port}"
+            for other in targets
+            for address in self._addresses(host, other)
+            for port in self._hosts[other].access.ports[:1]
+        ]
+        host.probing.run("knock", str(-(-packets // _PACKETS_OF_A_PROBE)), *places)
+
+    def _more(self, pair: Pair, counted: Mapping[tuple[str, str], int], way: str) -> int:
+        """The packets that were counted since the last call."""
+        now = self._packets(counted, way, pair[0])
+        before, self._seen[pair, way] = self._seen[pair, way], now
+        return now - before
 
     def _by_host(self, pairs: Collection[Pair]) -> dict[str, list[Pair]]:
         """The host on which each pair is cut: as few hosts as possible, of those that can."""
@@ -137,3 +180,15 @@ class RemoteNetwork:
 
     def _packets(self, counted: Mapping[tuple[str, str], int], way: str, other: str) -> int:
         return sum(counted.get((way, address), 0) for address in self._hosts[other].addresses)
+
+
+def _heal_each(hosts: "Mapping[str, RemoteHost]", made: Sequence[tuple[str, HostFault]]) -> None:
+    """Heal every fault, on the host where it is; then the first error is raised."""
+    errors = []
+    for name, fault in made:
+        try:
+            hosts[name].heal(fault)
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

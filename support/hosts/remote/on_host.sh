@@ -75,6 +75,11 @@ except OSError as error: print(error)' "$host" "$port" "$patience" 2>&1)
   done
   wait
 }
+knock() { # TIMES ADDRESS,PORT...: that many connections to each, at once, for the packets that this takes
+  times=$1; shift
+  while [ "$times" -gt 0 ]; do probe 2 "$@" >/dev/null & times=$((times - 1)); done
+  wait
+}
 
 # --- Faults
 
@@ -320,6 +325,22 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
     [ -z "$ok" ] || return 0
   fi
   heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+}
+lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come from there; all are counted
+  know_line; id=$1 share=$2; shift 2
+  for one; do ! is_own_line "$one" || refuse "$one is where the suite's own connection comes from"; done
+  begin "$id"; undo_by "$(uncut)"; guard; t=accept_$id
+  { echo "table inet $t {"
+    for way in input forward; do echo "chain $way { type filter hook $way priority -310; }"; done
+    echo "}"
+    for one; do
+      f=ip; case $one in *:*) f=ip6;; esac
+      for c in input forward; do
+        echo "add rule inet $t $c $f saddr $one counter"
+        echo "add rule inet $t $c numgen random mod 1000 < $share $f saddr $one counter drop"
+      done
+    done; } | ${NET:-} nft -f - && return
+  heal "$id" >/dev/null; refuse "nft refused"
 }
 counted() { # ID: way, address and packets of each rule
   t=accept_$1

@@ -12,10 +12,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from support.errors import UsageError
@@ -63,6 +64,8 @@ class Reach:
     """For the script, in every command."""
     note: Callable[[Sent], None] = lambda sent: None
     """Told of every command that changes something."""
+    rehearsal: ClassVar[Callable[["Reach", str, Sequence[str], Mapping[str, str]], str] | None] = None
+    """What answers instead of every host, while faults are rehearsed in this process (see rehearsal.py)."""
 
     @classmethod
     def of(cls, words: str) -> "Reach":
@@ -109,6 +112,14 @@ class Reach:
 
         Raises HostUnreached without an answer, HostRefused if the host does not do it.
         """
+        if Reach.rehearsal is not None:
+            return Reach.rehearsal(self, verb, arguments, variables or {})
+        return self.send(verb, *arguments, within=within, variables=variables)
+
+    def send(
+        self, verb: str, *arguments: str, within: float = ANSWER_WITHIN, variables: Mapping[str, str] | None = None
+    ) -> str:
+        """The same, also during a rehearsal."""
         nonce = secrets.token_hex(8)
         call = self.text(verb, *arguments, variables={"NONCE": nonce, **(variables or {})})
         try:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from support import sql
+from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
@@ -131,10 +131,11 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
             if not sql.rows(session, _MAY_CREATE)[0][0]:
                 findings.lacks["own_tables"] = f"{topology.application.user} may not create a schema in the database"
             try:
-                if (dialect := dialect_of(session)) is not RUVECTOR:
-                    findings.lacks["ruvector"] = f"the vector extension is {dialect.extension}"
+                dialect = dialect_of(session)
+                other = "ruvector" if dialect is not RUVECTOR else "pgvector"
+                findings.lacks[other] = f"the vector extension is {dialect.extension}"
             except NotAvailable as error:
-                findings.lacks |= dict.fromkeys(("vector", "ruvector"), str(error))
+                findings.lacks |= dict.fromkeys(("vector", "pgvector", "ruvector"), str(error))
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {database.advice(str(error))}") from None
     if settings.enable_citus is False:
@@ -327,13 +328,18 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
 
 
 def _look_at_security(topology: Topology, findings: _Findings) -> None:
+    if any(libpq.is_socket(one.host) for one in (*topology.write_hosts, *topology.read_hosts)):
+        findings.lacks["network_login"] = (
+            "an endpoint is a Unix socket: it has no TLS, and the operating system may decide who logs in there"
+        )
     mode = topology.options.get("sslmode", "prefer")
     if mode not in ("require", "verify-ca", "verify-full"):
         findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"
     if mode not in ("verify-ca", "verify-full"):
         findings.lacks["verified_tls"] = f"no certificate is verified (RUVECTOR_SSLMODE: {mode})"
     others = (etcd.Access.of(topology).scheme, topology.patroni_access.scheme, _scheme_of_page(topology))
-    if "tls" in findings.lacks and "https" not in others:
+    by_tls = "https" in others or (topology.redis is not None and topology.redis.tls is not None)
+    if "tls" in findings.lacks and not by_tls:
         findings.lacks["certificates"] = "no component is reached by TLS, as far as the settings say"
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"

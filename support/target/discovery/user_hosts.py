@@ -25,9 +25,19 @@ from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
-OURS_ALONE = ("disks", "volatile_disks", "poor_links", "spare_worker")
+OURS_ALONE = ("disks", "volatile_disks", "slow_links", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
-OF_HOSTS = ("hosts", "crashes", "partitions", "member_files", "member_data", "dcs_hosts", "proxy_host", "cache_host")
+OF_HOSTS = (
+    "hosts",
+    "crashes",
+    "partitions",
+    "poor_links",
+    "member_files",
+    "member_data",
+    "dcs_hosts",
+    "proxy_host",
+    "cache_host",
+)
 """Capabilities that a user's hosts can have."""
 _KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 _NO_UNITS = re.compile(r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init)", re.IGNORECASE)
@@ -220,6 +230,9 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
         if why := _lacks_program(program, what, looked, own, topology):
             lacks[capability] = why
     lacks |= _lacks_partitions(looked, own, topology)
+    if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
+        why = (*unable[0].obstacles, "packets are lost by nft, which cannot be used there")[0]
+        lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
 
 

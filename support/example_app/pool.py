@@ -1,0 +1,160 @@
+"""The contract of a connection pool: what scenarios about lost sessions, logins and retries require of it.
+
+To test your own, with the driver that your application uses, write a callable that takes `PoolMeans` and returns an
+object with the methods of `Pool`, and name it in the setting ACCEPT_POOL as "package.module:callable".
+docs/examples/pools has one for SQLAlchemy and one for psycopg 3. `open_pool` is the default, by psycopg2.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+
+from support import sql
+from support.errors import ConnectFailed, UsageError
+from support.example_app.sessions import SessionPool
+
+DEFAULT = "support.example_app.pool:open_pool"
+
+
+@dataclass(frozen=True)
+class PoolMeans:
+    """What a pool gets to work with. Times are in seconds."""
+
+    endpoint: sql.Endpoint = field(repr=False)
+    """Where to log in, and how; `parameters` and `url` say the same."""
+    size: int
+    """How many sessions it may hold."""
+    login_timeout: float
+    """How long a login may take; then it must fail, with an error that names host and port."""
+    statement_timeout: float
+    """How long a statement may take, and how long a lost connection may go unnoticed."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """libpq's parameters, for every driver that is built upon it; with those that notice a lost connection."""
+        where = self.endpoint
+        hosts, ports = zip(*where.hosts, strict=True)
+        return {
+            "host": ",".join(hosts),
+            "port": ",".join(map(str, ports)),
+            "dbname": where.database,
+            "user": where.user,
+            "password": where.password,
+            "connect_timeout": str(max(2, round(self.login_timeout))),
+            "tcp_user_timeout": str(round(self.statement_timeout * 1000)),
+            "keepalives_idle": "2",
+            "keepalives_interval": "2",
+            "keepalives_count": "3",
+            **where.options,
+        }
+
+    @property
+    def conninfo(self) -> str:
+        """The same as a string of keywords and values."""
+        return psycopg2.extensions.make_dsn(**self.parameters)
+
+
+class Pool(Protocol):
+    """How the application runs statements. Its errors are raised as the driver raises them."""
+
+    def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement on a session of the pool, in a transaction of its own, and commit it; the rows if any.
+
+        Parameters are written %(name)s. A session that died while nobody used it is replaced, and the caller does not
+        notice. A statement that may have been executed is not executed again: the caller decides.
+        """
+
+    def close(self) -> None:
+        """Close all sessions."""
+
+
+class _Default:
+    """The suite's own pool, by psycopg2."""
+
+    def __init__(self, means: PoolMeans) -> None:
+        times = {"connect_timeout": means.login_timeout, "statement_timeout": means.statement_timeout}
+        self._pool = SessionPool(lambda: sql.connect(means.endpoint, autocommit=True, **times), means.size)
+
+    def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        return self._pool.use(lambda session: sql.rows(session, statement, values))
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def open_pool(means: PoolMeans) -> Pool:
+    """The default pool."""
+    return _Default(means)
+
+
+class TestedPool:
+    """The pool under test, whose errors are those that the suite knows. A context manager."""
+
+    __test__ = False  # for pytest: it is no test
+
+    def __init__(self, name: str, means: PoolMeans) -> None:
+        """Raises UsageError for a name that leads nowhere."""
+        self._pool = opener(name)(means)
+
+    def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """As the pool does it. Every error is a sql.Error, or a ConnectFailed; with its SQLSTATE, if it has one."""
+        try:
+            return [tuple(row) for row in self._pool.execute(statement, values) or ()]
+        except (sql.Error, ConnectFailed):
+            raise
+        except Exception as error:
+            raise as_ours(error) from error
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def __enter__(self) -> "TestedPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def as_ours(error: BaseException) -> sql.Error:
+    """An error of any driver as one of psycopg2's, by its SQLSTATE; without one, what happened is unknown."""
+    code, said = sqlstate_of(error), " ".join(f"{type(error).__name__}: {error}".split())
+    if not code:
+        return psycopg2.OperationalError(said)
+    try:
+        found: sql.Error = psycopg2.errors.lookup(code)(said)
+    except KeyError:
+        found = psycopg2.DatabaseError(said)
+    found.__setstate__({"pgcode": code, "pgerror": said})  # type: ignore[no-untyped-call]
+    return found
+
+
+def sqlstate_of(error: BaseException | None) -> str:
+    """The SQLSTATE of a driver's error, or of the error that it wraps; empty if there is none."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        for name in ("pgcode", "sqlstate"):
+            if isinstance(code := getattr(error, name, None), str) and len(code) == 5:
+                return code
+        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
+    return ""
+
+
+def opener(name: str) -> Callable[[PoolMeans], Pool]:
+    """The callable with the name "package.module:callable". Raises UsageError, which says what is wrong with it."""
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise UsageError(f'ACCEPT_POOL is {name!r}: it must be "package.module:callable"')
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"ACCEPT_POOL is {name!r}: {error}") from error
+    if not callable(found):
+        raise UsageError(f"ACCEPT_POOL is {name!r}: that is a {type(found).__name__}, not a callable")
+    opening: Callable[[PoolMeans], Pool] = found
+    return opening

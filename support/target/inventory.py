@@ -16,7 +16,7 @@ _SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_p
 
 def inventory_of(cluster: Cluster) -> dict[str, str]:
     """Name -> version or setting. Never raises: a component that does not answer is listed with the reason."""
-    facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
+    facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.called}"}
     facts["Schema profile"] = cluster.profile.name
     for look in (_sandbox, _database, _patroni, _redis, _etcd):
         try:

@@ -147,7 +147,7 @@ PARAMETERS: dict[str, Any] = {
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
-    "wal_level": "replica",
+    "wal_level": "logical",  # what a replica needs, and a consumer of changes
     "wal_log_hints": "on",
     # Twice max_wal_size: pg_rewind needs the WAL back to the last checkpoint completed before the members diverged. The
     # leader may have completed another one since, and then keeps only this much. Without that, Patroni waits forever.

@@ -8,6 +8,7 @@ from support.engine.workload import Workload
 from support.engine.world import Handover
 from support.failover.checks import Look
 from support.failover.joint_loss import Lost
+from support.failover.logical_consumer import Consumer
 from support.failover.member_checks import StreamedAgain
 from support.failover.role_claims import ClaimWatch
 from support.failover.succession import UnequalReplicas
@@ -35,6 +36,7 @@ class FailoverHandover(Handover):
     requested_candidate: Annotated[str, "When the leader is asked to hand over to a replica that may lead"]
     """None if any replica was welcome."""
     claims: Annotated[ClaimWatch, "Given every member is asked all the time whether it is the primary"]
+    consumer: Annotated[Consumer, "Given a logical consumer of a slot that Patroni maintains"]
     away: Annotated[str, "Given the host of a replica that no commit waits for is down"]
     lost: Annotated[Lost, "When the hosts of the leader and its synchronous standby crash at once"]
     replies: Annotated[Mapping[str, Reply], "When switchovers to members that cannot lead are requested"]

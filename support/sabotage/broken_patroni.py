@@ -14,6 +14,7 @@ from patroni.dcs import AbstractDCS
 from patroni.ha import Ha
 from patroni.postgresql import Postgresql
 from patroni.postgresql.bootstrap import Bootstrap
+from patroni.postgresql.slots import SlotsHandler
 from patroni.tags import Tags
 
 
@@ -86,6 +87,11 @@ def copies_nothing() -> None:
     Bootstrap.clone = lambda self, member: False
 
 
+def copies_no_logical_slot() -> None:
+    """Replicas do not get the leader's logical slots, so whoever takes over makes them anew."""
+    SlotsHandler.copy_logical_slots = lambda self, *given, **named: None
+
+
 def waits_for_the_end_of_postgresql() -> None:
     """A leader that hands over keeps its lock until its PostgreSQL is down, however long that takes."""
     usual = Postgresql.stop
@@ -150,6 +156,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         keeps_what_was_requested,
         starts_nothing_after_a_crash,
         copies_nothing,
+        copies_no_logical_slot,
         waits_for_the_end_of_postgresql,
         postpones_its_promotion,
         falters_after_taking_over,

@@ -264,6 +264,12 @@ SABOTAGES = (
         patroni_build("copies_nothing"),
     ),
     Sabotage(
+        "patroni-copies-no-logical-slot",
+        "a member that takes over makes the logical slots anew",
+        notices({"FO-17": "changes never reached the consumer"}),
+        patroni_build("copies_no_logical_slot"),
+    ),
+    Sabotage(
         "patroni-waits-for-the-end-of-postgresql",
         "a leader that hands over keeps its lock until its PostgreSQL is down",
         notices({"FO-18": "hands over to .*: refused|interrupted for"}),

@@ -28,9 +28,10 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
-_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots"})
+_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical"})
 """The capabilities that the baseline decides, by what is configured and declared."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
+_WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -47,6 +48,8 @@ class Baseline:
     redis: RedisFacts | None = None
     unbounded_slots: bool = False
     """Replication slots may keep any amount of WAL on every member that answered."""
+    not_logical: str = ""
+    """The wal_level of every member that answered, where that is too little for logical replication."""
 
 
 def apply_baseline(
@@ -97,14 +100,22 @@ def _read(cluster: Cluster) -> Baseline:
     except (AcceptError, AssertionError, OSError):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    return Baseline(groups, members, voters, redis, _slots_are_unbounded(cluster))
+    shared = _shared_settings(cluster)
+    level = shared.get(_WAL_LEVEL, _LOGICAL)
+    return Baseline(
+        groups, members, voters, redis, shared.get(_SLOT_LIMIT) == "-1", not_logical="" if level == _LOGICAL else level
+    )
 
 
-def _slots_are_unbounded(cluster: Cluster) -> bool:
-    """If some members have a limit and others have none, that is no configuration, but a mistake of one of the two."""
-    shown = [row for group in cluster.groups for row in settings(group, [_SLOT_LIMIT]).values()]
-    values = [row[_SLOT_LIMIT] for row in shown if _SLOT_LIMIT in row]
-    return bool(values) and set(values) == {"-1"}
+def _shared_settings(cluster: Cluster) -> dict[str, str]:
+    """Setting -> its value, where that is the same on every member that answered.
+
+    If members differ, that is no configuration, but a mistake of one of them.
+    """
+    names = (_SLOT_LIMIT, _WAL_LEVEL)
+    shown = [row for group in cluster.groups for row in settings(group, names).values()]
+    values = {name: {row[name] for row in shown if name in row} for name in names}
+    return {name: found.pop() for name, found in values.items() if len(found) == 1}
 
 
 def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
@@ -128,6 +139,8 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
     if baseline.unbounded_slots and not expected.bounded_slots:
         said = "as [expect] declares" if expected.bounded_slots is False else "and [expect] does not say otherwise"
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
+    if baseline.not_logical:
+        yield "logical", f"wal_level is {baseline.not_logical} on every member: there is no logical replication"
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and not topology.embedded:
         yield (

@@ -58,6 +58,7 @@ CAPABILITIES = {
     "admin": "a superuser's login",
     "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
     "bounded_slots": "a limit of the WAL that replication slots can keep, by PostgreSQL's configuration",
+    "logical": "logical replication, by PostgreSQL's configuration (wal_level)",
     "hosts": "members' hosts that the suite can inspect and break",
     "crashes": "members' hosts that stay down after a crash, until the suite starts them again",
     "member_files": "configuration files of the members' Patroni that the suite can change",

@@ -1,0 +1,32 @@
+"""A logical consumer (change data capture), and the changes that it must not miss."""
+
+from behave import given, then
+
+from support.engine.world import Context
+from support.failover.handover import FailoverHandover
+from support.failover.logical_consumer import MaintainedSlot, require_no_gap, start_changes, start_consumer
+
+PATIENCE = 3.0
+"""Seconds that a client waits for an answer before it gives up and connects again."""
+
+
+@given("a logical consumer of a slot that Patroni maintains")
+def step_consumer(context: Context) -> None:
+    """It reads from the leader, whoever leads, until the scenario ends; then the slot is dropped again."""
+    world = context.world
+    slot = MaintainedSlot(world.cluster)
+    world.experiment.nemesis.inject(slot)
+    world.handover(FailoverHandover).consumer = start_consumer(world, slot)
+
+
+@given("{clients:d} clients whose changes are for that consumer")
+def step_changes(context: Context, clients: int) -> None:
+    """Each commits one numbered change after the other through the write endpoint, until the scenario ends."""
+    start_changes(context.world, clients, PATIENCE)
+
+
+@then("within {seconds:g} seconds the consumer has every acknowledged change, and each client's in order")
+def step_no_gap(context: Context, seconds: float) -> None:
+    """What it gets again, because it had confirmed it shortly before the fault, does not count."""
+    world = context.world
+    require_no_gap(world, world.handover(FailoverHandover).consumer, world.limit(seconds, "consumer"))

@@ -1,0 +1,186 @@
+"""A logical consumer, as change data capture has it: a slot that Patroni maintains on every member, and who reads it.
+
+Its changes are logical messages, each committed by a transaction of its own, so that no table is needed.
+
+Sources: https://github.com/patroni/patroni/issues/1749 (a consumer that skipped rows after a failover),
+https://patroni.readthedocs.io/en/latest/dynamic_configuration.html (slots)
+"""
+
+import re
+import threading
+import time
+from contextlib import suppress
+
+from support import sql
+from support.engine.history import Outcome
+from support.engine.workload import Task, Turn, Workload
+from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
+from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
+from support.run import new_id
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
+from support.target.patroni_commands import configure
+from support.timeouts import RECOVERY
+from support.waiting import NotYet, describe, eventually
+
+_NEEDED = 140000
+"""The server's version from which on pgoutput delivers logical messages."""
+_PACE, _READS = 0.01, 0.1  # seconds between two changes of a client, and between two reads of the consumer
+_ENOUGH = 200  # changes before the fault, and again after it
+_EMIT = "SELECT pg_logical_emit_message(true, %s, %s)"
+_READ = """
+    SELECT data FROM pg_logical_slot_get_binary_changes(
+        %s, NULL, NULL, 'proto_version', '1', 'publication_names', %s, 'messages', 'true')
+"""
+_SLOTS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
+
+
+class MaintainedSlot:
+    """A fault, because it changes the cluster for a while: Patroni is to keep a logical slot through a failover."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.name = f"accept_{new_id()}"
+        self._cluster = cluster
+
+    def __str__(self) -> str:
+        return f"Patroni maintains the logical slot {self.name}"
+
+    def inject(self) -> None:
+        """Raises Inconclusive where the server is too old to deliver logical messages."""
+        leader = self._cluster.administration_of(self._cluster.leader())
+        if int(sql.value(leader, "SHOW server_version_num")) < _NEEDED:
+            raise Inconclusive("logical messages need PostgreSQL 14 or newer")
+        sql.execute(leader, f"CREATE PUBLICATION {self.name}")
+        slot = {"type": "logical", "database": self._cluster.topology.database, "plugin": "pgoutput"}
+        configure(self._cluster, {"slots": {self.name: slot}})
+
+    def require_in_effect(self) -> None:
+        if not self._is_on(self._cluster.leader()):
+            raise NotYet("the leader has no such slot")
+
+    def heal(self) -> None:
+        """Patroni drops the slot on every member."""
+
+        def undo() -> None:
+            configure(self._cluster, {"slots": {self.name: None}})
+            leader = self._cluster.administration_of(self._cluster.leader())
+            sql.execute(leader, f"DROP PUBLICATION IF EXISTS {self.name}")
+            if left := [name for name in self._cluster.members if self._is_on(name)]:
+                raise NotYet(f"{' and '.join(left)} have it")
+
+        eventually(undo, within=RECOVERY, subject=f"the slot {self.name} is dropped", retry_on=NO_ANSWER)
+
+    def missing_on(self) -> list[str]:
+        """The members that do not have it yet."""
+        return [name for name in self._cluster.members if not self._is_on(name)]
+
+    def _is_on(self, member: str) -> bool:
+        return bool(sql.value(self._cluster.administration_of(member), _SLOTS, [self.name]))
+
+
+class Consumer:
+    """Reads the slot on the leader, whoever leads, until it is closed; each read confirms what it got.
+
+    A context manager. It never makes a slot of its own: what had been committed until then would be missing.
+    """
+
+    def __init__(self, cluster: Cluster, slot: str, mark: str) -> None:
+        """`mark` is the prefix of the changes that are meant for it."""
+        self._cluster, self._slot = cluster, slot
+        self._change = re.compile(re.escape(mark.encode()) + rb"\0.{4}(\d+)/(\d+)", re.DOTALL)
+        self.received: list[Received] = []
+        self.said = ""
+        """The last error, while it cannot read."""
+        self._stopping = threading.Event()
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "Consumer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.wait(_READS):
+                try:
+                    self._read_on()
+                except NO_ANSWER as error:
+                    self.said = describe(error)
+        except BaseException as error:  # leaving the `with` block raises it
+            self._errors.append(error)
+
+    def _read_on(self) -> None:
+        """Read from the leader, in one session, until that fails or the consumer is closed."""
+        with sql.session(self._cluster.administration_of(self._cluster.leader())) as session:
+            while not self._stopping.wait(_READS):
+                changes = sql.rows(session, _READ, [self._slot, self._slot])
+                now, self.said = time.monotonic(), ""
+                found = (self._change.search(bytes(data)) for (data,) in changes)
+                self.received += [Received(int(one[1]), int(one[2]), now) for one in found if one]
+
+
+def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
+    """Begin to read the slot until the scenario ends. Every member should have it first; it is not waited for long."""
+    with suppress(NotInTime):  # then a failover shows what comes of it
+
+        def everywhere() -> None:
+            if missing := slot.missing_on():
+                raise NotYet(f"{' and '.join(missing)} do not have it")
+
+        eventually(everywhere, within=world.timing.notice, subject="every member has the slot", retry_on=NO_ANSWER)
+    return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
+
+
+def start_changes(world: World, clients: int, patience: float) -> None:
+    """Let clients commit changes, each numbered, through the write endpoint until the scenario ends."""
+    mark = world.namespace
+
+    def script(turn: Turn) -> Task:
+        values = [mark, f"{turn.client}/{turn.number}"]
+        return Task(CHANGE, str(turn.client), turn.number, lambda session: _nothing(sql.value(session, _EMIT, values)))
+
+    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=patience)
+    world.start(workload, acknowledged=_ENOUGH)
+
+
+def _nothing(_: object) -> None:
+    """A client records the number of the change, not its place in the WAL."""
+
+
+def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
+    """Clients change things again after the fault; within `limit` seconds the consumer has all that was acknowledged.
+
+    How many changes it got again is a known limit: Patroni advances the slots of replicas once in a loop only.
+    """
+    workload, fault = world.clients, world.experiment.injected_fault
+    try:
+        workload.await_acknowledged(_ENOUGH, within=world.timing.recovery)
+    finally:
+        workload.stop()
+    acknowledged = {(one.client, int(one.value)) for one in workload.history.of(action=CHANGE, outcome=Outcome.OK)}
+
+    def caught_up() -> None:
+        if missing := acknowledged - {(one.client, one.number) for one in list(consumer.received)}:
+            raise NotYet(f"{len(missing)} changes are missing; {consumer.said or 'it can read'}")
+
+    with suppress(NotInTime):  # judged below
+        eventually(caught_up, within=limit, subject="the consumer has caught up")
+    received = list(consumer.received)
+    again = repeats(received)
+    world.measure("changes that reached the consumer", len(received), "")
+    world.measure("of them, again", again, "")
+    if again:
+        world.known_limit(
+            f"after a failover a logical consumer gets some changes again ({again} were seen): it has to recognise them"
+        )
+    finding = no_change_missing(workload.history, received, fault.begun)
+    said = f"; the consumer: {consumer.said}" if consumer.said else ""
+    world.evidence.attach("what the consumer got", f"{finding.words}{said}")
+    finding.require()

@@ -12,7 +12,10 @@ PATIENCE = 3.0
 
 @given("a logical consumer of a slot that Patroni maintains")
 def step_consumer(context: Context) -> None:
-    """It reads from the leader, whoever leads, until the scenario ends; then the slot is dropped again."""
+    """It reads from the leader, whoever leads, until the scenario ends; then the slot is dropped again.
+
+    Patroni restarts PostgreSQL on each replica to give it the slot.
+    """
     world = context.world
     slot = MaintainedSlot(world.cluster)
     world.experiment.nemesis.inject(slot)

@@ -19,9 +19,10 @@ from support.errors import Inconclusive, NotInTime
 from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
 from support.run import new_id
 from support.target.cluster import Cluster
+from support.target.health import await_all
 from support.target.members import NO_ANSWER
 from support.target.patroni_commands import configure
-from support.timeouts import RECOVERY
+from support.timeouts import RECOVERY, STATEMENT
 from support.waiting import NotYet, describe, eventually
 
 _NEEDED = 140000
@@ -127,14 +128,22 @@ class Consumer:
 
 
 def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
-    """Begin to read the slot until the scenario ends. Every member should have it first; it is not waited for long."""
+    """Begin to read the slot until the scenario ends. Every member should have it first; it is not waited for long.
+
+    Patroni restarts a replica to give it a slot, so the cluster has to be healthy again.
+    """
     with suppress(NotInTime):  # then a failover shows what comes of it
 
         def everywhere() -> None:
             if missing := slot.missing_on():
                 raise NotYet(f"{' and '.join(missing)} do not have it")
 
-        eventually(everywhere, within=world.timing.notice, subject="every member has the slot", retry_on=NO_ANSWER)
+        within = world.timing.wait(STATEMENT)
+        eventually(everywhere, within=within, subject="every member has the slot", retry_on=NO_ANSWER)
+    try:
+        await_all(world.cluster, world.timing.recovery)
+    except NotInTime as error:
+        raise Inconclusive(f"the cluster is not healthy since it has the slot: {error}") from error
     return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
 
 

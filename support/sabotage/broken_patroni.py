@@ -89,7 +89,13 @@ def copies_nothing() -> None:
 
 def copies_no_logical_slot() -> None:
     """Replicas do not get the leader's logical slots, so whoever takes over makes them anew."""
-    SlotsHandler.copy_logical_slots = lambda self, *given, **named: None
+    usual = SlotsHandler.sync_replication_slots
+
+    def sync(self: SlotsHandler, *given: Any, **named: Any) -> list[str]:
+        usual(self, *given, **named)
+        return []  # the slots to be copied
+
+    SlotsHandler.sync_replication_slots = sync
 
 
 def waits_for_the_end_of_postgresql() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
@@ -133,3 +134,5 @@ def test_an_endpoint_of_several_hosts() -> None:
     assert (first.host, first.options) == ("a", {"sslmode": "require", "hostaddr": "10.0.0.1"})
     assert (second.hosts, second.options) == ((("::1", 5433),), {"sslmode": "require", "hostaddr": "10.0.0.2"})
     assert several.at("a member", "c", 1).options == {"sslmode": "require"}
+    sent = sql.Endpoint(**json.loads(json.dumps(asdict(several))))  # to a process of `accept load`
+    assert (sent.hosts, sent.options) == (several.hosts, options)

@@ -3,7 +3,7 @@ Feature: Connections are encrypted, and clients verify the server's certificate
   Anyone on the network path can read an unencrypted connection. A client that accepts any certificate sends its
   password to an attacker who answers in the place of the server (man in the middle).
 
-  @id.SE-03 @tls
+  @id.SE-03 @tls @network_login
   Scenario: Every endpoint accepts logins with TLS and refuses them without
     When the application logs in at every endpoint, with TLS and without
     Then every login with TLS is accepted
@@ -15,7 +15,7 @@ Feature: Connections are encrypted, and clients verify the server's certificate
     Then every login with TLS is accepted
     And every login without TLS is refused
 
-  @id.SE-03 @verified_tls
+  @id.SE-03 @verified_tls @network_login
   Scenario: Every endpoint presents a certificate that the application accepts
     When the application logs in at every endpoint and verifies its certificate
     Then every certificate is accepted
@@ -25,7 +25,7 @@ Feature: Connections are encrypted, and clients verify the server's certificate
     When the application logs in at every member and verifies its certificate
     Then every certificate is accepted
 
-  @id.SE-03 @verified_tls
+  @id.SE-03 @verified_tls @network_login
   Scenario: The application rejects a certificate that was not signed by the authority it trusts
     Given every endpoint accepts the application's login
     When the application trusts a different authority only, and logs in at every endpoint

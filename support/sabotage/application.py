@@ -45,14 +45,21 @@ def reaches_another_database() -> None:
     psycopg2.connect = elsewhere  # type: ignore[assignment]
 
 
+class _Eager(sql.Session):
+    """Is in autocommit mode, whatever it is told."""
+
+    @property
+    def autocommit(self) -> bool:
+        return True
+
+    @autocommit.setter
+    def autocommit(self, wanted: bool) -> None:
+        psycopg2.extensions.connection.autocommit.__set__(self, True)  # type: ignore[attr-defined]
+
+
 def commits_by_itself() -> None:
     """Every statement is committed at once: all sessions are in autocommit mode."""
-    connect = sql.connect
-
-    def eager(*given: Any, **named: Any) -> sql.Session:
-        return connect(*given, **{**named, "autocommit": True})
-
-    sql.connect = eager
+    _connect_with(connection_factory=_Eager)
 
 
 class _Committing(sql.Session):

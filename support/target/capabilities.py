@@ -24,6 +24,7 @@ CAPABILITIES = {
     "tls": "TLS, required by the application",
     "certificates": "TLS with any component, and so a certificate",
     "verified_tls": "TLS with a certificate that the application verifies",
+    "network_login": "endpoints that are reached over a network, and not by a Unix socket",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login without which that REST API accepts no commands",
     "haproxy": "a write endpoint and a read endpoint",

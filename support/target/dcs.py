@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from support.places import ROOT
 from support.target import dcs_reader
 from support.target.topology import Topology
 from support.waiting import NotYet
@@ -31,6 +32,8 @@ KINDS: Mapping[str, str] = {
 """Section of Patroni's configuration -> the DCS that it is for."""
 PROGRAMS = ("etcd", "zookeeper", "consul")
 """The programs that are DCSs, as they are called on their hosts."""
+TO_INSTALL = f"{sys.executable} -m pip install --require-hashes -r {ROOT / 'requirements' / 'dcs.lock'}"
+"""Installs the drivers that Patroni needs for some of them."""
 _READER = Path(dcs_reader.__file__)
 _START = 30.0  # seconds for the process that reads to start; its answers come within dcs_reader.ANSWER
 

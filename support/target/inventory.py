@@ -7,7 +7,7 @@ import redis
 
 from support import sql
 from support.errors import AcceptError
-from support.target import etcd
+from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.waiting import NotYet, describe
 
@@ -16,7 +16,7 @@ _SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_p
 
 def inventory_of(cluster: Cluster) -> dict[str, str]:
     """Name -> version or setting. Never raises: a component that does not answer is listed with the reason."""
-    facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.write}"}
+    facts = {"Target": f"{'embedded cluster' if cluster.topology.embedded else cluster.topology.called}"}
     facts["Schema profile"] = cluster.profile.name
     for look in (_sandbox, _database, _patroni, _redis, _etcd):
         try:
@@ -60,3 +60,5 @@ def _redis(cluster: Cluster) -> Iterator[tuple[str, str]]:
 def _etcd(cluster: Cluster) -> Iterator[tuple[str, str]]:
     if cluster.topology.dcs:
         yield "etcd", etcd.version(cluster.topology)
+    elif cluster.topology.dcs_access:
+        yield "DCS", dcs.kind(cluster.topology)

@@ -1,5 +1,6 @@
 """The DCS of an embedded cluster, and TLS for everything beside PostgreSQL: configuration files, before any boot."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,4 +97,4 @@ def test_what_has_to_be_installed_first_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(dcs, "JARS", "/no/such")
     assert dcs.missing("zookeeper") == "--dcs zookeeper needs ZooKeeper and Java: apt-get install zookeeper"
     monkeypatch.setattr(dcs, "find_spec", lambda name: None)
-    assert "--dcs raft needs pysyncobj: .venv/bin/python -m pip install" in dcs.missing("raft")
+    assert f"--dcs raft needs pysyncobj: {sys.executable} -m pip install" in dcs.missing("raft")

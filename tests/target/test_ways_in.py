@@ -168,6 +168,7 @@ def test_a_unix_socket(postgres: sql.Endpoint) -> None:
     require_at_work(topology, postgres)
     assert topology.write == Address(folder, postgres.port)
     assert login.log_in(Cluster(topology).write).asked_for == "SCRAM"
+    assert topology.lacks["network_login"].startswith("an endpoint is a Unix socket")
     with pytest.raises(TargetUnreachable, match="there is no such socket: check RUVECTOR_HOST"):
         found(ruvector_host=f"{folder}/nowhere", **said)
 

@@ -224,7 +224,7 @@ def _elsewhere(topology: Topology) -> str:
 
 def _unreadable(topology: Topology, error: Unreadable) -> str:
     if error.missing:
-        return f"{error}, which Patroni's client needs: .venv/bin/python -m pip install -r requirements/dcs.lock"
+        return f"{error}, which Patroni's client needs: {dcs.TO_INSTALL}"
     return _advised(topology, str(error))
 
 

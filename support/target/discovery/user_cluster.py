@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from support import sql
+from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
 from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
@@ -328,6 +328,10 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
 
 
 def _look_at_security(topology: Topology, findings: _Findings) -> None:
+    if any(libpq.is_socket(one.host) for one in (*topology.write_hosts, *topology.read_hosts)):
+        findings.lacks["network_login"] = (
+            "an endpoint is a Unix socket: it has no TLS, and the operating system may decide who logs in there"
+        )
     mode = topology.options.get("sslmode", "prefer")
     if mode not in ("require", "verify-ca", "verify-full"):
         findings.lacks["tls"] = f"the application does not require TLS (RUVECTOR_SSLMODE: {mode})"

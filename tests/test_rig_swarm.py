@@ -9,7 +9,7 @@ import redis
 import requests
 from rigs import NAME, Rig, resolves, rig
 
-from support.target import dcs as etcd
+from support.target import etcd
 from support.target.topology import Address, Login, Topology
 
 pytestmark = pytest.mark.slow

@@ -40,6 +40,22 @@ Feature: The endpoints lead no client to a failed member
     When the leader is asked to hand over to any replica
     Then each of these sessions is cut within 8 seconds
 
+  @id.HP-04 @hosts @crashes @proxy_host @statistics @pools
+  Scenario: Sessions from before a reload of the proxy are cut when the leader's host crashes
+    Given a healthy cluster
+    And 20 idle sessions through the write endpoint
+    And the proxy has been reloaded since
+    When the host of the leader crashes
+    Then each of these sessions is cut within 8 seconds
+
+  @id.HP-04 @hosts @partitions @proxy_host @statistics @pools
+  Scenario: Sessions from before a reload of the proxy are cut when the leader is cut off
+    Given a healthy cluster
+    And 20 idle sessions through the write endpoint
+    And the proxy has been reloaded since
+    When the leader is cut off from every other host
+    Then each of these sessions is cut within 8 seconds
+
   @id.FO-19 @replicas
   Scenario Outline: When <event>, no read-only member is called the primary for longer than 5 seconds
     Given a healthy cluster

@@ -15,6 +15,7 @@ from support.example_app.sessions import open_idle
 from support.failover import health_checks, routing
 from support.failover.checks import all_among, each_serves, sessions_closed_in_time
 from support.failover.handover import FailoverHandover
+from support.failover.proxy_reload import reload_proxy
 from support.failover.role_claims import require_true_claims, watch_claims
 from support.faults.network import Partition
 from support.faults.replay import ReplayStuck
@@ -158,6 +159,15 @@ def step_claims_are_true(context: Context, seconds: float) -> None:
     """From the fault on. Each member was asked all the time, past the proxy, whether it would accept a write."""
     world = context.world
     require_true_claims(world, world.handover(FailoverHandover).claims, world.limit(seconds, "read-only"))
+
+
+@given("the proxy has been reloaded since")
+def step_reloaded(context: Context) -> None:
+    """It has read its configuration again, without a word to the sessions that it holds; new ones are routed as before.
+
+    Its former process keeps those sessions, and checks no member any more.
+    """
+    reload_proxy(context.world)
 
 
 @when("a replica falls further behind than is allowed")

@@ -110,6 +110,8 @@ def boot_cluster(
     shape = shape_of(settings)
     if shape.outside and not from_outside:
         raise UsageError(f"only ./accept up and ./accept run can boot a cluster like {shape.name} (ACCEPT_LIKE)")
+    if shape.outside and shape.dcs != "etcd3":
+        raise UsageError(f"--dcs {shape.dcs} goes with the suite's own cluster, not with --like {shape.name}")
     if why := dcs.missing(shape.dcs):
         raise UsageError(why)
     bindir = bindir_of(settings, progress)

@@ -12,6 +12,8 @@ from support.cli.behave_process import Planned
 from support.cli.boot import bindir_of, dialect_of, layout_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import out
+from support.cli.doctor_hosts import host_lines, waiting_for_hosts
+from support.cli.limits_here import by_span, longer_here
 from support.embedded import packages, programs
 from support.embedded.plan import lacks, ruvector_missing
 from support.example_app.catalog import look_at
@@ -24,6 +26,7 @@ from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster, user_hosts
+from support.target.timing import Timing
 from support.target.topology import MemberAddress, Topology
 
 
@@ -35,6 +38,8 @@ class Diagnosis:
     lacks: Mapping[str, str]
     """Why each missing capability is missing."""
     remarks: tuple[str, ...] = ()
+    timing: Timing | None = None
+    """The timing of a user's cluster; the scenarios' limits are meant for the embedded one."""
 
     def lacked_by(self, scenario: Planned) -> Mapping[str, str]:
         """The capabilities that a scenario needs and the target lacks, with the reasons; empty if it can run."""
@@ -51,11 +56,11 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         remarks = (
             *([f"named by {settings.accept_named_by}"] if settings.accept_named_by else []),
             *_found(topology),
-            *_hosts(topology, settings),
+            *host_lines(topology, user_hosts.find(settings.accept_hosts, topology).looked),
             *_tables(topology, settings),
             *(f"known limit: {limit}" for limit in limits),
         )
-        return Diagnosis(where, topology.lacks, remarks)
+        return Diagnosis(where, topology.lacks, remarks, topology.timing)
     kind = probe() if settings.accept_sandbox == "auto" else settings.accept_sandbox
     missing = programs.missing_extensions(bindir_of(settings))
     layout = layout_of(settings, missing.citus)
@@ -75,6 +80,28 @@ def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
     for obstacle in obstacles(unable):
         out.print(f"skipped: {obstacle.extent}", style="cyan", markup=False, highlight=False)
         out.print(Padding(Text(obstacle.why), (0, 0, 0, 4)), soft_wrap=False)
+    if diagnosis.timing is not None:
+        if waiting := waiting_for_hosts(diagnosis.lacks, scenarios):
+            ids = ", ".join(sorted({id for one in waiting for id in one.ids}))
+            told = f"a way into the hosts would open {len(waiting)} more scenarios: {ids}"
+            out.print(told, style="cyan", markup=False, highlight=False)
+        for line in _longer_limits(diagnosis.timing, scenarios):
+            out.print(line, markup=False, highlight=False)
+
+
+def _longer_limits(timing: Timing, scenarios: Sequence[Planned]) -> Iterator[str]:
+    """The limits that the cluster's own timing makes longer than the scenarios state, and how to set others."""
+    longer = longer_here(scenarios, timing)
+    if not longer:
+        return
+    yield "limits: this cluster's own timing needs longer than the scenarios state, and is given it:"
+    for span, names in by_span(longer).items():
+        parts = timing.parts(span)
+        sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())
+        yield f"  {span}: {sum(parts.values()):g} s ({sums}) for {', '.join(names)}"
+    yield "  A limit of your own counts instead, for example:"
+    yield "  [limits]"
+    yield f'  "{longer[0].name}" = {longer[0].stated:g}'
 
 
 def _tables(topology: Topology, settings: Settings) -> Iterator[str]:
@@ -126,15 +153,6 @@ def _found(topology: Topology) -> Iterator[str]:
             yield f"HAProxy's server {server}: member {name}"
     if "dcs_keys" not in topology.lacks:
         yield f"Patroni's keys in {dcs.kind(topology)}: {topology.dcs_namespace}/{topology.scope}"
-
-
-def _hosts(topology: Topology, settings: Settings) -> Iterator[str]:
-    """Host by host, what was found there, or what keeps the suite from breaking it."""
-    for name, one in user_hosts.find(settings.accept_hosts, topology).looked.items():
-        for obstacle in one.obstacles:
-            yield f"host {name} cannot be used: {obstacle}"
-        if one.remarks:
-            yield f"host {name}, by {one.access.reach}: {'; '.join(one.remarks)}"
 
 
 def _rest(member: MemberAddress) -> str:

@@ -99,4 +99,5 @@ def show(directory: Path, files: tuple[Path, ...]) -> None:
     folder = directory.absolute()
     out.print(f"\nIt has a scenario that works. To run it:\n  {PROGRAM_FILE} run --features {folder}", markup=False)
     out.print(f"To see the steps that exist:\n  {PROGRAM_FILE} steps --html", markup=False)
-    out.print(f"To write the first one of yours, in ten minutes:\n  {folder / 'README.md'}", markup=False)
+    guide = next(file for file in files if file.stem == "README")
+    out.print(f"To write the first one of yours, in ten minutes:\n  {guide}", markup=False)

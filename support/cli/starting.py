@@ -10,7 +10,7 @@ def init(
     address: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ADDRESS]",
+            metavar="ADDRESS",
             help="Where your application finds the database: host, host:port or postgresql://user:password@host/db.",
             show_default=False,
         ),

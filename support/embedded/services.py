@@ -165,7 +165,7 @@ OTHERS = {
         "etcd", "etcd.yml", dcs.etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]
     ),
     Role.HAPROXY: Service(
-        "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-db", "-f", file]
+        "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-W", "-db", "-f", file]
     ),
     Role.REDIS: Service("redis", "redis.conf", _redis, lambda plan, file: [str(plan.programs.redis), file]),
     Role.POOLER: Service(

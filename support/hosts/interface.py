@@ -99,6 +99,9 @@ class SiteProgram(Protocol):
     def kill(self) -> None:
         """Kill it and all that it started at once (kill -9); nobody starts it again before `start`."""
 
+    def reload(self) -> None:
+        """Tell its first process to read its configuration again, as HAProxy's master process does (SIGUSR2)."""
+
 
 class SiteHost(Protocol):
     """One host."""

@@ -70,6 +70,11 @@ class Process:
         """Send SIGKILL to it and all its descendants at once; returns when they are gone."""
         _await_none_left(lambda: self._ask("kill"), self._goal)
 
+    def reload(self) -> None:
+        """See SiteProgram."""
+        if (pid := self.pid) is not None:
+            processes.send(processes.look([pid]), signal.SIGUSR2)
+
     def pause(self) -> None:
         """Send SIGSTOP to it and all its descendants (a freeze)."""
         self._ask("pause")

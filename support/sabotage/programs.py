@@ -15,6 +15,8 @@ from support.target.members import replica_states
 from support.waiting import NotYet
 
 BUILD = Path(__file__).with_name("broken_patroni.py")
+_OF_A_RELOAD = "-sf"
+"""The first option that HAProxy's master process appends when it starts itself anew."""
 _NEEDED = ("PGPASSFILE",)
 """Environment variables that a member's Patroni may need beside the usual ones."""
 
@@ -51,13 +53,13 @@ def wrapped(host: Callable[[Cluster], Host], name: str, prefix: Sequence[str]) -
     def make(cluster: Cluster) -> Damage:
         there = host(cluster)
         program = there.processes[name]
-        argv, needed = process_of(program).cmdline(), _environment(program)
+        argv, needed = _command(program), _environment(program)
 
         def undo() -> None:
             """Run it as usual, and start it again only where it does not run like that."""
             usual = there.add(name, argv, needed)
             with suppress(psutil.NoSuchProcess, NotYet):
-                if process_of(usual).cmdline() == argv:
+                if _command(usual) == argv:
                     return
             usual.kill()
             usual.start()
@@ -120,6 +122,12 @@ def process_of(program: Process) -> psutil.Process:
     if (pid := program.pid) is None:
         raise NotYet(f"{program.name} on {program.host} does not run")
     return psutil.Process(pid)
+
+
+def _command(program: Process) -> list[str]:
+    """The command by which a program runs. After a reload, HAProxy's own has further options for its old processes."""
+    argv = process_of(program).cmdline()
+    return argv[: argv.index(_OF_A_RELOAD)] if _OF_A_RELOAD in argv else argv
 
 
 def _environment(program: Process) -> dict[str, str]:

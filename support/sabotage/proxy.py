@@ -86,7 +86,15 @@ def _killed(cluster: Cluster) -> Kill:
     return Kill(proxy_host(cluster).processes["haproxy"])
 
 
+_KEEPALIVE = "    srvtcpka-idle 2s\n    srvtcpka-intvl 1s\n    srvtcpka-cnt 3\n"
+
 SABOTAGES = (
+    Sabotage(
+        "keepalive-of-two-hours",
+        "HAProxy leaves it to the kernel when a silent server counts as dead",
+        notices({"HP-04": "sessions were left hanging"}),
+        changed({_KEEPALIVE: ""}),
+    ),
     Sabotage(
         "checks-swapped",
         "writes are routed to replicas, and reads to the leader",

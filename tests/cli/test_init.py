@@ -97,3 +97,36 @@ def test_a_closed_port_is_told_before_anything_is_written(tmp_path: Path) -> Non
     with pytest.raises(Exception, match="nothing listens there"):
         init.init(closed, "", tmp_path / "mine.toml")
     assert not (tmp_path / "mine.toml").exists()
+
+
+def test_at_a_terminal_what_was_not_given_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {
+        "Address of the database": "db:5000",
+        "Database": "app",
+        "The application's role": "clerk",
+        "Its password": "",
+        "Address of Redis": "cache:6380",
+        "How the hosts are reached": "ssh://root@ADDRESS",
+    }
+    asked: list[str] = []
+
+    def answer(question: str, **_: object) -> str:
+        asked.append(question)
+        return next(said for beginning, said in answers.items() if question.startswith(beginning))
+
+    monkeypatch.setattr(init, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(init.typer, "prompt", answer)
+    found = init.given_settings(None, {})
+    assert (found.ruvector_host, found.ruvector_port, found.ruvector_db, found.ruvector_user) == (
+        "db",
+        5000,
+        "app",
+        "clerk",
+    )
+    assert (found.redis_host, found.redis_port, found.redis_password) == ("cache", 6380, None)
+    assert init.pattern_of(None) == "ssh://root@ADDRESS"
+    asked.clear()
+    given = {"ruvector_db": "app", "ruvector_password": "x", "redis_host": "cache"}
+    assert init.given_settings("db:5000", given).ruvector_host == "db"
+    assert init.pattern_of("docker://NAME") == "docker://NAME"
+    assert asked == ["The application's role"]

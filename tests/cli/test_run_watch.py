@@ -1,6 +1,7 @@
 """`accept run --watch` runs again when a file changes, in a process that is ready, and ends with Ctrl-C."""
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.cli import warm, watch
 from support.sql import Endpoint
 
 FEATURE = Path("features/cluster/claim.feature")
+TAKEN = re.compile(r"(?P<whole>[\d.]+) s in all, (?P<first>[\d.]+) s to the first scenario")
 
 
 @pytest.fixture
@@ -44,11 +46,15 @@ def test_a_change_starts_another_run(program: Program, postgres: Endpoint) -> No
         assert "one and one are 2, not 3" in second
         steps = program.project / "steps" / "probe_steps.py"
         steps.write_text(steps.read_text(encoding="utf-8").replace("number == 2", "number == 3"), encoding="utf-8")
-        assert "passed in" in read_until(running, "waiting for a change")
+        mended = read_until(running, "waiting for a change")
+        assert "passed in" in mended
         (program.project / FEATURE).write_text(TRUE.replace("one and one", "two and two"), encoding="utf-8")
         third = read_until(running, "waiting for a change")
         assert "did you mean one of these?" in third
         assert "Then one and one are {number:d}" in third
+        taken = [TAKEN.search(one) for one in (second, mended, third)]
+        assert min(float(one["whole"]) for one in taken if one) < 4, taken
+        assert min(float(one["first"]) for one in taken if one) < 2, taken
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 0
     assert not list((program.project / ".accept/runs").iterdir())

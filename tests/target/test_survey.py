@@ -1,9 +1,12 @@
 """What `accept init` finds: endpoints by trying ports, members, ways into hosts; and what it writes of that."""
 
+import ssl
+import threading
 import tomllib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,11 @@ from conftest import free_port
 from patronis import Member, patroni
 
 from support import sql
+from support.embedded.certificates import Authority
 from support.errors import TargetUnreachable, UsageError
 from support.settings import Settings
 from support.target.discovery.identity import ServerIdentity
-from support.target.survey import endpoints, hosts
+from support.target.survey import endpoints, hosts, services
 from support.target.survey.endpoints import Listener, choose
 from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
 from support.target.survey.survey import survey
@@ -195,6 +199,26 @@ def test_a_container_is_found_by_its_name_its_service_or_its_image() -> None:
 )
 def test_etcd_is_read_from_patronis_configuration(configuration: str, addresses: list[str]) -> None:
     assert etcd_in(configuration) == addresses
+
+
+def test_a_patroni_behind_tls_is_told_from_none(tmp_path: Path) -> None:
+    issued = Authority.create(tmp_path / "own").issue(["localhost", "127.0.0.1"])
+    for name, content in (("crt", issued.certificate), ("key", issued.key)):
+        (tmp_path / name).write_text(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        at, closed = Address("127.0.0.1", server.server_port), Address("127.0.0.1", free_port())
+        found = services.patronis((), [at, closed], "127.0.0.1", "")
+        assert found.answers == ()
+        assert "speaks TLS" in found.why
+        assert "no Patroni REST API answers at 127.0.0.1" in services.patronis((), [closed], "127.0.0.1", "").why
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_values_are_toml() -> None:

@@ -84,6 +84,11 @@ class RemoteProgram:
         """See SiteProgram."""
         self._host.bring_down([self.name], isolated=False)
 
+    def reload(self) -> None:
+        """See SiteProgram."""
+        if (pid := self.pid) is not None:
+            self._host.reach.run("sh", "-c", f"kill -USR2 {pid}")
+
 
 class RemoteHost:
     """One host of a user's: a machine or a container."""

@@ -106,7 +106,7 @@ def _no_patroni(
         others = ", ".join(f"{one.address} ({one.scope})" for one in heard)
         return f"the Patroni at {others} manages another database system than the one at the database's address"
     if encrypted := [at for at in answers if speaks_tls(at)]:
-        return f"{', '.join(map(str, encrypted))} speaks TLS: give it as https://{encrypted[0]}"
+        return f"{_listed(encrypted)} speaks TLS, and the suite asks Patroni's REST API by plain HTTP only"
     strange = "".join(f"; {at}: {one.why}" for at, one in answers.items() if isinstance(one, NoAnswer))
     return f"no Patroni REST API answers at {_listed(asked)}{strange}"
 
@@ -125,7 +125,9 @@ def etcd(hosts: Collection[str], given: Collection[Address], published_at: str, 
         if others := list(told):
             return Etcd((), {}, f"the etcd at {_listed(others)} has no keys of a Patroni cluster {topology.scope}")
         if encrypted := [at for at in by_name.values() if speaks_tls(at)]:
-            return Etcd((), {}, f"{', '.join(map(str, encrypted))} speaks TLS: give it as https://{encrypted[0]}")
+            return Etcd(
+                (), {}, f"{_listed(encrypted)} speaks TLS: describe it in [dcs.etcd3], as in Patroni's own file"
+            )
         return Etcd((), {}, f"no etcd answers at {_listed(asked)}")
     members = {name: urls for one in ours.values() for name, urls in one.items()}
     own = {name: parsed(urls[0], ETCD) for name, urls in members.items() if urls and not urls[0].startswith("https")}

@@ -1,0 +1,53 @@
+"""A soft reload of the proxy: new sessions get a new process, older ones stay in the old one, which checks nobody.
+
+Source: https://github.com/haproxy/haproxy/issues/3330 (sessions from before a reload stay on a server that is down)
+"""
+
+from collections.abc import Sequence
+
+from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
+from support.faults.roles import proxy_host
+from support.hosts.interface import Running, SiteHost
+from support.target.leadership import WRITE_ROUTE, routes
+from support.target.members import NO_ANSWER
+from support.waiting import NotYet, eventually
+
+_PROGRAM = "haproxy"
+
+
+def reload_proxy(world: World) -> None:
+    """Reload the proxy, and wait until its new process routes as before.
+
+    Raises Inconclusive if it cannot be told to, or if no process of before is left: that would have the older sessions.
+    """
+    cluster, host = world.cluster, proxy_host(world.cluster)
+    before, wanted = workers_of(host), routes(cluster)[WRITE_ROUTE]
+    if not before:
+        raise Inconclusive(
+            f"HAProxy on {host.name} runs without a master process: how it is reloaded is not known here (haproxy -W)"
+        )
+    host.processes[_PROGRAM].reload()
+
+    def reloaded() -> None:
+        if not {one.identity for one in workers_of(host)} - {one.identity for one in before}:
+            raise NotYet("it has no new process")
+        if (now := routes(cluster)[WRITE_ROUTE]) != wanted:
+            raise NotYet(f"the write endpoint leads to {' and '.join(now) or 'nobody'}, not to {' and '.join(wanted)}")
+
+    try:
+        within = world.timing.notice
+        eventually(reloaded, within=within, subject="the proxy is reloaded, and routes as before", retry_on=NO_ANSWER)
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+    left = host.alive(before)
+    world.evidence.attach("the proxy's processes from before the reload", "\n".join(map(str, left)) or "none")
+    if not left:
+        raise Inconclusive("no process of before is left, so no session is in one")
+
+
+def workers_of(host: SiteHost) -> Sequence[Running]:
+    """The processes of HAProxy that serve sessions; none if there is no master process that could be told to reload."""
+    found = [one for one in host.running() if one.name == _PROGRAM]
+    master = host.processes[_PROGRAM].pid
+    return [one for one in found if one.parent == master]

@@ -284,7 +284,7 @@ def _picture(world: World, experiment: Experiment) -> None:
         world.recorded,
         faults,
         world.evidence.measures,
-        members=cluster.members,
+        groups=groups or [cluster.members],
         healthy_after=experiment.recovered_in,
         planned=experiment.planned,
     )

@@ -6,7 +6,7 @@ As a picture (PNG), and as data from which the pages of the report draw their ow
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby, pairwise
@@ -141,11 +141,13 @@ def incident_of(
     injected_faults: Sequence[InjectedFault],
     measures: Sequence[Measure],
     *,
-    members: Collection[str],
+    groups: Sequence[Collection[str]],
     healthy_after: float | None,
     planned: bool,
 ) -> Incident | None:
-    """What the faults cost, in figures; None if there was none. `members` are those that share one leader.
+    """What the faults cost, in figures; None if there was none.
+
+    `groups`: the members that share one leader, for each group of them; in a sharded cluster the coordinator's first.
 
     `healthy_after`: see Incident. The figures about lost writes are those that the scenario has measured.
     """
@@ -153,11 +155,13 @@ def incident_of(
         return None
     since = min(one.begun for one in injected_faults)
     gap = longest_gap(history, APPEND, since) if history is not None and _acknowledged(history, since) else None
-    changes = [at for at in takeovers(one for one in samples if one.member in members) if at > since]
+    words = injected_faults[0].words
+    hit = next((one for one in groups if any(_names(words, member) for member in one)), groups[0] if groups else ())
+    changes = [at for at in takeovers(one for one in samples if one.member in hit) if at > since]
     counts = {name: [one.value for one in measures if one.name.startswith(of)] for name, of in _OF_LOSS.items()}
     limits = [one.limit for one in measures if one.name.endswith("were interrupted for") and one.limit is not None]
     return Incident(
-        kind=kind_of(injected_faults[0].words, _leader_at(samples, members, since), {one.member for one in samples}),
+        kind=kind_of(words, _roles(samples, groups, since)),
         fault="; then ".join(one.words for one in injected_faults),
         at=at_epoch(since),
         without_writes=gap.seconds if gap else None,
@@ -169,10 +173,12 @@ def incident_of(
     )
 
 
-def kind_of(words: str, leader: str, members: Collection[str]) -> str:
-    """A fault without the names of members and hosts: "the host pg1 crashes" -> "the host of the leader crashes"."""
-    for member in sorted(members, key=len, reverse=True):
-        role = "the leader" if member == leader else "a replica"
+def kind_of(words: str, roles: Mapping[str, str]) -> str:
+    """A fault without the names of members and hosts: "the host pg1 crashes" -> "the host of the leader crashes".
+
+    `roles`: member -> its role, such as "the leader".
+    """
+    for member, role in sorted(roles.items(), key=lambda one: len(one[0]), reverse=True):
         name = re.escape(member)
         words = re.sub(rf"\bhost {name}\b", f"host of {role}", words)
         words = re.sub(rf"\b{name}\b", role, words)
@@ -180,6 +186,19 @@ def kind_of(words: str, leader: str, members: Collection[str]) -> str:
     words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
     words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
     return re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
+
+
+def _names(words: str, member: str) -> bool:
+    return re.search(rf"\b{re.escape(member)}\b", words) is not None
+
+
+def _roles(samples: Sequence[WriterSample], groups: Sequence[Collection[str]], moment: float) -> dict[str, str]:
+    """The role of each member that was looked at, before that moment."""
+    found = {one.member: "a replica" for one in samples}
+    for number, members in enumerate(groups):
+        leader, of = _leader_at(samples, members, moment), " of a worker group" if number else ""
+        found |= {one: f"{'the leader' if one == leader else 'a replica'}{of}" for one in members}
+    return found
 
 
 def _each_once(listed: re.Match[str]) -> str:

@@ -129,7 +129,24 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
     ],
 )
 def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
-    assert timeline.kind_of(words, "pg1", ["pg1", "pg2", "pg10"]) == kind
+    roles = {"pg1": "the leader", "pg2": "a replica", "pg10": "a replica"}
+    assert timeline.kind_of(words, roles) == kind
+
+
+def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
+    samples = [
+        *looks("pg1", 98, *[True] * 30),
+        *looks("pg2", 98, *[False] * 30),
+        *looks("w1", 98, True, True),
+        *looks("w2", 98, *[False] * 20, True),
+    ]
+    crash = InjectedFault("the host w1 crashes", begun=100.0, in_effect_since=100.2, healing=None, healed=None)
+    found = timeline.incident_of(
+        samples, None, [crash], [], groups=[["pg1", "pg2"], ["w1", "w2"]], healthy_after=None, planned=False
+    )
+    assert found is not None
+    assert found.kind == "the host of the leader of a worker group crashes"
+    assert found.new_leader_after == pytest.approx(18.1)
 
 
 def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
@@ -142,17 +159,17 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
         Measure("lost writes", 0, "", 0),
     ]
     found = timeline.incident_of(
-        samples, history, [FAULT], measures, members=["pg1", "pg2"], healthy_after=4.0, planned=False
+        samples, history, [FAULT], measures, groups=[["pg1", "pg2"]], healthy_after=4.0, planned=False
     )
     assert found is not None
-    assert found.kind == timeline.kind_of(FAULT.words, "pg1", ["pg1", "pg2"])
+    assert found.kind == "the host of the leader crashes"
     assert found.without_writes == pytest.approx(119.0 - 99.9)
     assert found.new_leader_after == pytest.approx(118.1 - FAULT.begun)
     assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (3, 0, 1, 30.0)
-    silent = timeline.incident_of(samples, None, [FAULT], [], members=["pg1"], healthy_after=None, planned=True)
+    silent = timeline.incident_of(samples, None, [FAULT], [], groups=[["pg1"]], healthy_after=None, planned=True)
     assert silent is not None
     assert (silent.without_writes, silent.lost, silent.new_leader_after) == (None, None, None)
-    assert timeline.incident_of(samples, history, [], [], members=[], healthy_after=None, planned=False) is None
+    assert timeline.incident_of(samples, history, [], [], groups=[], healthy_after=None, planned=False) is None
 
 
 def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) -> None:

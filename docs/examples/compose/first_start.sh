@@ -7,4 +7,7 @@ GRANT pg_monitor TO app;
 CREATE DATABASE app OWNER app;
 \connect app
 CREATE EXTENSION vector;
+-- So that a search in one namespace finds as many entries as it asks for among those of others, whoever logs in.
+ALTER ROLE app SET hnsw.ef_search = 200;
+ALTER ROLE app SET hnsw.iterative_scan = 'strict_order';
 SQL

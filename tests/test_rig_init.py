@@ -32,7 +32,7 @@ def written(swarm: Rig) -> Path:
         **{name.upper(): value for name, value in known.items()},
     )
     assert ended.status == 0, ended
-    assert "not found" not in ended.err, ended
+    assert "not found:" not in ended.err, ended
     return file
 
 

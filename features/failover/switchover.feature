@@ -57,7 +57,7 @@ Feature: The leader hands over when it is asked to
       | who                          | event      | seconds |
       | the Patroni of the leader    | failover   | 30      |
 
-  @id.FO-18 @hosts @member_files @proxy_host @admin @critical
+  @id.FO-18 @admin @critical
   Scenario: A switchover ends in time although WAL cannot be archived
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -67,7 +67,7 @@ Feature: The leader hands over when it is asked to
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-18 @hosts @member_files @proxy_host @admin @critical
+  @id.FO-18 @hosts @own_programs @proxy_host @admin @critical
   Scenario: A switchover ends in time although a consumer of the leader's stream does not answer
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -161,7 +161,10 @@ def _rest(member: MemberAddress) -> str:
 
 def _capabilities(lacking: Mapping[str, str]) -> Table:
     table = Table("capability", "present", "what it is, or why it is missing", box=None, pad_edge=False)
+    first: dict[str, str] = {}
     for name, meaning in CAPABILITIES.items():
         there = "[red]no" if name in lacking else "[green]yes"
-        table.add_row(name, there, escape(lacking.get(name, meaning)))
+        words = lacking.get(name, meaning)
+        same = first.setdefault(words, name)
+        table.add_row(name, there, escape(words if same == name else f"the same as for {same}"))
     return table

@@ -103,11 +103,17 @@ def _rehearsed(act: Callable[[], object], names: Mapping[str, str]) -> Iterator[
         with Rehearsal() as rehearsal:
             act()
     except (AcceptError, Inconclusive, LookupError, *NO_ANSWER) as error:
-        yield f"not known beforehand: {describe(error)}"
+        yield f"not known beforehand: {_why(error)}"
     for host, heard in by_host(rehearsal.heard, names):
         yield f"on {host}, by {heard[0].reach}"
         for one in heard:
             yield from _lines(one)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"there is no host {error} in [hosts] that may be broken (`accept doctor` says why)"
+    return describe(error)
 
 
 def _lines(one: Rehearsed) -> Iterator[str]:
@@ -126,7 +132,7 @@ def acts_of(step: PlannedStep, cluster: Cluster) -> list[Act]:
     try:
         return list(make(cluster, step.arguments, rows))
     except (AcceptError, Inconclusive, LookupError, *NO_ANSWER) as error:
-        return [(f"not known beforehand: {describe(error)}", lambda: None)]
+        return [(f"not known beforehand: {_why(error)}", lambda: None)]
 
 
 @cache
@@ -196,6 +202,16 @@ def _dcs_link(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
 def _proxy_restarts(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
     fault = Kill(proxy_host(cluster).processes["haproxy"])
     yield f"{fault}, and started again", fault.inject
+
+
+def _proxy_reloaded(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
+    host = proxy_host(cluster)
+    yield f"HAProxy on {host.name} reads its configuration again", host.processes["haproxy"].reload
+
+
+def _links_worsen(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
+    fault = network.poor_links(cluster, said["worsens"])
+    yield str(fault), fault.inject
 
 
 def _cut_off(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
@@ -312,6 +328,8 @@ ACTS: Mapping[str, Callable[[Cluster, Arguments, Rows], Iterator[Act]]] = {
     "step_dcs_crashes": _dcs_crashes,
     "step_dcs_link_breaks": _dcs_link,
     "step_proxy_restarts": _proxy_restarts,
+    "step_reloaded": _proxy_reloaded,
+    "step_links_worsen": _links_worsen,
     "step_leader_cut_off": _cut_off,
     "step_write_lost": _cut_off_from_clients,
     "step_commits_unreplicated": _cut_off_from_all,

@@ -27,8 +27,8 @@ def _replica(cluster: Cluster) -> Damage:
     return Damage("Redis is a replica", lambda: follow("127.0.0.1", "9"), check, lambda: follow("NO", "ONE"))
 
 
-def broken(cache: str, description: str, patterns: dict[str, str]) -> Sabotage:
-    """The application uses one of `broken_caches`."""
+def broken(cache: str, description: str, patterns: dict[str, str], where: str = "") -> Sabotage:
+    """The application uses one of `broken_caches`; on a target with the capability `where`, if that is given."""
     name = f"{BROKEN}:{cache}"
 
     def make(cluster: Cluster) -> Damage:
@@ -39,11 +39,11 @@ def broken(cache: str, description: str, patterns: dict[str, str]) -> Sabotage:
         return Damage(f"the cache under test is {cache}", lambda: None, check, lambda: None, passes_when_undone=True)
 
     return Sabotage(
-        f"cache-{cache.replace('_', '-')}",
+        f"cache-{cache.replace('_', '-')}" + (f"-on-{where.replace('_', '-')}" if where else ""),
         description,
         notices(patterns),
         make,
-        needs=frozenset({"redis"}),
+        needs=frozenset({"redis", where} - {""}),
         variables={"ACCEPT_CACHE_REPOSITORY": name},
     )
 
@@ -188,6 +188,12 @@ SABOTAGES = (
             "OU-01 is restarted empty": "ended in an error",
             "OU-01 is full": "ended in an error",
         },
+    ),
+    broken(
+        "falls_over_with_redis",
+        "reads fail while another server takes over from Redis",
+        {"OU-01 fails over": "ended in an error"},
+        where="redis_failover",
     ),
     broken(
         "waits_for_redis",

@@ -63,6 +63,7 @@ CAPABILITIES = {
     "crashes": "members' hosts that stay down after a crash, until the suite starts them again",
     "member_files": "configuration files of the members' Patroni that the suite can change",
     "member_data": "data directories of the members that the suite can put aside",
+    "own_programs": "hosts on which the suite can run programs of its own",
     "dcs_hosts": "hosts of the DCS that it can break, apart from the members'",
     "proxy_host": "the proxy's host, too",
     "cache_host": "the cache's host, too",

@@ -52,9 +52,7 @@ def test_a_change_starts_another_run(program: Program, postgres: Endpoint) -> No
         third = read_until(running, "waiting for a change")
         assert "did you mean one of these?" in third
         assert "Then one and one are {number:d}" in third
-        taken = [TAKEN.search(one) for one in (second, mended, third)]
-        assert min(float(one["whole"]) for one in taken if one) < 4, taken
-        assert min(float(one["first"]) for one in taken if one) < 2, taken
+        assert all(TAKEN.search(one) for one in (second, mended, third)), "each run says how long it took"
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 0
     assert not list((program.project / ".accept/runs").iterdir())

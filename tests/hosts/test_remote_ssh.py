@@ -6,20 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from remote_hosts import PORT, SCOPE, Machine, ssh_hosts
 
-from support.errors import Inconclusive, NotAvailable
+from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.network import PoorLinks
 from support.hosts.interface import Running
 from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
+from support.target.discovery.user_hosts import declared_access, look
+from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, pause, throughout
+
+TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
 
 
 @pytest.fixture(scope="module")
@@ -323,3 +327,63 @@ def test_a_banner_and_a_host_that_dies(tmp_path: Path) -> None:
             Reach.of(machine.url).run("left")
         assert time.monotonic() - begun < 12
         pause(0)
+
+
+def test_a_login_without_rights_is_told_with_what_would_allow_it(tmp_path: Path) -> None:
+    """Neither root nor the user of its programs; sudo wants a password, or does not know the user."""
+    with ssh_hosts(tmp_path, "plain", user="deploy", more="SetEnv PATH=/etc/programs:/usr/bin:/bin") as machines:
+        declared = declared_access("plain", machines["plain"].url)
+        sudo = machines["plain"].folder / "etc/programs/sudo"
+        sudo.parent.mkdir()
+        for refusal in ("sudo: a password is required", "sudo: deploy is not in the sudoers file"):
+            sudo.write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
+            sudo.chmod(0o755)
+            (told,) = look("plain", declared, TOPOLOGY).obstacles
+            assert f"{refusal}; allow sudo -n sh for that user, or log in as root" in told
+
+
+def test_a_run_whose_own_line_breaks_errs_and_its_guard_heals(
+    machines: Mapping[str, Machine], sleeper: Running
+) -> None:
+    """Somebody else cuts it, in the middle of a fault."""
+    host = RemoteSite({"a": machines["a"].access()}, Guards(grace=4, beat=1.0)).machines["a"]
+    host.suspend([sleeper])
+    drop = f"ip saddr {_us(machines['a'])} drop;"
+    rules = f"table ip others {{ chain i {{ type filter hook input priority 0; {drop} }}; }}"
+    enter = ["nsenter", f"--target={machines['a'].init}", "--net", "nft"]
+    subprocess.run([*enter, "-f", "-"], input=rules.encode(), check=True)
+    look_past_ssh = f"cut -d' ' -f3 /proc/{sleeper.pid}/stat"
+    try:
+        begun = time.monotonic()
+        with pytest.raises(HostUnreached):
+            host.alive([sleeper])
+        assert time.monotonic() - begun < 25
+        eventually(
+            lambda: _require(machines["a"].call("sh", "-c", look_past_ssh).strip() == "S"),
+            within=15,
+            subject="its guard let it go on",
+        )
+    finally:
+        subprocess.run([*enter, "delete", "table", "ip", "others"], check=True)
+    with pytest.raises(Inconclusive, match="guard"):
+        host.resume([sleeper])
+
+
+def test_a_host_that_dies_in_the_middle_of_a_fault_is_no_evidence(tmp_path: Path) -> None:
+    """Its /run is gone with it; what there was to heal, too, and nobody can say so."""
+    with ssh_hosts(tmp_path, "dying") as machines:
+        machine = machines["dying"]
+        host = RemoteSite({"dying": machine.access()}, Guards(grace=4, beat=1.0)).machines["dying"]
+        process = machine.spawn("sleep", "656")
+        eventually(lambda: _require(bool(_of(host.table()))), within=5, subject="it sleeps")
+        victims = _of(host.table())
+        host.suspend(victims)
+        machine.die()
+        process.kill()  # nsenter, which stopped when its child did
+        process.wait()
+        with pytest.raises(ProcessFailed, match=r"its guard on the host undoes it .* if the host is up"):
+            host.resume(victims)
+
+
+def _of(table: Sequence[Running]) -> list[Running]:
+    return [one for one in table if one.title == "sleep 656"][:1]

@@ -25,7 +25,7 @@ from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
-OURS_ALONE = ("disks", "volatile_disks", "slow_links", "spare_worker")
+OURS_ALONE = ("disks", "volatile_disks", "slow_links", "own_programs", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
 OF_HOSTS = (
     "hosts",

@@ -10,9 +10,10 @@ with the reason, where such containers cannot be run.
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,6 +127,11 @@ def _answers(client: str) -> None:
 def _remove(pods: Pods) -> None:
     if pods.names:
         subprocess.run(["podman", "rm", "--force", "--time=0", *pods.names], capture_output=True, check=False)
+    for entry in Path("/proc").iterdir():  # monitors of what the docker client ran inside: they would stay for minutes
+        with suppress(OSError):
+            words = (entry / "cmdline").read_text() if entry.name.isdigit() else ""
+            if "conmon" in words.partition("\0")[0] and f"{pods.folder}/" in words:
+                os.kill(int(entry.name), signal.SIGTERM)
 
 
 def _end(service: "subprocess.Popen[bytes]") -> None:

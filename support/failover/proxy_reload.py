@@ -22,7 +22,7 @@ def reload_proxy(world: World) -> None:
     Raises Inconclusive if it cannot be told to, or if no process of before is left: that would have the older sessions.
     """
     cluster, host = world.cluster, proxy_host(world.cluster)
-    before, wanted = workers_of(host), routes(cluster)[WRITE_ROUTE]
+    before, wanted = haproxy_workers(host), routes(cluster)[WRITE_ROUTE]
     if not before:
         raise Inconclusive(
             f"HAProxy on {host.name} runs without a master process: how it is reloaded is not known here (haproxy -W)"
@@ -30,7 +30,7 @@ def reload_proxy(world: World) -> None:
     host.processes[_PROGRAM].reload()
 
     def reloaded() -> None:
-        if not {one.identity for one in workers_of(host)} - {one.identity for one in before}:
+        if not {one.identity for one in haproxy_workers(host)} - {one.identity for one in before}:
             raise NotYet("it has no new process")
         if (now := routes(cluster)[WRITE_ROUTE]) != wanted:
             raise NotYet(f"the write endpoint leads to {' and '.join(now) or 'nobody'}, not to {' and '.join(wanted)}")
@@ -46,7 +46,7 @@ def reload_proxy(world: World) -> None:
         raise Inconclusive("no process of before is left, so no session is in one")
 
 
-def workers_of(host: SiteHost) -> Sequence[Running]:
+def haproxy_workers(host: SiteHost) -> Sequence[Running]:
     """The processes of HAProxy that serve sessions; none if there is no master process that could be told to reload."""
     found = [one for one in host.running() if one.name == _PROGRAM]
     master = host.processes[_PROGRAM].pid

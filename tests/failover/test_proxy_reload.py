@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sandboxes import in_a_sandbox
 
-from support.failover.proxy_reload import workers_of
+from support.failover.proxy_reload import haproxy_workers
 from support.failover.routing import closings
 from support.hosts import Host, Sandbox
 from support.waiting import NotYet, eventually
@@ -64,11 +64,11 @@ def test_a_session_of_before_is_closed_when_its_server_falls_silent(keepalive: b
     def act(sandbox: Sandbox) -> None:
         proxy, server = started(sandbox, keepalive=keepalive)
         with session(proxy) as older:
-            before = workers_of(proxy)
+            before = haproxy_workers(proxy)
 
             def reloaded() -> None:
                 proxy.processes["haproxy"].reload()  # again: a master process that has just started may ignore it
-                if {one.identity for one in workers_of(proxy)} <= {one.identity for one in before}:
+                if {one.identity for one in haproxy_workers(proxy)} <= {one.identity for one in before}:
                     raise NotYet("there is no new process")
 
             eventually(reloaded, within=10, subject="the proxy is reloaded", pause=1)
@@ -87,6 +87,6 @@ def test_without_a_master_process_nobody_can_be_told_to_reload(tmp_path: Path) -
     def act(sandbox: Sandbox) -> None:
         proxy, _ = started(sandbox, keepalive=True, master=False)
         session(proxy).close()
-        assert workers_of(proxy) == []
+        assert haproxy_workers(proxy) == []
 
     assert in_a_sandbox("namespaces", tmp_path, act) == 0

@@ -44,7 +44,7 @@ def test_a_member_without_an_address_yet() -> None:
     assert view.leader is not None
     assert (view.leader.name, view.leader.timeline, view.paused) == ("pg1", 3, True)
     (newcomer,) = view.replicas
-    assert (newcomer.host, newcomer.port, newcomer.lag, newcomer.streams) == ("", 0, None, False)
+    assert (newcomer.host, newcomer.port, newcomer.lag) == ("", 0, None)
 
 
 def test_an_answer_that_is_no_view_yet() -> None:

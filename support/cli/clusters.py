@@ -92,8 +92,7 @@ def named(name: str) -> KeptCluster:
 
 def running() -> tuple[KeptCluster, ...]:
     """The clusters that are up and ready, the newest first."""
-    found = [KeptCluster(path.parent.absolute()) for path in CLUSTERS.glob("*/topology.json")]
-    ready = [one for one in found if one.is_up]
+    ready = [one for one in _kept() if one.file.exists() and one.is_up]
     return tuple(sorted(ready, key=lambda one: one.file.stat().st_mtime, reverse=True))
 
 
@@ -111,6 +110,21 @@ def find(name: str | None) -> KeptCluster:
         if one.name == name:
             return one
     raise UsageError(f"no cluster {name!r} is up; there is {names}")
+
+
+def to_stop(name: str | None, every: bool = False) -> tuple[KeptCluster, ...]:
+    """The clusters that `accept down` is to stop: as `find`, or all; and also one that is still starting.
+
+    Raises UsageError if there is none of that name.
+    """
+    starting = [one for one in _kept() if one.is_up and not one.file.exists()]
+    if every:
+        return (*running(), *starting)
+    return tuple(one for one in starting if one.name == name) or (find(name),)
+
+
+def _kept() -> list[KeptCluster]:
+    return [KeptCluster(path.absolute()) for path in sorted(CLUSTERS.glob("*/"))]
 
 
 def sweep() -> None:

@@ -339,7 +339,7 @@ def down(
     """Stop a cluster that `accept up` started, and remove its data."""
     from support.cli import clusters, up
 
-    for cluster in clusters.running() if every else (clusters.find(name),):
+    for cluster in clusters.to_stop(name, every):
         up.down(cluster)
         say(f"cluster {cluster.name} is down")
     clusters.sweep()

@@ -83,7 +83,7 @@ def _await_ready(hear: int, cluster: KeptCluster, keeper: int) -> int:
     """Print the keeper's progress until the cluster is ready or the keeper has ended."""
     progress = Progress()
     try:
-        with open(hear, encoding="utf-8") as pipe:
+        with behave_process.sigterm_interrupts(), open(hear, encoding="utf-8") as pipe:
             for line in pipe:
                 if line.rstrip() == _READY:
                     return 0

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,37 @@ def _require_asleep(program: Program) -> None:
 def _require_reported(program: Program) -> None:
     if not (program.project / "allure-report" / "junit.xml").exists():
         raise NotYet("there is none")
+
+
+@contextmanager
+def _starting(program: Program, name: str) -> Iterator["subprocess.Popen[str]"]:
+    """`accept up` while its cluster is being booted."""
+    with program.started("up", "--name", name, "--members", "1", "--etcd", "1", "--workers", "0") as booting:
+        eventually(lambda: _require_sandbox(program, name), within=60, subject="a sandbox is there", pause=0.05)
+        yield booting
+
+
+def _require_sandbox(program: Program, name: str) -> None:
+    if not alive(program.project / f".accept/clusters/{name}/sandbox"):
+        raise NotYet("there is none")
+
+
+def _require_none(program: Program, name: str) -> None:
+    if alive(program.project / f".accept/clusters/{name}/sandbox"):
+        raise NotYet("it lives")
+
+
+def test_a_cluster_does_not_come_up_if_accept_up_is_terminated_before(program: Program) -> None:
+    with _starting(program, "early") as booting:
+        booting.terminate()
+        assert booting.wait(30) == 130
+    eventually(lambda: _require_none(program, "early"), within=30, subject="its sandbox is gone", pause=0.05)
+    assert not (program.project / ".accept/clusters/early/topology.json").exists()
+
+
+def test_a_cluster_that_is_still_starting_can_be_stopped(program: Program) -> None:
+    with _starting(program, "early") as booting:
+        ended = program.run("down", "early")
+        assert (ended.status, "cluster early is down" in ended.err + ended.out) == (0, True), ended
+        assert booting.wait(30) != 0
+    _require_none(program, "early")

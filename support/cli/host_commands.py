@@ -6,7 +6,6 @@ The members have the roles that they have now; a scenario chooses its victims by
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
-from pathlib import Path
 from typing import Any
 
 from support.cli.behave_process import Planned, PlannedStep
@@ -28,6 +27,7 @@ from support.hosts.interface import Site
 from support.hosts.remote import RemoteSite
 from support.hosts.remote.guards import GRACE, LONGEST
 from support.hosts.remote.rehearsal import Rehearsal, Rehearsed, Unkept, by_host
+from support.places import ROOT
 from support.settings import Settings
 from support.target.capabilities import why_missing
 from support.target.cluster import Cluster
@@ -141,7 +141,7 @@ def function_of(location: str) -> str:
     file, _, line = location.rpartition(":")
     if not file:
         return ""
-    for node in ast.parse(Path(file).read_text(encoding="utf-8")).body:
+    for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef):
             first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
             if first <= int(line) <= node.lineno:

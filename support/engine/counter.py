@@ -102,8 +102,8 @@ def operations(profile: Profile, namespace: str, statement: str = _ONCE, pool: E
     return script
 
 
-def _count(statement: str, values: Mapping[str, Any], session: sql.Session) -> None:
-    sql.execute(session, statement, values)
+def _count(statement: str, values: Mapping[str, Any], session: sql.Session) -> object:
+    return sql.execute(session, statement, values)
 
 
 def _count_by(pool: Execute, statement: str, values: Mapping[str, Any]) -> None:

@@ -86,6 +86,8 @@ def _advice(said: str, server: RedisAddress) -> str:
         return "if it wants TLS, set REDIS_TLS, or a rediss:// URL"
     if hung_up and server.tls and server.tls.certificate:
         return "it may not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE"
+    if server.tls and "timeout" in said:  # it may wait for the end of what it takes for a command
+        return "if it does not speak TLS, leave REDIS_TLS out; or check REDIS_HOST and REDIS_PORT"
     if hung_up:
         return "if it asks for a client's certificate, set REDIS_CERTFILE and REDIS_KEYFILE"
     return next((advice for sign, advice in _ADVICE.items() if sign in said), "check REDIS_HOST and REDIS_PORT")

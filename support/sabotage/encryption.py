@@ -233,7 +233,7 @@ SABOTAGES = (
     Sabotage(
         "certificate-ends-soon",
         "the certificate of one replica is valid for another 10 days",
-        notices({"SE-06 Every certificate in use": r"[12] of \d+ certificates end too soon: .*expires in 10 days"}),
+        notices({"SE-06 Every certificate in use": r"\d+ of \d+ certificates end too soon: .*expires in 10 days"}),
         expiring("a replica", 10),
         NEEDS,
     ),

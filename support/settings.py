@@ -6,10 +6,11 @@ variables and DATABASE_URL may say. A name that is not known is an error, and so
 given without a value.
 """
 
+import importlib
 import json
 import os
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -448,3 +449,18 @@ def _complaint(error: Mapping[str, Any]) -> str:
     shown = f'[{name}] "{within[0]}"' if within and name == "limits" else name.upper()
     given = "" if name.upper().endswith(("PASSWORD", "PUSHGATEWAY", "_URL")) else f" is {error['input']!r}:"
     return f"{shown}{given} {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def named_callable(setting: str, name: str) -> Callable[..., Any]:
+    """The callable that a setting names as "package.module:callable". Raises UsageError, which says what is wrong."""
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise UsageError(f'{setting} is {name!r}: it must be "package.module:callable"')
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{setting} is {name!r}: {error}") from error
+    if not callable(found):
+        raise UsageError(f"{setting} is {name!r}: that is a {type(found).__name__}, not a callable")
+    given: Callable[..., Any] = found
+    return given

@@ -12,6 +12,7 @@ from support.cli.behave_process import Planned, PlannedStep
 from support.cli.console import out, say
 from support.errors import AcceptError, Inconclusive, UsageError
 from support.faults import network
+from support.faults.nemesis import Fault
 from support.faults.process import (
     DataDestroyed,
     EveryHostCrashes,
@@ -23,7 +24,7 @@ from support.faults.process import (
     server_processes,
 )
 from support.faults.roles import cache_host, host_of, proxy_host
-from support.hosts.interface import Site
+from support.hosts.interface import Site, SiteHost
 from support.hosts.remote import RemoteSite
 from support.hosts.remote.guards import GRACE, LONGEST
 from support.hosts.remote.rehearsal import Rehearsal, Rehearsed, Unkept, by_host
@@ -149,24 +150,18 @@ def function_of(location: str) -> str:
     return ""
 
 
-def _crash(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    fault = HostCrash(host_of(cluster, said["role"]))
-    yield f"{fault} ({said['role']})", fault.inject
+def _on_host_of_role(kind: Callable[[SiteHost], Fault]) -> Callable[[Cluster, Arguments, Rows], Iterator[Act]]:
+    """What a step does whose fault hits the host of the member with a role."""
+
+    def acts(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
+        fault = kind(host_of(cluster, said["role"]))
+        yield f"{fault} ({said['role']})", fault.inject
+
+    return acts
 
 
-def _freeze(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    fault = Freeze(host_of(cluster, said["role"]))
-    yield f"{fault} ({said['role']})", fault.inject
-
-
-def _patroni_frozen(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    fault = PatroniFrozen(host_of(cluster, said["role"]))
-    yield f"{fault} ({said['role']})", fault.inject
-
-
-def _postgres_killed(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    fault = PostgresKilled(host_of(cluster, said["role"]))
-    yield f"{fault} ({said['role']})", fault.inject
+_crash, _freeze = _on_host_of_role(HostCrash), _on_host_of_role(Freeze)
+_patroni_frozen, _postgres_killed = _on_host_of_role(PatroniFrozen), _on_host_of_role(PostgresKilled)
 
 
 def _killed_in_turn(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:

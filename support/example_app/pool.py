@@ -5,7 +5,6 @@ object with the methods of `Pool`, and name it in the setting ACCEPT_POOL as "pa
 docs/examples/pools has one for SQLAlchemy and one for psycopg 3. `open_pool` is the default, by psycopg2.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,8 +14,9 @@ import psycopg2.errors
 import psycopg2.extensions
 
 from support import sql
-from support.errors import ConnectFailed, UsageError
+from support.errors import ConnectFailed
 from support.example_app.sessions import SessionPool
+from support.settings import named_callable
 
 DEFAULT = "support.example_app.pool:open_pool"
 
@@ -147,14 +147,4 @@ def sqlstate_of(error: BaseException | None) -> str:
 
 def opener(name: str) -> Callable[[PoolMeans], Pool]:
     """The callable with the name "package.module:callable". Raises UsageError, which says what is wrong with it."""
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise UsageError(f'ACCEPT_POOL is {name!r}: it must be "package.module:callable"')
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"ACCEPT_POOL is {name!r}: {error}") from error
-    if not callable(found):
-        raise UsageError(f"ACCEPT_POOL is {name!r}: that is a {type(found).__name__}, not a callable")
-    opening: Callable[[PoolMeans], Pool] = found
-    return opening
+    return named_callable("ACCEPT_POOL", name)

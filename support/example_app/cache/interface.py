@@ -7,7 +7,6 @@ application, and may share nothing but Redis and the database. Each is used from
 """
 
 import enum
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from typing import Any, Protocol
 
 from redis import Redis
 
-from support.errors import UsageError
 from support.example_app.profile import Profile
+from support.settings import named_callable
 from support.sql import Session
 
 
@@ -125,14 +124,4 @@ class CacheRepository(Protocol):
 
 def opener(name: str) -> Callable[[Means], CacheRepository]:
     """The callable with the name "package.module:callable". Raises UsageError, which says what is wrong with it."""
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise UsageError(f'ACCEPT_CACHE_REPOSITORY is {name!r}: it must be "package.module:callable"')
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"ACCEPT_CACHE_REPOSITORY is {name!r}: {error}") from error
-    if not callable(found):
-        raise UsageError(f"ACCEPT_CACHE_REPOSITORY is {name!r}: that is a {type(found).__name__}, not a callable")
-    opening: Callable[[Means], CacheRepository] = found
-    return opening
+    return named_callable("ACCEPT_CACHE_REPOSITORY", name)

@@ -20,7 +20,7 @@ from support import sql
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import outcome_of
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
-from support.example_app.cache import CacheRepository, Means, Read, Source
+from support.example_app.cache import CacheConfig, CacheRepository, Read, Source
 from support.example_app.cache.interface import opener
 from support.example_app.profile import relation
 from support.target.cluster import Cluster
@@ -142,7 +142,7 @@ class CacheClients:
             server = replace(primary_of(server), address=redis, tls=tls)
         sessions = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
         self.cleanup.callback(sessions.close)
-        means = Means(
+        config = CacheConfig(
             redis_host=server.address.host,
             redis_port=server.address.port,
             redis_password=server.password,
@@ -153,7 +153,7 @@ class CacheClients:
             time_to_live=time_to_live,
             staleness_bound=staleness_bound,
         )
-        repository = opener(self.name)(means)
+        repository = opener(self.name)(config)
         self.cleanup.callback(repository.close)
         return CacheClient(repository, sessions)
 

@@ -27,7 +27,7 @@ section 3.2.1. A second kind of lease, for writers, which invalidates the first:
 H. Nguyen, Strong Consistency in Cache Augmented SQL Systems (Middleware 2014).
 """
 
-from support.example_app.cache.interface import CacheRepository, Means, Question, Read, Source, Transaction
+from support.example_app.cache.interface import CacheConfig, CacheRepository, Question, Read, Source, Transaction
 from support.example_app.cache.repository import open_repository
 
-__all__ = ["CacheRepository", "Means", "Question", "Read", "Source", "Transaction", "open_repository"]
+__all__ = ["CacheConfig", "CacheRepository", "Question", "Read", "Source", "Transaction", "open_repository"]

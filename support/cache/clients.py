@@ -41,8 +41,7 @@ class WatchedSessions:
         """Seconds by which each answer to a load is delayed."""
         self.loads = 0
         """How many loads the database has answered so far."""
-        self.loads_of_each = Counter[bytes]()
-        """Load, as it was sent -> how often."""
+        self._loads_of_each = Counter[bytes]()
         self._endpoint, self._table = endpoint, table.encode()
         self._lock = threading.Lock()
         self._answered, self._gate = threading.Event(), threading.Event()
@@ -56,6 +55,11 @@ class WatchedSessions:
         self._opened.append(session)
         session.cursor_factory = self._cursor
         return session
+
+    def loads_of_each(self) -> Counter[bytes]:
+        """Load, as it was sent -> how often the database has answered it so far."""
+        with self._lock:
+            return Counter(self._loads_of_each)
 
     @contextmanager
     def holding_answers(self) -> Iterator[None]:
@@ -83,7 +87,7 @@ class WatchedSessions:
             return
         with self._lock:
             self.loads += 1
-            self.loads_of_each[statement] += 1
+            self._loads_of_each[statement] += 1
         self._answered.set()
         if self.delay:
             pause(self.delay)

@@ -196,9 +196,28 @@ def test_only_a_noticed_failure_shows_that_a_scenario_can_fail(proof: Proof) -> 
 def test_a_healthy_run_that_was_planned_has_to_be_done() -> None:
     good = Trust((Proof("a", "p", "w", (HEARD,)),), planned=("a",), planned_healthy=("run 1",))
     assert (good.missing, good.passed) == (("run 1",), False)
-    done = replace(good, healthy=(HealthyRun(9), HealthyRun(3, name="run 1")))
+    done = replace(good, healthy=(HealthyRun(9), HealthyRun(3, name="run 1", destructive=3)))
     assert (done.missing, done.passed) == ((), True)
     assert "0 false alarms in 2 healthy runs of 12 scenarios (3 of them destructive)" in done.score
+
+
+def test_an_inconclusive_scenario_is_a_false_alarm_unless_it_passes_when_repeated() -> None:
+    good = Trust((Proof("a", "p", "w", (HEARD,)),), planned=("a",))
+    busy = HealthyRun(9, inconclusive={"Reads are fast": "the machine was busy"})
+    assert replace(good, healthy=(busy,)).alarms == ("Reads are fast: inconclusive: the machine was busy",)
+    assert not replace(good, healthy=(busy, HealthyRun(1, passed=("Reads are fast",)))).passed, "not a repetition"
+    settled = replace(good, healthy=(busy, HealthyRun(1, passed=("Reads are fast",), repeated=True)))
+    assert settled.passed
+    assert "1 inconclusive at first, and repeated" in settled.score
+    again = HealthyRun(1, inconclusive={"Reads are fast": "still busy"}, repeated=True)
+    assert replace(good, healthy=(busy, again)).alarms == ("Reads are fast: inconclusive: still busy",)
+
+
+def test_the_second_attempt_counts() -> None:
+    unclear = Proof("a", "p", "w", (HEARD, replace(HEARD, noticed=False, verdict="inconclusive")))
+    assert unclear.inconclusive
+    assert not replace(unclear, failed="not well").inconclusive
+    assert not Proof("a", "p", "w", (replace(HEARD, noticed=False, verdict="passed"),)).inconclusive
 
 
 def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -> None:

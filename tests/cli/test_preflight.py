@@ -85,7 +85,7 @@ def require_refused(ended: Ended, program: Program, *words: str) -> None:
 def test_steps_that_do_not_exist_are_told_with_what_was_meant(own: Program) -> None:
     write(own, TYPOS)
     expected = (
-        "own.feature:7: undefined step 'When the host of the replicca crashes'; unknown role of a member 'the replicca'",
+        "own.feature:7: undefined step 'When the host of the replicca crashes'; unknown role of a member",
         "did you mean 'a replica'?",
         "own.feature:8: undefined step",
         "did you mean one of these?",

@@ -199,7 +199,7 @@ SABOTAGES = (
     Sabotage(
         "no-reads-without-replicas",
         "with every replica down, reads are not served",
-        notices({"GD-01 writes go on": "reader"}),
+        notices({"GD-01 writes continue": "reader"}),
         changed({"use_backend write if": "# use_backend write if"}),
     ),
     Sabotage(

@@ -57,7 +57,7 @@ Feature: The leader hands over when it is asked to
       | who                          | event      | seconds |
       | the Patroni of the leader    | failover   | 30      |
 
-  @id.FO-18 @admin @critical
+  @id.FO-18 @admin @archiving @critical
   Scenario: A switchover ends in time although WAL cannot be archived
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

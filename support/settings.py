@@ -411,23 +411,23 @@ def _by_setting(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each name that is no setting."""
+    """A line for each name that is not a setting."""
     known = {*Settings.model_fields, *_TABLES}
     for where, names in (("on the command line or in the target file", said), ("in accept.toml", file)):
         for name in names:
             if name not in known and not name.startswith(OWN):
                 table = isinstance(names[name], Mapping)
                 shown = f"[{name}]" if table else name
-                yield f"{shown} {where} is no setting{_meant(name, known, brackets=table)}"
+                yield f"{shown} {where} is not a setting{_meant(name, known, brackets=table)}"
     variables = {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
     for variable in sorted(environment):
         name = variable.upper()
         if name in variables:
             continue
         if name.startswith(_OUR_PREFIXES):
-            yield f"{variable} in the environment is no setting{_meant(name, variables)}"
+            yield f"{variable} in the environment is not a setting{_meant(name, variables)}"
         elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
-            yield f"{variable} in the environment is no setting; did you mean {min(meant)}?"
+            yield f"{variable} in the environment is not a setting; did you mean {min(meant)}?"
 
 
 def _meant(name: str, known: Collection[str], brackets: bool = False) -> str:

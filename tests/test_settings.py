@@ -84,11 +84,14 @@ def test_another_empty_variable_says_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ('redis_hots = "x"', "redis_hots in accept.toml is no setting; did you mean redis_host?"),
-        ("[limit]\nPF-01 = 1", "[limit] in accept.toml is no setting; did you mean [limits]?"),
-        ("[expects]\nmembers = 1", "[expects] in accept.toml is no setting; did you mean [expect]?"),
-        ("[haproxy_server]\na = 'b'", "[haproxy_server] in accept.toml is no setting; did you mean [haproxy_servers]?"),
-        ("qwxyz = 1", "qwxyz in accept.toml is no setting; docs/your-cluster.md lists the settings"),
+        ('redis_hots = "x"', "redis_hots in accept.toml is not a setting; did you mean redis_host?"),
+        ("[limit]\nPF-01 = 1", "[limit] in accept.toml is not a setting; did you mean [limits]?"),
+        ("[expects]\nmembers = 1", "[expects] in accept.toml is not a setting; did you mean [expect]?"),
+        (
+            "[haproxy_server]\na = 'b'",
+            "[haproxy_server] in accept.toml is not a setting; did you mean [haproxy_servers]?",
+        ),
+        ("qwxyz = 1", "qwxyz in accept.toml is not a setting; docs/your-cluster.md lists the settings"),
     ],
 )
 def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, written, words):
@@ -96,7 +99,7 @@ def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, w
     with pytest.raises(UsageError) as caught:
         Settings.load()
     assert str(caught.value) == words
-    with pytest.raises(UsageError, match=r"on the command line or in the target file is no setting"):
+    with pytest.raises(UsageError, match=r"on the command line or in the target file is not a setting"):
         Settings.load(tomllib.loads(written))
 
 
@@ -117,7 +120,7 @@ def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, w
 )
 def test_a_misspelt_variable_is_an_error(monkeypatch, variable, meant):
     monkeypatch.setenv(variable, "x")
-    with pytest.raises(UsageError, match=f"^{variable} in the environment is no setting; ") as caught:
+    with pytest.raises(UsageError, match=f"^{variable} in the environment is not a setting; ") as caught:
         Settings.load()
     assert meant is None or f"did you mean {meant}?" in str(caught.value)
 

@@ -39,7 +39,7 @@ Feature: The leader hands over when it is asked to
     And no switchover is pending
 
   @id.FO-06 @critical
-  Scenario Outline: A switchover whose client or leader dies half-way ends with one leader: <who>
+  Scenario Outline: A switchover whose client or leader dies halfway ends with one leader: <who>
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When <who> dies while the leader hands over

@@ -39,10 +39,10 @@ Feature: Shards are moved and rebalanced while clients write
     And another rebalance moves nothing
 
   @id.RB-04 @patroni @haproxy @members @critical
-  Scenario Outline: A shard move that dies half-way changes nothing, and works when retried: <victim> is killed
+  Scenario Outline: A shard move that dies halfway changes nothing, and works when retried: <victim> is killed
     Given a healthy cluster
     And two co-located tables of 8 shards, one shard with 10000 rows
-    When that shard is moved to another worker group, and <victim> is killed half-way
+    When that shard is moved to another worker group, and <victim> is killed halfway
     Then the move fails
     And within 60 seconds every shard and every row is where it was, and nothing of the move is left
     And the same move works when it is retried
@@ -62,7 +62,7 @@ Feature: Shards are moved and rebalanced while clients write
   Scenario Outline: A rebalance that is broken off hinders no later one: <how>
     Given a healthy cluster
     And two co-located tables of 8 shards, one shard with 10000 rows
-    When one worker group is drained, and half-way <how>
+    When one worker group is drained, and halfway <how>
     Then within 60 seconds every row is on one worker, and nothing of the rebalance is left
     And the same worker group is drained when that is repeated
 

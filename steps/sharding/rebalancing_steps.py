@@ -121,7 +121,7 @@ def step_joined_before(context: Context) -> None:
 
 @when("that worker is drained and removed")
 def step_leave(context: Context) -> None:
-    """Its shards are moved to the other workers, and it is no node any more."""
+    """Its shards are moved to the other workers, and it is no longer a node."""
     world, handover = context.world, context.world.handover(MoveHandover)
     begun, handover.before = time.monotonic(), handover.tables.placements
     refused = sql.error_of(handover.new_worker.leave)
@@ -231,7 +231,7 @@ def step_nothing_moves(context: Context) -> None:
     checks.as_before(before, own.placements).require()
 
 
-@when("that shard is moved to another worker group, and {victim:Victim} is killed half-way")
+@when("that shard is moved to another worker group, and {victim:Victim} is killed halfway")
 def step_interrupt_move(context: Context, victim: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -243,7 +243,7 @@ def step_interrupt_move(context: Context, victim: str) -> None:
     world.evidence.attach("the move, step by step", "\n".join(map(str, job.steps)))
 
 
-@when("one worker group is drained, and half-way {how:Break}")
+@when("one worker group is drained, and halfway {how:Break}")
 def step_break_off(context: Context, how: str) -> None:
     """When the rows of a shard are copied, and it is not yet handed over. The client that asked for it gets an error.
 

@@ -123,5 +123,5 @@ def _not_found(found: Survey) -> Sequence[str]:
     reasons = [found.patronis.why, found.statistics.why if found.endpoints.read or found.patronis.answers else ""]
     reasons += [found.etcd.why, *found.notes]
     reasons += [lacks[name] for name in ("members", "application_schema") if name in lacks and found.patronis.answers]
-    reasons += [f"a way into {one.name}: {one.words}" for one in found.hosts if found.pattern and not one.works]
+    reasons += [f"access to {one.name}: {one.words}" for one in found.hosts if found.pattern and not one.works]
     return [one for one in reasons if one]

@@ -95,12 +95,12 @@ def called_primary_truly(
     if longest is not None and longest.seconds > limit:
         return Finding.too_late(
             f"{longest.member} was called the primary by its health check for {longest.seconds:.1f} s, from "
-            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (allowed: {limit:g} s)"
+            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)"
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
     told = f"{longest.seconds:.1f} s" if longest else "never"
-    return Finding.true(f"{words}; the longest time while read-only: {told} (allowed: {limit:g} s)")
+    return Finding.true(f"{words}; the longest time while read-only: {told} (limit: {limit:g} s)")
 
 
 def _before(claims: Iterable[Claim], since: float) -> str:

@@ -1,4 +1,4 @@
-"""Planned switchovers: refused requests, requests left pending, and switchovers whose driving process dies half-way."""
+"""Planned switchovers: refused requests, requests left pending, and switchovers whose driving process dies halfway."""
 
 import base64
 import json

@@ -111,7 +111,7 @@ SABOTAGES = (
         "replicas serve data that is a minute old",
         notices(
             {
-                "RL-02": "not so after",
+                "RL-02": "still not true after",
                 "PF-07": "marker",
                 "TX-02 on every replica": "committed entry is on every replica",
             }

@@ -217,7 +217,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-gives-up-at-once",
         "one answer to a health check that takes 0.1 s makes a member unavailable for 20 s",
-        notices({"GD-04 packet loss": "interrupted for|are acknowledged: not so after"}),
+        notices({"GD-04 packet loss": "interrupted for|are acknowledged: still not true after"}),
         changed({"timeout check 2s": "timeout check 100ms", "fall 2 rise 1 ": "fall 1 rise 40 "}),
     ),
     Sabotage(

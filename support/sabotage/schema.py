@@ -287,7 +287,7 @@ SABOTAGES = (
         "the table of entries is unlogged: replicas lack its rows, and a crash empties it",
         notices(
             {
-                "RL-02": "not so after",
+                "RL-02": "still not true after",
                 "TX-02 on every replica": "committed entry is on every replica",
                 "FO-02": "acknowledged writes lost",
                 "IS-01 while the leader crashes": "lost write",

@@ -119,7 +119,7 @@ def _read(cluster: Cluster) -> Baseline:
 def _shared_settings(cluster: Cluster) -> dict[str, str]:
     """Setting -> its value, where that is the same on every member that answered.
 
-    If members differ, that is no configuration, but a mistake of one of them.
+    If members differ, that is not a configuration but a mistake on one of them.
     """
     names = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE)
     shown = [row for group in cluster.groups for row in settings(group, names).values()]

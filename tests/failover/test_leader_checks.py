@@ -64,7 +64,7 @@ def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, 
 def test_a_member_that_is_promoted_as_soon_as_it_is_called_the_primary() -> None:
     holds, words = claimed(30, [])
     assert holds is True
-    assert words.endswith("called the primary: pg1, pg2; the longest time while read-only: never (allowed: 5 s)")
+    assert words.endswith("called the primary: pg1, pg2; the longest time while read-only: never (limit: 5 s)")
 
 
 def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
@@ -72,7 +72,7 @@ def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
     assert holds is False
     assert words == (
         "pg2 was called the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
-        "while it was read-only (allowed: 5 s)"
+        "while it was read-only (limit: 5 s)"
     )
     assert claimed(33, [])[0] is True
 

@@ -80,7 +80,7 @@ SETTLED = {
     "member_files.files_of": "hosts",
     "machines.bring_down": "crashes, cache_host, dcs_hosts, proxy_host",
     "network._by_host": "partitions, dcs_links",
-    "network.worsen": "slow_links",
+    "network.degrade": "slow_links",
     "haproxy.receptions": "statistics_login",
     "clients.open": "redis",
     "roles.cache_host": "redis",

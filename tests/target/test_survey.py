@@ -176,7 +176,11 @@ def test_lines_for_hosts_are_filled_in_and_tried() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "told"),
-    [("ssh://root@10.0.0.1", "write ADDRESS or NAME"), ("root@ADDRESS", "no way to a host"), ("local:", "ADDRESS")],
+    [
+        ("ssh://root@10.0.0.1", "write ADDRESS or NAME"),
+        ("root@ADDRESS", "not a way to reach a host"),
+        ("local:", "ADDRESS"),
+    ],
 )
 def test_a_pattern_that_is_no_way_to_every_host_is_refused(pattern: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):

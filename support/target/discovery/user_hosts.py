@@ -101,7 +101,7 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
     if unknown := sorted(table.keys() - set(_KEYS)):
         near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is no key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')

@@ -56,7 +56,7 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     """Examine the cluster; changes nothing.
 
     Raises TargetUnreachable where the database does not take the login, RequirementMissing where a part that the user
-    named does not answer, and UsageError for a `pattern` that can be no way to a host.
+    named does not answer, and UsageError for a `pattern` that is not a way to reach a host.
     """
     if pattern:
         hosts.check_pattern(pattern)

@@ -58,10 +58,9 @@ def _pairs(given: object) -> object:
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         return json.loads(given) if isinstance(given, str) else given
     pairs = [one.partition("=") for one in given.split(",") if one.strip()]
-    if wrong := [one for one, equals, _ in pairs if not equals]:
-        raise PydanticCustomError(
-            "pairs", "should be like name=host:port, name=host:port; there is no = in '{wrong}'", {"wrong": wrong[0]}
-        )
+    if wrong := [number for number, (_, equals, _) in enumerate(pairs, 1) if not equals]:
+        words = "should be like name=host:port, name=host:port; there is no = in part {number}"
+        raise PydanticCustomError("pairs", words, {"number": wrong[0]})
     return {name.strip(): address.strip() for name, _, address in pairs}
 
 
@@ -147,6 +146,10 @@ _NEEDS_VALUE = (
     "ACCEPT_DCS",
 )
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
+
+
+_SECRET = ("PASSWORD", "PUSHGATEWAY", "_URL", "_DCS", "_LIBPQ", "_OPTIONS")
+"""Ends of the names of settings whose values may be, or contain, a password: no message shows them."""
 
 
 class Settings(BaseSettings):
@@ -447,7 +450,7 @@ def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mappin
 def _complaint(error: Mapping[str, Any]) -> str:
     name, *within = map(str, error["loc"])
     shown = f'[{name}] "{within[0]}"' if within and name == "limits" else name.upper()
-    given = "" if name.upper().endswith(("PASSWORD", "PUSHGATEWAY", "_URL")) else f" is {error['input']!r}:"
+    given = "" if name.upper().endswith(_SECRET) else f" is {error['input']!r}:"
     return f"{shown}{given} {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
@@ -458,8 +461,9 @@ def named_callable(setting: str, name: str) -> Callable[..., Any]:
         raise UsageError(f'{setting} is {name!r}: it must be "package.module:callable"')
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{setting} is {name!r}: {error}") from error
+    except Exception as error:  # a module of the user's may raise anything
+        kind = "" if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: "
+        raise UsageError(f"{setting} is {name!r}: {kind}{error}") from error
     if not callable(found):
         raise UsageError(f"{setting} is {name!r}: that is a {type(found).__name__}, not a callable")
     given: Callable[..., Any] = found

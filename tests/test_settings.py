@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from support.errors import UsageError
-from support.settings import TARGET_FIELDS, Settings
+from support.settings import TARGET_FIELDS, Settings, named_callable
 
 
 @pytest.fixture(autouse=True)
@@ -234,3 +234,27 @@ def test_members_that_are_neither_are_named(monkeypatch, given):
     monkeypatch.setenv("ACCEPT_MEMBERS", given)
     with pytest.raises(UsageError, match="ACCEPT_MEMBERS"):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"accept_dcs": "{etcd3: {password: tell-nobody}}"},
+        {"accept_dcs": ["tell-nobody"]},
+        {"ruvector_options": "password tell-nobody"},
+        {"ruvector_password": {"is": "tell-nobody"}},
+        {"redis_url": ["redis://:tell-nobody@host"]},
+    ],
+)
+def test_no_complaint_shows_what_may_be_a_password(said):
+    with pytest.raises(UsageError) as caught:
+        Settings.load(said)
+    assert "tell-nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["def open_pool(:", "raise RuntimeError('not today')", "import nowhere_at_all"])
+def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch, text):
+    (tmp_path / "broken_module_of_ours.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="ACCEPT_POOL is 'broken_module_of_ours:open_pool'"):
+        named_callable("ACCEPT_POOL", "broken_module_of_ours:open_pool")

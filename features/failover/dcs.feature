@@ -34,7 +34,7 @@ Feature: The cluster tolerates the loss of DCS members
     And the target member accepts no further write until the fault is healed
     And at no time did two members accept writes
 
-  @id.SB-04 @spare_dcs @partitions @critical
+  @id.SB-04 @spare_dcs @dcs_links @partitions @critical
   Scenario Outline: A broken link within the DCS changes no leader: <which>
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

@@ -55,9 +55,9 @@ Feature: The leader hands over when it is asked to
     @hosts @crashes
     Examples:
       | who                          | event      | seconds |
-      | Patroni on the leader    | failover   | 30      |
+      | Patroni on the leader        | failover   | 30      |
 
-  @id.FO-18 @admin @critical
+  @id.FO-18 @admin @archiving @critical
   Scenario: A switchover completes in time even if WAL cannot be archived
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -371,7 +371,7 @@ def lacks(
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         why = "not available in a loopback sandbox: its hosts share one network"
-        found |= dict.fromkeys(("partitions", "poor_links", "slow_links"), why)
+        found |= dict.fromkeys(("partitions", "dcs_links", "poor_links", "slow_links"), why)
         found |= dict.fromkeys(
             ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
         )

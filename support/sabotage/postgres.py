@@ -148,7 +148,7 @@ SABOTAGES = (
     Sabotage(
         "cancel-is-swallowed",
         "a waiting statement ignores its timeout",
-        notices({"CL-04 times out": "what the server reports|statement"}),
+        notices({"CL-04 statement timeout": "what the server reports|statement"}),
         by_sql(
             "CREATE FUNCTION public.pg_sleep(seconds double precision) RETURNS void LANGUAGE plpgsql AS $$ "
             "BEGIN PERFORM pg_catalog.pg_sleep(seconds / 10); EXCEPTION WHEN query_canceled THEN NULL; END $$;;"

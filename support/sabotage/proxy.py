@@ -137,7 +137,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-cuts-what-waits",
         "the proxy cuts a session that waits 0.3 s for an answer",
-        notices({"CL-04 times out": "what the server reports"}),
+        notices({"CL-04 statement timeout": "what the server reports"}),
         changed({"timeout server 30m": "timeout server 300ms"}),
     ),
     Sabotage(

@@ -51,6 +51,13 @@ def test_with_every_host_nothing_is_lacking() -> None:
     assert lacks({**MEMBERS, **OTHERS}) == {}
 
 
+def test_links_within_the_dcs_are_cut_by_one_of_their_two_hosts() -> None:
+    unable = {name: replace(one, cutter="") for name, one in OTHERS.items() if name in ("etcd1", "etcd2")}
+    assert "dcs_links" not in lacks({**MEMBERS, **OTHERS, "etcd1": unable["etcd1"]})
+    assert "have no nft or iptables" in lacks({**MEMBERS, **OTHERS, **unable})["dcs_links"]
+    assert "[hosts]" in lacks(MEMBERS)["dcs_links"]
+
+
 def test_machines_with_an_address_in_common_are_two() -> None:
     """Each has a docker0, and the leader the cluster's virtual address."""
     bridged = {

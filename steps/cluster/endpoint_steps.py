@@ -130,7 +130,7 @@ def step_goes_on(context: Context) -> None:
     )
 
 
-@given("a pool of sessions, with one that lies idle")
+@given("a pool of sessions, one of them idle")
 def step_pool(context: Context) -> None:
     """The application's own pool; one of its sessions was used and returned."""
     world = context.world
@@ -212,7 +212,7 @@ def step_login_fails(context: Context, seconds: float) -> None:
     def in_time() -> Finding:
         failed = any_of(instance_of(ConnectFailed), instance_of(sql.Error))
         assert_that(state.login.error, failed, "what came of the login")
-        words = f"the login failed after {state.login.seconds:.1f} s (allowed: {limit:g} s)"
+        words = f"the login failed after {state.login.seconds:.1f} s (limit: {limit:g} s)"
         return Finding.within_limit(state.login.seconds < limit, words)
 
     finding = judged(context.world, in_time)

@@ -94,7 +94,7 @@ def open_pool(config: PoolConfig) -> Pool:
 class TestedPool:
     """The pool under test, whose errors are those that the suite knows. A context manager."""
 
-    __test__ = False  # for pytest: it is no test
+    __test__ = False  # for pytest: not a test
 
     def __init__(self, name: str, config: PoolConfig) -> None:
         """Raises UsageError for a name that leads nowhere."""

@@ -120,8 +120,8 @@ def require_all(cluster: Cluster) -> None:
 
 
 def await_all(cluster: Cluster, within: float) -> float:
-    """Wait until the whole cluster is well; returns the seconds that took. Raises NotInTime with what was wrong."""
+    """Wait until the whole cluster is healthy; returns the seconds that took. Raises NotInTime with what was wrong."""
     begun = time.monotonic()
     well = partial(require_all, cluster)
-    eventually(well, within=within, subject="the whole cluster is well", retry_on=_REFUSED)
+    eventually(well, within=within, subject="the whole cluster is healthy", retry_on=_REFUSED)
     return time.monotonic() - begun

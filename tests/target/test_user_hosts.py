@@ -51,6 +51,13 @@ def test_with_every_host_nothing_is_lacking() -> None:
     assert lacks({**MEMBERS, **OTHERS}) == {}
 
 
+def test_links_within_the_dcs_are_cut_by_one_of_their_two_hosts() -> None:
+    unable = {name: replace(one, cutter="") for name, one in OTHERS.items() if name in ("etcd1", "etcd2")}
+    assert "dcs_links" not in lacks({**MEMBERS, **OTHERS, "etcd1": unable["etcd1"]})
+    assert "have no nft or iptables" in lacks({**MEMBERS, **OTHERS, **unable})["dcs_links"]
+    assert "[hosts]" in lacks(MEMBERS)["dcs_links"]
+
+
 def test_machines_with_an_address_in_common_are_two() -> None:
     """Each has a docker0, and the leader the cluster's virtual address."""
     bridged = {
@@ -142,8 +149,8 @@ def test_without_hosts_the_reason_names_the_table() -> None:
         ({"reach": "ssh://a", "programs": {"postgres": "x"}}, "patroni, etcd, zookeeper, consul, haproxy, redis"),
         ({"reach": "ssh://a", "address": 5432.1}, "an IP address"),
         ({"reach": "ssh://a", "address": ["pg1.example.org"]}, "an IP address"),
-        ("root@10.0.0.1", "no way to a host"),
-        ("ssh://", "no way to a host"),
+        ("root@10.0.0.1", "not a way to reach a host"),
+        ("ssh://", "not a way to reach a host"),
         ("ssh://root:secret@a", "~/.ssh/config"),
         ("ssh://-oProxyCommand=x", "~/.ssh/config"),
         ("ssh://a/b", "~/.ssh/config"),

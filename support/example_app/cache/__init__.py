@@ -15,7 +15,7 @@ Writes. Just before the commit the writer drops the old values and *reserves* th
 invalid, and no new one is given. Just after the commit it settles: it stores the new value if its reservation is
 still valid. If not (because of another writer, an invalidation, an eviction or a timeout), it drops the key's value
 and lease. So a value that was loaded before a commit cannot be cached after it. Of two concurrent writers, neither
-leaves the older value in the cache after both have returned. A writer that dies half-way leaves no old value. A
+leaves the older value in the cache after both have returned. A writer that dies halfway leaves no old value. A
 transaction that is rolled back never reaches the cache.
 
 Outages. Redis has half a second to answer. After a failure the process does not ask it for one second (a circuit

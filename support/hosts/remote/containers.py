@@ -61,7 +61,7 @@ class Container:
 
     @classmethod
     def of(cls, words: str) -> "Container | None":
-        """The container of a docker:// or podman:// URL; None for any other way to a host.
+        """The container of a docker:// or podman:// URL; None for any other kind of access.
 
         Raises UsageError if it names none, HostUnreached if the engine does not answer.
         """

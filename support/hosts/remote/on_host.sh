@@ -209,7 +209,7 @@ edit() { # ID FILE PID:START TEXT: other contents for a program's file until the
   guard; printf '%s' "$4" > "$2" || { heal "${D##*/}" >/dev/null; refuse "$2 cannot be written"; }
 }
 undestroyable() { # DATA: why this data directory cannot be put aside; nothing if it can
-  [ -f "$1/PG_VERSION" ] || { echo "$1 is no data directory of PostgreSQL"; return; }
+  [ -f "$1/PG_VERSION" ] || { echo "$1 is not a PostgreSQL data directory"; return; }
   [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
   [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
   [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }

@@ -70,7 +70,7 @@ class Reach:
 
     @classmethod
     def of(cls, words: str) -> "Reach":
-        """Raises UsageError for what is no way to a host."""
+        """Raises UsageError for anything that is not a way to reach a host."""
         kind, _, rest = words.partition("://")
         if words == "local:":
             return cls(words, ("sh", "-s"), NEVER_DIRECT)
@@ -81,11 +81,11 @@ class Reach:
         if "{}" in words:
             found = [one.replace("{}", _AS_WE_ARE) if one != "{}" else one for one in _split(words)]
             return cls(words, tuple(part for one in found for part in (["sh", "-s"] if one == "{}" else [one])))
-        raise UsageError(f"{words!r} is no way to a host; write {FORMS}")
+        raise UsageError(f"{words!r} is not a way to reach a host; write {FORMS}")
 
     @classmethod
     def inside(cls, container: Container, words: str, without_shell: bool = False) -> "Reach":
-        """The way into a container that is marked by a file in it, or by a label; perhaps one that has no sh."""
+        """Access to a container that is marked by a file in it, or by a label; perhaps one that has no sh."""
         argv = container.shell_from_outside if without_shell else container.shell
         return cls(words, argv, NEVER_DIRECT, container.variables_inside(without_shell))
 

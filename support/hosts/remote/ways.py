@@ -1,4 +1,4 @@
-"""The way into a host of the user's that may be a container, and what its engine tells of that container."""
+"""How a host of the user's is reached that may be a container, and what its engine says about that container."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

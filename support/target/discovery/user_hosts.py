@@ -32,6 +32,7 @@ OF_HOSTS = (
     "hosts",
     "crashes",
     "partitions",
+    "dcs_links",
     "poor_links",
     "member_files",
     "member_data",
@@ -100,7 +101,7 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
     if unknown := sorted(table.keys() - set(_KEYS)):
         near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is no key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')
@@ -246,6 +247,8 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     ):
         if why := _lacks_program(program, what, looked, own, topology):
             lacks[capability] = why
+    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able.values(), topology):
+        lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology)
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
         why = (*unable[0].obstacles, "packets are lost by nft, which cannot be used there")[0]
@@ -270,6 +273,12 @@ def _lacks_program(
     if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
         return f"{what} has {dcs.nodes(topology)} members, and [hosts] has {len(having)} of their hosts"
     return ""
+
+
+def _lacks_dcs_links(able: Iterable[HostAccess], topology: Topology) -> str:
+    """Why links within the DCS cannot be cut: of each two of its hosts, one has to be able to; empty if they can."""
+    unable = [one for one in able if dcs.program(topology) in one.programs and not one.cutter]
+    return f"{unable[0].reach} and {unable[1].reach} have no nft or iptables to use" if len(unable) > 1 else ""
 
 
 def _lacks_partitions(

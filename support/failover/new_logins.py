@@ -29,6 +29,7 @@ _STREAMS = "SELECT pid, state FROM pg_stat_replication WHERE application_name = 
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name = %s"
 _IDENTIFY = "IDENTIFY_SYSTEM"
 _DATABASE = "postgres"
+"""The one to which Patroni connects, unless it is configured otherwise."""
 _AS_PG_REWIND = (
     "SELECT count(*) FROM pg_ls_dir('.', true, false); SELECT size FROM pg_stat_file('PG_VERSION', true); "
     "SELECT pg_read_binary_file('PG_VERSION', 0, 100, true)"
@@ -77,14 +78,15 @@ def try_logins(cluster: Cluster) -> Iterator[Attempt]:
     """From each member's host to every other member of its group, as its Patroni is configured."""
     for member in cluster.members:
         files = files_of(cluster.site.hosts[member])
-        logins = files.configuration()["postgresql"]["authentication"]
+        configured = files.configuration()["postgresql"]
+        logins, database = configured["authentication"], configured.get("database") or _DATABASE
         if not logins.get("replication"):
             raise Inconclusive(f"the configuration of Patroni on {member} names no login for replication")
         rewind = logins.get("rewind") or logins.get("superuser") or {}
         for other in cluster.members:
             if other != member:
                 address = cluster.address_of(other).postgres
-                to = {"host": address.host, "port": address.port, "dbname": _DATABASE, "connect_timeout": 5}
+                to = {"host": address.host, "port": address.port, "dbname": database, "connect_timeout": 5}
                 for purpose, login, more, statement in (
                     ("to stream or to be copied", logins["replication"], {"replication": "true"}, _IDENTIFY),
                     ("to be rewound", rewind, {}, _AS_PG_REWIND),
@@ -99,9 +101,7 @@ def _refusal(files: MemberFiles, login: Mapping[str, Any], to: Mapping[str, Any]
     showing a secret.
     """
     if login.get("sslpassword"):
-        raise Inconclusive(
-            "the key of a member's certificate has a passphrase, which psql takes on its command line only"
-        )
+        raise Inconclusive("a member's key has a passphrase, and psql would show that on its command line")
     options = {name: value for name, value in login.items() if name not in ("username", "password")}
     passwords = [f"*:*:*:*:{_escaped(str(login['password']))}"] if login.get("password") else []
     conninfo = make_dsn(**{**to, "user": login.get("username", "postgres"), **options})

@@ -130,7 +130,7 @@ def step_goes_on(context: Context) -> None:
     )
 
 
-@given("a pool of sessions, with one that lies idle")
+@given("a pool of sessions, one of them idle")
 def step_pool(context: Context) -> None:
     """The application's own pool; one of its sessions was used and returned."""
     world = context.world

@@ -150,7 +150,7 @@ def step_crowded(context: Context, own: int, others: int) -> None:
     handed(context.world).crowded = make_crowded(context.world, own, others)
 
 
-@given("entries of others that come and go there")
+@given("entries of other namespaces that come and go in it")
 def step_churn(context: Context) -> None:
     """Clients add and remove them through the write endpoint until the scenario ends."""
     state = handed(context.world)

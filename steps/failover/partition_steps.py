@@ -56,7 +56,7 @@ def step_dcs_crashes(context: Context, part: str) -> None:
     world.experiment.inject(network.crash_in_dcs(world.cluster, part), world.cluster.leader())
 
 
-@when("nothing gets {link:DcsLink}")
+@when("no packet passes {link:DcsLink}")
 def step_dcs_link_breaks(context: Context, link: str) -> None:
     """Both still reach all other members of the DCS, and everybody else reaches both."""
     world, handover = context.world, context.world.handover(FailoverHandover)

@@ -45,7 +45,7 @@ def step_drawing(context: Context, clients: int) -> None:
     numbers.start(context.world, clients, PATIENCE)
 
 
-@given("{clients:d} clients incrementing a counter, each operation repeated until it is acknowledged")
+@given("{clients:d} clients incrementing a counter, each operation retried until it is acknowledged")
 def step_counting(context: Context, clients: int) -> None:
     """An operation adds an entry named by its id, one to a counter, and a receipt, unless that entry is there.
 

@@ -91,7 +91,7 @@ def step_drain(context: Context) -> None:
     _rebalance(world, "draining", drain_only=True)
 
 
-@when("that worker group may take shards again, and the tables are rebalanced")
+@when("that worker group may hold shards again, and the tables are rebalanced")
 def step_rebalance(context: Context) -> None:
     """The shards of these tables only, by their number."""
     let_take_shards(context.world.cluster.administration, _last_group(context.world), True)
@@ -195,7 +195,7 @@ def step_balanced(context: Context, count: int) -> None:
     handover.tables.require_in_order()
 
 
-@then("no write that was acknowledged meanwhile is lost")
+@then("no write acknowledged in the meantime is lost")
 def step_nothing_lost(context: Context) -> None:
     """Every client wrote while shards were moved; every acknowledged write is read back, once."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -305,7 +305,7 @@ def step_settled(context: Context, seconds: float) -> None:
     eventually(settled, within=limit, subject="nothing of the rebalance is left", retry_on=NO_ANSWER)
 
 
-@then("the same worker group is drained when that is repeated")
+@then("the same worker group is drained on the second attempt")
 def step_drain_again(context: Context) -> None:
     """At the first attempt; then the group is empty, and every row is there, on one other worker."""
     world, handover = context.world, context.world.handover(MoveHandover)

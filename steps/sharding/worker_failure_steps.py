@@ -56,7 +56,7 @@ def step_worker_hands_over(context: Context, group: int) -> None:
     context.world.experiment.inject(switchover, switchover.leader)
 
 
-@when("the PostgreSQL of each of these is killed, one after the other")
+@when("PostgreSQL on each of these is killed, one after the other")
 @columns({"who": ROLE})
 def step_killed_in_turn(context: Context) -> None:
     """The next one as soon as clients get through again."""

@@ -271,7 +271,7 @@ def _losses(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
 
 
 def _halfway(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    if said["who"] == "the Patroni of the leader":
+    if said["who"] == "Patroni on the leader":
         fault = Kill(host_of(cluster, "the leader").processes["patroni"])
         yield str(fault), fault.inject
 

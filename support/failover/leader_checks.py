@@ -1,4 +1,5 @@
-"""Checks of members that change their roles: who must not take over, and who is called the primary and is read-only."""
+"""Checks of members that change their roles: who must not take over, and who is reported as the primary and is
+read-only."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class FalseClaim:
-    """A member was called the primary for so many seconds, from `begun` on, while it took no writes."""
+    """A member was reported as the primary for so many seconds, from `begun` on, while it took no writes."""
 
     member: str
     begun: float
@@ -85,18 +86,19 @@ def _periods(member: str, answers: Iterable[tuple[str, float, float, bool]]) -> 
 def called_primary_truly(
     claims: Sequence[Claim], samples: Sequence[WriterSample], members: Collection[str], since: float, limit: float
 ) -> Finding:
-    """From `since` (the fault) on, no member was called the primary for more than `limit` s while it was read-only.
+    """From `since` (the fault) on, no member was reported as the primary for more than `limit` s while it was
+    read-only.
 
-    Unknown unless two members were called the primary meanwhile: then no role has changed hands. Unknown, too, if one
-    was called the primary for longer than that and did not tell whether it takes writes.
+    Unknown unless two members were reported as the primary meanwhile: then no role has changed hands. Unknown, too, if
+    one was reported as the primary for longer than that, and did not tell whether it takes writes.
     """
     later = [one for one in claims if one.begun > since]
     called = sorted({one.member for one in later if one.primary} | {_before(claims, since)} - {""})
-    words = f"{len(later)} answers of {len(members)} members; called the primary: {', '.join(called) or 'nobody'}"
+    words = f"{len(later)} answers of {len(members)} members; reported as the primary: {', '.join(called) or 'nobody'}"
     longest = longest_false_claim(later, [one for one in samples if one.begun > since])
     if longest is not None and longest.seconds > limit:
         return Finding.too_late(
-            f"{longest.member} was called the primary by its health check for {longest.seconds:.1f} s, from "
+            f"{longest.member} was reported as the primary by its health check for {longest.seconds:.1f} s, from "
             f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)"
         )
     if len(called) < 2:

@@ -168,7 +168,7 @@ def kill_member(switchover: HalfwaySwitchover) -> None:
 
 DYING: Mapping[str, Callable[[HalfwaySwitchover], None]] = {
     "the client that requested it": kill_client,
-    "the Patroni of the leader": kill_member,
+    "Patroni on the leader": kill_member,
 }
 """Who drives a switchover, in the users' words -> how it dies."""
 

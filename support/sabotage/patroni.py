@@ -119,7 +119,7 @@ SABOTAGES = (
     Sabotage(
         "strictly-synchronous",
         "without a standby no write is accepted",
-        notices({"GD-01 writes go on": "no operation was acknowledged in|interrupted for"}),
+        notices({"GD-01 writes continue": "no operation was acknowledged in|interrupted for"}),
         by_shared_configuration({"synchronous_mode_strict": True}),
     ),
     Sabotage(
@@ -128,7 +128,7 @@ SABOTAGES = (
         notices(
             {
                 "SB-03 With failsafe": r"at look \d+ of|interrupted for",
-                "SB-03 could go on": "failsafe mode was declared on .*failsafe_mode is off",
+                "SB-03 could continue": "failsafe mode was declared on .*failsafe_mode is off",
             }
         ),
         by_shared_configuration({"failsafe_mode": False}),
@@ -232,7 +232,7 @@ SABOTAGES = (
         notices(
             {
                 "FO-06 halfway ends with one leader: the client": "the DCS holds a switchover",
-                "FO-06 halfway ends with one leader: the Patroni": "the DCS holds a switchover",
+                "FO-06 halfway ends with one leader: Patroni": "the DCS holds a switchover",
             }
         ),
         patroni_build("keeps_what_was_requested"),
@@ -253,7 +253,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "patroni-does-not-start-with-its-host",
-        "the Patroni of the leader does not start when its host does",
+        "Patroni on the leader does not start when its host does",
         notices({"FO-03 comes back": "streams as a replica: still not true after"}),
         wrapped(leaders_host, "patroni", ["sh", "-c", "exec sleep 900", "idle"]),
     ),
@@ -278,7 +278,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-postpones-its-promotion",
         "a member that has taken the leader key remains a replica for 8 seconds",
-        notices({"FO-19": "was called the primary by its health check for"}),
+        notices({"FO-19": "was reported as the primary by its health check for"}),
         patroni_build("postpones_its_promotion"),
     ),
     Sabotage(

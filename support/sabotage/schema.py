@@ -129,7 +129,7 @@ SABOTAGES = (
         "one in twenty appends to a list changes nothing, and is acknowledged",
         notices(
             {
-                "IS-01 Transactions at read committed see nothing dirty, aborted or intermediate": "lost write",
+                "IS-01 Transactions at read committed see no dirty, aborted or intermediate data": "lost write",
                 "IS-02 read skew": "lost write",
                 "IS-02 Serializable transactions show no write skew": "lost write",
                 "IS-02 default of their session": "lost write",
@@ -207,7 +207,7 @@ SABOTAGES = (
             {
                 "ER-02 second entry": "no error: it was stored",
                 "GD-02 connection was cut": "applied more than once",
-                "GD-02 over a change": "applied more than once",
+                "GD-02 across a change": "applied more than once",
             }
         ),
         by_sql(

@@ -96,7 +96,7 @@ SABOTAGES = (
         "rebalancer-sees-one-worker",
         "the rebalancer believes that only the first worker group has room",
         {
-            "RB-03 may take shards again": "no shard was moved",
+            "RB-03 may hold shards again": "no shard was moved",
             "RB-03 new worker that joins": "no shard was moved|are spread unevenly",
         },
         by_sql(

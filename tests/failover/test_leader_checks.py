@@ -53,7 +53,7 @@ def claims(member: str, primary: bool | None, begun: float, ended: float) -> lis
 
 
 def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, str]:
-    """pg1 leads until the fault; pg2 is called the primary from 30.0 on, and promoted then."""
+    """pg1 leads until the fault; pg2 is reported as the primary from 30.0 on, and promoted then."""
     told = [*claims("pg1", True, 0, LOST), *claims("pg1", None, LOST, END)]
     told += [*claims("pg2", False, 0, 30), *claims("pg2", True, 30, END)]
     took = [*seen("pg2", False, 0, promoted), *seen("pg2", True, promoted), *samples]
@@ -64,14 +64,14 @@ def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, 
 def test_a_member_that_is_promoted_as_soon_as_it_is_called_the_primary() -> None:
     holds, words = claimed(30, [])
     assert holds is True
-    assert words.endswith("called the primary: pg1, pg2; the longest time while read-only: never (limit: 5 s)")
+    assert words.endswith("reported as the primary: pg1, pg2; the longest time while read-only: never (limit: 5 s)")
 
 
 def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
     holds, words = claimed(38, [])
     assert holds is False
     assert words == (
-        "pg2 was called the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
+        "pg2 was reported as the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
         "while it was read-only (limit: 5 s)"
     )
     assert claimed(33, [])[0] is True

@@ -190,7 +190,7 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
             f"after a failover a logical consumer receives some changes again ({again} were seen) and has to "
             f"recognise them"
         )
-    finding = no_change_missing(workload.history, received, fault.begun)
+    finding = no_change_missing(workload.history, received, fault.begun, reads=not consumer.said)
     said = f"; the consumer: {consumer.said}" if consumer.said else ""
     world.evidence.attach("what the consumer got", f"{finding.words}{said}")
     finding.require()

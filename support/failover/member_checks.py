@@ -76,9 +76,7 @@ def sorted_as_recorded(told: Mapping[str, Sequence[Collated]], silent: Silent) -
         for one in collations:
             if one.recorded is not None and one.recorded != one.actual:
                 now = f"{one.provider} {one.actual}" if one.actual else f"{one.provider} without a version"
-                found[f"{one.name} was recorded with version {one.recorded}, but is now sorted by {now}"].append(
-                    member
-                )
+                found[f"{one.name} was recorded with version {one.recorded}, but is now sorted by {now}"].append(member)
     if found:
         lines = [f"{words} on {_and(members)}" for words, members in found.items()]
         return Finding.false(

@@ -96,9 +96,7 @@ def _longer_limits(timing: Timing, scenarios: Sequence[Planned]) -> Iterator[str
         return
     yield "limits: this cluster's timing needs more time than the scenarios state, so its limits are longer:"
     for span, names in by_span(longer).items():
-        parts = timing.parts(span)
-        sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())
-        yield f"  {span}: {sum(parts.values()):g} s ({sums}) for {', '.join(names)}"
+        yield f"  {span}: {timing.total(span):g} s ({timing.sum(span)}) for {', '.join(names)}"
     yield "  Your own limits override these, for example:"
     yield "  [limits]"
     yield f'  "{longer[0].name}" = {longer[0].stated:g}'

@@ -358,36 +358,9 @@ app.command()(inside.shell)
 app.command()(inside.logs)
 
 
-@app.command()
-@with_size_options
-def doctor(
-    target: Target = None,
-    own_schema: OwnSchema = False,
-    size: Size = {},  # noqa: B006
-) -> None:
-    """Show what the target offers, which scenarios can run there, and why the others cannot."""
-    from support.cli import behave_process, doctor, targets
-    from support.settings import Settings
-
-    target_settings, cluster = targets.choose(target)
-    own = {"accept_own_schema": True} if own_schema else {}
-    settings = Settings.load({**target_settings, **size, **own})
-    doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
-
-
+app.command()(starting.doctor)
 app.command()(starting.init)
-
-
-@app.command()
-def heal(target: Target = None) -> None:
-    """Undo what a killed run left behind on the target's hosts: cut links, frozen and stopped programs."""
-    from support.cli import heal, targets
-    from support.settings import Settings
-
-    target_settings, _ = targets.choose(target)
-    raise typer.Exit(heal.heal(Settings.load(target_settings)))
-
-
+app.command()(starting.heal)
 app.command()(writing.steps)
 app.command()(writing.promises)
 app.command()(writing.lint)

@@ -1,9 +1,12 @@
-"""The command for whoever has a cluster and no target file yet: `accept init`; main.py adds it."""
+"""The commands for whoever has a cluster of their own: `accept init`, `doctor` and `heal`; main.py adds them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from support.cli import paths
+from support.cli.options import OwnSchema, Size, Target, with_size_options
 
 
 def init(
@@ -71,3 +74,28 @@ def init(
     }
     given = {name: value for name, value in said.items() if value is not None}
     raise typer.Exit(init.init(init.given_settings(address, given), init.pattern_of(hosts), write))
+
+
+@with_size_options
+def doctor(
+    target: Target = None,
+    own_schema: OwnSchema = False,
+    size: Size = {},  # noqa: B006
+) -> None:
+    """Show what the target offers, which scenarios can run there, and why the others cannot."""
+    from support.cli import behave_process, doctor, targets
+    from support.settings import Settings
+
+    target_settings, cluster = targets.choose(target)
+    own = {"accept_own_schema": True} if own_schema else {}
+    settings = Settings.load({**target_settings, **size, **own})
+    doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
+
+
+def heal(target: Target = None) -> None:
+    """Undo what a killed run left behind on the target's hosts: cut links, frozen and stopped programs."""
+    from support.cli import heal, targets
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal.heal(Settings.load(target_settings)))

@@ -310,12 +310,10 @@ def _limits(found: Survey, limits: Mapping[Span, Sequence[str]]) -> Iterator[Lin
             comment="The cluster's timing needs more time than some scenarios state. Unless set here, the limits are:"
         )
     for span, names in limits.items():
-        parts = timing.parts(span)
-        sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())
-        yield Line(comment=f"{sum(parts.values()):g} s for {span} ({sums}): {', '.join(names)}")
+        yield Line(comment=f"{timing.total(span):g} s for {span} ({timing.sum(span)}): {', '.join(names)}")
     yield Line(comment="Your own limits override these, and those that the scenarios state:")
     yield Line(table="limits", used=False)
-    own = sum(timing.parts(Span.FAILOVER).values()) if Span.FAILOVER in limits else 30
+    own = timing.total(Span.FAILOVER) if Span.FAILOVER in limits else 30
     yield Line('"FO-01.leader"', int(own), "seconds until another member leads", used=False)
 
 

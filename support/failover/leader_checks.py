@@ -3,6 +3,7 @@ read-only."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from support.engine.finding import Finding
 from support.engine.history import WriterSample
@@ -88,7 +89,8 @@ def called_primary_truly(
     """From `since` (the fault) on, no member was reported as the primary for more than `limit` s while it was
     read-only.
 
-    Unknown unless two members were reported as the primary meanwhile: then no role has changed hands.
+    Unknown unless two members were reported as the primary meanwhile: then no role has changed hands. Unknown, too, if
+    one was reported as the primary for longer than that, and did not tell whether it takes writes.
     """
     later = [one for one in claims if one.begun > since]
     called = sorted({one.member for one in later if one.primary} | {_before(claims, since)} - {""})
@@ -101,8 +103,29 @@ def called_primary_truly(
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
+    if silent := _silent(later, [one for one in samples if one.begun > since], limit):
+        return Finding.unknown(f"{words}; it is not known whether {' and '.join(silent)} took writes meanwhile")
     told = f"{longest.seconds:.1f} s" if longest else "never"
     return Finding.true(f"{words}; the longest time while read-only: {told} (limit: {limit:g} s)")
+
+
+def _silent(claims: Sequence[Claim], samples: Sequence[WriterSample], limit: float) -> list[str]:
+    """The members that were called the primary for longer than `limit` s without a word whether they take writes.
+
+    To let nobody in is an answer. After the last look at any member, none was asked any more.
+    """
+    said = [(one.member, one.begun, one.ended, one.primary is True) for one in claims]
+    over = max((one.ended for one in samples), default=float("inf"))
+    found = []
+    for member in sorted({one.member for one in claims}):
+        told = sorted(one.ended for one in samples if one.member == member and (one.writable or one.refused))
+        for begun, until in _periods(member, said):
+            ended = min(until, over)
+            moments = [begun, *(at for at in told if begun < at < ended), ended]
+            if any(later - earlier > limit for earlier, later in pairwise(moments)):
+                found.append(member)
+                break
+    return found
 
 
 def _before(claims: Iterable[Claim], since: float) -> str:

@@ -82,6 +82,17 @@ def test_a_member_that_lets_nobody_in_is_not_read_only() -> None:
     assert called_primary_truly(claims("pg2", True, 0, END), closed, ["pg2"], LOST, 5).holds is None
 
 
+def test_a_member_that_does_not_tell_whether_it_takes_writes_may_be_read_only() -> None:
+    told = [*claims("pg1", True, 0, LOST), *claims("pg2", False, 0, 30), *claims("pg2", True, 30, END)]
+    for silence in (list(seen("pg1", None, 0)), [*seen("pg1", None, 0), *seen("pg2", None, 0)]):
+        finding = called_primary_truly(told, silence, ["pg1", "pg2"], LOST, 5)
+        assert finding.holds is None
+        assert finding.words.endswith("it is not known whether pg2 took writes meanwhile")
+    assert called_primary_truly(told, [], ["pg1", "pg2"], LOST, 5).holds is None
+    watched_until = list(seen("pg2", True, 0, 34))  # then nobody was asked any more
+    assert called_primary_truly(told, watched_until, ["pg1", "pg2"], LOST, 5).holds is True
+
+
 def test_where_no_role_changed_hands_nothing_is_known() -> None:
     told, took = claims("pg1", True, 0, END), list(seen("pg1", True, 0))
     finding = called_primary_truly(told, took, ["pg1", "pg2"], LOST, 5)

@@ -16,7 +16,7 @@ from support.engine.world import Context
 from support.failover import rewinding
 from support.failover.checks import rewound_not_copied
 from support.failover.handover import FailoverHandover
-from support.failover.numbers import require_none_given_twice
+from support.failover.numbers import require_none_issued_twice
 from support.target.timing import EVENT, Span
 
 register_type(Event=EVENT)
@@ -88,8 +88,8 @@ def step_rewound(context: Context) -> None:
 
 @then("no number was issued twice")
 def step_no_number_twice(context: Context) -> None:
-    """Of those that were acknowledged, before the fault and after it: by the sequence, and by the identity column."""
-    require_none_given_twice(context.world)
+    """Checks the acknowledged numbers from before and after the fault, of the sequence and of the identity column."""
+    require_none_issued_twice(context.world)
 
 
 @then("the target member holds every acknowledged entry of the ledger")

@@ -44,7 +44,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class FalseClaim:
-    """A member was reported as the primary for so many seconds, from `begun` on, while it took no writes."""
+    """A member was reported as the primary for this many seconds, from `begun` on, while it accepted no writes."""
 
     member: str
     begun: float

@@ -265,7 +265,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "patroni-copies-no-logical-slot",
-        "a member that takes over makes the logical slots anew",
+        "a member that takes over recreates the logical slots",
         notices({"FO-17": "changes never reached the consumer"}),
         patroni_build("copies_no_logical_slot"),
     ),

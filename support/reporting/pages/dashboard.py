@@ -25,7 +25,7 @@ from support.reporting.trust import Trust
 
 _IN_WORDS = ("kept", "broken", NOT_SELECTED)
 MOST_COSTS = 9
-"""Kinds of fault that are told at once: those that cost most."""
+"""How many kinds of fault are shown at first: those that cost most."""
 MOST_PICTURES = 40
 """Failovers that are drawn on the page: the others are beside their scenarios."""
 

@@ -260,7 +260,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-copies-nothing",
         "a member that has lost its data is not rebuilt",
-        notices({"FO-11": "streams as a replica: not so after"}),
+        notices({"FO-11": "streams as a replica: not so after", "WL-03": "with all of the leader's WAL: not so after"}),
         patroni_build("copies_nothing"),
     ),
     Sabotage(

@@ -197,6 +197,12 @@ SABOTAGES = (
         changed({"/readiness?lag=": "/liveness?lag="}),
     ),
     Sabotage(
+        "reads-go-to-whoever-is-up",
+        "the read endpoint leads to every member that is up, however far it is behind",
+        notices({"WL-03": "the read endpoint leads to it"}),
+        changed({_READ: "uri /health?ignored=", _READY: "uri /liveness?ignored="}),
+    ),
+    Sabotage(
         "no-reads-without-replicas",
         "with every replica down, reads are not served",
         notices({"GD-01 writes go on": "reader"}),

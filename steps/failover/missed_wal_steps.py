@@ -21,7 +21,7 @@ def step_missed(context: Context) -> None:
     world = context.world
     away = joint_loss.spare_replica(world.cluster)
     had = status_of(world.cluster, away).wal
-    joint_loss.crash(world, away)
+    world.experiment.inject(missed_wal.AwayTooLong(world.cluster, away), away)
     missed_wal.remove_what_it_needs(world, away, had)
     joint_loss.switch_on(world, away)
 

@@ -60,13 +60,8 @@ def spare_replica(cluster: Cluster) -> str:
 def without_one_replica(world: World) -> str:
     """Let a replica crash without which writes go on; returns its name."""
     away = spare_replica(world.cluster)
-    crash(world, away)
+    world.experiment.inject(HostCrash(world.cluster.site.hosts[away]), away)
     return away
-
-
-def crash(world: World, member: str) -> None:
-    """Let the host of a member crash."""
-    world.experiment.inject(HostCrash(world.cluster.site.hosts[member]), member)
 
 
 def lose_together(world: World) -> Lost:

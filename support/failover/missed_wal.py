@@ -12,7 +12,7 @@ from functools import partial
 from support import sql
 from support.engine.recovery import require_within
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
 from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
@@ -91,6 +91,42 @@ class LittleWalKept:
 
     def _give(self, values: Mapping[str, str | None]) -> None:
         configure(self._cluster, {"postgresql": {"parameters": dict(values)}})
+
+
+class AwayTooLong:
+    """The host of a replica crashes. If WAL that the replica needs is gone when it is back, the replica is rebuilt."""
+
+    def __init__(self, cluster: Cluster, member: str) -> None:
+        self._cluster, self._member = cluster, member
+        self._host = cluster.site.hosts[member]
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [self._host.name]
+
+    def __str__(self) -> str:
+        return f"the host {self._host.name} crashes"
+
+    def inject(self) -> None:
+        self._host.power_off()
+
+    def require_in_effect(self) -> None:
+        if self._host.powered:
+            raise NotYet(f"{self._host.name} is on")
+
+    def heal(self) -> None:
+        """Without a rebuild the member would stay out for good; it is not waited for."""
+        self._host.power_on()
+        try:
+            _await_caught_up(self._cluster, self._member, self._cluster.topology.timing.notice)
+        except NotInTime:
+            eventually(
+                lambda: reinitialize(self._cluster, self._member),
+                within=RECOVERY,
+                subject=f"{self._member} is told to rebuild itself",
+                retry_on=(NotAvailable, *NO_ANSWER),
+            )
 
 
 def remove_what_it_needs(world: World, away: str, had: int) -> None:

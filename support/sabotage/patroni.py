@@ -276,6 +276,19 @@ SABOTAGES = (
         patroni_build("waits_for_the_end_of_postgresql"),
     ),
     Sabotage(
+        "patroni-renews-its-lock-whatever-happens",
+        "a leader renews its lock even while its PostgreSQL gives no answer",
+        notices({"FO-15 hangs without dying": "another member than .* leads: not so after"}),
+        patroni_build("renews_its_lock_whatever_happens"),
+    ),
+    Sabotage(
+        "login-failover-as-declared",
+        "it was declared that a leader on which nobody can log in is replaced, and it is not",
+        notices({"FO-15 nobody log in": "no new session reached a leader for"}),
+        nothing,
+        variables=expecting(login_failover=True),
+    ),
+    Sabotage(
         "patroni-postpones-its-promotion",
         "a member that has taken the leader key remains a replica for 8 seconds",
         notices({"FO-19": "was called the primary by its health check for"}),

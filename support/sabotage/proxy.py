@@ -187,7 +187,7 @@ SABOTAGES = (
     Sabotage(
         "lag-not-looked-at",
         "a replica serves reads no matter how far it lags",
-        notices({"RW-03 too far behind": "left the read endpoint"}),
+        notices({"RW-03 too far behind": "left the read endpoint", "WL-03": "the read endpoint leads to it"}),
         changed({"/replica?lag=": "/replica?lagging=", "/readiness?lag=": "/liveness?lag="}),
     ),
     Sabotage(
@@ -195,12 +195,6 @@ SABOTAGES = (
         "a replica without a stream serves reads",
         notices({"RW-03 lost its stream": "left the read endpoint"}),
         changed({"/readiness?lag=": "/liveness?lag="}),
-    ),
-    Sabotage(
-        "reads-go-to-whoever-is-up",
-        "the read endpoint leads to every member that is up, however far it is behind",
-        notices({"WL-03": "the read endpoint leads to it"}),
-        changed({_READ: "uri /health?ignored=", _READY: "uri /liveness?ignored="}),
     ),
     Sabotage(
         "no-reads-without-replicas",

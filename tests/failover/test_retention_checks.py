@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from support.failover.missed_wal import least_wal
 from support.failover.retention_checks import (
     MissedWal,
     OpenTransaction,
@@ -107,3 +108,13 @@ def test_nobody_is_led_to_believe_that_it_is_well(believed: str, words: str) -> 
         False,
         f"pg3 has missed WAL and does not stream, and yet {words}",
     )
+
+
+@pytest.mark.parametrize("megabytes", [1, 16, 64, 1024])
+def test_little_wal_is_as_little_as_patroni_and_postgres_accept(megabytes: int) -> None:
+    """Patroni accepts no wal_keep_size below 16 MB, PostgreSQL no min_wal_size below two segments."""
+    segment = megabytes * 2**20
+    kept = least_wal(segment)
+    assert kept["wal_keep_size"] >= max(16 * 2**20, segment)
+    assert 2 * segment <= kept["min_wal_size"] <= kept["max_wal_size"]
+    assert kept["max_slot_wal_keep_size"] >= segment

@@ -1,0 +1,112 @@
+"""A clock that jumps, as after a wrong `date`, a correction by NTP, or the resumption of a virtual machine.
+
+Namespaces shift no wall clock, and that of a whole machine is not ours to set. So the Patroni of one member is started
+with a wall clock of its own. PostgreSQL and the DCS keep the true time.
+
+Source: https://github.com/patroni/patroni/issues/3560 (the leader's clock jumped back by two hours)
+"""
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import psutil
+import requests
+
+from support.errors import Inconclusive
+from support.hosts import Host
+from support.target.cluster import Cluster
+from support.timeouts import REST
+from support.vocabulary import Kind
+from support.waiting import NotYet
+
+PROGRAM = Path(__file__).with_name("patroni_clock.py")
+JUMPS: Mapping[str, float] = {"two hours ahead": 7200.0, "two hours back": -7200.0}
+"""How a clock jumps -> seconds."""
+JUMP = Kind("jump of a clock", tuple(JUMPS))
+_NEEDED = ("PGPASSFILE",)
+"""Environment variables that a member's Patroni may need beside the usual ones."""
+_PRECISE = 60.0  # seconds
+
+
+class OwnClock:
+    """A fault, because it changes the cluster for a while: the Patroni of a member has a clock that can be set.
+
+    Patroni is exchanged; its PostgreSQL keeps running meanwhile.
+    """
+
+    def __init__(self, cluster: Cluster, member: str) -> None:
+        self._cluster, self._member = cluster, member
+        self._host: Host = cluster.sandbox.hosts[member]
+        self._shift = self._host.directory / "clock"
+        self._usual: tuple[list[str], dict[str, str]] | None = None
+
+    def __str__(self) -> str:
+        return f"the Patroni of {self._member} has a clock that can be set"
+
+    @property
+    def wrong_by(self) -> float:
+        """By how many seconds its clock is ahead, by what it answers. Raises NotYet if it does not tell."""
+        patroni = self._cluster.patroni(self._member)
+        try:
+            answer = requests.get(f"{patroni.url}/liveness", timeout=REST, **patroni.access.options)
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
+        except (requests.RequestException, KeyError, ValueError) as error:
+            raise NotYet(f"the Patroni of {self._member} does not tell its time: {error}") from error
+
+    def set(self, seconds: float) -> None:
+        """Let it be wrong by so many seconds from now on."""
+        self._shift.write_text(f"{seconds:g}", encoding="utf-8")
+
+    def inject(self) -> None:
+        pid = self._host.processes["patroni"].pid
+        if pid is None:
+            raise Inconclusive(f"no Patroni runs on {self._member}")
+        running = psutil.Process(pid)
+        argv, environment = running.cmdline(), running.environ()
+        self._usual = argv, {name: environment[name] for name in _NEEDED if name in environment}
+        self.set(0)
+        self._exchange([argv[0], "-P", str(PROGRAM), str(self._shift), argv[-1]])
+
+    def require_in_effect(self) -> None:
+        """The other Patroni runs, and answers."""
+        pid = self._host.processes["patroni"].pid
+        if pid is None or str(PROGRAM) not in psutil.Process(pid).cmdline():
+            raise NotYet("it has not been exchanged")
+        _ = self.wrong_by
+
+    def heal(self) -> None:
+        if self._usual is not None:
+            self._exchange(self._usual[0])
+            self._shift.unlink(missing_ok=True)
+            self._usual = None
+
+    def _exchange(self, argv: list[str]) -> None:
+        assert self._usual is not None
+        program = self._host.add("patroni", argv, self._usual[1])
+        if (pid := program.pid) is not None:
+            running = psutil.Process(pid)
+            running.kill()  # it alone: `Process.kill` would kill PostgreSQL as well
+            running.wait(10)
+        program.start()
+
+
+class ClockJumps:
+    """The clock of a member's Patroni is wrong from one moment to the next."""
+
+    def __init__(self, clock: OwnClock, jump: str) -> None:
+        self._clock, self._jump = clock, jump
+
+    def __str__(self) -> str:
+        return f"that clock jumps {self._jump}"
+
+    def inject(self) -> None:
+        self._clock.set(JUMPS[self._jump])
+
+    def require_in_effect(self) -> None:
+        if abs((wrong := self._clock.wrong_by) - JUMPS[self._jump]) > _PRECISE:
+            raise NotYet(f"the clock is wrong by {wrong:.0f} s")
+
+    def heal(self) -> None:
+        self._clock.set(0)

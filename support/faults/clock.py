@@ -6,18 +6,14 @@ with a wall clock of its own. PostgreSQL and the DCS keep the true time.
 Source: https://github.com/patroni/patroni/issues/3560 (the leader's clock jumped back by two hours)
 """
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import psutil
-import requests
 
 from support.errors import Inconclusive
 from support.hosts import Host
 from support.target.cluster import Cluster
-from support.timeouts import REST
 from support.vocabulary import Kind
 from support.waiting import NotYet
 
@@ -27,7 +23,6 @@ JUMPS: Mapping[str, float] = {"two hours ahead": 7200.0, "two hours back": -7200
 JUMP = Kind("jump of a clock", tuple(JUMPS))
 _NEEDED = ("PGPASSFILE",)
 """Environment variables that a member's Patroni may need beside the usual ones."""
-_PRECISE = 60.0  # seconds
 
 
 class OwnClock:
@@ -47,13 +42,11 @@ class OwnClock:
 
     @property
     def wrong_by(self) -> float:
-        """By how many seconds its clock is ahead, by what it answers. Raises NotYet if it does not tell."""
-        patroni = self._cluster.patroni(self._member)
+        """By how many seconds its clock was wrong when Patroni last read it. Raises NotYet if it has not read it."""
         try:
-            answer = requests.get(f"{patroni.url}/liveness", timeout=REST, **patroni.access.options)
-            return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
-        except (requests.RequestException, KeyError, ValueError) as error:
-            raise NotYet(f"the Patroni of {self._member} does not tell its time: {error}") from error
+            return float(self._shift.with_suffix(".read").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError) as error:
+            raise NotYet(f"the Patroni of {self._member} has not read its clock") from error
 
     def set(self, seconds: float) -> None:
         """Let it be wrong by so many seconds from now on."""
@@ -79,7 +72,8 @@ class OwnClock:
     def heal(self) -> None:
         if self._usual is not None:
             self._exchange(self._usual[0])
-            self._shift.unlink(missing_ok=True)
+            for file in (self._shift, self._shift.with_suffix(".read")):
+                file.unlink(missing_ok=True)
             self._usual = None
 
     def _exchange(self, argv: list[str]) -> None:
@@ -105,8 +99,9 @@ class ClockJumps:
         self._clock.set(JUMPS[self._jump])
 
     def require_in_effect(self) -> None:
-        if abs((wrong := self._clock.wrong_by) - JUMPS[self._jump]) > _PRECISE:
-            raise NotYet(f"the clock is wrong by {wrong:.0f} s")
+        """Patroni has read it since then."""
+        if (wrong := self._clock.wrong_by) != JUMPS[self._jump]:
+            raise NotYet(f"when Patroni last read it, it was wrong by {wrong:.0f} s")
 
     def heal(self) -> None:
         self._clock.set(0)

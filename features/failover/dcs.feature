@@ -48,18 +48,3 @@ Feature: The cluster bears the loss of DCS members
       | which                                                 |
       | between the leading member of the DCS and another one |
       | from the leading member of the DCS to another one     |
-
-  @id.SB-04 @own_programs @critical
-  Scenario Outline: A clock of the leader that jumps changes no leader: <jump>
-    Given a healthy cluster
-    And the Patroni of the leader has a clock that can be set
-    And 4 clients appending to a ledger through the write endpoint
-    When that clock jumps <jump>
-    Then the leader and the routing stay unchanged for longer than the leader's lock lasts
-    And the leader still renews its lock
-    And clients are interrupted for less than 3 seconds
-
-    Examples:
-      | jump            |
-      | two hours ahead |
-      | two hours back  |

@@ -18,12 +18,10 @@ from support.failover.partition import (
     state_before_the_fault,
     watch_state,
 )
-from support.faults import clock, network
+from support.faults import network
 from support.faults.patroni import without_failsafe
-from support.target.health import await_all
 from support.target.leadership import lease, only_members
 
-register_type(ClockJump=clock.JUMP)
 register_type(Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, DcsLink=network.DCS_LINK, Worsens=network.WORSENING)
 
 
@@ -62,24 +60,6 @@ def step_dcs_link_breaks(context: Context, link: str) -> None:
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
     world.experiment.inject(network.broken_link_of_dcs(world.cluster, link), world.cluster.leader())
-
-
-@given("the Patroni of the leader has a clock that can be set")
-def step_own_clock(context: Context) -> None:
-    """It is started again with a clock of its own, until the scenario ends; its PostgreSQL runs on."""
-    world = context.world
-    own = clock.OwnClock(world.cluster, world.cluster.leader())
-    world.experiment.nemesis.inject(own)
-    world.handover(FailoverHandover).clock = own
-    await_all(world.cluster, world.timing.recovery)
-
-
-@when("that clock jumps {jump:ClockJump}")
-def step_clock_jumps(context: Context, jump: str) -> None:
-    """From one moment to the next."""
-    world, handover = context.world, context.world.handover(FailoverHandover)
-    handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
-    world.experiment.inject(clock.ClockJumps(handover.clock, jump), world.cluster.leader())
 
 
 @when("every link between the hosts {worsens:Worsens}")

@@ -104,5 +104,7 @@ class NotInTime(LimitExceeded):
     """A promised state was not reached within its time."""
 
     def __init__(self, subject: str, observed: str, elapsed: float, limit: float) -> None:
-        super().__init__(f"{subject}: not so after {elapsed:.1f} s (allowed: {limit:g} s); last observed: {observed}")
+        super().__init__(
+            f"{subject}: still not true after {elapsed:.1f} s (limit: {limit:g} s); last observed: {observed}"
+        )
         self.subject, self.observed, self.elapsed, self.limit = subject, observed, elapsed, limit

@@ -119,7 +119,7 @@ def _number(port: str, called: str) -> int:
     if port.isdecimal() and 1 <= int(port) <= 65535:
         return int(port)
     raise UsageError(
-        f"{called}: {port!r} is no port number; write it like postgresql://user:password@host:5432/database"
+        f"{called}: {port!r} is not a port number; write it like postgresql://user:password@host:5432/database"
     )
 
 

@@ -58,10 +58,9 @@ def _pairs(given: object) -> object:
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         return json.loads(given) if isinstance(given, str) else given
     pairs = [one.partition("=") for one in given.split(",") if one.strip()]
-    if wrong := [one for one, equals, _ in pairs if not equals]:
-        raise PydanticCustomError(
-            "pairs", "should be like name=host:port, name=host:port; there is no = in '{wrong}'", {"wrong": wrong[0]}
-        )
+    if wrong := [number for number, (_, equals, _) in enumerate(pairs, 1) if not equals]:
+        words = "should be like name=host:port, name=host:port; there is no = in part {number}"
+        raise PydanticCustomError("pairs", words, {"number": wrong[0]})
     return {name.strip(): address.strip() for name, _, address in pairs}
 
 
@@ -147,6 +146,10 @@ _NEEDS_VALUE = (
     "ACCEPT_DCS",
 )
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
+
+
+_SECRET = ("PASSWORD", "PUSHGATEWAY", "_URL", "_DCS", "_LIBPQ", "_OPTIONS")
+"""Ends of the names of settings whose values may be, or contain, a password: no message shows them."""
 
 
 class Settings(BaseSettings):
@@ -408,23 +411,23 @@ def _by_setting(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each name that is no setting."""
+    """A line for each name that is not a setting."""
     known = {*Settings.model_fields, *_TABLES}
     for where, names in (("on the command line or in the target file", said), ("in accept.toml", file)):
         for name in names:
             if name not in known and not name.startswith(OWN):
                 table = isinstance(names[name], Mapping)
                 shown = f"[{name}]" if table else name
-                yield f"{shown} {where} is no setting{_meant(name, known, brackets=table)}"
+                yield f"{shown} {where} is not a setting{_meant(name, known, brackets=table)}"
     variables = {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
     for variable in sorted(environment):
         name = variable.upper()
         if name in variables:
             continue
         if name.startswith(_OUR_PREFIXES):
-            yield f"{variable} in the environment is no setting{_meant(name, variables)}"
+            yield f"{variable} in the environment is not a setting{_meant(name, variables)}"
         elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
-            yield f"{variable} in the environment is no setting; did you mean {min(meant)}?"
+            yield f"{variable} in the environment is not a setting; did you mean {min(meant)}?"
 
 
 def _meant(name: str, known: Collection[str], brackets: bool = False) -> str:
@@ -447,7 +450,7 @@ def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mappin
 def _complaint(error: Mapping[str, Any]) -> str:
     name, *within = map(str, error["loc"])
     shown = f'[{name}] "{within[0]}"' if within and name == "limits" else name.upper()
-    given = "" if name.upper().endswith(("PASSWORD", "PUSHGATEWAY", "_URL")) else f" is {error['input']!r}:"
+    given = "" if name.upper().endswith(_SECRET) else f" is {error['input']!r}:"
     return f"{shown}{given} {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
@@ -458,8 +461,9 @@ def named_callable(setting: str, name: str) -> Callable[..., Any]:
         raise UsageError(f'{setting} is {name!r}: it must be "package.module:callable"')
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{setting} is {name!r}: {error}") from error
+    except Exception as error:  # a module of the user's may raise anything
+        kind = "" if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: "
+        raise UsageError(f"{setting} is {name!r}: {kind}{error}") from error
     if not callable(found):
         raise UsageError(f"{setting} is {name!r}: that is a {type(found).__name__}, not a callable")
     given: Callable[..., Any] = found

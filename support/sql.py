@@ -383,7 +383,7 @@ def answer_within(session: psycopg2.extensions.connection, seconds: float, cance
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         if wait.hung_up:
             raise psycopg2.OperationalError(
-                f"the server gave no answer within {seconds:g} s; hung up "
+                f"the server gave no answer within {seconds:g} s; connection closed "
                 f"(pg_stat_activity tells what its backend {backend} waits for, if it still does)"
             ) from error
         raise

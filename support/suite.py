@@ -274,7 +274,7 @@ def _picture(world: World, experiment: Experiment) -> None:
     begun, cluster = timeline.at_epoch(experiment.begun), world.cluster
     try:
         events = events_since(cluster, begun, time.time())
-    except Exception as error:  # the picture is no reason to call the scenario an error
+    except Exception as error:  # a missing picture is no reason to call the scenario an error
         world.evidence.attach("notable lines of logs", f"could not be read: {describe(error)}")
         events = []
     groups = [one.members for one in cluster.groups]

@@ -76,7 +76,7 @@ class Kind:
         near = nearest(value, known)
         meant = f"; did you mean {near!r}?" if near else ""
         listed = "; ".join(known) if len(known) <= MOST_LISTED else "; ".join([*known[:MOST_LISTED], "..."])
-        return f"{value!r} is no {self.noun}{meant} (known: {listed})"
+        return f"unknown {self.noun} {value!r}{meant} (known: {listed})"
 
 
 @dataclass(frozen=True)

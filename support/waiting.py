@@ -69,7 +69,7 @@ def in_time(
     value = eventually(probe, within=within, subject=subject, retry_on=retry_on, pause=pause, since=begun)
     took = time.monotonic() - begun
     if took > within:
-        raise NotInTime(subject, "it is so now, too late", took, within)
+        raise NotInTime(subject, "it is true now, but too late", took, within)
     return value, took
 
 

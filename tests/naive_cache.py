@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from support import sql
-from support.example_app.cache import Means, Question, Read, Source
+from support.example_app.cache import CacheConfig, Question, Read, Source
 from support.example_app.entries import EntryStore
 from support.example_app.sessions import SessionPool
 
@@ -26,15 +26,15 @@ UPSERT = """
 class NaiveCache:
     """Looks, loads, stores; drops after a change. Right as long as nothing happens at the same time."""
 
-    def __init__(self, means: Means) -> None:
-        self.redis = redis.Redis(means.redis_host, means.redis_port, password=means.redis_password)
-        self.session, self.means = SessionPool(means.connect, 16).session, means
+    def __init__(self, config: CacheConfig) -> None:
+        self.redis = redis.Redis(config.redis_host, config.redis_port, password=config.redis_password)
+        self.session, self.config = SessionPool(config.connect, 16).session, config
 
     def name(self, *parts: object) -> str:
-        return self.means.prefix + json.dumps(parts, default=repr)
+        return self.config.prefix + json.dumps(parts, default=repr)
 
     def keep(self, name: str, value: Any) -> None:
-        self.redis.set(name, pickle.dumps(value), px=int(self.means.time_to_live * 1000))
+        self.redis.set(name, pickle.dumps(value), px=int(self.config.time_to_live * 1000))
 
     def look(self, name: str, load: Callable[[], Any]) -> Read:
         found = self.redis.get(name)
@@ -47,7 +47,7 @@ class NaiveCache:
     def read(self, namespace: str, key: str) -> Read:
         def load() -> str | None:
             with self.session() as session:
-                found = EntryStore(session, self.means.profile).find(namespace, key)
+                found = EntryStore(session, self.config.profile).find(namespace, key)
             return found[0].value if found else None
 
         return self.look(self.name("entry", namespace, key), load)
@@ -57,7 +57,7 @@ class NaiveCache:
 
     def write(self, namespace: str, key: str, value: str) -> None:
         with self.session() as session:
-            sql.execute(session, self.means.profile.sql(UPSERT), [namespace, key, value])
+            sql.execute(session, self.config.profile.sql(UPSERT), [namespace, key, value])
         self.keep(self.name("entry", namespace, key), value)
 
     def write_many(self, namespace: str, values: Mapping[str, str]) -> None:
@@ -66,13 +66,13 @@ class NaiveCache:
 
     def update(self, namespace: str, key: str, value: str) -> bool:
         with self.session() as session:
-            changed = EntryStore(session, self.means.profile).update(namespace, key, value)
+            changed = EntryStore(session, self.config.profile).update(namespace, key, value)
         self.invalidate(namespace, key)
         return changed > 0
 
     def delete(self, namespace: str, key: str) -> bool:
         with self.session() as session:
-            deleted = EntryStore(session, self.means.profile).delete(namespace, key)
+            deleted = EntryStore(session, self.config.profile).delete(namespace, key)
         self.invalidate(namespace, key)
         return deleted > 0
 

@@ -92,7 +92,7 @@ def cannot(context):
 @given("it takes too long")
 @then("it takes too long")
 def too_long(context):
-    raise LimitExceeded("no leader after 31 s (allowed: 30 s)")
+    raise LimitExceeded("no leader after 31 s (limit: 30 s)")
 
 @then("it takes {value:d} ms")
 def takes(context, value):

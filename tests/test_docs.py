@@ -235,7 +235,7 @@ def test_documents_that_messages_point_to_exist() -> None:
     ("document", "quoted", "spelt"),
     [
         ("ruvector.md", "the database reports corruption", "the database reports corruption"),
-        ("ruvector.md", "the server gave no answer within 45 s; hung up", "gave no answer within"),
+        ("ruvector.md", "the server gave no answer within 45 s; connection closed", "gave no answer within"),
         ("schema.md", "judged on tables of the suite's own", "judged on tables of the suite's own"),
         ("schema.md", "is of type uuid, but text is needed", "but text is needed"),
         ("expectations.md", "was declared ([expect] synchronous = true)", "was declared ([expect] {key}"),

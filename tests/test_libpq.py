@@ -49,7 +49,7 @@ def test_a_url_stands_for_settings(url: str, meant: dict[str, object]) -> None:
     ("url", "words"),
     [
         ("postgresql://jo:secret@db/app?fast=yes", 'invalid URI query parameter: "fast"; write it like'),
-        ("postgresql://jo:secret@db:port/app", "'port' is no port number"),
+        ("postgresql://jo:secret@db:port/app", "'port' is not a port number"),
         ("postgresql://jo:se%cret@db/app", "a % that stands for itself must be written %25"),
         ("postgresql://jo:secret@[::1/app", 'in IPv6 host address in URI: "..."'),
     ],

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from support.errors import UsageError
-from support.settings import TARGET_FIELDS, Settings
+from support.settings import TARGET_FIELDS, Settings, named_callable
 
 
 @pytest.fixture(autouse=True)
@@ -84,11 +84,14 @@ def test_another_empty_variable_says_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ('redis_hots = "x"', "redis_hots in accept.toml is no setting; did you mean redis_host?"),
-        ("[limit]\nPF-01 = 1", "[limit] in accept.toml is no setting; did you mean [limits]?"),
-        ("[expects]\nmembers = 1", "[expects] in accept.toml is no setting; did you mean [expect]?"),
-        ("[haproxy_server]\na = 'b'", "[haproxy_server] in accept.toml is no setting; did you mean [haproxy_servers]?"),
-        ("qwxyz = 1", "qwxyz in accept.toml is no setting; docs/your-cluster.md lists the settings"),
+        ('redis_hots = "x"', "redis_hots in accept.toml is not a setting; did you mean redis_host?"),
+        ("[limit]\nPF-01 = 1", "[limit] in accept.toml is not a setting; did you mean [limits]?"),
+        ("[expects]\nmembers = 1", "[expects] in accept.toml is not a setting; did you mean [expect]?"),
+        (
+            "[haproxy_server]\na = 'b'",
+            "[haproxy_server] in accept.toml is not a setting; did you mean [haproxy_servers]?",
+        ),
+        ("qwxyz = 1", "qwxyz in accept.toml is not a setting; docs/your-cluster.md lists the settings"),
     ],
 )
 def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, written, words):
@@ -96,7 +99,7 @@ def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, w
     with pytest.raises(UsageError) as caught:
         Settings.load()
     assert str(caught.value) == words
-    with pytest.raises(UsageError, match=r"on the command line or in the target file is no setting"):
+    with pytest.raises(UsageError, match=r"on the command line or in the target file is not a setting"):
         Settings.load(tomllib.loads(written))
 
 
@@ -117,7 +120,7 @@ def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, w
 )
 def test_a_misspelt_variable_is_an_error(monkeypatch, variable, meant):
     monkeypatch.setenv(variable, "x")
-    with pytest.raises(UsageError, match=f"^{variable} in the environment is no setting; ") as caught:
+    with pytest.raises(UsageError, match=f"^{variable} in the environment is not a setting; ") as caught:
         Settings.load()
     assert meant is None or f"did you mean {meant}?" in str(caught.value)
 
@@ -231,3 +234,27 @@ def test_members_that_are_neither_are_named(monkeypatch, given):
     monkeypatch.setenv("ACCEPT_MEMBERS", given)
     with pytest.raises(UsageError, match="ACCEPT_MEMBERS"):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"accept_dcs": "{etcd3: {password: tell-nobody}}"},
+        {"accept_dcs": ["tell-nobody"]},
+        {"ruvector_options": "password tell-nobody"},
+        {"ruvector_password": {"is": "tell-nobody"}},
+        {"redis_url": ["redis://:tell-nobody@host"]},
+    ],
+)
+def test_no_complaint_shows_what_may_be_a_password(said):
+    with pytest.raises(UsageError) as caught:
+        Settings.load(said)
+    assert "tell-nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["def open_pool(:", "raise RuntimeError('not today')", "import nowhere_at_all"])
+def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch, text):
+    (tmp_path / "broken_module_of_ours.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="ACCEPT_POOL is 'broken_module_of_ours:open_pool'"):
+        named_callable("ACCEPT_POOL", "broken_module_of_ours:open_pool")

@@ -35,7 +35,7 @@ def test_a_kind_has_its_values_and_no_other() -> None:
     assert not mode.allows("standalon")
     assert not mode.allows("cluster or standalone")
     assert mode.complaint("standalon") == (
-        "'standalon' is no mode; did you mean 'standalone'? (known: cluster; standalone)"
+        "unknown mode 'standalon'; did you mean 'standalone'? (known: cluster; standalone)"
     )
     assert ROLE.allows("the leader of worker group 12")
     assert not ROLE.allows("the leader of worker group")
@@ -46,20 +46,20 @@ def test_a_table_has_the_columns_and_values_that_its_step_declares() -> None:
     assert list(columns.misfits(["who", "read"], [["the leader", "up"], ["a replica", "up or down"]])) == []
     wrong = list(columns.misfits(["who", "raed"], [["the leadr", "upp"]]))
     assert len(wrong) == 3, wrong
-    assert "'raed' is no endpoint; did you mean 'read'" in wrong[0]
-    assert "'the leadr' is no role of a member; did you mean 'the leader'" in wrong[1]
-    assert "'upp' is no state; did you mean 'up'" in wrong[2]
+    assert "unknown endpoint 'raed'; did you mean 'read'" in wrong[0]
+    assert "unknown role of a member 'the leadr'; did you mean 'the leader'" in wrong[1]
+    assert "unknown state 'upp'; did you mean 'up'" in wrong[2]
     assert "needs a column 'who', and has 'whho'" in next(columns.misfits(["whho"], []))
 
 
 @pytest.mark.parametrize(
     ("sentence", "words"),
     [
-        ("the host of the replicca crashes", "'the replicca' is no role of a member; did you mean 'a replica'"),
-        ("Redis is in standalon mode", "'standalon' is no mode of Redis; did you mean 'standalone'"),
-        ("the switchovr interrupts clients for less than 10 seconds", "'switchovr' is no event"),
+        ("the host of the replicca crashes", "unknown role of a member 'the replicca'; did you mean 'a replica'"),
+        ("Redis is in standalon mode", "unknown mode of Redis 'standalon'; did you mean 'standalone'"),
+        ("the switchovr interrupts clients for less than 10 seconds", "unknown event 'switchovr'"),
         ("it is refused as a unique violatoin", "did you mean 'unique violation'"),
-        ("every Endpoint asks for SCRAM authentication", "'Endpoint' is no place to log in; did you mean 'endpoint'"),
+        ("every Endpoint asks for SCRAM authentication", "unknown place to log in 'Endpoint'; did you mean 'endpoint'"),
         ("nothing like any step there is at all, by far", ""),
     ],
 )

@@ -35,7 +35,7 @@ def test_what_is_so_at_once_costs_no_pause(monkeypatch: pytest.MonkeyPatch):
 def test_what_does_not_become_so_says_subject_observation_and_both_times():
     with pytest.raises(NotInTime) as caught:
         eventually(Counter(so_at=10**9), within=0.2, subject="the door is open")
-    assert re.match(r"the door is open: not so after \d\.\d s \(allowed: 0\.2 s\)", str(caught.value))
+    assert re.match(r"the door is open: still not true after \d\.\d s \(limit: 0\.2 s\)", str(caught.value))
     assert str(caught.value).endswith("last observed: still closed")
     assert isinstance(caught.value, AssertionError), "it must count as a broken promise"
 
@@ -76,7 +76,7 @@ def slow(seconds: float) -> str:
 
 
 def test_what_is_seen_too_late_breaks_a_promised_time():
-    with pytest.raises(NotInTime, match=r"the door is open: not so after 0\.3 s \(allowed: 0\.1 s\)"):
+    with pytest.raises(NotInTime, match=r"the door is open: still not true after 0\.3 s \(limit: 0\.1 s\)"):
         in_time(lambda: slow(0.3), within=0.1, subject="the door is open")
     assert eventually(lambda: slow(0.3), within=0.1, subject="the door is open") == "open"
 
@@ -115,5 +115,5 @@ def test_a_limit_that_began_earlier_is_reported_as_it_was_promised() -> None:
     def never() -> None:
         raise NotYet("no leader")
 
-    with pytest.raises(NotInTime, match=r"not so after 5\.\d s \(allowed: 5 s\)"):
+    with pytest.raises(NotInTime, match=r"still not true after 5\.\d s \(limit: 5 s\)"):
         eventually(never, within=5, since=time.monotonic() - 5, subject="another member leads")

@@ -61,7 +61,7 @@ Feature: The cache serves what the database holds
     And every read from the cache served the entry
 
   @id.CD-05 @slow @critical
-  Scenario: A cache that is emptied under load is filled again without a rush on the database
+  Scenario: A cache that is emptied under load refills without flooding the database
     Given 2 clients of the cache
     And 1000 entries that are cached
     When the cache is emptied while 40 readers read the entries

@@ -14,10 +14,10 @@ Feature: The cache is fast
   Scenario: The cache serves over 1000 reads a second to one client
     Given a client of the cache
     When a cached entry is read from the cache for 3 seconds
-    Then the cache did over 1000 operations a second
+    Then the cache handled over 1000 operations a second
 
   @id.PF-06
-  Scenario: The cache takes over 1000 writes a second from one client
+  Scenario: The cache accepts over 1000 writes a second from one client
     Given a client of the cache
     When new query results are stored in the cache for 3 seconds
-    Then the cache did over 1000 operations a second
+    Then the cache handled over 1000 operations a second

@@ -47,7 +47,7 @@ Feature: The application reaches its database
     And each of the 40 answers from a backend of its own
 
   @id.CL-04 @backends
-  Scenario: A session goes on after a statement times out
+  Scenario: A session survives a statement timeout
     Given a session whose statements may take 0.5 seconds
     When it executes a statement that takes 10 seconds
     Then the statement is cancelled
@@ -55,7 +55,7 @@ Feature: The application reaches its database
 
   @id.CL-04 @backends
   Scenario: A pooled session that the server killed is replaced without an error
-    Given a pool of sessions, with one that lies idle
+    Given a pool of sessions, one of them idle
     When the server kills the idle session
     Then the next user of the pool is served without an error
     And it is a different session

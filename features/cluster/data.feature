@@ -58,9 +58,9 @@ Feature: Stored entries are found unchanged
     Then every vector column of the application's schema has an HNSW index for its metric
 
   @id.DA-05 @vector @pgvector @own_tables @members @slow
-  Scenario: By the application's own settings, a search finds the nearest of its namespace in a crowded table
+  Scenario: With the application's own settings, a search finds the nearest of its namespace in a crowded table
     Given a copy of the table of entries with 1000 entries among 20000 of other namespaces
-    And entries of others that come and go there
+    And entries of other namespaces that come and go in it
     When the nearest 10 are searched for on every member, 40 times, while the table is vacuumed
     Then each search finds 10 entries, all of its own namespace
     And the recall at 10 is at least 0.95 on every member

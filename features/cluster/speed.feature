@@ -1,5 +1,5 @@
 @schema @normal
-Feature: Answers come in time
+Feature: Reads and searches are answered in time
   Speed is promised as a percentile over many warm samples: the time that most requests take, not a single best one.
 
   @id.PF-01
@@ -20,6 +20,6 @@ Feature: Answers come in time
   @id.PF-07 @patroni @members @replicas
   Scenario: Replication lag stays under 5 seconds while 8 clients write
     Given 8 clients appending to a ledger through the write endpoint
-    When 30 markers are written meanwhile, and looked for on every replica
+    When 30 markers are written at the same time, and looked for on every replica
     Then every replica showed each marker within 5 seconds
     And all 8 clients kept writing

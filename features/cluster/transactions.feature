@@ -33,7 +33,7 @@ Feature: A transaction is atomic, durable and isolated
     And every replica has it within 5 seconds
 
   @id.TX-03
-  Scenario: 10 writers to different keys do not get in one another's way
+  Scenario: 10 writers to different keys do not block one another
     When 10 clients at a time store 20 entries each
     Then all 10 clients succeeded 20 times
     And each of their entries is there once

@@ -1,7 +1,7 @@
-@patroni @patroni_login @haproxy @members @replicas @schema @admin @logical @synchronous @destructive @slow
-Feature: Change data capture goes on after a failover
-  Search indexes, caches and other services are fed by a logical slot of the leader. If the slot is made anew on the
-  member that takes over, its consumer goes on without an error and never gets what was committed in between.
+@patroni @haproxy @members @replicas @schema @admin @logical @synchronous @destructive @slow
+Feature: Change data capture continues after a failover
+  Search indexes, caches and other services are fed by a logical slot of the leader. If the slot is recreated on the
+  member that takes over, its consumer continues without an error and never receives what was committed in between.
 
   @id.FO-17 @hosts @crashes @critical
   Scenario: A logical consumer misses nothing when the leader's host crashes

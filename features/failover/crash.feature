@@ -58,11 +58,11 @@ Feature: The cluster survives the loss of its leader
     And the ledger lost no acknowledged write
 
   @id.FO-13 @hosts @synchronous @replicas @blocker
-  Scenario: A leader whose Patroni alone stands still is replaced, and acknowledges nothing from then on
+  Scenario: A leader on which only Patroni hangs is replaced, and acknowledges nothing from then on
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     And 4 clients appending through direct sessions on the leader
-    When the Patroni of the leader stands still until another member leads
+    When Patroni on the leader hangs until another member leads
     Then the target member streams as a replica within 60 seconds
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
@@ -86,14 +86,14 @@ Feature: The cluster survives the loss of its leader
     And the ledger lost no acknowledged write
 
   @id.FO-20 @crashes @own_tables @synchronous @replicas @critical
-  Scenario: No number of a sequence or an identity column is given twice over a failover
+  Scenario: No sequence or identity column gives out a number twice across a failover
     Given a healthy cluster
     And 8 clients drawing numbers from a sequence and from an identity column
     When the host of the leader is down until another member leads
-    Then no number was given twice
+    Then no number was issued twice
 
   @id.FO-16 @hosts @admin @partitions @rewind @replicas @critical
-  Scenario: A member that went its own way is rewound, not copied
+  Scenario: A member whose timeline diverged is rewound, not copied in full
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the leader commits an entry that no other host can receive

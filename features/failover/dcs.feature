@@ -1,9 +1,9 @@
 @patroni @haproxy @members @schema @hosts @dcs_hosts @dcs @dcs_keys @statistics @pools @destructive @slow
-Feature: The cluster bears the loss of DCS members
+Feature: The cluster tolerates the loss of DCS members
   The members elect their leader through the DCS (etcd). It has several members of its own so that it keeps its quorum,
   unnoticed, when one is lost. Losing the quorum must cost no data, and with failsafe mode no service either. A network
-  can also break in halves: two members of the DCS no longer reach each other, and both reach all others. Then the one
-  that misses its leader wants an election again and again, and the databases must not care.
+  can also fail in part: two members of the DCS no longer reach each other, although both reach all others. Then the one
+  that does not hear from its leader keeps calling elections, and the databases must not be affected.
 
   @id.SB-03 @spare_dcs @critical
   Scenario: The DCS loses its leading member, and the cluster does not change
@@ -15,7 +15,7 @@ Feature: The cluster bears the loss of DCS members
     And clients are interrupted for less than 3 seconds
 
   @id.SB-03 @failsafe @critical
-  Scenario: With failsafe mode, the leader goes on while the DCS has no quorum
+  Scenario: With failsafe mode, the leader keeps leading while the DCS has no quorum
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When a majority of the DCS crashes
@@ -34,11 +34,11 @@ Feature: The cluster bears the loss of DCS members
     And the target member accepts no further write until the fault is healed
     And at no time did two members accept writes
 
-  @id.SB-04 @spare_dcs @partitions @critical
+  @id.SB-04 @spare_dcs @dcs_links @partitions @critical
   Scenario Outline: A broken link within the DCS changes no leader: <which>
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
-    When nothing gets <which>
+    When no packet passes <which>
     Then the leader and the routing stay unchanged for longer than the leader's lock lasts
     And the leader still renews its lock
     And once the fault is healed, the leader and the routing stay unchanged for 10 seconds

@@ -1,10 +1,10 @@
 @patroni @haproxy @members @schema @hosts @statistics @pools @destructive @slow
-Feature: A degraded cluster goes on serving
+Feature: A degraded cluster keeps serving
   A cluster that has lost a part of itself may be slower and has less to fall back on, but its clients need not know.
-  They see a pause of limited length, and whatever they repeat after it is applied exactly once.
+  They see a pause of limited length, and whatever they retry after it is applied exactly once.
 
   @id.GD-01 @crashes @replicas @critical
-  Scenario: With every replica down, writes go on and reads are answered
+  Scenario: With every replica down, writes continue and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     And 4 clients reading through the read endpoint
@@ -25,17 +25,17 @@ Feature: A degraded cluster goes on serving
     And once a replica is back, writes are accepted again within 30 seconds
 
   @id.GD-02 @partitions @proxy_host @critical
-  Scenario: What a client repeats after its connection was cut is applied exactly once
+  Scenario: What a client retries after its connection was cut is applied exactly once
     Given a healthy cluster
-    And 8 clients incrementing a counter, each operation repeated until it is acknowledged
+    And 8 clients incrementing a counter, each operation retried until it is acknowledged
     When the leader's answers are lost on the way to its clients
     And the fault is healed
     Then each operation was applied exactly once
 
   @id.GD-02 @partitions @proxy_host @crashes @synchronous @replicas @critical
-  Scenario: What a client repeats over a change of leaders is applied exactly once
+  Scenario: What a client retries across a change of leaders is applied exactly once
     Given a healthy cluster
-    And 8 clients incrementing a counter, each operation repeated until it is acknowledged
+    And 8 clients incrementing a counter, each operation retried until it is acknowledged
     When the leader's answers are lost on the way to its clients
     And the host of the leader crashes
     And another member leads

@@ -1,9 +1,9 @@
 @patroni @haproxy @members @replicas @admin @schema @hosts @disks @member_files @destructive @slow
 Feature: A full disk costs no more than the writes that do not fit
-  Disks fill up, mostly at night. A server does all it can if it tells clients why it refuses their writes, keeps what
-  it has acknowledged, and goes on by itself once there is space. It can do so only until its next checkpoint, which
-  needs space as well. Then PostgreSQL stops, tries to start again and lets nobody in, while Patroni keeps the leader
-  lock. No failover helps in that case, so acknowledged writes must outlast it, too.
+  Disks fill up, mostly at night. The best that a server can do is to tell clients why it refuses their writes, keep
+  what it has acknowledged, and continue by itself once there is space. It can do so only until its next checkpoint,
+  which needs space as well. Then PostgreSQL stops, tries to start again and lets nobody in, while Patroni keeps the
+  leader lock. No failover helps in that case, so acknowledged writes must outlast it, too.
 
   @id.FO-04 @critical
   Scenario: A leader whose disk is full refuses writes, and accepts them again once there is space

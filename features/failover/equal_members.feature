@@ -1,7 +1,7 @@
 @members @replicas
 Feature: Every member could take the place of any other
-  The data are replicated; the software and the settings of a host are not. A replica with an older library, other rules
-  for sorting text or another setting looks healthy until it leads. Then queries fail or miss rows.
+  Data are replicated; the software and the settings of a host are not. A replica with an older library, a different
+  collation version or a different setting looks healthy until it leads. Then queries fail or miss rows.
 
   @id.ME-01 @critical
   Scenario: Every member runs the same PostgreSQL, extensions and collation versions

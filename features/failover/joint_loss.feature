@@ -1,8 +1,8 @@
 @patroni @haproxy @members @schema @hosts @crashes @synchronous @several_replicas @destructive @slow
-Feature: The cluster gets over the loss of its leader together with its synchronous standby
-  After the loss of a leader its synchronous standby has every acknowledged write. When both are lost together, a replica
-  may be left that lacks some of them. If it took over, they would be gone, and nobody would be told. So the cluster has
-  to wait for one of the two, and to go on by itself as soon as one is back.
+Feature: The cluster survives losing its leader and its synchronous standby together
+  After the loss of a leader its synchronous standby has every acknowledged write. When both are lost together, the only
+  replica left may lack some of them. If it took over, they would be lost without anybody noticing. So the cluster has
+  to wait for one of the two, and to continue by itself as soon as one is back.
 
   @id.FO-14 @blocker
   Scenario Outline: After the loss of the leader and its synchronous standby, nobody leads until one is back: <who>

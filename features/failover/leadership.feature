@@ -29,5 +29,5 @@ Feature: One member leads, and another could take over
     Then the DCS has a quorum with one member to spare
 
   @id.SB-03 @members @failsafe @critical
-  Scenario: A leader could go on without the DCS right now
+  Scenario: A leader could continue without the DCS right now
     Then failsafe mode is on, and every member knows all others that a leader has to reach

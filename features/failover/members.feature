@@ -1,5 +1,5 @@
 @patroni
-Feature: Every member is up and tells the truth about itself
+Feature: Every member is up and reports its own state correctly
   Proxies, operators and failovers rely on what the members report about themselves. A member that is down, frozen or
   wrong about its role turns the next fault into an outage.
 

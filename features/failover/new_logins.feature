@@ -1,12 +1,12 @@
 @patroni @members @replicas
-Feature: Members could log in to one another anew
-  A replication stream that has run for months was let in months ago. If a password was changed since then, or a
-  certificate has expired, nobody notices until the stream ends: then no replica, no rewind and no new member gets in.
+Feature: Members can still log in to one another
+  A replication stream that has run for months authenticated months ago. If a password has been changed since then, or a
+  certificate has expired, nobody notices until the stream ends: then replicas, rewinds and new members are all refused.
 
   @id.ME-03 @admin @destructive @critical
-  Scenario: A replica whose stream ends logs in again and streams on
+  Scenario: A replica whose stream ends logs in again and resumes streaming
     When the stream of each replica is ended, one after another
-    Then each replica has logged in anew and streams within 30 seconds
+    Then each replica has logged in again and streams within 30 seconds
 
   @id.ME-03 @hosts @member_files @critical
   Scenario: The members' own credentials open the sessions that streaming, copying and rewinding need

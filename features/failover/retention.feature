@@ -1,15 +1,15 @@
 @members
-Feature: Nothing keeps old WAL or dead rows for long
+Feature: Nothing retains old WAL or dead rows for long
   A forgotten replication slot keeps WAL until the disk is full, on a replica as well as on the leader. A forgotten
-  transaction keeps dead rows until every query is slow. Both are harmless for days, and nobody is told.
+  transaction keeps dead rows until every query is slow. Both are harmless for days, and nobody notices.
 
   @id.WL-01 @critical
-  Scenario: No replication slot keeps back more than 1 GB of WAL on any member
-    Then no replication slot of any member keeps back more than 1024 megabytes of WAL
+  Scenario: No replication slot retains more than 1 GB of WAL on any member
+    Then no replication slot of any member retains more than 1024 megabytes of WAL
 
   @id.WL-01 @critical
-  Scenario: No replication slot keeps rows from vacuum for longer than a million transactions
-    Then no replication slot of any member keeps rows that are older than 1000000 transactions
+  Scenario: No replication slot holds back vacuum by more than a million transactions
+    Then no replication slot of any member retains rows that are older than 1000000 transactions
 
   @id.WL-01 @bounded_slots @critical
   Scenario: No replication slot can fill a disk

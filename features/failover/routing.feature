@@ -21,13 +21,13 @@ Feature: Writes reach the primary and reads reach the replicas
     Then every healthy replica serves some of them, or has other sessions to serve
 
   @id.HP-01 @statistics @statistics_login @normal
-  Scenario: The statistics page opens to its own credentials only
+  Scenario: The statistics page opens only with its own credentials
     Then the statistics page answers
-      | who comes                  | answer  |
-      | somebody unnamed           | refused |
-      | a stranger                 | refused |
-      | the owner, wrong password  | refused |
-      | the owner, right password  | served  |
+      | visitor                    | answer  |
+      | no credentials             | refused |
+      | an unknown user            | refused |
+      | the user, wrong password   | refused |
+      | the user, right password   | served  |
 
   @id.HP-01 @statistics @pools @patroni @critical
   Scenario: HAProxy sees every server in the role that Patroni gives it

@@ -1,5 +1,5 @@
 @patroni @haproxy @members @schema @destructive @slow @critical
-Feature: The endpoints lead no client to a failed member
+Feature: The endpoints send no client to a failed member
   An application knows the endpoints and no members. It cannot see that the replica that answers it lags minutes
   behind, or that the leader at the other end of its session is gone. The proxy has to see that for it: reads go to
   replicas that keep up, and sessions on a lost leader are cut, because a connection pool replaces only connections it
@@ -57,14 +57,14 @@ Feature: The endpoints lead no client to a failed member
     Then each of these sessions is cut within 8 seconds
 
   @id.FO-19 @replicas
-  Scenario Outline: When <event>, no read-only member is called the primary for longer than 5 seconds
+  Scenario Outline: When <event>, no read-only member is reported as the primary for longer than 5 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
-    And every member is asked all the time whether it is the primary
+    And every member is asked continuously whether it is the primary
     When <event>
     And another member leads
     And the fault is healed
-    Then no member was called the primary for longer than 5 seconds while it was read-only
+    Then no member was reported as the primary for longer than 5 seconds while it was read-only
     And the target member streams as a replica within 60 seconds
 
     Examples:

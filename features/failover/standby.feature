@@ -1,5 +1,5 @@
 @patroni @haproxy @members @replicas @schema @hosts @destructive @slow
-Feature: The cluster gets over the loss of a standby
+Feature: The cluster survives the loss of a standby
   A commit waits until the synchronous standby has it. When that standby dies, another one must soon take its place, or
   writes stop; and if the cluster disagreed about which standby that is, a failover could promote a replica that lacks
   acknowledged writes.

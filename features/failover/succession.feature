@@ -1,8 +1,8 @@
 @patroni @haproxy @members @replicas @schema @hosts @destructive @slow
 Feature: The right member takes over, time after time
   If several replicas could take over, the choice decides how much is lost. A replica may be barred from leading because
-  it serves another purpose, on a smaller machine or in another town. And failures do not come once a year: a cluster
-  must be as good after a failover as it was before.
+  it serves another purpose, on a smaller machine or at another site. And failures do not come only once a year: a
+  cluster must be as good after a failover as it was before.
 
   @id.FO-07 @partitions @crashes @several_replicas @critical
   Scenario: The replica with the most WAL takes over

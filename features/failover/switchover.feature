@@ -39,7 +39,7 @@ Feature: The leader hands over when it is asked to
     And no switchover is pending
 
   @id.FO-06 @critical
-  Scenario Outline: A switchover whose client or leader dies half-way ends with one leader: <who>
+  Scenario Outline: A switchover whose client or leader dies halfway ends with one leader: <who>
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When <who> dies while the leader hands over
@@ -55,10 +55,10 @@ Feature: The leader hands over when it is asked to
     @hosts @crashes
     Examples:
       | who                          | event      | seconds |
-      | the Patroni of the leader    | failover   | 30      |
+      | Patroni on the leader        | failover   | 30      |
 
-  @id.FO-18 @admin @critical
-  Scenario: A switchover ends in time although WAL cannot be archived
+  @id.FO-18 @admin @archiving @critical
+  Scenario: A switchover completes in time even if WAL cannot be archived
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     And the command that archives WAL fails on every member
@@ -68,7 +68,7 @@ Feature: The leader hands over when it is asked to
     And the ledger lost no acknowledged write
 
   @id.FO-18 @hosts @own_programs @proxy_host @admin @critical
-  Scenario: A switchover ends in time although a consumer of the leader's stream does not answer
+  Scenario: A switchover completes in time even if a consumer of the leader's stream does not answer
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     And a consumer of the leader's stream that does not answer

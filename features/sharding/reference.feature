@@ -21,6 +21,6 @@ Feature: Every node has an up-to-date copy of each reference table
     Then all copies of each reference table hold the same rows
 
   @id.RT-03 @reference
-  Scenario: What a reference table computes by itself is the same in every copy
+  Scenario: Values that a reference table computes are the same in every copy
     When rows of a reference table are inserted, updated and deleted
     Then all copies of each reference table hold the same rows

@@ -32,10 +32,10 @@ Feature: The other workers keep serving while one of them fails over
     And no ledger lost an acknowledged write
 
   @id.DT-06 @hosts @several_workers @blocker
-  Scenario: Transfers between worker groups keep the total, whichever leader is killed meanwhile
+  Scenario: Transfers between worker groups preserve the total, whichever leader is killed during them
     Given a healthy cluster
     And 8 clients transferring between accounts on different worker groups
-    When the PostgreSQL of each of these is killed, one after the other
+    When PostgreSQL on each of these is killed, one after the other
       | who                           |
       | the leader of worker group 1  |
       | the leader of worker group 2  |

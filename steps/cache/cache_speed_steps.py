@@ -66,7 +66,7 @@ def _measure_throughput(world: World, operations: Callable[[CacheClient, str], O
     measure(world, work)
 
 
-@then("the cache did over {rate:d} operations a second")
+@then("the cache handled over {rate:d} operations a second")
 def step_throughput(context: Context, rate: int) -> None:
     """The mean over the whole time."""
     handover, limit = context.world.handover(CacheHandover), context.world.limit(rate, "throughput")

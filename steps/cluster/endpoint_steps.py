@@ -26,7 +26,7 @@ from support.engine.tables import all_answer
 from support.engine.workload import run_to_end
 from support.engine.world import Context
 from support.errors import ConnectFailed
-from support.example_app.pool import PoolMeans, TestedPool
+from support.example_app.pool import PoolConfig, TestedPool
 from support.example_app.sessions import (
     attempt,
     backend,
@@ -130,12 +130,12 @@ def step_goes_on(context: Context) -> None:
     )
 
 
-@given("a pool of sessions, with one that lies idle")
+@given("a pool of sessions, one of them idle")
 def step_pool(context: Context) -> None:
     """The application's own pool; one of its sessions was used and returned."""
     world = context.world
-    means = PoolMeans(world.cluster.write, size=1, login_timeout=CONNECT, statement_timeout=STATEMENT)
-    pool = handed(world).pool = world.cleanup.enter_context(TestedPool(world.pool, means))
+    config = PoolConfig(world.cluster.write, size=1, login_timeout=CONNECT, statement_timeout=STATEMENT)
+    pool = handed(world).pool = world.cleanup.enter_context(TestedPool(world.pool, config))
     handed(world).idle_backend = int(pool.execute(BACKEND)[0][0])
 
 
@@ -195,10 +195,10 @@ def step_silent_host(context: Context) -> None:
 def step_log_in_there(context: Context, seconds: int) -> None:
     """As the application's pool opens its first session, with that limit."""
     world, state = context.world, handed(context.world)
-    means = PoolMeans(state.black_hole.endpoint, size=1, login_timeout=seconds, statement_timeout=STATEMENT)
+    config = PoolConfig(state.black_hole.endpoint, size=1, login_timeout=seconds, statement_timeout=STATEMENT)
 
     def log_in() -> None:
-        with TestedPool(world.pool, means) as pool:
+        with TestedPool(world.pool, config) as pool:
             state.login = attempt(lambda: pool.execute("SELECT 1"))
 
     measure(world, log_in)
@@ -212,7 +212,7 @@ def step_login_fails(context: Context, seconds: float) -> None:
     def in_time() -> Finding:
         failed = any_of(instance_of(ConnectFailed), instance_of(sql.Error))
         assert_that(state.login.error, failed, "what came of the login")
-        words = f"the login failed after {state.login.seconds:.1f} s (allowed: {limit:g} s)"
+        words = f"the login failed after {state.login.seconds:.1f} s (limit: {limit:g} s)"
         return Finding.within_limit(state.login.seconds < limit, words)
 
     finding = judged(context.world, in_time)

@@ -34,7 +34,7 @@ def step_percentile(context: Context, share: int, operations: str, milliseconds:
     finding.require()
 
 
-@when("{count:d} markers are written meanwhile, and looked for on every replica")
+@when("{count:d} markers are written at the same time, and looked for on every replica")
 def step_markers(context: Context, count: int) -> None:
     """One after another through the write endpoint; each replica is polled directly."""
     world, cluster = context.world, context.world.cluster

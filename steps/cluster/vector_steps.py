@@ -150,7 +150,7 @@ def step_crowded(context: Context, own: int, others: int) -> None:
     handed(context.world).crowded = make_crowded(context.world, own, others)
 
 
-@given("entries of others that come and go there")
+@given("entries of other namespaces that come and go in it")
 def step_churn(context: Context) -> None:
     """Clients add and remove them through the write endpoint until the scenario ends."""
     state = handed(context.world)
@@ -187,6 +187,8 @@ def step_members_recall(context: Context, count: int, fraction: float) -> None:
     }
     for member, found in shares.items():
         context.world.measure(f"recall at {count} on {member}", found, "", limit, at_least=True)
+    if not shares:
+        Finding.unknown("no member was searched").require()
     few = [f"{found:.3f} on {member}" for member, found in shares.items() if found < limit]
     Finding(not few, f"recall at {count} {' and '.join(few)} (at least {limit:g})").require()
 

@@ -58,7 +58,7 @@ def step_frozen_until_replaced(context: Context, role: str) -> None:
     inject_until_replaced(context.world, Freeze(host), host.name)
 
 
-@when("the Patroni of {role:Role} stands still until another member leads")
+@when("Patroni on {role:Role} hangs until another member leads")
 def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
     """It is suspended, and its PostgreSQL runs on; it resumes when another member has taken over."""
     host = host_of(context.world.cluster, role)

@@ -140,7 +140,7 @@ def step_failsafe_is_ready(context: Context) -> None:
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(
-            failover_readiness.unprepared_for_failsafe(group), empty(), "members that could not go on"
+            failover_readiness.unprepared_for_failsafe(group), empty(), "members that could not continue"
         ),
-        "a leader could go on without the DCS",
+        "a leader could continue without the DCS",
     )

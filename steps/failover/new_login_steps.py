@@ -20,7 +20,7 @@ def step_end_streams(context: Context) -> None:
     ]
 
 
-@then("each replica has logged in anew and streams within {seconds:g} seconds")
+@then("each replica has logged in again and streams within {seconds:g} seconds")
 def step_streams_again(context: Context, seconds: float) -> None:
     """From the end of its stream until a new session sends WAL to it."""
     world, limit = context.world, context.world.limit(seconds, "login")

@@ -22,7 +22,9 @@ from support.faults import network
 from support.faults.patroni import without_failsafe
 from support.target.leadership import lease, only_members
 
-register_type(Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, DcsLink=network.DCS_LINK, Worsens=network.WORSENING)
+register_type(
+    Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, DcsLink=network.DCS_LINK, Degradation=network.DEGRADATION
+)
 
 
 @given("failsafe mode is off")
@@ -54,7 +56,7 @@ def step_dcs_crashes(context: Context, part: str) -> None:
     world.experiment.inject(network.crash_in_dcs(world.cluster, part), world.cluster.leader())
 
 
-@when("nothing gets {link:DcsLink}")
+@when("no packet passes {link:DcsLink}")
 def step_dcs_link_breaks(context: Context, link: str) -> None:
     """Both still reach all other members of the DCS, and everybody else reaches both."""
     world, handover = context.world, context.world.handover(FailoverHandover)
@@ -62,12 +64,12 @@ def step_dcs_link_breaks(context: Context, link: str) -> None:
     world.experiment.inject(network.broken_link_of_dcs(world.cluster, link), world.cluster.leader())
 
 
-@when("every link between the hosts {worsens:Worsens}")
-def step_links_worsen(context: Context, worsens: str) -> None:
+@when("every link between the hosts {degradation:Degradation}")
+def step_links_degrade(context: Context, degradation: str) -> None:
     """In both directions; the suite's own links stay as they are."""
     world = context.world
     world.handover(FailoverHandover).state_before_the_fault = state_before_the_fault(world)
-    world.experiment.inject(network.poor_links(world.cluster, worsens), world.cluster.leader())
+    world.experiment.inject(network.poor_links(world.cluster, degradation), world.cluster.leader())
 
 
 @then("the target member stops accepting writes before its lock expires")

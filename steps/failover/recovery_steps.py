@@ -103,7 +103,7 @@ def step_rewound(context: Context) -> None:
     rewound_not_copied(rewinding.kept_files(world.cluster, world.experiment)).require()
 
 
-@then("no number was given twice")
+@then("no number was issued twice")
 def step_no_number_twice(context: Context) -> None:
     """Of those that were acknowledged, before the fault and after it: by the sequence, and by the identity column."""
     require_none_given_twice(context.world)

@@ -23,7 +23,7 @@ _PREPARED = "COMMIT PREPARED or ROLLBACK PREPARED ends it"
 _OPEN = "pg_terminate_backend ends its session; idle_in_transaction_session_timeout prevents it"
 
 
-@then("no replication slot of any member keeps back more than {megabytes:d} megabytes of WAL")
+@then("no replication slot of any member retains more than {megabytes:d} megabytes of WAL")
 def step_slots_keep_little_wal(context: Context, megabytes: int) -> None:
     """Every slot of each member, whatever its kind and whether it is used: the WAL from where it is to the end of what
     the member has."""
@@ -34,10 +34,10 @@ def step_slots_keep_little_wal(context: Context, megabytes: int) -> None:
         world.measure(f"most WAL kept by a slot{_in(group)}", most_kept(told), "MB", limit)
         slots_keep_little_wal(told, silent, limit).require()
 
-    in_each_group(world.cluster, little, "no slot keeps back more WAL than allowed", only_late=False)
+    in_each_group(world.cluster, little, "no slot retains more WAL than allowed", only_late=False)
 
 
-@then("no replication slot of any member keeps rows that are older than {count:d} transactions")
+@then("no replication slot of any member retains rows that are older than {count:d} transactions")
 def step_slots_keep_few_rows(context: Context, count: int) -> None:
     """By the older of the slot's xmin and catalog_xmin, against the transactions that the member has seen."""
     world, limit = context.world, context.world.limit(count, "xmin")
@@ -47,7 +47,7 @@ def step_slots_keep_few_rows(context: Context, count: int) -> None:
         world.measure(f"oldest rows kept by a slot{_in(group)}", oldest_kept(told), "transactions", limit)
         slots_keep_few_rows(told, silent, limit).require()
 
-    in_each_group(world.cluster, few, "no slot keeps rows for longer than allowed", only_late=False)
+    in_each_group(world.cluster, few, "no slot holds back vacuum for longer than allowed", only_late=False)
 
 
 @then("the WAL that replication slots can keep is limited on every member")

@@ -88,7 +88,7 @@ def step_writes_refused(context: Context) -> None:
 
 
 @then("the statistics page answers")
-@columns({"who comes": VISITOR, "answer": RECEPTION})
+@columns({"visitor": VISITOR, "answer": RECEPTION})
 def step_statistics_page_answers(context: Context) -> None:
     """Each visitor of the table, identified by the credentials, is served or refused."""
     cluster, expected = context.world.cluster, rows_of(context.table)
@@ -148,13 +148,13 @@ def step_idle_sessions(context: Context, count: int) -> None:
         raise Inconclusive(f"sessions through the write endpoint are on {' and '.join(sorted(elsewhere))}")
 
 
-@given("every member is asked all the time whether it is the primary")
+@given("every member is asked continuously whether it is the primary")
 def step_claims(context: Context) -> None:
     """By the health check that proxies use, until the scenario ends."""
     context.world.handover(FailoverHandover).claims = watch_claims(context.world)
 
 
-@then("no member was called the primary for longer than {seconds:g} seconds while it was read-only")
+@then("no member was reported as the primary for longer than {seconds:g} seconds while it was read-only")
 def step_claims_are_true(context: Context, seconds: float) -> None:
     """From the fault on. Each member was asked all the time, past the proxy, whether it would accept a write."""
     world = context.world

@@ -6,7 +6,7 @@ from support.engine import counter
 from support.engine.ledger import appends
 from support.engine.workload import Workload
 from support.engine.world import Context
-from support.example_app.pool import DEFAULT, PoolMeans, TestedPool
+from support.example_app.pool import DEFAULT, PoolConfig, TestedPool
 from support.failover import numbers
 from support.failover.degradation import start_readers
 from support.failover.handover import DirectClients, FailoverHandover
@@ -45,7 +45,7 @@ def step_drawing(context: Context, clients: int) -> None:
     numbers.start(context.world, clients, PATIENCE)
 
 
-@given("{clients:d} clients incrementing a counter, each operation repeated until it is acknowledged")
+@given("{clients:d} clients incrementing a counter, each operation retried until it is acknowledged")
 def step_counting(context: Context, clients: int) -> None:
     """An operation adds an entry named by its id, one to a counter, and a receipt, unless that entry is there.
 
@@ -54,7 +54,7 @@ def step_counting(context: Context, clients: int) -> None:
     world, pool = context.world, None
     counter.create(world.cluster.write, world.profile, world.namespace)
     if world.pool != DEFAULT:
-        means = PoolMeans(world.cluster.write, size=clients, login_timeout=PATIENCE, statement_timeout=PATIENCE)
-        pool = world.cleanup.enter_context(TestedPool(world.pool, means)).execute
+        config = PoolConfig(world.cluster.write, size=clients, login_timeout=PATIENCE, statement_timeout=PATIENCE)
+        pool = world.cleanup.enter_context(TestedPool(world.pool, config)).execute
     script = counter.operations(world.profile, world.namespace, pool=pool)
     world.start(Workload(world.cluster.write, script, clients=clients, patience=PATIENCE), acknowledged=500)

@@ -64,7 +64,7 @@ def step_keep_running(context: Context, clients: int, level: str) -> None:
         world.history = workload.history
 
 
-@then("no transaction saw what its level rules out")
+@then("no transaction saw an anomaly that its level rules out")
 def step_isolated(context: Context) -> None:
     """The anomalies of the level are looked for in all that was read and written, by cycles of dependencies.
 

@@ -109,7 +109,7 @@ def step_one_victim(context: Context, seconds: float) -> None:
     one_victim([sql.condition_of(one.error) for one in attempts]).require()
     took, limit = max(one.seconds for one in attempts), world.limit(seconds, "deadlock")
     world.measure("the deadlock was over after", took, "s", limit)
-    words = f"the deadlock was over after {took:.1f} s (allowed: {limit:g} s)"
+    words = f"the deadlock was over after {took:.1f} s (limit: {limit:g} s)"
     judged(world, lambda: Finding.within_limit(took <= limit, words)).require()
 
 

@@ -91,7 +91,7 @@ def step_drain(context: Context) -> None:
     _rebalance(world, "draining", drain_only=True)
 
 
-@when("that worker group may take shards again, and the tables are rebalanced")
+@when("that worker group may hold shards again, and the tables are rebalanced")
 def step_rebalance(context: Context) -> None:
     """The shards of these tables only, by their number."""
     let_take_shards(context.world.cluster.administration, _last_group(context.world), True)
@@ -121,7 +121,7 @@ def step_joined_before(context: Context) -> None:
 
 @when("that worker is drained and removed")
 def step_leave(context: Context) -> None:
-    """Its shards are moved to the other workers, and it is no node any more."""
+    """Its shards are moved to the other workers, and it is no longer a node."""
     world, handover = context.world, context.world.handover(MoveHandover)
     begun, handover.before = time.monotonic(), handover.tables.placements
     refused = sql.error_of(handover.new_worker.leave)
@@ -195,7 +195,7 @@ def step_balanced(context: Context, count: int) -> None:
     handover.tables.require_in_order()
 
 
-@then("no write that was acknowledged meanwhile is lost")
+@then("no write acknowledged in the meantime is lost")
 def step_nothing_lost(context: Context) -> None:
     """Every client wrote while shards were moved; every acknowledged write is read back, once."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -231,7 +231,7 @@ def step_nothing_moves(context: Context) -> None:
     checks.as_before(before, own.placements).require()
 
 
-@when("that shard is moved to another worker group, and {victim:Victim} is killed half-way")
+@when("that shard is moved to another worker group, and {victim:Victim} is killed halfway")
 def step_interrupt_move(context: Context, victim: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -243,7 +243,7 @@ def step_interrupt_move(context: Context, victim: str) -> None:
     world.evidence.attach("the move, step by step", "\n".join(map(str, job.steps)))
 
 
-@when("one worker group is drained, and half-way {how:Break}")
+@when("one worker group is drained, and halfway {how:Break}")
 def step_break_off(context: Context, how: str) -> None:
     """When the rows of a shard are copied, and it is not yet handed over. The client that asked for it gets an error.
 
@@ -305,7 +305,7 @@ def step_settled(context: Context, seconds: float) -> None:
     eventually(settled, within=limit, subject="nothing of the rebalance is left", retry_on=NO_ANSWER)
 
 
-@then("the same worker group is drained when that is repeated")
+@then("the same worker group is drained on the second attempt")
 def step_drain_again(context: Context) -> None:
     """At the first attempt; then the group is empty, and every row is there, on one other worker."""
     world, handover = context.world, context.world.handover(MoveHandover)

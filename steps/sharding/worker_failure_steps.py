@@ -56,7 +56,7 @@ def step_worker_hands_over(context: Context, group: int) -> None:
     context.world.experiment.inject(switchover, switchover.leader)
 
 
-@when("the PostgreSQL of each of these is killed, one after the other")
+@when("PostgreSQL on each of these is killed, one after the other")
 @columns({"who": ROLE})
 def step_killed_in_turn(context: Context) -> None:
     """The next one as soon as clients get through again."""
@@ -94,7 +94,7 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
     said = " ".join(str(error).split())
     world.evidence.attach("what the client was told", said)
     world.measure(f"a write to worker group {group} was refused after", took, "s", limit)
-    words = f"after {took:.1f} s (allowed: {limit:g} s), naming {node}: {said}"
+    words = f"after {took:.1f} s (limit: {limit:g} s), naming {node}: {said}"
     Finding(node.host in said and str(node.port) in said, words).require()
     judged(world, lambda: Finding.within_limit(took < limit, words)).require()
 
@@ -117,7 +117,7 @@ def step_group_is_read(context: Context, group: int, seconds: float) -> None:
 
     def in_time() -> Finding:
         entries, took = found[-1]
-        words = f"{entries} entries were read in {took:.1f} s (allowed: {limit:g} s)"
+        words = f"{entries} entries were read in {took:.1f} s (limit: {limit:g} s)"
         return Finding.within_limit(took < limit, words) if entries else Finding.false(words)
 
     measure(world, read, repeatable=False)  # later the group may have recovered

@@ -65,7 +65,7 @@ def served_within(bound: float, history: History) -> Finding:
         worst = max(stale, key=lambda read: read.begun - replaced[read.key, read.value])
         return Finding.false(
             f"{len(stale)} of {len(reads)} reads served a stale value: {worst.value!r} ({worst.key}) had been "
-            f"replaced for {worst.begun - replaced[worst.key, worst.value]:.3f} s (allowed: {bound:g} s)"
+            f"replaced for {worst.begun - replaced[worst.key, worst.value]:.3f} s (limit: {bound:g} s)"
         )
     return Finding.true(f"none of {len(reads)} reads served a value that had been replaced for over {bound:g} s")
 
@@ -244,7 +244,7 @@ def no_caller_noticed(limit: float, history: History, clients: int, since: float
     if late := [one for one in everything if _took(one) >= limit]:
         return Finding.too_late(
             f"{len(late)} of {len(everything)} operations took too long, up to {slowest(history):.2f} s "
-            f"(allowed: {limit:g} s)"
+            f"(limit: {limit:g} s)"
         )
     tried = {(one.client, one.action == "write") for one in everything if since <= one.begun <= until}
     if len(tried) < 2 * clients:
@@ -290,10 +290,10 @@ def caching_resumed(limit: float, history: History, clients: Collection[int], si
     if took is None:
         waited = max(one.ended for one in history) - since
         return Finding.too_late(
-            f"not every client had a hit in the {waited:.1f} s after the outage (allowed: {limit:g} s)"
+            f"not every client had a hit in the {waited:.1f} s after the outage (limit: {limit:g} s)"
         )
     return Finding.within_limit(
-        took < limit, f"every client had a hit {took:.1f} s after the outage (allowed: {limit:g} s)"
+        took < limit, f"every client had a hit {took:.1f} s after the outage (limit: {limit:g} s)"
     )
 
 
@@ -333,7 +333,7 @@ def lost_write_forgotten(
     served = last_served(history, lost, failover.old_leader_until)
     words = f"the lost write was served for {served:.1f} s after the old leader stopped"
     if served > bound:
-        return Finding.false(f"{words} (allowed: {bound:g} s)")
+        return Finding.false(f"{words} (limit: {bound:g} s)")
     back = {one.client for one in reads if one.value == kept and one.begun > failover.new_leader_since}
     if len(back) < clients:
         return Finding.unknown(f"{clients - len(back)} of {clients} clients read nothing after another member led")
@@ -384,8 +384,8 @@ def refilled(history: History, emptied: float, limit: float) -> Finding:
     took = hits_again_after(history, emptied)
     if took is None:
         hits = sum(one.action == "hit" for one in after[-REFILL_READS:])
-        return Finding.too_late(f"of the last {REFILL_READS} reads only {hits} were hits (allowed: {limit:g} s)")
-    words = f"nine in ten reads were hits again after {took:.1f} s (allowed: {limit:g} s)"
+        return Finding.too_late(f"of the last {REFILL_READS} reads only {hits} were hits (limit: {limit:g} s)")
+    words = f"nine in ten reads were hits again after {took:.1f} s (limit: {limit:g} s)"
     return Finding.within_limit(took <= limit, words)
 
 
@@ -395,7 +395,7 @@ def each_loaded_at_most(times: float, loads: Mapping[bytes, int], keys: int) -> 
     Unknown unless many of the entries were loaded: then the cache was not empty.
     """
     total, most = sum(loads.values()), max(loads.values(), default=0)
-    words = f"{total} loads of {len(loads)} entries, {most} at most of one (allowed: {times:g})"
+    words = f"{total} loads of {len(loads)} entries, {most} at most of one (limit: {times:g})"
     if most > times:
         return Finding.false(words)
     if len(loads) < keys / 10:

@@ -20,7 +20,7 @@ from support import sql
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import outcome_of
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
-from support.example_app.cache import CacheRepository, Means, Read, Source
+from support.example_app.cache import CacheConfig, CacheRepository, Read, Source
 from support.example_app.cache.interface import opener
 from support.example_app.profile import relation
 from support.target.cluster import Cluster
@@ -41,8 +41,7 @@ class WatchedSessions:
         """Seconds by which each answer to a load is delayed."""
         self.loads = 0
         """How many loads the database has answered so far."""
-        self.loads_of_each = Counter[bytes]()
-        """Load, as it was sent -> how often."""
+        self._loads_of_each = Counter[bytes]()
         self._endpoint, self._table = endpoint, table.encode()
         self._lock = threading.Lock()
         self._answered, self._gate = threading.Event(), threading.Event()
@@ -56,6 +55,11 @@ class WatchedSessions:
         self._opened.append(session)
         session.cursor_factory = self._cursor
         return session
+
+    def loads_of_each(self) -> Counter[bytes]:
+        """Load, as it was sent -> how often the database has answered it so far."""
+        with self._lock:
+            return Counter(self._loads_of_each)
 
     @contextmanager
     def holding_answers(self) -> Iterator[None]:
@@ -83,7 +87,7 @@ class WatchedSessions:
             return
         with self._lock:
             self.loads += 1
-            self.loads_of_each[statement] += 1
+            self._loads_of_each[statement] += 1
         self._answered.set()
         if self.delay:
             pause(self.delay)
@@ -138,7 +142,7 @@ class CacheClients:
             server = replace(primary_of(server), address=redis, tls=tls)
         sessions = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
         self.cleanup.callback(sessions.close)
-        means = Means(
+        config = CacheConfig(
             redis_host=server.address.host,
             redis_port=server.address.port,
             redis_password=server.password,
@@ -149,7 +153,7 @@ class CacheClients:
             time_to_live=time_to_live,
             staleness_bound=staleness_bound,
         )
-        repository = opener(self.name)(means)
+        repository = opener(self.name)(config)
         self.cleanup.callback(repository.close)
         return CacheClient(repository, sessions)
 

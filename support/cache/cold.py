@@ -87,4 +87,4 @@ def _read_each(recorder: Recorder, names: Sequence[str]) -> None:
 
 
 def _loads_of_each(clients: Sequence[CacheClient]) -> Counter[bytes]:
-    return sum((client.sessions.loads_of_each for client in clients), Counter[bytes]())
+    return sum((client.sessions.loads_of_each() for client in clients), Counter[bytes]())

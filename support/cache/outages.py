@@ -7,7 +7,7 @@ from before the fault until after it is healed; the checks then judge their hist
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from time import monotonic
 
@@ -92,9 +92,13 @@ class Full:
         raise NotYet("Redis still accepts writes")
 
     def heal(self) -> None:
-        for server, before in self._before.items():
-            with client_of(server) as client:
-                self._configure(client, before)
+        with ExitStack() as every:  # each, also if one of them fails
+            for server, before in self._before.items():
+                every.callback(self._restore, server, before)
+
+    def _restore(self, server: RedisAddress, before: Mapping[str, str]) -> None:
+        with client_of(server) as client:
+            self._configure(client, before)
 
     @staticmethod
     def _configure(client: redis.Redis, settings: Mapping[str, str]) -> None:
@@ -114,12 +118,21 @@ class FailedOver:
 
     def inject(self) -> None:
         if self._server.mode == "sentinel":
-            sentinel, *_ = sentinel_of(self._server).sentinels
-            sentinel.execute_command("SENTINEL", "FAILOVER", self._server.service)
+            self._by_sentinel(list(sentinel_of(self._server).sentinels))
             return
         for replica in replicas_of(self._server).values():
             with client_of(replica) as client:
                 client.execute_command("CLUSTER", "FAILOVER")
+
+    def _by_sentinel(self, sentinels: Sequence[redis.Redis]) -> None:
+        """The first Sentinel that answers is told; one of them may be down."""
+        for number, sentinel in enumerate(sentinels, 1):
+            try:
+                sentinel.execute_command("SENTINEL", "FAILOVER", self._server.service)
+                return
+            except redis.ConnectionError:
+                if number == len(sentinels):
+                    raise
 
     def require_in_effect(self) -> None:
         try:

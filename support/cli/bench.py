@@ -291,7 +291,7 @@ def _floor_remarks(row: Row, measured: Measured) -> Iterator[str]:
         yield f"{row.name}: no floor ({row.floor}): {'; '.join(sorted(whys)) or 'it was measured as 0'}"
     elif row.peer:
         verdict = "agree" if abs(measured.paired_ratio - 1) <= AGREEMENT else "DO NOT agree"
-        difference = f"{measured.paired_ratio - 1:+.0%} (allowed: {AGREEMENT:.0%})"
+        difference = f"{measured.paired_ratio - 1:+.0%} (limit: {AGREEMENT:.0%})"
         yield f"{row.name}: our figure and that of {row.floor} {verdict}: {difference}"
 
 

@@ -51,7 +51,7 @@ def side(word: str) -> Side:
     folder = from_command_line(Path(word))
     if not folder.is_dir():
         raise UsageError(
-            f"{word!r} is no folder with a run, and no run on record; name a folder with allure-results, or last, "
+            f"{word!r} is neither a folder with a run nor a run on record; name a folder with allure-results, or last, "
             "last~1, last~4..0"
         )
     unique = {(one.began, one.target): one for one in _in_folder(folder)}

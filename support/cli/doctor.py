@@ -83,7 +83,7 @@ def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
     if diagnosis.timing is not None:
         if waiting := waiting_for_hosts(diagnosis.lacks, scenarios):
             ids = ", ".join(sorted({id for one in waiting for id in one.ids}))
-            told = f"a way into the hosts would open {len(waiting)} more scenarios: {ids}"
+            told = f"access to the hosts would make {len(waiting)} more scenarios possible: {ids}"
             out.print(told, style="cyan", markup=False, highlight=False)
         for line in _longer_limits(diagnosis.timing, scenarios):
             out.print(line, markup=False, highlight=False)

@@ -14,10 +14,10 @@ def host_lines(topology: Topology, looked: Mapping[str, Looked]) -> Iterator[str
     """Host by host, a line or more each."""
     for name, one in looked.items():
         if one.obstacles:
-            yield f"host {name}, by {one.access.reach}: nothing is done to it"
+            yield f"host {name} ({one.access.reach}): nothing is done to it"
             yield from (f"  {obstacle}" for obstacle in one.obstacles)
         else:
-            yield f"host {name}, by {one.access.reach}: can be broken: {'; '.join(_possible(one))}"
+            yield f"host {name} ({one.access.reach}): can be broken: {'; '.join(_possible(one))}"
         yield from (f"  {remark}" for remark in one.remarks)
         yield from (f"  {_FILES[name]}: {why}" for name, why in one.fixed.items() if why and not one.obstacles)
     members = [one for one in topology.members if one.name not in looked]
@@ -40,6 +40,6 @@ def _possible(one: Looked) -> Iterator[str]:
 
 
 def waiting_for_hosts(lacks: Mapping[str, str], scenarios: Sequence[Planned]) -> list[Planned]:
-    """The scenarios that lack nothing but a way into the hosts, and the permission to use it."""
+    """The scenarios that lack nothing but access to the hosts, and the permission to use it."""
     able = {*OF_HOSTS, "destructive"}
     return [one for one in scenarios if (own := one.tags & lacks.keys()) and own <= able and own & {*OF_HOSTS}]

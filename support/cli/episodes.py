@@ -70,7 +70,7 @@ class Episode:
         judged = ["the ledger lost no acknowledged write"]
         beside = ["2 clients reading through the read endpoint"]
         if self.transactions:
-            judged.append("no transaction saw what its level rules out")
+            judged.append("no transaction saw an anomaly that its level rules out")
             beside.append("4 clients running transactions at serializable")
         steps = [
             "Given a healthy cluster",

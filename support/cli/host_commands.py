@@ -108,7 +108,7 @@ def _rehearsed(act: Callable[[], object], names: Mapping[str, str]) -> Iterator[
     except (AcceptError, Inconclusive, LookupError, *NO_ANSWER) as error:
         yield f"not known beforehand: {_why(error)}"
     for host, heard in by_host(rehearsal.heard, names):
-        yield f"on {host}, by {heard[0].reach}"
+        yield f"on {host} ({heard[0].reach})"
         for one in heard:
             yield from _lines(one)
 
@@ -207,8 +207,8 @@ def _proxy_reloaded(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[A
     yield f"HAProxy on {host.name} reads its configuration again", host.processes["haproxy"].reload
 
 
-def _links_worsen(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    fault = network.poor_links(cluster, said["worsens"])
+def _links_degrade(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
+    fault = network.poor_links(cluster, said["degradation"])
     yield str(fault), fault.inject
 
 
@@ -274,7 +274,7 @@ def _losses(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
 
 
 def _halfway(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
-    if said["who"] == "the Patroni of the leader":
+    if said["who"] == "Patroni on the leader":
         fault = Kill(host_of(cluster, "the leader").processes["patroni"])
         yield str(fault), fault.inject
 
@@ -330,7 +330,7 @@ ACTS: Mapping[str, Callable[[Cluster, Arguments, Rows], Iterator[Act]]] = {
     "step_dcs_link_breaks": _dcs_link,
     "step_proxy_restarts": _proxy_restarts,
     "step_reloaded": _proxy_reloaded,
-    "step_links_worsen": _links_worsen,
+    "step_links_degrade": _links_degrade,
     "step_leader_cut_off": _cut_off,
     "step_write_lost": _cut_off_from_clients,
     "step_commits_unreplicated": _cut_off_from_all,

@@ -17,7 +17,7 @@ from support.errors import UsageError
 from support.settings import Settings
 from support.target.survey import hosts
 from support.target.survey.survey import Survey, survey
-from support.target.survey.target_file import text
+from support.target.survey.target_file import SECRETS, text
 
 _NO_ADDRESS = (
     "where is the database? Give the address that your application uses: ./accept init HOST[:PORT], or "
@@ -98,7 +98,7 @@ def init(settings: Settings, pattern: str, file: Path | None) -> int:
 
 
 def _left_out(found: Survey, where: Path | None) -> Mapping[str, Any]:
-    return {} if where else {name: one for name, one in found.settings.items() if "password" in name}
+    return {} if where else {name: one for name, one in found.settings.items() if name in SECRETS}
 
 
 def _write(file: Path, written: str) -> None:
@@ -123,5 +123,5 @@ def _not_found(found: Survey) -> Sequence[str]:
     reasons = [found.patronis.why, found.statistics.why if found.endpoints.read or found.patronis.answers else ""]
     reasons += [found.etcd.why, *found.notes]
     reasons += [lacks[name] for name in ("members", "application_schema") if name in lacks and found.patronis.answers]
-    reasons += [f"a way into {one.name}: {one.words}" for one in found.hosts if found.pattern and not one.works]
+    reasons += [f"access to {one.name}: {one.words}" for one in found.hosts if found.pattern and not one.works]
     return [one for one in reasons if one]

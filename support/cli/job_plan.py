@@ -37,6 +37,11 @@ _BY_ITSELF = 5.0  # seconds from which a scenario is a unit of work by itself
 _V1 = "/sys/fs/cgroup/memory"
 
 
+def measures_speed(scenario: Planned) -> bool:
+    """Whether it promises a speed, and so needs the machine for itself."""
+    return any(id.startswith(_OF_SPEED) for id in scenario.ids)
+
+
 @dataclass(frozen=True)
 class Machine:
     """What this machine can carry."""
@@ -101,7 +106,7 @@ def units_of(
         feature, _, line = one.location.rpartition(":")
         usual = next((cost for tag, cost in _COSTS.items() if tag in one.tags), _USUAL)
         seconds = (known or {}).get((from_features(PurePath(feature)), one.name), usual)
-        alone = any(id.startswith(_OF_SPEED) for id in one.ids)
+        alone = measures_speed(one)
         sharded = kinds and needs_workers(one)
         apart = line if not alone and max(seconds, usual) >= _BY_ITSELF and not one.tags & TLS else ""
         unit = feature, sharded, alone, apart

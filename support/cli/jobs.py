@@ -255,7 +255,7 @@ def run_share(options: RunOptions, file: Path) -> int:
     """In a job: boot a cluster, and do the work that no other job takes; returns the exit status."""
     run = Run.load(file)
     if run.work is None or run.whole is None:
-        raise UsageError(f"{file} is no share of a run")
+        raise UsageError(f"{file} is not a share of a run")
     whole, work, options = run.whole, SharedWork(run.work), options.with_workers(run.workers)
 
     def keep(number: int, topology: Topology) -> None:

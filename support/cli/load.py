@@ -283,7 +283,7 @@ def _start(module: str, given: Mapping[str, Any], log: Path, cleanup: ExitStack)
 def _require_ended(these: Sequence[Process], workers: Sequence[Process], log: Path) -> None:
     """Raises NotYet while one of `these` is running, and NothingJudged if one of them or a worker failed.
 
-    A worker that was killed is no error here: its history is incomplete, and the verdict says so.
+    A worker that was killed is not an error here: its history is incomplete, and the verdict says so.
     """
     for process in {*these, *workers}:
         if process.poll() is not None and (process.returncode > 0 or (process in these and process.returncode)):

@@ -30,7 +30,7 @@ need. The last column shows that they can fail: `./accept prove` breaks the clus
 the scenarios must notice. "none" means that no sabotage breaks the promise yet.
 
 Limits are those that the scenarios state; `[limits]` replaces them by the names below, see
-[your-cluster.md](your-cluster.md#limits-of-your-own). If the target lacks something that a scenario needs, the scenario
+[your-cluster.md](your-cluster.md#your-own-limits). If the target lacks something that a scenario needs, the scenario
 is skipped and the promise is "not judged"; the report says what is missing. `./accept promises failover` searches this
 list, `./accept run --tags @id.FO-01` judges one promise, and `./accept prove FO-01` shows that it can fail.
 

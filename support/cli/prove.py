@@ -1,7 +1,8 @@
 """`accept prove`: does the suite notice a broken promise? Sabotages embedded clusters, and prints the trust matrix.
 
 Several processes can work side by side, each on a cluster of its own. Each takes the next sabotage that no other has
-claimed, and appends its results to one file.
+claimed, and appends its results to one file. In a second round a single process tries what needs the machine to itself:
+what measures speed, and once more what was inconclusive.
 """
 
 import os
@@ -21,8 +22,9 @@ from support.cli.behave_process import Planned, dies_with_us, dry_run, sigterm_i
 from support.cli.boot import bindir_of, boot_cluster, provide_citus
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
+from support.cli.job_plan import measures_speed
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
-from support.cli.prove_share import TRUST, DestructiveRun, Share, Work, ordered
+from support.cli.prove_share import TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import Prover
 from support.cli.report import JOURNAL, knowledge
 from support.embedded import programs
@@ -46,6 +48,8 @@ CITUS = "citus"
 rows."""
 BLOCKER_SABOTAGES = 2
 """How many sabotages a promise needs whose severity is blocker."""
+ALONE = "alone"
+"""The name of the folder in which the second round claims its work: one cluster, which has the machine to itself."""
 CLUSTER_DONE = 4
 """Exit status of a process that is done with its cluster, while there may be work for another one."""
 
@@ -109,9 +113,13 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
         try:
             if options.cluster is not None:
                 _run_share(options, claims, chosen, scenarios)
+                _run_share(options, claims / ALONE, chosen, scenarios)
                 ended = 0
             else:
-                ended = _run_shares(options.jobs, [*arguments, "--claims", str(claims)])
+                ended = max(
+                    _run_shares(jobs, [*arguments, "--claims", str(folder)])
+                    for jobs, folder in ((options.jobs, claims), (1, claims / ALONE))
+                )
         except KeyboardInterrupt:
             say("stopped; this is what was found so far:")
             conclude(TRUST, time.monotonic() - begun)
@@ -145,45 +153,75 @@ def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], 
 
     Returns CLUSTER_DONE, or 0 if there was nothing to do.
     """
-    claims = WorkQueue(folder)
+    claims, alone = WorkQueue(folder), folder.name == ALONE
     for sharded in (False, True):
         fitting = [one for one in scenarios if (CITUS in one.tags) is sharded]
         sabotages = [one for one in chosen if (CITUS in one.needs) is sharded]
         if why := _unfit(options, sharded):
-            if claims.take(f"the-plan-{sharded}"):
+            if not alone and claims.take(f"the-plan-{sharded}"):
                 never = _to_be_seen(options.words, fitting, {one.name: why for one in fitting})
                 note(TRUST, "plan", Trust(passed_over={one.name: why for one in sabotages}, scenarios=never))
             continue
-        work = ordered(sabotages, fitting, options.healthy_destructive, narrowed=bool(options.words))
-        if any(not claims.taken(one.name) for one in work):
-            _run_on_one_cluster(options, folder, work, fitting, sharded)
+        plan = _plan(options, sabotages, fitting, sharded, alone)
+        if any(not claims.taken(one.name) for one in plan.work):
+            _run_on_one_cluster(options, folder, plan, sharded)
             return CLUSTER_DONE
     return 0
 
 
-def _run_on_one_cluster(
-    options: ProveOptions, folder: Path, work: Sequence[Work], scenarios: Sequence[Planned], sharded: bool
-) -> None:
+@dataclass(frozen=True)
+class _Plan:
+    """What is done on clusters of one kind, in one of the two rounds of a proof."""
+
+    scenarios: Sequence[Planned]
+    """All that fit the cluster."""
+    sabotages: Sequence[Sabotage]
+    """All for such a cluster, those of the other round included."""
+    work: Sequence[Work]
+    fast: Sequence[Planned]
+    """The scenarios that run on the healthy cluster in between."""
+    later: Sequence[PlannedRun] = ()
+    """Runs on the healthy cluster that are left to the second round."""
+
+
+def _plan(
+    options: ProveOptions, sabotages: Sequence[Sabotage], fitting: Sequence[Planned], sharded: bool, alone: bool
+) -> _Plan:
+    """Beside other clusters all but what measures speed; then, alone, that, and what was inconclusive."""
+    narrowed, beside = bool(options.words), options.jobs > 1
+    wanted = [one for one in fitting if not narrowed or any(one.ids & {*sabotage.ids} for sabotage in sabotages)]
+    quiet = [one for one in sabotages if beside and needs_quiet(one, fitting)]
+    speed = speed_run(wanted, sharded) if beside else None
+    later = [speed] if speed else []
+    if alone:
+        work = [*later, *quiet, *repeated(read(TRUST), sabotages, fitting, sharded)]
+        return _Plan(fitting, sabotages, work, fast=())
+    first = [one for one in sabotages if one not in quiet]
+    fast = [one for one in wanted if not one.is_destructive and not (beside and measures_speed(one))]
+    return _Plan(fitting, sabotages, ordered(first, fitting, options.healthy_destructive, narrowed), fast, later)
+
+
+def _run_on_one_cluster(options: ProveOptions, folder: Path, plan: _Plan, sharded: bool) -> None:
     claims = WorkQueue(folder)
     with ExitStack() as cleanup, sigterm_interrupts():
         topology = _target(options, folder, sharded, cleanup)
-        sabotages = [one for one in work if isinstance(one, Sabotage)]
-        lacking = {one.name: why for one in sabotages if (why := _lacking(one, topology))}
-        if claims.take(f"the-plan-{sharded}"):
-            possible = [one for one in sabotages if one.name not in lacking]
-            plan = Trust(
+        lacking = {one.name: why for one in plan.sabotages if (why := _lacking(one, topology))}
+        if folder.name != ALONE and claims.take(f"the-plan-{sharded}"):
+            possible = [one for one in plan.sabotages if one.name not in lacking]
+            runs = [*(one for one in plan.work if isinstance(one, PlannedRun)), *plan.later]
+            found = Trust(
                 passed_over=lacking,
-                uncovered={} if options.words else _uncovered(scenarios, possible, topology),
-                scenarios=_to_be_seen(options.words, scenarios, _impossible(scenarios, topology)),
-                planned_healthy=tuple(one.name for one in work if isinstance(one, DestructiveRun)),
+                uncovered={} if options.words else _uncovered(plan.scenarios, possible, topology),
+                scenarios=_to_be_seen(options.words, plan.scenarios, _impossible(plan.scenarios, topology)),
+                planned_healthy=tuple(one.name for one in runs),
                 facts=inventory_of(Cluster(topology)),
             )
-            note(TRUST, "plan", plan)
+            note(TRUST, "plan", found)
         for name in lacking:
             claims.take(name)
-        prover = Prover(topology, scenarios, LOG, options.all_fast)
-        todo = [one for one in work if one.name not in lacking]
-        Share(claims, options.healthy_every, prover, todo, narrowed=bool(options.words)).work()
+        prover = Prover(topology, plan.scenarios, LOG, options.all_fast)
+        todo = [one for one in plan.work if one.name not in lacking]
+        Share(claims, options.healthy_every, prover, todo, plan.fast).work()
 
 
 def _unfit(options: ProveOptions, sharded: bool) -> str:

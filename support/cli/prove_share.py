@@ -1,15 +1,16 @@
 """The work of `accept prove` on one cluster: sabotages, with runs on the healthy cluster in between."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from support.cli.behave_process import Planned
 from support.cli.console import err, say
+from support.cli.job_plan import measures_speed
 from support.cli.paths import STATE
 from support.cli.prover import Prover, is_destructive
-from support.reporting.trust import HealthyRun, Proof, note
+from support.reporting.trust import HealthyRun, Proof, Trust, note, read
 from support.sabotage.sabotage import Sabotage
 from support.work import WorkQueue
 
@@ -24,14 +25,16 @@ DESTRUCTIVE_WEIGHT = 3
 
 
 @dataclass(frozen=True)
-class DestructiveRun:
-    """The destructive scenarios of one feature, to be run on the healthy cluster."""
+class PlannedRun:
+    """Scenarios to be run on the healthy cluster."""
 
     name: str
     scenarios: tuple[Planned, ...]
+    repeated: bool = False
+    """They were inconclusive in earlier runs."""
 
 
-Work = Sabotage | DestructiveRun
+Work = Sabotage | PlannedRun
 
 
 def ordered(sabotages: Sequence[Sabotage], scenarios: Sequence[Planned], rounds: int, narrowed: bool) -> list[Work]:
@@ -42,12 +45,7 @@ def ordered(sabotages: Sequence[Sabotage], scenarios: Sequence[Planned], rounds:
     """
     fast = [one for one in sabotages if not is_destructive(one, scenarios)]
     slow = [one for one in sabotages if is_destructive(one, scenarios)]
-    notices = [notice for one in slow for notice in one.noticed_by]
-    healthy = [
-        one
-        for one in scenarios
-        if one.is_destructive and (not narrowed or any(notice.applies_to(one.ids, one.name) for notice in notices))
-    ]
+    healthy = [one for one in scenarios if one.is_destructive and (not narrowed or _concerned(slow, one))]
     work: list[Work] = [*fast]
     for done in range(rounds):
         work += _destructive_runs(healthy, done + 1)
@@ -55,23 +53,51 @@ def ordered(sabotages: Sequence[Sabotage], scenarios: Sequence[Planned], rounds:
     return work if rounds else [*fast, *slow]
 
 
-def _destructive_runs(scenarios: Sequence[Planned], number: int) -> Iterator[DestructiveRun]:
+def _destructive_runs(scenarios: Sequence[Planned], number: int) -> Iterator[PlannedRun]:
     for file, those in groupby(scenarios, lambda one: one.location.rpartition(":")[0]):
-        yield DestructiveRun(f"healthy run {number} of {file}", tuple(those))
+        yield PlannedRun(f"healthy run {number} of {file}", tuple(those))
+
+
+def needs_quiet(sabotage: Sabotage, scenarios: Iterable[Planned]) -> bool:
+    """Whether a scenario that measures speed must notice it, which it cannot beside other clusters."""
+    return any(measures_speed(one) and _concerned([sabotage], one) for one in scenarios)
+
+
+def speed_run(scenarios: Iterable[Planned], sharded: bool) -> PlannedRun | None:
+    """The run of the scenarios that measure speed, on the healthy cluster; None if there are none."""
+    those = tuple(one for one in scenarios if measures_speed(one) and not one.is_destructive)
+    return PlannedRun(f"healthy run of speed{' on shards' if sharded else ''}", those) if those else None
+
+
+def repeated(trust: Trust, sabotages: Iterable[Sabotage], scenarios: Iterable[Planned], sharded: bool) -> list[Work]:
+    """What was inconclusive, to be tried once more on a cluster that has the machine to itself."""
+    unclear = {proof.sabotage for proof in trust.proofs if proof.inconclusive}
+    work: list[Work] = [one for one in sabotages if one.name in unclear]
+    if those := tuple(one for one in scenarios if one.name in trust.unsettled):
+        name = f"healthy run of what was inconclusive{' on shards' if sharded else ''}"
+        return [PlannedRun(name, those, repeated=True), *work]
+    return work
+
+
+def _concerned(sabotages: Iterable[Sabotage], scenario: Planned) -> bool:
+    return any(
+        notice.applies_to(scenario.ids, scenario.name) for sabotage in sabotages for notice in sabotage.noticed_by
+    )
 
 
 class Share:
     """The work of one process on one cluster."""
 
-    def __init__(self, claims: WorkQueue, every: int, prover: Prover, work: Sequence[Work], narrowed: bool) -> None:
+    def __init__(
+        self, claims: WorkQueue, every: int, prover: Prover, work: Sequence[Work], fast: Sequence[Planned]
+    ) -> None:
+        """`fast`: the scenarios to run on the healthy cluster before, between (after `every` sabotages) and after."""
         self._claims, self._every = claims, every
-        self._prover, self._work = prover, work
+        self._prover, self._work, self._fast = prover, work, fast
         self._begun = time.monotonic()
-        wanted = {id for one in work if isinstance(one, Sabotage) for id in one.ids}
-        self._fast = [one for one in prover.scenarios if not one.is_destructive and (not narrowed or wanted & one.ids)]
 
     def work(self) -> None:
-        """Do what nobody else does, with fast healthy runs before, between and after.
+        """Do what nobody else does, with healthy runs of the fast scenarios.
 
         Ends early if the cluster does not recover.
         """
@@ -82,7 +108,7 @@ class Share:
             result = self._do(one)
             if not result.recovered:
                 return
-            destructive = isinstance(one, DestructiveRun) or is_destructive(one, self._prover.scenarios)
+            destructive = isinstance(one, PlannedRun) or is_destructive(one, self._prover.scenarios)
             since += DESTRUCTIVE_WEIGHT if destructive else 1
             if since >= self._every:
                 self._run_healthy()
@@ -91,11 +117,12 @@ class Share:
             self._run_healthy()
 
     def _do(self, one: Work) -> Proof | HealthyRun:
-        if isinstance(one, DestructiveRun):
-            run = self._prover.run_healthy(one.scenarios, one.name)
+        if isinstance(one, PlannedRun):
+            run = replace(self._prover.run_healthy(one.scenarios, one.name), repeated=one.repeated)
             _note_healthy(run)
             return run
-        proof = self._prover.prove(one)
+        before = {proof.sabotage for proof in read(TRUST).proofs}
+        proof = replace(self._prover.prove(one), repeated=one.name in before)
         note(TRUST, "proof", proof)
         for heard in proof.heard:
             said = f"    {heard.id} {heard.scenario}: {'noticed' if heard.noticed else 'NOT NOTICED'}: {heard.message}"
@@ -120,14 +147,14 @@ class Share:
         say(f"{elapsed:6.0f} s, about {left / 60:.0f} min left  {what}")
 
     def _seconds(self, one: Work) -> float:
-        if isinstance(one, DestructiveRun):
+        if isinstance(one, PlannedRun):
             return HEALTHY_SECONDS * len(one.scenarios)
         return DESTRUCTIVE_SECONDS if is_destructive(one, self._prover.scenarios) else FAST_SECONDS
 
 
 def _title(one: Work) -> str:
-    if isinstance(one, DestructiveRun):
-        return f"{one.name}: {len(one.scenarios)} destructive scenarios"
+    if isinstance(one, PlannedRun):
+        return f"{one.name}: {len(one.scenarios)} scenarios"
     return f"{one.name}: {one.description}"
 
 
@@ -135,3 +162,5 @@ def _note_healthy(run: HealthyRun) -> None:
     note(TRUST, "healthy", run)
     for alarm in run.alarms:
         err.print(f"    FALSE ALARM: {alarm}", markup=False, style="red")
+    for title, why in run.inconclusive.items():
+        err.print(f"    INCONCLUSIVE: {title}: {why}", markup=False, style="yellow")

@@ -77,22 +77,33 @@ class Prover:
         return record
 
     def run_healthy(self, scenarios: Sequence[Planned], name: str = "") -> HealthyRun:
-        """Run scenarios while nothing is broken. Each that does not pass is a false alarm.
+        """Run scenarios while nothing is broken. Each that fails is a false alarm.
 
-        A run with a name has destructive scenarios, and the cluster has to be healthy again after it.
+        The cluster has to be healthy again after destructive ones.
         """
         begun = time.monotonic()
         record = self._run(scenarios)
         alarms = [
             f"{', '.join(one.scenario.ids)} {one.scenario.name}: {one.verdict}: {one.reason_in_a_line}"
             for one in record.failing
+            if one.verdict is not Verdict.INCONCLUSIVE
         ]
         alarms += [f"{one.name}: it did not finish" for one in record.without_verdict]
         alarms += [f"the run: {one.message}" for one in record.troubles]
-        unhealthy = self._still_unhealthy() if name else []
+        destructive = sum(one.is_destructive for one in scenarios)
+        unhealthy = self._still_unhealthy() if destructive else []
         alarms += [f"{name}: {why}" for why in unhealthy]
         seconds = time.monotonic() - begun
-        return HealthyRun(len(record.results), tuple(alarms), seconds, name, recovered=not unhealthy)
+        return HealthyRun(
+            len(record.results),
+            tuple(alarms),
+            seconds,
+            name,
+            recovered=not unhealthy,
+            destructive=destructive,
+            inconclusive={one.scenario.name: one.reason_in_a_line for one in record.of(Verdict.INCONCLUSIVE)},
+            passed=tuple(one.scenario.name for one in record.of(Verdict.PASSED)),
+        )
 
     def _concerned(self, sabotage: Sabotage) -> list[Planned]:
         return [

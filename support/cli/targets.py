@@ -69,7 +69,7 @@ def _split_place(place: str, example: str) -> tuple[str, int | None]:
     except ValueError as error:
         raise UsageError(f"{place!r}: {error}; write it like {example}") from None
     if not host or parts.path or parts.query or parts.username or port == 0:
-        raise UsageError(f"{place!r} is no address; write it like {example}")
+        raise UsageError(f"{place!r} is not an address; write it like {example}")
     return host, port
 
 

@@ -36,8 +36,8 @@ class ClusterHandover(Handover):
     """Member -> its system identifier."""
     backend: Annotated[int, "Given a session whose statements may take 0.5 seconds"]
     """The process ID of the server process behind the session."""
-    pool: Annotated[TestedPool, "Given a pool of sessions, with one that lies idle"]
-    idle_backend: Annotated[int, "Given a pool of sessions, with one that lies idle"]
+    pool: Annotated[TestedPool, "Given a pool of sessions, one of them idle"]
+    idle_backend: Annotated[int, "Given a pool of sessions, one of them idle"]
     served_by: Annotated[int, "Then the next user of the pool is served without an error"]
     """The backend of the session that the pool handed out."""
     black_hole: Annotated[BlackHoleServer, "Given a host that accepts connections and never answers"]
@@ -51,9 +51,9 @@ class ClusterHandover(Handover):
     """The entries of the first namespace."""
     second: Annotated[list[Entry], "Given two namespaces with different entries under the same keys"]
     """The entries of the second namespace."""
-    replicas: Annotated[Sequence[str], "When 30 markers are written meanwhile, and looked for on every replica"]
+    replicas: Annotated[Sequence[str], "When 30 markers are written at the same time, and looked for on every replica"]
     """The replicas that were looked at."""
-    markers: Annotated[History, "When 30 markers are written meanwhile, and looked for on every replica"]
+    markers: Annotated[History, "When 30 markers are written at the same time, and looked for on every replica"]
     """The marks, and the looks for them on the replicas."""
     touched: Annotated[int, "When the first namespace updates every key"]
     """How many rows the updates or deletes touched."""
@@ -71,7 +71,7 @@ class ClusterHandover(Handover):
     answered: Annotated[AnsweredSearches, "When the nearest 10 entries are searched for, 100 times"]
     """The last searches, in one namespace or over all shards."""
     crowded: Annotated[CrowdedTable, "Given a copy of the table of entries with 1000 entries among 20000 of others"]
-    churn: Annotated[Workload, "And entries of others come and go there"]
+    churn: Annotated[Workload, "And entries of other namespaces that come and go in it"]
     member_searches: Annotated[
         Mapping[str, MemberSearches], "When the nearest 10 are searched for on every member, 40 times"
     ]

@@ -366,12 +366,12 @@ def lacks(
     if layout.shape.dcs == "raft":
         found["dcs_hosts"] = "with --dcs raft, the members are their own DCS"
     if layout.shape.dcs in ("zookeeper", "raft"):
-        found["dcs"] = f"the DCS is not etcd (--dcs {layout.shape.dcs}): only its members tell how they are"
+        found["dcs"] = f"the DCS is not etcd (--dcs {layout.shape.dcs}): only its members report their health"
     if layout.etcd < 3:
         found["spare_dcs"] = f"the embedded cluster has {layout.etcd} etcd nodes (--etcd), none to spare"
     if kind == LOOPBACK:
         why = "not available in a loopback sandbox: its hosts share one network"
-        found |= dict.fromkeys(("partitions", "poor_links", "slow_links"), why)
+        found |= dict.fromkeys(("partitions", "dcs_links", "poor_links", "slow_links"), why)
         found |= dict.fromkeys(
             ("disks", "volatile_disks"), "not available in a loopback sandbox: its hosts share one disk"
         )

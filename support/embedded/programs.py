@@ -130,7 +130,7 @@ def _chosen(given: Mapping[str, Path]) -> dict[str, Path]:
         raise UsageError(f"[programs] {sorted(unknown)[0]} is none of {', '.join(_CHOICES)}")
     for name, path in given.items():
         if not os.access(path, os.X_OK) or path.is_dir():
-            raise UsageError(f"[programs] {name} = {str(path)!r} is no program that can be run")
+            raise UsageError(f"[programs] {name} = {str(path)!r} is not an executable program")
     return {_CHOICES[name]: path.absolute() for name, path in given.items()}
 
 

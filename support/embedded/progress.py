@@ -53,7 +53,7 @@ class Progress:
         self._stalled += used.seconds * min(1.0, used.idle / used.processors)
         if self._stalled >= self._allowed:
             raise Stalled(
-                f"{subject}: no progress while processors were idle for {self._stalled:.0f} s (allowed: "
+                f"{subject}: no progress while processors were idle for {self._stalled:.0f} s (limit: "
                 f"{self._allowed:g} s), {time.monotonic() - self._begun:.0f} s after the start; last step: "
                 f"{self._last_step}; last observed: {observed}"
             )

@@ -61,7 +61,7 @@ class WriterSample:
 
     @property
     def refused(self) -> bool:
-        """Whether it said that it takes no write; silence is no refusal."""
+        """Whether it said that it takes no write; silence is not a refusal."""
         return self.writable is False or self.closed
 
 

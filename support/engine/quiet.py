@@ -194,7 +194,7 @@ def await_quiet(selection: Selection, within: float) -> bool:
 def excused(world: World) -> Iterator[None]:
     """For what is not repeated: raises Inconclusive instead of LimitExceeded if the machine was disturbed meanwhile.
 
-    A login that was refused is no matter of time: then the LimitExceeded stays.
+    A login that was refused is not a matter of time: then the LimitExceeded stays.
     """
     with _watched(ours(world.cluster.topology)):
         yield

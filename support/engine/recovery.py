@@ -165,4 +165,4 @@ def require_within(world: World, name: str, seconds: float, limit: float | None)
     world.measure(name, seconds, "s", limit)
     if limit is None:
         return
-    Finding.within_limit(seconds <= limit, f"{name} {seconds:.1f} s (allowed: {limit:g} s)").require()
+    Finding.within_limit(seconds <= limit, f"{name} {seconds:.1f} s (limit: {limit:g} s)").require()

@@ -1,9 +1,8 @@
 """The contract of a connection pool: what scenarios about lost sessions, logins and retries require of it.
 
-To test your own, with the driver that your application uses, write a callable that takes `PoolMeans` and returns an
+To test your own, with the driver that your application uses, write a callable that takes a `PoolConfig` and returns an
 object with the methods of `Pool`, and name it in the setting ACCEPT_POOL as "package.module:callable".
-docs/examples/pools has one for SQLAlchemy and one for psycopg 3. `open_pool` is the default, by psycopg2.
-"""
+docs/examples/pools has one for SQLAlchemy and one for psycopg 3. `open_pool`, the default, uses psycopg2."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +21,8 @@ DEFAULT = "support.example_app.pool:open_pool"
 
 
 @dataclass(frozen=True)
-class PoolMeans:
-    """What a pool gets to work with. Times are in seconds."""
+class PoolConfig:
+    """What a pool is given. Times are in seconds."""
 
     endpoint: sql.Endpoint = field(repr=False)
     """Where to log in, and how; `parameters` and `url` say the same."""
@@ -36,7 +35,7 @@ class PoolMeans:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """libpq's parameters, for every driver that is built upon it; with those that notice a lost connection."""
+        """libpq's parameters, for any driver built on it, including those that detect a lost connection."""
         where = self.endpoint
         hosts, ports = zip(*where.hosts, strict=True)
         return {
@@ -76,9 +75,9 @@ class Pool(Protocol):
 class _Default:
     """The suite's own pool, by psycopg2."""
 
-    def __init__(self, means: PoolMeans) -> None:
-        times = {"connect_timeout": means.login_timeout, "statement_timeout": means.statement_timeout}
-        self._pool = SessionPool(lambda: sql.connect(means.endpoint, autocommit=True, **times), means.size)
+    def __init__(self, config: PoolConfig) -> None:
+        times = {"connect_timeout": config.login_timeout, "statement_timeout": config.statement_timeout}
+        self._pool = SessionPool(lambda: sql.connect(config.endpoint, autocommit=True, **times), config.size)
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         return self._pool.use(lambda session: sql.rows(session, statement, values))
@@ -87,19 +86,19 @@ class _Default:
         self._pool.close()
 
 
-def open_pool(means: PoolMeans) -> Pool:
+def open_pool(config: PoolConfig) -> Pool:
     """The default pool."""
-    return _Default(means)
+    return _Default(config)
 
 
 class TestedPool:
     """The pool under test, whose errors are those that the suite knows. A context manager."""
 
-    __test__ = False  # for pytest: it is no test
+    __test__ = False  # for pytest: not a test
 
-    def __init__(self, name: str, means: PoolMeans) -> None:
+    def __init__(self, name: str, config: PoolConfig) -> None:
         """Raises UsageError for a name that leads nowhere."""
-        self._pool = opener(name)(means)
+        self._pool = opener(name)(config)
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """As the pool does it. Every error is a sql.Error, or a ConnectFailed; with its SQLSTATE, if it has one."""
@@ -145,6 +144,6 @@ def sqlstate_of(error: BaseException | None) -> str:
     return ""
 
 
-def opener(name: str) -> Callable[[PoolMeans], Pool]:
+def opener(name: str) -> Callable[[PoolConfig], Pool]:
     """The callable with the name "package.module:callable". Raises UsageError, which says what is wrong with it."""
     return named_callable("ACCEPT_POOL", name)

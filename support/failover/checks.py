@@ -85,9 +85,8 @@ _BLIND = 2
 def nothing_changed(looks: Sequence[Look]) -> Finding:
     """Each aspect was found in one and the same state by every look that got an answer about it.
 
-    Silence is no change. Unknown unless there were two looks or more, the first and the last of them and at least half
-    of all got an answer about every aspect, and no more than _BLIND in a row got none.
-    """
+    Silence is not a change. Unknown unless there were two looks or more, the first and the last of them and at least
+    half of all got an answer about every aspect, and no more than _BLIND in a row got none."""
     first: dict[str, str] = {}
     for number, look in enumerate(looks, start=1):
         changed = [aspect for aspect, state in look.items() if first.setdefault(aspect, state) != state]
@@ -169,11 +168,11 @@ def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float)
         return Finding.unknown("no session was held")
     if late := [when for when in ended if when > limit]:
         return Finding.too_late(
-            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (allowed: {limit:g} s)"
+            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)"
         )
     if len(ended) < sessions:
         hanging = sessions - len(ended)
-        return Finding.too_late(f"{hanging} of {sessions} sessions were left hanging (allowed: {limit:g} s)")
+        return Finding.too_late(f"{hanging} of {sessions} sessions were left hanging (limit: {limit:g} s)")
     return Finding.true(f"{sessions} sessions were cut, the last after {max(ended):.1f} s (limit: {limit:g} s)")
 
 
@@ -265,7 +264,7 @@ def refused_until(samples: Iterable[WriterSample], member: str, since: float, un
     """From its first refusal after `since` (the fault) the member accepted no write until `until` (the healing).
 
     Unknown unless it was seen to refuse one, and if the last answer before `until` is older than _LAST_WORD seconds:
-    silence is no refusal.
+    silence is not a refusal.
     """
     own = [one for one in samples if one.member == member and one.begun > since and one.ended <= until]
     refusals = [one for one in own if one.refused]

@@ -24,15 +24,19 @@ def repeats(received: Sequence[Received]) -> int:
     return len(received) - len({(one.client, one.number) for one in received})
 
 
-def no_change_missing(history: History, received: Sequence[Received], fault: float) -> Finding:
+def no_change_missing(history: History, received: Sequence[Received], fault: float, *, reads: bool = False) -> Finding:
     """Every acknowledged change reached the consumer, and each client's changes for the first time in their order.
 
     `fault` is when the leader was lost. Unknown unless changes were acknowledged before and after it, and the consumer
-    had some of those before. A change whose client got no answer may be missing.
+    had some of those before. A change whose client got no answer may be missing. `reads`: the consumer still reads
+    without an error, so the last changes may yet reach it; then they are only late.
     """
     acknowledged = history.of(action=CHANGE, outcome=Outcome.OK)
     got = {(one.client, one.number) for one in received}
     missing = [one for one in acknowledged if (one.client, int(one.value)) not in got]
+    latest = {one.client: one.number for one in sorted(received, key=lambda one: one.number)}
+    if missing and reads and all(int(one.value) > latest.get(one.client, -1) for one in missing):
+        return Finding.too_late(f"{len(missing)} of {len(acknowledged)} changes have not reached the consumer yet")
     if missing:
         when = [
             f"client {one.client}'s {one.value}, acknowledged {abs(one.ended - fault):.1f} s "

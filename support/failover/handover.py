@@ -35,7 +35,7 @@ class FailoverHandover(Handover):
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]
     requested_candidate: Annotated[str, "When the leader is asked to hand over to a replica that may lead"]
     """None if any replica was welcome."""
-    claims: Annotated[ClaimWatch, "Given every member is asked all the time whether it is the primary"]
+    claims: Annotated[ClaimWatch, "Given every member is asked continuously whether it is the primary"]
     consumer: Annotated[Consumer, "Given a logical consumer of a slot that Patroni maintains"]
     away: Annotated[str, "Given the host of a replica that no commit waits for is down"]
     lost: Annotated[Lost, "When the hosts of the leader and its synchronous standby crash at once"]

@@ -1,7 +1,8 @@
-"""Checks of leaders: who must not take over, who is called the primary and is read-only, who lets nobody log in."""
+"""Checks of leaders: who must not take over, who is reported as the primary and is read-only, who refuses logins."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from support.engine.finding import Finding
 from support.engine.history import WriterSample
@@ -42,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class FalseClaim:
-    """A member was called the primary for so many seconds, from `begun` on, while it took no writes."""
+    """A member was reported as the primary for so many seconds, from `begun` on, while it took no writes."""
 
     member: str
     begun: float
@@ -84,23 +85,46 @@ def _periods(member: str, answers: Iterable[tuple[str, float, float, bool]]) -> 
 def called_primary_truly(
     claims: Sequence[Claim], samples: Sequence[WriterSample], members: Collection[str], since: float, limit: float
 ) -> Finding:
-    """From `since` (the fault) on, no member was called the primary for more than `limit` s while it was read-only.
+    """From `since` (the fault) on, no member was reported as the primary for more than `limit` s while it was
+    read-only.
 
-    Unknown unless two members were called the primary meanwhile: then no role has changed hands.
+    Unknown unless two members were reported as the primary meanwhile: then no role has changed hands. Unknown, too, if
+    one was reported as the primary for longer than that, and did not tell whether it takes writes.
     """
     later = [one for one in claims if one.begun > since]
     called = sorted({one.member for one in later if one.primary} | {_before(claims, since)} - {""})
-    words = f"{len(later)} answers of {len(members)} members; called the primary: {', '.join(called) or 'nobody'}"
+    words = f"{len(later)} answers of {len(members)} members; reported as the primary: {', '.join(called) or 'nobody'}"
     longest = longest_false_claim(later, [one for one in samples if one.begun > since])
     if longest is not None and longest.seconds > limit:
         return Finding.too_late(
-            f"{longest.member} was called the primary by its health check for {longest.seconds:.1f} s, from "
-            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (allowed: {limit:g} s)"
+            f"{longest.member} was reported as the primary by its health check for {longest.seconds:.1f} s, from "
+            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)"
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
+    if silent := _silent(later, [one for one in samples if one.begun > since], limit):
+        return Finding.unknown(f"{words}; it is not known whether {' and '.join(silent)} took writes meanwhile")
     told = f"{longest.seconds:.1f} s" if longest else "never"
-    return Finding.true(f"{words}; the longest time while read-only: {told} (allowed: {limit:g} s)")
+    return Finding.true(f"{words}; the longest time while read-only: {told} (limit: {limit:g} s)")
+
+
+def _silent(claims: Sequence[Claim], samples: Sequence[WriterSample], limit: float) -> list[str]:
+    """The members that were called the primary for longer than `limit` s without a word whether they take writes.
+
+    To let nobody in is an answer. After the last look at any member, none was asked any more.
+    """
+    said = [(one.member, one.begun, one.ended, one.primary is True) for one in claims]
+    over = max((one.ended for one in samples), default=float("inf"))
+    found = []
+    for member in sorted({one.member for one in claims}):
+        told = sorted(one.ended for one in samples if one.member == member and (one.writable or one.refused))
+        for begun, until in _periods(member, said):
+            ended = min(until, over)
+            moments = [begun, *(at for at in told if begun < at < ended), ended]
+            if any(later - earlier > limit for earlier, later in pairwise(moments)):
+                found.append(member)
+                break
+    return found
 
 
 def _before(claims: Iterable[Claim], since: float) -> str:
@@ -126,11 +150,11 @@ def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, 
     """
     after = [one for one in tried if one.begun >= since]
     if reached := [one.ended - since for one in after if not one.refusal]:
-        words = f"a new session reached a leader {reached[0]:.1f} s after {what} (allowed: {limit:g} s)"
+        words = f"a new session reached a leader {reached[0]:.1f} s after {what} (limit: {limit:g} s)"
         return Finding.within_limit(reached[0] <= limit, words)
     if not after or after[-1].ended < since + limit:
         return Finding.unknown(f"no new session was tried until {limit:g} s after {what}")
     return Finding.too_late(
-        f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (allowed: {limit:g} s); "
+        f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (limit: {limit:g} s); "
         f"the last of {len(after)} that were tried: {after[-1].refusal}"
     )

@@ -7,7 +7,7 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel, health_checks, server, servers
 
-NO_MEMBER = "a server that is no member"
+NO_MEMBER = "a server that is not a member"
 
 
 @dataclass

@@ -189,7 +189,7 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
         world.known_limit(
             f"after a failover a logical consumer gets some changes again ({again} were seen): it has to recognise them"
         )
-    finding = no_change_missing(workload.history, received, fault.begun)
+    finding = no_change_missing(workload.history, received, fault.begun, reads=not consumer.said)
     said = f"; the consumer: {consumer.said}" if consumer.said else ""
     world.evidence.attach("what the consumer got", f"{finding.words}{said}")
     finding.require()

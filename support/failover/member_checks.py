@@ -199,7 +199,7 @@ def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
         )
     took = {one.replica: one.seconds for one in found if one.seconds is not None}
     words = ", ".join(f"{replica} after {seconds:.1f} s" for replica, seconds in took.items())
-    return Finding.within_limit(max(took.values()) <= limit, f"streams again: {words} (allowed: {limit:g} s)")
+    return Finding.within_limit(max(took.values()) <= limit, f"streams again: {words} (limit: {limit:g} s)")
 
 
 class Login(Protocol):

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg2.extensions import make_dsn
+
 from support import sql
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.member_checks import StreamedAgain
@@ -26,6 +28,8 @@ from support.waiting import NotYet, eventually
 _STREAMS = "SELECT pid, state FROM pg_stat_replication WHERE application_name = %s"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name = %s"
 _IDENTIFY = "IDENTIFY_SYSTEM"
+_DATABASE = "postgres"
+"""The one to which Patroni connects, unless it is configured otherwise."""
 _AS_PG_REWIND = (
     "SELECT count(*) FROM pg_ls_dir('.', true, false); SELECT size FROM pg_stat_file('PG_VERSION', true); "
     "SELECT pg_read_binary_file('PG_VERSION', 0, 100, true)"
@@ -74,30 +78,34 @@ def try_logins(cluster: Cluster) -> Iterator[Attempt]:
     """From each member's host to every other member of its group, as its Patroni is configured."""
     for member in cluster.members:
         files = files_of(cluster.site.hosts[member])
-        logins = files.configuration()["postgresql"]["authentication"]
+        configured = files.configuration()["postgresql"]
+        logins, database = configured["authentication"], configured.get("database") or _DATABASE
         if not logins.get("replication"):
             raise Inconclusive(f"the configuration of Patroni on {member} names no login for replication")
         rewind = logins.get("rewind") or logins.get("superuser") or {}
         for other in cluster.members:
             if other != member:
                 address = cluster.address_of(other).postgres
-                conninfo = f"host={address.host} port={address.port} connect_timeout=5"
+                to = {"host": address.host, "port": address.port, "dbname": database, "connect_timeout": 5}
                 for purpose, login, more, statement in (
-                    ("to stream or to be copied", logins["replication"], "dbname=postgres replication=true", _IDENTIFY),
-                    ("to be rewound", rewind, "dbname=postgres", _AS_PG_REWIND),
+                    ("to stream or to be copied", logins["replication"], {"replication": "true"}, _IDENTIFY),
+                    ("to be rewound", rewind, {}, _AS_PG_REWIND),
                 ):
-                    refusal = _refusal(files, login, f"{conninfo} {more}", statement)
-                    yield Attempt(purpose, member, other, refusal)
+                    yield Attempt(purpose, member, other, _refusal(files, login, {**to, **more}, statement))
 
 
-def _refusal(files: MemberFiles, login: Mapping[str, Any], conninfo: str, statement: str) -> str:
+def _refusal(files: MemberFiles, login: Mapping[str, Any], to: Mapping[str, Any], statement: str) -> str:
     """Why a login is refused, or the statement after it; empty if both succeed. The password is in a file.
 
-    Raises HostUnreached if the member's own host gives no answer.
+    Raises HostUnreached if the member's own host gives no answer, Inconclusive for a login that cannot be tried without
+    showing a secret.
     """
-    options = " ".join(f"{name}={value}" for name, value in login.items() if name not in ("username", "password"))
+    if login.get("sslpassword"):
+        raise Inconclusive("a member's key has a passphrase, and psql would show that on its command line")
+    options = {name: value for name, value in login.items() if name not in ("username", "password")}
     passwords = [f"*:*:*:*:{_escaped(str(login['password']))}"] if login.get("password") else []
-    words = ["-X", "-w", "-q", "-o", "/dev/null", f"{conninfo} user={login.get('username', 'postgres')} {options}"]
+    conninfo = make_dsn(**{**to, "user": login.get("username", "postgres"), **options})
+    words = ["-X", "-w", "-q", "-o", "/dev/null", conninfo]
     try:
         files.run("psql", *words, "-c", statement, passwords=passwords)
     except HostUnreached:

@@ -23,7 +23,7 @@ def none_given_twice(history: History, fault: float) -> Finding:
         twice = [(number, found) for number, found in sorted(given.items()) if len(found) > 1]
         if twice:
             shown = [f"{number} ({_when(found, fault)})" for number, found in twice]
-            wrong.append(f"{len(twice)} numbers were given twice by {action}: {listed(shown, 3)}")
+            wrong.append(f"{len(twice)} numbers were issued twice by {action}: {listed(shown, 3)}")
         ended = [one.ended for found in given.values() for one in found]
         if not any(when < fault for when in ended) or not any(when > fault for when in ended):
             few.append(action)

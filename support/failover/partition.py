@@ -56,7 +56,7 @@ def require_refusing_until_healed(world: World) -> None:
             raise NotYet(f"none of {len(own)} questions was answered")
 
     if fault.healing is None:
-        with suppress(NotInTime):  # judged below: silence is no refusal
+        with suppress(NotInTime):  # judged below: silence is not a refusal
             eventually(refuses, within=world.timing.recovery, subject=f"{target_member} answers before the healing")
         experiment.nemesis.heal()
     refused_until(experiment.watch.samples, target_member, fault.begun, experiment.healing_since).require()

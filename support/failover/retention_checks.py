@@ -71,7 +71,7 @@ def slots_keep_little_wal(told: Mapping[str, Sequence[Slot]], silent: Silent, li
     ]
     if found:
         return Finding.false(
-            f"{listed(found)} (allowed: {limit:,.0f} MB; have its consumer read on, or drop it with "
+            f"{listed(found)} (limit: {limit:,.0f} MB; have its consumer read on, or drop it with "
             "pg_drop_replication_slot on that member)"
         )
     return _unless_silent(told, silent, f"the slots keep {most_kept(told):,.0f} MB of WAL at most")
@@ -90,7 +90,7 @@ def slots_keep_few_rows(told: Mapping[str, Sequence[Slot]], silent: Silent, limi
     ]
     if found:
         return Finding.false(
-            f"{listed(found)} (allowed: {limit:,.0f} transactions; look for old transactions on the standby that "
+            f"{listed(found)} (limit: {limit:,.0f} transactions; look for old transactions on the standby that "
             "uses it, or drop a slot that nobody needs)"
         )
     return _unless_silent(told, silent, f"the slots keep the rows of {oldest_kept(told):,} transactions at most")
@@ -121,7 +121,7 @@ def none_open_longer(
     """No transaction has held back vacuum for more than `limit` seconds. Unknown if a member gave no answer."""
     found = [f"{one} on {member}" for member, open_there in told.items() for one in open_there if one.seconds > limit]
     if found:
-        return Finding.false(f"vacuum is held back by {listed(found)} (allowed: {limit:g} s; {advice})")
+        return Finding.false(f"vacuum is held back by {listed(found)} (limit: {limit:g} s; {advice})")
     return _unless_silent(told, silent, f"the oldest transaction is {longest_open(told):.0f} s old")
 
 

@@ -69,16 +69,16 @@ def watch_claims(world: World) -> ClaimWatch:
 
 
 def require_true_claims(world: World, watch: ClaimWatch, limit: float) -> None:
-    """Since the fault, no member was called the primary for more than `limit` seconds while it was read-only.
+    """Since the fault, no member was reported as the primary for more than `limit` seconds while it was read-only.
 
     How many writes were refused for that reason, because the proxy believed the health check, is in the report.
     """
     experiment, history = world.experiment, world.clients.history
     claims, samples, since = list(watch.claims), experiment.watch.samples, experiment.injected_fault.begun
     longest = longest_false_claim([one for one in claims if one.begun > since], samples)
-    world.measure("a read-only member was called the primary for", longest.seconds if longest else 0.0, "s", limit)
+    world.measure("a read-only member was reported as the primary for", longest.seconds if longest else 0.0, "s", limit)
     refused = [one for one in history.of(action=APPEND) if one.begun > since and _READ_ONLY in one.error]
     world.measure("writes refused by a read-only server", len(refused), "")
     finding = called_primary_truly(claims, samples, world.cluster.members, since, limit)
-    world.evidence.attach("who was called the primary", finding.words)
+    world.evidence.attach("who was reported as the primary", finding.words)
     finding.require()

@@ -51,7 +51,7 @@ class _KnownServers:
     def member_of(self, reached: Server) -> str:
         """The member whose server this is, or NO_MEMBER. Raises NotYet if it may be one that said nothing."""
         if reached.started not in self.started and self.silent:
-            raise NotYet(f"a session's server is no known one, and it may be that of {' or '.join(self.silent)}")
+            raise NotYet(f"a session is on an unknown server, which may be that of {' or '.join(self.silent)}")
         return self.started.get(reached.started, NO_MEMBER)
 
 

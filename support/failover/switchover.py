@@ -1,4 +1,4 @@
-"""Planned switchovers: refused requests, requests left pending, and switchovers whose driving process dies half-way."""
+"""Planned switchovers: refused requests, requests left pending, and switchovers whose driving process dies halfway."""
 
 import base64
 import json
@@ -168,7 +168,7 @@ def kill_member(switchover: HalfwaySwitchover) -> None:
 
 DYING: Mapping[str, Callable[[HalfwaySwitchover], None]] = {
     "the client that requested it": kill_client,
-    "the Patroni of the leader": kill_member,
+    "Patroni on the leader": kill_member,
 }
 """Who drives a switchover, in the users' words -> how it dies."""
 

@@ -46,7 +46,7 @@ class Partition:
         self.site.network.require_cut(_both_ways(self.hosts, self.others))
 
     def heal(self) -> None:
-        self.site.network.mend_all(_both_ways(self.hosts, self.others))
+        self.site.network.reconnect_all(_both_ways(self.hosts, self.others))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class OneWayCut:
         self.site.network.require_cut([(self.source, self.target)], open_pairs=[(self.target, self.source)])
 
     def heal(self) -> None:
-        self.site.network.mend_all([(self.source, self.target)])
+        self.site.network.reconnect_all([(self.source, self.target)])
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PoorLinks:
 
     def inject(self) -> None:
         self._seen.clear()
-        self.site.network.worsen(self.hosts, self.latency, self.loss)
+        self.site.network.degrade(self.hosts, self.latency, self.loss)
 
     def require_in_effect(self) -> None:
         """No datagram is faster than the latency on any way between two hosts; each way loses some, and all together
@@ -140,7 +140,7 @@ _DCS_LINKS: Mapping[str, Callable[[Site, str, str], Fault]] = {
     "between the leading member of the DCS and another one": lambda site, one, other: Partition(site, [one], [other]),
     "from the leading member of the DCS to another one": OneWayCut,
 }
-_WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
+_DEGRADED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
     "gets 100 ms slower": lambda cluster: PoorLinks(cluster.site, tuple(cluster.site.hosts), latency=0.1),
     "loses one packet in ten": lambda cluster: PoorLinks(cluster.site, tuple(cluster.site.hosts), loss=0.1),
 }
@@ -149,7 +149,7 @@ _WORSENED: Mapping[str, Callable[[Cluster], PoorLinks]] = {
 OTHERS = Kind.of("part of the cluster to be cut off from", _FROM)
 PART_OF_DCS = Kind.of("part of the DCS", _OF_DCS)
 DCS_LINK = Kind.of("link of the DCS", _DCS_LINKS)
-WORSENING = Kind.of("way to worsen links", _WORSENED)
+DEGRADATION = Kind.of("way to degrade links", _DEGRADED)
 
 
 def partition_of_leader(cluster: Cluster, others: str) -> Partition:
@@ -176,8 +176,8 @@ def broken_link_of_dcs(cluster: Cluster, which: str) -> Fault:
 
 
 def poor_links(cluster: Cluster, how: str) -> PoorLinks:
-    """Every link between two hosts worsens: one of the keys of _WORSENED."""
-    return _named(_WORSENED, how)(cluster)
+    """Every link between two hosts degrades: one of the keys of _DEGRADED."""
+    return _named(_DEGRADED, how)(cluster)
 
 
 def _named(choices: Mapping[str, T], name: str) -> T:

@@ -8,6 +8,7 @@ from support.hosts import Host
 from support.hosts.interface import SiteHost
 from support.target import dcs, etcd
 from support.target.cluster import Cluster
+from support.target.discovery.addresses import names_of
 from support.target.failover_readiness import never_leads
 from support.target.members import replica_states
 from support.target.patroni_configuration import configuration_of
@@ -78,7 +79,7 @@ def dcs_hosts(cluster: Cluster) -> list[str]:
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:
     """The host of the member that leads the DCS now."""
-    return _at(_running_program(cluster, "etcd"), etcd.leader(cluster.topology).host)
+    return _at(_running_program(cluster, "etcd"), *etcd.leader(cluster.topology))
 
 
 def proxy_host(cluster: Cluster) -> SiteHost:
@@ -100,9 +101,12 @@ def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
     return found
 
 
-def _at(hosts: Sequence[SiteHost], address: str) -> SiteHost:
-    """The host at that address; the only one there is may be known here by another address."""
-    found = [host for host in hosts if address in host.addresses] or (list(hosts) if len(hosts) == 1 else [])
-    if not found:
-        raise LookupError(f"none of {', '.join(host.name for host in hosts)} is at {address}")
-    return found[0]
+def _at(hosts: Sequence[SiteHost], *names: str) -> SiteHost:
+    """The host with the first of these names or addresses that any has; the only host may have none of them."""
+    for name in names:
+        known = names_of(name)
+        if found := [host for host in hosts if known & {host.name, *host.addresses}]:
+            return found[0]
+    if len(hosts) == 1:
+        return hosts[0]
+    raise LookupError(f"none of {', '.join(host.name for host in hosts)} is at {' or '.join(names)}")

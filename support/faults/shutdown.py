@@ -32,8 +32,8 @@ class ArchivingFails:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        shared = cluster.patroni(cluster.leader()).configuration()["postgresql"]
-        self._before = shared.get("parameters", {}).get("archive_command")
+        shared = cluster.patroni(cluster.leader()).configuration().get("postgresql") or {}
+        self._before = (shared.get("parameters") or {}).get("archive_command")
 
     def __str__(self) -> str:
         return "archiving fails"

@@ -173,20 +173,20 @@ class SiteNetwork(Protocol):
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """Let no packet get from the first to the second host of any pair."""
 
-    def mend_all(self, pairs: Collection[Pair]) -> None:
+    def reconnect_all(self, pairs: Collection[Pair]) -> None:
         """Undo it. Harmless if nothing is cut."""
 
     def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
         """Raises NotYet while anything gets through a pair, or nothing does through one of `open_pairs`."""
 
-    def worsen(self, hosts: Collection[str], latency: float, loss: float) -> None:
+    def degrade(self, hosts: Collection[str], latency: float, loss: float) -> None:
         """Delay every packet between any two of these hosts by seconds, each way, and lose a share of them (0 to 1).
 
         Raises NotAvailable where that cannot be done.
         """
 
     def restore(self, hosts: Collection[str]) -> None:
-        """Undo it. Harmless if nothing was worsened."""
+        """Undo it. Harmless if nothing was degraded."""
 
     def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
         """Send about so many packets from the first to the second host of each pair, and see what arrives.

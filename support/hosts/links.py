@@ -22,7 +22,7 @@ from support.hosts import kernel
 from support.hosts.backend import Backend
 from support.hosts.switch import SANDBOX_NUMBER, SHAPED_TABLE, SINK_TABLE, Detour
 
-SUITE = "suite"  # names the suite's own side in cut, mend and shape: the worker and what is published
+SUITE = "suite"  # names the suite's own side in cut, reconnect and shape: the worker and what is published
 ALL_IP = 0x0800  # ETH_P_IP
 SOL_PACKET, PACKET_VNET_HDR, PACKET_OUTGOING = 263, 15, 4
 OFFLOAD_HEADER = 10  # bytes before each frame: checksums and segmentation that the kernel postponed; kept as they are
@@ -63,7 +63,7 @@ class Links:
 
     def procedures(self) -> Mapping[str, Callable[..., object]]:
         """What handles may call, by name."""
-        return {procedure.__name__: procedure for procedure in (self.cut, self.mend, self.shape)}
+        return {procedure.__name__: procedure for procedure in (self.cut, self.reconnect, self.shape)}
 
     def note_end(self, pid: int) -> None:
         """A child of the supervisor has ended."""
@@ -73,7 +73,7 @@ class Links:
         """Make packets from source to target vanish."""
         self._backend.switch().divert(self._cut(source, target, port))
 
-    def mend(self, source: str, target: str, port: int | None) -> None:
+    def reconnect(self, source: str, target: str, port: int | None) -> None:
         """Undo a cut."""
         self._backend.switch().restore(self._cut(source, target, port))
 

@@ -255,10 +255,10 @@ class Network:
         network = sandbox.network
         network.cut("member-1", "etcd-2")          # nothing gets from the one to the other; the way back is open
         network.shape("member-1", "member-2", latency=0.1, loss=0.02)
-        network.mend("member-1", "etcd-2")
+        network.reconnect("member-1", "etcd-2")
 
     Packets that are cut vanish: the sender hears nothing, as on a dead link, and open connections stay open. Every
-    fault outlasts a power-off of the hosts, and lasts until somebody mends it. A call that changes nothing is
+    fault outlasts a power-off of the hosts, and lasts until it is undone. A call that changes nothing is
     harmless. `links.SUITE` names the suite's own side. In a loopback sandbox every call raises NotAvailable.
     """
 
@@ -272,9 +272,9 @@ class Network:
         """
         call(self.sandbox, "cut", source=source, target=target, port=port)
 
-    def mend(self, source: str, target: str, port: int | None = None) -> None:
+    def reconnect(self, source: str, target: str, port: int | None = None) -> None:
         """Undo the `cut` with the same arguments."""
-        call(self.sandbox, "mend", source=source, target=target, port=port)
+        call(self.sandbox, "reconnect", source=source, target=target, port=port)
 
     def prepare(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. There is nothing to find out."""
@@ -284,10 +284,10 @@ class Network:
         for source, target in pairs:
             self.cut(source, target)
 
-    def mend_all(self, pairs: Collection[Pair]) -> None:
+    def reconnect_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
         for source, target in pairs:
-            self.mend(source, target)
+            self.reconnect(source, target)
 
     def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
         """See SiteNetwork. Both ways of a link are different pairs."""
@@ -300,14 +300,14 @@ class Network:
         """
         call(self.sandbox, "shape", source=source, target=target, latency=latency, jitter=jitter, loss=loss)
 
-    def worsen(self, hosts: Collection[str], latency: float, loss: float) -> None:
+    def degrade(self, hosts: Collection[str], latency: float, loss: float) -> None:
         """See SiteNetwork."""
         for source, target in itertools.permutations(hosts, 2):
             self.shape(source, target, latency=latency, loss=loss)
 
     def restore(self, hosts: Collection[str]) -> None:
         """See SiteNetwork."""
-        self.worsen(hosts, 0.0, 0.0)
+        self.degrade(hosts, 0.0, 0.0)
 
     def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
         """See SiteNetwork."""

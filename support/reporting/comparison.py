@@ -111,7 +111,7 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether something got worse, and that is no matter of chance."""
+        """Whether something got worse, and that is not a matter of chance."""
         return Change.WORSE in self._changes
 
     @property

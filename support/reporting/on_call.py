@@ -18,7 +18,7 @@ from support.reporting.scenario import EPICS
 FILE = "on-call.toml"
 """Name of the file in the folder of the features."""
 UNKNOWN = "[{}] is about no promise: use an id such as [FO-01], the beginning of ids such as [FO], or a capability"
-_TEXT, _LISTS = "means", ("causes", "look", "mended")
+_TEXT, _LISTS = "means", ("causes", "look", "fixes")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Guide:
     """What usually causes it, the likeliest first."""
     look: tuple[str, ...] = ()
     """What to look at first, in that order; commands in backquotes."""
-    mended: tuple[str, ...] = ()
-    """How others mended it."""
+    fixes: tuple[str, ...] = ()
+    """How others fixed it."""
 
 
 def load(path: Path) -> Mapping[str, Guide]:

@@ -1,7 +1,7 @@
 """Runs inside behave, called by environment.py: turns behave's models into verdicts and writes the journal.
 
 behave's status alone is not enough for a verdict: it does not know "inconclusive", and a scenario without a step has
-passed. allure-behave is mended in three places while it runs; everything else is put right in its results afterwards
+passed. allure-behave is patched in three places while it runs; everything else is put right in its results afterwards
 (see `allure_results`)."""
 
 import os

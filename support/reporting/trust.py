@@ -50,11 +50,18 @@ class Proof:
     seconds: float = 0.0
     recovered: bool = True
     """Whether the cluster was healthy again afterwards."""
+    repeated: bool = False
+    """It is the second attempt: the first was inconclusive."""
 
     @property
     def noticed(self) -> bool:
         """Whether every scenario that must notice it did."""
         return bool(self.heard) and not self.failed and all(one.noticed for one in self.heard)
+
+    @property
+    def inconclusive(self) -> bool:
+        """Whether a scenario that must notice ended inconclusive, such as on a machine that was busy."""
+        return not self.failed and any(not one.noticed and one.verdict == Verdict.INCONCLUSIVE for one in self.heard)
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,20 @@ class HealthyRun:
 
     scenarios: int
     alarms: tuple[str, ...] = ()
-    """Scenarios that did not pass, each with its message: false alarms."""
+    """Scenarios that failed, each with its message: false alarms."""
     seconds: float = 0.0
     name: str = ""
-    """The name of a run of destructive scenarios, as it was planned; empty for a run of the others."""
+    """The name of a run that was planned, such as one of the destructive scenarios of a feature; empty for others."""
     recovered: bool = True
     """Whether the cluster was healthy again afterwards."""
+    destructive: int = 0
+    """How many of the scenarios are destructive."""
+    inconclusive: Mapping[str, str] = field(default_factory=dict)
+    """Scenarios that ended inconclusive: title -> message. They are false alarms unless they pass when repeated."""
+    passed: tuple[str, ...] = ()
+    """The titles of the scenarios that passed."""
+    repeated: bool = False
+    """It repeats the scenarios that were inconclusive in earlier runs."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +128,21 @@ class Trust:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        return tuple(alarm for run in self.healthy for alarm in run.alarms)
+        unsettled = (f"{title}: inconclusive: {why}" for title, why in self.unsettled.items())
+        return (*(alarm for run in self.healthy for alarm in run.alarms), *unsettled)
+
+    @property
+    def unsettled(self) -> Mapping[str, str]:
+        """Scenarios that were inconclusive on the healthy cluster, and did not pass when repeated: title -> message."""
+        settled = {title for run in self.healthy if run.repeated for title in run.passed}
+        found = {title: why for run in self.healthy for title, why in run.inconclusive.items()}
+        return {title: why for title, why in found.items() if title not in settled}
+
+    @property
+    def repeated(self) -> int:
+        """Number of sabotages and scenarios that were tried again because they had been inconclusive."""
+        healthy = (run.scenarios for run in self.healthy if run.repeated)
+        return sum(proof.repeated for proof in self.proofs) + sum(healthy)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -157,12 +186,13 @@ class Trust:
         """The result in one line."""
         possible = [one for one in self.scenarios if not one.lacking]
         seen = f"{len(possible) - len(self.never_seen)} of {len(possible)} scenarios seen to fail; " if possible else ""
-        destructive = sum(run.scenarios for run in self.healthy if run.name)
+        destructive = sum(run.destructive for run in self.healthy)
+        repeated = f"{self.repeated} inconclusive at first, and repeated; " if self.repeated else ""
         return (
             f"{self.whole} of {len(self.planned)} sabotages noticed by every scenario that must notice "
             f"({self.noticed} of {len(self.heard)} notices); {seen}"
             f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
-            f"{sum(run.scenarios for run in self.healthy)} scenarios ({destructive} of them destructive); "
+            f"{sum(run.scenarios for run in self.healthy)} scenarios ({destructive} of them destructive); {repeated}"
             f"{self.seconds / 60:.0f} min"
         )
 

@@ -109,6 +109,19 @@ def forgets_settings_of_sessions() -> None:
     _connect_with(cursor_factory=_Forgetful)
 
 
+_LOGINS = 5
+"""How many further logins are tried to reach another server; behind a write endpoint there is none."""
+
+
+def _started(session: psycopg2.extensions.connection) -> object:
+    """When its server started, which tells servers apart."""
+    with psycopg2.extensions.connection.cursor(session) as cursor:
+        cursor.execute("SELECT pg_postmaster_start_time()")
+        found = cursor.fetchone()
+    psycopg2.extensions.connection.rollback(session)
+    return found
+
+
 class _Wandering(sql.Session):
     """Its statements go to two servers in turn."""
 
@@ -116,6 +129,11 @@ class _Wandering(sql.Session):
         super().__init__(*given, **named)
         self._turns = itertools.count()
         self._other = psycopg2.extensions.connection(*given, **named)
+        for _ in range(_LOGINS):  # a proxy may lead both to one server if others log in at the same time
+            if _started(self._other) != _started(self):
+                break
+            self._other.close()
+            self._other = psycopg2.extensions.connection(*given, **named)
         self._other.autocommit = True
 
     def cursor(self, *given: Any, **named: Any) -> Any:

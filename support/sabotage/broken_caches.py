@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from support import sql
-from support.example_app.cache import Means, Question, Read, Source
+from support.example_app.cache import CacheConfig, Question, Read, Source
 from support.example_app.cache.leases import Breaker, Leases, Looked, Unavailable
 from support.example_app.cache.repository import EntryRepository, EntryTransaction, Keys, open_repository
 from support.waiting import pause
@@ -167,108 +167,108 @@ class _WithoutTable(Keys):
         return super().answer(replace(question, table=""))
 
 
-def forgets_to_invalidate(means: Means) -> EntryRepository:
+def forgets_to_invalidate(config: CacheConfig) -> EntryRepository:
     """Changes and deletions do not reach the cache."""
-    return open_repository(means, repository=_Forgetful)
+    return open_repository(config, repository=_Forgetful)
 
 
-def fills_late(means: Means) -> EntryRepository:
+def fills_late(config: CacheConfig) -> EntryRepository:
     """A loaded value is put into the cache even if it was replaced meanwhile."""
-    return open_repository(means, leases=_FillsLate)
+    return open_repository(config, leases=_FillsLate)
 
 
-def writes_before_commit(means: Means) -> EntryRepository:
+def writes_before_commit(config: CacheConfig) -> EntryRepository:
     """What a transaction writes is cached before it is committed."""
-    return open_repository(means, repository=_BeforeCommit)
+    return open_repository(config, repository=_BeforeCommit)
 
 
-def every_caller_loads(means: Means) -> EntryRepository:
+def every_caller_loads(config: CacheConfig) -> EntryRepository:
     """Every caller loads a missing entry itself."""
-    return open_repository(means, leases=_EveryoneLoads)
+    return open_repository(config, leases=_EveryoneLoads)
 
 
-def never_expires(means: Means) -> EntryRepository:
+def never_expires(config: CacheConfig) -> EntryRepository:
     """Entries never expire."""
-    return open_repository(means, leases=_NeverEnds)
+    return open_repository(config, leases=_NeverEnds)
 
 
-def expires_early(means: Means) -> EntryRepository:
+def expires_early(config: CacheConfig) -> EntryRepository:
     """Entries expire 20 % too early."""
-    return open_repository(replace(means, time_to_live=means.time_to_live * 0.8))
+    return open_repository(replace(config, time_to_live=config.time_to_live * 0.8))
 
 
-def expires_late(means: Means) -> EntryRepository:
+def expires_late(config: CacheConfig) -> EntryRepository:
     """Entries expire 20 % too late, and the staleness bound is exceeded as well."""
     return open_repository(
-        replace(means, time_to_live=means.time_to_live * 1.2, staleness_bound=means.staleness_bound * 1.2)
+        replace(config, time_to_live=config.time_to_live * 1.2, staleness_bound=config.staleness_bound * 1.2)
     )
 
 
-def never_caches(means: Means) -> EntryRepository:
+def never_caches(config: CacheConfig) -> EntryRepository:
     """Everything is read from the database."""
-    return open_repository(means, leases=_Blind)
+    return open_repository(config, leases=_Blind)
 
 
-def invalidates_where_it_should_write_through(means: Means) -> EntryRepository:
+def invalidates_where_it_should_write_through(config: CacheConfig) -> EntryRepository:
     """A read after a write is a miss."""
-    return open_repository(means, repository=_Around)
+    return open_repository(config, repository=_Around)
 
 
-def one_by_one(means: Means) -> EntryRepository:
+def one_by_one(config: CacheConfig) -> EntryRepository:
     """Many entries cost many round trips."""
-    return open_repository(means, repository=_OneByOne)
+    return open_repository(config, repository=_OneByOne)
 
 
-def slow(means: Means) -> EntryRepository:
+def slow(config: CacheConfig) -> EntryRepository:
     """Each read takes 6 ms more."""
-    return open_repository(means, repository=_Slow)
+    return open_repository(config, repository=_Slow)
 
 
-def greets_the_database(means: Means) -> EntryRepository:
+def greets_the_database(config: CacheConfig) -> EntryRepository:
     """Each read makes sure that the database is alive."""
-    return open_repository(means, repository=_Mistrustful)
+    return open_repository(config, repository=_Mistrustful)
 
 
-def remembers_in_process(means: Means) -> EntryRepository:
+def remembers_in_process(config: CacheConfig) -> EntryRepository:
     """Each process keeps its own copy of what it has read."""
-    return open_repository(means, repository=_InProcess)
+    return open_repository(config, repository=_InProcess)
 
 
-def caches_as_text(means: Means) -> EntryRepository:
+def caches_as_text(config: CacheConfig) -> EntryRepository:
     """Types are lost."""
-    return open_repository(means, repository=_AsText)
+    return open_repository(config, repository=_AsText)
 
 
-def ignores_the_prefix(means: Means) -> EntryRepository:
+def ignores_the_prefix(config: CacheConfig) -> EntryRepository:
     """Keys do not begin with the prefix that was given."""
-    return open_repository(replace(means, prefix=f"elsewhere-{means.prefix}"))
+    return open_repository(replace(config, prefix=f"elsewhere-{config.prefix}"))
 
 
-def joins_with_colons(means: Means) -> EntryRepository:
+def joins_with_colons(config: CacheConfig) -> EntryRepository:
     """Keys with different parts are the same if their joined text is the same."""
-    return open_repository(means, keys=_Joined)
+    return open_repository(config, keys=_Joined)
 
 
-def forgets_the_table(means: Means) -> EntryRepository:
+def forgets_the_table(config: CacheConfig) -> EntryRepository:
     """The same query on two tables has one key."""
-    return open_repository(means, keys=_WithoutTable)
+    return open_repository(config, keys=_WithoutTable)
 
 
-def forgets_types(means: Means) -> EntryRepository:
+def forgets_types(config: CacheConfig) -> EntryRepository:
     """1 and "1" are the same parameter."""
-    return open_repository(means, keys=_Untyped)
+    return open_repository(config, keys=_Untyped)
 
 
-def falls_over_with_redis(means: Means) -> EntryRepository:
+def falls_over_with_redis(config: CacheConfig) -> EntryRepository:
     """Reads fail while Redis is down."""
-    return open_repository(means, leases=_FallsOver)
+    return open_repository(config, leases=_FallsOver)
 
 
-def waits_for_redis(means: Means) -> EntryRepository:
+def waits_for_redis(config: CacheConfig) -> EntryRepository:
     """Every operation waits for a Redis that does not answer."""
-    return open_repository(means, leases=_Stubborn)
+    return open_repository(config, leases=_Stubborn)
 
 
-def forgets_what_an_outage_swallowed(means: Means) -> EntryRepository:
+def forgets_what_an_outage_swallowed(config: CacheConfig) -> EntryRepository:
     """Entries that could not be dropped during an outage are served after it."""
-    return open_repository(means, leases=_Forgiven)
+    return open_repository(config, leases=_Forgiven)

@@ -51,7 +51,7 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
         if not noticed:
             near = nearest(word, {*SABOTAGES, *ids})
             meant = f"; did you mean {near!r}?" if near else ""
-            known = "no sabotage is to be noticed by it" if word in ids else f"it is no promise and no sabotage{meant}"
+            known = "no sabotage is to be noticed by it" if word in ids else f"neither a promise nor a sabotage{meant}"
             raise UsageError(f"{word!r}: {known}; ./accept prove --list shows all sabotages")
         for one in noticed:
             kept = [notice for notice in one.noticed_by if notice.id == word]

@@ -30,7 +30,7 @@ SABOTAGES = (
         {
             "TX-01 seen by no other session": "uncommitted",
             "TX-01 seen by no session": "what is found of the write",
-            "IS-01 Transactions at read committed see nothing dirty, aborted or intermediate": r"\((G0|G1.)\)",
+            "IS-01 Transactions at read committed see no dirty, aborted or intermediate data": r"\((G0|G1.)\)",
             "IS-02 read skew": r"\(G0\)|\(G1.\)|G-single",
             "IS-02 Serializable transactions show no write skew": r"\(G0\)|\(G1.\)|G-single",
         },

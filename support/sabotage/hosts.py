@@ -140,7 +140,7 @@ SABOTAGES = (
             {
                 "PF-05 cached read": "95th percentile .*limit: 5 ms",
                 "PF-06 serves": "cache operations a second",
-                "PF-06 takes": "cache operations a second",
+                "PF-06 accepts": "cache operations a second",
             }
         ),
         _far_cache,

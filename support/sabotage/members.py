@@ -257,7 +257,7 @@ SABOTAGES = (
         "the password of the replication role was changed in the database, and nowhere else",
         notices(
             {
-                "ME-03 streams on": "not let in again, so it no longer streams",
+                "ME-03 resumes streaming": "not let in again, so it no longer streams",
                 "ME-03 own credentials": "cannot log in .* to stream or to be copied.*password authentication failed",
             }
         ),
@@ -268,7 +268,7 @@ SABOTAGES = (
         "pg_hba.conf no longer lets replicas in",
         notices(
             {
-                "ME-03 streams on": "not let in again, so it no longer streams",
+                "ME-03 resumes streaming": "not let in again, so it no longer streams",
                 "ME-03 own credentials": "cannot log in .* to stream or to be copied.*no pg_hba.conf entry",
             }
         ),

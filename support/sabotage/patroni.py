@@ -50,9 +50,9 @@ SABOTAGES = (
         notices(
             {
                 "PH-05 take over": "may take over",
-                "FO-01": "another member than .* leads: not so after",
+                "FO-01": "another member than .* leads: still not true after",
                 "FO-06 named replica": "hands over to .*: refused",
-                "FO-07 most WAL": "leads: not so after",
+                "FO-07 most WAL": "leads: still not true after",
             }
         ),
         replicas_tagged(nofailover=True),
@@ -62,7 +62,7 @@ SABOTAGES = (
         "the leader's lease lasts 90 seconds, and Patroni looks twice a minute",
         notices(
             {
-                "FO-01": "another member than .* leads: not so after",
+                "FO-01": "another member than .* leads: still not true after",
                 "FO-08": "commits wait for another standby",
             }
         ),
@@ -119,7 +119,7 @@ SABOTAGES = (
     Sabotage(
         "strictly-synchronous",
         "without a standby no write is accepted",
-        notices({"GD-01 writes go on": "no operation was acknowledged in|interrupted for"}),
+        notices({"GD-01 writes continue": "no operation was acknowledged in|interrupted for"}),
         by_shared_configuration({"synchronous_mode_strict": True}),
     ),
     Sabotage(
@@ -128,7 +128,7 @@ SABOTAGES = (
         notices(
             {
                 "SB-03 With failsafe": r"at look \d+ of|interrupted for",
-                "SB-03 could go on": "failsafe mode was declared on .*failsafe_mode is off",
+                "SB-03 could continue": "failsafe mode was declared on .*failsafe_mode is off",
             }
         ),
         by_shared_configuration({"failsafe_mode": False}),
@@ -143,7 +143,7 @@ SABOTAGES = (
     Sabotage(
         "rewind-impossible",
         "a diverged member can be neither rewound nor rebuilt",
-        notices({"FO-03 wrote alone": "streams as a replica: not so after"}),
+        notices({"FO-03 wrote alone": "streams as a replica: still not true after"}),
         by_shared_configuration(
             {
                 "postgresql": {
@@ -160,8 +160,8 @@ SABOTAGES = (
         notices(
             {
                 "PH-05 DCS could lose": "could be lost",
-                "SB-03 leading member": "the DCS answers: not so after|renews its lock",
-                "SB-04": "the DCS answers: not so after|renews its lock",
+                "SB-03 leading member": "the DCS answers: still not true after|renews its lock",
+                "SB-04": "the DCS answers: still not true after|renews its lock",
             }
         ),
         _dcs_member_lost,
@@ -173,7 +173,7 @@ SABOTAGES = (
             {
                 "SB-01": "two members accepted writes",
                 "SB-02 from everyone": "was last seen to accept a write",
-                "FO-13": "streams as a replica: not so after|would have taken writes for|two members accepted writes",
+                "FO-13": "replica: still not true after|would have taken writes for|two members accepted writes",
             }
         ),
         patroni_build("never_demotes"),
@@ -231,8 +231,8 @@ SABOTAGES = (
         "the request for a switchover stays in the DCS after it was carried out",
         notices(
             {
-                "FO-06 half-way ends with one leader: the client": "the DCS holds a switchover",
-                "FO-06 half-way ends with one leader: the Patroni": "the DCS holds a switchover",
+                "FO-06 halfway ends with one leader: the client": "the DCS holds a switchover",
+                "FO-06 halfway ends with one leader: Patroni": "the DCS holds a switchover",
             }
         ),
         patroni_build("keeps_what_was_requested"),
@@ -240,7 +240,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-starts-nothing-after-a-crash",
         "a PostgreSQL that has led, and has crashed, stays down",
-        notices({"FO-04 a full disk has stopped": "are acknowledged: not so after"}),
+        notices({"FO-04 a full disk has stopped": "are acknowledged: still not true after"}),
         # Otherwise PostgreSQL would start again by itself.
         together(
             on_every_member(
@@ -253,14 +253,19 @@ SABOTAGES = (
     ),
     Sabotage(
         "patroni-does-not-start-with-its-host",
-        "the Patroni of the leader does not start when its host does",
-        notices({"FO-03 comes back": "streams as a replica: not so after"}),
+        "Patroni on the leader does not start when its host does",
+        notices({"FO-03 comes back": "streams as a replica: still not true after"}),
         wrapped(leaders_host, "patroni", ["sh", "-c", "exec sleep 900", "idle"]),
     ),
     Sabotage(
         "patroni-copies-nothing",
         "a member that has lost its data is not rebuilt",
-        notices({"FO-11": "streams as a replica: not so after", "WL-03": "with all of the leader's WAL: not so after"}),
+        notices(
+            {
+                "FO-11": "streams as a replica: still not true after",
+                "WL-03": "with all of the leader's WAL: still not true after",
+            }
+        ),
         patroni_build("copies_nothing"),
     ),
     Sabotage(
@@ -278,7 +283,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-renews-its-lock-whatever-happens",
         "a leader renews its lock even while its PostgreSQL gives no answer",
-        notices({"FO-15 hangs without dying": "another member than .* leads: not so after"}),
+        notices({"FO-15 hangs without dying": "another member than .* leads: still not true after"}),
         patroni_build("renews_its_lock_whatever_happens"),
     ),
     Sabotage(
@@ -291,7 +296,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-postpones-its-promotion",
         "a member that has taken the leader key remains a replica for 8 seconds",
-        notices({"FO-19": "was called the primary by its health check for"}),
+        notices({"FO-19": "was reported as the primary by its health check for"}),
         patroni_build("postpones_its_promotion"),
     ),
     Sabotage(

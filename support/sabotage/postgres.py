@@ -90,7 +90,7 @@ SABOTAGES = (
                 "FO-04 PostgreSQL alone": "acknowledged writes lost",
                 "FO-09": "acknowledged writes lost",
                 "FO-12": "acknowledged writes lost",
-                "FO-20": "numbers were given twice",
+                "FO-20": "numbers were issued twice",
             }
         ),
         EARLY,
@@ -111,7 +111,7 @@ SABOTAGES = (
         "replicas serve data that is a minute old",
         notices(
             {
-                "RL-02": "not so after",
+                "RL-02": "still not true after",
                 "PF-07": "marker",
                 "TX-02 on every replica": "committed entry is on every replica",
             }
@@ -148,7 +148,7 @@ SABOTAGES = (
     Sabotage(
         "cancel-is-swallowed",
         "a waiting statement ignores its timeout",
-        notices({"CL-04 times out": "what the server reports|statement"}),
+        notices({"CL-04 statement timeout": "what the server reports|statement"}),
         by_sql(
             "CREATE FUNCTION public.pg_sleep(seconds double precision) RETURNS void LANGUAGE plpgsql AS $$ "
             "BEGIN PERFORM pg_catalog.pg_sleep(seconds / 10); EXCEPTION WHEN query_canceled THEN NULL; END $$;;"

@@ -137,7 +137,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-cuts-what-waits",
         "the proxy cuts a session that waits 0.3 s for an answer",
-        notices({"CL-04 times out": "what the server reports"}),
+        notices({"CL-04 statement timeout": "what the server reports"}),
         changed({"timeout server 30m": "timeout server 300ms"}),
     ),
     Sabotage(
@@ -199,7 +199,7 @@ SABOTAGES = (
     Sabotage(
         "no-reads-without-replicas",
         "with every replica down, reads are not served",
-        notices({"GD-01 writes go on": "reader"}),
+        notices({"GD-01 writes continue": "reader"}),
         changed({"use_backend write if": "# use_backend write if"}),
     ),
     Sabotage(
@@ -217,7 +217,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-gives-up-at-once",
         "one answer to a health check that takes 0.1 s makes a member unavailable for 20 s",
-        notices({"GD-04 packet loss": "interrupted for|are acknowledged: not so after"}),
+        notices({"GD-04 packet loss": "interrupted for|are acknowledged: still not true after"}),
         changed({"timeout check 2s": "timeout check 100ms", "fall 2 rise 1 ": "fall 1 rise 40 "}),
     ),
     Sabotage(

@@ -129,7 +129,7 @@ SABOTAGES = (
         "one in twenty appends to a list changes nothing, and is acknowledged",
         notices(
             {
-                "IS-01 Transactions at read committed see nothing dirty, aborted or intermediate": "lost write",
+                "IS-01 Transactions at read committed see no dirty, aborted or intermediate data": "lost write",
                 "IS-02 read skew": "lost write",
                 "IS-02 Serializable transactions show no write skew": "lost write",
                 "IS-02 default of their session": "lost write",
@@ -207,7 +207,7 @@ SABOTAGES = (
             {
                 "ER-02 second entry": "no error: it was stored",
                 "GD-02 connection was cut": "applied more than once",
-                "GD-02 over a change": "applied more than once",
+                "GD-02 across a change": "applied more than once",
             }
         ),
         by_sql(
@@ -287,7 +287,7 @@ SABOTAGES = (
         "the table of entries is unlogged: replicas lack its rows, and a crash empties it",
         notices(
             {
-                "RL-02": "not so after",
+                "RL-02": "still not true after",
                 "TX-02 on every replica": "committed entry is on every replica",
                 "FO-02": "acknowledged writes lost",
                 "IS-01 while the leader crashes": "lost write",

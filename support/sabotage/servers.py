@@ -186,8 +186,8 @@ SABOTAGES = (
         notices(
             {
                 "CL-01 database system": "the database system of each member",
-                "RW-01": "a server that is no member",
-                "PH-02 every observer": "a server that is no member by the write endpoint",
+                "RW-01": "a server that is not a member",
+                "PH-02 every observer": "a server that is not a member by the write endpoint",
             }
         ),
         _behind_the_write_endpoint,

@@ -96,7 +96,7 @@ SABOTAGES = (
         "rebalancer-sees-one-worker",
         "the rebalancer believes that only the first worker group has room",
         {
-            "RB-03 may take shards again": "no shard was moved",
+            "RB-03 may hold shards again": "no shard was moved",
             "RB-03 new worker that joins": "no shard was moved|are spread unevenly",
         },
         by_sql(
@@ -180,9 +180,9 @@ SABOTAGES = (
         "what-moves-leave-stays",
         "the shards that a move has left behind are never removed",
         {
-            "RB-03 Draining": "is empty: not so after",
-            "RB-04": "all is as before the move: not so after",
-            "RB-05": "nothing of the rebalance is left: not so after",
+            "RB-03 Draining": "is empty: still not true after",
+            "RB-04": "all is as before the move: still not true after",
+            "RB-05": "nothing of the rebalance is left: still not true after",
         },
         by_parameters(**{"citus.defer_shard_delete_interval": "-1"}),
     ),
@@ -222,7 +222,7 @@ SABOTAGES = (
     of_sharded(
         "worker-slow-to-notice",
         "a worker group stays without a leader for a minute and a half",
-        {"DT-04 After the failover": "another member than .* leads: not so after"},
+        {"DT-04 After the failover": "another member than .* leads: still not true after"},
         in_group(1, by_shared_configuration({"ttl": 90, "loop_wait": 30})),
     ),
     of_sharded(

@@ -56,9 +56,7 @@ class MoveHandover(Handover):
     before: Annotated[list[Placement], "When one worker group is drained"]
     meanwhile: Annotated[tuple[float, float], "When one worker group is drained"]
     """When shards began to be moved, and when that was over, on the monotonic clock."""
-    job: Annotated[
-        ShardJob, "When that shard is moved to another worker group, and PostgreSQL on it is killed half-way"
-    ]
+    job: Annotated[ShardJob, "When that shard is moved to another worker group, and PostgreSQL on it is killed halfway"]
     new_worker: Annotated[NewWorker, "When a new worker joins, and the tables are rebalanced"]
     planned: Annotated[PlannedMove, "Given two co-located tables of 8 shards, one shard with 10000 rows"]
 

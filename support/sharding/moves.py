@@ -312,7 +312,7 @@ _BREAKS: Mapping[str, Callable[[Cluster, ShardJob], Fault]] = {
     "PostgreSQL of the coordinator is killed": lambda cluster, job: PostgresKilled(host_of(cluster, "the leader")),
     "the host of the coordinator crashes": lambda cluster, job: HostCrash(host_of(cluster, "the leader")),
 }
-BREAK = Kind.of("way to break off a rebalance", _BREAKS)
+BREAK = Kind.of("way to interrupt a rebalance", _BREAKS)
 
 
 def break_off(world: World, job: ShardJob, how: str) -> None:

@@ -132,7 +132,7 @@ def none_too_large(sizes: Mapping[int, int | None], times: float) -> Finding:
         return Finding.unknown(f"all {len(sizes)} shards are empty")
     mean, largest = sum(known.values()) / len(sizes), max(known, key=lambda shard: known[shard])
     said = f"the largest of {len(sizes)} shards, {largest}, is {known[largest] / mean:.1f} times the mean"
-    return Finding(known[largest] <= times * mean, f"{said} of {mean / 1024:.0f} kB (allowed: {times:g} times)")
+    return Finding(known[largest] <= times * mean, f"{said} of {mean / 1024:.0f} kB (limit: {times:g} times)")
 
 
 def each_where_it_hashes(

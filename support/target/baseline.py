@@ -28,10 +28,11 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
-_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical"})
+_MODES = frozenset({"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving"})
 """The capabilities that the baseline decides, by what is configured and declared."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
+_ARCHIVE_MODE = "archive_mode"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -50,6 +51,8 @@ class Baseline:
     """Replication slots may keep any amount of WAL on every member that answered."""
     not_logical: str = ""
     """The wal_level of every member that answered, where that is too little for logical replication."""
+    archives_nothing: bool = False
+    """archive_mode is off on every member that answered."""
 
 
 def apply_baseline(
@@ -103,16 +106,22 @@ def _read(cluster: Cluster) -> Baseline:
     shared = _shared_settings(cluster)
     level = shared.get(_WAL_LEVEL, _LOGICAL)
     return Baseline(
-        groups, members, voters, redis, shared.get(_SLOT_LIMIT) == "-1", not_logical="" if level == _LOGICAL else level
+        groups,
+        members,
+        voters,
+        redis,
+        unbounded_slots=shared.get(_SLOT_LIMIT) == "-1",
+        not_logical="" if level == _LOGICAL else level,
+        archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
     )
 
 
 def _shared_settings(cluster: Cluster) -> dict[str, str]:
     """Setting -> its value, where that is the same on every member that answered.
 
-    If members differ, that is no configuration, but a mistake of one of them.
+    If members differ, that is not a configuration but a mistake on one of them.
     """
-    names = (_SLOT_LIMIT, _WAL_LEVEL)
+    names = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE)
     shown = [row for group in cluster.groups for row in settings(group, names).values()]
     values = {name: {row[name] for row in shown if name in row} for name in names}
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
@@ -141,6 +150,8 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
     if baseline.not_logical:
         yield "logical", f"wal_level is {baseline.not_logical} on every member: there is no logical replication"
+    if baseline.archives_nothing:
+        yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and not topology.embedded:
         yield (

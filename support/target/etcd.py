@@ -23,6 +23,7 @@ from support.waiting import NotYet
 MOST_KEYS = 200_000
 """How many keys of etcd are searched for those of Patroni; a cluster has about ten."""
 
+_URLS = ("clientURLs", "peerURLs")
 _PEER = re.compile(r'^etcd_network_active_peers\{(?=.*Remote="([0-9a-f]+)").*\} (\d+)', re.MULTILINE)
 
 
@@ -148,21 +149,26 @@ def leases(topology: Topology, group: int = 0) -> dict[str, int]:
 
     Raises NotYet if no member of etcd answers.
     """
-    root = _root(topology, group)
-    question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
     refused = {}
     for address in topology.dcs:
         try:
-            found = [one for one in _post(topology, address, "/v3/kv/range", question).get("kvs", []) if "lease" in one]
-            return {
-                b64decode(one["key"]).decode().removeprefix(root): int(
-                    _post(topology, address, "/v3/lease/timetolive", {"ID": one["lease"]}).get("grantedTTL", 0)
-                )
-                for one in found
-            }
+            return _leases(topology, address, group)
         except requests.RequestException as error:
             refused[str(address)] = NoAnswer.because(error)
     raise NotYet(_nobody(refused))
+
+
+def _leases(topology: Topology, address: Address, group: int) -> dict[str, int]:
+    found = dict[str, int]()
+    for root in _roots(topology, group):
+        question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
+        for one in _post(topology, address, "/v3/kv/range", question).get("kvs", []):
+            name = b64decode(one["key"]).decode().removeprefix(root)
+            if "lease" in one and not re.match(r"\d+/", name):  # that is the key of a group
+                lease = _post(topology, address, "/v3/lease/timetolive", {"ID": one["lease"]})
+                if granted := int(lease.get("grantedTTL", 0)):  # none: it has expired since
+                    found.setdefault(name, granted)
+    return found
 
 
 @dataclass(frozen=True)
@@ -178,27 +184,33 @@ class Lock:
 
 def lock(topology: Topology, group: int = 0) -> Lock:
     """The lock of a group now. Raises NotYet if there is none, or if no member of etcd answers."""
-    root = _root(topology, group)
     refused = {}
     for address in topology.dcs:
         try:
-            found = _post(topology, address, "/v3/kv/range", {"key": _encoded(f"{root}leader")}).get("kvs", [])
-            if not found or "lease" not in found[0]:
+            keys = [
+                one
+                for root in _roots(topology, group)
+                for one in _post(topology, address, "/v3/kv/range", {"key": _encoded(f"{root}leader")}).get("kvs", [])
+                if "lease" in one
+            ]
+            if not keys:
                 raise NotYet(f"group {group} has no leader key that expires")
             asked = time.monotonic()
-            lease = _post(topology, address, "/v3/lease/timetolive", {"ID": found[0]["lease"]})
+            lease = _post(topology, address, "/v3/lease/timetolive", {"ID": keys[0]["lease"]})
             granted, left = int(lease.get("grantedTTL", 0)), int(lease.get("TTL", 0))
-            owner = b64decode(found[0]["value"]).decode()
-            return Lock(owner, int(found[0]["create_revision"]), asked - (granted - left))
+            if not granted:
+                raise NotYet(f"the leader key of group {group} has expired")
+            owner = b64decode(keys[0]["value"]).decode()
+            return Lock(owner, int(keys[0]["create_revision"]), asked - (granted - left))
         except requests.RequestException as error:
             refused[str(address)] = NoAnswer.because(error)
     raise NotYet(_nobody(refused))
 
 
-def _root(topology: Topology, group: int) -> str:
-    """The beginning of the keys of a group."""
-    scope = f"{topology.scope}/{group}" if len(topology.groups) > 1 else topology.scope
-    return f"{topology.dcs_namespace}/{scope}/"
+def _roots(topology: Topology, group: int) -> tuple[str, ...]:
+    """Beginnings that the keys of a group can have: the coordinator's are in group 0, also if it has no workers."""
+    whole = f"{topology.dcs_namespace}/{topology.scope}/"
+    return (f"{whole}{group}/",) if group else (f"{whole}0/", whole)
 
 
 def _encoded(text: str) -> str:
@@ -217,13 +229,22 @@ def version(topology: Topology) -> str:
     return str(_get(topology, topology.dcs[0], "/version").json()["etcdserver"])
 
 
-def leader(topology: Topology) -> Address:
-    """The address of etcd's leader now. Raises NotYet while no member says that it leads."""
+def leader(topology: Topology) -> tuple[str, ...]:
+    """The hosts at which etcd's leader is now: at the address that was given, then as etcd itself knows it.
+
+    Raises NotYet while no member says that it leads.
+    """
     addresses = {str(address): address for address in topology.dcs}
     told = ask_in_parallel(addresses, lambda name: _post(topology, addresses[name], "/v3/maintenance/status", {}))
     for name, answer in told.items():
-        if not isinstance(answer, NoAnswer) and answer.get("leader") == answer["header"]["member_id"]:
-            return addresses[name]
+        if isinstance(answer, NoAnswer) or answer.get("leader") != (own := answer["header"]["member_id"]):
+            continue
+        try:
+            members = _post(topology, addresses[name], "/v3/cluster/member/list", {})["members"]
+        except requests.RequestException:
+            members = []
+        urls = [url for one in members if one["ID"] == own for key in _URLS for url in one.get(key) or ()]
+        return tuple(dict.fromkeys([addresses[name].host, *(urlsplit(url).hostname or "" for url in urls)]))
     raise NotYet(f"no member of etcd says that it leads: {told}")
 
 

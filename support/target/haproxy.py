@@ -20,10 +20,10 @@ from support.waiting import NotYet
 SUMMARIES = frozenset({"FRONTEND", "BACKEND"})
 
 VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
-    "somebody unnamed": lambda owner: None,
-    "a stranger": lambda owner: Login(f"accept-{token_hex(4)}", owner.password),
-    "the owner, wrong password": lambda owner: Login(owner.user, token_hex(8)),
-    "the owner, right password": lambda owner: owner,
+    "no credentials": lambda owner: None,
+    "an unknown user": lambda owner: Login(f"accept-{token_hex(4)}", owner.password),
+    "the user, wrong password": lambda owner: Login(owner.user, token_hex(8)),
+    "the user, right password": lambda owner: owner,
 }
 """Visitor of the statistics page -> the credentials that the visitor sends, derived from the right ones."""
 

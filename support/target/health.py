@@ -33,10 +33,14 @@ def require_quorum(cluster: Cluster) -> None:
 
 
 def require_streaming(cluster: Cluster, replica: str) -> None:
-    """A replica streams from the leader, and Patroni's other members know it."""
+    """A replica streams from the leader, and Patroni's other members know it.
+
+    The replica's own Patroni has to answer as well: what the others know of it may be as old as `ttl`.
+    """
     state = replica_states(cluster).get(replica, "unknown to Patroni")
     if state != "streaming":
         raise NotYet(f"{replica} does not stream, it is {state}")
+    status_of(cluster, replica)
 
 
 def require_synchronous_standby(cluster: Cluster) -> str:
@@ -87,6 +91,7 @@ def require_group(cluster: Cluster) -> str:
     view, leader = cluster.view(), cluster.leader()
     if view.paused:
         raise NotYet("Patroni is paused")
+    status_of(cluster, leader)
     for name in cluster.members:
         if name != leader:
             require_streaming(cluster, name)
@@ -115,8 +120,8 @@ def require_all(cluster: Cluster) -> None:
 
 
 def await_all(cluster: Cluster, within: float) -> float:
-    """Wait until the whole cluster is well; returns the seconds that took. Raises NotInTime with what was wrong."""
+    """Wait until the whole cluster is healthy; returns the seconds that took. Raises NotInTime with what was wrong."""
     begun = time.monotonic()
     well = partial(require_all, cluster)
-    eventually(well, within=within, subject="the whole cluster is well", retry_on=_REFUSED)
+    eventually(well, within=within, subject="the whole cluster is healthy", retry_on=_REFUSED)
     return time.monotonic() - begun

@@ -72,9 +72,8 @@ def member_roles(cluster: Cluster) -> dict[str, str]:
 def role_told(name: str, status: Mapping[str, Any]) -> str:
     """The role by a member's answer to /patroni. Raises NotYet where Patroni does not know it.
 
-    A PostgreSQL that Patroni knows to be down is no primary. While PostgreSQL runs, and only Patroni's own question to
-    it got no answer, Patroni calls its state unknown.
-    """
+    A PostgreSQL that Patroni knows to be down is not a primary. While PostgreSQL runs, and only Patroni's own question
+    to it got no answer, Patroni calls its state unknown."""
     if "xlog" not in status and status.get("state") not in (None, "unknown", "running"):
         return NOT_PRIMARY
     now = parsed(name, status)

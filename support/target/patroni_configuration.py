@@ -122,7 +122,7 @@ def _seconds(answer: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def _quantity(value: object, units: Mapping[str, float], default_unit: str) -> float | None:
-    """A number with or without a unit; None if it is no number."""
+    """A number with or without a unit; None if it is not a number."""
     if isinstance(value, bool) or value is None:
         return None
     match = _NUMBER.fullmatch(str(value))

@@ -97,7 +97,7 @@ _OF_SERVER = ("configuration file", "command line", "environment variable", "ove
 def read_only(where: sql.Endpoint) -> str:
     """Why transactions of this login are read-only unless they ask for more; empty if they are not.
 
-    A whole server that refuses writes is no property of the login: the scenarios have to find that.
+    A whole server that refuses writes is not a property of the login: the scenarios have to find that.
     """
     sources = [source for (source,) in sql.rows(where, _READ_ONLY) if source not in _OF_SERVER]
     if not sources:

@@ -132,7 +132,7 @@ class Topology:
     read: Address | None = None
     """The read endpoint: leads to the replicas."""
     further_write: tuple[Address, ...] = ()
-    """Further hosts of the write endpoint, where it is no proxy: libpq finds the leader among them."""
+    """Further hosts of the write endpoint, if it is not a proxy: libpq finds the leader among them."""
     further_read: tuple[Address, ...] = ()
     write_options: Mapping[str, str] = field(default_factory=dict)
     """libpq's parameters that choose among the hosts of the write endpoint, such as target_session_attrs."""

@@ -195,7 +195,7 @@ BUSY = [done(client, action, "v", 10.5) for client in (0, 1) for action in ("wri
     [
         (BUSY, True, "4 operations"),
         ([*BUSY, done(0, "miss", None, 11, outcome=Outcome.UNKNOWN)], False, "1 of 5 operations ended in an error"),
-        ([*BUSY, done(0, "write", "w", 11, took=2.5)], False, "took too long, up to 2.50 s (allowed: 2 s)"),
+        ([*BUSY, done(0, "write", "w", 11, took=2.5)], False, "took too long, up to 2.50 s (limit: 2 s)"),
         (BUSY[:3], None, "not every client read and wrote"),
         ([], None, "not every client read and wrote"),
     ],
@@ -224,7 +224,7 @@ def test_caching_resumes_within_the_limit() -> None:
     gone = caching_resumed(5, History([*hits, done(1, "miss", "v", 15, took=0)]), range(2), since=10)
     assert (gone.holds, gone.words) == (
         False,
-        "not every client had a hit in the 5.0 s after the outage (allowed: 5 s)",
+        "not every client had a hit in the 5.0 s after the outage (limit: 5 s)",
     )
     back = History([*hits, done(1, "hit", "v", 12, took=0)])
     assert [caching_resumed(limit, back, range(2), since=10).holds for limit in (5, 2)] == [True, False]

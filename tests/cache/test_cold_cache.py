@@ -50,4 +50,4 @@ def test_loads_of_each_entry() -> None:
     assert each_loaded_at_most(2, once, 101).holds is None
     found = each_loaded_at_most(2, {**once, b"3": 40}, 10)
     assert found.holds is False
-    assert "49 loads of 10 entries, 40 at most of one (allowed: 2)" in found.words
+    assert "49 loads of 10 entries, 40 at most of one (limit: 2)" in found.words

@@ -37,12 +37,12 @@ def planned() -> tuple[Planned, ...]:
 
 def test_each_host_is_told_with_what_is_possible_and_what_to_do() -> None:
     assert list(host_lines(TOPOLOGY, {"pg1": ABLE, "pg2": UNMARKED})) == [
-        "host pg1, by ssh://root@10.0.0.1: can be broken: patroni killed and frozen; "
+        "host pg1 (ssh://root@10.0.0.1): can be broken: patroni killed and frozen; "
         "crashed and started again: patroni; links cut by nft",
         "  patroni: systemd unit patroni.service",
         "  links are cut by nft",
         "  the data is left where it is: it is a mount point",
-        "host pg2, by ssh://root@10.0.0.2: nothing is done to it",
+        "host pg2 (ssh://root@10.0.0.2): nothing is done to it",
         "  /etc/accept-breakable does not say staging; there: echo staging",
         "no host in [hosts] for pg3:",
         '  pg3 = "ssh://root@10.0.0.3"',
@@ -72,7 +72,7 @@ def test_limits_that_cannot_hold_are_told_with_the_line_that_sets_others(
     said = capsys.readouterr().out
     assert "failover: 57 s (ttl 30 + loop_wait 10 + election 5 + proxy 12) for " in said
     assert "FO-01.leader" in said
-    assert "a way into the hosts would open" in said
+    assert "access to the hosts would make" in said
     show(Diagnosis("yours", {}, (), Timing()), planned)
     said = capsys.readouterr().out
     assert "limits:" not in said

@@ -81,7 +81,7 @@ def test_performance_scenarios_run_last(program: Program) -> None:
 
 
 def test_another_job_does_what_a_killed_one_left(program: Program) -> None:
-    """Also the scenarios about speed. The run is no success: nobody knows why behave died."""
+    """Also the scenarios about speed. The run is not a success: nobody knows why behave died."""
     of_speed = FEATURE.format(name="P", number=9, sum=2, seconds=1).replace("@id.ZZ-9", "@id.PF-9")
     program.write_features({**features(seconds=6), "cluster/P.feature": of_speed})
     with program.started("--jobs", "2", *SMALL) as running:

@@ -85,16 +85,16 @@ def require_refused(ended: Ended, program: Program, *words: str) -> None:
 def test_steps_that_do_not_exist_are_told_with_what_was_meant(own: Program) -> None:
     write(own, TYPOS)
     expected = (
-        "own.feature:7: undefined step 'When the host of the replicca crashes'; 'the replicca' is no role",
+        "own.feature:7: undefined step 'When the host of the replicca crashes'; unknown role of a member",
         "did you mean 'a replica'?",
         "own.feature:8: undefined step",
         "did you mean one of these?",
         "Then another member leads within {seconds:g} seconds",
         "a new one belongs in steps/failover/recovery_steps.py",
         "own.feature:13: undefined step",
-        "'the DSC' is no part of the cluster to be cut off from; did you mean 'the DCS'?",
+        "unknown part of the cluster to be cut off from 'the DSC'; did you mean 'the DCS'?",
         "own.feature:14: undefined step",
-        "'failoverr' is no event; did you mean 'failover'?",
+        "unknown event 'failoverr'; did you mean 'failover'?",
     )
     require_refused(own.run("run", "features/failover/own.feature"), own, *expected)
     linted = own.run("lint")
@@ -105,9 +105,9 @@ def test_steps_that_do_not_exist_are_told_with_what_was_meant(own: Program) -> N
 def test_tables_that_do_not_fit_their_step_are_told(own: Program) -> None:
     write(own, TABLES)
     expected = (
-        "own.feature:6: 'its hosst crashes' is no way to lose a leader; did you mean 'its host crashes'?",
+        "own.feature:6: unknown way to lose a leader 'its hosst crashes'; did you mean 'its host crashes'?",
         "own.feature:13: the table needs a column 'how', and has 'hwo'",
-        "own.feature:16: 'runing' is no state of a PostgreSQL; did you mean 'running'?",
+        "own.feature:16: unknown state of a PostgreSQL 'runing'; did you mean 'running'?",
     )
     require_refused(own.run("run", "features/failover/own.feature", "--plan"), own, *expected)
     linted = own.run("lint")

@@ -72,7 +72,7 @@ def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
     assert ended.status == 1, str(ended)
     assert ended.last_line.startswith("0 of 3 sabotages noticed"), str(ended)
     assert f"does-nothing, {DURABILITY}: passed: it passed all the same" in said, str(ended)
-    assert "in-vain: NotInTime: it took effect: nothing is done: not so after" in said, str(ended)
+    assert "in-vain: NotInTime: it took effect: nothing is done: still not true after" in said, str(ended)
     assert f"misunderstood, {DURABILITY}: broken: its message does not match 'the weather'" in said, str(ended)
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from support.cli.behave_process import Planned
 from support.cli.prove import ProveOptions
-from support.cli.prove_share import DestructiveRun, Work, ordered
+from support.cli.prove_share import PlannedRun, Work, needs_quiet, ordered, repeated, speed_run
 from support.errors import UsageError
+from support.reporting.trust import HealthyRun, Heard, Proof, Trust
 from support.sabotage.damage import nothing
 from support.sabotage.sabotage import Sabotage, notices
 from support.settings import Settings
@@ -38,7 +39,7 @@ def names(work: Sequence[Work]) -> list[str]:
 
 def test_destructive_scenarios_run_once_on_the_healthy_cluster_a_feature_at_a_time() -> None:
     work = ordered(SABOTAGES, SCENARIOS, 1, narrowed=False)
-    runs = [one for one in work if isinstance(one, DestructiveRun)]
+    runs = [one for one in work if isinstance(one, PlannedRun)]
     assert [[one.name for one in run.scenarios] for run in runs] == [
         ["the scenario of BB-01", "the scenario of BB-02"],
         ["the scenario of CC-01"],
@@ -55,12 +56,40 @@ def test_several_runs_are_spread_and_have_names_of_their_own() -> None:
 
 def test_a_narrowed_proof_runs_those_that_must_notice() -> None:
     work = ordered(SABOTAGES[:1], SCENARIOS, 1, narrowed=True)
-    assert [one.scenarios for one in work if isinstance(one, DestructiveRun)] == [(SCENARIOS[1],)]
+    assert [one.scenarios for one in work if isinstance(one, PlannedRun)] == [(SCENARIOS[1],)]
     assert names(ordered(SABOTAGES[1:2], SCENARIOS, 1, narrowed=True)) == ["two"]
 
 
 def test_without_healthy_runs_every_sabotage_is_tried() -> None:
     assert names(ordered(SABOTAGES, SCENARIOS, 0, narrowed=True)) == ["two", "one", "three"]
+
+
+FAST, SEARCH = planned("PF-01", "speed"), planned("PF-02", "speed", "destructive")
+
+
+def test_what_measures_speed_waits_until_its_cluster_has_the_machine_to_itself() -> None:
+    assert needs_quiet(sabotage("slow", "PF-01"), [*SCENARIOS, FAST])
+    assert not needs_quiet(sabotage("one", "BB-01"), [*SCENARIOS, FAST])
+    assert speed_run([*SCENARIOS, FAST, SEARCH], sharded=False) == PlannedRun("healthy run of speed", (FAST,))
+    assert speed_run(SCENARIOS, sharded=False) is None
+    plain, sharded = (speed_run([FAST], kind) for kind in (False, True))
+    assert plain is not None
+    assert sharded is not None
+    assert plain.name != sharded.name, "each is claimed by its name"
+
+
+def test_what_was_inconclusive_is_repeated_and_nothing_else() -> None:
+    unclear = Heard("BB-01", False, "inconclusive", "s", "the machine was busy")
+    proofs = (
+        Proof("one", "p", "w", (unclear,)),
+        Proof("two", "p", "w", (Heard("AA-01", False, "passed", "s", "it passed all the same"),)),
+        Proof("three", "p", "w", (unclear,), failed="it could not be undone"),
+    )
+    assert repeated(Trust(proofs), SABOTAGES, SCENARIOS, sharded=False) == [SABOTAGES[0]]
+    busy = HealthyRun(4, inconclusive={SCENARIOS[0].name: "the machine was busy"})
+    (run,) = repeated(Trust(healthy=(busy,)), SABOTAGES, SCENARIOS, sharded=False)
+    assert isinstance(run, PlannedRun)
+    assert (run.scenarios, run.repeated) == ((SCENARIOS[0],), True)
 
 
 def test_a_proof_of_everything_includes_the_destructive_scenarios() -> None:

@@ -63,7 +63,7 @@ def test_the_scenarios_that_are_left_run_on_another_cluster(program: Program, ki
     assert ended.err.count(REPLACED) == 1, str(ended)
     (broken,) = record(program).failing
     assert (broken.scenario.name, broken.verdict) == ("A wrecks the cluster", Verdict.BROKEN)
-    assert "the whole cluster is well: not so after" in broken.reason
+    assert "the whole cluster is healthy: still not true after" in broken.reason
     require_nothing_left(program)
 
 
@@ -78,7 +78,7 @@ def test_a_rerun_begins_on_a_healthy_cluster_and_keeps_the_finding(program: Prog
     assert "1 failed; rerunning" in ended.err, str(ended)
     assert ended.err.count("ready, in a sandbox") == 2, str(ended)
     (broken,) = record(program).failing
-    assert "the whole cluster is well: not so after" in broken.reason, "on the rerun, too"
+    assert "the whole cluster is healthy: still not true after" in broken.reason, "on the rerun, too"
     assert broken.scenario.key in record(program).earlier
     assert ended.status == 1, str(ended)
     require_nothing_left(program)

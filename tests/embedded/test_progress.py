@@ -56,7 +56,7 @@ def test_a_boot_that_does_nothing_on_an_idle_machine_is_given_up_and_says_what_w
     assert lasts(boot, 9) == 9
     with pytest.raises(Stalled) as caught:
         boot.require("etcd has a quorum", "0 of 3 nodes are healthy")
-    words = "etcd has a quorum: no progress while processors were idle for 10 s (allowed: 10 s"
+    words = "etcd has a quorum: no progress while processors were idle for 10 s (limit: 10 s"
     assert str(caught.value).startswith(words)
     assert str(caught.value).endswith("last step: starting etcd1; last observed: 0 of 3 nodes are healthy")
 

@@ -64,8 +64,8 @@ def test_a_program_that_was_named_is_used(tmp_path: Path) -> None:
     ("name", "path", "complaint"),
     [
         ("postgres", "/bin/sh", r"\[programs\] postgres is none of etcd, haproxy, redis"),
-        ("redis", "/no/such", r"\[programs\] redis = '/no/such' is no program that can be run"),
-        ("etcd", "/etc", r"\[programs\] etcd = '/etc' is no program"),
+        ("redis", "/no/such", r"\[programs\] redis = '/no/such' is not an executable program"),
+        ("etcd", "/etc", r"\[programs\] etcd = '/etc' is not an executable program"),
     ],
 )
 def test_a_program_that_cannot_be_used(name: str, path: str, complaint: str) -> None:

@@ -144,7 +144,7 @@ if os.fork() == 0:
     sys.stdin.read()
     os._exit(0)
 """
-"""Starts programs that end with their parent, which ends with its standard input and is no child of ours."""
+"""Starts programs that end with their parent, which ends with its standard input and is not our child."""
 
 
 @contextmanager

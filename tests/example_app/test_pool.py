@@ -18,7 +18,7 @@ from support.errors import ConnectFailed, UsageError
 from support.example_app import pool as contract
 from support.example_app import schema
 from support.example_app.known_profiles import EXAMPLE
-from support.example_app.pool import DEFAULT, PoolMeans, TestedPool
+from support.example_app.pool import DEFAULT, PoolConfig, TestedPool
 from support.example_app.sessions import attempt, kill_backend
 from support.example_app.vectors import PGVECTOR
 from support.waiting import eventually, pause
@@ -34,13 +34,13 @@ def examples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
 
 
-def means(where: sql.Endpoint, size: int = 1, login: float = 2) -> PoolMeans:
-    return PoolMeans(where, size, login_timeout=login, statement_timeout=3)
+def config(where: sql.Endpoint, size: int = 1, login: float = 2) -> PoolConfig:
+    return PoolConfig(where, size, login_timeout=login, statement_timeout=3)
 
 
 @pytest.fixture(params=POOLS)
 def pool(request: pytest.FixtureRequest, postgres: sql.Endpoint) -> Iterator[TestedPool]:
-    with TestedPool(request.param, means(postgres)) as opened:
+    with TestedPool(request.param, config(postgres)) as opened:
         yield opened
 
 
@@ -57,7 +57,7 @@ def test_a_session_that_was_killed_is_replaced(pool: TestedPool, postgres: sql.E
     assert pool.execute(BACKEND) != before
 
 
-def _without_ping(module: ModuleType, opened: PoolMeans) -> object:
+def _without_ping(module: ModuleType, opened: PoolConfig) -> object:
     made = module.Pool(opened)
     made.engine = module.sqlalchemy.create_engine(
         "postgresql+psycopg://", connect_args=opened.parameters, pool_size=1, max_overflow=0
@@ -65,7 +65,7 @@ def _without_ping(module: ModuleType, opened: PoolMeans) -> object:
     return made
 
 
-def _without_check(module: ModuleType, opened: PoolMeans) -> object:
+def _without_check(module: ModuleType, opened: PoolConfig) -> object:
     made = module.Pool(opened)
     made.pool._check = None
     return made
@@ -79,7 +79,7 @@ def test_a_pool_that_hands_out_dead_sessions_is_noticed(
 ) -> None:
     module = importlib.import_module(name)
     monkeypatch.setattr(module, "open_pool", lambda opened: broken(module, opened))  # type: ignore[operator]
-    with TestedPool(f"{name}:open_pool", means(postgres)) as pool:
+    with TestedPool(f"{name}:open_pool", config(postgres)) as pool:
         assert isinstance(after_a_kill(pool, postgres), sql.Error)
 
 
@@ -97,7 +97,7 @@ def test_what_it_executes_is_committed(pool: TestedPool, postgres: sql.Endpoint)
 
 @pytest.mark.parametrize("name", POOLS)
 def test_a_login_at_a_silent_host_fails_in_time_and_names_it(name: str) -> None:
-    with BlackHoleServer(patience=20) as silent, TestedPool(name, means(silent.endpoint)) as pool:
+    with BlackHoleServer(patience=20) as silent, TestedPool(name, config(silent.endpoint)) as pool:
         tried = attempt(lambda: pool.execute("SELECT 1"))
         silent.require_caller()
     assert isinstance(tried.error, ConnectFailed | sql.Error)
@@ -113,7 +113,7 @@ def test_what_is_repeated_is_applied_once(name: str, postgres: sql.Endpoint) -> 
     _with_tables(postgres)
     counter.create(postgres, EXAMPLE, namespace)
     history = History()
-    with TestedPool(name, means(postgres, size=4)) as pool:
+    with TestedPool(name, config(postgres, size=4)) as pool:
         script = counter.operations(EXAMPLE, namespace, pool=pool.execute)
         with Workload(postgres, script, clients=4, patience=3, history=history) as workload:
             for _ in range(10):

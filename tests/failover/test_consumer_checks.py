@@ -34,6 +34,17 @@ def test_a_gap() -> None:
     )
 
 
+def test_the_last_changes_are_late_while_the_consumer_reads_on() -> None:
+    late = no_change_missing(HISTORY, RECEIVED[:3], FAULT, reads=True)
+    assert (late.holds, late.only_limit) == (False, True)
+    assert late.words == "2 of 5 changes have not reached the consumer yet"
+    for lost in (
+        no_change_missing(HISTORY, RECEIVED[:3], FAULT),  # it cannot read any more
+        no_change_missing(HISTORY, [*RECEIVED[:2], *RECEIVED[4:]], FAULT, reads=True),  # it went on past them
+    ):
+        assert (lost.holds, lost.only_limit) == (False, False)
+
+
 def test_a_change_without_an_answer_may_be_missing() -> None:
     history = History([*HISTORY, changed(5, 13.0, Outcome.UNKNOWN)])
     assert no_change_missing(history, RECEIVED, FAULT).holds is True

@@ -266,7 +266,7 @@ class TestEachServes:
     [
         (2, [1.0, 2.0], True, "2 sessions were cut, the last after 2.0 s"),
         (2, [1.0], False, "1 of 2 sessions were left hanging"),
-        (2, [1.0, 9.0], False, "1 of 2 sessions were cut after 9.0 s (allowed: 8 s)"),
+        (2, [1.0, 9.0], False, "1 of 2 sessions were cut after 9.0 s (limit: 8 s)"),
         (2, [], False, "2 of 2 sessions were left hanging"),
         (0, [], None, "no session was held"),
     ],

@@ -60,7 +60,7 @@ def claims(member: str, primary: bool | None, begun: float, ended: float) -> lis
 
 
 def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, str]:
-    """pg1 leads until the fault; pg2 is called the primary from 30.0 on, and promoted then."""
+    """pg1 leads until the fault; pg2 is reported as the primary from 30.0 on, and promoted then."""
     told = [*claims("pg1", True, 0, LOST), *claims("pg1", None, LOST, END)]
     told += [*claims("pg2", False, 0, 30), *claims("pg2", True, 30, END)]
     took = [*seen("pg2", False, 0, promoted), *seen("pg2", True, promoted), *samples]
@@ -71,15 +71,15 @@ def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, 
 def test_a_member_that_is_promoted_as_soon_as_it_is_called_the_primary() -> None:
     holds, words = claimed(30, [])
     assert holds is True
-    assert words.endswith("called the primary: pg1, pg2; the longest time while read-only: never (allowed: 5 s)")
+    assert words.endswith("reported as the primary: pg1, pg2; the longest time while read-only: never (limit: 5 s)")
 
 
 def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
     holds, words = claimed(38, [])
     assert holds is False
     assert words == (
-        "pg2 was called the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
-        "while it was read-only (allowed: 5 s)"
+        "pg2 was reported as the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
+        "while it was read-only (limit: 5 s)"
     )
     assert claimed(33, [])[0] is True
 
@@ -87,6 +87,17 @@ def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
 def test_a_member_that_lets_nobody_in_is_not_read_only() -> None:
     closed = [WriterSample("pg2", at, at + 0.1, None, closed=True) for at in range(30, 40)]
     assert called_primary_truly(claims("pg2", True, 0, END), closed, ["pg2"], LOST, 5).holds is None
+
+
+def test_a_member_that_does_not_tell_whether_it_takes_writes_may_be_read_only() -> None:
+    told = [*claims("pg1", True, 0, LOST), *claims("pg2", False, 0, 30), *claims("pg2", True, 30, END)]
+    for silence in (list(seen("pg1", None, 0)), [*seen("pg1", None, 0), *seen("pg2", None, 0)]):
+        finding = called_primary_truly(told, silence, ["pg1", "pg2"], LOST, 5)
+        assert finding.holds is None
+        assert finding.words.endswith("it is not known whether pg2 took writes meanwhile")
+    assert called_primary_truly(told, [], ["pg1", "pg2"], LOST, 5).holds is None
+    watched_until = list(seen("pg2", True, 0, 34))  # then nobody was asked any more
+    assert called_primary_truly(told, watched_until, ["pg1", "pg2"], LOST, 5).holds is True
 
 
 def test_where_no_role_changed_hands_nothing_is_known() -> None:
@@ -108,13 +119,13 @@ def tried(*ended: float, reached: bool = False) -> list[NewSession]:
 def test_a_new_session_reaches_a_leader_in_time_or_too_late() -> None:
     assert new_sessions_again(tried(3, 6, 24.5, reached=True), SINCE, LIMIT).holds is True
     late = new_sessions_again(tried(3, 29, 31.2, reached=True), SINCE, LIMIT)
-    assert (late.holds, late.words) == (False, "a new session reached a leader 31.2 s after the fault (allowed: 30 s)")
+    assert (late.holds, late.words) == (False, "a new session reached a leader 31.2 s after the fault (limit: 30 s)")
 
 
 def test_no_new_session_reaches_a_leader() -> None:
     finding = new_sessions_again(tried(3, 15, 32), SINCE, LIMIT)
     assert finding.holds is False
-    assert "no new session reached a leader for 32.0 s after the fault (allowed: 30 s)" in finding.words
+    assert "no new session reached a leader for 32.0 s after the fault (limit: 30 s)" in finding.words
     assert finding.words.endswith("the last of 3 that were tried: timeout expired")
 
 

@@ -51,7 +51,7 @@ def test_a_slot_that_keeps_wal(slot: Slot, told: str) -> None:
         found = slots_keep_little_wal({**HEALTHY, member: [slot]}, {"m4": "refused"}, 1024)
         assert found.holds is False
         assert f"on {member}, {told}" in found.words
-        assert "allowed: 1,024 MB" in found.words
+        assert "limit: 1,024 MB" in found.words
 
 
 def test_a_slot_that_keeps_rows() -> None:
@@ -83,7 +83,7 @@ def test_a_forgotten_transaction(name: str) -> None:
     found = none_open_longer({"m1": [], "m2": [transaction(4000, name)]}, {"m3": "refused"}, 3600, "end it")
     assert found.holds is False
     assert f"{name} by app in accept, for 4000 s: UPDATE t SET x = 1 on m2" in found.words
-    assert "(allowed: 3600 s; end it)" in found.words
+    assert "(limit: 3600 s; end it)" in found.words
 
 
 MISSED = MissedWal("pg3", streams=False, said_to_stream=False, serves_reads=False, may_take_over=False)

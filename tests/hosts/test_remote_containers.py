@@ -149,7 +149,7 @@ def test_a_cut_in_the_network_of_the_container(pods: Pods, site: RemoteSite, net
     site.network.cut_all(both)
     eventually(lambda: site.network.require_cut(both), within=10, subject="it is cut")
     assert _reaches(pods, "two") is False
-    site.network.mend_all(both)
+    site.network.reconnect_all(both)
     assert _reaches(pods, "two") is True
 
 

@@ -136,7 +136,9 @@ def test_a_runner_that_is_killed_leaves_nothing(
         assert "accept_" in one.call("nft", "list", "tables")
         os.kill(runner.pid, signal.SIGKILL)
     _await_state(site, sleeper, "S", within=10)
-    eventually(lambda: _require("accept_" not in one.call("nft", "list", "tables")), within=5, subject="it is mended")
+    eventually(
+        lambda: _require("accept_" not in one.call("nft", "list", "tables")), within=5, subject="the cut is undone"
+    )
     Reach.of(one.url).run("heal", *one.left())
 
 
@@ -164,8 +166,8 @@ def test_a_cut_drops_both_ways_whatever_the_users_own_rules_accept(
     cutting.network.cut_all(both)
     eventually(lambda: cutting.network.require_cut(both), within=10, subject="it is cut")
     assert _reaches(machines["b"], machines["a"]) is False
-    cutting.network.mend_all(both)
-    cutting.network.mend_all(both)
+    cutting.network.reconnect_all(both)
+    cutting.network.reconnect_all(both)
     assert _reaches(machines["b"], machines["a"]) is True
     left = machines["a"].call("nft", "list", "ruleset")
     assert "accept_" not in left
@@ -186,7 +188,7 @@ def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machin
         )
     finally:
         asking.kill()
-        cutting.network.mend_all(one_way)
+        cutting.network.reconnect_all(one_way)
     both = [("a", "b"), ("b", "a")]
     cutting.network.prepare(both)
     cutting.network.cut_all(both)
@@ -194,7 +196,7 @@ def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machin
     with pytest.raises(NotYet, match="arrives"):
         cutting.network.require_cut(one_way, open_pairs=[("b", "a")])
     cutting.network._cuts.pop(frozenset(one_way))
-    cutting.network.mend_all(both)
+    cutting.network.reconnect_all(both)
 
 
 def test_packets_are_lost_as_many_as_they_should_until_it_is_healed(
@@ -234,7 +236,7 @@ def test_a_link_that_was_never_there_is_no_evidence(machines: Mapping[str, Machi
     site.network.cut_all(both)
     with pytest.raises(Inconclusive, match="before"):
         site.network.require_cut(both)
-    site.network.mend_all(both)
+    site.network.reconnect_all(both)
 
 
 def test_the_suites_own_line_is_never_cut(machines: Mapping[str, Machine]) -> None:

@@ -67,7 +67,7 @@ def test_hosts_reach_one_another_by_name_and_the_suite_reaches_all(sandbox: Sand
     assert _suite_reaches(sandbox, hosts[2])
 
 
-def test_a_cut_works_one_way_until_it_is_mended(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_a_cut_works_one_way_until_it_is_undone(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     sandbox.network.cut("one", "two")
     sandbox.network.cut("one", "two")
@@ -75,8 +75,8 @@ def test_a_cut_works_one_way_until_it_is_mended(sandbox: Sandbox, hosts: list[Ho
     assert not _reaches(two, "one"), "the answers of one do not arrive"
     assert (_heard(two, one), _heard(one, two)) == (3, 0), "single packets pass one way"
     assert _reaches(one, "three")
-    sandbox.network.mend("one", "two")
-    sandbox.network.mend("one", "two")
+    sandbox.network.reconnect("one", "two")
+    sandbox.network.reconnect("one", "two")
     assert _reaches(one, "two")
 
 
@@ -95,7 +95,7 @@ def test_only_the_suite_can_be_cut_off(sandbox: Sandbox, hosts: list[Host]) -> N
     assert _reaches(hosts[1], "one")
 
 
-def test_a_cut_lasts_until_it_is_mended_even_over_a_power_cycle(sandbox: Sandbox, hosts: list[Host]) -> None:
+def test_a_cut_lasts_until_it_is_undone_even_over_a_power_cycle(sandbox: Sandbox, hosts: list[Host]) -> None:
     one, two, _ = hosts
     for other in ("two", SUITE):
         sandbox.network.cut(other, "one")
@@ -108,7 +108,7 @@ def test_a_cut_lasts_until_it_is_mended_even_over_a_power_cycle(sandbox: Sandbox
         one.power_on()
         eventually(lambda: require_ready(one, 2), within=5, subject="it echoes again")
     for other in ("two", SUITE):
-        sandbox.network.mend(other, "one")
+        sandbox.network.reconnect(other, "one")
     assert _reaches(one, "two")
     assert _suite_reaches(sandbox, one)
 
@@ -118,7 +118,7 @@ def test_another_process_can_mend_faults(sandbox: Sandbox, hosts: list[Host]) ->
     sandbox.network.shape("two", "one", latency=5)
     script = (
         "import sys, pathlib, support.hosts as h; network = h.attach(pathlib.Path(sys.argv[1])).network; "
-        "network.mend('one', 'two'); network.shape('two', 'one')"
+        "network.reconnect('one', 'two'); network.shape('two', 'one')"
     )
     command = [sys.executable, "-c", script, str(sandbox.directory)]
     subprocess.run(reentry_argv(sandbox.directory, command), check=True)
@@ -181,7 +181,7 @@ def test_a_loopback_sandbox_has_no_network_faults(tmp_path: Path) -> None:
         for attempt in (
             lambda: sandbox.network.cut("one", SUITE),
             lambda: sandbox.network.shape("one", SUITE, loss=0.1),
-            lambda: sandbox.network.mend("one", SUITE),
+            lambda: sandbox.network.reconnect("one", SUITE),
         ):
             with pytest.raises(NotAvailable, match="a loopback sandbox cannot"):
                 attempt()

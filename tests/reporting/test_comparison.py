@@ -132,7 +132,7 @@ def test_folders_and_runs_on_record_are_found(tmp_path: Path, monkeypatch: pytes
     assert [one.began for one in side("last~2..1").runs] == [0, 1]
     with pytest.raises(UsageError, match="the oldest is last~2"):
         side("last~3")
-    with pytest.raises(UsageError, match="'lst' is no folder with a run"):
+    with pytest.raises(UsageError, match="'lst' is neither a folder with a run"):
         side("lst")
     record_of(tmp_path / "runs/one/allure-results", ScenarioResult(WRITES, Verdict.PASSED))
     record_of(tmp_path / "runs/two", ScenarioResult(WRITES, Verdict.BROKEN, "lost", final=True))

@@ -109,7 +109,7 @@ def test_what_was_lost_is_told_in_words_with_the_limit(tmp_path: Path) -> None:
         ScenarioResult(READS, Verdict.BROKEN, "2 writes lost", incident=lost),
     )
     page = page_of(record, tmp_path / "page")
-    assert "When the leader freezes, writes stop for 31.0 s (allowed: 30 s)." in page
+    assert "When the leader freezes, writes stop for 31.0 s (limit: 30 s)." in page
     assert "Acknowledged writes were lost: 2 when the leader freezes." in page
     assert "6 writes ended without an answer" in page
     assert 'class="bar over"' in page
@@ -121,7 +121,7 @@ def test_without_a_loss_the_number_of_writes_that_were_checked_is_told() -> None
         (2, 21.5, 4.0, 1800)
     ]
     assert costs.told(found, [CRASH])[:2] == [
-        "When the host of the leader crashes, writes stop for 21.5 s (allowed: 30 s).",
+        "When the host of the leader crashes, writes stop for 21.5 s (limit: 30 s).",
         "No acknowledged write was lost: 1,800 were checked, each is there.",
     ]
     # one that may take long does not exceed the limit of another
@@ -206,7 +206,7 @@ def test_the_page_compares_with_the_runs_before(tmp_path: Path) -> None:
     page = page_of(record, tmp_path / "page", before)
     assert "Compared with the last 6 runs" in page
     assert '<b>Newly broken:</b> <span class="broken">FO-02</span>' in page
-    assert '<b>mended:</b> <span class="kept">PF-01</span>' in page
+    assert '<b>fixed:</b> <span class="kept">PF-01</span>' in page
     assert "reads, 95 in 100: 12 ms, worse than in each of 6 earlier runs" in page
 
 
@@ -257,7 +257,7 @@ def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
     now = past.run_of(record)
     found = glance(grid.states(record, LISTED), now, before, trends.broken_since(now, before))
     assert [(one.value, one.note, one.style) for one in found] == [
-        ("21.5 s", "when the host of the leader crashes; allowed: 30 s", "kept"),
+        ("21.5 s", "when the host of the leader crashes; limit: 30 s", "kept"),
         ("2", "of 900, in 1 fault", "broken"),
         ("1 of 1", "newly slow: nothing", "kept"),
         ("FO-02", "compared with 6 earlier runs", "broken"),

@@ -36,7 +36,7 @@ causes = ["nobody was fit"]
 means = "Customers lost <data>."
 causes = ["`fsync` is off", "asynchronous replication"]
 look = ["`patronictl list`"]
-mended = ["`synchronous_mode: true`"]
+fixes = ["`synchronous_mode: true`"]
 """
 
 
@@ -95,7 +95,7 @@ def test_the_promises_of_the_project_have_guides_that_are_about_something() -> N
     guides, listed = on_call.load(ROOT / "features" / on_call.FILE), promises.load(ROOT / "features" / promises.FILE)
     assert list(on_call.unknown(guides, listed)) == []
     assert [id for id, one in listed.items() if not on_call.guide_for(one, guides).about] == []
-    assert [one.about for one in guides.values() if not (one.causes and one.look and one.mended)] == []
+    assert [one.about for one in guides.values() if not (one.causes and one.look and one.fixes)] == []
 
 
 def test_a_broken_promise_links_to_its_guide(folder: Path, tmp_path: Path) -> None:

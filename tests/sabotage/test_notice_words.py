@@ -16,13 +16,17 @@ from support.sabotage.catalogue import SABOTAGES
 
 ROOT = Path(__file__).parents[2]
 JOINED = re.compile(
-    r": (?=not so after)|: (?=expected )|, (?=observed )|(?<=expected )|; (?=allowed)|\b\d[\d.]*|\bpg\b"
+    r": (?=still not true after)|: (?=expected )|, (?=observed )|(?<=expected )|; (?=allowed)|\b\d[\d.]*|\bpg\b"
 )
 """Where one message is put together from two texts (a wait's subject, a table's cells), or holds a number or a name."""
 SYNTAX = re.compile(r"\\d\+?|\\?\.\*|\.\*|\\[\[\]()]|\.")
 COMPOSED = {
     "acknowledged writes lost": ("acknowledged writes", "lost:"),
-    "a server that is no member by the write endpoint": ("a server that is no member", "by", "the write endpoint"),
+    "a server that is not a member by the write endpoint": (
+        "a server that is not a member",
+        "by",
+        "the write endpoint",
+    ),
     ", in recovery": ("in recovery",),
     ", primary": ("primary",),
     "route was": ("route", "was"),

@@ -17,8 +17,8 @@ from support.sabotage.catalogue import PARTS, SABOTAGES, chosen, tried_on
 from support.sabotage.sabotage import Notice
 
 PLANNED = Planned("A", "A crashed leader is replaced", "failover/a.feature:1", frozenset({"id.FO-01"}))
-NOTICE = Notice("FO-01", r"leads: not so after \d+")
-HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: not so after 30 s")
+NOTICE = Notice("FO-01", r"leads: still not true after \d+")
+HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: still not true after 30 s")
 
 
 @pytest.fixture(scope="module")
@@ -95,22 +95,22 @@ def test_an_id_asks_for_every_sabotage_that_it_must_notice_and_for_its_own_notic
     assert chosen([], set()) == tuple(SABOTAGES.values())
 
 
-@pytest.mark.parametrize(("word", "why"), [("ZZ-01", "no sabotage is to be noticed by it"), ("typo", "no promise and")])
+@pytest.mark.parametrize(("word", "why"), [("ZZ-01", "no sabotage is to be noticed by it"), ("typo", "promise nor")])
 def test_an_unknown_word_is_told(word: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         chosen([word], {"ZZ-01"})
 
 
 def test_a_broken_promise_that_says_so_is_noticed() -> None:
-    assert only(NOTICE, record(Verdict.BROKEN, "another member leads: not so after 30 s")).noticed
+    assert only(NOTICE, record(Verdict.BROKEN, "another member leads: still not true after 30 s")).noticed
 
 
 @pytest.mark.parametrize(
     ("verdict", "reason", "why"),
     [
         (Verdict.PASSED, "", "passed all the same"),
-        (Verdict.BROKEN, "the whole cluster is well: not so after 120 s", "does not match"),
-        (Verdict.ERROR, "KeyError: leads: not so after 30 s", "KeyError"),
+        (Verdict.BROKEN, "the whole cluster is healthy: still not true after 120 s", "does not match"),
+        (Verdict.ERROR, "KeyError: leads: still not true after 30 s", "KeyError"),
         (Verdict.INCONCLUSIVE, "inconclusive: nobody wrote", "nobody wrote"),
         (Verdict.SKIPPED, "no citus", "no citus"),
     ],
@@ -123,12 +123,12 @@ def test_nothing_else_counts(verdict: Verdict, reason: str, why: str) -> None:
 
 
 def test_another_promise_does_not_count() -> None:
-    said = only(NOTICE, record(Verdict.BROKEN, "leads: not so after 30 s", ids=("id.FO-02",)))
+    said = only(NOTICE, record(Verdict.BROKEN, "leads: still not true after 30 s", ids=("id.FO-02",)))
     assert (said.noticed, said.verdict) == (False, "no verdict")
 
 
 def test_a_notice_of_nobody_is_not_noticed() -> None:
-    (said,) = heard(NOTICE, record(Verdict.BROKEN, "leads: not so after 30 s"), ())
+    (said,) = heard(NOTICE, record(Verdict.BROKEN, "leads: still not true after 30 s"), ())
     assert (said.noticed, said.verdict) == (False, "no verdict")
 
 
@@ -137,7 +137,7 @@ def test_each_scenario_that_a_notice_stands_for_has_to_notice() -> None:
     other = replace(PLANNED, name="A frozen leader is replaced")
     both = RunRecord(
         results=(
-            *record(Verdict.BROKEN, "another member leads: not so after 30 s").results,
+            *record(Verdict.BROKEN, "another member leads: still not true after 30 s").results,
             ScenarioResult(Scenario("failover/a.feature", "A", other.name, tags=("id.FO-01",)), Verdict.PASSED, ""),
         )
     )
@@ -196,9 +196,28 @@ def test_only_a_noticed_failure_shows_that_a_scenario_can_fail(proof: Proof) -> 
 def test_a_healthy_run_that_was_planned_has_to_be_done() -> None:
     good = Trust((Proof("a", "p", "w", (HEARD,)),), planned=("a",), planned_healthy=("run 1",))
     assert (good.missing, good.passed) == (("run 1",), False)
-    done = replace(good, healthy=(HealthyRun(9), HealthyRun(3, name="run 1")))
+    done = replace(good, healthy=(HealthyRun(9), HealthyRun(3, name="run 1", destructive=3)))
     assert (done.missing, done.passed) == ((), True)
     assert "0 false alarms in 2 healthy runs of 12 scenarios (3 of them destructive)" in done.score
+
+
+def test_an_inconclusive_scenario_is_a_false_alarm_unless_it_passes_when_repeated() -> None:
+    good = Trust((Proof("a", "p", "w", (HEARD,)),), planned=("a",))
+    busy = HealthyRun(9, inconclusive={"Reads are fast": "the machine was busy"})
+    assert replace(good, healthy=(busy,)).alarms == ("Reads are fast: inconclusive: the machine was busy",)
+    assert not replace(good, healthy=(busy, HealthyRun(1, passed=("Reads are fast",)))).passed, "not a repetition"
+    settled = replace(good, healthy=(busy, HealthyRun(1, passed=("Reads are fast",), repeated=True)))
+    assert settled.passed
+    assert "1 inconclusive at first, and repeated" in settled.score
+    again = HealthyRun(1, inconclusive={"Reads are fast": "still busy"}, repeated=True)
+    assert replace(good, healthy=(busy, again)).alarms == ("Reads are fast: inconclusive: still busy",)
+
+
+def test_the_second_attempt_counts() -> None:
+    unclear = Proof("a", "p", "w", (HEARD, replace(HEARD, noticed=False, verdict="inconclusive")))
+    assert unclear.inconclusive
+    assert not replace(unclear, failed="not well").inconclusive
+    assert not Proof("a", "p", "w", (replace(HEARD, noticed=False, verdict="passed"),)).inconclusive
 
 
 def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -> None:
@@ -222,7 +241,7 @@ def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:
     )
     body = page.partition("</head>")[2]
     assert body.count("✓") == body.count("✗") == 2, "one cell each, and the legend"
-    assert "nobody leads: not so after 30 s" in page
+    assert "nobody leads: still not true after 30 s" in page
     assert "passed &lt;all&gt; the same" in page
 
 

@@ -67,6 +67,19 @@ def test_slots_without_a_limit() -> None:
     assert "max_slot_wal_keep_size is -1 on every member, and [expect] does not say otherwise" in modes["bounded_slots"]
 
 
+def test_without_archiving_none_can_fail() -> None:
+    modes = dict(
+        _modes_not_promised(
+            Topology("db", Login("app", ""), Address("h", 1)),
+            replace(CAREFUL_BASELINE, archives_nothing=True),
+            Expectations(),
+        )
+    )
+    assert "archive_mode is off on every member" in modes["archiving"]
+    careful = _modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), CAREFUL_BASELINE, Expectations())
+    assert "archiving" not in dict(careful)
+
+
 def test_a_worker_group_is_named() -> None:
     first, second = limits(Baseline({0: CAREFUL, 2: ASYNCHRONOUS}, {0: 3, 2: 2}, 3, REDIS))
     assert first.startswith("the coordinator's group: while there is no standby")

@@ -18,9 +18,9 @@ from etcd_servers import Ensemble, ensemble, put, require_login, secured
 
 from support.errors import RequirementMissing, UsageError
 from support.settings import Settings
-from support.target import dcs
+from support.target import dcs, etcd
 from support.target.discovery.addresses import Reach, reach
-from support.target.discovery.dcs import Declared, declared, discover
+from support.target.discovery.dcs import Declared, _members_unknown, declared, discover
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -201,12 +201,34 @@ def test_wrong_names_are_told(encrypted: Ensemble) -> None:
         ({"etcd3": {"hosts": "a"}, "consul": {"host": "b"}}, "needs the section of one DCS"),
         ({"etcd3": "10.0.0.1"}, "needs the section of one DCS"),
         ({"etcd3": {}}, r"\[dcs.etcd3\] does not say where etcd is"),
+        ({"etcd3": {"hosts": "a", "port": "many"}}, r"\[dcs.etcd3\] port = 'many' is no port number"),
+        ({"etcd3": {"hosts": 7}}, r"\[dcs.etcd3\] hosts should be like"),
         ({"etcd3": {"hosts": "a", "cacert": "/no/such"}}, r"\[dcs.etcd3\] cacert = '/no/such': there is no such file"),
     ],
 )
 def test_what_patroni_would_not_understand(given: Mapping[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         declared(Settings.load({"dcs": given}))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_an_old_etcd_that_patroni_uses_by_its_api_v2_is_only_not_judged(
+    monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Before 3.4, the JSON gateway of its API v3 is elsewhere, or not there; Patroni needs only API v2."""
+
+    def no_gateway(topology: Topology) -> etcd.Quorum:
+        raise NotYet("no member of etcd answered: it answers 404")
+
+    monkeypatch.setattr(etcd, "quorum", no_gateway)
+    monkeypatch.setattr(etcd, "answers", lambda topology: answers)
+    known = Topology("app", Login("app", ""), Address("db", 5432), dcs=(Address("a", 2379),))
+    topology = replace(known, dcs_access={"etcd": {"hosts": "a"}})
+    if answers:
+        assert "JSON gateway" in _members_unknown(topology)["dcs"]
+    for refused in [] if answers else [topology, replace(topology, dcs_access={"etcd3": {"hosts": "a"}})]:
+        with pytest.raises(RequirementMissing):
+            _members_unknown(refused)
 
 
 def test_etcd_is_named_in_one_place() -> None:

@@ -69,12 +69,38 @@ def test_the_lock_tells_whether_it_was_renewed_and_whether_it_was_lost(topology:
     assert etcd.lock(topology).made > taken.made
 
 
+def test_a_coordinator_without_workers_has_its_keys_in_group_0(topology: Topology) -> None:
+    """Patroni with Citus; nothing is known of worker groups."""
+    alone = replace(topology, scope="sharded")
+    lease = str(ask(alone, "/v3/lease/grant", {"TTL": 20})["ID"])
+    key, value = (b64encode(text.encode()).decode() for text in (f"{alone.dcs_namespace}/sharded/0/leader", "c1"))
+    ask(alone, "/v3/kv/put", {"key": key, "value": value, "lease": lease})
+    assert etcd.lock(alone).owner == "c1"
+    assert etcd.leases(alone) == {"leader": 20}
+    with pytest.raises(NotYet, match="group 1 has no leader key"):
+        etcd.lock(alone, group=1)
+
+
+def test_a_lock_that_has_expired_was_not_renewed_just_now(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two questions: etcd then says of its lease that it is gone."""
+    short = replace(topology, scope="short")
+    take_lock(short, "pg1")
+    posted = etcd._post
+    gone = {"ID": "1", "TTL": "-1"}
+    monkeypatch.setattr(etcd, "_post", lambda *said: gone if said[2].endswith("timetolive") else posted(*said))
+    with pytest.raises(NotYet, match="has expired"):
+        etcd.lock(short)
+    assert etcd.leases(short) == {}
+
+
 def take_lock(topology: Topology, owner: str, lost: str = "") -> str:
     """Make the leader key with a new lease, whose id is returned, as Patroni does; `lost` is the one to end first."""
     if lost:
         ask(topology, "/v3/kv/lease/revoke", {"ID": lost})
     lease = str(ask(topology, "/v3/lease/grant", {"TTL": 20})["ID"])
-    key, value = (b64encode(text.encode()).decode() for text in (f"{topology.dcs_namespace}/accept/leader", owner))
+    key, value = (
+        b64encode(text.encode()).decode() for text in (f"{topology.dcs_namespace}/{topology.scope}/leader", owner)
+    )
     ask(topology, "/v3/kv/put", {"key": key, "value": value, "lease": lease})
     return lease
 
@@ -91,7 +117,7 @@ def test_by_tls_and_with_a_login(tmp_path: Path) -> None:
     with secured(tmp_path) as found:
         topology = found.topology(0)
         assert etcd.quorum(topology).spare == 0
-        assert etcd.leader(topology) == found.clients[0]
+        assert found.clients[0].host in etcd.leader(topology)
         require_login(topology, "secret")
         with pytest.raises(NotYet, match="user name is empty"):
             etcd.namespaces(topology)

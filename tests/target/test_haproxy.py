@@ -105,7 +105,7 @@ def test_several_backends_behind_one_endpoint(page: StatisticsPage) -> None:
 
 def test_receptions(page: StatisticsPage) -> None:
     answers = {visitor: row["answer"] for visitor, row in haproxy.receptions(page, haproxy.VISITORS).items()}
-    assert answers.pop("the owner, right password") == "served"
+    assert answers.pop("the user, right password") == "served"
     assert set(answers.values()) == {"refused"}
     assert len(answers) == 3
 

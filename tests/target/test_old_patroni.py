@@ -11,7 +11,7 @@ from patronis import Member, patroni
 from support.errors import Inconclusive
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
-from support.target.health import require_streaming
+from support.target.health import SILENT, require_streaming
 from support.target.members import status_of, status_table
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet
@@ -106,3 +106,16 @@ def test_a_cluster_is_not_healthy_while_nobody_sends_to_a_replica(stack: ExitSta
         require_streaming(there, "m2")
     with pytest.raises(Inconclusive, match="no member is a replica that may lead"):
         member_by_role(there, "a replica that may lead")
+
+
+def test_what_the_others_know_of_a_member_that_gives_no_answer_is_not_enough(stack: ExitStack) -> None:
+    """For as long as `ttl` they still call a member streaming whose Patroni was killed."""
+    killed = of("m2", "4.1.5", {})
+    there = cluster(stack, [of("m1", "4.1.5", leader(("m2", "streaming"))), killed])
+    with pytest.raises(SILENT):
+        require_streaming(there, "m2")
+    starting = cluster(
+        stack, [of("m1", "4.1.5", leader(("m2", "streaming"))), of("m2", "4.1.5", {"state": "starting"})]
+    )
+    with pytest.raises(NotYet, match="PostgreSQL of m2 is starting"):
+        require_streaming(starting, "m2")

@@ -1,5 +1,6 @@
 """What `accept init` finds: endpoints by trying ports, members, ways into hosts; and what it writes of that."""
 
+import json
 import ssl
 import threading
 import tomllib
@@ -8,10 +9,13 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from conftest import free_port
 from patronis import Member, patroni
+from pydantic import SecretStr
 
 from support import sql
 from support.embedded.certificates import Authority
@@ -21,10 +25,10 @@ from support.target.discovery.identity import ServerIdentity
 from support.target.survey import endpoints, hosts, services
 from support.target.survey.endpoints import Listener, choose
 from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
-from support.target.survey.survey import survey
-from support.target.survey.target_file import Line, bare, text, toml
+from support.target.survey.survey import Survey, survey
+from support.target.survey.target_file import Line, _further, _settings, bare, text, toml
 from support.target.timing import Span
-from support.target.topology import Address, Login, Topology
+from support.target.topology import Address, Login, Topology, WebAccess
 
 SERVERS = [ServerIdentity(datetime(2026, 1, 1, 0, number, tzinfo=UTC), "7") for number in range(3)]
 
@@ -172,7 +176,11 @@ def test_lines_for_hosts_are_filled_in_and_tried() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "told"),
-    [("ssh://root@10.0.0.1", "write ADDRESS or NAME"), ("root@ADDRESS", "no way to a host"), ("local:", "ADDRESS")],
+    [
+        ("ssh://root@10.0.0.1", "write ADDRESS or NAME"),
+        ("root@ADDRESS", "not a way to reach a host"),
+        ("local:", "ADDRESS"),
+    ],
 )
 def test_a_pattern_that_is_no_way_to_every_host_is_refused(pattern: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
@@ -201,24 +209,65 @@ def test_etcd_is_read_from_patronis_configuration(configuration: str, addresses:
     assert etcd_in(configuration) == addresses
 
 
-def test_a_patroni_behind_tls_is_told_from_none(tmp_path: Path) -> None:
-    issued = Authority.create(tmp_path / "own").issue(["localhost", "127.0.0.1"])
+class _Patroni(BaseHTTPRequestHandler):
+    """One member that answers what a survey asks."""
+
+    def do_GET(self) -> None:
+        own = {"role": "primary", "patroni": {"name": "pg1", "scope": "main"}}
+        member = {"name": "pg1", "host": "pg1", "port": 5432, "role": "leader", "state": "running"}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(own if self.path == "/patroni" else {"members": [member]}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_patroni_behind_tls_is_told_from_none_and_asked_by_tls(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path / "own")
+    issued = authority.issue(["localhost", "127.0.0.1"])
     for name, content in (("crt", issued.certificate), ("key", issued.key)):
         (tmp_path / name).write_text(content)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Patroni)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         at, closed = Address("127.0.0.1", server.server_port), Address("127.0.0.1", free_port())
         found = services.patronis((), [at, closed], "127.0.0.1", "")
         assert found.answers == ()
-        assert "speaks TLS" in found.why
+        assert "speaks TLS: set PATRONI_CTL_CACERT" in found.why
         assert "no Patroni REST API answers at 127.0.0.1" in services.patronis((), [closed], "127.0.0.1", "").why
+        strange = services.patronis((), [at], "127.0.0.1", "", WebAccess("https"))
+        assert "check PATRONI_CTL_CACERT" in strange.why
+        by_tls = WebAccess("https", str(authority.certificate))
+        assert [one.name for one in services.patronis((), [at], "127.0.0.1", "", by_tls).answers] == ["pg1"]
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize("secrets", [True, False])
+def test_whatever_the_user_said_of_a_part_is_written(secrets: bool) -> None:
+    """Without it, the part would not be reached by the file alone."""
+    said = {
+        "redis_host": "cache",
+        "redis_user": "app",
+        "redis_password": SecretStr("hush"),
+        "redis_tls": True,
+        "redis_sentinel_password": SecretStr("hush, too"),
+        "redis_cafile": "/etc/ca.pem",
+        "patroni_ctl_cacert": Path("ca.pem"),
+    }
+    found = cast(Survey, SimpleNamespace(settings=said))
+    shown = list(_settings(found, ("redis_host", "redis_password"), secrets, {}))
+    written = "\n".join(line.text for line in [*shown, *_further(found, shown, ("redis_", "patroni_"), secrets)])
+    read = tomllib.loads(written)
+    assert read.keys() == {name for name in said if secrets or "password" not in name}
+    assert read["patroni_ctl_cacert"] == str(Path.cwd() / "ca.pem")
+    assert ("hush" in written) == secrets
+    assert written.count("redis_password") == 1
 
 
 def test_values_are_toml() -> None:

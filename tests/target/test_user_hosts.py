@@ -9,9 +9,9 @@ import pytest
 from support.errors import UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.settings import Settings
-from support.target.discovery.user_hosts import Looked, declared_access, find, lacking
+from support.target.discovery.user_hosts import Looked, _found_access, _ports, declared_access, find, lacking
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
@@ -49,6 +49,32 @@ def lacks(
 
 def test_with_every_host_nothing_is_lacking() -> None:
     assert lacks({**MEMBERS, **OTHERS}) == {}
+
+
+def test_links_within_the_dcs_are_cut_by_one_of_their_two_hosts() -> None:
+    unable = {name: replace(one, cutter="") for name, one in OTHERS.items() if name in ("etcd1", "etcd2")}
+    assert "dcs_links" not in lacks({**MEMBERS, **OTHERS, "etcd1": unable["etcd1"]})
+    assert "have no nft or iptables" in lacks({**MEMBERS, **OTHERS, **unable})["dcs_links"]
+    assert "[hosts]" in lacks(MEMBERS)["dcs_links"]
+
+
+def test_machines_with_an_address_in_common_are_two() -> None:
+    """Each has a docker0, and the leader the cluster's virtual address."""
+    bridged = {
+        name: replace(one, addresses=(*one.addresses, "172.17.0.1")) for name, one in {**MEMBERS, **OTHERS}.items()
+    }
+    bridged["pg1"] = replace(bridged["pg1"], addresses=(*bridged["pg1"].addresses, "10.0.0.100"))
+    assert lacks(bridged) == {}
+    bridged["etcd1"] = replace(bridged["etcd1"], addresses=("10.0.0.1",))  # declared: one of pg1's
+    assert "members' own machines" in lacks(bridged)["dcs_hosts"]
+
+
+def test_ports_of_the_cluster_come_first() -> None:
+    listening = "\n".join(
+        f"  0: 00000000:{port:04X} 00000000:0000 0A" for port in (22, 25, 111, 139, 445, 631, 2049, 5432, 8008, 15432)
+    )
+    assert _ports(listening, (15432, 8008))[:3] == (8008, 15432, 5432)
+    assert 22 not in _ports(listening)
 
 
 def test_the_hosts_of_another_dcs_than_etcd() -> None:
@@ -121,8 +147,10 @@ def test_without_hosts_the_reason_names_the_table() -> None:
         ({"reech": "ssh://a"}, "the key reach"),
         ({"reach": "ssh://a", "adress": "1"}, "did you mean address"),
         ({"reach": "ssh://a", "programs": {"postgres": "x"}}, "patroni, etcd, zookeeper, consul, haproxy, redis"),
-        ("root@10.0.0.1", "no way to a host"),
-        ("ssh://", "no way to a host"),
+        ({"reach": "ssh://a", "address": 5432.1}, "an IP address"),
+        ({"reach": "ssh://a", "address": ["pg1.example.org"]}, "an IP address"),
+        ("root@10.0.0.1", "not a way to reach a host"),
+        ("ssh://", "not a way to reach a host"),
         ("ssh://root:secret@a", "~/.ssh/config"),
         ("ssh://-oProxyCommand=x", "~/.ssh/config"),
         ("ssh://a/b", "~/.ssh/config"),
@@ -187,3 +215,26 @@ def test_programs_are_recognised_and_others_servers_are_not_touched() -> None:
 def test_of_several_servers_none_is_taken_if_none_is_of_the_cluster() -> None:
     found = program_trees(parsed_table(TABLE), "another")
     assert [one.pid for one in found["patroni"]] == [10]
+
+
+def test_a_postgresql_that_is_older_than_its_patroni_is_not_taken_for_it() -> None:
+    """Patroni was restarted, and its PostgreSQL went on."""
+    restarted = TABLE.replace("10\t50\tS", "10\t500\tS")
+    tree = program_trees(parsed_table(restarted), "staging")["patroni"]
+    assert [one.pid for one in tree] == [20, 21, 10]
+    found = first_process("patroni", tree)
+    assert found is not None
+    assert found.pid == 10
+    assert first_process("patroni", tree[:2]) is None
+
+
+@pytest.mark.parametrize("unit", ["supervisor.service", "supervisord.service", "cron.service", "monit.service"])
+def test_what_a_supervisor_has_started_is_not_started_by_its_unit(unit: str) -> None:
+    first = Running(1, 1, "S", "patroni", "patroni", service=unit)
+    assert not _found_access(first, systemd=True).start
+    assert _found_access(replace(first, service="patroni.service"), systemd=True).start
+
+
+def test_addresses_are_as_a_firewall_lists_them() -> None:
+    said = {"reach": "ssh://a", "address": ["10.0.0.1", "FE80::00A1"]}
+    assert declared_access("pg1", said).addresses == ("10.0.0.1", "fe80::a1")

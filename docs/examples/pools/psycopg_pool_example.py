@@ -6,14 +6,14 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 class Pool:
     """What the suite asks of a pool, by psycopg_pool."""
 
-    def __init__(self, means):
-        self.where = f"{means.parameters['host']}:{means.parameters['port']}"
-        self.milliseconds = round(means.statement_timeout * 1000)
+    def __init__(self, config):
+        self.where = f"{config.parameters['host']}:{config.parameters['port']}"
+        self.milliseconds = round(config.statement_timeout * 1000)
         self.pool = ConnectionPool(
-            means.conninfo,
+            config.conninfo,
             min_size=0,  # no session before the first one is needed
-            max_size=means.size,
-            timeout=means.login_timeout,
+            max_size=config.size,
+            timeout=config.login_timeout,
             check=ConnectionPool.check_connection,  # or the first user of a session that was killed gets its error
             configure=self.configure,
             open=True,
@@ -35,5 +35,5 @@ class Pool:
         self.pool.close()
 
 
-def open_pool(means):
-    return Pool(means)
+def open_pool(config):
+    return Pool(config)

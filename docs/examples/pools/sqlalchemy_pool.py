@@ -6,13 +6,13 @@ import sqlalchemy
 class Pool:
     """What the suite asks of a pool, by SQLAlchemy."""
 
-    def __init__(self, means, driver="psycopg"):
-        limit = f"-c statement_timeout={means.statement_timeout * 1000:.0f}"
-        options = f"{means.parameters.get('options', '')} {limit}".strip()
+    def __init__(self, config, driver="psycopg"):
+        limit = f"-c statement_timeout={config.statement_timeout * 1000:.0f}"
+        options = f"{config.parameters.get('options', '')} {limit}".strip()
         self.engine = sqlalchemy.create_engine(
             f"postgresql+{driver}://",
-            connect_args={**means.parameters, "options": options},
-            pool_size=means.size,
+            connect_args={**config.parameters, "options": options},
+            pool_size=config.size,
             max_overflow=0,
             pool_pre_ping=True,  # or the first user of a session that was killed gets its error
         )
@@ -35,5 +35,5 @@ class Pool:
         self.engine.dispose()
 
 
-def open_pool(means):
-    return Pool(means)
+def open_pool(config):
+    return Pool(config)

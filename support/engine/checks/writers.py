@@ -164,7 +164,7 @@ def last_accepted(samples: Iterable[WriterSample], member: str, since: float) ->
 def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, limit: float) -> Finding:
     """The member accepted writes when the fault began (`since`), and none later than `limit` seconds after that.
 
-    Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is no refusal.
+    Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is not a refusal.
     """
     own = [one for one in samples if one.member == member]
     last = last_accepted(own, member, since)

@@ -15,7 +15,7 @@ Writes. Just before the commit the writer drops the old values and *reserves* th
 invalid, and no new one is given. Just after the commit it settles: it stores the new value if its reservation is
 still valid. If not (because of another writer, an invalidation, an eviction or a timeout), it drops the key's value
 and lease. So a value that was loaded before a commit cannot be cached after it. Of two concurrent writers, neither
-leaves the older value in the cache after both have returned. A writer that dies half-way leaves no old value. A
+leaves the older value in the cache after both have returned. A writer that dies halfway leaves no old value. A
 transaction that is rolled back never reaches the cache.
 
 Outages. Redis has half a second to answer. After a failure the process does not ask it for one second (a circuit
@@ -27,7 +27,7 @@ section 3.2.1. A second kind of lease, for writers, which invalidates the first:
 H. Nguyen, Strong Consistency in Cache Augmented SQL Systems (Middleware 2014).
 """
 
-from support.example_app.cache.interface import CacheRepository, Means, Question, Read, Source, Transaction
+from support.example_app.cache.interface import CacheConfig, CacheRepository, Question, Read, Source, Transaction
 from support.example_app.cache.repository import open_repository
 
-__all__ = ["CacheRepository", "Means", "Question", "Read", "Source", "Transaction", "open_repository"]
+__all__ = ["CacheConfig", "CacheRepository", "Question", "Read", "Source", "Transaction", "open_repository"]

@@ -1,10 +1,9 @@
 """The contract of a cache repository: what the scenarios require of the cache under test.
 
-To test your own, write a callable that takes `Means` and returns an object with the methods of `CacheRepository`, and
-name it in the setting ACCEPT_CACHE_REPOSITORY as "package.module:callable". It may be an adapter for the cache that
-your application has. It is called once for each client of a scenario. Two repositories stand for two processes of the
-application, and may share nothing but Redis and the database. Each is used from several threads.
-"""
+To test your own, write a callable that takes a `CacheConfig` and returns an object with the methods of
+`CacheRepository`, and name it in the setting ACCEPT_CACHE_REPOSITORY as "package.module:callable". It may be an adapter
+for your application's existing cache. It is called once for each client of a scenario. Two repositories stand for two
+processes of the application, and may share nothing but Redis and the database. Each is used from several threads."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -47,16 +46,16 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Means:
-    """What a repository gets to work with. Times are in seconds."""
+class CacheConfig:
+    """What a repository is given. Times are in seconds."""
 
     redis_host: str
     """The server; with Sentinel, the first Sentinel; of a Redis Cluster, the first node."""
     redis_port: int
     redis_password: str | None = field(repr=False)
     open_redis: Callable[..., Redis]
-    """Opens a client of redis-py, which tries once, with further arguments of redis-py. It suits every Redis: with a
-    user, TLS or another database, behind Sentinel, and a Redis Cluster."""
+    """Opens a redis-py client that makes a single attempt; takes further redis-py arguments. It works with every Redis:
+    with a user, TLS or another database, behind Sentinel, and with a Redis Cluster."""
     connect: Callable[[], Session]
     """Opens one more database session, in autocommit, as the application. All loads and writes must use such sessions:
     that is how a scenario sees them (SQLAlchemy accepts it as `creator`)."""
@@ -67,7 +66,7 @@ class Means:
     time_to_live: float
     """How long an entry must stay in the cache."""
     staleness_bound: float
-    """How long an old value may be served after a change was committed, whatever fails meanwhile."""
+    """How long an old value may be served after a change was committed, whatever fails in the meantime."""
 
 
 class Transaction(Protocol):
@@ -122,6 +121,6 @@ class CacheRepository(Protocol):
         """Close every connection. What was read or written before stays correct."""
 
 
-def opener(name: str) -> Callable[[Means], CacheRepository]:
+def opener(name: str) -> Callable[[CacheConfig], CacheRepository]:
     """The callable with the name "package.module:callable". Raises UsageError, which says what is wrong with it."""
     return named_callable("ACCEPT_CACHE_REPOSITORY", name)

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from support import sql
 from support.example_app.cache.codec import decode, encode
-from support.example_app.cache.interface import Means, Question, Read, Source
+from support.example_app.cache.interface import CacheConfig, Question, Read, Source
 from support.example_app.cache.leases import Breaker, Leases, Unavailable
 from support.example_app.entries import EntryStore
 from support.example_app.profile import Profile
@@ -225,22 +225,22 @@ class EntryRepository:
 
 
 def open_repository(
-    means: Means,
+    config: CacheConfig,
     *,
     repository: type[EntryRepository] = EntryRepository,
     leases: type[Leases] = Leases,
     keys: type[Keys] = Keys,
 ) -> EntryRepository:
     """The default cache under test. Each part can be replaced by a variant of it."""
-    client = means.open_redis(  # one that tries once: the breaker decides when to try again
+    client = config.open_redis(  # one that tries once: the breaker decides when to try again
         ANSWER,
         protocol=2,  # with 3 redis-py no longer notices that the server has closed an idle connection
     )
     kept = leases(
         client,
         Breaker(RETRY),
-        time_to_live=min(means.time_to_live, means.staleness_bound),
+        time_to_live=min(config.time_to_live, config.staleness_bound),
         lease=LEASE,
-        staleness_bound=means.staleness_bound,
+        staleness_bound=config.staleness_bound,
     )
-    return repository(kept, SessionPool(means.connect, SESSIONS), keys(means.prefix), means.profile)
+    return repository(kept, SessionPool(config.connect, SESSIONS), keys(config.prefix), config.profile)

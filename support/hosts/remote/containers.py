@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -26,10 +27,12 @@ _FACTS = (
     '{{with index .Config.Labels "' + LABEL + '"}}{{.}}{{end}}|'
     "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
 )
-_ENVIRONMENT = re.compile(r"(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
-"""What the engine's client reads; the guard's commands are given the same."""
+_ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
+"""What the engine's client reads; the guard's commands are given the same, but no login for a registry."""
 _MARK_FILE = "/etc/accept-breakable"
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|[+-]\d\d:?\d\d)")
+_MADE_WITHIN = 60.0  # seconds between the start of a first process and that of its container, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Container:
 
     @classmethod
     def of(cls, words: str) -> "Container | None":
-        """The container of a docker:// or podman:// URL; None for any other way to a host.
+        """The container of a docker:// or podman:// URL; None for any other kind of access.
 
         Raises UsageError if it names none, HostUnreached if the engine does not answer.
         """
@@ -168,7 +171,7 @@ class Container:
         if not state.pid or state.network == "host" or state.network.startswith(("container:", "ns:")):
             return ()
         ways = [self.command("exec", "-i", "--privileged", self.name)]
-        if _other_network(state.pid):
+        if is_here(state) and _other_network(state.pid):
             ways.insert(0, "nsenter --target={pid} --net")
         return ways
 
@@ -212,6 +215,18 @@ def _of_compose(words: str, client: str, names: Sequence[str]) -> str:
     if len(found) != 1:
         raise UsageError(f"{words}: compose has {len(found)} containers {number} of service {service} in {project}")
     return found[0]
+
+
+def is_here(state: State) -> bool:
+    """Whether the engine's processes are this machine's: with the engine elsewhere, that id is of a stranger here."""
+    found = _TIME.match(state.started)
+    if found is None:
+        return False
+    day, clock, zone = found.groups()
+    started = datetime.strptime(f"{day} {clock} {zone}", "%Y-%m-%d %H:%M:%S %z").timestamp()
+    up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    since_boot = _start_time(state.pid) / os.sysconf("SC_CLK_TCK")
+    return since_boot >= 0 and abs(time.time() - up + since_boot - started) < _MADE_WITHIN
 
 
 def _start_time(pid: int) -> int:

@@ -7,7 +7,7 @@ from support.errors import NotAvailable, ProcessFailed
 from support.hosts.interface import Running
 from support.hosts.remote.clients import HostRefused
 from support.hosts.remote.guards import HostFault
-from support.hosts.remote.processes import servers
+from support.hosts.remote.processes import first_process, servers
 from support.waiting import NotYet, eventually
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class RemoteFiles:
 
     @property
     def _patroni(self) -> Running | None:
-        tree = self._host.trees().get("patroni", ())
-        return next((one for one in tree if one.name.startswith(("patroni", "python"))), None)
+        return first_process("patroni", self._host.trees().get("patroni", ()))
 
     @property
     def _file(self) -> str:

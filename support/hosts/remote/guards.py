@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from support.errors import Inconclusive, ProcessFailed
@@ -38,6 +39,7 @@ class Guards:
         self._owner = owner or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._times, self._beat = {"GRACE": str(grace), "LONGEST": str(longest)}, beat
         self._active: dict[str, HostFault] = {}
+        self._abandoned: set[str] = set()
         self._expired: dict[str, str] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -51,7 +53,8 @@ class Guards:
     def inject(self, host: str, reach: Reach, verb: str, *arguments: str, **variables: str) -> HostFault:
         """Begin a fault by a verb of the script. Raises HostRefused, and then nothing was done.
 
-        Without an answer (HostUnreached) it may have begun, or not: it is healed like any other.
+        Without an answer (HostUnreached) it may have begun, or not: it is undone at once if the host answers that, else
+        by its guard, as nobody answers for it.
         """
         fault = HostFault(secrets.token_hex(4), host, reach, f"{verb} on {host}")
         with self._lock:
@@ -60,6 +63,11 @@ class Guards:
             reach.run(verb, fault.id, *arguments, variables={"OWNER": self._owner, **self._times, **variables})
         except HostRefused:
             self._forget(fault)
+            raise
+        except BaseException:
+            self._forget(fault)
+            with suppress(ProcessFailed):
+                reach.run("heal", fault.id, within=_HEALS_WITHIN)
             raise
         self._keep()
         return fault
@@ -78,6 +86,7 @@ class Guards:
                 pause=1.0,
             )
         except AssertionError as error:
+            self._abandon(fault)
             raise ProcessFailed(
                 f"{error}; its guard on the host undoes it within {GRACE} s, if the host is up"
             ) from error
@@ -95,6 +104,12 @@ class Guards:
     def _forget(self, fault: HostFault) -> None:
         with self._lock:
             self._active.pop(fault.id, None)
+            self._abandoned.discard(fault.id)
+
+    def _abandon(self, fault: HostFault) -> None:
+        """Answer for it no longer, so that its guard undoes it; it can still be healed."""
+        with self._lock:
+            self._abandoned.add(fault.id)
 
     def _keep(self) -> None:
         with self._lock:
@@ -112,7 +127,8 @@ class Guards:
                     self._keeper = None
                     return
                 for fault in self._active.values():
-                    by_host.setdefault(fault.reach.words, []).append(fault)
+                    if fault.id not in self._abandoned:
+                        by_host.setdefault(fault.reach.words, []).append(fault)
             for faults in by_host.values():
                 threading.Thread(target=self._beat_once, args=(faults,), daemon=True).start()
 

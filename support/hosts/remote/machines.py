@@ -7,18 +7,19 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TypeVar
 
-from support.errors import Inconclusive, NotAvailable
+from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.hosts.interface import Log, Running, SiteProgram
 from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
-from support.hosts.remote.clients import HostUnreached
+from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
-from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
 
 T = TypeVar("T")
 _FREEZES = 4  # looks for what was forked meanwhile; the first process of a container cannot be suspended from inside
+_ALL_GONE = "none of these processes is there"  # words of the script
 _STARTS_WITHIN = 60.0  # seconds for a command that starts a program
 
 
@@ -72,12 +73,20 @@ class RemoteProgram:
     @property
     def pid(self) -> int | None:
         """See SiteProgram."""
+        first = self._first
+        return first.pid if first else None
+
+    @property
+    def _first(self) -> Running | None:
+        """What is left of it, if that has no such process: a PostgreSQL without its Patroni."""
         tree = self._host.trees().get(self.name, ())
-        return tree[0].pid if tree else None
+        return first_process(self.name, tree) or (tree[0] if tree else None)
 
     def start(self) -> None:
-        """See SiteProgram."""
+        """See SiteProgram. Raises ProcessFailed if it is not known how."""
         if not self._host.restore(self.name) and self.pid is None:
+            if not self.access.start:
+                raise ProcessFailed(f"how {self.name} is started on {self.host} is not known ([hosts.{self.host}])")
             self._host.run_command(self.access.start, self.access)
 
     def kill(self) -> None:
@@ -86,8 +95,8 @@ class RemoteProgram:
 
     def reload(self) -> None:
         """See SiteProgram."""
-        if (pid := self.pid) is not None:
-            self._host.reach.run("sh", "-c", f"kill -USR2 {pid}")
+        if first := self._first:
+            self._host.signal("USR2", [first])
 
 
 class RemoteHost:
@@ -187,8 +196,9 @@ class RemoteHost:
             unit = self.access.programs[name].how.removeprefix("systemd unit ")
             if unit != self.access.programs[name].how:
                 found[name] = Journal(self.reach, unit)
-            for line in self.reach.run("where", str(tree[0].pid)).splitlines() if tree else ():
-                _, link, target = line.split("\t")
+            first = first_process(name, tree) or (tree[0] if tree else None)
+            for line in self.reach.run("where", str(first.pid)).splitlines() if first else ():
+                _, link, target = line.split("\t", 2)
                 if link.startswith("fd/") and target.startswith("/") and not target.startswith("/dev/"):
                     found[f"{name} ({target})"] = RemoteLog(self.reach, target)
             for file in self._server_logs(tree):
@@ -207,14 +217,18 @@ class RemoteHost:
 
     def _where(self, pid: int) -> Mapping[str, str]:
         return {
-            link: to for _, link, to in (line.split("\t") for line in self.reach.run("where", str(pid)).splitlines())
+            link: to for _, link, to in (line.split("\t", 2) for line in self.reach.run("where", str(pid)).splitlines())
         }
 
     # Processes
 
     def kill(self, processes: Sequence[Running]) -> None:
         """See SiteHost."""
-        self._do("strike", "KILL", *identities(processes))
+        self.signal("KILL", processes)
+
+    def signal(self, name: str, processes: Sequence[Running]) -> None:
+        """Send a signal to those of the processes that are there, in this order."""
+        self._do("strike", name, *identities(processes))
 
     def suspend(self, processes: Collection[Running]) -> None:
         """See SiteHost."""
@@ -227,8 +241,15 @@ class RemoteHost:
         self._heal_all(self._suspended.pop(frozenset(one.identity for one in processes), []))
 
     def _stop(self, processes: Collection[Running], made: list[HostFault]) -> None:
-        """Suspend processes; the faults that this takes are added to `made`, each as soon as it is there."""
-        made.append(self._inject("freeze", *identities(processes)))
+        """Suspend processes; the faults that this takes are added to `made`, each as soon as it is there.
+
+        None of them may be left by then: that is for whoever asks whether the fault is in effect.
+        """
+        try:
+            made.append(self._inject("freeze", *identities(processes)))
+        except HostRefused as error:
+            if _ALL_GONE not in str(error):
+                raise
 
     def freeze(self) -> None:
         """See SiteHost. What was forked meanwhile is suspended, too."""
@@ -289,7 +310,7 @@ class RemoteHost:
 
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """Run the command that starts a program, where it is meant to run."""
-        self.reach.run("sh", "-c", command, within=_STARTS_WITHIN)
+        self._noted(lambda: self.reach.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", command])
 
     def _came_back(self) -> str:
         try:

@@ -49,7 +49,7 @@ class RemoteNetwork:
             host = self._hosts[cut_host]
             made[cut_host] = host.cut(self._rules(host, own))
 
-    def mend_all(self, pairs: Collection[Pair]) -> None:
+    def reconnect_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
         _heal_each(self._hosts, list(self._cuts.pop(frozenset(pairs), {}).items()))
 
@@ -77,7 +77,7 @@ class RemoteNetwork:
                 if target == cut_host and not self._packets(dropped, "seen", source):
                     raise NotYet(f"no packet from {source} arrives at {target} either")
 
-    def worsen(self, hosts: Collection[str], latency: float, loss: float) -> None:
+    def degrade(self, hosts: Collection[str], latency: float, loss: float) -> None:
         """See SiteNetwork. Packets are lost where they arrive: the sender is not told. None can be delayed."""
         if latency:
             raise NotAvailable("the suite cannot slow down the links of a user's hosts")

@@ -6,6 +6,7 @@
 # when it is $LONGEST seconds old, whatever became of the session or of whoever opened it. A reboot empties /run, and
 # with it all that a fault consists of.
 set -u
+TRIES=120
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 OWN_LINE=${SSH_CONNECTION:-${1:-}}
@@ -16,7 +17,8 @@ mark() { eval "${MARK:-cat /etc/accept-breakable}" 2>/dev/null | tr -d ' \t' | s
 stat_of() { # PID: sets $name, $state, $parent and $started; fails if there is no such process
   read -r line 2>/dev/null < "/proc/$1/stat" || return 1
   name=${line#*\(}; rest=${name##*) }; name=${name%)*}
-  set -- $rest; state=$1; parent=$2; started=${20}
+  set -- $rest; [ $# -ge 20 ] || return 1 # a name with a line break in it
+  state=$1; parent=$2; started=${20}
 }
 
 # --- Looking
@@ -55,7 +57,9 @@ where() { # PID...: the executable, the working directory and the files to which
   for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
 }
 size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
-tail_of() { tail -c "+$(($2 + 1))" "$1" 2>/dev/null; } # FILE BYTES: what follows the first so many bytes
+tail_of() { # FILE BYTES: what follows the first so many bytes; all of a file that is shorter by now, and so was begun anew
+  if [ "$(wc -c 2>/dev/null < "$1" || echo 0)" -lt "$2" ]; then cat "$1" 2>/dev/null; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null; fi
+}
 probe() { # SECONDS ADDRESS,PORT...: whether anything answers there, all at once
   patience=$1; shift
   for one; do
@@ -105,16 +109,20 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
 undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
 }
-guard() { # from now on it ends by itself
+guard() { # from now on it ends by itself; an undo that fails is tried again for ten minutes
   { echo 'exit $failed' >> "$D/undo" && cat > "$D/guard" <<GUARD
 cd "$D" || exit
 read -r up _ < /proc/uptime; latest=\$((\${up%%.*} + $LONGEST))
+tries=$TRIES
 while [ -e beat ]; do
-  read -r up _ < /proc/uptime; up=\${up%%.*}; read -r beat < beat || exit 0
-  if [ \$((up - beat)) -ge $GRACE ] || [ \$up -ge \$latest ]; then
-    echo "\$up" > expired; mkdir healing 2>/dev/null || exit 0; sh ./undo > healed 2>&1; rmdir healing; exit
-  fi
   sleep 1
+  read -r up _ < /proc/uptime && read -r beat < beat || continue
+  up=\${up%%.*}
+  [ \$((up - beat)) -ge $GRACE ] || [ \$up -ge \$latest ] || continue
+  echo "\$up" > expired; mkdir healing 2>/dev/null || continue
+  if sh ./undo > healed 2>&1; then rmdir healing; exit; fi
+  rmdir healing; tries=\$((tries - 1)); [ \$tries -gt 0 ] || exit
+  sleep 4
 done
 GUARD
   } 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
@@ -157,7 +165,10 @@ signal() { # SIGNAL PID:START...: one that is gone, or another process by now, i
 strike() { breakable; signal "$@"; } # for what needs no undo
 freeze() { # ID PID:START...: suspend these until the fault is healed
   begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
-  undo_by "for pid in$found; do kill -CONT \$pid 2>/dev/null; done; :"; guard; signal STOP "$@"
+  undo_by "$(resume "$@")"; guard; signal STOP "$@"
+}
+resume() { # PID:START...: the command that lets those go on, and no process that has got one of their ids since
+  for one; do echo "! grep -q ' ${one#*:} ' /proc/${one%:*}/stat 2>/dev/null || kill -CONT ${one%:*} 2>/dev/null"; done; echo ":"
 }
 tree() { # sets $found to these processes and all their descendants
   found=" $* "; grew=yes
@@ -198,7 +209,7 @@ edit() { # ID FILE PID:START TEXT: other contents for a program's file until the
   guard; printf '%s' "$4" > "$2" || { heal "${D##*/}" >/dev/null; refuse "$2 cannot be written"; }
 }
 undestroyable() { # DATA: why this data directory cannot be put aside; nothing if it can
-  [ -f "$1/PG_VERSION" ] || { echo "$1 is no data directory of PostgreSQL"; return; }
+  [ -f "$1/PG_VERSION" ] || { echo "$1 is not a PostgreSQL data directory"; return; }
   [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
   [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
   [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
@@ -355,7 +366,7 @@ counted() { # ID: way, address and packets of each rule
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
       ${NET:-} $i -w 5 -t raw -nvxL ${t}_$c 2>/dev/null | while read -r n _ target rest; do
         case $n in ''|*[!0-9]*) continue;; esac
-        set -- $target $rest
+        set -f; set -- $target $rest; set +f # a * there stands for any interface
         if [ "$1" = DROP ]; then shift; [ $c = PREROUTING ] && w=in || w=out; else w=seen; fi
         while [ $# -gt 2 ]; do shift; done
         [ $w = out ] && a=$2 || a=$1
@@ -376,7 +387,11 @@ decoy() { # SECONDS WORD: a program with that argument, for so long
   begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &
   else sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 & fi
 }
+own_folder() { # what is in it is run by us: nobody else may have made it
+  [ -e "$RUN" ] || [ -L "$RUN" ] || return 0
+  [ "$(stat -c %u "$RUN")" = "$(id -u)" ] || refuse "$RUN is not ours: remove it there"
+}
 main() {
   if [ -w /run ]; then RUN=/run/${FOLDER:-accept}; else RUN=/tmp/${FOLDER:-accept}-$(id -u); fi
-  echo "accept: begin $NONCE"; ( "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
+  echo "accept: begin $NONCE"; ( own_folder; "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
 }

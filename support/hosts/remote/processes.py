@@ -21,6 +21,14 @@ _FIRST: Mapping[str, Callable[[Running], bool]] = {
 """Program -> how its own processes are recognised."""
 
 
+def first_process(program: str, tree: Sequence[Running]) -> Running | None:
+    """The one by which the program is controlled. It need not be the oldest: PostgreSQL outlives a restart of Patroni.
+
+    None if there is none.
+    """
+    return next((one for one in tree if _FIRST[program](one)), None)
+
+
 def parsed_table(text: str) -> list[Running]:
     """What the script's `table` answers."""
     rows = (line.split("\t", 6) for line in text.splitlines() if line.count("\t") >= 6)

@@ -26,6 +26,7 @@ from support.hosts.remote.containers import Container
 
 SCRIPT = Path(__file__).with_name("on_host.sh")
 REFUSED = 65
+_MOST_WORDS = 400  # characters of what a host says when it fails
 _SSH = (
     "-oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=auto "
     "-oControlPersist=60"
@@ -69,7 +70,7 @@ class Reach:
 
     @classmethod
     def of(cls, words: str) -> "Reach":
-        """Raises UsageError for what is no way to a host."""
+        """Raises UsageError for anything that is not a way to reach a host."""
         kind, _, rest = words.partition("://")
         if words == "local:":
             return cls(words, ("sh", "-s"), NEVER_DIRECT)
@@ -80,11 +81,11 @@ class Reach:
         if "{}" in words:
             found = [one.replace("{}", _AS_WE_ARE) if one != "{}" else one for one in _split(words)]
             return cls(words, tuple(part for one in found for part in (["sh", "-s"] if one == "{}" else [one])))
-        raise UsageError(f"{words!r} is no way to a host; write {FORMS}")
+        raise UsageError(f"{words!r} is not a way to reach a host; write {FORMS}")
 
     @classmethod
     def inside(cls, container: Container, words: str, without_shell: bool = False) -> "Reach":
-        """The way into a container that is marked by a file in it, or by a label; perhaps one that has no sh."""
+        """Access to a container that is marked by a file in it, or by a label; perhaps one that has no sh."""
         argv = container.shell_from_outside if without_shell else container.shell
         return cls(words, argv, NEVER_DIRECT, container.variables_inside(without_shell))
 
@@ -139,15 +140,21 @@ class Reach:
         begin, end = f"accept: begin {nonce}\n", f"\naccept: end {nonce} "
         at, until = said.find(begin), said.rfind(end)
         if at < 0 or until < 0:
-            why = " ".join(ended.stderr.decode(errors="replace").split())[-400:]
+            why = " ".join(ended.stderr.decode(errors="replace").split())[-_MOST_WORDS:]
             raise HostUnreached(
                 f"{self.words} gave no answer (exit status {ended.returncode}): {why or 'it said nothing'}"
             )
         answer, status = said[at + len(begin) : until], int(said[until + len(end) :].split()[0])
         if status:
-            why = " ".join(f"{answer} {ended.stderr.decode(errors='replace')}".split())
-            raise HostRefused(f"{self.words}: {why.removeprefix('refused: ') or f'{verb} ended with {status}'}")
+            raise HostRefused(f"{self.words}: {_why(verb, status, answer, ended.stderr.decode(errors='replace'))}")
         return answer
+
+
+def _why(verb: str, status: int, answer: str, errors: str) -> str:
+    """Why a verb failed, in one line. What a command has printed before may be long, and secret: a configuration."""
+    refused = answer.rpartition("refused: ")[2] if status == REFUSED else ""
+    told = " ".join((refused or errors or answer).split())
+    return told[-_MOST_WORDS:] or f"{verb} ended with {status}"
 
 
 def _split(words: str) -> list[str]:

@@ -66,7 +66,8 @@ class Rehearsal:
             id, file, *_ = arguments
             heard = Rehearsed(reach.words, verb, (f"{file} gets other contents",), (_put_back(id, file),))
         else:
-            heard = Rehearsed(reach.words, verb, (shlex.join([verb, *arguments]),))
+            shown = arguments[1:] if verb == "with_passwords" else [verb, *arguments]
+            heard = Rehearsed(reach.words, verb, (shlex.join(shown),))
         if heard not in self.heard:  # a freeze looks again for what was forked meanwhile
             self.heard.append(heard)
         return ""

@@ -1,4 +1,4 @@
-"""The way into a host of the user's that may be a container, and what its engine tells of that container."""
+"""How a host of the user's is reached that may be a container, and what its engine says about that container."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from support.errors import ProcessFailed
 from support.hosts.remote.access import HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached
-from support.hosts.remote.containers import Container
+from support.hosts.remote.containers import Container, is_here
 from support.hosts.remote.reach import Reach
 
 _NO_SHELL = ("executable file not found", 'exec: "sh"', "no such file or directory: OCI")
@@ -85,6 +85,11 @@ def way_in(declared: HostAccess) -> WayIn:
     except HostUnreached as error:
         if not any(sign in str(error) for sign in _NO_SHELL):
             raise
+        unknown = error
+    if not is_here(state):
+        raise HostUnreached(
+            f"the container {container.name} has no sh, and its engine is on another machine"
+        ) from unknown
     reach = Reach.inside(container, declared.reach, without_shell=True)
     try:
         return WayIn(reach, replace(access, without_shell=True), reach.run("look"), container)

@@ -153,7 +153,7 @@ def _downtime(incidents: Sequence[Incident]) -> str:
     lost = [one for one in incidents if not one.planned and _LEADER_LOST.search(one.kind)]
     worst = worst_unplanned(lost) or worst_unplanned(incidents)
     if worst is not None and worst.without_writes is not None:
-        allowed = f" (allowed: {worst.limit:g} s)" if worst.limit is not None else ""
+        allowed = f" (limit: {worst.limit:g} s)" if worst.limit is not None else ""
         return f"When {worst.kind}, writes stop for {worst.without_writes:.1f} s{allowed}."
     led = [one for one in lost if one.new_leader_after is not None]
     if slowest := max(led, key=lambda one: one.new_leader_after or 0, default=None):

@@ -69,7 +69,7 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
 
 
 def _blemish(record: RunRecord) -> str:
-    """Why a run is no success although each promise that it judged is kept; empty if it is one."""
+    """Why a run is not a success although each promise that it judged is kept; empty if it is one."""
     if record.required_and_missing:
         return "something that was required is missing"
     if record.troubles:
@@ -127,7 +127,7 @@ def context(
         "row_of_runs": trends.row_of_runs(run, past),
         "newly_broken": [id for id, one in since.items() if one.newly or one.runs == 1],
         "still_broken": [id for id, one in since.items() if one.runs > 1],
-        "mended": trends.mended(run, past),
+        "fixed": trends.fixed(run, past),
         "slower": trends.slower(run, past),
         "trends": trends.trends(run, past, tiles),
         "confidence": list(confidence(trust, trust_at, states, sabotages)),
@@ -175,7 +175,7 @@ def _downtime(run: PastRun) -> Fact:
     if worst is None or worst.without_writes is None:
         return Fact(words, "not tried", "no fault while clients were writing", "none")
     exceeded = worst.limit is not None and worst.without_writes >= worst.limit
-    allowed = f"; allowed: {worst.limit:g} s" if worst.limit is not None else ""
+    allowed = f"; limit: {worst.limit:g} s" if worst.limit is not None else ""
     style = "broken" if exceeded else "kept"
     return Fact(words, f"{worst.without_writes:.1f} s", f"when {worst.kind}{allowed}", style)
 

@@ -1,4 +1,4 @@
-"""A run held against the runs before it: what is newly broken, mended or slow, and how its figures moved."""
+"""A run held against the runs before it: what is newly broken, fixed or slow, and how its figures moved."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -83,7 +83,7 @@ def broken_since(run: PastRun, past: Sequence[PastRun]) -> dict[str, Since]:
     return found
 
 
-def mended(run: PastRun, past: Sequence[PastRun]) -> list[str]:
+def fixed(run: PastRun, past: Sequence[PastRun]) -> list[str]:
     """The promises that are kept now, and were broken when they were last judged."""
     return [id for id, verdict in run.promises.items() if verdict == _PASSED and _last(id, past) == _BROKEN]
 

@@ -181,7 +181,7 @@ def _addresses(told: Mapping[str, str]) -> tuple[Address, ...]:
         raise UsageError(f"{_READ_URL} has {len(hosts)} hosts and {len(ports)} ports")
     each = ports * len(hosts) if len(ports) == 1 else ports
     if wrong := [port for port in each if port and not (port.isdecimal() and 1 <= int(port) <= 65535)]:
-        raise UsageError(f"{_READ_URL}: {wrong[0]!r} is no port number")
+        raise UsageError(f"{_READ_URL}: {wrong[0]!r} is not a port number")
     return tuple(Address(host, int(port or POSTGRES)) for host, port in zip(hosts, each, strict=True))
 
 

@@ -4,7 +4,7 @@ Whoever gave nothing but etcd's addresses (ETCD_HOSTS) is told what is missing. 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,13 @@ def _addresses(name: str, section: Mapping[str, Any]) -> Iterator[Address]:
     Source: https://patroni.readthedocs.io/en/latest/yaml_configuration.html#etcd
     """
     hosts, url = section.get("hosts"), section.get("url") or section.get("proxy")
+    port = section.get("port", 2379)
+    if not str(port).isdigit() or not 1 <= int(port) <= 65535:
+        raise UsageError(f"[dcs.{name}] port = {port!r} is no port number")
     if isinstance(hosts, str):
         hosts = hosts.split(",")
+    if hosts and not isinstance(hosts, Sequence):
+        raise UsageError(f'[dcs.{name}] hosts should be like ["10.0.0.1:2379", "10.0.0.2:2379"], and is {hosts!r}')
     if not hosts and url:
         hosts = [urlsplit(str(url)).netloc.rpartition("@")[2]]
     if not hosts and section.get("host"):
@@ -105,9 +110,7 @@ def _addresses(name: str, section: Mapping[str, Any]) -> Iterator[Address]:
     if not hosts and not section.get("srv"):
         raise UsageError(f"[dcs.{name}] does not say where etcd is: give its addresses as hosts")
     for host in hosts or ():
-        yield addresses.parsed(
-            str(host).strip().partition("://")[2] or str(host).strip(), int(section.get("port", 2379))
-        )
+        yield addresses.parsed(str(host).strip().partition("://")[2] or str(host).strip(), int(port))
 
 
 def discover(topology: Topology, said: Declared, system: str) -> tuple[Topology, dict[str, str]]:
@@ -160,9 +163,11 @@ def _members_unknown(topology: Topology) -> dict[str, str]:
     try:
         etcd.quorum(topology)
     except NotYet as error:
-        if topology.dcs_access:
+        if "etcd3" in topology.dcs_access:
             raise RequirementMissing(_advised(topology, str(error))) from None
         if not etcd.answers(topology):
+            if topology.dcs_access:
+                raise RequirementMissing(_advised(topology, str(error))) from None
             raise RequirementMissing(f"ETCD_HOSTS declares what is not there: {error}{_secured(str(error))}") from None
         why = f"etcd answers, but not by the JSON gateway of its API v3 (etcd 3.4 and newer): {error}"
         return {"dcs": why}

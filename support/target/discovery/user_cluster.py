@@ -276,7 +276,7 @@ def _look_at_rights(topology: Topology, findings: _Findings) -> None:
                 f"GRANT pg_monitor TO {login.user}"
             )
         if login is topology.administrator and not sql.value(session, _SUPERUSER):
-            findings.lacks["admin"] = f"{login.user} is no superuser (ACCEPT_ADMIN_USER)"
+            findings.lacks["admin"] = f"{login.user} is not a superuser (ACCEPT_ADMIN_USER)"
 
 
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:

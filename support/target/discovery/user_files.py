@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from support.errors import ProcessFailed
 from support.hosts.interface import Running
 from support.hosts.remote import Reach
-from support.hosts.remote.processes import servers
+from support.hosts.remote.processes import first_process, servers
 
 _DOWN = "PostgreSQL does not run there"
 _LOOK = 'if [ -f "$1" ]; then [ -w "$1" ] && echo yes || echo fixed; else echo none; fi'
@@ -32,13 +32,13 @@ class FoundFiles:
 
 def find_files(reach: Reach, tree: Sequence[Running], scope: str, configuration: str = "") -> FoundFiles:
     """`tree`: the processes of Patroni and PostgreSQL; `configuration`: where Patroni's file is, if declared."""
-    patroni = [one for one in tree if one.name.startswith(("patroni", "python"))]
+    patroni = first_process("patroni", tree)
     postgres = servers(tree, scope)
-    if not patroni or not postgres:
+    if patroni is None or not postgres:
         return FoundFiles(configuration, file_fixed=_DOWN, data_fixed=_DOWN)
     try:
-        where = _where(reach, patroni[0].pid) | _where(reach, postgres[0].pid)
-        file = configuration or _named(patroni[0].title, where.get((patroni[0].pid, "cwd"), ""))
+        where = _where(reach, patroni.pid) | _where(reach, postgres[0].pid)
+        file = configuration or _named(patroni.title, where.get((patroni.pid, "cwd"), ""))
         data = where.get((postgres[0].pid, "cwd"), "")
         program = where.get((postgres[0].pid, "exe"), "")
         why = reach.run("undestroyable", data).strip() if data else "the data directory cannot be found"

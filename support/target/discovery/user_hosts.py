@@ -6,16 +6,17 @@ allow it; the capabilities that need the host are lacking then.
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.access import NEVER_DIRECT
-from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.user_files import find_files
@@ -31,6 +32,7 @@ OF_HOSTS = (
     "hosts",
     "crashes",
     "partitions",
+    "dcs_links",
     "poor_links",
     "member_files",
     "member_data",
@@ -40,12 +42,17 @@ OF_HOSTS = (
 )
 """Capabilities that a user's hosts can have."""
 _KEYS = ("reach", "address", "programs", "line", "network", "configuration")
-_NO_UNITS = re.compile(r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init)", re.IGNORECASE)
+_NO_UNITS = re.compile(
+    r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init|supervisor|monit\.|runit|runsvdir|s6|circus|pm2)",
+    re.IGNORECASE,
+)
+"""Units that start other programs: starting one does not start a program that it has started."""
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
+_USUAL_PORTS = frozenset({5432, 8008, 2379, 2380, 2181, 8500, 5000, 5001, 6379, 26379})
 _SHOWN = 40  # characters of a command
 
 
@@ -94,14 +101,13 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
     if unknown := sorted(table.keys() - set(_KEYS)):
         near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is no key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')
     if unknown := sorted(programs.keys() - set(PROGRAMS)):
         raise UsageError(f"{where}: programs has {unknown[0]}; the programs are {', '.join(PROGRAMS)}")
-    addresses = table.get("address", ())
-    addresses = (addresses,) if isinstance(addresses, str) else tuple(map(str, addresses))
+    addresses = _ip_addresses(table.get("address", ()), where)
     reach = Reach.of(table["reach"])  # raises UsageError
     if not isinstance(configuration := table.get("configuration", ""), str):
         raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
@@ -110,6 +116,17 @@ def declared_access(name: str, said: Any) -> HostAccess:
     started = {program: _by_words(str(how)) for program, how in programs.items()}
     line = str(table.get("line", reach.line))
     return HostAccess(reach.words, addresses, started, line=line, network=network, configuration=configuration)
+
+
+def _ip_addresses(said: Any, where: str) -> tuple[str, ...]:
+    """As the rules of a firewall have them. Raises UsageError."""
+    each = [said] if isinstance(said, str) else said
+    try:
+        return tuple(str(ip_address(str(one))) for one in each)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f'{where}: address should be an IP address such as "10.0.0.1", or a list of them, and is {said!r}'
+        ) from None
 
 
 def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
@@ -129,7 +146,8 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
     unit_of_systemd = "systemd" in facts
     found = {
-        program: declared.programs.get(program) or _found_access(tree[0], unit_of_systemd)
+        program: declared.programs.get(program)
+        or _found_access(first_process(program, tree) or tree[0], unit_of_systemd)
         for program, tree in trees.items()
     }
     programs = way.started_by_engine(found)
@@ -148,7 +166,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         data=files.data,
         binaries=files.binaries,
         python=_python(reach, trees.get("patroni", ())),
-        ports=_ports(tables),
+        ports=_ports(tables, (member.postgres.port, *((member.rest.port,) if member.rest else ())) if member else ()),
     )
     remarks = [
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
@@ -185,10 +203,10 @@ def _obstacles(
     if not trees:
         found.append(f"none of {', '.join(PROGRAMS)} runs there")
     in_container = reach.line == NEVER_DIRECT
-    if facts.get("uid", ["0"])[0] != "0" or in_container:
-        mine = [one for tree in trees.values() for one in tree[:1]]
+    mine = [str(one.pid) for tree in trees.values() for one in tree[:1]]
+    if mine and (facts.get("uid", ["0"])[0] != "0" or in_container):
         try:
-            reach.run("kill", "-0", *(str(one.pid) for one in mine))
+            reach.run("kill", "-0", *mine)
         except ProcessFailed:
             found.append(
                 "its root may not send signals to its programs (cap_add: [KILL])"
@@ -229,6 +247,8 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     ):
         if why := _lacks_program(program, what, looked, own, topology):
             lacks[capability] = why
+    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able.values(), topology):
+        lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology)
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
         why = (*unable[0].obstacles, "packets are lost by nft, which cannot be used there")[0]
@@ -255,6 +275,12 @@ def _lacks_program(
     return ""
 
 
+def _lacks_dcs_links(able: Iterable[HostAccess], topology: Topology) -> str:
+    """Why links within the DCS cannot be cut: of each two of its hosts, one has to be able to; empty if they can."""
+    unable = [one for one in able if dcs.program(topology) in one.programs and not one.cutter]
+    return f"{unable[0].reach} and {unable[1].reach} have no nft or iptables to use" if len(unable) > 1 else ""
+
+
 def _lacks_partitions(
     looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
 ) -> dict[str, str]:
@@ -268,9 +294,15 @@ def _lacks_partitions(
     return {}
 
 
-def _shares(access: HostAccess, others: "Sequence[HostAccess] | Any") -> bool:
-    return any(set(access.addresses) & set(other.addresses) for other in others if other.reach != access.reach) or any(
-        other.reach == access.reach for other in others
+def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:
+    """Whether it is the same machine as another one: all addresses of one are also the other's.
+
+    Machines that are two can have some in common, such as that of docker0 on each.
+    """
+    own = set(access.addresses)
+    return any(
+        other.reach == access.reach or (own and (own <= {*other.addresses} or own > {*other.addresses} > set()))
+        for other in others
     )
 
 
@@ -316,18 +348,21 @@ def _facts(text: str) -> dict[str, list[str]]:
 
 def _python(reach: Reach, tree: Sequence[Running]) -> str:
     """The interpreter of Patroni, for hosts that have no other."""
-    scripts = [one for one in tree if one.name.startswith(("patroni", "python"))]
-    if not scripts:
+    patroni = first_process("patroni", tree)
+    if patroni is None:
         return ""
     try:
-        rows = [line.split("\t") for line in reach.run("where", str(scripts[0].pid)).splitlines()]
+        rows = [line.split("\t", 2) for line in reach.run("where", str(patroni.pid)).splitlines()]
     except ProcessFailed:
         return ""
     return next((row[2] for row in rows if len(row) == 3 and row[1] == "exe" and "python" in row[2]), "")
 
 
-def _ports(tables: str) -> tuple[int, ...]:
-    """Where something listens for others, by /proc/net/tcp: not on loopback alone."""
+def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
+    """Where something listens for others, by /proc/net/tcp: not on loopback alone.
+
+    Those of the cluster's programs first, `own` and the usual ones: a firewall may let the members reach no others.
+    """
     found = set()
     for line in tables.splitlines():
         fields = line.split()
@@ -335,7 +370,8 @@ def _ports(tables: str) -> tuple[int, ...]:
             address, _, port = fields[1].partition(":")
             if not address.endswith("7F") and address != "00000000000000000000000001000000":
                 found.add(int(port, 16))
-    return tuple(sorted(found, key=lambda port: (port == _SSH, port))[:_MOST_PORTS])
+    order = sorted(found, key=lambda port: (port not in own, port not in _USUAL_PORTS, port == _SSH, port))
+    return tuple(order[:_MOST_PORTS])
 
 
 def _no_cutter(known: bool, cutter: str) -> str:

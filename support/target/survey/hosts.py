@@ -9,7 +9,7 @@ import yaml
 
 from support.errors import ProcessFailed, UsageError
 from support.hosts.remote import Reach
-from support.hosts.remote.processes import parsed_table, program_trees
+from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.target.discovery import user_hosts
 from support.target.topology import Topology
 
@@ -114,10 +114,13 @@ def configured_etcd(reach: Reach, scope: str) -> list[str]:
     """The addresses of etcd in the configuration of the Patroni on a host; empty if that cannot be read there."""
     try:
         tree = program_trees(parsed_table(reach.run("table")), scope).get("patroni", ())
-        for file in (word for word in shlex.split(tree[0].title) if word.endswith((".yml", ".yaml"))) if tree else ():
+        patroni = first_process("patroni", tree)
+        if patroni is None:
+            return []
+        for file in (word for word in shlex.split(patroni.title) if word.endswith((".yml", ".yaml"))):
             if found := etcd_in(reach.run("cat", file)):
                 return found
-        environment = reach.run("sh", "-c", f"tr '\\0' '\\n' < /proc/{tree[0].pid}/environ") if tree else ""
+        environment = reach.run("sh", "-c", f"tr '\\0' '\\n' < /proc/{patroni.pid}/environ")
         pairs = dict(line.split("=", 1) for line in environment.splitlines() if "=" in line)
         said = [pairs.get(f"PATRONI_{section}_{key}", "") for section in ("ETCD3", "ETCD") for key in ("HOSTS", "HOST")]
         return next((_addresses(one) for one in said if one), [])

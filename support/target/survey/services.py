@@ -12,10 +12,11 @@ import requests
 from support.errors import AcceptError
 from support.target import etcd as etcd_api
 from support.target import haproxy
+from support.target.discovery import web
 from support.target.discovery.addresses import PROBE, Reach, parsed, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, patronis_at
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
-from support.target.topology import Address, Login, StatisticsPage, Topology
+from support.target.topology import PLAIN, Address, Login, StatisticsPage, Topology, WebAccess
 from support.timeouts import REST
 from support.waiting import NotYet
 
@@ -63,7 +64,13 @@ class Statistics:
     """Why there is none, with what was tried; empty if there is."""
 
 
-def patronis(hosts: Collection[str], given: Collection[Address], published_at: str, system: str) -> Patronis:
+def patronis(
+    hosts: Collection[str],
+    given: Collection[Address],
+    published_at: str,
+    system: str,
+    access: WebAccess = PLAIN,
+) -> Patronis:
     """The members' REST APIs: at the addresses given, else beside the database; each knows those of the others.
 
     `published_at` is the host that may publish the ports of several members; `system` is the system identifier of the
@@ -74,22 +81,21 @@ def patronis(hosts: Collection[str], given: Collection[Address], published_at: s
         asked += [Address(published_at, port) for port in _PUBLISHED_PATRONIS]
     asked = list(dict.fromkeys(asked))
     listening = [at for at, answer in reach_each(asked).items() if answer is Reach.OPEN]
-    answers = patronis_at(listening)
+    answers = patronis_at(listening, access)
     heard = [one for one in answers.values() if isinstance(one, PatroniAnswer)]
     ours = [one for one in heard if not (system and one.server and one.server.system not in ("", system))]
     if not ours:
-        return Patronis((), _no_patroni(asked, answers, heard))
+        return Patronis((), _no_patroni(asked, answers, heard, access))
     further = {at for one in ours for at in _others(one)} - set(answers)
     reached = [at for at, answer in reach_each(further).items() if answer is Reach.OPEN]
-    more = [one for one in patronis_at(reached).values() if isinstance(one, PatroniAnswer)]
+    more = [one for one in patronis_at(reached, access).values() if isinstance(one, PatroniAnswer)]
     known = {name for one in ours for name in one.known}
     by_name: dict[str, PatroniAnswer] = {}
     for one in (*more, *ours):  # members' own addresses are preferred to those at which they are published
         if not one.several and (one.name in known or not one.name):
             by_name.setdefault(one.name or str(one.address), one)
-    return Patronis(
-        tuple(by_name[name] for name in sorted(by_name)), "" if by_name else _no_patroni(asked, answers, [])
-    )
+    why = "" if by_name else _no_patroni(asked, answers, [], access)
+    return Patronis(tuple(by_name[name] for name in sorted(by_name)), why)
 
 
 def _others(answer: PatroniAnswer) -> Iterator[Address]:
@@ -100,13 +106,21 @@ def _others(answer: PatroniAnswer) -> Iterator[Address]:
 
 
 def _no_patroni(
-    asked: Collection[Address], answers: Mapping[Address, PatroniAnswer | NoAnswer], heard: Collection[PatroniAnswer]
+    asked: Collection[Address],
+    answers: Mapping[Address, PatroniAnswer | NoAnswer],
+    heard: Collection[PatroniAnswer],
+    access: WebAccess,
 ) -> str:
     if heard:
         others = ", ".join(f"{one.address} ({one.scope})" for one in heard)
         return f"the Patroni at {others} manages another database system than the one at the database's address"
+    if access.scheme == "https" and (silent := [one.why for one in answers.values() if isinstance(one, NoAnswer)]):
+        return f"no Patroni REST API answers at {_listed(asked)}: {web.advice(silent, access)} ({silent[0]})"
     if encrypted := [at for at in answers if speaks_tls(at)]:
-        return f"{_listed(encrypted)} speaks TLS, and the suite asks Patroni's REST API by plain HTTP only"
+        return (
+            f"{_listed(encrypted)} speaks TLS: set PATRONI_CTL_CACERT (and PATRONI_CTL_CERTFILE, PATRONI_CTL_KEYFILE), "
+            "or write https:// in PATRONI_HOSTS"
+        )
     strange = "".join(f"; {at}: {one.why}" for at, one in answers.items() if isinstance(one, NoAnswer))
     return f"no Patroni REST API answers at {_listed(asked)}{strange}"
 
@@ -153,10 +167,10 @@ def _has_keys(address: Address, topology: Topology) -> bool:
         return False
 
 
-def statistics(hosts: Collection[str], given: str, login: Login | None) -> Statistics:
+def statistics(hosts: Collection[str], given: str, login: Login | None, authority: str = "") -> Statistics:
     """HAProxy's statistics page: the one given, else at the usual places of these hosts."""
     if given:
-        pages = [StatisticsPage(given, login)]
+        pages = [StatisticsPage(given, login, authority=authority)]
     else:
         places = [Address(host, port) for host in hosts for port in _PAGES]
         listening = [at for at, answer in reach_each(places).items() if answer is Reach.OPEN]

@@ -10,14 +10,14 @@ from support.errors import AcceptError
 from support.settings import Settings
 from support.target import citus, haproxy
 from support.target.baseline import apply_baseline
-from support.target.discovery import addresses, database, proxy, user_cluster
+from support.target.discovery import addresses, database, proxy, user_cluster, web
 from support.target.discovery.identity import ServerIdentity
 from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
 from support.target.survey.endpoints import Endpoints, Listener, choose, listeners
 from support.target.survey.hosts import Proposal, Wanted
 from support.target.survey.services import Etcd, Patronis, Statistics
-from support.target.topology import Address, Login, Topology
+from support.target.topology import Address, Login, Topology, WebAccess
 from support.waiting import NotYet
 
 Progress = Callable[[str], object]
@@ -56,7 +56,7 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     """Examine the cluster; changes nothing.
 
     Raises TargetUnreachable where the database does not take the login, RequirementMissing where a part that the user
-    named does not answer, and UsageError for a `pattern` that can be no way to a host.
+    named does not answer, and UsageError for a `pattern` that is not a way to reach a host.
     """
     if pattern:
         hosts.check_pattern(pattern)
@@ -67,13 +67,14 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     any_listener = next(iter(found.values()))
     system = next((server.system for one in found.values() for server in one.servers if server.system), "")
     near = list(dict.fromkeys([host, *(one for listener in found.values() for one in sorted(listener.hosts))]))
-    patronis = services.patronis(near, _given_patronis(given), host, system)
+    patronis = services.patronis(near, _given_patronis(given), host, system, web.of_patroni(given))
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
-    page = services.statistics([host], given.haproxy_stats_url or "", _page_login(given))
+    authority = web.authority_of_page(given)
+    page = services.statistics([host], given.haproxy_stats_url or "", _page_login(given), authority)
     progress(page.why or f"HAProxy's statistics page is {page.page.url if page.page else ''}")
     own = {} if base.further else patronis.own  # without a proxy, the members' own addresses are the endpoints
     chosen = choose(found, Address(base.host, base.port) if named else None, own, _proxied(base, found, page))
-    if base.further:
+    if base.further or given.ruvector_read_url:  # which says where reads go
         chosen = replace(chosen, read=None)
     scope = next((one.scope for one in patronis.answers), "") or any_listener.scope
     progress(f"writes go to {chosen.write.address}" + (f", reads to {chosen.read.address}" if chosen.read else ""))
@@ -81,7 +82,7 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     progress(etcd.why or f"etcd answers at {', '.join(map(str, etcd.addresses))}")
     at = chosen.write.address
     workers = _published_workers(base.at("the write endpoint", at.host, at.port), found)
-    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers)
+    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, web.of_patroni(given))
     topology, limits, notes = _examined(settings)
     one = Survey(
         given=given,
@@ -126,7 +127,7 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
 
 
 def _given_patronis(given: Settings) -> list[Address]:
-    return [addresses.parsed(one, given.patroni_port) for one in given.patroni_hosts]
+    return [addresses.parsed(web.address(one), given.patroni_port) for one in given.patroni_hosts]
 
 
 def _page_login(given: Settings) -> Login | None:
@@ -201,10 +202,11 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Stat
     return settings | {"haproxy_primary_port": at.port, "haproxy_replica_port": chosen.read.address.port}
 
 
-def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...]) -> dict[str, Any]:
+def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess) -> dict[str, Any]:
     """Those of the other components, as far as they were found."""
+    scheme = "https://" if access.scheme == "https" and not access.authority else ""  # the authority says it, too
     told = {
-        "patroni_hosts": [_told(one.address, services.PATRONI) for one in patronis.answers],
+        "patroni_hosts": [f"{scheme}{_told(one.address, services.PATRONI)}" for one in patronis.answers],
         "etcd_hosts": [_told(one, services.ETCD) for one in etcd.addresses],
         "citus_workers": [str(one) for one in workers],
     }

@@ -4,10 +4,12 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from support.settings import Settings
 from support.target.discovery.user_hosts import MARK
 from support.target.survey.hosts import ADDRESS, NAME
 from support.target.survey.survey import Survey
@@ -16,9 +18,19 @@ from support.target.topology import MemberAddress
 
 WIDTH = 118
 _DATABASE = "host port db user password sslmode sslrootcert sslcert sslkey options"
-_PASSWORDS = frozenset(
-    "ruvector_password redis_password haproxy_stats_password patroni_restapi_password accept_admin_password".split()
-)
+SECRETS = frozenset(name for name, one in Settings.model_fields.items() if "SecretStr" in str(one.annotation))
+
+
+_DATABASE_PART = "The database, as the application reaches it"
+_BEGINNINGS = {
+    _DATABASE_PART: ("ruvector_",),
+    "HAProxy": ("haproxy_",),
+    "Patroni": ("patroni_", "enable_patroni"),
+    "etcd": ("etcd_",),
+    "Redis": ("redis_",),
+    "Citus": ("citus_", "enable_citus"),
+}
+"""Part of the file -> the beginnings of the settings that belong there."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ def text(found: Survey, limits: Mapping[Span, Sequence[str]], day: str, secrets:
     """
     parts = [
         ("", _head(found, day)),
-        ("The database, as the application reaches it", _database(found, secrets)),
+        (_DATABASE_PART, _database(found, secrets)),
         ("HAProxy", _proxy(found, secrets)),
         ("Patroni", _patroni(found, secrets)),
         ("etcd", _etcd(found)),
@@ -73,7 +85,9 @@ def text(found: Survey, limits: Mapping[Span, Sequence[str]], day: str, secrets:
         ("How the suite reaches into the hosts, to break them (docs/your-cluster.md)", _hosts(found)),
     ]
     written = []
-    for title, lines in parts:
+    for title, few in parts:
+        lines = list(few)
+        lines += _further(found, lines, _BEGINNINGS.get(title, ()), secrets)
         if body := "\n".join(line.text for line in lines):
             written.append(f"# --- {title}\n{body}" if title else body)
     return "\n\n".join(written) + "\n"
@@ -83,6 +97,8 @@ def toml(value: Any) -> str:
     """A value in TOML."""
     if isinstance(value, SecretStr):
         return toml(value.get_secret_value())
+    if isinstance(value, Path):
+        return toml(str(value.absolute()))
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{bare(name)} = {toml(one)}" for name, one in value.items()) + " }"
     if isinstance(value, list | tuple):
@@ -109,10 +125,17 @@ def _settings(found: Survey, names: Sequence[str], secrets: bool, comments: Mapp
     for name in names:
         if name not in found.settings:
             continue
-        if name in _PASSWORDS and not secrets:
+        if name in SECRETS and not secrets:
             yield Line(comment=f"{name} is left out here: set {name.upper()} in the environment.")
         else:
             yield Line(name, found.settings[name], comments.get(name, ""))
+
+
+def _further(found: Survey, lines: Iterable[Line], beginnings: tuple[str, ...], secrets: bool) -> Iterator[Line]:
+    """What the user said beyond that: the part is not reached without it."""
+    there = {word for line in lines for word in (line.key if line.used else "", line.comment.partition(" is left")[0])}
+    names = [name for name in found.settings if beginnings and name.startswith(beginnings) and name not in there]
+    yield from _settings(found, names, secrets, {})
 
 
 def _database(found: Survey, secrets: bool) -> Iterator[Line]:
@@ -158,7 +181,7 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
             "haproxy_replica_port": f"leads to {read.leads_to}",
         }
         yield from _settings(found, ("haproxy_primary_port", "haproxy_replica_port"), secrets, comments)
-    else:
+    elif "ruvector_read_url" not in found.settings:
         yield Line(comment="No port was found that leads to standbys only. If HAProxy has a port for reads:")
         yield Line("haproxy_primary_port", 5000, used=False)
         yield Line("haproxy_replica_port", 5001, used=False)

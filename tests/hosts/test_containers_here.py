@@ -1,0 +1,54 @@
+"""Whether a container's processes are this machine's, by what its engine tells of it; without any engine."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from support.hosts.remote.containers import Container, State, is_here
+
+
+@pytest.fixture
+def first() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process.pid
+        process.kill()
+
+
+def _state(pid: int, started: str) -> State:
+    return State("running", pid, started, "bridge", "", ())
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["%Y-%m-%dT%H:%M:%S.123456789Z", "%Y-%m-%d %H:%M:%S.123456789 +0000 UTC", "%Y-%m-%dT%H:%M:%S+00:00"],
+    ids=["docker", "podman", "docker with podman"],
+)
+def test_a_process_that_started_when_the_container_did_is_its_first(first: int, shown: str) -> None:
+    assert is_here(_state(first, time.strftime(shown, time.gmtime())))
+
+
+def test_a_zone_is_understood(first: int) -> None:
+    ahead = time.gmtime(time.time() + 2 * 3600)
+    assert is_here(_state(first, time.strftime("%Y-%m-%d %H:%M:%S +0200 CEST", ahead)))
+
+
+def test_with_the_engine_on_another_machine_a_process_here_is_a_stranger(first: int) -> None:
+    """Its id is somebody else's here, whose network must not be cut."""
+    an_hour_ago = time.gmtime(time.time() - 3600)
+    assert not is_here(_state(first, time.strftime("%Y-%m-%dT%H:%M:%SZ", an_hour_ago)))
+    assert not is_here(_state(2**22 + 1, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+    assert not is_here(_state(first, "whenever"))
+
+
+def test_the_guard_is_given_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "CONTAINER_HOST", "HOME"):
+        monkeypatch.setenv(name, f"the value of {name}")
+    monkeypatch.setattr(Container, "mark", ":")
+    exported = Container("docker", "pg1").variables_beside()["EXPORTS"]
+    assert all(name in exported for name in ("DOCKER_HOST", "CONTAINER_HOST", "HOME")), exported
+    assert "AUTH" not in exported
+    assert "PASSWORD" not in exported
+    assert os.environ["PATH"] in exported

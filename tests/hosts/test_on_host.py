@@ -1,0 +1,147 @@
+"""The script that is sent to users' hosts, run by shells of this machine, in a folder of the test's own."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from support.hosts.interface import Running
+from support.hosts.remote import HostRefused, HostUnreached, Reach
+from support.hosts.remote.guards import Guards
+from support.hosts.remote.machines import identities
+from support.hosts.remote.processes import parsed_table
+from support.waiting import NotYet, eventually
+
+SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "--posix", "-s"), "busybox": ("busybox", "sh", "-s")}
+
+
+@pytest.fixture(params=SHELLS)
+def here(request: pytest.FixtureRequest) -> Iterator[Reach]:
+    argv = SHELLS[request.param]
+    if shutil.which(argv[0]) is None:
+        pytest.skip(f"{argv[0]} is not installed here")
+    variables = {"FOLDER": f"accept-test-{token_hex(4)}", "MARK": "echo staging", "SCOPE": "staging"}
+    yield replace(Reach.of("local:"), argv=argv, variables=variables)
+    shutil.rmtree(_folder(variables["FOLDER"]), ignore_errors=True)
+
+
+def _folder(name: str) -> Path:
+    return Path(f"/run/{name}") if os.access("/run", os.W_OK) else Path(f"/tmp/{name}-{os.getuid()}")
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def _looked(reach: Reach, process: "subprocess.Popen[bytes]") -> Running:
+    return next(one for one in parsed_table(reach.run("table")) if one.pid == process.pid)
+
+
+def _require(true: object) -> None:
+    if not true:
+        raise NotYet("not yet")
+
+
+def _await(true: object, within: float = 20.0) -> None:
+    eventually(lambda: _require(true()), within=within, subject="it")  # type: ignore[operator]
+
+
+def test_a_name_with_a_line_break_hides_no_other_process(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
+    strange = "import time; open('/proc/self/comm', 'w').write('a\\nb'); print(flush=True); time.sleep(60)"
+    with subprocess.Popen(["python3", "-c", strange], stdout=subprocess.PIPE) as odd:
+        assert odd.stdout is not None
+        odd.stdout.readline()
+        assert _looked(here, sleeper).name == "sleep"
+        odd.kill()
+
+
+def test_what_was_printed_before_an_error_is_not_repeated_in_its_message(here: Reach, tmp_path: Path) -> None:
+    secret = tmp_path / "patroni.yml"
+    secret.write_text("password: tell-nobody\n")
+    with pytest.raises(HostRefused, match=r"No such file|can't open") as refused:
+        here.run("cat", str(secret), f"{secret}.old")
+    assert "tell-nobody" not in str(refused.value)
+    with pytest.raises(HostRefused, match="not marked as breakable for the scope another"):
+        here.run("strike", "KILL", "1:1", variables={"SCOPE": "another"})
+
+
+def test_a_log_that_was_begun_anew_is_read_from_its_beginning(here: Reach, tmp_path: Path) -> None:
+    log = tmp_path / "a log"
+    log.write_text("one\ntwo\n")
+    assert here.run("tail_of", str(log), "4").strip() == "two"
+    log.write_text("new\n")
+    assert here.run("tail_of", str(log), "8").strip() == "new"
+
+
+def test_a_folder_of_somebody_else_is_not_used(here: Reach) -> None:
+    folder = _folder(here.variables["FOLDER"])
+    if os.geteuid():
+        pytest.skip("only root can make a folder of somebody else's")
+    (folder / "fault").mkdir(parents=True)
+    (folder / "fault" / "owner").write_text("me\n")
+    os.chown(folder, 4242, 4242)
+    with pytest.raises(HostRefused, match="is not ours"):
+        here.run("heal", "fault")
+
+
+def test_only_what_was_suspended_goes_on_afterwards(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
+    """The id of a process that is gone may be another's by now, which somebody else has suspended."""
+    guards = Guards()
+    found = _looked(here, sleeper)
+    fault = guards.inject("here", here, "freeze", *identities([found]))
+    _await(lambda: _looked(here, sleeper).stopped)
+    undo = _folder(here.variables["FOLDER"]) / fault.id / "undo"
+    undo.write_text(undo.read_text().replace(f" {found.started} ", " 42424242 "))
+    guards.heal(fault)
+    assert _looked(here, sleeper).stopped
+    fault = guards.inject("here", here, "freeze", *identities([found]))
+    guards.heal(fault)
+    _await(lambda: not _looked(here, sleeper).stopped)
+
+
+def test_a_guard_tries_again_what_could_not_be_undone(here: Reach, tmp_path: Path) -> None:
+    guards = Guards(grace=1, beat=600)
+    asked, able = tmp_path / "asked", tmp_path / "able"
+    guards.inject("here", here, "outside", ":", f"touch {asked}; [ -e {able} ] && touch {tmp_path}/undone")
+    _await(asked.exists)
+    assert not (tmp_path / "undone").exists()
+    able.touch()
+    _await((tmp_path / "undone").exists)
+
+
+def test_what_began_although_no_answer_came_is_undone(here: Reach, tmp_path: Path) -> None:
+    """Otherwise nobody would heal it, and as long as other faults last, its guard would be told that somebody will."""
+    guards, undone = Guards(), tmp_path / "undone"
+    (tmp_path / "deaf").write_text(
+        'text=$(cat)\ncase $text in *"main outside"*) echo "$text" | sh -s >/dev/null; exit 1;; esac\n'
+    )
+    deaf = replace(here, argv=("sh", "-c", f'. {tmp_path}/deaf; echo "$text" | {" ".join(here.argv)}'))
+    with pytest.raises(HostUnreached):
+        guards.inject("here", deaf, "outside", ":", f"touch {undone}")
+    assert undone.exists()
+    assert not guards.active
+
+
+def test_a_fault_that_could_not_be_healed_is_left_to_its_guard(
+    here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("support.hosts.remote.guards._HEALS_WITHIN", 1.0)
+    guards, undone, off = Guards(grace=3, beat=0.5), tmp_path / "undone", tmp_path / "off"
+    cut = replace(here, argv=("sh", "-c", f"[ ! -e {off} ] || exit 1; exec {' '.join(here.argv)}"))
+    fault = guards.inject("here", cut, "outside", ":", f"touch {undone}")
+    off.touch()
+    with pytest.raises(Exception, match="its guard on the host undoes it"):
+        guards.heal(fault)
+    off.unlink()  # it can be reached again, and beats would arrive
+    begun = time.monotonic()
+    _await(undone.exists, within=15)
+    assert time.monotonic() - begun < 10

@@ -66,7 +66,7 @@ def redis_of_place(place: str) -> Mapping[str, Any]:
 
 def _split_place(place: str, example: str) -> tuple[str, int | None]:
     if "@" in place:  # before that, there may be a password
-        raise UsageError(f"a login in front of an address is part of a URL; write the address alone, like {example}")
+        raise UsageError(f"an address has no login in front of it; write it like {example}")
     try:
         parts = urlsplit(f"//{place}" if place.count(":") < 2 or "[" in place else f"//[{place}]")
         host, port = parts.hostname, parts.port

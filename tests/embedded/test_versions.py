@@ -85,5 +85,5 @@ def test_where_nothing_can_be_installed_that_is_told(monkeypatch: pytest.MonkeyP
     """As in a Python of the system's."""
     monkeypatch.setattr(programs, "SYSTEM_POSTGRES", tmp_path)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "read-only"))
-    with pytest.raises(UsageError, match="cannot be installed into .*--pg-bindir"):
+    with pytest.raises(UsageError, match=r"cannot be installed into .*--pg-bindir"):
         versions.bindir_of(18, lambda line: None)

@@ -353,7 +353,9 @@ def lacks(
     elif layout.worker_members == 1:
         found["worker_replicas"] = "each worker group of the embedded cluster has a single member (--worker-members)"
     if layout.workers == 1:
-        found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
+        found["several_workers"] = (
+            "the embedded cluster has one worker group (--workers): shards cannot be moved anywhere"
+        )
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
     else:

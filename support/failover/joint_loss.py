@@ -47,7 +47,7 @@ def members_with_every_commit(cluster: Cluster) -> tuple[str, ...]:
     count = configuration_of(cluster).standbys
     found = sorted(standbys_waited_for(cluster))[:count] or [member_by_role(cluster, "a replica that may lead")]
     if set(found) >= set(cluster.followers()):
-        raise Inconclusive(f"commits wait for every replica ({', '.join(found)}): none can lack what was acknowledged")
+        raise Inconclusive(f"commits wait for every replica ({', '.join(found)}), so none can lack acknowledged writes")
     return tuple(found)
 
 

@@ -86,7 +86,9 @@ def require_declared_parts(topology: Topology, expected: Expectations) -> None:
     for part, keys in _NEEDED_FOR.items():
         declared = [key for key in keys if getattr(expected, key)]
         if declared and part in topology.lacks:
-            raise RequirementMissing(f"[expect] {declared[0]} declares what is not there: {topology.lacks[part]}")
+            raise RequirementMissing(
+                f"[expect] {declared[0]} declares something that does not exist: {topology.lacks[part]}"
+            )
 
 
 def _read(cluster: Cluster) -> Baseline:

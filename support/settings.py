@@ -7,21 +7,17 @@ given without a value.
 """
 
 import importlib
-import json
 import os
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -30,93 +26,21 @@ from pydantic_settings import (
 from support import libpq, own_folder
 from support.errors import UsageError
 from support.expectations import Expectations
-from support.places import STARTED_IN, WRITES_IN
+from support.places import WRITES_IN
+from support.setting_values import (
+    Addresses,
+    Hosts,
+    Limits,
+    Members,
+    Names,
+    Port,
+    Programs,
+    Schema,
+    Table,
+    Variables,
+    WebAddress,
+)
 from support.vocabulary import OWN, is_slip, nearest
-
-MOST_MEMBERS = 9
-"""The most members of a group of an embedded cluster."""
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-def _split(names: object) -> object:
-    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""Several names; in the environment separated by commas."""
-
-
-def _web_address(secret: SecretStr) -> SecretStr:
-    parts = urlsplit(secret.get_secret_value())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PydanticCustomError("address", "should be like http://user:password@host:9091")
-    return secret
-
-
-def _pairs(given: object) -> object:
-    """`name=address, name=address` or JSON from the environment as a mapping; a mapping unchanged."""
-    if not isinstance(given, str) or given.lstrip().startswith("{"):
-        return json.loads(given) if isinstance(given, str) else given
-    pairs = [one.partition("=") for one in given.split(",") if one.strip()]
-    if wrong := [number for number, (_, equals, _) in enumerate(pairs, 1) if not equals]:
-        words = "should be like name=host:port, name=host:port; there is no = in part {number}"
-        raise PydanticCustomError("pairs", words, {"number": wrong[0]})
-    return {name.strip(): address.strip() for name, _, address in pairs}
-
-
-def _count_or_addresses(given: object) -> object:
-    if isinstance(given, str) and given.strip().isdigit():
-        given = int(given)
-    if isinstance(given, int) and not 1 <= given <= MOST_MEMBERS:
-        raise PydanticCustomError("count", "an embedded cluster can have 1 to {most} members", {"most": MOST_MEMBERS})
-    return given if isinstance(given, int) else _pairs(given)
-
-
-def _table(given: object) -> object:
-    """A table; in the environment as JSON."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return json.loads(given)
-    except ValueError:
-        raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
-
-
-def _schema(given: object) -> object:
-    """A table; in the environment as JSON. Or the name of a TOML file that has it, with or without [schema]."""
-    if not isinstance(given, str) or not given.strip().endswith(".toml"):
-        return _table(given)
-    file = STARTED_IN / given.strip()
-    try:
-        said = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PydanticCustomError("file", "cannot be read: {why}", {"why": error.strerror or ""}) from None
-    except ValueError as error:
-        raise PydanticCustomError("file", "is not TOML: {why}", {"why": str(error)}) from None
-    return said.get("schema", said)
-
-
-def _limits(given: object) -> object:
-    """A table in which `PF-01.p95 = 50` is the same as `"PF-01.p95" = 50`; in the environment as JSON."""
-    given = _table(given)
-    if not isinstance(given, Mapping):
-        return given
-    found = dict[str, object]()
-    for name, value in given.items():
-        inner = value.items() if isinstance(value, Mapping) else (("", value),)
-        found |= {f"{name}.{measure}".rstrip("."): limit for measure, limit in inner}
-    return found
-
-
-Limits = Annotated[
-    Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]], NoDecode, BeforeValidator(_limits)
-]
-Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
-"""Name -> address; in the environment `name=address, name=address`."""
-
-WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
-"""The URL of a page or gateway; never shown, as it may hold a password."""
-
 
 TARGET_FIELDS = frozenset(
     "ruvector_url ruvector_read_url ruvector_options ruvector_host ruvector_port ruvector_db ruvector_user "
@@ -223,22 +147,20 @@ class Settings(BaseSettings):
     patroni_ctl_keyfile: Path | None = None
     etcd_hosts: Names = ()
     """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
-    accept_dcs: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(
-        default_factory=dict, repr=False
-    )
+    accept_dcs: Table = Field(default_factory=dict, repr=False)
     """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
     citus_workers: Names = ()
     accept_nodes: Addresses = Field(default_factory=dict)
     """[nodes]: Citus node (`host` or `host:port` in pg_dist_node) -> where it is reached from here."""
-    accept_schema: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_schema)] = Field(default_factory=dict)
+    accept_schema: Schema = Field(default_factory=dict)
     """[schema]: the application's tables, if they are of no known schema; see docs/schema.md."""
     accept_own_schema: bool = False
     """Work on tables of the suite's own; scenarios about the application's tables are skipped."""
-    accept_expect: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)] = Field(default_factory=dict)
+    accept_expect: Table = Field(default_factory=dict)
     """[expect]: what the cluster is declared to be; see docs/expectations.md."""
-    accept_hosts: Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_pairs)] = Field(default_factory=dict)
+    accept_hosts: Hosts = Field(default_factory=dict)
     """[hosts]: host -> how the suite reaches into it, to break it; see docs/your-cluster.md."""
     accept_admin_user: str | None = None
     """A superuser of the target, for promises that an ordinary role cannot check."""
@@ -246,7 +168,7 @@ class Settings(BaseSettings):
 
     # The embedded cluster
     accept_sandbox: Literal["auto", "namespaces", "loopback"] = "auto"
-    accept_members: Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)] = 3
+    accept_members: Members = 3
     """The number of members of an embedded cluster; or [members] of the user's: member -> where it is reached."""
     accept_workers: Annotated[int, Field(ge=0, le=20)] | None = None
     """The number of Citus worker groups; by default 2 where Citus is installed."""
@@ -257,7 +179,7 @@ class Settings(BaseSettings):
     accept_pg_bindir: Path | None = None
     accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None
     """The major version of its PostgreSQL, instead of the directory of its programs."""
-    accept_programs: Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)] = Field(default={})
+    accept_programs: Programs = Field(default={})
     """[programs]: etcd, haproxy, redis, pgbouncer or patroni -> the program to run for it."""
     accept_vector: Literal["auto", "pgvector", "ruvector"] | None = None
     """The vector extension; auto is RuVector if it is there, else pgvector. By default as in the shape."""
@@ -288,9 +210,7 @@ class Settings(BaseSettings):
     # Set by the program
     accept_run: Path | None = None
     """The run, for the behave that `accept run` starts."""
-    accept_libpq: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_table)] = Field(
-        default_factory=dict, repr=False
-    )
+    accept_libpq: Variables = Field(default_factory=dict, repr=False)
     """The PG* variables that the program was started with."""
     accept_ambient: bool = True
     """Whether PG* variables and DATABASE_URL may name the target."""

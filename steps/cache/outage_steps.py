@@ -53,7 +53,7 @@ def step_caching_resumed(context: Context, seconds: float) -> None:
     world, limit = context.world, context.world.limit(seconds, "caching")
     clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.healing_since
     if (took := cached_again(world.history, clients, since)) is not None:
-        world.measure("every client was served out of the cache again after", took, "s", limit)
+        world.measure("every client was served from the cache again after", took, "s", limit)
     judged(world, lambda: caching_resumed(limit, world.history, clients, since)).require()
 
 

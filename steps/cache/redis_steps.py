@@ -120,4 +120,4 @@ def step_cache_goes_on(context: Context) -> None:
     clients[0].repository.write_many(world.namespace, entries)
     reads = clients[-1].repository.read_many(world.namespace, list(entries)).values()
     hits = sum(read.source is Source.CACHE and read.value == "value" for read in reads)
-    assert_that(hits, greater_than_or_equal_to(90), "new entries, of 100, that are served out of the cache")
+    assert_that(hits, greater_than_or_equal_to(90), "new entries, of 100, that are served from the cache")

@@ -89,7 +89,7 @@ def step_hold_open(context: Context, count: int) -> None:
 def step_all_open(context: Context, count: int) -> None:
     """No login was refused."""
     opened = len(context.world.sessions)
-    assert_that(context.world.error, none(), f"what was said against session {opened + 1} of {count}")
+    assert_that(context.world.error, none(), f"the error of session {opened + 1} of {count}")
 
 
 @then("each of the {count:d} answers from a backend of its own")
@@ -211,7 +211,7 @@ def step_login_fails(context: Context, seconds: float) -> None:
 
     def in_time() -> Finding:
         failed = any_of(instance_of(ConnectFailed), instance_of(sql.Error))
-        assert_that(state.login.error, failed, "what came of the login")
+        assert_that(state.login.error, failed, "the result of the login")
         words = f"the login failed after {state.login.seconds:.1f} s (limit: {limit:g} s)"
         return Finding.within_limit(state.login.seconds < limit, words)
 

@@ -53,7 +53,7 @@ def step_store_again(context: Context) -> None:
 @then("it is accepted")
 def step_accepted(context: Context) -> None:
     """Storing it raised no error."""
-    assert_that(context.world.error, none(), "what was said against storing the entry")
+    assert_that(context.world.error, none(), "the error of storing the entry")
 
 
 @then("it is refused as a {condition:Condition}")
@@ -83,7 +83,7 @@ def step_nothing_stored(context: Context) -> None:
 def step_reads_back(context: Context) -> None:
     """Column by column, in a session that did not store it."""
     world, entry = context.world, handed(context.world).entry
-    assert_that(world.error, none(), "what was said against storing the entry")
+    assert_that(world.error, none(), "the error of storing the entry")
     read = world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(read)).require()
 
@@ -122,7 +122,7 @@ def step_load_in_time(context: Context, seconds: float) -> None:
     state, limit = handed(context.world), context.world.limit(seconds, "load")
 
     def in_time() -> Finding:
-        assert_that(state.load.error, none(), "what was said against storing the entries")
+        assert_that(state.load.error, none(), "the error of storing the entries")
         words = f"the load was acknowledged after {state.load.seconds:.2f} s (limit: {limit:g} s)"
         return Finding.within_limit(state.load.seconds < limit, words)
 

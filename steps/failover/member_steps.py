@@ -98,7 +98,7 @@ def step_failover_is_on(context: Context) -> None:
     """Patroni is not paused (in maintenance mode)."""
     in_each_group(
         context.world.cluster,
-        lambda group: assert_that(group.view().paused, is_(False), "Patroni is paused: nobody takes over"),
+        lambda group: assert_that(group.view().paused, is_(False), "Patroni is paused: no member would take over"),
         "automatic failover is on",
     )
 

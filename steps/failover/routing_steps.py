@@ -37,7 +37,7 @@ def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
     """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler."""
     world, where = context.world, getattr(context.world.cluster, endpoint)
     refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
-    assert_that(refused, none(), f"what was said against one of {count} logins at {where.name}")
+    assert_that(refused, none(), f"the error of one of {count} logins at {where.name}")
 
 
 @then("each of them is on the leader, and not in recovery")
@@ -118,7 +118,7 @@ def step_marker_written(context: Context) -> None:
     """The application commits one row there."""
     world = context.world
     refused = sql.error_of(lambda: markers.write(world.cluster.write, world.profile, world.namespace, "the marker"))
-    assert_that(refused, none(), "what PostgreSQL, or the way to it, said against the write")
+    assert_that(refused, none(), "the error of the write")
 
 
 @then("the marker is seen through the write endpoint")

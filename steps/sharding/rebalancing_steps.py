@@ -262,7 +262,7 @@ def step_move_fails(context: Context) -> None:
     """The client that asked for it gets an error."""
     job = context.world.handover(MoveHandover).job
     if job.error is None:
-        raise Inconclusive("the move was done before it was interrupted")
+        raise Inconclusive("the move was complete before it was interrupted")
     context.world.evidence.attach("the error of the move", describe(job.error))
 
 
@@ -326,7 +326,7 @@ def step_move_works(context: Context) -> None:
     lowest = next(one.lowest for one in planned.placements if one.shard == planned.shard)
     target = node_name(planned.target)
     wanted = sorted(f"{one.name} on {target}" for one in planned.placements if one.lowest == lowest)
-    Finding(shifted == wanted, f"moved were {shifted}, and {wanted} should have been").require()
+    Finding(shifted == wanted, f"{shifted} were moved, but {wanted} should have been").require()
     own.require_in_order()
     _require_rows(handover)
 

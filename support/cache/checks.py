@@ -193,7 +193,9 @@ def every_key_expires(lifetimes: Mapping[str, float], seconds: float) -> Finding
     Unknown when there is no key.
     """
     if not lifetimes:
-        return Finding.unknown("no key of the cache was found in Redis: it may not use the prefix that it was given")
+        return Finding.unknown(
+            "no key of the cache was found in Redis: perhaps it does not use the prefix that it was given"
+        )
     longer = {key: left for key, left in lifetimes.items() if left > seconds}
     if longer:
         first, left = next(iter(longer.items()))
@@ -329,7 +331,7 @@ def lost_write_forgotten(
         after = late[0].begun - failover.new_leader_since
         return Finding.false(f"the lost write was loaded from the database {after:.1f} s after another member led")
     if not any(one.action == "hit" and one.value == lost for one in reads):
-        return Finding.unknown("the lost write was never served out of the cache")
+        return Finding.unknown("the lost write was never served from the cache")
     served = last_served(history, lost, failover.old_leader_until)
     words = f"the lost write was served for {served:.1f} s after the old leader stopped"
     if served > bound:

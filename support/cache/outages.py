@@ -138,9 +138,9 @@ class FailedOver:
         try:
             now = {server.address for server in primaries_of(self._server)}
         except ERRORS as error:
-            raise NotYet(f"Redis names no primary: {describe(error)}") from error
+            raise NotYet(f"Redis reports no primary: {describe(error)}") from error
         if still := self._before & now:
-            raise NotYet(f"{', '.join(map(str, still))} still takes writes")
+            raise NotYet(f"{', '.join(map(str, still))} still accepts writes")
 
     def heal(self) -> None:
         """Nothing to heal: the server that was replaced follows the new one."""

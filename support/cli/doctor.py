@@ -94,12 +94,10 @@ def _longer_limits(timing: Timing, scenarios: Sequence[Planned]) -> Iterator[str
     longer = longer_here(scenarios, timing)
     if not longer:
         return
-    yield "limits: this cluster's own timing needs longer than the scenarios state, and is given it:"
+    yield "limits: this cluster's timing needs more time than the scenarios state, so its limits are longer:"
     for span, names in by_span(longer).items():
-        parts = timing.parts(span)
-        sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())
-        yield f"  {span}: {sum(parts.values()):g} s ({sums}) for {', '.join(names)}"
-    yield "  A limit of your own counts instead, for example:"
+        yield f"  {span}: {timing.total(span):g} s ({timing.sum(span)}) for {', '.join(names)}"
+    yield "  Your own limits override these, for example:"
     yield "  [limits]"
     yield f'  "{longer[0].name}" = {longer[0].stated:g}'
 
@@ -110,7 +108,7 @@ def _tables(topology: Topology, settings: Settings) -> Iterator[str]:
     if "application_schema" in topology.lacks:
         yield f"tables: {topology.lacks['application_schema']}"
         if not settings.accept_own_schema and (proposed := proposal(write)):
-            yield "tables: these may be what the scenarios need; check them, and put them into the target file:"
+            yield "tables: these may be what the scenarios need; check the proposal, and add it to the target file:"
             yield from (f"  {line}" for line in proposed.splitlines())
         return
     how = "declared in [schema]" if settings.accept_schema else "recognised by its tables"

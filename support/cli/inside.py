@@ -57,8 +57,8 @@ def shell(
 
 def logs(
     host: Host,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what is added.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines to print.")] = 200,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines to print, from the end.")] = 200,
     name: ClusterName = None,
 ) -> None:
     """Print the logs of a host of a running cluster."""

@@ -67,7 +67,7 @@ class Spread:
 
 
 def spread(units: Sequence[Unit], kinds: bool, machine: Machine, asked: int | None = None) -> Spread:
-    """The clusters for these units: as many as asked for, or as many as the machine carries and the work is worth.
+    """The clusters for these units: as many as asked for, or as many as the machine can handle and the work is worth.
 
     `kinds`: clusters with and without worker groups can be told apart; otherwise all are alike.
     """

@@ -18,8 +18,6 @@ class Longer:
     seconds: float
     span: Span
     """What needs longer."""
-    why: str
-    """The sum."""
 
 
 def longer_here(scenarios: Iterable[Planned], timing: Timing) -> tuple[Longer, ...]:
@@ -32,8 +30,7 @@ def longer_here(scenarios: Iterable[Planned], timing: Timing) -> tuple[Longer, .
             limit = timing.limit(one.span, one.value)
             name = f"{id}.{one.measure}"
             if limit.seconds > one.value and (name not in found or found[name].seconds < limit.seconds):
-                parts = " + ".join(f"{part} {seconds:g}" for part, seconds in timing.parts(one.span).items())
-                found[name] = Longer(name, one.value, limit.seconds, one.span, parts)
+                found[name] = Longer(name, one.value, limit.seconds, one.span)
     return tuple(found.values())
 
 

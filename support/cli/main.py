@@ -93,19 +93,24 @@ def run(
     plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
     commands: Annotated[
         bool,
-        typer.Option("--commands", help="With --plan: every command that they would run on your hosts, and its undo."),
+        typer.Option(
+            "--commands",
+            help="With --plan: list every command that they would run on your hosts, and how it is undone.",
+        ),
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat the random choices of an earlier run.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Run this many times, and list the verdicts that differ.")] = 1,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in a random order, which the seed decides.")] = False,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Run in random order, determined by the seed.")] = False,
     jobs: Annotated[
         str,
         typer.Option(
             metavar="N|auto",
-            help="Spread the scenarios over this many clusters; auto: as many as the machine carries.",
+            help="Spread the scenarios over this many clusters; auto: as many as the machine can handle.",
         ),
     ] = "auto",
-    rerun: Annotated[bool, typer.Option("--rerun", help="Run failures once more; what passes then is flaky.")] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run failures once more; a scenario that then passes is flaky.")
+    ] = False,
     fail_on_flaky: Annotated[bool, typer.Option("--fail-on-flaky", help="Fail if a scenario is flaky.")] = False,
     share_of: Annotated[Path | None, typer.Option(hidden=True)] = None,
     like: Like = None,
@@ -118,7 +123,7 @@ def run(
     """Run the scenarios, on an embedded cluster or on yours, and write the report.
 
     A SUITE is a subject (cluster, sharding, failover, isolation, cache, security) or a kind of scenario (smoke, fast,
-    slow, destructive, performance). Options that accept does not know are passed to behave.
+    slow, destructive, performance). Options that accept does not recognise are passed to behave.
     """
     from support.cli import own, targets
     from support.settings import Settings
@@ -177,16 +182,18 @@ def prove(
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Run every fast scenario each time, to see which others notice.")
+        bool, typer.Option("--all", help="Run every fast scenario for each sabotage, to see which others notice.")
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the sabotages, and break nothing.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Work on this many clusters side by side.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Use this many clusters side by side.")] = 1,
     healthy_every: Annotated[
-        int, typer.Option(min=1, help="Sabotages between two runs of the fast scenarios on the healthy cluster.")
+        int, typer.Option(min=1, help="Run the fast scenarios on the healthy cluster after this many sabotages.")
     ] = 20,
     healthy_destructive: Annotated[
         int,
-        typer.Option(min=0, help="Runs of the destructive scenarios on the healthy cluster, about half an hour each."),
+        typer.Option(
+            min=0, help="Run the destructive scenarios this many times on the healthy cluster, about half an hour each."
+        ),
     ] = 1,
     target: Annotated[
         str | None, typer.Option(help="The name of a cluster started with `accept up`; it will be broken.")
@@ -227,14 +234,14 @@ def prove(
 @app.command()
 @with_size_options
 def explore(
-    minutes: Annotated[float, typer.Option(help="How long to look for a sequence that breaks something.")] = 30.0,
+    minutes: Annotated[float, typer.Option(help="How long to search for a sequence that breaks something.")] = 30.0,
     seed: Annotated[int | None, typer.Option(help="Repeat the episodes of an earlier exploration.")] = None,
     target: Target = None,
     size: Size = {},  # noqa: B006
 ) -> None:
-    """Disturb the cluster at random, also by several faults at once, until an invariant breaks.
+    """Inject random faults, also several at once, until an invariant is violated.
 
-    What breaks is shortened and printed as a scenario. Exits with 1 if something broke.
+    The sequence of faults is then shortened and printed as a scenario. Exits with 1 if an invariant was violated.
     """
     from support.cli import explore, targets
     from support.run import new_seed
@@ -351,36 +358,9 @@ app.command()(inside.shell)
 app.command()(inside.logs)
 
 
-@app.command()
-@with_size_options
-def doctor(
-    target: Target = None,
-    own_schema: OwnSchema = False,
-    size: Size = {},  # noqa: B006
-) -> None:
-    """Show what the target offers, which scenarios can run there, and why the others cannot."""
-    from support.cli import behave_process, doctor, targets
-    from support.settings import Settings
-
-    target_settings, cluster = targets.choose(target)
-    own = {"accept_own_schema": True} if own_schema else {}
-    settings = Settings.load({**target_settings, **size, **own})
-    doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
-
-
+app.command()(starting.doctor)
 app.command()(starting.init)
-
-
-@app.command()
-def heal(target: Target = None) -> None:
-    """Undo what a killed run has left on your hosts ([hosts] of the target): cuts, frozen and stopped programs."""
-    from support.cli import heal, targets
-    from support.settings import Settings
-
-    target_settings, _ = targets.choose(target)
-    raise typer.Exit(heal.heal(Settings.load(target_settings)))
-
-
+app.command()(starting.heal)
 app.command()(writing.steps)
 app.command()(writing.promises)
 app.command()(writing.lint)
@@ -392,10 +372,10 @@ app.command()(reading.compare)
 @app.command(context_settings=PASSING_ON)
 def test(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out every test that boots something.")] = False,  # noqa: PT028
-    every: Annotated[bool, typer.Option("--all", help="Also the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
+    quick: Annotated[bool, typer.Option("--quick", help="Skip every test that boots something.")] = False,  # noqa: PT028
+    every: Annotated[bool, typer.Option("--all", help="Run the slow tests, too: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
-    """Run the project's own checks. Options that accept does not know are passed to pytest."""
+    """Run the project's own checks. Options that accept does not recognise are passed to pytest."""
     from support.cli import checks
     from support.errors import UsageError
 

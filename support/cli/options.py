@@ -25,7 +25,8 @@ Features = Annotated[
     typer.Option(
         envvar="ACCEPT_FEATURES",
         metavar="DIR",
-        help="A folder with features and steps of your own, as `accept new` makes it. They run with all of our steps.",
+        help="A folder with features and steps of your own, as `accept new` makes it. They run with all of the "
+        "suite's steps.",
     ),
 ]
 Require = Annotated[
@@ -44,7 +45,7 @@ WorkerMembers = Annotated[int | None, typer.Option(help="Members of each worker 
 Etcd = Annotated[int | None, typer.Option(help="etcd nodes of an embedded cluster (default: 3).")]
 Dcs = Annotated[
     str | None,
-    typer.Option(help="DCS of an embedded cluster: etcd3 (default), etcd (its API v2), zookeeper or raft."),
+    typer.Option(help="DCS of an embedded cluster: etcd3 (default), etcd (v2 API), zookeeper or raft."),
 ]
 SandboxKind = Annotated[
     str | None,
@@ -58,7 +59,7 @@ Bindir = Annotated[
 ]
 Postgres = Annotated[
     int | None,
-    typer.Option(help="Major version of its PostgreSQL, 16 or newer; 18 is installed when first asked for."),
+    typer.Option(help="Major version of its PostgreSQL, 16 or newer; 18 is installed on first use."),
 ]
 OwnSchema = Annotated[
     bool,
@@ -78,7 +79,8 @@ Like = Annotated[
         metavar="SHAPE",
         autocompletion=typed.SHAPE,
         help="Boot a cluster shaped like another installation, and reach it from outside through published ports: "
-        "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal; or like ours with TLS everywhere: secured.",
+        "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal; or like the suite's own with TLS everywhere: "
+        "secured.",
     ),
 ]
 Ports = Annotated[
@@ -95,7 +97,8 @@ Folders = Annotated[
 ]
 Summary = Annotated[Path | None, typer.Option(help="Append the table of promises to this file, as Markdown.")]
 Pipeline = Annotated[
-    str | None, typer.Option(help="Name of the pipeline in the metrics, to tell kinds of runs apart (default: accept).")
+    str | None,
+    typer.Option(help="Name of the pipeline in the metrics, to distinguish kinds of runs (default: accept)."),
 ]
 ClusterName = Annotated[
     str | None, typer.Option("--name", help="Which cluster, if several are up.", autocompletion=typed.CLUSTER)
@@ -152,7 +155,9 @@ def number_of_jobs(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--jobs {text}: write a number from 1 on, or auto: as many clusters as the machine carries")
+        raise UsageError(
+            f"--jobs {text}: write a number from 1 on, or auto: as many clusters as the machine can handle"
+        )
     return int(text)
 
 

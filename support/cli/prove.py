@@ -69,7 +69,7 @@ class ProveOptions:
     """Run every fast scenario each time."""
     jobs: int = 1
     healthy_every: int = 20
-    """Sabotages between two runs of the fast scenarios on the healthy cluster."""
+    """Run the fast scenarios on the healthy cluster after this many sabotages."""
     healthy_destructive: int = 1
     """Runs of the destructive scenarios on the healthy cluster."""
     required: Collection[str] = ()

@@ -39,7 +39,7 @@ class Prover:
     log: Path
     """File for the output of behave."""
     all_fast: bool = False
-    """Run every fast scenario each time, to see which others notice."""
+    """Run every fast scenario for each sabotage, to see which others notice."""
 
     def prove(self, sabotage: Sabotage) -> Proof:
         """Sabotage, run the scenarios that must notice, undo, and check that the cluster is healthy again."""

@@ -11,7 +11,7 @@ def report(
     folders: Folders = None,
     summary: Summary = None,
     pdf: Annotated[
-        bool, typer.Option("--pdf", help="Write the summary as PDF, too (by a Chromium on this machine).")
+        bool, typer.Option("--pdf", help="Also write the dashboard as PDF (with a Chromium on this machine).")
     ] = False,
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
@@ -35,10 +35,10 @@ def compare(
     now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
     everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
 ) -> None:
-    """Compare verdicts and figures of two runs, versions or clusters, and tell change from chance.
+    """Compare verdicts and figures of two runs, versions or clusters, and separate changes from noise.
 
-    A folder may hold several runs: 5 on each side can tell. Exits with 1 if something got worse beyond chance.
-    """
+    A folder may hold several runs: it takes 5 on each side to be sure. Exits with 1 if something got significantly
+    worse."""
     from support.cli import compare
 
     raise typer.Exit(compare.show(before, now, everything))

@@ -33,7 +33,8 @@ class RunOptions:
     """How many runs, on the same cluster, each with the next seed."""
     shuffled: bool = False
     jobs: int | None = None
-    """How many clusters the scenarios are spread over; None: as many as the machine carries and the work is worth."""
+    """How many clusters the scenarios are spread over; None: as many as the machine can handle and the work is
+    worth."""
     rerun: bool = False
     """Run what failed once more, unless a result was wrong."""
     fail_on_flaky: bool = False

@@ -1,9 +1,12 @@
-"""The command for whoever has a cluster and no target file yet: `accept init`; main.py adds it."""
+"""The commands for whoever has a cluster of their own: `accept init`, `doctor` and `heal`; main.py adds them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from support.cli import paths
+from support.cli.options import OwnSchema, Size, Target, with_size_options
 
 
 def init(
@@ -17,41 +20,47 @@ def init(
     ] = None,
     write: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write it to this new file; else it is printed."),
+        typer.Option(
+            metavar="FILE", help="Write the target file here instead of printing it; the file must not exist."
+        ),
     ] = None,
     database: Annotated[str | None, typer.Option(help="The database, if it is not in ADDRESS.")] = None,
     user: Annotated[
         str | None, typer.Option(help="The application's role. Its password: RUVECTOR_PASSWORD, or you are asked.")
     ] = None,
-    read: Annotated[int | None, typer.Option(metavar="PORT", help="HAProxy's port for reads, if unusual.")] = None,
+    read: Annotated[
+        int | None, typer.Option(metavar="PORT", help="HAProxy's port for reads, if it is not a usual one.")
+    ] = None,
     statistics: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="HAProxy's statistics page, if unusual. Its login: HAPROXY_STATS_*."),
+        typer.Option(
+            metavar="URL", help="HAProxy's statistics page, if it is not at a usual port. Its login: HAPROXY_STATS_*."
+        ),
     ] = None,
     patroni: Annotated[
         str | None,
-        typer.Option(metavar="HOST[:PORT],...", help="Patroni's REST APIs, if they are not beside the database."),
+        typer.Option(metavar="HOST[:PORT],...", help="Patroni's REST APIs, if they are not on the database's hosts."),
     ] = None,
     etcd: Annotated[
-        str | None, typer.Option(metavar="HOST[:PORT],...", help="etcd, if it is not beside the members.")
+        str | None, typer.Option(metavar="HOST[:PORT],...", help="etcd, if it is not on the members' hosts.")
     ] = None,
     redis: Annotated[
-        str | None, typer.Option(metavar="HOST[:PORT]", help="The cache; one that is not named is left alone.")
+        str | None, typer.Option(metavar="HOST[:PORT]", help="The cache; a Redis that is not named is left alone.")
     ] = None,
     hosts: Annotated[
         str | None,
         typer.Option(
             metavar="PATTERN",
-            help="How the suite reaches into the hosts, to break them: ssh://root@ADDRESS, docker://NAME, or a command "
+            help="How the suite gets access to the hosts, to break them: ssh://root@ADDRESS, docker://NAME, or a "
+            "command "
             "with {} in it. ADDRESS and NAME stand for those of each host.",
         ),
     ] = None,
 ) -> None:
-    """Write a target file for your cluster by looking at it: members, etcd, proxy, nodes, and what they lack.
+    """Write a target file for your cluster by inspecting it: members, etcd, proxy, nodes, and what they lack.
 
-    Nothing is changed there. What cannot be guessed is asked for at a terminal; without one it comes from the options
-    and from the environment, under the names that settings have (docs/your-cluster.md).
-    """
+    Nothing is changed there. At a terminal, you are asked for what cannot be guessed; otherwise it is taken from the
+    options and from the environment variables in docs/your-cluster.md."""
     from support.cli import init, targets
 
     said = {
@@ -65,3 +74,28 @@ def init(
     }
     given = {name: value for name, value in said.items() if value is not None}
     raise typer.Exit(init.init(init.given_settings(address, given), init.pattern_of(hosts), write))
+
+
+@with_size_options
+def doctor(
+    target: Target = None,
+    own_schema: OwnSchema = False,
+    size: Size = {},  # noqa: B006
+) -> None:
+    """Show what the target offers, which scenarios can run there, and why the others cannot."""
+    from support.cli import behave_process, doctor, targets
+    from support.settings import Settings
+
+    target_settings, cluster = targets.choose(target)
+    own = {"accept_own_schema": True} if own_schema else {}
+    settings = Settings.load({**target_settings, **size, **own})
+    doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
+
+
+def heal(target: Target = None) -> None:
+    """Undo what a killed run left behind on the target's hosts: cut links, frozen and stopped programs."""
+    from support.cli import heal, targets
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal.heal(Settings.load(target_settings)))

@@ -13,7 +13,7 @@ from support.cli.options import Features
 def steps(
     words: Annotated[list[str] | None, typer.Argument(help="Only steps that contain all of these words.")] = None,
     html: Annotated[
-        bool, typer.Option("--html", help="Write the catalogue as a page, with examples, and print where it is.")
+        bool, typer.Option("--html", help="Write the catalogue as an HTML page, with examples, and print its path.")
     ] = False,
     features: Features = None,
 ) -> None:
@@ -38,8 +38,7 @@ def promises(
     """List the promises of the cluster, with their ids and severities.
 
     `./accept promises split brain` finds the promises that contain both words, `./accept promises cache` those of a
-    capability.
-    """
+    capability."""
     from support.cli import promises
 
     raise typer.Exit(promises.show(" ".join(words or ()), markdown))

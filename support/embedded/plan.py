@@ -15,6 +15,7 @@ from support.errors import UsageError
 from support.example_app.known_profiles import EXAMPLE, KNOWN
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.hosts import FIRST_ANNEX, LOOPBACK, why_not_fuse
+from support.setting_values import MOST_MEMBERS
 from support.target.topology import (
     PLAIN,
     Address,
@@ -34,7 +35,7 @@ ALL, POOLER = "all", "pooler"
 """Published too, like each member and each etcd node, where a cluster is reached from outside only."""
 HAPROXY_NUMBER, REDIS_NUMBER, POOLER_NUMBER = 2, 3, 4  # of hosts: the last part of the address
 FIRST_ETCD, MOST_ETCD = 11, 9
-FIRST_MEMBER, MOST_MEMBERS = 21, 9  # of group 0; every further group takes the next ten numbers
+FIRST_MEMBER = 21  # of group 0; every further group takes the next ten numbers
 MOST_WORKERS = 20
 ANNEX_OFFSET = 228
 """Added to the numbers of an annex's hosts, which are FIRST_ANNEX and higher: HAProxy's is 2."""
@@ -352,7 +353,9 @@ def lacks(
     elif layout.worker_members == 1:
         found["worker_replicas"] = "each worker group of the embedded cluster has a single member (--worker-members)"
     if layout.workers == 1:
-        found["several_workers"] = "the embedded cluster has one worker group (--workers): shards can be moved nowhere"
+        found["several_workers"] = (
+            "the embedded cluster has one worker group (--workers): shards cannot be moved anywhere"
+        )
     if ruvector_missing:
         found["ruvector"] = ruvector_missing
     else:

@@ -284,7 +284,7 @@ class Workload:
         if errors:
             raise errors[0]
         if self.running:
-            raise AcceptError(f"{self._name}: some did not stop within twice their patience ({self._patience:g} s)")
+            raise AcceptError(f"{self._name}: some did not stop within twice their timeout ({self._patience:g} s)")
 
     def await_end(self, within: float) -> None:
         """Wait until every client has reached the end of the script. Raises NotInTime, or what stopped the clients."""

@@ -170,7 +170,7 @@ class World:
         try:
             workload.await_acknowledged(acknowledged, within=self.timing.wait(STATEMENT))
         except NotInTime as error:
-            raise Inconclusive(f"the clients did not get to work: {error}") from error
+            raise Inconclusive(f"the clients did not start working: {error}") from error
 
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""

@@ -14,7 +14,7 @@ def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) 
     """Every observer saw the same single member leading.
 
     `seen` is observer -> the members that it saw leading. Unknown if they agree, but some observers did not see every
-    member (`unheard`: observer -> why): a member that gives no answer may lead as well.
+    member (`unheard`: observer -> why): a member that does not answer may also be leading.
     """
     named = {leader for leaders in seen.values() for leader in leaders}
     against = {
@@ -27,7 +27,7 @@ def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) 
         return Finding.false(f"not one and the same leader: {said}")
     if unheard or not named:
         why = "; ".join(f"{observer}: {reason}" for observer, reason in unheard.items()) or "no observer was asked"
-        return Finding.unknown(f"a member that gives no answer may lead as well: {why}")
+        return Finding.unknown(f"a member that does not answer may also be leading: {why}")
     return Finding.true(f"{named.pop()} leads, by {len(seen)} observers")
 
 
@@ -64,7 +64,7 @@ def could_lose(now: Quorum, members: int) -> Finding:
         return Finding.true(words)
     if now.spare + len(now.unjudged) >= members:
         return Finding.unknown(f"{words}; nothing is known about {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
-    return Finding.false(f"{words}: {max(0, now.spare)} could be lost, and {members} should be")
+    return Finding.false(f"{words}: {max(0, now.spare)} could be lost, {members} must be")
 
 
 def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding:
@@ -144,7 +144,9 @@ def refused_for_lack_of_space(
     may have been acknowledged. Unknown unless every client was refused.
     """
     if hanging:
-        since_when: list[object] = [f"client {one.client}, begun {one.begun - since:.1f} s after" for one in hanging]
+        since_when: list[object] = [
+            f"client {one.client}, begun {one.begun - since:.1f} s after the fault" for one in hanging
+        ]
         return Finding.false(f"{len(hanging)} operations on a full disk got no answer at all: {listed(since_when)}")
     tried = [one for one in history.of(action=action) if one.begun > since]
     failed = [one for one in tried if one.outcome is not Outcome.OK]
@@ -155,7 +157,7 @@ def refused_for_lack_of_space(
             f"({others[0].outcome}): {others[0].error}"
         )
     if left_out := clients - len({one.client for one in refused}):
-        return Finding.unknown(f"{left_out} of {clients} clients were not refused anything")
+        return Finding.unknown(f"{left_out} of {clients} clients had no write refused")
     return Finding.true(f"{len(refused)} of {len(tried)} operations were refused for lack of space, and none hung")
 
 
@@ -210,7 +212,7 @@ def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str,
     Unknown without sessions, and if a proxy that sends all sessions of one client to one server would look the same.
     """
     if not found or not among:
-        return Finding.unknown(f"{len(found)} sessions over {len(among)} replicas show no share")
+        return Finding.unknown(f"{len(found)} sessions over {len(among)} replicas are too few to show each one's share")
     counts = Counter(found)
     words = f"of {len(found)}: {'; '.join(f'{counts[one]} on {one}' for one in among)}"
     unserved = [one for one in among if not counts[one]]
@@ -250,11 +252,12 @@ def out_of_reads(target: str, others: Collection[str], sessions: Mapping[str, in
     if position:
         return Finding(position != "up", f"{words}; the proxy holds {target} {position}")
     if sessions is None:
-        return Finding.true(f"the read endpoint serves nobody, for {target} was the only replica")
+        return Finding.true(f"the read endpoint serves nobody, because {target} was the only replica")
     unmet = [one for one in others if counts.get(one, 0) < ROUNDS]
     if unmet or sum(counts.values()) < 2 * ROUNDS:
         return Finding.unknown(
-            f"{words}; no session met {target}, but none would have to: {', '.join(unmet) or 'its peers'} were not met "
+            f"{words}; no session reached {target}, but that proves nothing: {', '.join(unmet) or 'its peers'} were "
+            f"not met "
             f"{ROUNDS} times either, and no statistics page says more (HAPROXY_STATS_URL)"
         )
     return Finding.true(words)

@@ -47,7 +47,7 @@ def no_change_missing(history: History, received: Sequence[Received], fault: flo
             f"{len(missing)} of {len(acknowledged)} changes never reached the consumer: {listed(when, 3)}"
         )
     if disordered := _disordered(received):
-        return Finding.false(f"the consumer got changes out of order: {listed(disordered, 3)}")
+        return Finding.false(f"the consumer received changes out of order: {listed(disordered, 3)}")
     before = [one for one in acknowledged if one.ended < fault]
     if not before or len(before) == len(acknowledged) or not any(one.at < fault for one in received):
         return Finding.unknown(

@@ -132,7 +132,7 @@ def require_no_write_acknowledged(world: World) -> None:
     Without strict mode, Patroni would by then have ended the wait for a standby, and writes would be acknowledged.
     """
     history, fault = world.clients.history, world.experiment.injected_fault
-    other_mode = sum(world.timing.parts(Span.STANDBY_LOSS).values())
+    other_mode = world.timing.total(Span.STANDBY_LOSS)
     told_apart = fault.in_effect_since + other_mode
 
     def tried() -> None:

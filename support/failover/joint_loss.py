@@ -47,7 +47,7 @@ def members_with_every_commit(cluster: Cluster) -> tuple[str, ...]:
     count = configuration_of(cluster).standbys
     found = sorted(standbys_waited_for(cluster))[:count] or [member_by_role(cluster, "a replica that may lead")]
     if set(found) >= set(cluster.followers()):
-        raise Inconclusive(f"commits wait for every replica ({', '.join(found)}): none can lack what was acknowledged")
+        raise Inconclusive(f"commits wait for every replica ({', '.join(found)}), so none can lack acknowledged writes")
     return tuple(found)
 
 
@@ -92,7 +92,7 @@ def switch_on(world: World, member: str) -> None:
 def require_nobody_leads(world: World, lost: Lost) -> None:
     """None of the members that are left accepts a write, from the loss until a failover would surely be over."""
     since = world.experiment.injected_fault.begun
-    failover = sum(world.timing.parts(Span.FAILOVER).values())
+    failover = world.timing.total(Span.FAILOVER)
     # Whoever has come back since then needs no less time to take over, once the lock of the former leader has expired.
     until = max(since + failover, time.monotonic() + failover - world.timing.ttl)
     judged = partial(nobody_took_over, members=lost.left, since=since)

@@ -143,7 +143,7 @@ def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
     try:
         await_all(world.cluster, world.timing.recovery)
     except NotInTime as error:
-        raise Inconclusive(f"the cluster is not healthy since it has the slot: {error}") from error
+        raise Inconclusive(f"the cluster is no longer healthy since it has the slot: {error}") from error
     return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
 
 
@@ -187,7 +187,8 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
     world.measure("of them, again", again, "")
     if again:
         world.known_limit(
-            f"after a failover a logical consumer gets some changes again ({again} were seen): it has to recognise them"
+            f"after a failover a logical consumer receives some changes again ({again} were seen) and has to "
+            f"recognise them"
         )
     finding = no_change_missing(workload.history, received, fault.begun, reads=not consumer.said)
     said = f"; the consumer: {consumer.said}" if consumer.said else ""

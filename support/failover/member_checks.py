@@ -76,7 +76,7 @@ def sorted_as_recorded(told: Mapping[str, Sequence[Collated]], silent: Silent) -
         for one in collations:
             if one.recorded is not None and one.recorded != one.actual:
                 now = f"{one.provider} {one.actual}" if one.actual else f"{one.provider} without a version"
-                found[f"{one.name} was recorded with version {one.recorded}, and is sorted by {now}"].append(member)
+                found[f"{one.name} was recorded with version {one.recorded}, but is now sorted by {now}"].append(member)
     if found:
         lines = [f"{words} on {_and(members)}" for words, members in found.items()]
         return Finding.false(
@@ -236,4 +236,4 @@ def all_logged_in(attempts: Sequence[Login]) -> Finding:
 
 def _unheard(told: Collection[str], silent: Silent) -> str:
     why = "; ".join(f"{member}: {reason}" for member, reason in silent.items())
-    return f"nothing is known of {why}" if silent else f"only {', '.join(told) or 'nobody'} was asked"
+    return f"nothing is known about {why}" if silent else f"only {', '.join(told) or 'nobody'} was asked"

@@ -112,7 +112,7 @@ def require_lock_renewed(world: World) -> None:
 
     def newer() -> None:
         if eventually(position, within=within, subject="the DCS answers", retry_on=NO_ANSWER) == first:
-            raise NotYet(f"the DCS holds the WAL position that it held: {first}")
+            raise NotYet(f"the WAL position in the DCS has not changed: {first}")
 
     eventually(newer, within=within, subject="the leader renews its lock in the DCS")
 
@@ -134,5 +134,5 @@ def commit_unreplicated(world: World) -> str:
         refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, UNREPLICATED))
         if refused is not None or not markers.is_there(session, world.profile, namespace, UNREPLICATED):
             why = describe(refused) if refused else "it is not there"
-            raise Inconclusive(f"{leader}, cut off, took no entry of its own: {why}")
+            raise Inconclusive(f"{leader}, cut off, did not accept an entry: {why}")
     return namespace

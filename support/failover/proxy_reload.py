@@ -25,7 +25,7 @@ def reload_proxy(world: World) -> None:
     before, wanted = haproxy_workers(host), routes(cluster)[WRITE_ROUTE]
     if not before:
         raise Inconclusive(
-            f"HAProxy on {host.name} runs without a master process: how it is reloaded is not known here (haproxy -W)"
+            f"HAProxy on {host.name} runs without a master process, so the suite cannot reload it (haproxy -W)"
         )
     host.processes[_PROGRAM].reload()
 
@@ -43,7 +43,7 @@ def reload_proxy(world: World) -> None:
     left = host.alive(before)
     world.evidence.attach("the proxy's processes from before the reload", "\n".join(map(str, left)) or "none")
     if not left:
-        raise Inconclusive("no process of before is left, so no session is in one")
+        raise Inconclusive("no process from before the reload is left, so none has a session")
 
 
 def haproxy_workers(host: SiteHost) -> Sequence[Running]:

@@ -71,7 +71,7 @@ def slots_keep_little_wal(told: Mapping[str, Sequence[Slot]], silent: Silent, li
     ]
     if found:
         return Finding.false(
-            f"{listed(found)} (limit: {limit:,.0f} MB; have its consumer read on, or drop it with "
+            f"{listed(found)} (limit: {limit:,.0f} MB; let its consumer catch up, or drop it with "
             "pg_drop_replication_slot on that member)"
         )
     return _unless_silent(told, silent, f"the slots keep {most_kept(told):,.0f} MB of WAL at most")
@@ -128,7 +128,7 @@ def none_open_longer(
 def _unless_silent(told: Collection[str], silent: Silent, words: str) -> Finding:
     if silent or not told:
         why = "; ".join(f"{member}: {reason}" for member, reason in silent.items())
-        return Finding.unknown(f"nothing is known of {why or 'any member'}")
+        return Finding.unknown(f"nothing is known about {why or 'any member'}")
     return Finding.true(f"{words}, on {', '.join(told)}")
 
 

@@ -73,7 +73,7 @@ class HalfwaySwitchover:
         assert self.client.stdin is not None
         with self.client.stdin as line:
             json.dump(self._request(), line)
-        subject = f"the DCS holds the request that {self.leader} hands over to {self.candidate}"
+        subject = f"the DCS holds the request for {self.leader} to hand over to {self.candidate}"
         within = self.cluster.topology.timing.notice
         try:
             eventually(self._require_requested, within=within, subject=subject, pause=_QUICK)
@@ -85,7 +85,7 @@ class HalfwaySwitchover:
         """Whoever had to die was killed, and had not come to an end before."""
         assert self.client is not None
         if self._kill is kill_client and self.client.returncode != -signal.SIGKILL:
-            raise TooQuick(f"{self._who} had its answer before it died")
+            raise TooQuick(f"{self._who} received its answer before it died")
         if self._kill is kill_member and self.member.pid is not None:
             raise NotYet(f"it runs as {self.member.pid}")
 

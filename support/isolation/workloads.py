@@ -241,7 +241,7 @@ def start_transactions(world: World, workload: Workload) -> Workload:
     try:
         workload.await_acknowledged(200, within=world.timing.wait(STATEMENT))
     except NotInTime as error:
-        raise Inconclusive(f"the clients did not get to work: {error}") from error
+        raise Inconclusive(f"the clients did not start working: {error}") from error
     return workload
 
 

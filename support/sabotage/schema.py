@@ -190,7 +190,7 @@ SABOTAGES = (
     Sabotage(
         "embeddings-of-another-size",
         "the vector column accepts embeddings of 383 dimensions only",
-        notices({"ER-01 right size is accepted": "what was said against storing the entry.*383 dimensions"}),
+        notices({"ER-01 right size is accepted": "the error of storing the entry.*383 dimensions"}),
         by_sql(
             f"{NO_INDEX};;DELETE FROM memory_entries;;"
             "ALTER TABLE memory_entries ALTER COLUMN embedding TYPE vector(383)",

@@ -106,7 +106,7 @@ SABOTAGES = (
     of_sharded(
         "worker-loses-updates",
         "one worker loses some updates that increase a number",
-        {"DT-06": "the accounts hold"},
+        {"DT-06": "the accounts do not match their transfers"},
         triggered_on_worker(
             _TABLE,
             "BEFORE UPDATE",

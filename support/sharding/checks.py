@@ -31,7 +31,7 @@ def all_agree(answers: Sequence[Compared]) -> Finding:
     """Every question was answered correctly. Unknown unless at least half of the right answers have any rows."""
     telling = sum(bool(one.right) for one in answers)
     if not answers or 2 * telling < len(answers):
-        return Finding.unknown(f"{telling} of {len(answers)} questions have an answer with any rows")
+        return Finding.unknown(f"{telling} of {len(answers)} questions have an answer with rows")
     wrong = [(one, said) for one in answers if (said := _difference(one))]
     if not wrong:
         return Finding.true(f"{len(answers)} questions are answered correctly, {telling} of them with rows")
@@ -169,14 +169,14 @@ def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_wit
         if found.balance != (expected := opened_with + sum(found.transfers.values()))
     ]
     if off:
-        wrong.append(f"{len(off)} of the accounts hold something else than their transfers make: {listed(off)}")
+        wrong.append(f"{len(off)} of the accounts do not match their transfers: {listed(off)}")
     if wrong:
         return Finding.false("; ".join(wrong))
     unknown = [one for one in tried if one.outcome is Outcome.UNKNOWN]
     there = sum(_places(one, accounts) == 2 for one in unknown)
     return Finding.true(
         f"{len(done)} acknowledged transfers happened on both accounts, and {there} of {len(unknown)} unknown ones; "
-        f"each of {len(accounts)} balances is what its transfers make"
+        f"each of {len(accounts)} balances matches its transfers"
     )
 
 

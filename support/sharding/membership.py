@@ -57,7 +57,7 @@ class NewWorker:
         where, address = self.cluster.administration, [self.address.host, self.address.port]
         with sql.session(where, statement_timeout=RECOVERY) as session:
             sql.rows(session, _DRAIN, address)
-            eventually(self._require_cleaned, within=REJOIN, subject=f"what moves leave on {self.name} is removed")
+            eventually(self._require_cleaned, within=REJOIN, subject=f"leftovers of moves on {self.name} are removed")
             sql.rows(session, _REMOVE, address)
 
     def forget(self) -> None:
@@ -91,7 +91,7 @@ def joined(cluster: Cluster) -> Iterator[NewWorker]:
         try:
             with sql.session(cluster.administration, statement_timeout=START) as session:
                 refused = sql.error_of(lambda: sql.rows(session, _ADD, [address.host, address.port, worker.group]))
-            Finding(refused is None, f"the cluster does not take another worker: {refused}").require()
+            Finding(refused is None, f"the cluster does not accept another worker: {refused}").require()
             yield worker
         finally:
             try:

@@ -229,7 +229,7 @@ def make_tables(world: World, count: int) -> OwnTables:
     """Two co-located tables of `count` shards each, spread over at least two worker groups."""
     workers = workers_of(world.cluster)
     if len(workers) < 2:
-        raise NotAvailable("there is one worker group: shards can be moved nowhere")
+        raise NotAvailable("there is one worker group: shards cannot be moved anywhere")
     parts = [part for part in (world.profile.entries, world.profile.related) if part]
     copies = shards.own_copies(world, parts, count)
     tables = tuple(part.table for part in (copies.profile.entries, copies.profile.related) if part)
@@ -324,7 +324,7 @@ def break_off(world: World, job: ShardJob, how: str) -> None:
     world.experiment.inject(_BREAKS[how](world.cluster, job), world.cluster.leader())
     job.await_end()
     if job.error is None:
-        raise Inconclusive("the rebalance was done before it was broken off")
+        raise Inconclusive("the rebalance was complete before it was interrupted")
     world.evidence.attach("the error of the rebalance", describe(job.error))
 
 

@@ -86,7 +86,9 @@ def require_declared_parts(topology: Topology, expected: Expectations) -> None:
     for part, keys in _NEEDED_FOR.items():
         declared = [key for key in keys if getattr(expected, key)]
         if declared and part in topology.lacks:
-            raise RequirementMissing(f"[expect] {declared[0]} declares what is not there: {topology.lacks[part]}")
+            raise RequirementMissing(
+                f"[expect] {declared[0]} declares something that does not exist: {topology.lacks[part]}"
+            )
 
 
 def _read(cluster: Cluster) -> Baseline:
@@ -272,12 +274,11 @@ def _loss(lag: int, recent: float) -> str:
 
 
 def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> Iterator[str]:
-    needs = timing.parts(Span.FAILOVER)
-    if baseline.groups and expected.recovery_time is not None and sum(needs.values()) > expected.recovery_time:
-        sums = " + ".join(f"{name} {seconds:g}" for name, seconds in needs.items())
+    needed = timing.total(Span.FAILOVER)
+    if baseline.groups and expected.recovery_time is not None and needed > expected.recovery_time:
         yield (
-            f"a failover can take {sum(needs.values()):g} s ({sums}), and {expected.recovery_time:g} s were declared "
-            "([expect] recovery_time; Patroni's ttl and loop_wait, HAProxy's inter and fall)"
+            f"a failover can take {needed:g} s ({timing.sum(Span.FAILOVER)}), and {expected.recovery_time:g} s were "
+            "declared ([expect] recovery_time; Patroni's ttl and loop_wait, HAProxy's inter and fall)"
         )
 
 

@@ -132,7 +132,7 @@ def _require_nodes_settled(cluster: Cluster) -> None:
     """
     nodes = known_to(cluster.write)
     if inactive := [node_name(node.group) for node in nodes if not node.active]:
-        raise NotYet(f"the coordinator takes {', '.join(inactive)} for inactive")
+        raise NotYet(f"the coordinator considers {', '.join(inactive)} inactive")
     if found := sql.rows(cluster.write, _INACTIVE):
         raise NotYet(f"there are inactive placements: {found}")
     if "nodes" in cluster.topology.lacks:

@@ -22,7 +22,7 @@ from support.waiting import NotYet
 
 KINDS: Mapping[str, str] = {
     "etcd3": "etcd",
-    "etcd": "etcd, by its API v2",
+    "etcd": "etcd (v2 API)",
     "zookeeper": "ZooKeeper",
     "exhibitor": "ZooKeeper, by Exhibitor",
     "consul": "Consul",

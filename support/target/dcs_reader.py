@@ -82,7 +82,7 @@ class Reader:
             return {"error": "; ".join(said), "over": not self._sources}
 
     def _state(self, group: int) -> dict[str, Any]:
-        # The coordinator's keys are in group 0, even where nothing is known of its workers.
+        # The coordinator's keys are in group 0, even where nothing is known about its workers.
         for grouped in (True,) if group else (False, True):
             cluster = self._source(grouped).get_cluster()
             cluster = cluster.workers.get(group) if group else cluster

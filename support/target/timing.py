@@ -110,14 +110,20 @@ class Timing:
             Span.NODES: {**loops, "update of pg_dist_node": _ELECTION},
         }[span]
 
+    def total(self, span: Span) -> float:
+        """How long a reaction takes, in seconds."""
+        return sum(self.parts(span).values())
+
+    def sum(self, span: Span) -> str:
+        """The same as a sum, for people: "ttl 30 + loop_wait 10"."""
+        return " + ".join(f"{part} {seconds:g}" for part, seconds in self.parts(span).items())
+
     def limit(self, span: Span, stated: float) -> Limit:
         """The limit that the scenario states, or the longer one that follows from this timing."""
-        parts = self.parts(span)
-        total = sum(parts.values())
+        total = self.total(span)
         if total <= stated:
             return Limit(stated, "as stated")
-        sums = " + ".join(f"{name} {seconds:g}" for name, seconds in parts.items())
-        return Limit(total, f"{sums}; the scenario states {stated:g} s, for a cluster with a shorter timing")
+        return Limit(total, f"{self.sum(span)}; the scenario states {stated:g} s, for a cluster with a shorter timing")
 
     # Waits that are not promises
 
@@ -129,7 +135,7 @@ class Timing:
     @property
     def notice(self) -> float:
         """For the cluster to notice, by its periodic checks, that something failed, or recovered."""
-        return self._wait(NOTICE, sum(self.parts(Span.READ_ROUTING).values()))
+        return self._wait(NOTICE, self.total(Span.READ_ROUTING))
 
     @property
     def effect(self) -> float:
@@ -139,7 +145,7 @@ class Timing:
     @property
     def rejoin(self) -> float:
         """For a member that was away to become a streaming replica again."""
-        return self._wait(REJOIN, sum(self.parts(Span.REJOIN).values()))
+        return self._wait(REJOIN, self.total(Span.REJOIN))
 
     @property
     def recovery(self) -> float:

@@ -215,7 +215,7 @@ def test_what_is_wrong_with_sentinel_is_named(sentinel: int) -> None:
             behind(sentinel, **said)
     with pytest.raises(UsageError, match="needs REDIS_SERVICE"):
         found(redis_sentinels=f"127.0.0.1:{sentinel}")
-    with pytest.raises(UsageError, match="is a Sentinel, and no cache: name it in REDIS_SENTINELS"):
+    with pytest.raises(UsageError, match="is a Sentinel, not a cache: name it in REDIS_SENTINELS"):
         found(redis_host="127.0.0.1", redis_port=sentinel, redis_password=PASSWORD)
 
 
@@ -282,7 +282,7 @@ def test_tls(tmp_path: Path) -> None:
         with client_of(server) as client:
             assert client.ping()
         for said, words in (
-            ({"redis_cafile": str(other.certificate), **own}, "its certificate is not accepted: check REDIS_CAFILE"),
+            ({"redis_cafile": str(other.certificate), **own}, "its certificate was rejected: check REDIS_CAFILE"),
             (right, "set REDIS_CERTFILE and REDIS_KEYFILE"),
             (right | strange, "check REDIS_CERTFILE and REDIS_KEYFILE"),
             ({"redis_cafile": f"{tmp_path}/nothing.pem"}, "check REDIS_CAFILE"),

@@ -65,7 +65,7 @@ class TestExactlyOnce:
     def test_each_counts_once(self) -> None:
         finding = self.judged("a", "b")
         assert finding.holds is True
-        assert finding.words.startswith("2 operations were acknowledged, 1 of them repeated after a lost answer")
+        assert finding.words.startswith("2 operations were acknowledged, 1 of them retried after a lost answer")
 
     def test_one_lost_and_one_doubled_are_both_named(self) -> None:
         finding = self.judged("b", "b")

@@ -54,7 +54,7 @@ def test_a_change_that_comes_after_a_later_one() -> None:
     finding = no_change_missing(HISTORY, [*RECEIVED[:2], RECEIVED[3], RECEIVED[2], RECEIVED[4]], FAULT)
     assert (finding.holds, finding.words) == (
         False,
-        "the consumer got changes out of order: client 0's 2 after its 3",
+        "the consumer received changes out of order: client 0's 2 after its 3",
     )
 
 

@@ -97,7 +97,7 @@ class TestQuorum:
     def test_none_to_spare(self) -> None:
         finding = could_lose(Voters(3, frozenset("ab"), {"c": "it is down"}), 1)
         assert finding.holds is False
-        assert finding.words.endswith("unhealthy: c: it is down: 0 could be lost, and 1 should be")
+        assert finding.words.endswith("unhealthy: c: it is down: 0 could be lost, 1 must be")
 
     def test_an_unknown_voter_is_not_held_against_it(self) -> None:
         finding = could_lose(Voters(3, frozenset("a"), unjudged=frozenset("bc")), 1)
@@ -299,8 +299,8 @@ OTHERWISE = append(0, 12, Outcome.FAIL, "cannot execute INSERT in a read-only tr
         ([EARLIER, append(0, 11), refused(0, 12), refused(1, 12)], True, "2 of 3 operations were refused"),
         ([refused(0, 11), refused(1, 11), HUNG], False, "1 of 3 operations on a full disk were not refused"),
         ([refused(0, 11), refused(1, 11), OTHERWISE], False, "(fail): cannot execute INSERT"),
-        ([refused(0, 11), append(1, 11)], None, "1 of 2 clients were not refused anything"),
-        ([], None, "2 of 2 clients were not refused anything"),
+        ([refused(0, 11), append(1, 11)], None, "1 of 2 clients had no write refused"),
+        ([], None, "2 of 2 clients had no write refused"),
     ],
 )
 def test_a_full_disk_refuses_writes_and_does_nothing_worse(
@@ -316,7 +316,7 @@ def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
     history = History([refused(0, 11), refused(1, 11)])
     found = refused_for_lack_of_space(history, "append", 10, 2, [InFlight(1, "append", "1-1", 11.6)])
     assert found.holds is False
-    assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after"
+    assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after the fault"
     assert refused_for_lack_of_space(history, "append", 10, 2).holds is True
 
 

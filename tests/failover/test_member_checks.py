@@ -91,7 +91,7 @@ def test_collations_as_recorded() -> None:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (Collation("collation german", "ICU", "153.120", "153.112"), "and is sorted by ICU 153.112 on m2"),
+        (Collation("collation german", "ICU", "153.120", "153.112"), "but is now sorted by ICU 153.112 on m2"),
         (Collation("the database app", "libc", "2.31", "2.36"), "the database app was recorded with version 2.31"),
         (Collation("the database app", "libc", "0", None), "sorted by libc without a version on m2"),
     ],

@@ -61,7 +61,7 @@ def test_what_is_not_whole_is_told(on_a: str, on_b: str, told: str) -> None:
 def test_money_that_comes_from_nowhere_is_told() -> None:
     finding = judged("x", "x", b=104)
     assert finding.holds is False
-    assert finding.words == "1 of the accounts hold something else than their transfers make: b 104 instead of 103"
+    assert finding.words == "1 of the accounts do not match their transfers: b 104 instead of 103"
 
 
 def test_a_change_that_is_lost_and_one_that_is_made_twice_do_not_make_up_for_each_other() -> None:

@@ -161,8 +161,11 @@ def test_without_patroni_nothing_is_known_of_modes() -> None:
 @pytest.mark.parametrize(
     ("declared", "words"),
     [
-        (Expectations(workers=2), r"\[expect\] workers declares what is not there: not installed"),
-        (Expectations(synchronous=True), r"\[expect\] synchronous declares what is not there: none answers"),
+        (Expectations(workers=2), r"\[expect\] workers declares something that does not exist: not installed"),
+        (
+            Expectations(synchronous=True),
+            r"\[expect\] synchronous declares something that does not exist: none answers",
+        ),
     ],
 )
 def test_what_is_declared_of_a_part_that_is_missing(declared: Expectations, words: str) -> None:

@@ -74,7 +74,7 @@ def test_groups(plain: Ensemble) -> None:
     topology = plain.topology(0, scope="sharded")
     for group in (0, 1):
         keep(topology, f"/service/sharded/{group}", leader=f"leader of {group}")
-    assert dcs.state(topology).leader == "leader of 0"  # even where nothing is known of its workers
+    assert dcs.state(topology).leader == "leader of 0"  # even where nothing is known about its workers
     members = tuple(MemberAddress(f"m{group}", Address("db", 5432), None, group) for group in (0, 1))
     assert dcs.state(replace(topology, members=members), 1).leader == "leader of 1"
     assert dcs.state(replace(topology, members=members), 2) == dcs.GroupState()
@@ -88,7 +88,7 @@ def test_api_v2(plain: Ensemble) -> None:
         url = f"http://{address}/v2/keys/service/old/{name}"
         requests.put(url, data={"value": value}, timeout=5).raise_for_status()
     assert dcs.state(topology).leader == "pg1"
-    assert dcs.kind(topology) == "etcd, by its API v2"
+    assert dcs.kind(topology) == "etcd (v2 API)"
     found, lacks = discover(topology, Declared(topology.dcs, topology.dcs_access), "4711")
     assert (found.dcs_namespace, lacks) == ("/service", {})
 
@@ -123,7 +123,7 @@ def test_the_namespace_is_found(plain: Ensemble) -> None:
 
 def test_an_etcd_that_is_declared_and_not_there() -> None:
     gone = (Address("127.0.0.1", free_port()),)
-    with pytest.raises(RequirementMissing, match="ETCD_HOSTS declares what is not there"):
+    with pytest.raises(RequirementMissing, match="ETCD_HOSTS declares something that does not exist"):
         discover(NOWHERE, Declared(gone), "")
 
 
@@ -195,7 +195,7 @@ def test_wrong_names_are_told(encrypted: Ensemble) -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"etcd4": {"hosts": "a"}}, r"\[dcs\] etcd4 is no DCS of Patroni's; did you mean etcd"),
+        ({"etcd4": {"hosts": "a"}}, r"\[dcs\] etcd4 is not a DCS that Patroni supports; did you mean etcd"),
         ({"postgres": {}}, "it is one of etcd3, etcd, zookeeper"),
         ({"namespace": "/db"}, "needs the section of one DCS"),
         ({"etcd3": {"hosts": "a"}, "consul": {"host": "b"}}, "needs the section of one DCS"),
@@ -297,7 +297,7 @@ def test_zookeeper(zookeeper: Address) -> None:
     client.stop()
     said = declared(Settings.load({"dcs": {"zookeeper": {"hosts": [str(zookeeper)]}, "namespace": "/team/db/"}}))
     topology, lacks = discover(NOWHERE, said, "4711")
-    assert lacks == {"dcs": "the DCS is ZooKeeper: only of etcd is the health of the members judged"}
+    assert lacks == {"dcs": "the DCS is ZooKeeper: the health of the members can be judged for etcd only"}
     assert dcs.state(topology) == dcs.GroupState("4711", "pg1", frozenset({"pg2"}))
     with pytest.raises(RequirementMissing, match="namespace /service of ZooKeeper has no keys"):
         discover(NOWHERE, replace(said, namespace=None), "4711")

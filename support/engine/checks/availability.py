@@ -146,7 +146,7 @@ def every_client_succeeded(history: History, action: str, clients: int, times: i
     if short:
         return Finding.false(f"not {times} operations ({action}) of each client: {listed(short)}")
     if not _all_at_once(history, action):
-        return Finding.unknown("there was no moment at which all clients were at work")
+        return Finding.unknown("there was no moment when all clients were active")
     return Finding.true(f"{len(tried)} operations ({action}) of {clients} clients at once, all acknowledged")
 
 

@@ -50,7 +50,7 @@ def no_acknowledged_write_lost(
     if not accepted:
         return Finding.false(values)
     if fault is not None and all(one in lost for one in acknowledged if one.ended < fault[0]):
-        return Finding.unknown(f"nothing that was acknowledged before the fault is there: {values}")
+        return Finding.unknown(f"nothing that was acknowledged before the fault is left: {values}")
     last = max(one.ended for one in lost)
     counting = [one for one in lost if one.ended < last - accepted.recent] if accepted.recent else lost
     size = sum(map(size_of, counting))

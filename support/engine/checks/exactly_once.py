@@ -72,7 +72,7 @@ def each_applied_once(history: History, applied: Sequence[Applied], counted: int
     done = [name for name, one in tried.items() if one.acknowledged is not None]
     repeated = sum(tried[name].doubtful for name in done)
     in_doubt = sum(one.doubtful and one.acknowledged is None for one in tried.values())
-    words = f"{len(done)} operations were acknowledged, {repeated} of them repeated after a lost answer, "
+    words = f"{len(done)} operations were acknowledged, {repeated} of them retried after a lost answer, "
     words += f"{in_doubt} are in doubt, and the counter stands at {counted}"
     if not done:
         return Finding.unknown("no operation was acknowledged")
@@ -81,7 +81,7 @@ def each_applied_once(history: History, applied: Sequence[Applied], counted: int
     if overtaken := _overtaken(tried, applied):
         return Finding.false(f"{overtaken} ({words})")
     if not repeated:
-        return Finding.unknown("no operation was repeated whose answer was lost")
+        return Finding.unknown("no operation whose answer was lost was retried")
     return Finding.true(words)
 
 

@@ -59,7 +59,7 @@ def at_most_one_writer(
     if overlaps:
         return Finding.false(f"two members accepted writes at once: {listed(overlaps)}")
     if coverage is not None and (unseen := _unseen(seen, members, coverage)):
-        return Finding.unknown(f"{listed(unseen)}; a member that gives no answer may lead as well")
+        return Finding.unknown(f"{listed(unseen)}; a member that does not answer may also be leading")
     writers = list(dict.fromkeys(period.member for period in sorted(periods, key=lambda one: one.begun)))
     return Finding.true(f"never two writable members in {len(seen)} samples; writable in turn: {', '.join(writers)}")
 

@@ -157,7 +157,7 @@ class Container:
         if pid and _start_time(pid) == started:
             return pid
         raise NotAvailable(
-            f"the first process of the container {self.name} can be suspended from outside only: run the suite as root "
+            f"the first process of the container {self.name} can only be suspended from outside: run the suite as root "
             "on the machine of its engine"
         )
 

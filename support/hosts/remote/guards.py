@@ -97,7 +97,7 @@ class Guards:
         if f"expired {fault.id}" in said or fault.id in self._expired:
             raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")
         if f"gone {fault.id}" in said:
-            raise Inconclusive(f"{fault.words}: the host knows nothing of it any more; was it restarted?")
+            raise Inconclusive(f"{fault.words}: the host no longer has any record of it; was it restarted?")
         if f"restarted {fault.id}" in said:
             raise Inconclusive(f"{fault.words}: the host or its container was restarted before it was undone")
 

@@ -279,7 +279,7 @@ class RemoteHost:
         self._heal_all(list(faults.values()))
         if early:
             raise Inconclusive(
-                f"{early} on {self.name} had been started again by somebody else while it was to stay down"
+                f"{early} on {self.name} was started by somebody else while it was supposed to stay down"
             )
 
     def bring_down(self, names: Sequence[str], *, isolated: bool) -> None:

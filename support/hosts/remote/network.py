@@ -62,7 +62,9 @@ class RemoteNetwork:
         for cut_host, own in self._by_host(pairs).items():
             host, answered = self._hosts[cut_host], self._answered.get(cut_host, {})
             if not answered:
-                raise Inconclusive(f"{cut_host} reached none of the hosts that it is cut off from before, either")
+                raise Inconclusive(
+                    f"{cut_host} could not reach any of the hosts that it is cut off from before the cut, either"
+                )
             now = self._probe(host, set(answered.values()), only=answered)
             if through := [f"{name} at {place}" for place, name in now.items()]:
                 raise NotYet(f"{cut_host} still reaches {', '.join(through)}")

@@ -171,7 +171,7 @@ def _ssh(words: str) -> tuple[str, ...]:
     except ValueError as error:
         raise UsageError(f"{words!r}: {error}; write {FORMS}") from None
     if not parts.hostname or parts.password or parts.path.strip("/") or parts.query or parts.hostname.startswith("-"):
-        raise UsageError(f"{words!r} should be like ssh://user@host:22; all the rest belongs into ~/.ssh/config")
+        raise UsageError(f"{words!r} should be like ssh://user@host:22; everything else belongs in ~/.ssh/config")
     user = ["-l", parts.username] if parts.username else []
     where = ["-p", str(port)] if port else []
     return ("ssh", *_SSH, f"-oControlPath={_sockets()}/%C", *user, *where, "--", parts.hostname, _AS_ROOT)

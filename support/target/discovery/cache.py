@@ -24,19 +24,19 @@ PORT, SENTINEL_PORT = 6379, 26379
 
 # What a failed attempt says -> what the user should check. The first match counts.
 _ADVICE = {
-    "certificate_required": "it asks for a client's certificate: set REDIS_CERTFILE and REDIS_KEYFILE",
-    "certificate required": "it asks for a client's certificate: set REDIS_CERTFILE and REDIS_KEYFILE",
-    "unsupported certificate": "it does not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
-    "bad certificate": "it does not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
-    "unknown ca": "it does not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
+    "certificate_required": "it requires a client certificate: set REDIS_CERTFILE and REDIS_KEYFILE",
+    "certificate required": "it requires a client certificate: set REDIS_CERTFILE and REDIS_KEYFILE",
+    "unsupported certificate": "it rejects the client certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
+    "bad certificate": "it rejects the client certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
+    "unknown ca": "it rejects the client certificate: check REDIS_CERTFILE and REDIS_KEYFILE",
     "hostname mismatch": "its certificate is for another name: check REDIS_HOST",
     "not valid for": "its certificate is for another name: check REDIS_HOST",
-    "certificate_verify_failed": "its certificate is not accepted: check REDIS_CAFILE",
+    "certificate_verify_failed": "its certificate was rejected: check REDIS_CAFILE",
     "no such file": "check REDIS_CAFILE, REDIS_CERTFILE and REDIS_KEYFILE",
     "wrong_version_number": "it does not speak TLS: leave REDIS_TLS out, or check REDIS_PORT",
     "wrong version number": "it does not speak TLS: leave REDIS_TLS out, or check REDIS_PORT",
     "db index is out of range": "check REDIS_DB",
-    "cluster mode is not enabled": "it is not a Redis Cluster: leave REDIS_CLUSTER out",
+    "cluster mode is not enabled": "it is not a Redis Cluster: remove REDIS_CLUSTER",
     "no permissions": "that user may not use it: check REDIS_USER and its ACL",
     "cannot be connected": "the nodes of a Redis Cluster must be reached at the addresses that they announce",
 }
@@ -59,7 +59,7 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
             mode = _mode(client)
         if mode == "sentinel":
             raise UsageError(
-                f"at {called} is a Sentinel, and no cache: name it in REDIS_SENTINELS, and its master in REDIS_SERVICE"
+                f"at {called} is a Sentinel, not a cache: name it in REDIS_SENTINELS, and its master in REDIS_SERVICE"
             )
         if mode == "cluster" and server.mode == "standalone":
             server = replace(server, mode="cluster")
@@ -83,13 +83,13 @@ def _advice(said: str, server: RedisAddress) -> str:
     """What the user should check. A server that refuses a handshake may just close the connection."""
     hung_up = any(sign in said for sign in ("eof occurred", "connection closed", "connection reset", "broken pipe"))
     if hung_up and server.tls is None:
-        return "if it wants TLS, set REDIS_TLS, or a rediss:// URL"
+        return "if it requires TLS, set REDIS_TLS, or use a rediss:// URL"
     if hung_up and server.tls and server.tls.certificate:
-        return "it may not accept the client's certificate: check REDIS_CERTFILE and REDIS_KEYFILE"
+        return "it may have rejected the client certificate: check REDIS_CERTFILE and REDIS_KEYFILE"
     if server.tls and "timeout" in said:  # it may wait for the end of what it takes for a command
         return "if it does not speak TLS, leave REDIS_TLS out; or check REDIS_HOST and REDIS_PORT"
     if hung_up:
-        return "if it asks for a client's certificate, set REDIS_CERTFILE and REDIS_KEYFILE"
+        return "if it requires a client certificate, set REDIS_CERTFILE and REDIS_KEYFILE"
     return next((advice for sign, advice in _ADVICE.items() if sign in said), "check REDIS_HOST and REDIS_PORT")
 
 
@@ -169,7 +169,7 @@ def _require_master(server: RedisAddress, called: str) -> None:
         except ERRORS as error:
             silent.append(describe(error))
         except TypeError:  # what a server that is none answers cannot be read
-            silent.append("that is no Sentinel")
+            silent.append("it is not a Sentinel")
     if server.service not in known:
         why = f"they know {', '.join(sorted(known)) or 'none'}" if known or not silent else "; ".join(silent)
         advice = "check REDIS_SERVICE" if known or not silent else "check REDIS_SENTINELS"
@@ -183,7 +183,7 @@ def _require_master(server: RedisAddress, called: str) -> None:
 
 
 def _missing(setting: str, why: str) -> RequirementMissing:
-    return RequirementMissing(f"{setting} declares what is not there: {why}")
+    return RequirementMissing(f"{setting} declares something that does not exist: {why}")
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -33,7 +33,7 @@ _ADVICE = {
     "timeout expired": "it does not answer: check RUVECTOR_HOST, RUVECTOR_PORT and the firewalls in between",
     "no pg_hba.conf entry": "the server's pg_hba.conf refuses this login: check RUVECTOR_USER and RUVECTOR_SSLMODE",
     "does not support ssl": "the server offers no TLS: check RUVECTOR_SSLMODE",
-    "certificate": "the certificate is not accepted: check RUVECTOR_SSLMODE and RUVECTOR_SSLROOTCERT",
+    "certificate": "the certificate was rejected: check RUVECTOR_SSLMODE and RUVECTOR_SSLROOTCERT",
 }
 _WRITES = ("read-write", "primary")
 _READ_URL = "RUVECTOR_READ_URL"

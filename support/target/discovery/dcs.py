@@ -22,7 +22,7 @@ from support.waiting import NotYet
 
 # What Patroni's clients say -> what the user should check. The first match counts.
 _ADVICE = {
-    r"certificate.verify.failed|hostname.*(mismatch|match)|not valid for": "its certificate is not accepted: check "
+    r"certificate.verify.failed|hostname.*(mismatch|match)|not valid for": "its certificate was rejected: check "
     "cacert, the certificate of the authority that signed it, and that hosts has a name that is in it",
     r"certificate required|bad certificate|alert|handshake": "it does not accept this client's certificate: check cert "
     "and key",
@@ -30,8 +30,10 @@ _ADVICE = {
     "protocol, http or https, and cert and key, if it asks clients for a certificate",
     r"authentication failed|invalid user|AuthFailed|unauthorized|401|InsufficientCredentials": "it refuses the login: "
     "check username and password",
-    r"user name is empty|password not set": "it asks for a login: set username and password",
-    r"permission denied|403|NoAuth": "this login may not read Patroni's keys: use that of Patroni's own configuration",
+    r"user name is empty|password not set": "it requires a login: set username and password",
+    r"permission "
+    r"denied|403|NoAuth": "this login is not permitted to read Patroni's keys: use the one in Patroni's own "
+    "configuration",
     r"Name or service|resolve|getaddrinfo|nodename": "that name cannot be resolved here: check hosts",
     r"refused|timed? ?out|nothing within|No route|unreachable|Connection": "nothing answers there: check hosts",
 }
@@ -72,7 +74,7 @@ def declared(settings: Settings) -> Declared:
     if unknown := [name for name in given if name not in dcs.KINDS]:
         meant = nearest(unknown[0], {*dcs.KINDS, "namespace", "scope"})
         known = f"did you mean {meant}?" if meant else f"it is one of {', '.join(dcs.KINDS)}, as in Patroni's own file"
-        raise UsageError(f"[dcs] {unknown[0]} is no DCS of Patroni's; {known}")
+        raise UsageError(f"[dcs] {unknown[0]} is not a DCS that Patroni supports; {known}")
     if len(given) != 1 or not isinstance(next(iter(given.values())), Mapping):
         raise UsageError(
             "[dcs] needs the section of one DCS, as in Patroni's own configuration, such as [dcs.etcd3] with hosts"
@@ -135,7 +137,7 @@ def discover(topology: Topology, said: Declared, system: str) -> tuple[Topology,
         topology, missing = _searched(topology, system)
         if missing:
             if topology.dcs_access:
-                raise RequirementMissing(f"[dcs] declares what is not there: {missing}")
+                raise RequirementMissing(f"[dcs] declares something that does not exist: {missing}")
             return topology, {**lacks, "dcs_keys": missing}
     elif namespace is not None:
         topology = replace(topology, dcs_namespace=namespace)
@@ -159,7 +161,7 @@ def _members_unknown(topology: Topology) -> dict[str, str]:
     Raises RequirementMissing where none of etcd's members answers.
     """
     if not topology.dcs:
-        return {"dcs": f"the DCS is {dcs.kind(topology)}: only of etcd is the health of the members judged"}
+        return {"dcs": f"the DCS is {dcs.kind(topology)}: the health of the members can be judged for etcd only"}
     try:
         etcd.quorum(topology)
     except NotYet as error:
@@ -168,8 +170,10 @@ def _members_unknown(topology: Topology) -> dict[str, str]:
         if not etcd.answers(topology):
             if topology.dcs_access:
                 raise RequirementMissing(_advised(topology, str(error))) from None
-            raise RequirementMissing(f"ETCD_HOSTS declares what is not there: {error}{_secured(str(error))}") from None
-        why = f"etcd answers, but not by the JSON gateway of its API v3 (etcd 3.4 and newer): {error}"
+            raise RequirementMissing(
+                f"ETCD_HOSTS declares something that does not exist: {error}{_secured(str(error))}"
+            ) from None
+        why = f"etcd answers, but not through the JSON gateway of its v3 API (etcd 3.4 and newer): {error}"
         return {"dcs": why}
     return {}
 

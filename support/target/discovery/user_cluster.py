@@ -314,13 +314,14 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
         findings.lacks |= {"statistics": why, "statistics_login": why, "pools": why, **proxy.without_page(said, known)}
         return topology
     if page.login is None:
-        findings.lacks["statistics_login"] = "the page asks for no login (and HAPROXY_STATS_USER was not given)"
+        findings.lacks["statistics_login"] = "the page requires no login (and HAPROXY_STATS_USER was not given)"
     try:
         page, lacking = proxy.identify(page, said, known)
     except NO_ANSWER as error:
         told = error if isinstance(error, NotYet) else f"{page.url}: {NoAnswer.because(error)}"
         raise RequirementMissing(
-            f"HAPROXY_STATS_URL declares what is not there: {told}: check HAPROXY_STATS_URL, HAPROXY_STATS_USER and "
+            f"HAPROXY_STATS_URL declares something that does not exist: {told}: check HAPROXY_STATS_URL, "
+            f"HAPROXY_STATS_USER and "
             "HAPROXY_STATS_PASSWORD"
         ) from None
     findings.lacks |= lacking
@@ -340,7 +341,7 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
     others = (etcd.Access.of(topology).scheme, topology.patroni_access.scheme, _scheme_of_page(topology))
     by_tls = "https" in others or (topology.redis is not None and topology.redis.tls is not None)
     if "tls" in findings.lacks and not by_tls:
-        findings.lacks["certificates"] = "no component is reached by TLS, as far as the settings say"
+        findings.lacks["certificates"] = "according to the settings, no component is reached over TLS"
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:
@@ -362,7 +363,7 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     if not workers:
         findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
     if len(workers) < 2:
-        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards can be moved nowhere"
+        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards cannot be moved anywhere"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
     if len(sizes) < len(workers) or min(sizes.values(), default=0) < 2:
         known = ", ".join(f"{count} of group {group}" for group, count in sorted(sizes.items())) or "none"
@@ -414,7 +415,7 @@ def _login_refused(endpoint: sql.Endpoint) -> str:
 def _declared(missing: object, setting: str, why: str) -> None:
     """Raises RequirementMissing if something that the user declared is missing."""
     if missing:
-        raise RequirementMissing(f"{setting} declares what is not there: {why}")
+        raise RequirementMissing(f"{setting} declares something that does not exist: {why}")
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -82,7 +82,7 @@ class Found:
 def find(given: Mapping[str, Any], topology: Topology) -> Found:
     """Look at every host of [hosts] at once. Raises UsageError for what is wrong in the settings themselves."""
     if not given:
-        why = "no [hosts] are given: the suite does not reach into them (docs/your-cluster.md)"
+        why = "no [hosts] are given, so the suite has no access to them (docs/your-cluster.md)"
         return Found(lacks=dict.fromkeys(OF_HOSTS, why))
     declared = {name: declared_access(name, said) for name, said in given.items()}
     with ThreadPoolExecutor(len(declared)) as each:
@@ -193,12 +193,14 @@ def _obstacles(
         found.append(f"{MARK} does not say {scope} ({has}); there: echo {shlex.quote(scope)} | sudo tee {MARK}")
     named = [word for word in (scope, topology.database, name, reach.words) if _PRODUCTION.search(word)]
     if named and EVEN_PRODUCTION not in marks:
-        found.append(f"{named[0]!r} is called like production; if it is none: echo {EVEN_PRODUCTION} >> {MARK}")
+        found.append(
+            f"{named[0]!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
+        )
     if left:
-        found.append(f"an earlier run has left {', '.join(left)} there: ./accept heal")
+        found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
     if "watchdog" in facts:
         found.append(
-            "a program there holds a watchdog, which would reset the machine; set Patroni's watchdog mode to off"
+            "a program there has a watchdog open, which would reset the machine; set Patroni's watchdog mode to off"
         )
     if not trees:
         found.append(f"none of {', '.join(PROGRAMS)} runs there")
@@ -209,7 +211,7 @@ def _obstacles(
             reach.run("kill", "-0", *mine)
         except ProcessFailed:
             found.append(
-                "its root may not send signals to its programs (cap_add: [KILL])"
+                "root in the container is not permitted to send signals to its programs (cap_add: [KILL])"
                 if in_container
                 else "the login there is neither root nor the user of its programs, and sudo -n sh is refused"
             )
@@ -222,7 +224,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     members = [one.name for one in topology.members]
     bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
     if untold := [name for name in members if name not in looked]:
-        why = f"[hosts] has no {', '.join(untold)}: add how the suite reaches into it"
+        why = f"[hosts] has no {', '.join(untold)}: add how the suite gets access to it"
         return lacks | dict.fromkeys(OF_HOSTS, why)
     if bad:
         why = "; ".join(f"{name}: {obstacles[0]}" for name, obstacles in bad.items())
@@ -251,7 +253,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
         lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology)
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
-        why = (*unable[0].obstacles, "packets are lost by nft, which cannot be used there")[0]
+        why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
 
@@ -267,7 +269,7 @@ def _lacks_program(
     if bad := [f"{name}: {one.obstacles[0]}" for name, one in having.items() if one.obstacles]:
         return "; ".join(bad)
     if shared := [name for name, one in having.items() if name in own or _shares(one.access, own.values())]:
-        return f"{what} runs on the members' own machines ({', '.join(shared)}), and would not be lost alone"
+        return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
         return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
     if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
@@ -290,7 +292,7 @@ def _lacks_partitions(
     if not having or len(having) < dcs.nodes(topology):
         return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
     if any(one.name in own or _shares(one.access, own.values()) for one in having):
-        return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it alone"}
+        return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}
     return {}
 
 
@@ -383,12 +385,12 @@ def _no_cutter(known: bool, cutter: str) -> str:
 def _unreached(name: str, why: str) -> str:
     advice = {
         "Host key verification failed": "check its key, and add it: ssh-keyscan HOST >> ~/.ssh/known_hosts",
-        "Permission denied": "its key is not accepted: ssh-copy-id, or ssh-add here",
+        "Permission denied": "it rejects the key: ssh-copy-id, or ssh-add here",
         "No such container": "docker ps --all lists them; one of compose is docker://project/service",
         "no such container": "podman ps --all lists them",
         "no such object": "its ps --all lists them",
-        "Docker daemon socket": "that user may not ask the engine: add it to the group docker, or run as root",
-        "Cannot connect to": "the engine does not run, or DOCKER_HOST (CONTAINER_HOST) names another",
+        "Docker daemon socket": "that user has no access to the engine: add it to the group docker, or run as root",
+        "Cannot connect to": "the engine is not running, or DOCKER_HOST (CONTAINER_HOST) names another",
         "sudo": "allow sudo -n sh for that user, or log in as root",
         "cannot be run here": "install that client",
     }

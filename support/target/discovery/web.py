@@ -44,11 +44,11 @@ def advice(reasons: Sequence[str], access: WebAccess) -> str:
     """What to change when no Patroni answers, for these reasons."""
     said = " ".join(reasons)
     if re.search("certificate.verify.failed|hostname|doesn't match", said, re.IGNORECASE):
-        return "its certificate is not accepted: check PATRONI_CTL_CACERT, and that PATRONI_HOSTS has the names in it"
+        return "its certificate was rejected: check PATRONI_CTL_CACERT, and that PATRONI_HOSTS has the names in it"
     if access.scheme == "https" and re.search("wrong.version|record layer", said, re.IGNORECASE):
         return "it speaks plain HTTP: leave PATRONI_CTL_CACERT out, and https:// in PATRONI_HOSTS"
     if access.scheme == "https" and re.search("alert|EOF|reset|aborted|closed", said, re.IGNORECASE):
-        return "it does not accept this client: check PATRONI_CTL_CERTFILE and PATRONI_CTL_KEYFILE"
+        return "it rejects this client: check PATRONI_CTL_CERTFILE and PATRONI_CTL_KEYFILE"
     if re.search("aborted|disconnected|BadStatusLine|reset", said, re.IGNORECASE):
-        return "something answers that is no HTTP: if it is https, set PATRONI_CTL_CACERT"
+        return "what answers does not speak HTTP: if it speaks HTTPS, set PATRONI_CTL_CACERT"
     return "check PATRONI_HOSTS and PATRONI_PORT"

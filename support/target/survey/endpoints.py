@@ -82,7 +82,7 @@ def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
         raise TargetUnreachable(f"{base.host}: {found.value}: check the name, or give an IP address")
     open_ports = [address for address, answer in reach_each(places).items() if answer is Reach.OPEN]
     if named and own not in open_ports:
-        others = f"; open there are {_ports(open_ports)}" if open_ports else ""
+        others = f"; these ports are open: {_ports(open_ports)}" if open_ports else ""
         raise TargetUnreachable(f"{own}: {reach(own).value}{others}: check the port, and the firewalls in between")
     if not open_ports:
         raise TargetUnreachable(
@@ -128,7 +128,7 @@ def choose(
     reads.sort(key=lambda at: len(found[at].servers) == 1)  # a port that leads to several is certainly a proxy's
     read = next((at for at in reads if proxied is not None or at.port in usual or len(found[at].servers) > 1), None)
     known = proxied is not None or (write in direct and read is None)
-    guess = "" if known else "HAProxy's statistics page would tell its ports from those of members (--statistics)"
+    guess = "" if known else "HAProxy's statistics page would show which ports are its own (--statistics)"
     return Endpoints(found[write], found[read] if read else None, guess)
 
 

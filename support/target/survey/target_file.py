@@ -78,11 +78,11 @@ def text(found: Survey, limits: Mapping[Span, Sequence[str]], day: str, secrets:
         ("Permission to disturb this cluster: the name of its database", _permission(found)),
         ("Where members are reached from here, if not at their own addresses", _members(found)),
         (
-            "What the cluster is meant to be, if not what it is configured to be (docs/expectations.md)",
+            "How the cluster is meant to work, if not as it is configured (docs/expectations.md)",
             _expected(found),
         ),
         ("How long it may take", _limits(found, limits)),
-        ("How the suite reaches into the hosts, to break them (docs/your-cluster.md)", _hosts(found)),
+        ("How the suite gets access to the hosts, to break them (docs/your-cluster.md)", _hosts(found)),
     ]
     written = []
     for title, few in parts:
@@ -154,7 +154,7 @@ def _database(found: Survey, secrets: bool) -> Iterator[Line]:
     known = {at for one in found.topology.members for at in (one.postgres, found.patronis.own.get(one.name))}
     for other in found.others:
         if other.address not in known:
-            yield Line(comment=f"{other.address} accepts the login, too, and leads to {other.leads_to}.")
+            yield Line(comment=f"{other.address} accepts the login as well, and leads to {other.leads_to}.")
     lacks = found.topology.lacks
     yield Line(comment=f"Vectors: {lacks['vector']}" if "vector" in lacks else f"Vectors: {_extension(found)}")
     if "application_schema" in lacks:
@@ -186,7 +186,7 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
         yield Line("haproxy_primary_port", 5000, used=False)
         yield Line("haproxy_replica_port", 5001, used=False)
     if found.endpoints.guessed and read is not None:
-        yield Line(comment=f"Chosen by their numbers. {found.endpoints.guessed}.")
+        yield Line(comment=f"Guessed from the port numbers. {found.endpoints.guessed}.")
     if page is None:
         yield Line("haproxy_stats_url", "http://...:7000", found.statistics.why, used=False)
         return
@@ -230,7 +230,7 @@ def _redis(found: Survey, secrets: bool) -> Iterator[Line]:
         return
     near = f"something listens at {', '.join(map(str, found.redis_near))}; " if found.redis_near else ""
     host = found.redis_near[0].host if found.redis_near else "..."
-    yield Line("redis_host", host, f"{near}a Redis that is not named is not touched", used=False)
+    yield Line("redis_host", host, f"{near}the suite does not touch a Redis that is not named", used=False)
 
 
 def _citus(found: Survey) -> Iterator[Line]:
@@ -302,18 +302,18 @@ def _expected(found: Survey) -> Iterator[Line]:
 def _limits(found: Survey, limits: Mapping[Span, Sequence[str]]) -> Iterator[Line]:
     timing = found.topology.timing
     if "patroni" in found.topology.lacks:
-        yield Line(comment="Without Patroni's configuration the limits are those that the scenarios state.")
+        yield Line(comment="Without Patroni's configuration, the limits are those that the scenarios state.")
     elif not limits:
-        yield Line(comment="Its own timing needs no longer than the scenarios state.")
+        yield Line(comment="The cluster's timing needs no more time than the scenarios state.")
     else:
-        yield Line(comment="Its own timing needs longer than some scenarios state. Without a line here, it gets:")
+        yield Line(
+            comment="The cluster's timing needs more time than some scenarios state. Unless set here, the limits are:"
+        )
     for span, names in limits.items():
-        parts = timing.parts(span)
-        sums = " + ".join(f"{part} {seconds:g}" for part, seconds in parts.items())
-        yield Line(comment=f"{sum(parts.values()):g} s for {span} ({sums}): {', '.join(names)}")
-    yield Line(comment="Limits of your own replace them, and those that the scenarios state:")
+        yield Line(comment=f"{timing.total(span):g} s for {span} ({timing.sum(span)}): {', '.join(names)}")
+    yield Line(comment="Your own limits override these, and those that the scenarios state:")
     yield Line(table="limits", used=False)
-    own = sum(timing.parts(Span.FAILOVER).values()) if Span.FAILOVER in limits else 30
+    own = timing.total(Span.FAILOVER) if Span.FAILOVER in limits else 30
     yield Line('"FO-01.leader"', int(own), "seconds until another member leads", used=False)
 
 
@@ -322,7 +322,7 @@ def _hosts(found: Survey) -> Iterator[Line]:
         yield Line(table="hosts", used=False)
         yield Line("pg1", "ssh://root@10.0.0.1", used=False)
         return
-    mark = f"Each has to be marked as one that may be broken: echo {found.topology.scope} | sudo tee {MARK}"
+    mark = f"Each host that may be broken has to be marked: echo {found.topology.scope} | sudo tee {MARK}"
     yield Line(comment=mark)
     if not found.pattern:
         yield Line(

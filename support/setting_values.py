@@ -1,0 +1,103 @@
+"""The types of settings: how users write a value, in TOML and in the environment, and what it becomes."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
+
+from support.places import STARTED_IN
+
+MOST_MEMBERS = 9
+"""The most members of a group of an embedded cluster."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _split(names: object) -> object:
+    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several names; in the environment separated by commas."""
+
+
+def _web_address(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PydanticCustomError("address", "should be like http://user:password@host:9091")
+    return secret
+
+
+def _pairs(given: object) -> object:
+    """`name=address, name=address` or JSON from the environment as a mapping; a mapping unchanged."""
+    if not isinstance(given, str) or given.lstrip().startswith("{"):
+        return json.loads(given) if isinstance(given, str) else given
+    pairs = [one.partition("=") for one in given.split(",") if one.strip()]
+    if wrong := [number for number, (_, equals, _) in enumerate(pairs, 1) if not equals]:
+        words = "should be like name=host:port, name=host:port; there is no = in part {number}"
+        raise PydanticCustomError("pairs", words, {"number": wrong[0]})
+    return {name.strip(): address.strip() for name, _, address in pairs}
+
+
+def _count_or_addresses(given: object) -> object:
+    if isinstance(given, str) and given.strip().isdigit():
+        given = int(given)
+    if isinstance(given, int) and not 1 <= given <= MOST_MEMBERS:
+        raise PydanticCustomError("count", "an embedded cluster can have 1 to {most} members", {"most": MOST_MEMBERS})
+    return given if isinstance(given, int) else _pairs(given)
+
+
+def _table(given: object) -> object:
+    """A table; in the environment as JSON."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
+
+
+def _schema(given: object) -> object:
+    """A table; in the environment as JSON. Or the name of a TOML file that has it, with or without [schema]."""
+    if not isinstance(given, str) or not given.strip().endswith(".toml"):
+        return _table(given)
+    file = STARTED_IN / given.strip()
+    try:
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PydanticCustomError("file", "cannot be read: {why}", {"why": error.strerror or ""}) from None
+    except ValueError as error:
+        raise PydanticCustomError("file", "is not TOML: {why}", {"why": str(error)}) from None
+    return said.get("schema", said)
+
+
+def _limits(given: object) -> object:
+    """A table in which `PF-01.p95 = 50` is the same as `"PF-01.p95" = 50`; in the environment as JSON."""
+    given = _table(given)
+    if not isinstance(given, Mapping):
+        return given
+    found = dict[str, object]()
+    for name, value in given.items():
+        inner = value.items() if isinstance(value, Mapping) else (("", value),)
+        found |= {f"{name}.{measure}".rstrip("."): limit for measure, limit in inner}
+    return found
+
+
+Limits = Annotated[
+    Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]], NoDecode, BeforeValidator(_limits)
+]
+Table = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)]
+Variables = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_table)]
+Schema = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_schema)]
+Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
+"""Name -> address; in the environment `name=address, name=address`."""
+Hosts = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_pairs)]
+Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)]
+Members = Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)]
+WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
+"""The URL of a page or gateway; never shown, as it may hold a password."""

@@ -16,6 +16,7 @@ from support.engine.world import Context
 from support.failover import rewinding
 from support.failover.checks import rewound_not_copied
 from support.failover.handover import FailoverHandover
+from support.failover.hung_postmaster import require_new_sessions_again, require_new_sessions_once_healed
 from support.failover.numbers import require_none_issued_twice
 from support.target.timing import EVENT, Span
 
@@ -66,6 +67,22 @@ def step_interruption_by(context: Context, event: str, seconds: float) -> None:
     cluster's, its limit follows from that.
     """
     require_interruption_under(context.world, context.world.limit(seconds, event, Span(event)))
+
+
+@then("new sessions reach a leader again within {seconds:g} seconds, where the cluster promises it")
+def step_new_sessions_again(context: Context, seconds: float) -> None:
+    """Sessions that are opened at the write endpoint, in that time from the fault on.
+
+    Patroni promises it only where its own session fails as well. So it is a known limit if none got through, unless
+    [expect] login_failover declares more.
+    """
+    require_new_sessions_again(context.world, context.world.limit(seconds, "logins", Span.FAILOVER))
+
+
+@then("once the fault is healed, new sessions reach a leader within {seconds:g} seconds")
+def step_new_sessions_once_healed(context: Context, seconds: float) -> None:
+    """Sessions that are opened at the write endpoint, in that time from the end of the fault on."""
+    require_new_sessions_once_healed(context.world, context.world.limit(seconds, "healed", Span.RETURN))
 
 
 @then("the ledger lost no acknowledged write")

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import redis
+import yaml
 
 from support import sql
 from support.errors import NotAvailable
@@ -15,12 +17,13 @@ from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
-from support.target.patroni_commands import configure
+from support.target.patroni_commands import configure, reload_configuration
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
 
 MakeDamage = Callable[[Cluster], Fault]
 """Prepares a damage for one cluster. Nothing is changed before the damage is injected."""
+_RESET_VALUE = "SELECT reset_val FROM pg_settings WHERE name = %s"
 SILENCE = (*NO_ANSWER, NotAvailable, redis.RedisError)
 
 
@@ -124,6 +127,36 @@ def _parameters(values: Mapping[str, str], having: Callable[[Cluster], Sequence[
                     raise NotYet(f"{member} has {found}")
 
         return Damage(f"parameters {values}", lambda: give(values), check, lambda: give(before))
+
+    return make
+
+
+def in_own_file(name: str, value: str, shown: str) -> MakeDamage:
+    """Set a parameter in the configuration file of one replica's Patroni, which overrides what all share.
+
+    Patroni takes a recovery parameter that was set by ALTER SYSTEM out again. `shown`: the value as pg_settings has it.
+    """
+
+    def make(cluster: Cluster) -> Damage:
+        member = member_by_role(cluster, "a replica")
+        file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
+        before = file.read_text()
+
+        def write(contents: str) -> None:
+            file.write_text(contents)
+            reload_configuration(cluster, member)
+
+        def change() -> None:
+            contents = yaml.safe_load(before)
+            contents["postgresql"]["parameters"][name] = value
+            write(yaml.safe_dump(contents))
+
+        def check() -> None:
+            found = sql.value(cluster.administration_of(member), _RESET_VALUE, [name])
+            if found != shown:
+                raise NotYet(f"{member} has {found}")
+
+        return Damage(f"{member} has a {name} of its own", change, check, lambda: write(before))
 
     return make
 

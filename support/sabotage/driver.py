@@ -1,7 +1,7 @@
 """Sabotages of the application: its pool, its logins, its transactions, its filters. They are in `application`."""
 
 from support.sabotage.application import PARTS
-from support.sabotage.damage import nothing, on_member
+from support.sabotage.damage import in_own_file, nothing
 from support.sabotage.sabotage import Sabotage, notices, of_sharded
 
 
@@ -64,12 +64,7 @@ SABOTAGES = (
         "sessions-wander",
         "each session reads from two replicas in turn, and one of them is 0.3 s behind",
         notices({"IS-03 older version": "went back in time"}),
-        on_member(
-            "a replica",
-            "ALTER SYSTEM SET recovery_min_apply_delay = '300ms';;SELECT pg_reload_conf()",
-            "ALTER SYSTEM RESET recovery_min_apply_delay;;SELECT pg_reload_conf()",
-            "SELECT current_setting('recovery_min_apply_delay') = '300ms'",
-        ),
+        in_own_file("recovery_min_apply_delay", "300ms", "300"),
         application=PARTS["reads_now_here_now_there"].__name__,
     ),
     of_sharded(

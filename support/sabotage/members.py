@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from support import sql
 from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
@@ -19,13 +17,14 @@ from support.sabotage.damage import (
     by_shared_configuration,
     by_sql,
     confirmed_by_every_member,
+    in_own_file,
     on_member,
     together,
 )
 from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.sabotage.servers import other_programs
 from support.target.cluster import Cluster
-from support.target.patroni_commands import configure, reload_configuration, restart
+from support.target.patroni_commands import configure, restart
 from support.waiting import NotYet
 
 _WAL = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', 1048576)) FROM generate_series(1, 40)"
@@ -91,32 +90,6 @@ def _limits(**limits: float) -> Mapping[str, str]:
     """Limits that can be exceeded within seconds: "WL_01_wal" is that of WL-01.wal."""
     named = {f"{name[:2]}-{name[3:5]}.{name[6:]}": value for name, value in limits.items()}
     return {"LIMITS": json.dumps(named)}
-
-
-def _in_own_file(cluster: Cluster) -> Damage:
-    """A parameter in the configuration file of one replica's Patroni, which overrides what all share."""
-    member = member_by_role(cluster, "a replica")
-    file: Path = cluster.sandbox.hosts[member].directory / "patroni.yml"
-    before = file.read_text()
-
-    def write(contents: str) -> None:
-        file.write_text(contents)
-        reload_configuration(cluster, member)
-
-    def change() -> None:
-        contents = yaml.safe_load(before)
-        contents["postgresql"]["parameters"]["statement_timeout"] = "5min"
-        write(yaml.safe_dump(contents))
-
-    def check() -> None:
-        shown = sql.value(cluster.administration_of(member), _RESET_VALUE, ["statement_timeout"])
-        if shown != "300000":
-            raise NotYet(f"{member} has {shown}")
-
-    return Damage(f"{member} has a statement_timeout of its own", change, check, lambda: write(before))
-
-
-_RESET_VALUE = "SELECT reset_val FROM pg_settings WHERE name = %s"
 
 
 def _one_restarted(cluster: Cluster) -> Damage:
@@ -233,7 +206,7 @@ SABOTAGES = (
         "setting-in-one-members-file",
         "the Patroni of one replica overrides a setting that all share",
         notices({"ME-02 same on all": "every setting is the same on all members.*statement_timeout.*300000"}),
-        _in_own_file,
+        in_own_file("statement_timeout", "5min", "300000"),
     ),
     Sabotage(
         "restart-left-undone",

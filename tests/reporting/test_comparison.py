@@ -49,7 +49,7 @@ def test_five_runs_on_each_side_can_tell() -> None:
     assert of(before, now).verdicts[0].change is Change.WORSE
     assert of(now, before).verdicts[0].change is Change.BETTER
     assert of(before, [*now[:2], *before[:3]]).verdicts[0].change is Change.UNCLEAR
-    assert of(before, [*now[:2], *before[:3]]).verdicts[0].words == "more runs would tell"
+    assert of(before, [*now[:2], *before[:3]]).verdicts[0].words == "more runs are needed to be sure"
     assert of(before, now).verdicts[0].now == "broken in 5 of 5"
 
 

@@ -31,7 +31,7 @@ def test_one_run_against_another_may_be_chance() -> None:
     found = of([run(1)], [run(2, "broken")])
     (row,) = found.verdicts
     assert (row.before, row.now, row.change) == ("passed", "broken", Change.UNCLEAR)
-    assert (row.label, row.words) == ("may be chance", "it takes 5 runs on each side to tell")
+    assert (row.label, row.words) == ("may be chance", "it takes 5 runs on each side to be sure")
     assert (found.worse, found.sentence) == (False, "Nothing differs beyond chance; 1 difference may be chance.")
 
 
@@ -40,7 +40,7 @@ def test_a_wrong_result_is_no_chance() -> None:
     assert (found.worse, found.sentence) == (True, "1 promise worse.")
     back = of([run(1, "broken", wrong=("FO-02",))], [run(2)])
     assert back.verdicts[0].words.startswith(
-        "a wrong result was seen before, and that it is not seen now proves little"
+        "a wrong result was seen before, and its absence now proves little"
     )
 
 

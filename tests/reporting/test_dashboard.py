@@ -52,8 +52,8 @@ def run(began: float, promises: dict[str, str], *values: float, **more: object) 
         ((Verdict.PASSED, Verdict.PASSED), "Yes: the cluster keeps all 2 promises that were tested.", "kept"),
         ((Verdict.PASSED, Verdict.SKIPPED), "Yes: the cluster keeps the one promise that was tested.", "kept"),
         ((Verdict.BROKEN, Verdict.ERROR), "No: the cluster breaks 1 promise.", "broken"),
-        ((Verdict.PASSED, Verdict.ERROR), "Not known for sure: 1 promise could not be judged.", "error"),
-        ((Verdict.INCONCLUSIVE, Verdict.PASSED), "Not known for sure: 1 promise could not be judged.", "error"),
+        ((Verdict.PASSED, Verdict.ERROR), "Not certain: 1 promise could not be judged.", "error"),
+        ((Verdict.INCONCLUSIVE, Verdict.PASSED), "Not certain: 1 promise could not be judged.", "error"),
         ((Verdict.SKIPPED, Verdict.SKIPPED), "Unknown: this run judged no promise.", "error"),
     ],
 )

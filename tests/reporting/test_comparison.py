@@ -39,9 +39,7 @@ def test_a_wrong_result_is_no_chance() -> None:
     found = of([run(1)], [run(2, "broken", wrong=("FO-02",))])
     assert (found.worse, found.sentence) == (True, "1 promise worse.")
     back = of([run(1, "broken", wrong=("FO-02",))], [run(2)])
-    assert back.verdicts[0].words.startswith(
-        "a wrong result was seen before, and its absence now proves little"
-    )
+    assert back.verdicts[0].words.startswith("a wrong result was seen before, and its absence now proves little")
 
 
 def test_five_runs_on_each_side_can_tell() -> None:

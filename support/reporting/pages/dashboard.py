@@ -23,7 +23,6 @@ from support.reporting.scenario import SEVERITIES
 from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
-_IN_WORDS = ("kept", "broken", NOT_SELECTED)
 MOST_COSTS = 9
 """Kinds of fault that are told at once: those that cost most."""
 MOST_PICTURES = 40

@@ -246,7 +246,7 @@ def step_interrupt_move(context: Context, victim: str) -> None:
 
 
 @when("one worker group is drained, and halfway {how:Break}")
-def step_break_off(context: Context, how: str) -> None:
+def step_interrupt_rebalance(context: Context, how: str) -> None:
     """When the rows of a shard are copied, and it is not yet handed over. The client that asked for it gets an error.
 
     At the end of the scenario the group may take shards again.

@@ -41,9 +41,8 @@ def parsed_table(text: str) -> list[Running]:
 def program_trees(table: Sequence[Running], scope: str) -> dict[str, list[Running]]:
     """Program -> its processes and their descendants, zombies apart, the oldest first.
 
-    PostgreSQL belongs to Patroni, whoever its parent is. Of several servers, only that of the cluster with this scope
-    does, which Patroni has started as such: another one on the same machine is nobody's victim.
-    """
+    PostgreSQL belongs to Patroni, whoever its parent is. If there are several servers, only that of the cluster with
+    this scope does, which Patroni has started as such: another one on the same machine is nobody's victim."""
     living = [one for one in table if not one.over]
     ours = {one.pid for one in _with_descendants([one for one in living if _GUARD.match(one.title)], living)}
     living = [one for one in living if one.pid not in ours]

@@ -24,9 +24,9 @@ from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
 MOST_COSTS = 9
-"""Kinds of fault that are told at once: those that cost most."""
+"""How many kinds of fault are shown at first: those that cost most."""
 MOST_PICTURES = 40
-"""Failovers that are drawn on the page: the others are beside their scenarios."""
+"""How many failovers are drawn on the page; the others are shown with their scenarios."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
     if broken:
         return Answer(f"No: the cluster breaks {_counted(broken, 'promise')}.", "broken", _details(states, counts))
     if not judged:
-        return Answer("Nobody knows: this run judged no promise.", "error", _details(states, counts))
+        return Answer("Unknown: this run judged no promise.", "error", _details(states, counts))
     if unclear or record.failing:
-        sentence = f"Not known for sure: {_counted(unclear or len(record.failing), 'promise')} could not be judged."
+        sentence = f"Not certain: {_counted(unclear or len(record.failing), 'promise')} could not be judged."
         return Answer(sentence, "error", _details(states, counts))
     if blemish := _blemish(record):
         return Answer(f"{_counted(kept, 'promise')} kept, but {blemish}.", "error", _details(states, counts))
@@ -72,10 +72,10 @@ def _blemish(record: RunRecord) -> str:
     if record.required_and_missing:
         return "something that was required is missing"
     if record.troubles:
-        return "the run itself had trouble"
+        return "the run itself had errors"
     if record.fail_on_flaky and record.flaky:
         return "a scenario passed only on the rerun"
-    return "the run did not reach its end" if record.without_verdict else ""
+    return "the run did not finish" if record.without_verdict else ""
 
 
 def context(
@@ -197,7 +197,7 @@ def _speed(run: PastRun, past: Sequence[PastRun]) -> Fact:
     slow = trends.slower(run, past)
     note = "newly slow: " + (", ".join(dict.fromkeys(one.promise for one, _ in slow)) or "nothing")
     if len(past) < trends.TELLING:
-        note = f"whether it gets slower: {trends.TELLING} earlier runs tell"
+        note = f"{trends.TELLING} earlier runs are needed to see a slowdown"
     style = "kept" if within == len(limited) and not slow else "broken"
     if not limited:
         return Fact("Figures within their limits", "none measured", note, "none")
@@ -229,7 +229,7 @@ def confidence(
         if missed := [one.sabotage for one in trust.proofs if not one.noticed]:
             yield f"Not noticed: {', '.join(missed)}."
     elif sabotages:
-        yield "Whether the scenarios notice a broken cluster was not tried here yet: ./accept prove does that."
+        yield "Nobody has checked here yet whether the scenarios notice a broken cluster: ./accept prove does that."
     if sabotages:
         ways = len({words for those in sabotages.values() for words in those})
         yield f"{len(covered)} of {len(states)} promises have a sabotage that breaks them on purpose ({ways} in all)."

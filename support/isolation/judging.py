@@ -10,8 +10,6 @@ from support.isolation.transactions import transactions_of
 from support.isolation.workloads import Items
 from support.target import citus
 
-_LEVEL = "SELECT current_setting('transaction_isolation')"
-
 
 def one_place(world: World) -> Items:
     """Empty items in a namespace of their own: on Citus a single worker has all of them."""

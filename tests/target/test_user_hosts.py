@@ -238,3 +238,13 @@ def test_what_a_supervisor_has_started_is_not_started_by_its_unit(unit: str) -> 
 def test_addresses_are_as_a_firewall_lists_them() -> None:
     said = {"reach": "ssh://a", "address": ["10.0.0.1", "FE80::00A1"]}
     assert declared_access("pg1", said).addresses == ("10.0.0.1", "fe80::a1")
+
+
+def test_while_the_clusters_postgresql_is_down_another_one_is_not_taken_for_it() -> None:
+    """Debian makes and starts a database of its own; a crash of the member must neither hit it nor wait for it."""
+    down = "\n".join(line for line in TABLE.splitlines() if line.split("\t")[0] not in ("10", "20", "21", "22"))
+    assert "patroni" not in program_trees(parsed_table(down), "staging")
+    unnamed = down.replace(" --cluster_name=15/main", "")
+    assert "patroni" not in program_trees(parsed_table(unnamed), "staging")
+    of_patroni = unnamed.replace("postgresql@15-main.service", "patroni.service")
+    assert [one.pid for one in program_trees(parsed_table(of_patroni), "staging")["patroni"]] == [30, 31]

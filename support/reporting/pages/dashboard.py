@@ -23,7 +23,6 @@ from support.reporting.scenario import SEVERITIES
 from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
-_IN_WORDS = ("kept", "broken", NOT_SELECTED)
 MOST_COSTS = 9
 """How many kinds of fault are shown at first: those that cost most."""
 MOST_PICTURES = 40

@@ -1,7 +1,9 @@
 """What [hosts] may say, and what a user's hosts allow, by what was found on them."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from support.errors import UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
+from support.hosts.remote.reach import _sockets
 from support.settings import Settings
 from support.target.discovery.user_hosts import Looked, _found_access, _ports, declared_access, find, lacking
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -180,6 +183,14 @@ def test_a_wrong_entry_is_told(said: object, told: str) -> None:
 )
 def test_a_way_to_a_host_becomes_a_command_line(words: str, argv: list[str]) -> None:
     assert list(Reach.of(words).argv) == argv
+
+
+def test_sockets_of_ssh_have_short_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deep = tmp_path / ("a workspace of a pipeline" * 4)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    folder = _sockets.__wrapped__()
+    assert len(f"{folder}/{'c' * 40}.{'x' * 16}") <= 107
 
 
 def test_hosts_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:

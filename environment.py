@@ -9,11 +9,11 @@ import behave.runner
 from support import own_folder
 from support.engine.moment import moment_of
 from support.reporting.evidence import collect
-from support.reporting.recorder import Recorder, mend_allure, raised_in, tested_from
+from support.reporting.recorder import Recorder, patch_allure, raised_in, tested_from
 from support.suite import Suite
 from support.target.inventory import inventory_of
 
-mend_allure()  # here, because this file is loaded before the formatters are
+patch_allure()  # here, because this file is loaded before the formatters are
 
 
 class Runner(behave.runner.Runner):

@@ -80,7 +80,7 @@ class Inconclusive(Exception):
 
 
 class LimitExceeded(AssertionError):
-    """A limit of time or speed was exceeded, and nothing else was wrong.
+    """A limit on time or speed was exceeded, and nothing else was wrong.
 
     Any other AssertionError reports a wrong result: a lost write, two writers, a stale read. It is final; a rerun that
     passes only shows that the defect does not appear each time.

@@ -41,6 +41,8 @@ class Expectations:
     """Whether a leader goes on without the DCS as long as all members answer it."""
     dcs_spare: int | None = None
     """The number of members that the DCS can lose without losing its quorum."""
+    login_failover: bool | None = None
+    """Whether a leader is replaced on which nobody can log in any more, while the sessions that are open go on."""
     recovery_time: float | None = None
     """Seconds within which clients can write again after the leader is lost."""
     proxy_detection: float | None = None
@@ -159,6 +161,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "member_settings": _settings,
     "failsafe": _flag,
     "dcs_spare": _count(0),
+    "login_failover": _flag,
     "recovery_time": _seconds,
     "proxy_detection": _seconds,
     "redis_mode": _one_of("standalone", "cluster", "sentinel"),

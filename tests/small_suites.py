@@ -19,10 +19,10 @@ SECRET = "correct-horse-battery"
 ENVIRONMENT = f"""
 from pathlib import Path
 from support.reporting.evidence import Evidence
-from support.reporting.recorder import Recorder, mend_allure
+from support.reporting.recorder import Recorder, patch_allure
 from support.reporting.evidence import Redactor
 
-mend_allure()
+patch_allure()
 REDACTOR = Redactor(["{SECRET}"])
 
 def before_all(context):

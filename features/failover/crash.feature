@@ -67,6 +67,24 @@ Feature: The cluster survives the loss of its leader
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
 
+  @id.FO-15 @replicas @critical
+  Scenario: A leader whose PostgreSQL hangs without dying is replaced within 30 seconds
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When PostgreSQL alone hangs on the leader
+    Then another member leads within 30 seconds
+    And the failover interrupts clients for less than 30 seconds
+    And the ledger lost no acknowledged write
+
+  @id.FO-15 @replicas @critical
+  Scenario: A leader that refuses all new logins is replaced within 30 seconds, where the cluster promises it
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When the postmaster alone hangs on the leader
+    Then new sessions reach a leader again within 30 seconds, where the cluster promises it
+    And once the fault is healed, new sessions reach a leader within 30 seconds
+    And the ledger lost no acknowledged write
+
   @id.FO-20 @crashes @own_tables @synchronous @replicas @critical
   Scenario: No sequence or identity column gives out a number twice across a failover
     Given a healthy cluster

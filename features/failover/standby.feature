@@ -20,3 +20,11 @@ Feature: The cluster survives the loss of a standby
     When the data directory of a replica is destroyed
     Then the target member streams as a replica within 60 seconds
     And the target member holds every acknowledged entry of the ledger
+
+  @id.WL-03 @crashes @patroni_login @admin @several_replicas @statistics @pools @critical
+  Scenario: A replica that missed more WAL than is kept comes back, or is known to be out and can be rebuilt
+    Given a healthy cluster
+    And members that keep little WAL
+    When a replica that no commit waits for is down until the leader has removed WAL that it needs
+    Then within 30 seconds it streams, or is known not to and serves no reads
+    And once a reinitialization is requested, it streams within 60 seconds

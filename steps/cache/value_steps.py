@@ -38,13 +38,13 @@ def step_client(context: Context) -> None:
 
 @given("a client of a cache with a time to live of {seconds:g} seconds")
 def step_client_with_time_to_live(context: Context, seconds: float) -> None:
-    """Its repository is told to keep entries for so long."""
+    """Its repository is configured to keep entries for that long."""
     context.world.handover(CacheHandover).clients = [_opening(context.world).open(time_to_live=seconds)]
 
 
 @given("{count:d} clients of a cache with a staleness bound of {seconds:g} seconds")
 def step_clients_with_bound(context: Context, count: int, seconds: float) -> None:
-    """Their repositories are told to serve an old value for at most so long after a change."""
+    """Their repositories are configured to serve an old value for at most that long after a change."""
     world, bound = context.world, context.world.limit(seconds, "staleness")
     world.handover(CacheHandover).clients = _opening(world).open_many(count, staleness_bound=bound)
 

@@ -121,7 +121,7 @@ def step_cancelled(context: Context) -> None:
 
 
 @then("the same session answers the next one")
-def step_goes_on(context: Context) -> None:
+def step_same_session_answers(context: Context) -> None:
     """The next statement is answered by the same backend."""
     assert_that(
         backends(context.world.sessions),

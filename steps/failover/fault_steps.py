@@ -13,7 +13,9 @@ from support.faults.process import (
     Freeze,
     HostCrash,
     PatroniFrozen,
+    PostgresHangs,
     PostgresKilled,
+    PostmasterHangs,
     Restart,
 )
 from support.faults.roles import ROLE, host_of, proxy_host
@@ -61,6 +63,20 @@ def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
     """It is suspended, and its PostgreSQL runs on; it resumes when another member has taken over."""
     host = host_of(context.world.cluster, role)
     inject_until_replaced(context.world, PatroniFrozen(host), host.name)
+
+
+@when("PostgreSQL alone hangs on {role:Role}")
+def step_postgres_hangs(context: Context, role: str) -> None:
+    """Every process of it is suspended: none is gone, and none answers. Its Patroni keeps running beside it."""
+    host = host_of(context.world.cluster, role)
+    inject(context.world, PostgresHangs(host), host.name)
+
+
+@when("the postmaster alone hangs on {role:Role}")
+def step_postmaster_hangs(context: Context, role: str) -> None:
+    """It is suspended. Sessions that are open, Patroni's own among them, go on, and no new one can be opened."""
+    host = host_of(context.world.cluster, role)
+    context.world.experiment.inject(PostmasterHangs(host), host.name)
 
 
 @when("PostgreSQL alone is killed on {role:Role}")

@@ -18,7 +18,8 @@ def step_replica_away(context: Context) -> None:
 
 @when("the hosts of the leader and its synchronous standby crash at once")
 def step_lost_together(context: Context) -> None:
-    """Of several standbys, as many as commits wait for: whoever is left may lack acknowledged writes."""
+    """If there are several standbys, as many as commits wait for: any member that is left may lack acknowledged
+    writes."""
     context.world.handover(FailoverHandover).lost = joint_loss.lose_together(context.world)
 
 

@@ -1,4 +1,4 @@
-"""Logins of members to one another, anew."""
+"""New logins of the members to one another."""
 
 from behave import then, when
 

@@ -63,7 +63,7 @@ def step_slots_are_limited(context: Context) -> None:
 
 @then("no prepared transaction of any member is older than {seconds:g} seconds")
 def step_none_prepared(context: Context, seconds: float) -> None:
-    """Of all roles and databases, Citus' own included, since it was prepared."""
+    """Counts those of all roles and databases, including Citus' own, from when they were prepared."""
     limit = context.world.limit(seconds, "prepared")
     _require_none_older(context.world, retention.prepared_transactions, "prepared", limit, _PREPARED)
 

@@ -86,7 +86,7 @@ def step_two_sessions(context: Context) -> None:
 
 
 @when("each then changes the other's entry")
-def step_go_on_crosswise(context: Context) -> None:
+def step_change_the_others_entry(context: Context) -> None:
     """Both at the same time, and then they commit: no single worker can see that they block each other."""
     world, handover = context.world, context.world.handover(TransactionHandover)
 

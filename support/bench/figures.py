@@ -11,7 +11,7 @@ from support.errors import UsageError
 from support.reporting.chance import Change, Spread, change, spread
 
 RATE = "1/s"
-"""The one unit of which more is better. Of all others, less is better."""
+"""The only unit for which more is better. For all others, less is better."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def served_within(bound: float, history: History) -> Finding:
 
 
 def oldest_served(history: History) -> float:
-    """Of all reads, the longest time in seconds for which the value had been replaced when the read began."""
+    """The longest time in seconds, over all reads, for which the value had been replaced when the read began."""
     replaced, never = _replaced(history), float("inf")
     return max([0.0, *(read.begun - replaced.get((read.key, read.value), never) for read in reads_of(history))])
 

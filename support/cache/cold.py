@@ -32,7 +32,7 @@ def keys(count: int) -> list[str]:
 
 
 def store_and_cache(world: World, count: int) -> None:
-    """Store so many entries directly in the database, and have them all cached by reading them."""
+    """Store this many entries directly in the database, and cache them all by reading them."""
     clients, names = world.handover(CacheHandover).clients, keys(count)
     world.entries.add_many([Entry(world.namespace, name, VALUE) for name in names])
     history = History()

@@ -125,7 +125,7 @@ class FailedOver:
                 client.execute_command("CLUSTER", "FAILOVER")
 
     def _by_sentinel(self, sentinels: Sequence[redis.Redis]) -> None:
-        """The first Sentinel that answers is told; one of them may be down."""
+        """The command goes to the first Sentinel that answers; one of them may be down."""
         for number, sentinel in enumerate(sentinels, 1):
             try:
                 sentinel.execute_command("SENTINEL", "FAILOVER", self._server.service)

@@ -18,8 +18,6 @@ import numpy as np
 from support.cache.clients import CacheClient
 from support.example_app.cache import Question, Read, Source
 
-_KATHMANDU = timezone(timedelta(hours=5, minutes=45))
-
 VALUES: dict[str, Callable[[], Any]] = {
     "text": lambda: "plain text",
     "an empty text": lambda: "",

@@ -43,7 +43,7 @@ def complain(text: str) -> None:
 def hear_interrupts() -> None:
     """From now on Ctrl-C is answered at once, before the work is stopped; not where it is ignored.
 
-    The answer is for whoever sits at the terminal: stopping may take seconds.
+    The answer is for the user at the terminal: stopping may take seconds.
     """
 
     def heard(number: int, frame: object) -> None:
@@ -69,7 +69,7 @@ class Progress:
 def exit_status_of(action: Callable[[], int]) -> int:
     """Run an action and return its exit status. An error becomes a message and the status that belongs to it.
 
-    An expected error is told in its own words. The traceback of any other goes to a file, which the message names.
+    An expected error is shown with its own message. The traceback of any other goes to a file, which the message names.
     """
     try:
         return action()

@@ -20,7 +20,9 @@ from support.faults.process import (
     HostCrash,
     Kill,
     PatroniFrozen,
+    PostgresHangs,
     PostgresKilled,
+    PostmasterHangs,
     server_processes,
 )
 from support.faults.roles import cache_host, host_of, proxy_host
@@ -162,6 +164,7 @@ def _on_host_of_role(kind: Callable[[SiteHost], Fault]) -> Callable[[Cluster, Ar
 
 _crash, _freeze = _on_host_of_role(HostCrash), _on_host_of_role(Freeze)
 _patroni_frozen, _postgres_killed = _on_host_of_role(PatroniFrozen), _on_host_of_role(PostgresKilled)
+_postgres_hangs, _postmaster_hangs = _on_host_of_role(PostgresHangs), _on_host_of_role(PostmasterHangs)
 
 
 def _killed_in_turn(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
@@ -316,6 +319,9 @@ ACTS: Mapping[str, Callable[[Cluster, Arguments, Rows], Iterator[Act]]] = {
     "step_frozen_until_replaced": _freeze,
     "step_patroni_frozen_until_replaced": _patroni_frozen,
     "step_postgres_killed": _postgres_killed,
+    "step_postgres_hangs": _postgres_hangs,
+    "step_postmaster_hangs": _postmaster_hangs,
+    "step_missed": _one_away,
     "step_killed_in_turn": _killed_in_turn,
     "step_data_destroyed": _data_destroyed,
     "step_replicas_crash": _replicas_crash,

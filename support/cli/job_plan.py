@@ -20,7 +20,7 @@ from support.target.capabilities import SHARDS, TLS
 from support.work import Unit
 
 CLUSTERS_PER_CORE = 2
-"""With more of them the processors are busy anyway, and limits of time begin to fail."""
+"""With more of them the processors are busy anyway, and time limits begin to fail."""
 SECONDS_PER_CLUSTER = 40.0
 """The work that makes it worthwhile to boot one more cluster."""
 MEMORY = {False: 500e6, True: 900e6}

@@ -250,7 +250,7 @@ def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | N
 
 
 def check_guides(folder: Path) -> Iterator[Finding]:
-    """What is wrong with the guides for whoever is on call."""
+    """What is wrong with the guides for the on-call engineer."""
     path = folder / on_call.FILE
     try:
         guides, promises = on_call.load(path), load(folder / FILE)
@@ -273,7 +273,7 @@ def notes(folder: Path) -> Iterator[str]:
         return
     if general:
         path = folder / on_call.FILE
-        yield f"note: {path} has no guide for {', '.join(general)}: whoever is on call gets their capability's"
+        yield f"note: {path} has no guide for {', '.join(general)}: it uses their capability's guide"
 
 
 def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[Finding]:

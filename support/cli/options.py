@@ -85,7 +85,10 @@ Like = Annotated[
 ]
 Ports = Annotated[
     str | None,
-    typer.Option(help="Ports that --like publishes: usual (those of the installation, if they are free) or free."),
+    typer.Option(
+        help="Ports that --like publishes: usual (those of the installation, if they are free) or free.",
+        autocompletion=typed.PORTS,
+    ),
 ]
 Metrics = Annotated[
     Path | None,

@@ -341,7 +341,7 @@ def _show(trust: Trust) -> None:
 
 
 def _who(proof: Proof) -> tuple[str, str]:
-    """The promises whose scenarios noticed, and those of which one did not."""
+    """The promises whose scenarios all noticed, and those with a scenario that did not."""
     silent = dict.fromkeys(one.id for one in proof.heard if not one.noticed)
     noticed = [*dict.fromkeys(one.id for one in proof.heard if one.noticed), *(f"({id})" for id in proof.others)]
     return " ".join(noticed), f"[red]{' '.join(silent)}[/]"

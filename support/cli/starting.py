@@ -1,4 +1,4 @@
-"""The commands for whoever has a cluster of their own: `accept init`, `doctor` and `heal`; main.py adds them."""
+"""The commands for users with their own cluster: `accept init`, `doctor` and `heal`; main.py adds them."""
 
 from pathlib import Path
 from typing import Annotated

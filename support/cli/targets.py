@@ -57,18 +57,22 @@ def of_place(place: str) -> Mapping[str, Any]:
 
 
 def redis_of_place(place: str) -> Mapping[str, Any]:
-    """The settings that `host` or `host:port` of a Redis stands for. Raises UsageError for anything else."""
-    host, port = _split_place(place.removeprefix("redis://"), "cache.example.org:6379")
+    """The settings that `host`, `host:port` or the URL of a Redis stands for. Raises UsageError for anything else."""
+    if place.startswith(("redis://", "rediss://")):
+        return {"redis_url": place}
+    host, port = _split_place(place, "cache.example.org:6379")
     return {"redis_host": host} | ({"redis_port": port} if port else {})
 
 
 def _split_place(place: str, example: str) -> tuple[str, int | None]:
+    if "@" in place:  # before that, there may be a password
+        raise UsageError(f"an address has no login in front of it; write it like {example}")
     try:
         parts = urlsplit(f"//{place}" if place.count(":") < 2 or "[" in place else f"//[{place}]")
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"{place!r}: {error}; write it like {example}") from None
-    if not host or parts.path or parts.query or parts.username or port == 0:
+    if not host or parts.path or parts.query or port == 0:
         raise UsageError(f"{place!r} is not an address; write it like {example}")
     return host, port
 

@@ -52,13 +52,14 @@ class Clusters:
         booted: Callable[[int, Topology], None] = lambda number, topology: None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        """`booted` is told of each cluster, with its number, `progress` of each step of a boot; else it is printed."""
+        """`booted` is called with each cluster and its number, `progress` with each step of a boot, which is otherwise
+        printed."""
         self._options, self._place, self._booted, self._progress = options, place, booted, progress
         self._replaced = 0
         self.fit = True
         """Whether the current one may be used for further scenarios."""
         self.topologies = list[Topology]()
-        """Of all of them: the report masks their passwords."""
+        """The topologies of all clusters: the report masks their passwords."""
         self.current = self._boot(place)
 
     def _boot(self, place: KeptCluster) -> TargetCluster:

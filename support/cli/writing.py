@@ -1,4 +1,4 @@
-"""The commands for whoever writes scenarios: `accept steps`, `promises`, `lint` and `new`; main.py adds them."""
+"""The commands for writing scenarios: `accept steps`, `promises`, `lint` and `new`; main.py adds them."""
 
 from pathlib import Path
 from typing import Annotated

@@ -81,7 +81,7 @@ class MemberSearches:
 
 
 def make_crowded(world: World, own: int, others: int) -> CrowdedTable:
-    """A copy of the table of entries with so many entries, whose vector indexes are built when it is full.
+    """A copy of the table of entries with this many entries, whose vector indexes are built when it is full.
 
     The copy is dropped when the scenario ends.
     """

@@ -36,7 +36,7 @@ def require_pool(cluster: Cluster, pooler: Address) -> None:
 
 
 def require_leases(cluster: Cluster, ttl: int) -> None:
-    """Every Patroni has adopted this ttl: etcd granted its lease for so many seconds."""
+    """Every Patroni has adopted this ttl: etcd granted its lease for this many seconds."""
     granted = etcd.leases(cluster.topology, cluster.group)
     if missing := {"leader", *(f"members/{name}" for name in cluster.members)} - granted.keys():
         raise NotYet(f"etcd has no lease of {', '.join(sorted(missing))}")

@@ -161,9 +161,7 @@ def _run_patroni(plan: Plan, file: str) -> Sequence[str]:
 PATRONI = Service("patroni", "patroni.yml", _patroni, _run_patroni)
 POSTGRES_ALONE = Service("postgres", "postgres.sh", _postgres, lambda plan, file: ["sh", file])
 OTHERS = {
-    Role.ETCD: Service(
-        "etcd", "etcd.yml", dcs.etcd, lambda plan, file: [str(plan.programs.etcd), "--config-file", file]
-    ),
+    Role.ETCD: Service("etcd", "etcd.yml", dcs.etcd, dcs.run_etcd),
     Role.HAPROXY: Service(
         "haproxy", "haproxy.cfg", _haproxy, lambda plan, file: [str(plan.programs.haproxy), "-W", "-db", "-f", file]
     ),

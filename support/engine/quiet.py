@@ -5,7 +5,7 @@ machine is watched during each measurement. If the limit was exceeded and someth
 used the processors, the measurement is repeated when the machine is quiet. If it never is, the promise is not judged. A
 promise that is kept in spite of the disturbance is kept, and a cluster that keeps the processors busy itself is slow.
 
-Of a cluster on other machines only the machine of the suite is watched.
+If the cluster runs on other machines, only the suite's own machine is watched.
 """
 
 import os

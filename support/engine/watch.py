@@ -21,7 +21,8 @@ _CLOSED = re.compile(
     "Connection refused|the database system is "
     "|no login after .*: (server closed the connection unexpectedly|.*Connection reset by peer)"
 )
-"""What a client is told where no server listens, or where it is starting or stopping and lets nobody in.
+"""The errors that a client gets where no server is listening, or where it is starting or stopping and accepts no
+logins.
 
 Where a container's port is published, its forwarder listens all the time, and hangs up if there is no server behind it.
 """

@@ -95,7 +95,6 @@ def sweep(where: sql.Endpoint, profile: Profile, namespace: str) -> int:
     return deleted
 
 
-_PROPAGATED = "SELECT set_config('citus.propagate_set_commands', 'local', true), set_config('jit', 'off', true)"
 _MANY = "SELECT 1 FROM {entries} WHERE {entries.namespace} = ANY (%(those)s) OFFSET %(size)s LIMIT 1"
 _NEXT = """
     SELECT {entries.key} FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {after}

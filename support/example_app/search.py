@@ -57,7 +57,6 @@ class Search:
             "starts_with({entries.namespace}, %(namespace)s)" if every_shard else "{entries.namespace} = %(namespace)s"
         )
         self._in_force: list[str] = []
-        self._sharded = False
         self.dialect: VectorDialect = DIALECTS[profile.entries.vector]
         distance = f"{{entries.embedding}} {self.dialect.cosine} %(sought)s"
         order = f"({distance}) + 0" if exact else distance  # no index has the order of an expression

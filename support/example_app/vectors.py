@@ -24,8 +24,6 @@ class VectorDialect:
     """The operator of Euclidean distance."""
     hnsw_options: str = ""
     """What follows the column list when an HNSW index is created."""
-    precision: float = 1e-5
-    """The error allowed of a distance, compared with double precision (both keep float4 components)."""
     search_settings: Mapping[str, str] = field(default_factory=dict)
     """Settings that a careful application makes for good searches by the HNSW index."""
     role_settings: Mapping[str, str] = field(default_factory=dict)

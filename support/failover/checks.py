@@ -162,7 +162,7 @@ def refused_for_lack_of_space(
 
 
 def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float) -> Finding:
-    """Each of so many idle sessions was closed within `limit` seconds of the fault.
+    """Each of this many idle sessions was closed within `limit` seconds of the fault.
 
     `ended` has the seconds from the fault to the end of each session that was closed.
     """

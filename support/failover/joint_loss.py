@@ -51,12 +51,16 @@ def members_with_every_commit(cluster: Cluster) -> tuple[str, ...]:
     return tuple(found)
 
 
+def spare_replica(cluster: Cluster) -> str:
+    """A replica without which writes go on."""
+    needed = members_with_every_commit(cluster)
+    return next(name for name in sorted(cluster.followers()) if name not in needed)
+
+
 def without_one_replica(world: World) -> str:
     """Let a replica crash without which writes go on; returns its name."""
-    cluster = world.cluster
-    needed = members_with_every_commit(cluster)
-    away = next(name for name in sorted(cluster.followers()) if name not in needed)
-    world.experiment.inject(HostCrash(cluster.site.hosts[away]), away)
+    away = spare_replica(world.cluster)
+    world.experiment.inject(HostCrash(world.cluster.site.hosts[away]), away)
     return away
 
 

@@ -1,5 +1,4 @@
-"""Checks of members that change their roles: who must not take over, and who is reported as the primary and is
-read-only."""
+"""Checks of leaders: who must not take over, who is reported as the primary and is read-only, who refuses logins."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class FalseClaim:
-    """A member was reported as the primary for so many seconds, from `begun` on, while it took no writes."""
+    """A member was reported as the primary for this many seconds, from `begun` on, while it accepted no writes."""
 
     member: str
     begun: float
@@ -132,3 +131,30 @@ def _before(claims: Iterable[Claim], since: float) -> str:
     """Who was last called the primary before that; empty if nobody was."""
     earlier = [one for one in claims if one.ended <= since and one.primary]
     return max(earlier, key=lambda one: one.ended).member if earlier else ""
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """An attempt to reach a leader by a new session; seconds on the monotonic clock."""
+
+    begun: float
+    ended: float
+    refusal: str
+    """Why it failed; empty if it reached a leader."""
+
+
+def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, what: str = "the fault") -> Finding:
+    """From `since` on, when `what` happened, one reached a leader within `limit` seconds.
+
+    Unknown if none was tried for that long.
+    """
+    after = [one for one in tried if one.begun >= since]
+    if reached := [one.ended - since for one in after if not one.refusal]:
+        words = f"a new session reached a leader {reached[0]:.1f} s after {what} (limit: {limit:g} s)"
+        return Finding.within_limit(reached[0] <= limit, words)
+    if not after or after[-1].ended < since + limit:
+        return Finding.unknown(f"no new session was tried until {limit:g} s after {what}")
+    return Finding.too_late(
+        f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (limit: {limit:g} s); "
+        f"the last of {len(after)} that were tried: {after[-1].refusal}"
+    )

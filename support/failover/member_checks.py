@@ -189,7 +189,7 @@ class StreamedAgain:
 
 
 def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
-    """Each replica has logged in anew and streams, within `limit` seconds. Unknown if no stream was ended."""
+    """Each replica has logged in again and streams within `limit` seconds. Unknown if no stream was ended."""
     if not found:
         return Finding.unknown("no stream was ended")
     if out := [f"{one.replica} ({one.source} has {one.instead})" for one in found if one.seconds is None]:

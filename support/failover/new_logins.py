@@ -1,4 +1,4 @@
-"""Whether replicas, rewinds and new members could log in anew today, tried out.
+"""Whether replicas, rewinds and new members can still log in, found out by trying.
 
 A stream that runs was let in long ago. A password that was changed since, a rule that was removed or a certificate that
 has expired shows only when the stream ends; then a replica is locked out, and pg_rewind and pg_basebackup with it.

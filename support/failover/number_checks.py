@@ -9,7 +9,7 @@ SEQUENCE, IDENTITY = "draw from the sequence", "insert into the table with an id
 ACTIONS = (SEQUENCE, IDENTITY)
 
 
-def none_given_twice(history: History, fault: float) -> Finding:
+def none_issued_twice(history: History, fault: float) -> Finding:
     """No number was acknowledged to two operations of one kind. `fault` is when it happened, on the monotonic clock.
 
     What an operation without an answer was given, nobody knows, so it counts for nothing. Unknown unless numbers of

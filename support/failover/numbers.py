@@ -11,7 +11,7 @@ from support import sql
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import ConnectFailed
-from support.failover.number_checks import ACTIONS, IDENTITY, SEQUENCE, none_given_twice
+from support.failover.number_checks import ACTIONS, IDENTITY, SEQUENCE, none_issued_twice
 from support.run import new_id
 from support.timeouts import STATEMENT
 from support.waiting import eventually
@@ -63,13 +63,13 @@ def draws(schema: str) -> Script:
     return script
 
 
-def require_none_given_twice(world: World) -> None:
+def require_none_issued_twice(world: World) -> None:
     """Clients draw numbers again after the fault, and no number of either kind was acknowledged twice."""
     workload, fault = world.clients, world.experiment.injected_fault
     try:
         workload.await_acknowledged(_ENOUGH, within=world.timing.recovery)
     finally:
         workload.stop()
-    finding = none_given_twice(workload.history, fault.begun)
+    finding = none_issued_twice(workload.history, fault.begun)
     world.measure("numbers drawn", workload.acknowledged, "")
     finding.require()

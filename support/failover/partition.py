@@ -72,7 +72,7 @@ def state_before_the_fault(world: World) -> Look:
 
 
 def watch_state(world: World, seconds: float) -> list[Look]:
-    """Look at the leader, its timeline and the routing again and again, from now on for so many seconds.
+    """Look at the leader, its timeline and the routing again and again, for this many seconds from now on.
 
     The last look is repeated until it gets an answer about everything, or until nobody can be waited for any longer.
     """

@@ -130,3 +130,32 @@ def _unless_silent(told: Collection[str], silent: Silent, words: str) -> Finding
         why = "; ".join(f"{member}: {reason}" for member, reason in silent.items())
         return Finding.unknown(f"nothing is known about {why or 'any member'}")
     return Finding.true(f"{words}, on {', '.join(told)}")
+
+
+@dataclass(frozen=True)
+class MissedWal:
+    """A member that was away for longer than WAL was kept, some time after its return."""
+
+    member: str
+    streams: bool
+    """By its own answer, and it has the leader's WAL."""
+    said_to_stream: bool
+    """By Patroni's view of the cluster."""
+    serves_reads: bool
+    """The read endpoint leads to it."""
+    may_take_over: bool
+    """By Patroni's rules."""
+
+
+def back_or_known_to_be_out(found: MissedWal) -> Finding:
+    """The member streams, or nobody is led to believe that it does."""
+    if found.streams:
+        return Finding.true(f"{found.member} streams again")
+    believed = {
+        "Patroni says that it streams": found.said_to_stream,
+        "the read endpoint leads to it": found.serves_reads,
+        "nothing keeps it from taking over": found.may_take_over,
+    }
+    if wrong := [said for said, so in believed.items() if so]:
+        return Finding.false(f"{found.member} has missed WAL and does not stream, and yet {' and '.join(wrong)}")
+    return Finding.true(f"{found.member} does not stream, serves no reads and cannot take over, and Patroni says so")

@@ -165,6 +165,69 @@ class PatroniFrozen:
         self._host.resume(self._suspended)
 
 
+class PostgresHangs:
+    """PostgreSQL alone hangs on a member: every process of it is suspended, none is gone; its Patroni runs on."""
+
+    unaware = True
+    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
+
+    def __init__(self, host: SiteHost) -> None:
+        self._host = host
+        self._suspended: list[Running] = []
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts whose PostgreSQL answers nothing, and does nothing, while the fault lasts."""
+        return [self._host.name]
+
+    def __str__(self) -> str:
+        return f"PostgreSQL on {self._host.name} hangs"
+
+    def inject(self) -> None:
+        if postmaster := postmaster_of(self._host):  # first: what it has begun to start is found then
+            self._suspend([postmaster])
+            self._suspend(first_of(self._host.running(), "postgres"))
+
+    def require_in_effect(self) -> None:
+        if not self._suspended:
+            raise Inconclusive(f"no PostgreSQL ran on {self._host.name}")
+        if awake := [one for one in first_of(self._host.running(), "postgres") if not one.stopped and not one.over]:
+            self._suspend(awake)
+            raise NotYet(f"not suspended: {', '.join(one.title for one in awake)}")
+
+    def _suspend(self, processes: Sequence[Running]) -> None:
+        self._suspended += processes  # before: they are resumed whatever happens
+        self._host.suspend(processes)
+
+    def heal(self) -> None:
+        self._host.resume(self._suspended)
+
+
+class PostmasterHangs:
+    """The postmaster of a member alone is suspended: its sessions go on, and no new one can be opened."""
+
+    def __init__(self, host: SiteHost) -> None:
+        self._host = host
+        self._suspended: list[Running] = []
+
+    def __str__(self) -> str:
+        return f"the postmaster on {self._host.name} hangs"
+
+    def inject(self) -> None:
+        if postmaster := postmaster_of(self._host):
+            self._suspended = [postmaster]
+            self._host.suspend(self._suspended)
+
+    def require_in_effect(self) -> None:
+        if not self._suspended:
+            raise Inconclusive(f"no PostgreSQL ran on {self._host.name}")
+        if not all(one.stopped for one in self._host.alive(self._suspended)):
+            raise NotYet("it is not suspended")
+
+    def heal(self) -> None:
+        self._host.resume(self._suspended)
+
+
 class PostgresKilled:
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
@@ -212,6 +275,12 @@ class DataDestroyed:
     def heal(self) -> None:
         """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""
         self._files.discard_destroyed()
+
+
+def postmaster_of(host: SiteHost) -> Running | None:
+    """The first process of a host's PostgreSQL, which lets clients in and starts all others; None if none runs."""
+    candidates = [one for one in first_of(host.running(), "postgres") if not one.title.startswith("postgres:")]
+    return min(candidates, key=lambda one: one.started, default=None)
 
 
 def server_processes(host: SiteHost, kind: str) -> list[Running]:

@@ -28,7 +28,7 @@ ROLE = Kind(
     r" of worker group \d+",
     shown=("the leader of worker group 1",),
 )
-"""The roles by which scenarios name a member; see `member_by_role`."""
+"""The roles by which scenarios refer to a member; see `member_by_role`."""
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
 

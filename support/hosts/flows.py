@@ -69,7 +69,7 @@ def require_cut(sandbox: "Sandbox", pairs: Collection[Pair], open_pairs: Collect
 
 
 def measure(sandbox: "Sandbox", pairs: Collection[Pair], datagrams: int, latency: float = 0.0) -> dict[Pair, Flow]:
-    """Send so many datagrams from the first host of each pair to the second one, all pairs at once.
+    """Send this many datagrams from the first host of each pair to the second, all pairs at once.
 
     `latency` is how long a datagram is expected to take, in seconds. Raises ProcessFailed if a host cannot send or
     receive at all.

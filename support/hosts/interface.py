@@ -74,7 +74,7 @@ class Log(Protocol):
         """What was logged since that mark; everything if it is empty."""
 
     def last(self, most: int) -> str:
-        """The last so many bytes. Raises OSError if it cannot be read."""
+        """The last bytes of it, this many. Raises OSError if it cannot be read."""
 
 
 T = TypeVar("T")
@@ -158,7 +158,8 @@ class SiteHost(Protocol):
         """Every process that any user of the host can list; in a sandbox, those of its programs."""
 
     def run_decoy(self, word: str, seconds: int) -> Callable[[], object]:
-        """Run a program with that word as an argument, for so many seconds; returns what ends it sooner."""
+        """Run a program with that word as an argument, for this many seconds; returns a function that ends it
+        sooner."""
 
     def logs(self) -> Mapping[str, Log]:
         """The logs of its programs that can be read, by name."""
@@ -189,7 +190,7 @@ class SiteNetwork(Protocol):
         """Undo it. Harmless if nothing was degraded."""
 
     def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
-        """Send about so many packets from the first to the second host of each pair, and see what arrives.
+        """Send about this many packets from the first to the second host of each pair, and see what arrives.
 
         `latency`: how long one is expected to take, in seconds.
         """

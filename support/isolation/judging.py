@@ -10,8 +10,6 @@ from support.isolation.transactions import transactions_of
 from support.isolation.workloads import Items
 from support.target import citus
 
-_LEVEL = "SELECT current_setting('transaction_isolation')"
-
 
 def one_place(world: World) -> Items:
     """Empty items in a namespace of their own: on Citus a single worker has all of them."""
@@ -41,8 +39,8 @@ def over_all_workers(world: World, each: int) -> Items:
 
 
 def require_isolated(world: World, history: History) -> None:
-    """No transaction saw what its level rules out. What only one snapshot over all servers would rule out is told as a
-    known limit, unless the cluster is declared to have such snapshots."""
+    """No transaction saw what its level rules out. What only one snapshot over all servers would rule out is reported
+    as a known limit, unless the cluster is declared to have such snapshots."""
     handover = world.handover(IsolationHandover)
     one_snapshot = not handover.homes or bool(world.cluster.topology.expectations.distributed_snapshots)
     observed = Observed(handover.level, transactions_of(history), handover.homes, one_snapshot)

@@ -155,7 +155,7 @@ def _of_read(versions: Versions, reader: Transaction, read: Access) -> Iterator[
 
 
 def _fractured(versions: Versions, reader: Transaction, read: Access) -> Iterator[Sighting]:
-    """Of what one transaction added to a set, a single query shows some and misses some."""
+    """A single query shows some of the elements that one transaction added to a set, and misses others."""
     saw = set(read.saw or ())
     checked = {reader.number}
     for value in sorted(saw):

@@ -133,7 +133,7 @@ class LoadLedger:
         self._outcomes: dict[int, bytearray] = {}
         self._found: dict[int, bytearray] = {}
         self._strange: list[str] = []
-        self._strangers = self._entries = 0
+        self._unexpected = self._entries = 0
 
     def add(self, worker: int, lines: Iterable[str]) -> None:
         """Add a worker's operations, as `line_of` writes them. A last line that was cut off is left out."""
@@ -151,7 +151,7 @@ class LoadLedger:
     def read(self, entries: Iterator[str]) -> None:
         """Take note of what the database holds. Raises what `entries` raises; then it can be called again."""
         self._found = {client: bytearray(len(outcomes)) for client, outcomes in self._outcomes.items()}
-        self._strange, self._strangers, self._entries = [], 0, 0
+        self._strange, self._unexpected, self._entries = [], 0, 0
         for entry in entries:
             self._entries += 1
             client, number = _parsed(entry)
@@ -174,7 +174,7 @@ class LoadLedger:
             return Finding.unknown("no write was acknowledged")
         if self._found.keys() != self._outcomes.keys():
             return Finding.unknown("the ledger was never read back")
-        lost, twice, strange, recovered = _Entries(), _Entries(), _Entries(self._strangers, self._strange), _Entries()
+        lost, twice, strange, recovered = _Entries(), _Entries(), _Entries(self._unexpected, self._strange), _Entries()
         for client, outcomes in self._outcomes.items():
             ended, found = np.frombuffer(outcomes, np.uint8), np.frombuffer(self._found[client], np.uint8)
             lost.add(client, (ended == _CODES[Outcome.OK]) & (found == 0))
@@ -204,7 +204,7 @@ class LoadLedger:
         return _OUTCOMES.get(outcomes[number]) if 0 <= number < len(outcomes) else None
 
     def _note_strange(self, entry: str) -> None:
-        self._strangers += 1
+        self._unexpected += 1
         if len(self._strange) < _NAMED:
             self._strange.append(entry)
 

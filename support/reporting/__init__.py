@@ -6,7 +6,7 @@ nothing that allure-behave loses or wrongly shows as passed gets into the report
 
 environment.py calls `recorder` with behave's own objects (nothing here imports behave):
 
-    mend_allure()                                  on import: environment.py is loaded before the formatters are
+    patch_allure()                                  on import: environment.py is loaded before the formatters are
     Recorder(journal, selected, redactor=..., facts=..., required=...)                   before_all
     context.on_cleanup_error = recorder.cleanup_failed                                   before_all
     recorder.started(scenario)                     before_scenario, first of all; then scenario.skip(reason) where the

@@ -33,7 +33,7 @@ class Change(StrEnum):
     WORSE = "worse"
     BETTER = "better"
     NONE = "no change"
-    UNCLEAR = "too few runs to tell"
+    UNCLEAR = "too few runs to be sure"
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -48,7 +48,7 @@ def change(now: Sequence[float], before: Sequence[float]) -> Change:
     """How figures of which less is better changed, beyond noise.
 
     Worse or better: the medians differ by more than MARGIN, and the difference is significant. If it is not
-    significant, the answer is UNCLEAR: more runs would tell.
+    significant, the answer is UNCLEAR: more runs are needed to be sure.
     """
     if not now or not before or 1 / math.comb(len(now) + len(before), len(now)) > SIGNIFICANCE:
         return Change.UNCLEAR

@@ -170,14 +170,14 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     p = chance.chance_of(*(worse if got_worse else (failed_before, judged_before, failed, judged)))
     wrong = any(id in run.wrong for run in (now if got_worse else before).runs)
     if got_worse and wrong:
-        return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen: no matter of chance")
+        return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen, which is never noise")
     if p > SIGNIFICANCE:
         few = min(judged, judged_before) < chance.ENOUGH
-        words = f"it takes {chance.ENOUGH} runs on each side to tell" if few else "more runs would tell"
+        words = f"it takes {chance.ENOUGH} runs on each side to be sure" if few else "more runs are needed to be sure"
         if wrong:
-            words = f"a wrong result was seen before, and that it is not seen now proves little; {words}"
+            words = f"a wrong result was seen before, and its absence now proves little; {words}"
         return VerdictRow(id, *told, Change.UNCLEAR, words)
-    return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"chance does that in {p:.1%} of cases")
+    return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"p = {p:.3f}")
 
 
 def _told(counts: Counter[str], runs: int) -> str:

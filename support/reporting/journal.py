@@ -20,7 +20,7 @@ from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 PASSED, BROKEN, NOTHING_JUDGED, INTERRUPTED = 0, 1, 3, 130
 """Exit statuses; 2 is wrong usage, which ends before there is a journal."""
 
-_SCENARIO, _SCENARIOS = TypeAdapter(Scenario), TypeAdapter(tuple[Scenario, ...])
+_SCENARIOS = TypeAdapter(tuple[Scenario, ...])
 _RESULT = TypeAdapter(ScenarioResult)
 _JUDGED = frozenset(Verdict) - {Verdict.INTERRUPTED, Verdict.NOT_REACHED}
 

@@ -63,7 +63,7 @@ class LiveView:
 
     @property
     def seconds_left(self) -> float:
-        """Of the running scenario, what is left of its usual time; of the others all of it."""
+        """The rest of the usual time of the running scenario, plus the usual times of those that have not begun."""
         running = self._running.key if self._running is not None else ""
         rest = sum(seconds for key, seconds in self._left.items() if key != running)
         gone = time.monotonic() - self._since

@@ -1,7 +1,7 @@
-"""What to do about a broken promise: `features/on-call.toml`, for whoever is on call.
+"""What to do about a broken promise: `features/on-call.toml`, for the on-call engineer.
 
 A table of the file is for one promise ([FO-01]), for all promises whose ids begin alike ([FO]), or for a capability
-([failover]). A promise is told by its own table, or else by the next wider one, so that a new promise has an entry from
+([failover]). A promise uses its own table, or else the next wider one, so that a new promise has an entry from
 the first day. `accept lint` says which promises only the widest one covers.
 """
 

@@ -69,7 +69,7 @@ class PastRun:
     flaky: tuple[str, ...] = ()
     """Titles of the scenarios that passed only on the rerun."""
     wrong: tuple[str, ...] = ()
-    """Ids of the promises of which a wrong result was seen: no limit of time, and no matter of chance."""
+    """Ids of the promises for which a wrong result was seen: not an exceeded time limit, and not a matter of chance."""
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def verdict(self, promise: str) -> str:

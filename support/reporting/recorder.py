@@ -312,7 +312,7 @@ def _scenario(model: Any) -> Scenario:
     return replace(scenario, sentence=sentence_of(scenario.promise, Path(model.filename)))
 
 
-def mend_allure() -> None:
+def patch_allure() -> None:
     """Mend allure-behave 2.16 in this process. Call it before behave creates its formatters; calling twice is harmless.
 
     Three things cannot wait for the end of the run. A scenario below a `Rule:` is never announced to Allure, so it has

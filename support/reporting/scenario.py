@@ -139,7 +139,7 @@ def verdict_of(error: BaseException) -> Verdict:
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether the exception reports a wrong result, which no rerun can undo: anything broken but a limit of time."""
+    """Whether the exception reports a wrong result, which no rerun can undo: anything broken except a time limit."""
     return verdict_of(error) is Verdict.BROKEN and not isinstance(error, LimitExceeded)
 
 

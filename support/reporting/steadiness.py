@@ -32,7 +32,7 @@ class Change:
 
 
 def changes(records: Sequence[RunRecord]) -> tuple[Change, ...]:
-    """The scenarios of which not all runs say the same."""
+    """The scenarios on which the runs differ."""
     ends: dict[str, dict[Verdict, Ended]] = {}
     scenarios: dict[str, Scenario] = {}
     for number, record in enumerate(records, 1):

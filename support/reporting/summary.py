@@ -49,7 +49,7 @@ def _failed(record: RunRecord) -> Iterator[str]:
     for trouble in record.troubles:
         yield _entry("the run", "", trouble.message)
     if lost := lost_line(record):
-        yield _entry("lost since the last run", "", lost)
+        yield _entry("lost since the previous run", "", lost)
     for one in failures(record):
         yield _entry(one.verdict, one.scenario.title, one.reason)
         yield from _promised(one.scenario)

@@ -19,7 +19,7 @@ WORST_FIRST: Sequence[Verdict] = (
     Verdict.SKIPPED,
     Verdict.PASSED,
 )
-"""Of several scenarios of one promise the worst verdict counts."""
+"""If a promise has several scenarios, the worst verdict counts."""
 
 UNFINISHED = (Verdict.INTERRUPTED, Verdict.NOT_REACHED)
 NOT_JUDGED: Sequence[tuple[str, Sequence[Verdict]]] = (

@@ -172,7 +172,7 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     if record.known_limits:
         yield _entry("known limits of this cluster", _WARNING, "", "\n".join(f"- {one}" for one in record.known_limits))
     if lost := lost_line(record):
-        yield _entry("lost since the last run", _MISSING, "", lost)
+        yield _entry("lost since the previous run", _MISSING, "", lost)
     for (verdict, why), scenarios in unfinished(record).items():
         yield _entry(verdict, STYLES[verdict], promises_of(scenarios), why)
     for result in record.flaky:

@@ -264,7 +264,7 @@ _COUNT_AGAIN = """
 
 
 def counts_twice_or_not_at_all() -> None:
-    """Of a hundred operations that count, one is applied twice, and the next one is acknowledged but never sent."""
+    """One in a hundred counting operations is applied twice, and the next one is acknowledged but never sent."""
     execute, turns = sql.execute, itertools.count()
 
     def careless(where: sql.Endpoint | sql.Session, statement: str, values: sql.Values = None) -> int:

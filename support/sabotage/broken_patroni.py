@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import patroni.postgresql  # noqa: F401  # before patroni.ha: the two import each other
@@ -11,6 +12,7 @@ from patroni import global_config
 from patroni.__main__ import main
 from patroni.api import RestApiHandler
 from patroni.dcs import AbstractDCS
+from patroni.exceptions import DCSError
 from patroni.ha import Ha
 from patroni.postgresql import Postgresql
 from patroni.postgresql.bootstrap import Bootstrap
@@ -83,8 +85,13 @@ def starts_nothing_after_a_crash() -> None:
 
 
 def copies_nothing() -> None:
-    """A member without data is not built from another one."""
-    Bootstrap.clone = lambda self, member: False
+    """A member without data is not built from another one; one that is asked to reinitialize has none afterwards."""
+
+    def clone(self: Bootstrap, *given: Any, **named: Any) -> bool:
+        self._postgresql.remove_data_directory()
+        return False
+
+    Bootstrap.clone = clone
 
 
 def copies_no_logical_slot() -> None:
@@ -106,6 +113,27 @@ def waits_for_the_end_of_postgresql() -> None:
         return bool(usual(self, *given, **{**named, "on_shutdown": None, "stop_timeout": None}))
 
     Postgresql.stop = stop
+
+
+def renews_its_lock_whatever_happens() -> None:
+    """A leader renews its lock even while its PostgreSQL gives no answer."""
+    usual = Ha.run_cycle
+    begun: list[Ha] = []
+
+    def renew(ha: Ha) -> None:
+        while True:
+            threading.Event().wait(1)
+            with suppress(DCSError):
+                if ha.is_leader():
+                    ha.update_lock()
+
+    def run_cycle(self: Ha) -> str:
+        if not begun:
+            begun.append(self)
+            threading.Thread(target=renew, args=[self], daemon=True).start()
+        return str(usual(self))
+
+    Ha.run_cycle = run_cycle
 
 
 POSTPONES = 8.0
@@ -164,6 +192,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         copies_nothing,
         copies_no_logical_slot,
         waits_for_the_end_of_postgresql,
+        renews_its_lock_whatever_happens,
         postpones_its_promotion,
         falters_after_taking_over,
     )

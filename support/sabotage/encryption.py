@@ -132,7 +132,7 @@ def _expires_within(days: float) -> Callable[[Cluster, str], bool]:
 
 
 def expiring(role: str, days: float) -> MakeDamage:
-    """The certificate of the member with that role is valid for so many days yet."""
+    """The certificate of the member with that role is valid for this many more days."""
 
     def contents(cluster: Cluster, host: Host, before: Contents) -> Contents:
         until = datetime.now(UTC) + timedelta(days=days)

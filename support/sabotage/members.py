@@ -36,7 +36,7 @@ _READ_FILE = "pg_read_binary_file(text, bigint, bigint, boolean)"
 
 
 def _another_password(role: str) -> MakeDamage:
-    """Streams that run go on; nobody with that role can log in anew."""
+    """Running streams continue, but nobody can log in with that role again."""
 
     def make(cluster: Cluster) -> Damage:
         def verifier() -> str:

@@ -260,12 +260,17 @@ SABOTAGES = (
     Sabotage(
         "patroni-copies-nothing",
         "a member that has lost its data is not rebuilt",
-        notices({"FO-11": "streams as a replica: still not true after"}),
+        notices(
+            {
+                "FO-11": "streams as a replica: still not true after",
+                "WL-03": "with all of the leader's WAL: still not true after",
+            }
+        ),
         patroni_build("copies_nothing"),
     ),
     Sabotage(
         "patroni-copies-no-logical-slot",
-        "a member that takes over makes the logical slots anew",
+        "a member that takes over recreates the logical slots",
         notices({"FO-17": "changes never reached the consumer"}),
         patroni_build("copies_no_logical_slot"),
     ),
@@ -274,6 +279,19 @@ SABOTAGES = (
         "a leader that hands over keeps its lock until its PostgreSQL is down",
         notices({"FO-18": "hands over to .*: refused|interrupted for"}),
         patroni_build("waits_for_the_end_of_postgresql"),
+    ),
+    Sabotage(
+        "patroni-renews-its-lock-whatever-happens",
+        "a leader renews its lock even while its PostgreSQL gives no answer",
+        notices({"FO-15 hangs without dying": "another member than .* leads: still not true after"}),
+        patroni_build("renews_its_lock_whatever_happens"),
+    ),
+    Sabotage(
+        "login-failover-as-declared",
+        "it was declared that a leader on which nobody can log in is replaced, and it is not",
+        notices({"FO-15 new logins": "no new session reached a leader for"}),
+        nothing,
+        variables=expecting(login_failover=True),
     ),
     Sabotage(
         "patroni-postpones-its-promotion",

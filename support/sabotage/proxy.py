@@ -187,7 +187,7 @@ SABOTAGES = (
     Sabotage(
         "lag-not-looked-at",
         "a replica serves reads no matter how far it lags",
-        notices({"RW-03 too far behind": "left the read endpoint"}),
+        notices({"RW-03 too far behind": "left the read endpoint", "WL-03": "the read endpoint leads to it"}),
         changed({"/replica?lag=": "/replica?lagging=", "/readiness?lag=": "/liveness?lag="}),
     ),
     Sabotage(

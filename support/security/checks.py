@@ -60,7 +60,7 @@ class Validity:
 
 
 def all_valid_for(days: float, certificates: Mapping[str, Validity]) -> Finding:
-    """Every certificate is valid for so many days yet. Unknown when there was none, or one could not be read."""
+    """Every certificate is valid for this many more days. Unknown if there was none, or one could not be read."""
     ending = {name: one for name, one in certificates.items() if not one.unknown and one.days < days}
     if ending:
         words = (
@@ -77,7 +77,7 @@ def all_valid_for(days: float, certificates: Mapping[str, Validity]) -> Finding:
 
 
 def all_loaded(presented: Mapping[str, str], in_files: Mapping[str, str], unread: Mapping[str, str]) -> Finding:
-    """Every server presents the certificate that is in its file; both are told by their fingerprints.
+    """Every server presents the certificate that is in its file; both are identified by their fingerprints.
 
     `unread` has those of which one of the two is not known, and why: if the others are well, the answer is unknown.
     """

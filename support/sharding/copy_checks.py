@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from support.engine.finding import Finding, listed
 
 ENOUGH = 3
-"""A difference counts that has been the same in so many readings: changes that are being made do not stay that long."""
+"""A difference counts if it has been the same in this many readings: changes in progress do not last that long."""
 Group = tuple[int, str]
 """The number of rows in a group, and a digest of all of them."""
 
@@ -63,7 +63,7 @@ def copies_agree(readings: Sequence[Reading]) -> Finding:
             open_ones.append(table)
     if wrong and not last.in_doubt:
         return Finding.false(
-            f"{listed(wrong)} (make the copies anew: undistribute_table and create_reference_table, or delete the rows "
+            f"{listed(wrong)} (recreate the copies: undistribute_table and create_reference_table, or delete the rows "
             "and insert them again through the coordinator)"
         )
     if last.in_doubt and (wrong or open_ones):

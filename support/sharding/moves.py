@@ -59,7 +59,7 @@ _LEFT = """
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job was with one shard, so many seconds after the job began."""
+    """How far a job had got with one shard, this many seconds after the job began."""
 
     seconds: float
     shard: int

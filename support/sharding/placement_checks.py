@@ -50,7 +50,7 @@ Held = Mapping[str, Collection[str]]
 
 
 def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collection[str], share: float = 10) -> Finding:
-    """Each table has so many shards, and each node has its share of them, to within `share` per cent.
+    """Each table has this many shards, and each node has its share of them, to within `share` percent.
 
     One shard more or less is not uneven, where shards cannot be divided more evenly. Unknown without two nodes or
     without a table.
@@ -120,7 +120,7 @@ def as_before(before: Sequence[Placement], after: Sequence[Placement]) -> Findin
 
 
 def none_too_large(sizes: Mapping[int, int | None], times: float) -> Finding:
-    """The size of each shard (number -> bytes) is known, and none is larger than so many times the mean.
+    """The size of each shard (number -> bytes) is known, and none is larger than this many times the mean.
 
     Unknown when there is no shard, or all are empty.
     """

@@ -33,7 +33,7 @@ _WARM_UP = 10  # queries that are not counted: the first ones open a connection 
 
 
 def entries_over_workers(world: World, count: int, namespaces: int) -> list[Entry]:
-    """Entries with an embedding each, over so many namespaces on several workers; no two have the same key."""
+    """Entries with an embedding each, spread over this many namespaces on several workers; no two have the same key."""
     names = namespaces_over_workers(world, namespaces)
     made = samples.entries(world.random, world.namespace, count, world.profile)
     return [replace(one, namespace=names[number % namespaces]) for number, one in enumerate(made)]

@@ -20,7 +20,7 @@ from support.waiting import NotYet, eventually
 PAUSE = 1.0
 """Seconds between two readings: a change that is being made is the same on all nodes well before."""
 GROUPS = 1024
-"""Into so many groups the rows of a table are divided."""
+"""The number of groups into which the rows of a table are divided."""
 _TABLES = """
     SELECT logicalrelid::regclass::text,
            CASE WHEN nspname = 'public' THEN 'public.' ELSE '' END || shard_name(logicalrelid, shardid)
@@ -68,7 +68,8 @@ def settled(cluster: Cluster, within: float) -> list[Reading]:
 
 
 def read(cluster: Cluster, shards: Mapping[str, str]) -> Reading:
-    """All copies on all nodes, each node at the same time. A node or a table that gives no answer is told as silent."""
+    """All copies on all nodes, each node at the same time. A node or a table that gives no answer is reported as
+    silent."""
     nodes = data_node_leaders(cluster)
     heard, silent = heard_and_silent(ask_in_parallel(nodes, lambda node: _read_node(nodes[node], shards)))
     in_doubt = sum(count for count, _ in heard.values())

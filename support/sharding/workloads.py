@@ -17,7 +17,7 @@ from support.sharding.checks import Transfer
 from support.sharding.shards import namespace_on
 
 CLIENT_PATIENCE = 3.0
-"""Seconds that a client waits for an answer before it gives up and logs in anew."""
+"""Seconds that a client waits for an answer before it gives up and reconnects."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ def restart(cluster: Cluster, member: str) -> None:
     _require_done(member, _send(cluster, member, "POST", "/restart", {}))
 
 
+def reinitialize(cluster: Cluster, member: str) -> None:
+    """Have a member's Patroni discard its data, and copy them from the leader. Raises NotAvailable if it refuses."""
+    _require_done(member, _send(cluster, member, "POST", "/reinitialize", {"force": True}))
+
+
 def _require_done(member: str, reply: Reply) -> None:
     if not reply.done:
         raise NotAvailable(f"Patroni of {member} refuses the command: {reply}")

@@ -84,6 +84,16 @@ def test_what_is_no_address_is_told(place: str) -> None:
         targets.of_place(place)
 
 
+def test_the_url_of_a_redis_keeps_its_login() -> None:
+    assert targets.redis_of_place("cache:6380") == {"redis_host": "cache", "redis_port": 6380}
+    for url in ("redis://:hush@cache:6380/2", "rediss://app:hush@cache"):
+        assert targets.redis_of_place(url) == {"redis_url": url}
+    for place in (":hush@cache", "app:hush@cache:6380", "app:hush@cache:many"):
+        with pytest.raises(UsageError, match="write it like cache") as refused:
+            targets.redis_of_place(place)
+        assert "hush" not in str(refused.value)
+
+
 def test_limits_that_the_clusters_own_timing_makes_longer() -> None:
     scenarios = dry_run(["features/failover"]).scenarios
     assert longer_here(scenarios, Timing()) == ()

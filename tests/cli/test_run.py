@@ -91,13 +91,13 @@ def test_a_capability_that_the_target_had_in_its_last_run_is_told(program: Progr
     program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": CACHED})
     first = program.run()
     assert first.last_line == "1 passed, 0 failed, 1 skipped", str(first)
-    assert "lost since the last run" not in first.out
+    assert "lost since the previous run" not in first.out
     known = program.project / ".accept" / "capabilities.json"
     known.write_text(known.read_text().replace(": [", ': ["redis", ', 1))  # as if its last run had found one
     second = program.run()
     assert (second.status, second.last_line) == (0, "1 passed, 0 failed, 1 skipped"), str(second)
-    assert "lost since the last run: redis: " in " ".join(second.out.split()), str(second)
-    assert "lost since the last run" not in program.run().out, "it is told once"
+    assert "lost since the previous run: redis: " in " ".join(second.out.split()), str(second)
+    assert "lost since the previous run" not in program.run().out, "it is told once"
 
 
 def test_a_target_file_and_options_for_behave(project: Program, postgres: sql.Endpoint) -> None:

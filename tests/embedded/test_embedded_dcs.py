@@ -61,7 +61,7 @@ def test_zookeepers_of_an_ensemble_know_one_another(programs: Programs, tmp_path
     lines = service_of(plan, Role.ETCD).contents(plan, second, tmp_path).splitlines()
     assert {"clientPortAddress=127.77.0.12", "clientPort=2379", "server.2=127.77.0.12:2380:3888"} <= set(lines)
     assert (tmp_path / "data" / "myid").read_text() == "2\n"
-    assert "only its members tell" in lacks(plan.layout, "namespaces", "", "")["dcs"]
+    assert "only its members report" in lacks(plan.layout, "namespaces", "", "")["dcs"]
 
 
 def test_a_secured_cluster_is_reached_by_tls_only(programs: Programs, tmp_path: Path) -> None:

@@ -79,3 +79,11 @@ def test_a_program_that_is_too_old(tmp_path: Path) -> None:
     old.chmod(0o755)
     with pytest.raises(UsageError, match=r"is version 6.2, but 7.0 or newer is needed"):
         programs.find(None, lambda line: None, given={"redis": old})
+
+
+def test_where_nothing_can_be_installed_that_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a Python of the system's."""
+    monkeypatch.setattr(programs, "SYSTEM_POSTGRES", tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "read-only"))
+    with pytest.raises(UsageError, match=r"cannot be installed into .*--pg-bindir"):
+        versions.bindir_of(18, lambda line: None)

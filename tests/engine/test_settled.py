@@ -23,8 +23,8 @@ def test_a_leader_that_renewed_its_lock_twice_and_is_followed_has_settled() -> N
     [
         (EARLIER, replace(LATER, renewed=101.9), "renew its lock twice"),
         (replace(EARLIER, renewed=99.9), LATER, "renew its lock twice"),
-        (EARLIER, replace(LATER, owner="c"), "taken anew by c"),
-        (EARLIER, replace(LATER, made=8), "taken anew by b"),
+        (EARLIER, replace(LATER, owner="c"), "which c then acquired"),
+        (EARLIER, replace(LATER, made=8), "which b then acquired"),
         (EARLIER, replace(LATER, wrong={"c": "no answer"}), "not every member follows b: c: no answer"),
         (replace(EARLIER, wrong={"c": "a replica"}), LATER, "not every member follows b"),
         (EARLIER, replace(LATER, at=102.9), "a loop apart"),

@@ -1,9 +1,16 @@
-"""Members that change their roles: who must not take over (FO-14), and who is wrongly called the primary (FO-19)."""
+"""Leaders: who must not take over (FO-14), lets nobody log in (FO-15), or is wrongly called the primary (FO-19)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from support.engine.history import WriterSample
-from support.failover.leader_checks import Claim, called_primary_truly, nobody_took_over
+from support.failover.leader_checks import (
+    Claim,
+    NewSession,
+    called_primary_truly,
+    new_sessions_again,
+    nobody_took_over,
+)
 
 LOST, END = 10.0, 40.0
 
@@ -98,3 +105,31 @@ def test_where_no_role_changed_hands_nothing_is_known() -> None:
     finding = called_primary_truly(told, took, ["pg1", "pg2"], LOST, 5)
     assert finding.holds is None
     assert finding.words.startswith("no role changed hands")
+
+
+SINCE, LIMIT = 100.0, 30.0
+
+
+def tried(*ended: float, reached: bool = False) -> list[NewSession]:
+    """Attempts of 3 s, each after the fault; the last one reached a leader if that is said."""
+    refused = [NewSession(SINCE + end - 3, SINCE + end, "timeout expired") for end in ended]
+    return [*refused[:-1], replace(refused[-1], refusal="")] if reached else refused
+
+
+def test_a_new_session_reaches_a_leader_in_time_or_too_late() -> None:
+    assert new_sessions_again(tried(3, 6, 24.5, reached=True), SINCE, LIMIT).holds is True
+    late = new_sessions_again(tried(3, 29, 31.2, reached=True), SINCE, LIMIT)
+    assert (late.holds, late.words) == (False, "a new session reached a leader 31.2 s after the fault (limit: 30 s)")
+
+
+def test_no_new_session_reaches_a_leader() -> None:
+    finding = new_sessions_again(tried(3, 15, 32), SINCE, LIMIT)
+    assert finding.holds is False
+    assert "no new session reached a leader for 32.0 s after the fault (limit: 30 s)" in finding.words
+    assert finding.words.endswith("the last of 3 that were tried: timeout expired")
+
+
+def test_a_new_session_before_the_fault_or_a_trial_that_ended_early_says_nothing() -> None:
+    before = NewSession(SINCE - 2, SINCE + 1, "")
+    assert new_sessions_again([before, *tried(3, 15)], SINCE, LIMIT).holds is None
+    assert new_sessions_again([], SINCE, LIMIT).holds is None

@@ -1,7 +1,7 @@
 """Numbers that were given twice are told; what nobody was told counts for nothing."""
 
 from support.engine.history import History, Operation, Outcome
-from support.failover.number_checks import IDENTITY, SEQUENCE, none_given_twice
+from support.failover.number_checks import IDENTITY, SEQUENCE, none_issued_twice
 
 FAULT = 10.0
 
@@ -14,12 +14,12 @@ HEALTHY = [drawn(action, number, number) for number in (1, 2, 33, 34) for action
 
 
 def test_numbers_with_gaps_are_given_once() -> None:
-    assert none_given_twice(History(HEALTHY), FAULT).holds is True
+    assert none_issued_twice(History(HEALTHY), FAULT).holds is True
 
 
 def test_a_number_that_is_given_again() -> None:
     for action in (SEQUENCE, IDENTITY):
-        found = none_given_twice(History([*HEALTHY, drawn(action, 2, 35)]), FAULT)
+        found = none_issued_twice(History([*HEALTHY, drawn(action, 2, 35)]), FAULT)
         assert found.holds is False
         assert (
             f"1 numbers were issued twice by {action}: 2 (8.0 s before the fault, 25.0 s after the fault)"
@@ -28,10 +28,10 @@ def test_a_number_that_is_given_again() -> None:
 
 
 def test_an_answer_that_was_lost_is_none() -> None:
-    assert none_given_twice(History([*HEALTHY, drawn(SEQUENCE, 2, 9, Outcome.UNKNOWN)]), FAULT).holds is True
+    assert none_issued_twice(History([*HEALTHY, drawn(SEQUENCE, 2, 9, Outcome.UNKNOWN)]), FAULT).holds is True
 
 
 def test_without_numbers_on_both_sides_of_the_fault_nothing_is_known() -> None:
-    assert none_given_twice(History(), FAULT).holds is None
-    assert none_given_twice(History(HEALTHY), 40.0).holds is None
-    assert none_given_twice(History(HEALTHY[::2]), FAULT).holds is None
+    assert none_issued_twice(History(), FAULT).holds is None
+    assert none_issued_twice(History(HEALTHY), 40.0).holds is None
+    assert none_issued_twice(History(HEALTHY[::2]), FAULT).holds is None

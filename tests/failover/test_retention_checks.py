@@ -1,10 +1,15 @@
 """What may be kept back: every kind of slot and transaction counts by what it keeps, whoever uses it."""
 
+from dataclasses import replace
+
 import pytest
 
+from support.failover.missed_wal import least_wal
 from support.failover.retention_checks import (
+    MissedWal,
     OpenTransaction,
     Slot,
+    back_or_known_to_be_out,
     longest_open,
     most_kept,
     none_open_longer,
@@ -79,3 +84,37 @@ def test_a_forgotten_transaction(name: str) -> None:
     assert found.holds is False
     assert f"{name} by app in accept, for 4000 s: UPDATE t SET x = 1 on m2" in found.words
     assert "(limit: 3600 s; end it)" in found.words
+
+
+MISSED = MissedWal("pg3", streams=False, said_to_stream=False, serves_reads=False, may_take_over=False)
+
+
+def test_a_replica_that_missed_wal_is_back_or_known_to_be_out() -> None:
+    assert back_or_known_to_be_out(replace(MISSED, streams=True, said_to_stream=True, serves_reads=True)).holds is True
+    assert back_or_known_to_be_out(MISSED).holds is True
+
+
+@pytest.mark.parametrize(
+    ("believed", "words"),
+    [
+        ("said_to_stream", "Patroni says that it streams"),
+        ("serves_reads", "the read endpoint leads to it"),
+        ("may_take_over", "nothing keeps it from taking over"),
+    ],
+)
+def test_nobody_is_led_to_believe_that_it_is_well(believed: str, words: str) -> None:
+    finding = back_or_known_to_be_out(replace(MISSED, **{believed: True}))
+    assert (finding.holds, finding.words) == (
+        False,
+        f"pg3 has missed WAL and does not stream, and yet {words}",
+    )
+
+
+@pytest.mark.parametrize("megabytes", [1, 16, 64, 1024])
+def test_little_wal_is_as_little_as_patroni_and_postgres_accept(megabytes: int) -> None:
+    """Patroni accepts no wal_keep_size below 16 MB, PostgreSQL no min_wal_size below two segments."""
+    segment = megabytes * 2**20
+    kept = least_wal(segment)
+    assert kept["wal_keep_size"] >= max(16 * 2**20, segment)
+    assert 2 * segment <= kept["min_wal_size"] <= kept["max_wal_size"]
+    assert kept["max_slot_wal_keep_size"] >= segment

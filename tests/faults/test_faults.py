@@ -10,12 +10,12 @@ from sandboxes import in_a_sandbox
 from support.errors import Inconclusive
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
-from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill
+from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, PostgresHangs, PostmasterHangs
 from support.hosts import Sandbox
 from support.hosts.flows import measure
-from support.hosts.interface import Flow, Pair
+from support.hosts.interface import Flow, Pair, SiteHost
 from support.hosts.sandbox import Network
-from support.waiting import NotYet
+from support.waiting import NotYet, eventually
 
 PROCESS_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {
     "crash": lambda sandbox: HostCrash(sandbox.hosts["one"]),
@@ -48,6 +48,45 @@ def test_a_process_fault_takes_effect_and_is_healed(kind: str, sandbox_of: str, 
         assert sandbox.hosts["one"].awake()
 
     assert in_a_sandbox(sandbox_of, tmp_path / "sandbox", act) == 0
+
+
+HANGING: dict[str, tuple[Callable[[SiteHost], Fault], set[str]]] = {
+    "all of it": (PostgresHangs, {"postmaster", "checkpointer"}),
+    "the postmaster": (PostmasterHangs, {"postmaster"}),
+}
+"""Kind of fault -> how it is made, and which processes of PostgreSQL it suspends."""
+
+
+@pytest.mark.parametrize("kind", HANGING)
+def test_what_hangs_of_postgres_is_suspended_and_resumes(kind: str, tmp_path: Path) -> None:
+    make, hanging = HANGING[kind]
+    program = tmp_path / "postgres"
+    program.symlink_to("/bin/sleep")
+    script = f"{program} 600 & exec -a 'postgres: checkpointer ' {program} 600"
+
+    def act(sandbox: Sandbox) -> None:
+        host = sandbox.add_host("one", 10)
+        host.add("patroni", ["bash", "-c", script]).start()
+        host.add("etcd", ["sleep", "600"]).start()
+
+        def stopped() -> set[str]:
+            found = [one for one in host.running() if one.stopped]
+            assert all(one.name == "postgres" for one in found)
+            return {"checkpointer" if "checkpointer" in one.title else "postmaster" for one in found}
+
+        def started() -> None:
+            if len([one for one in host.running() if one.name == "postgres"]) < 2:
+                raise NotYet("it starts")
+
+        eventually(started, within=10, subject="both run")
+        fault = make(host)
+        with Nemesis() as nemesis:
+            nemesis.inject(fault)
+            assert stopped() == hanging
+        fault.heal()
+        assert stopped() == set()
+
+    assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
 
 
 NETWORK_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {

@@ -31,7 +31,7 @@ def test_one_run_against_another_may_be_chance() -> None:
     found = of([run(1)], [run(2, "broken")])
     (row,) = found.verdicts
     assert (row.before, row.now, row.change) == ("passed", "broken", Change.UNCLEAR)
-    assert (row.label, row.words) == ("may be chance", "it takes 5 runs on each side to tell")
+    assert (row.label, row.words) == ("may be chance", "it takes 5 runs on each side to be sure")
     assert (found.worse, found.sentence) == (False, "Nothing differs beyond chance; 1 difference may be chance.")
 
 
@@ -39,9 +39,7 @@ def test_a_wrong_result_is_no_chance() -> None:
     found = of([run(1)], [run(2, "broken", wrong=("FO-02",))])
     assert (found.worse, found.sentence) == (True, "1 promise worse.")
     back = of([run(1, "broken", wrong=("FO-02",))], [run(2)])
-    assert back.verdicts[0].words.startswith(
-        "a wrong result was seen before, and that it is not seen now proves little"
-    )
+    assert back.verdicts[0].words.startswith("a wrong result was seen before, and its absence now proves little")
 
 
 def test_five_runs_on_each_side_can_tell() -> None:
@@ -49,7 +47,7 @@ def test_five_runs_on_each_side_can_tell() -> None:
     assert of(before, now).verdicts[0].change is Change.WORSE
     assert of(now, before).verdicts[0].change is Change.BETTER
     assert of(before, [*now[:2], *before[:3]]).verdicts[0].change is Change.UNCLEAR
-    assert of(before, [*now[:2], *before[:3]]).verdicts[0].words == "more runs would tell"
+    assert of(before, [*now[:2], *before[:3]]).verdicts[0].words == "more runs are needed to be sure"
     assert of(before, now).verdicts[0].now == "broken in 5 of 5"
 
 

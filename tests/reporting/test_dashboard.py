@@ -53,9 +53,9 @@ def run(began: float, promises: dict[str, str], *values: float, **more: object) 
         ((Verdict.PASSED, Verdict.PASSED), "Yes: the cluster keeps all 2 promises that were tested.", "kept"),
         ((Verdict.PASSED, Verdict.SKIPPED), "Yes: the cluster keeps the one promise that was tested.", "kept"),
         ((Verdict.BROKEN, Verdict.ERROR), "No: the cluster breaks 1 promise.", "broken"),
-        ((Verdict.PASSED, Verdict.ERROR), "Not known for sure: 1 promise could not be judged.", "error"),
-        ((Verdict.INCONCLUSIVE, Verdict.PASSED), "Not known for sure: 1 promise could not be judged.", "error"),
-        ((Verdict.SKIPPED, Verdict.SKIPPED), "Nobody knows: this run judged no promise.", "error"),
+        ((Verdict.PASSED, Verdict.ERROR), "Not certain: 1 promise could not be judged.", "error"),
+        ((Verdict.INCONCLUSIVE, Verdict.PASSED), "Not certain: 1 promise could not be judged.", "error"),
+        ((Verdict.SKIPPED, Verdict.SKIPPED), "Unknown: this run judged no promise.", "error"),
     ],
 )
 def test_the_first_sentence_answers_the_question(
@@ -70,7 +70,7 @@ def test_the_first_sentence_answers_the_question(
 
 def test_a_run_that_was_stopped_is_no_yes(tmp_path: Path) -> None:
     record = record_of(tmp_path, ScenarioResult(READS, Verdict.PASSED), WRITES)
-    assert answer(record, grid.states(record, LISTED)).sentence == "1 promise kept, but the run did not reach its end."
+    assert answer(record, grid.states(record, LISTED)).sentence == "1 promise kept, but the run did not finish."
 
 
 def test_every_promise_of_the_list_has_a_word_and_a_green_run_paints_nothing_red(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_each_capability_says_whether_it_is_there_or_was_until_the_last_run(tmp_
     assert there == {"redis": {1}, "statistics": {0}}
     lost = {name: set(series(record, "accept_capability_lost", capability=name).values()) for name in there}
     assert lost == {"redis": {0}, "statistics": {1}}
-    assert "lost since the last run**: statistics: no page was given" in markdown(record)
+    assert "lost since the previous run**: statistics: no page was given" in markdown(record)
 
 
 def test_measures_are_in_base_units_each_with_its_limit(tmp_path: Path) -> None:

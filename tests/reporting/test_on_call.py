@@ -1,4 +1,4 @@
-"""Guides for whoever is on call: every promise has one, mistakes in the file are told, and the report shows them."""
+"""Guides for the on-call engineer: every promise has one, mistakes in the file are told, and the report shows them."""
 
 from pathlib import Path
 

@@ -229,7 +229,7 @@ def test_attachments_and_tables_below_a_rule_are_there(tmp_path: Path) -> None:
 def test_allure_alone_ends_the_run_at_a_table_below_a_rule(tmp_path: Path) -> None:
     write_suite(tmp_path, {"cluster/one.feature": RULE})
     environment = tmp_path / "environment.py"
-    environment.write_text(environment.read_text().replace("mend_allure()", ""))
+    environment.write_text(environment.read_text().replace("patch_allure()", ""))
     assert "KeyError: None" in run_suite(tmp_path).output
 
 

@@ -1,7 +1,9 @@
 """What [hosts] may say, and what a user's hosts allow, by what was found on them."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from support.errors import UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
+from support.hosts.remote.reach import _sockets
 from support.settings import Settings
 from support.target.discovery.user_hosts import Looked, _found_access, _ports, declared_access, find, lacking
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -182,6 +185,14 @@ def test_a_way_to_a_host_becomes_a_command_line(words: str, argv: list[str]) -> 
     assert list(Reach.of(words).argv) == argv
 
 
+def test_sockets_of_ssh_have_short_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deep = tmp_path / ("a workspace of a pipeline" * 4)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    folder = _sockets.__wrapped__()
+    assert len(f"{folder}/{'c' * 40}.{'x' * 16}") <= 107
+
+
 def test_hosts_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCEPT_HOSTS", "pg1=ssh://root@10.0.0.1, lb=docker://lb")
     assert Settings.load().accept_hosts == {"pg1": "ssh://root@10.0.0.1", "lb": "docker://lb"}
@@ -238,3 +249,13 @@ def test_what_a_supervisor_has_started_is_not_started_by_its_unit(unit: str) -> 
 def test_addresses_are_as_a_firewall_lists_them() -> None:
     said = {"reach": "ssh://a", "address": ["10.0.0.1", "FE80::00A1"]}
     assert declared_access("pg1", said).addresses == ("10.0.0.1", "fe80::a1")
+
+
+def test_while_the_clusters_postgresql_is_down_another_one_is_not_taken_for_it() -> None:
+    """Debian makes and starts a database of its own; a crash of the member must neither hit it nor wait for it."""
+    down = "\n".join(line for line in TABLE.splitlines() if line.split("\t")[0] not in ("10", "20", "21", "22"))
+    assert "patroni" not in program_trees(parsed_table(down), "staging")
+    unnamed = down.replace(" --cluster_name=15/main", "")
+    assert "patroni" not in program_trees(parsed_table(unnamed), "staging")
+    of_patroni = unnamed.replace("postgresql@15-main.service", "patroni.service")
+    assert [one.pid for one in program_trees(parsed_table(of_patroni), "staging")["patroni"]] == [30, 31]

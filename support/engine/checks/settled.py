@@ -33,7 +33,7 @@ def settled(earlier: GroupLook, later: GroupLook, since: float, loop_wait: float
             wrong: list[object] = [f"{name}: {why}" for name, why in look.wrong.items()]
             return Finding.unknown(f"not every member follows {look.owner}: {listed(wrong)}")
     if (earlier.owner, earlier.made) != (later.owner, later.made):
-        return Finding.unknown(f"the lock of {earlier.owner} was taken anew by {later.owner}")
+        return Finding.unknown(f"{earlier.owner} lost the lock, which {later.owner} then acquired")
     if later.at - earlier.at < loop_wait:
         return Finding.unknown("the two looks are not a loop apart")
     if earlier.renewed < since or later.renewed < earlier.at:

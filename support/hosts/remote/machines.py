@@ -190,7 +190,7 @@ class RemoteHost:
         return lambda: self._do("strike", "KILL", *identities([one for one in self.table() if word in one.title]))
 
     def logs(self) -> Mapping[str, Log]:
-        """See SiteHost. Of a program that writes neither to a file nor to the journal, nothing can be read."""
+        """See SiteHost. Nothing can be read of a program that writes neither to a file nor to the journal."""
         found: dict[str, Log] = {}
         for name, tree in self.trees().items():
             unit = self.access.programs[name].how.removeprefix("systemd unit ")

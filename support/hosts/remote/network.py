@@ -31,7 +31,7 @@ class RemoteNetwork:
         self._losses: dict[str, HostFault] = {}
         self._seen: Counter[tuple[Pair, str]] = Counter()
         self._answered: dict[str, dict[str, str]] = {}
-        """Struck host -> "address,port" that answered before -> the host that it is of."""
+        """Cut-off host -> "address,port" that answered before the cut -> the host that it belongs to."""
 
     def prepare(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. What is reached before the cut is what must not be reached after it."""

@@ -9,6 +9,7 @@ _SERVERS = ("postgres", "postmaster", "edb-postgres")
 _PATRONI = re.compile(r"(^|[\s/])patroni(\s|$)")
 _GUARD = re.compile(r"\S*sh \S*/accept[^/ ]*/\w+/guard$")
 """The suite's own guard of a fault. In a container, it is a child of the first process, whichever that is."""
+_OF_DISTRIBUTION = re.compile(r"postgresql(@.*|-\d+)?\.service$")
 _ZOOKEEPER = re.compile(r"org\.apache\.zookeeper\.server\.")
 _FIRST: Mapping[str, Callable[[Running], bool]] = {
     "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
@@ -41,9 +42,8 @@ def parsed_table(text: str) -> list[Running]:
 def program_trees(table: Sequence[Running], scope: str) -> dict[str, list[Running]]:
     """Program -> its processes and their descendants, zombies apart, the oldest first.
 
-    PostgreSQL belongs to Patroni, whoever its parent is. Of several servers, only that of the cluster with this scope
-    does, which Patroni has started as such: another one on the same machine is nobody's victim.
-    """
+    PostgreSQL belongs to Patroni, whoever its parent is. If there are several servers, only that of the cluster with
+    this scope does, which Patroni has started as such: another one on the same machine is nobody's victim."""
     living = [one for one in table if not one.over]
     ours = {one.pid for one in _with_descendants([one for one in living if _GUARD.match(one.title)], living)}
     living = [one for one in living if one.pid not in ours]
@@ -58,14 +58,24 @@ def program_trees(table: Sequence[Running], scope: str) -> dict[str, list[Runnin
 
 
 def servers(table: Sequence[Running], scope: str) -> list[Running]:
-    """The first process of the cluster's PostgreSQL; of several, those that belong to the scope."""
+    """The first process of the cluster's PostgreSQL; of several, those that belong to the scope.
+
+    A single one is taken for the cluster's, unless a unit of the distribution's own has started it: that is still there
+    when the cluster's is down.
+    """
     by_pid = {one.pid: one for one in table}
     first = [
         one
         for one in table
         if one.name in _SERVERS and not (one.parent in by_pid and by_pid[one.parent].name in _SERVERS)
     ]
-    return [one for one in first if len(first) == 1 or f"--cluster_name={scope} " in f"{one.title} "]
+    of_patroni = {one.service for one in table if _FIRST["patroni"](one)}
+    return [
+        one
+        for one in first
+        if f"--cluster_name={scope} " in f"{one.title} "
+        or (len(first) == 1 and (one.service in of_patroni or not _OF_DISTRIBUTION.match(one.service)))
+    ]
 
 
 def _with_descendants(roots: Sequence[Running], table: Sequence[Running]) -> Iterator[Running]:

@@ -26,6 +26,7 @@ from support.hosts.remote.containers import Container
 
 SCRIPT = Path(__file__).with_name("on_host.sh")
 REFUSED = 65
+_LONGEST_FOLDER = 32  # characters; with the names that ssh adds, a socket's path has at most 107
 _MOST_WORDS = 400  # characters of what a host says when it fails
 _SSH = (
     "-oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=auto "
@@ -180,7 +181,8 @@ def _ssh(words: str) -> tuple[str, ...]:
 @cache
 def _sockets() -> str:
     """The folder of ssh's connections, of this process alone; short, as sockets' paths must be."""
-    folder = tempfile.mkdtemp(prefix="accept-")
+    usual = tempfile.gettempdir()  # which TMPDIR may put deep into a workspace
+    folder = tempfile.mkdtemp(prefix="accept-", dir=usual if len(usual) <= _LONGEST_FOLDER else "/tmp")
     owner = os.getpid()
 
     def remove() -> None:

@@ -3,7 +3,7 @@
 site         renders the pages of a run, with attachments beside them
 dashboard    for management: are the promises kept, what did it cost, how fast, compared with earlier runs, how sure
 scenarios    for QA: failures first, each with its evidence; then every scenario
-on_call      for whoever is on call: what a broken promise means, its usual causes, what to look at first
+on_call      for the on-call engineer: what a broken promise means, its usual causes, what to look at first
 comparison   two runs, or two sets of runs, side by side
 grid, costs, trends, run_timeline    parts of these pages
 """

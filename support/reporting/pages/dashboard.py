@@ -27,9 +27,9 @@ from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
 MOST_COSTS = 9
-"""Kinds of fault that are told at once: those that cost most."""
+"""How many kinds of fault are shown at first: those that cost most."""
 MOST_PICTURES = 40
-"""Failovers that are drawn on the page: the others are beside their scenarios."""
+"""How many failovers are drawn on the page; the others are shown with their scenarios."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
     if broken:
         return Answer(f"No: the cluster breaks {numbered(broken, 'promise')}.", "broken", totals(states))
     if not judged:
-        return Answer("Nobody knows: this run judged no promise.", "error", totals(states))
+        return Answer("Unknown: this run judged no promise.", "error", totals(states))
     if unclear or record.failing:
-        sentence = f"Not known for sure: {numbered(unclear or len(record.failing), 'promise')} could not be judged."
+        sentence = f"Not certain: {numbered(unclear or len(record.failing), 'promise')} could not be judged."
         return Answer(sentence, "error", totals(states))
     if blemish := _blemish(record):
         return Answer(f"{numbered(kept, 'promise')} kept, but {blemish}.", "error", totals(states))
@@ -75,10 +75,10 @@ def _blemish(record: RunRecord) -> str:
     if record.required_and_missing:
         return "something that was required is missing"
     if record.troubles:
-        return "the run itself had trouble"
+        return "the run itself had errors"
     if record.fail_on_flaky and record.flaky:
         return "a scenario passed only on the rerun"
-    return "the run did not reach its end" if record.without_verdict else ""
+    return "the run did not finish" if record.without_verdict else ""
 
 
 def context(

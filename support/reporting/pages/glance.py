@@ -129,7 +129,7 @@ def _in_broken(states: Sequence[PromiseState]) -> Iterator[str]:
     if wrong:
         yield f"Trust what is broken: {numbered(len(wrong), 'promise')} with a wrong result, which no rerun undoes."
     if late:
-        yield f"{', '.join(late)}: only a limit of time or speed was exceeded; a rerun tells whether by chance."
+        yield f"{', '.join(late)}: only a limit of time or speed was exceeded; a rerun shows whether that was noise."
 
 
 def _in_kept(trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) -> str:
@@ -138,8 +138,8 @@ def _in_kept(trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) ->
         ways = len({words for those in sabotages.values() for words in those})
         how = f" ({numbered(ways, 'way')} to break a cluster are known)" if ways else ""
         return (
-            "Trust what is kept less: it was not tried here whether the scenarios notice a cluster that is broken on "
-            f"purpose. ./accept prove tries it{how}."
+            "Trust what is kept less: nobody has checked here yet whether the scenarios notice a broken cluster. "
+            f"./accept prove does that{how}."
         )
     noticed, tried, alarms = sum(one.noticed for one in trust.proofs), len(trust.proofs), len(trust.alarms)
     verdict = "Trust what is kept" if noticed == tried and not alarms else "Trust what is kept less"

@@ -105,7 +105,7 @@ def totals(those: Sequence[PromiseState]) -> str:
 def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState]]]:
     """The promises that this run says nothing about, by word and reason.
 
-    One that was skipped is told below each thing that the target lacks for it.
+    A skipped one is listed under each thing that the target lacks for it.
     """
     skipped = {one.promise.id: one for one in those if one.word == WORDS[Verdict.SKIPPED]}
     groups: dict[tuple[str, str], list[PromiseState]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The page for whoever is on call: each promise with what it means when broken, and what to do about it."""
+"""The page for the on-call engineer: each promise with what it means when broken, and what to do about it."""
 
 import re
 from collections.abc import Mapping, Sequence

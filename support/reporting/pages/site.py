@@ -34,7 +34,7 @@ class Knowledge:
     """What the pages tell beside the run itself."""
 
     features: Path = Path("features")
-    """The folder with the list of promises and the guides for whoever is on call."""
+    """The folder with the list of promises and the guides for the on-call engineer."""
     sabotages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Id of a promise -> descriptions of the sabotages that it must notice."""
     trust: Path | None = None

@@ -163,7 +163,7 @@ def _judged(values: Sequence[float], at_least: bool) -> tuple[str, bool]:
     if not earlier:
         return "measured for the first time", False
     if len(earlier) < TELLING:
-        return f"{len(earlier)} earlier run{'s' * (len(earlier) != 1)}: too few to tell change from chance", False
+        return f"{len(earlier)} earlier run{'s' * (len(earlier) != 1)}: too few to separate a change from noise", False
     cost = [1 / max(one, 1e-12) if at_least else one for one in values]
     middle = spread(cost[:-1]).median or 1e-12
     times = cost[-1] / middle

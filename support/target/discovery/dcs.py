@@ -1,7 +1,7 @@
 """The DCS of the user's cluster: what the settings say about it, and whether Patroni's keys are there.
 
-Whoever gave nothing but etcd's addresses (ETCD_HOSTS) is told what is missing. What [dcs] declares has to be there.
-"""
+If only etcd's addresses were given (ETCD_HOSTS), what is missing is a missing capability. What [dcs] declares has to
+exist."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,74 @@
+"""A leader whose postmaster hangs: open sessions, including Patroni's own, continue, but nobody can log in any more.
+
+Sources: https://github.com/patroni/patroni/issues/1371 (nobody took over, because Patroni's session worked),
+https://github.com/patroni/patroni/issues/2380 (the same with a disk that hangs)
+"""
+
+import time
+from contextlib import suppress
+
+from support import sql
+from support.engine.world import World
+from support.errors import ConnectFailed, NotInTime
+from support.failover.leader_checks import NewSession, new_sessions_again
+from support.timeouts import REST
+from support.waiting import NotYet, describe, eventually
+
+_PRIMARY = "SELECT NOT pg_is_in_recovery()"
+
+
+def require_new_sessions_again(world: World, limit: float) -> None:
+    """From the fault on, a new session at the write endpoint reaches a leader within `limit` seconds.
+
+    If none does, that is a known limit, unless [expect] login_failover declares that such a leader is replaced.
+    """
+    since, before = world.experiment.injected_fault.begun, world.clients.acknowledged
+    tried = _try_until_reached(world.cluster.write, since, limit)
+    finding = new_sessions_again(tried, since, limit)
+    meanwhile = world.clients.acknowledged - before
+    world.evidence.attach("new sessions", f"{finding.words}; meanwhile {meanwhile} writes were acknowledged")
+    if finding.holds:
+        world.measure("a new session reached a leader after", tried[-1].ended - since, "s", limit)
+    if finding.holds is not False or world.cluster.topology.expectations.login_failover:
+        finding.require()
+    else:
+        world.known_limit(
+            "nobody takes over from a leader whose postmaster hangs, because Patroni's own session still works: for "
+            f"{time.monotonic() - since:.0f} s no new session reached a leader, while {meanwhile} writes were "
+            "acknowledged on open sessions ([expect] login_failover)"
+        )
+
+
+def require_new_sessions_once_healed(world: World, limit: float) -> None:
+    """Heal the fault; a new session at the write endpoint reaches a leader within `limit` seconds from then on."""
+    world.experiment.nemesis.heal()
+    since = time.monotonic()
+    tried = _try_until_reached(world.cluster.write, since, limit)
+    finding = new_sessions_again(tried, since, limit, "the fault was healed")
+    world.measure("once healed, a new session reached a leader after", tried[-1].ended - since, "s", limit)
+    finding.require()
+
+
+def _try_until_reached(endpoint: sql.Endpoint, since: float, limit: float) -> list[NewSession]:
+    """What was tried, one after the other, until a new session reached a leader or the time was over."""
+    tried: list[NewSession] = []
+
+    def reached() -> None:
+        tried.append(_try_session(endpoint))
+        if tried[-1].refusal:
+            raise NotYet(tried[-1].refusal)
+
+    with suppress(NotInTime):  # whoever asked judges it
+        eventually(reached, within=limit, subject="a new session reaches a leader", since=since)
+    return tried
+
+
+def _try_session(endpoint: sql.Endpoint) -> NewSession:
+    begun, refusal = time.monotonic(), ""
+    try:
+        with sql.session(endpoint, connect_timeout=REST, statement_timeout=REST) as session:
+            if not sql.value(session, _PRIMARY):
+                refusal = "it reached a replica"
+    except (ConnectFailed, sql.Error) as error:
+        refusal = describe(error)
+    return NewSession(begun, time.monotonic(), refusal)

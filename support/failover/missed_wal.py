@@ -1,0 +1,218 @@
+"""A replica that was away for longer than WAL is kept: it cannot catch up, and must be built anew.
+
+Sources: https://github.com/zalando/postgres-operator/issues/1409, https://github.com/patroni/patroni/issues/2174
+("requested WAL segment has already been removed", until somebody re-creates the replica)
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from support import sql
+from support.engine.recovery import require_within
+from support.engine.world import World
+from support.errors import Inconclusive, NotAvailable, NotInTime
+from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
+from support.target.cluster import Cluster
+from support.target.failover_readiness import obstacles
+from support.target.leadership import READ_ROUTE, routes
+from support.target.members import NO_ANSWER, status_of
+from support.target.patroni_commands import configure, reinitialize
+from support.timeouts import RECOVERY
+from support.waiting import NotYet, eventually
+
+_LARGEST = 10 * 2**30
+"""Bytes: a larger database is not copied for a test."""
+_MEGABYTE = 2**20
+_SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size'))"
+_IN_FORCE = "SELECT pg_size_bytes(current_setting(%s))"
+_SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
+_LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
+_WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
+_BEHIND = "SELECT application_name FROM pg_stat_replication WHERE flush_lsn < %s::pg_lsn ORDER BY 1"
+_REMOVED = r"""
+    SELECT min(name) FILTER (WHERE name ~ '^[0-9A-F]{24}$') > pg_walfile_name('0/0'::pg_lsn + %s) FROM pg_ls_waldir()
+"""
+
+
+def least_wal(segment: int) -> dict[str, int]:
+    """Parameter -> bytes: with these a leader keeps as little WAL as Patroni and PostgreSQL allow.
+
+    `segment`: the size of a WAL segment, in bytes.
+    """
+    return {
+        "wal_keep_size": max(16 * _MEGABYTE, segment),
+        "max_slot_wal_keep_size": 2 * segment,
+        "min_wal_size": 2 * segment,
+        "max_wal_size": 4 * segment,
+    }
+
+
+class LittleWalKept:
+    """A fault: members keep no more WAL than a checkpoint needs, and a replication slot keeps little more."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Raises Inconclusive if the databases are too large to be copied for a test, or if there is a logical slot:
+        one whose consumer is behind would be lost for good."""
+        self._cluster = cluster
+        leader = cluster.administration_of(cluster.leader())
+        size = int(sql.value(leader, _SIZE))
+        if size > _LARGEST:
+            raise Inconclusive(
+                f"the databases have {size / 2**30:.0f} GB: more than {_LARGEST / 2**30:.0f} are not copied for a test"
+            )
+        if logical := [name for (name,) in sql.rows(leader, _LOGICAL)]:
+            raise Inconclusive(
+                f"the leader has logical slots ({', '.join(logical)}), whose consumers could lose changes while little "
+                "WAL is kept"
+            )
+        self._values = least_wal(int(sql.value(leader, _SEGMENT)))
+        shared = cluster.patroni(cluster.leader()).configuration().get("postgresql") or {}
+        self._before = {name: (shared.get("parameters") or {}).get(name) for name in self._values}
+
+    def __str__(self) -> str:
+        return "members keep little WAL"
+
+    def inject(self) -> None:
+        self._give({name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()})
+
+    def require_in_effect(self) -> None:
+        """On the leader: a member that leads later is configured alike."""
+        leader = self._cluster.of_member(self._cluster.leader())
+        found = {name: int(sql.value(leader, _IN_FORCE, [name])) for name in self._values}
+        if different := [f"{name} is {value}" for name, value in found.items() if value != self._values[name]]:
+            raise NotYet(", ".join(different))
+
+    def heal(self) -> None:
+        eventually(
+            lambda: self._give(self._before), within=RECOVERY, subject=f"it is over that {self}", retry_on=NO_ANSWER
+        )
+
+    def _give(self, values: Mapping[str, str | None]) -> None:
+        configure(self._cluster, {"postgresql": {"parameters": dict(values)}})
+
+
+class AwayTooLong:
+    """The host of a replica crashes. If WAL that the replica needs is gone when it is back, the replica is rebuilt."""
+
+    def __init__(self, cluster: Cluster, member: str) -> None:
+        self._cluster, self._member = cluster, member
+        self._host = cluster.site.hosts[member]
+
+    @property
+    def silences(self) -> list[str]:
+        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        return [self._host.name]
+
+    def __str__(self) -> str:
+        return f"the host {self._host.name} crashes"
+
+    def inject(self) -> None:
+        self._host.power_off()
+
+    def require_in_effect(self) -> None:
+        if self._host.powered:
+            raise NotYet(f"{self._host.name} is on")
+
+    def heal(self) -> None:
+        """Without a rebuild the member would stay out for good; it is not waited for."""
+        self._host.power_on()
+        try:
+            _await_caught_up(self._cluster, self._member, self._cluster.topology.timing.notice)
+        except NotInTime:
+            eventually(
+                lambda: reinitialize(self._cluster, self._member),
+                within=RECOVERY,
+                subject=f"{self._member} is asked to reinitialize",
+                retry_on=(NotAvailable, *NO_ANSWER),
+            )
+
+
+def remove_what_it_needs(world: World, away: str, had: int) -> None:
+    """Write until the leader has removed the WAL that follows `had` (in bytes), which the member had when it left.
+
+    The other standbys are waited for, so that they miss nothing. Raises Inconclusive if the leader keeps it all the
+    same.
+    """
+    leader = world.cluster.administration_of(world.cluster.leader())
+
+    def caught_up(session: sql.Session, end: str) -> None:
+        if behind := [name for (name,) in sql.rows(session, _BEHIND, [end])]:
+            raise NotYet(f"{', '.join(behind)} lacks WAL up to {end}")
+
+    def removed() -> None:
+        with sql.session(leader) as session:
+            for _ in range(int(sql.value(session, _SEGMENT)) // _MEGABYTE):
+                sql.rows(session, _WRITE, [_MEGABYTE])
+            end = str(sql.value(session, "SELECT pg_switch_wal()"))
+            eventually(
+                partial(caught_up, session, end), within=world.timing.notice, subject="the other standbys have the WAL"
+            )
+            sql.execute(session, "CHECKPOINT")
+            if sql.value(session, _REMOVED, [had]) is not True:
+                raise NotYet(f"the leader keeps what {away} needs")
+
+    try:
+        eventually(removed, within=world.timing.recovery, subject=f"the WAL that {away} needs is removed")
+    except NotInTime as error:
+        raise Inconclusive(str(error)) from error
+
+
+def require_back_or_known_to_be_out(world: World, member: str, limit: float) -> None:
+    """Within `limit` seconds the member streams, or whoever asks is told that it does not, and no reader is led there.
+
+    That it does not come back by itself is a known limit of the cluster.
+    """
+    with suppress(NotInTime):
+        world.measure("it streamed again by itself after", _await_caught_up(world.cluster, member, limit), "s", limit)
+    found = eventually(
+        partial(_standing, world.cluster, member),
+        within=world.timing.notice,
+        subject=f"the state of {member} is known",
+        retry_on=NO_ANSWER,
+    )
+    finding = back_or_known_to_be_out(found)
+    world.evidence.attach("the member that missed WAL", finding.words)
+    finding.require()
+    if not found.streams:
+        world.known_limit(
+            f"a replica that was away for longer than WAL is kept did not come back by itself within {limit:g} s: it "
+            "has to be rebuilt (patronictl reinit; a restore_command that reads a WAL archive would let it catch up)"
+        )
+
+
+def _standing(cluster: Cluster, member: str) -> MissedWal:
+    known = {one.name: one.state for one in cluster.view().members}
+    serves, keeps = member in routes(cluster)[READ_ROUTE], obstacles(cluster)[member]
+    lacks = _lacks(cluster, member)  # last: it may catch up while the others are asked
+    return MissedWal(member, not lacks, known.get(member) == "streaming", serves, not keeps)
+
+
+def _lacks(cluster: Cluster, member: str) -> str:
+    """What keeps the member from streaming with all of the WAL that the leader had a moment before; empty if nothing.
+
+    That it says that it streams is not enough: it does so for a moment each time it asks for WAL that is gone.
+    """
+    written, mine = status_of(cluster, cluster.leader()).wal, status_of(cluster, member)
+    missing = max(0, written - mine.wal)
+    return "" if mine.replication == "streaming" and not missing else f"{mine.state}, and lacks {missing:,} bytes"
+
+
+def _await_caught_up(cluster: Cluster, member: str, limit: float) -> float:
+    """Wait until the member streams, with all of the leader's WAL; returns the seconds that it took."""
+    begun = time.monotonic()
+
+    def caught_up() -> None:
+        if lacks := _lacks(cluster, member):
+            raise NotYet(f"{member} is {lacks}")
+
+    eventually(caught_up, within=limit, subject=f"{member} streams, with all of the leader's WAL", retry_on=NO_ANSWER)
+    return time.monotonic() - begun
+
+
+def require_rebuilt(world: World, member: str, limit: float) -> None:
+    """Told to rebuild itself, unless it has caught up already, the member streams within `limit` seconds."""
+    if _lacks(world.cluster, member):
+        reinitialize(world.cluster, member)
+    require_within(world, "the member was rebuilt after", _await_caught_up(world.cluster, member, limit), limit)

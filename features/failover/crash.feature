@@ -77,7 +77,7 @@ Feature: The cluster survives the loss of its leader
     And the ledger lost no acknowledged write
 
   @id.FO-15 @replicas @critical
-  Scenario: A leader that lets nobody log in any more is replaced within 30 seconds, where the cluster promises it
+  Scenario: A leader that refuses all new logins is replaced within 30 seconds, where the cluster promises it
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the postmaster alone hangs on the leader

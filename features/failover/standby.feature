@@ -27,4 +27,4 @@ Feature: The cluster survives the loss of a standby
     And members that keep little WAL
     When a replica that no commit waits for is down until the leader has removed WAL that it needs
     Then within 30 seconds it streams, or is known not to and serves no reads
-    And once it is told to rebuild itself, it streams within 60 seconds
+    And once a reinitialization is requested, it streams within 60 seconds

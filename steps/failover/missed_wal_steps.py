@@ -35,7 +35,7 @@ def step_back_or_known(context: Context, seconds: float) -> None:
     missed_wal.require_back_or_known_to_be_out(world, world.experiment.target_member, limit)
 
 
-@then("once it is told to rebuild itself, it streams within {seconds:g} seconds")
+@then("once a reinitialization is requested, it streams within {seconds:g} seconds")
 def step_rebuilt(context: Context, seconds: float) -> None:
     """As `patronictl reinit` does it. A replica that streams already is not told to."""
     world = context.world

@@ -1,4 +1,4 @@
-"""A leader whose postmaster hangs: its sessions go on, Patroni's own among them, and nobody can log in any more.
+"""A leader whose postmaster hangs: open sessions, including Patroni's own, continue, but nobody can log in any more.
 
 Sources: https://github.com/patroni/patroni/issues/1371 (nobody took over, because Patroni's session worked),
 https://github.com/patroni/patroni/issues/2380 (the same with a disk that hangs)

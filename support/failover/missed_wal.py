@@ -124,7 +124,7 @@ class AwayTooLong:
             eventually(
                 lambda: reinitialize(self._cluster, self._member),
                 within=RECOVERY,
-                subject=f"{self._member} is told to rebuild itself",
+                subject=f"{self._member} is asked to reinitialize",
                 retry_on=(NotAvailable, *NO_ANSWER),
             )
 

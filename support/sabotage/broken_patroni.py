@@ -85,7 +85,7 @@ def starts_nothing_after_a_crash() -> None:
 
 
 def copies_nothing() -> None:
-    """A member without data is not built from another one; one that is told to rebuild itself has none afterwards."""
+    """A member without data is not built from another one; one that is asked to reinitialize has none afterwards."""
 
     def clone(self: Bootstrap, *given: Any, **named: Any) -> bool:
         self._postgresql.remove_data_directory()

@@ -289,7 +289,7 @@ SABOTAGES = (
     Sabotage(
         "login-failover-as-declared",
         "it was declared that a leader on which nobody can log in is replaced, and it is not",
-        notices({"FO-15 nobody log in": "no new session reached a leader for"}),
+        notices({"FO-15 new logins": "no new session reached a leader for"}),
         nothing,
         variables=expecting(login_failover=True),
     ),

@@ -174,7 +174,7 @@ def test_a_sentence_like_no_other_gets_only_its_file() -> None:
 
 def test_a_step_of_an_own_feature_belongs_into_the_own_folder(given: OwnFolder) -> None:
     location = f"{given.features}/cluster/sessions.feature:7"
-    advice = step_advice.advice("When 20 sessions are closed", location, steps.all_steps())
+    advice = step_advice.advice("When 20 sessions are closed in a burst", location, steps.all_steps())
     assert f"belongs in {given.directory}/steps/sessions_steps.py" in advice
     assert "sessions are opened in a burst" in advice
 

@@ -211,24 +211,34 @@ def test_what_patroni_would_not_understand(given: Mapping[str, Any], complaint: 
         declared(Settings.load({"dcs": given}))
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_an_old_etcd_that_patroni_uses_by_its_api_v2_is_only_not_judged(
-    monkeypatch: pytest.MonkeyPatch, answers: bool
+@pytest.mark.parametrize(
+    ("kind", "answers", "said", "refused"),
+    [
+        ("etcd", True, "it answers 404: 404 page not found", False),
+        ("etcd", True, "it answers 401: no login", False),
+        ("etcd", False, "Connection refused", True),
+        ("etcd3", True, "it answers 404: 404 page not found", False),
+        ("etcd3", True, "it answers 401: no login", True),
+        ("etcd3", False, "Connection refused", True),
+    ],
+)
+def test_the_health_of_an_old_etcd_is_only_not_judged(
+    monkeypatch: pytest.MonkeyPatch, kind: str, answers: bool, said: str, refused: bool
 ) -> None:
-    """Before 3.4, the JSON gateway of its API v3 is elsewhere, or not there; Patroni needs only API v2."""
+    """Before 3.4, the JSON gateway is elsewhere, which Patroni's client knows; with API v2, it needs none."""
 
     def no_gateway(topology: Topology) -> etcd.Quorum:
-        raise NotYet("no member of etcd answered: it answers 404")
+        raise NotYet(f"no member of etcd answered: a:2379: {said}")
 
     monkeypatch.setattr(etcd, "quorum", no_gateway)
     monkeypatch.setattr(etcd, "answers", lambda topology: answers)
     known = Topology("app", Login("app", ""), Address("db", 5432), dcs=(Address("a", 2379),))
-    topology = replace(known, dcs_access={"etcd": {"hosts": "a"}})
-    if answers:
-        assert "JSON gateway" in _members_unknown(topology)["dcs"]
-    for refused in [] if answers else [topology, replace(topology, dcs_access={"etcd3": {"hosts": "a"}})]:
+    topology = replace(known, dcs_access={kind: {"hosts": "a"}})
+    if refused:
         with pytest.raises(RequirementMissing):
-            _members_unknown(refused)
+            _members_unknown(topology)
+    else:
+        assert "JSON gateway" in _members_unknown(topology)["dcs"]
 
 
 def test_etcd_is_named_in_one_place() -> None:

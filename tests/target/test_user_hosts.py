@@ -14,7 +14,7 @@ from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.user_hosts import Looked, _found_access, _ports, declared_access, find, lacking
+from support.target.discovery.user_hosts import Looked, _found_access, _is_here, _ports, declared_access, find, lacking
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
@@ -259,3 +259,21 @@ def test_while_the_clusters_postgresql_is_down_another_one_is_not_taken_for_it()
     assert "patroni" not in program_trees(parsed_table(unnamed), "staging")
     of_patroni = unnamed.replace("postgresql@15-main.service", "patroni.service")
     assert [one.pid for one in program_trees(parsed_table(of_patroni), "staging")["patroni"]] == [30, 31]
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "here"),
+    [
+        ("local:", "", True),
+        ("ssh://root@10.0.0.1", "10.0.0.1 50000 10.0.0.1 22", True),
+        ("ssh://root@localhost", "::1 50000 ::1 22", True),
+        ("ssh://root@localhost", "127.0.0.1 50000 127.0.0.1 22", True),
+        ("ssh://root@10.0.0.1", "::ffff:10.0.0.1 50000 ::ffff:10.0.0.1 22", True),
+        ("ssh://root@10.0.0.1", "10.0.0.9 50000 10.0.0.1 22", False),
+        ("tsh ssh root@pg1 {}", "", False),
+    ],
+)
+def test_links_of_the_suites_own_machine_are_not_cut(words: str, line: str, here: bool) -> None:
+    """Its clients come from there: they would be cut off, and the cluster would be blamed."""
+    facts = {"line": [line], "address": ["10.0.0.1", "fd00::1"]}
+    assert _is_here(Reach.of(words), facts) is here

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+LOCAL = "local:"
+"""The way to the machine on which the suite runs."""
 NEVER_DIRECT = "none"
 """`line` of a host whose commands do not come over its network, such as those of docker exec."""
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from support.errors import UsageError
-from support.hosts.remote.access import NEVER_DIRECT
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT
 from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, HostRefused, HostUnreached
 from support.hosts.remote.containers import Container
 
@@ -73,7 +73,7 @@ class Reach:
     def of(cls, words: str) -> "Reach":
         """Raises UsageError for anything that is not a way to reach a host."""
         kind, _, rest = words.partition("://")
-        if words == "local:":
+        if words == LOCAL:
             return cls(words, ("sh", "-s"), NEVER_DIRECT)
         if kind == "ssh" and rest:
             return cls(words, _ssh(words))

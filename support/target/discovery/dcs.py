@@ -46,6 +46,8 @@ _CAUSES = (
 )
 """Where in such a message its cause is; the first that is found counts."""
 _FILES = ("cacert", "cert", "key")
+_NO_GATEWAY = "it answers 404"
+"""What etcd before 3.4 says, whose gateway has another path; Patroni's client knows that."""
 _NO_ADDRESSES = "no DCS was named ([dcs] or ETCD_HOSTS)"
 
 
@@ -165,11 +167,11 @@ def _members_unknown(topology: Topology) -> dict[str, str]:
     try:
         etcd.quorum(topology)
     except NotYet as error:
-        if "etcd3" in topology.dcs_access:
+        answers = etcd.answers(topology)
+        old = answers and ("etcd3" not in topology.dcs_access or _NO_GATEWAY in str(error))
+        if topology.dcs_access and not old:
             raise RequirementMissing(_advised(topology, str(error))) from None
-        if not etcd.answers(topology):
-            if topology.dcs_access:
-                raise RequirementMissing(_advised(topology, str(error))) from None
+        if not answers:
             raise RequirementMissing(
                 f"ETCD_HOSTS declares something that does not exist: {error}{_secured(str(error))}"
             ) from None

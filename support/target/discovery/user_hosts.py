@@ -15,7 +15,7 @@ from typing import Any
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.access import NEVER_DIRECT
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.ways import way_in
 from support.target import dcs
@@ -154,13 +154,14 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
     known = line != "unknown"
+    beside_us = not network and _is_here(reach, facts)
     access = replace(
         declared,
         addresses=addresses,
         programs=programs,
         scope=scope,
         line=line if known else "",
-        cutter=cutter if known else "",
+        cutter=cutter if known and not beside_us else "",
         network=network,
         configuration=files.configuration,
         data=files.data,
@@ -172,7 +173,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
-    why_not = way.why_not_cut or _no_cutter(known, cutter)
+    why_not = way.why_not_cut or _no_cutter(known, cutter, beside_us)
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
@@ -376,7 +377,16 @@ def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
     return tuple(order[:_MOST_PORTS])
 
 
-def _no_cutter(known: bool, cutter: str) -> str:
+def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the suite runs on that very machine: what is cut there would be cut for its clients, too."""
+    comes_from = facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
+    own = {*facts.get("address", ()), "::1"}
+    return reach.words == LOCAL or comes_from in own or comes_from.startswith("127.")
+
+
+def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:
+    if beside_us:
+        return "links cannot be cut: the suite itself runs there, and its own clients would be cut off as well"
     if not known and cutter:
         return 'where commands come from is not known: set line = "our address, as seen there" (or "none")'
     return "links cannot be cut: neither nft nor iptables can be used there (root, and apt install nftables)"

@@ -285,7 +285,7 @@ def _picture(world: World, experiment: Experiment) -> None:
         faults,
         world.evidence.measures,
         groups=groups or [cluster.members],
-        healthy_after=experiment.recovered_in,
+        redundant_at=experiment.redundant_at,
         planned=experiment.planned,
     )
 

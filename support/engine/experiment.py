@@ -16,7 +16,7 @@ from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
-from support.target.health import await_all
+from support.target.health import await_all, is_healthy
 
 THAW_GRACE = 5.0
 """Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
@@ -47,6 +47,8 @@ class Experiment:
         self.planned = False
         """The last fault was an orderly switchover: it may lose nothing, even if replication is asynchronous."""
         self.recovered_in: float | None = None
+        self.redundant_at: float | None = None
+        """When every member was first seen to be healthy again, with all faults healed; monotonic clock."""
         self._watched_until: float | None = None
         self.leaders = [cluster.leader()]
         """The leader when the experiment began, and each new one that a step has seen since."""
@@ -60,7 +62,7 @@ class Experiment:
 
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`."""
-        self._target_member = target_member
+        self._target_member, self.redundant_at = target_member, None
         self.planned = bool(getattr(fault, "planned", False))
         injected_fault = self.nemesis.inject(fault)
         if isinstance(fault, Freeze) or getattr(fault, "unaware", False):
@@ -95,6 +97,12 @@ class Experiment:
             raise MissingStep(f'{told}, such as "When the fault is healed"')
         return self.injected_fault.healing
 
+    def look_for_redundancy(self) -> None:
+        """Note the moment if no fault lasts and every member is healthy; a fault that comes later makes it void."""
+        lasting = any(one.healed is None for one in self.nemesis.injected_faults)
+        if self.redundant_at is None and not lasting and is_healthy(self.cluster):
+            self.redundant_at = time.monotonic()
+
     def conclude(self) -> None:
         """Heal every fault, wait until the cluster is healthy again, and require what must always hold.
 
@@ -102,7 +110,10 @@ class Experiment:
         """
         try:
             self.nemesis.heal()
+            steady = self.redundant_at is not None and is_healthy(self.cluster)
             self.recovered_in = await_all(self.cluster, self._recovery)
+            if not steady:
+                self.redundant_at = time.monotonic()
         finally:
             self._watched_until = time.monotonic()
             self.watch.__exit__()

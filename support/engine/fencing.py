@@ -10,7 +10,7 @@ import time
 from support import sql
 from support.engine.checks.durability import no_acknowledged_write_lost
 from support.engine.experiment import THAW_GRACE
-from support.engine.ledger import appends, read_back
+from support.engine.ledger import appends, measure_ledger, read_back
 from support.engine.workload import Workload
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive
@@ -61,6 +61,7 @@ def _require_nothing_lost(world: World, workload: Workload, namespace: str, free
         subject="the ledger of the clients of the frozen leader can be read back",
         retry_on=(*NO_ANSWER, sql.Error, ConnectFailed),
     )
+    measure_ledger(world, workload.history, " on the leader that was frozen")
     finding = no_acknowledged_write_lost(workload.history)
     world.evidence.attach("writes on the leader that was frozen", finding.words)
     finding.require()

@@ -14,14 +14,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from support import sql
+from support.engine.checks.durability import lost_reach_back, lost_writes
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
+from support.engine.world import World
 from support.errors import ConnectFailed
 from support.example_app.profile import Profile
 from support.run import new_id
 from support.waiting import eventually
 
 APPEND, READ = "append", "read"
+LOST_REACH_BACK = "oldest lost write, acknowledged before the fault by"
+"""The name of that figure."""
 _APPEND = (
     "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
     "VALUES (%s, %s, %s{entries.filling})"
@@ -96,6 +100,21 @@ def close_ledger(workload: Workload, where: sql.Endpoint, profile: Profile, name
         retry_on=(sql.Error, ConnectFailed),
     )
     return workload.history
+
+
+def measure_ledger(
+    world: World, history: History, where: str = "", lost_at_most: int | None = 0, since: float | None = None
+) -> None:
+    """Record for the report what became of a ledger that was read back; `where` names one of several in the figures.
+
+    `lost_at_most` is None where the cluster may lose writes. If `since` is given, the moment of the fault, also how far
+    the lost writes reach back before it.
+    """
+    world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
+    world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
+    world.measure(f"lost writes{where}", len(lost_writes(history)), "", lost_at_most)
+    if since is not None and (reach := lost_reach_back(history, since)) is not None:
+        world.measure(f"{LOST_REACH_BACK}{where}", reach, "s")
 
 
 def _record(where: sql.Endpoint, profile: Profile, namespace: str, history: History, primary: bool) -> None:

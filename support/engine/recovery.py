@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from support.engine import markers
-from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
-from support.engine.checks.writers import acknowledged_no_write, last_accepted
+from support.engine.checks.durability import each_write_once, kept, no_acknowledged_write_lost
+from support.engine.checks.writers import acknowledged_no_write, last_accepted, learned_in_time
 from support.engine.experiment import THAW_GRACE
 from support.engine.fencing import inject
 from support.engine.finding import Finding
-from support.engine.history import History, Outcome
+from support.engine.history import History
 from support.engine.interruption import end_watches, require_interruptions_kept
-from support.engine.ledger import APPEND, close_ledger, read_anywhere, read_back, size_of
+from support.engine.ledger import APPEND, close_ledger, measure_ledger, read_anywhere, read_back, size_of
 from support.engine.workload import Workload
 from support.engine.world import World
 from support.expectations import AcceptedLoss
@@ -26,7 +26,7 @@ from support.sql import Endpoint
 from support.target.leadership import await_other_leader, await_streaming, leaderships
 from support.target.members import NO_ANSWER
 from support.target.synchronous import await_replaced
-from support.waiting import eventually
+from support.waiting import NotYet, eventually
 
 
 def require_other_leader(world: World, limit: float | None = None) -> None:
@@ -53,6 +53,7 @@ def require_rejoined(world: World, limit: float | None = None) -> None:
     target_member = world.experiment.target_member
     within = world.timing.rejoin if limit is None else limit
     took = await_streaming(world.cluster.group_with(target_member), target_member, within)
+    world.experiment.look_for_redundancy()
     require_within(world, "the target member streamed after", took, limit)
 
 
@@ -61,7 +62,9 @@ def require_all_streaming(world: World, limit: float) -> None:
     begun = time.monotonic()
     for name in world.cluster.followers():
         await_streaming(world.cluster, name, limit, begun)
-    require_within(world, "every replica streamed after", time.monotonic() - begun, limit)
+    took = time.monotonic() - begun
+    world.experiment.look_for_redundancy()
+    require_within(world, "every replica streamed after", took, limit)
 
 
 def require_standby_replaced(world: World, limit: float) -> None:
@@ -90,10 +93,8 @@ def require_ledger_intact(world: World, workload: Workload | None = None, namesp
     end_watches(world, workload)
     history = close_ledger(workload, world.cluster.write, world.profile, namespace, within=world.timing.recovery)
     require_interruptions_kept(world, workload)
-    world.measure(f"acknowledged writes{where}", len(history.of(action=APPEND, outcome=Outcome.OK)), "")
-    world.measure(f"unknown writes{where}", len(history.of(action=APPEND, outcome=Outcome.UNKNOWN)), "")
     accepted = _accepted_loss(world)
-    world.measure(f"lost writes{where}", len(lost_writes(history)), "", None if accepted else 0)
+    measure_ledger(world, history, where, None if accepted else 0, since=fault.begun)
     size = partial(size_of, namespace)
     finding = no_acknowledged_write_lost(history, (fault.begun, fault.in_effect_since), accepted, size)
     world.evidence.attach("ledger", finding.words)
@@ -143,18 +144,32 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
     """
     experiment = world.experiment
     direct.stop()
-    accepted_for = last_accepted(experiment.watch.samples, experiment.target_member, experiment.healing_since)
-    require_within(world, "the thawed member would have taken writes for", accepted_for, THAW_GRACE)
+    target_member, since = experiment.target_member, experiment.healing_since
+    learned = _await_refusal(world, target_member, since)
+    accepted_for = last_accepted(experiment.watch.samples, target_member, since)
+    world.measure("the thawed member would have taken writes for", accepted_for, "s", THAW_GRACE)
     read_back(world.cluster.write, world.profile, namespace, direct.history)
-    acknowledged = len(direct.history.of(action=APPEND, outcome=Outcome.OK))
-    world.measure("acknowledged writes on the healed member", acknowledged, "")
-    world.measure("lost writes on the healed member", len(lost_writes(direct.history)), "", 0)
+    measure_ledger(world, direct.history, " on the healed member")
     for finding in (
-        acknowledged_no_write(direct.history, APPEND, experiment.healing_since),
+        acknowledged_no_write(direct.history, APPEND, since),
         no_acknowledged_write_lost(direct.history),
+        learned,  # last: only a limit of time, and what is unknown must not hide what is broken
     ):
         world.evidence.attach("writes tried on the healed member", finding.words)
         finding.require()
+
+
+def _await_refusal(world: World, member: str, since: float) -> Finding:
+    """Whether the watch saw a member that thawed at `since` learn in time; waits for a look that sees it refuse."""
+    until = time.monotonic() + world.timing.visible
+
+    def judged() -> Finding:
+        finding = learned_in_time(world.experiment.watch.samples, member, since, THAW_GRACE)
+        if finding.holds is None and time.monotonic() < until:
+            raise NotYet(finding.words)
+        return finding
+
+    return eventually(judged, within=2 * world.timing.visible, subject=f"{member} refuses writes")
 
 
 def require_within(world: World, name: str, seconds: float, limit: float | None) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from support.engine import ledger
 from support.engine.checks.availability import Gap, longest_gap
 from support.engine.history import History, Operation, Outcome, WriterSample
-from support.engine.ledger import APPEND
+from support.engine.ledger import APPEND, LOST_REACH_BACK
 from support.engine.time_spent import takeovers
 from support.faults.nemesis import InjectedFault
 from support.reporting.evidence import Evidence
@@ -142,14 +142,15 @@ def incident_of(
     measures: Sequence[Measure],
     *,
     groups: Sequence[Collection[str]],
-    healthy_after: float | None,
+    redundant_at: float | None,
     planned: bool,
 ) -> Incident | None:
     """What the faults cost, in figures; None if there was none.
 
     `groups`: the members that share one leader, for each group of them; in a sharded cluster the coordinator's first.
 
-    `healthy_after`: see Incident. The figures about lost writes are those that the scenario has measured.
+    `redundant_at`: when every member was seen to be healthy again, with all faults healed; monotonic clock. The figures
+    about lost writes are those that the scenario has measured.
     """
     if not injected_faults:
         return None
@@ -159,6 +160,8 @@ def incident_of(
     hit = next((one for one in groups if any(_names(words, member) for member in one)), groups[0] if groups else ())
     changes = [at for at in takeovers(one for one in samples if one.member in hit) if at > since]
     counts = {name: [one.value for one in measures if one.name.startswith(of)] for name, of in _OF_LOSS.items()}
+    reach = [one.value for one in measures if one.name.startswith(LOST_REACH_BACK)]
+    healing = [one.healing for one in injected_faults if one.healing is not None]
     limits = [one.limit for one in measures if one.name.endswith("were interrupted for") and one.limit is not None]
     return Incident(
         kind=kind_of(words, _roles(samples, groups, since)),
@@ -166,7 +169,10 @@ def incident_of(
         at=at_epoch(since),
         without_writes=gap.seconds if gap else None,
         new_leader_after=changes[0] - since if changes else None,
-        healthy_after=healthy_after,
+        redundant_after=redundant_at - since if redundant_at is not None else None,
+        redundant_after_repair=redundant_at - max(healing) if redundant_at is not None and healing else None,
+        refused=_refused(history, since),
+        lost_reach_back=max(reach, default=None),
         limit=max(limits, default=None),
         planned=planned,
         **{name: int(sum(found)) if found else None for name, found in counts.items()},
@@ -186,6 +192,13 @@ def kind_of(words: str, roles: Mapping[str, str]) -> str:
     words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
     words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
     return re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
+
+
+def _refused(history: History | None, since: float) -> int | None:
+    """Writes that ended with an error since then; None if no client wrote."""
+    if history is None or not history.of(action=APPEND):
+        return None
+    return sum(one.begun >= since for one in history.of(action=APPEND, outcome=Outcome.FAIL))
 
 
 def _names(words: str, member: str) -> bool:

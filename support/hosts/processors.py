@@ -5,6 +5,7 @@ what was used and not by us was used by them.
 """
 
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
@@ -20,6 +21,12 @@ _ENOUGH_IDLE = 1 / 3
 """The share of the machine that must be idle for other programs not to matter: then there was a processor for us."""
 _TAKEN = 0.15
 """The share of the machine that others must use to count as a disturbance; the kernel's figures are some % off."""
+_USAGE = re.compile(
+    r"in [\d.]+ s other programs used (?P<others>[\d.]+) of (?P<processors>\d+) processors, other virtual machines "
+    r"(?P<stolen>[\d.]+), the suite and its cluster [\d.]+; [\d.]+ were idle"
+    r"(?:; in \d+% of the time some task waited for a processor)?"
+)
+"""What `Usage` says of itself."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,23 @@ class Usage:
             f"virtual machines {self.stolen:.1f}, the suite and its cluster {self.ours:.1f}; {self.idle:.1f} were "
             f"idle{waited}"
         )
+
+
+def busy_machine(words: str) -> str:
+    """What a `Usage` that is told somewhere in these words says, in short; empty if none is told."""
+    found = _USAGE.search(words)
+    return _in_short(found) if found else ""
+
+
+def shortened(words: str) -> str:
+    """These words, with each `Usage` that is told in them in short."""
+    return _USAGE.sub(_in_short, words)
+
+
+def _in_short(told: re.Match[str]) -> str:
+    others, processors, stolen = float(told["others"]), int(told["processors"]), float(told["stolen"])
+    who = "other programs" if others >= stolen else "other virtual machines"
+    return f"{who} used {100 * max(others, stolen) / processors:.0f} % of the test machine's processors"
 
 
 def read(ours: Selection) -> Reading:

@@ -198,8 +198,8 @@ class Incident:
     """The longest time without an acknowledged write, in seconds."""
     new_leader_after: float | None = None
     """Seconds from the fault until a different member took writes."""
-    healthy_after: float | None = None
-    """Seconds from the beginning of the healing until every member was healthy again."""
+    redundant_after: float | None = None
+    """Seconds from the first fault until every member was seen to be healthy again, with all faults healed."""
     acknowledged: int | None = None
     """Writes that were acknowledged."""
     lost: int | None = None
@@ -210,6 +210,12 @@ class Incident:
     """The longest time without writes that the scenario allows, in seconds."""
     planned: bool = False
     """It was an orderly switchover."""
+    redundant_after_repair: float | None = None
+    """The same since the last fault began to be healed."""
+    refused: int | None = None
+    """Writes since the first fault that ended with an error."""
+    lost_reach_back: float | None = None
+    """Seconds from the acknowledgement of the oldest lost write until the fault."""
 
 
 @dataclass(frozen=True)

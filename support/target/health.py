@@ -125,3 +125,12 @@ def await_all(cluster: Cluster, within: float) -> float:
     well = partial(require_all, cluster)
     eventually(well, within=within, subject="the whole cluster is healthy", retry_on=_REFUSED)
     return time.monotonic() - begun
+
+
+def is_healthy(cluster: Cluster) -> bool:
+    """Whether the whole cluster is healthy, in one look."""
+    try:
+        require_all(cluster)
+    except (NotYet, AssertionError, *_REFUSED):
+        return False
+    return True

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support.engine.checks.durability import (
     each_write_once,
     kept,
+    lost_reach_back,
     lost_writes,
     no_acknowledged_write_lost,
 )
@@ -144,3 +145,9 @@ class TestEachWriteOnce:
     @pytest.mark.parametrize("history", [[], [append(1)], [append(1, UNKNOWN), read(1)]])
     def test_no_evidence(self, history: list[Operation]) -> None:
         assert holds(each_write_once(History(history))) is None
+
+
+def test_how_far_lost_writes_reach_back_before_the_fault() -> None:
+    history = History([append(1), append(2), append(3), append(9), read(1, 3)])
+    assert lost_reach_back(history, 5.0) == 2.5, "2 was acknowledged at 2.5, and 9 only after the fault"
+    assert lost_reach_back(History([append(1), append(9), read(1)]), 5.0) is None

@@ -11,9 +11,11 @@ from support.engine.checks.writers import (
     acknowledged_no_write,
     at_most_one_writer,
     last_accepted,
+    learned_in_time,
     stopped_in_time,
     without_frozen,
 )
+from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome, WriterSample
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
@@ -152,7 +154,35 @@ class TestStoppedInTime:
         closed = WriterSample("m1", 13, 13.01, None, closed=True)
         assert self.judged(sample("m1", 12, True), closed) is True
         assert self.judged(sample("m1", 12, True), sample("m1", 13, None)) is None
+
+    def test_what_was_accepted_before_is_no_negative_time(self) -> None:
         assert last_accepted([], "m1", 10) == 0
+        assert last_accepted([self.BEFORE, sample("m1", 32, False)], "m1", 10) == 0
+        assert last_accepted([self.BEFORE, sample("m1", 12, True)], "m1", 10) == pytest.approx(2.01, abs=0.02)
+
+
+class TestLearnedInTime:
+    """It thaws at 100, and has 5 s to learn that it was replaced."""
+
+    def judged(self, *samples: WriterSample) -> Finding:
+        return learned_in_time([sample("m1", 70, True), *samples], "m1", THAW, 5)
+
+    def test_it_refuses_at_once(self) -> None:
+        finding = self.judged(sample("m1", 101, False))
+        assert (finding.holds, finding.words) == (
+            True,
+            "the thawed member would have taken writes for 0.0 s (limit: 5 s)",
+        )
+
+    def test_it_learns_late_which_is_a_matter_of_time(self) -> None:
+        finding = self.judged(sample("m1", 107, True), sample("m1", 108, False))
+        assert (finding.holds, finding.only_limit) == (False, True)
+
+    def test_of_a_member_that_nobody_saw_again_nothing_is_known(self) -> None:
+        assert self.judged().holds is None
+        assert self.judged(sample("m1", 101, None)).holds is None
+        assert self.judged(sample("m1", 101, False), sample("m1", 103, True)).holds is None
+        assert self.judged(sample("m2", 101, False)).holds is None
 
 
 THAW = 100.0
@@ -176,7 +206,9 @@ class TestAcknowledgedNoWrite:
     def test_one_that_was_taken(self) -> None:
         finding = acknowledged_no_write(History([write(10), write(101, FAIL), write(102)]), "append", THAW)
         assert finding.holds is False
-        assert finding.words == "1 of 2 writes were acknowledged: entry at 102 after 2.50 s"
+        assert (
+            finding.words == "1 of 2 writes were acknowledged that should have been refused: entry at 102 after 2.50 s"
+        )
 
     @pytest.mark.parametrize("operations", [[], [write(10)], [write(10, FAIL), write(101, FAIL)], [write(101, FAIL)]])
     def test_no_evidence(self, operations: list[Operation]) -> None:

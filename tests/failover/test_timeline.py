@@ -142,7 +142,7 @@ def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
     ]
     crash = InjectedFault("the host w1 crashes", begun=100.0, in_effect_since=100.2, healing=None, healed=None)
     found = timeline.incident_of(
-        samples, None, [crash], [], groups=[["pg1", "pg2"], ["w1", "w2"]], healthy_after=None, planned=False
+        samples, None, [crash], [], groups=[["pg1", "pg2"], ["w1", "w2"]], redundant_at=None, planned=False
     )
     assert found is not None
     assert found.kind == "the host of the leader of a worker group crashes"
@@ -151,25 +151,38 @@ def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
 
 def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
     samples = [*looks("pg1", 98, True, True), *looks("pg2", 98, *[False] * 20, True)]
-    history = History([operation(99.0), operation(99.9), operation(119.0), operation(119.5, Outcome.UNKNOWN)])
+    history = History(
+        [
+            operation(99.0),
+            operation(99.9),
+            operation(119.0),
+            operation(119.5, Outcome.UNKNOWN),
+            operation(111.0, Outcome.FAIL),
+        ]
+    )
     measures = [
         Measure("clients were interrupted for", 19.1, "s", 30.0),
         Measure("acknowledged writes", 3, ""),
         Measure("unknown writes", 1, ""),
         Measure("lost writes", 0, "", 0),
+        Measure("acknowledged writes on the leader that was frozen", 7, ""),
+        Measure("lost writes on the leader that was frozen", 5, "", 0),
+        Measure("oldest lost write, acknowledged before the fault by", 2.5, "s"),
     ]
     found = timeline.incident_of(
-        samples, history, [FAULT], measures, groups=[["pg1", "pg2"]], healthy_after=4.0, planned=False
+        samples, history, [FAULT], measures, groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False
     )
     assert found is not None
     assert found.kind == "the host of the leader crashes"
     assert found.without_writes == pytest.approx(119.0 - 99.9)
     assert found.new_leader_after == pytest.approx(118.1 - FAULT.begun)
-    assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (3, 0, 1, 30.0)
-    silent = timeline.incident_of(samples, None, [FAULT], [], groups=[["pg1"]], healthy_after=None, planned=True)
+    assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (10, 5, 1, 30.0)
+    assert (found.redundant_after, found.redundant_after_repair) == (140.0 - FAULT.begun, 140.0 - FAULT.healing)
+    assert (found.refused, found.lost_reach_back) == (1, 2.5)
+    silent = timeline.incident_of(samples, None, [FAULT], [], groups=[["pg1"]], redundant_at=None, planned=True)
     assert silent is not None
     assert (silent.without_writes, silent.lost, silent.new_leader_after) == (None, None, None)
-    assert timeline.incident_of(samples, history, [], [], groups=[], healthy_after=None, planned=False) is None
+    assert timeline.incident_of(samples, history, [], [], groups=[], redundant_at=None, planned=False) is None
 
 
 def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from support.hosts import processors
-from support.hosts.processors import ProcessTime, Reading, Usage, trees, usage
+from support.hosts.processors import ProcessTime, Reading, Usage, busy_machine, shortened, trees, usage
 
 BURNT = 0.6  # seconds of processor time, whatever the machine does besides
 BURN = f"import time\nwhile time.process_time() < {BURNT}: pass"
@@ -76,3 +76,14 @@ def test_a_machine_is_disturbed_if_others_took_what_we_may_have_needed(
     changed: dict[str, float], disturbed: bool
 ) -> None:
     assert replace(MACHINE, **changed).disturbed is disturbed
+
+
+def test_a_usage_is_found_in_words_and_told_in_short() -> None:
+    busy = Usage(2.1, 2, ours=0.2, others=1.8, stolen=0.0, idle=0.0, waited=0.99)
+    robbed = Usage(2.1, 4, ours=0.2, others=0.1, stolen=2.0, idle=0.0)
+    words = f"the 95th percentile is 56 ms, but {busy}; measured twice"
+    told = "other programs used 90 % of the test machine's processors"
+    assert busy_machine(words) == told
+    assert shortened(words) == f"the 95th percentile is 56 ms, but {told}; measured twice"
+    assert busy_machine(str(robbed)) == "other virtual machines used 50 % of the test machine's processors"
+    assert (busy_machine("2 writes lost"), shortened("2 writes lost")) == ("", "2 writes lost")

@@ -68,7 +68,7 @@ def test_in_markdown(record: RunRecord) -> None:
 
 def test_on_the_dashboard_and_among_allures_facts(record: RunRecord, tmp_path: Path) -> None:
     write_pages(record, tmp_path, tmp_path / "report", "Acceptance", Knowledge())
-    assert f"<b>Known limit of this cluster:</b> {LOSS}" in (tmp_path / "report" / DASHBOARD).read_text()
+    assert f"<li>{LOSS}</li>" in (tmp_path / "report" / DASHBOARD).read_text()
     write_facts(tmp_path, record)
     assert f"Known\\ limit\\ 2 = {ALONE}\n" in (tmp_path / "environment.properties").read_text()
 

@@ -64,6 +64,13 @@ def lost_writes(history: History) -> list[object]:
     return [one.value for one in _lost(history)]
 
 
+def lost_reach_back(history: History, moment: float) -> float | None:
+    """Seconds from the acknowledgement of the oldest lost append until `moment`; None if no append from before it is
+    lost."""
+    before = [moment - one.ended for one in _lost(history) if one.ended < moment]
+    return max(before, default=None)
+
+
 def kept(history: History) -> History:
     """All appends but the lost ones: what each member must hold, too."""
     lost = {id(one) for one in _lost(history)}

@@ -158,7 +158,23 @@ def _excused(samples: Collection[WriterSample], frozen: FrozenPeriod) -> FrozenP
 
 def last_accepted(samples: Iterable[WriterSample], member: str, since: float) -> float:
     """Seconds from `since` until the member was last seen to accept a write; 0 if it was not seen to afterwards."""
-    return max((one.ended - since for one in samples if one.member == member and one.writable), default=0.0)
+    accepted = (one.ended for one in samples if one.member == member and one.writable)
+    return max((ended - since for ended in accepted if ended > since), default=0.0)
+
+
+def learned_in_time(samples: Iterable[WriterSample], member: str, since: float, limit: float) -> Finding:
+    """A former leader that could not know until `since` that it was replaced took no write later than `limit` s after.
+
+    Unknown unless it was seen to refuse writes afterwards: of a member that does not answer nobody knows what it takes.
+    """
+    own = [one for one in samples if one.member == member]
+    last = last_accepted(own, member, since)
+    words = f"the thawed member would have taken writes for {last:.1f} s (limit: {limit:g} s)"
+    if last > limit:
+        return Finding.too_late(words)
+    if not any(one.refused and one.begun > since + last for one in own):
+        return Finding.unknown(f"{words}, but was not seen to refuse one since")
+    return Finding.true(words)
 
 
 def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, limit: float) -> Finding:
@@ -192,5 +208,6 @@ def acknowledged_no_write(history: History, action: str, since: float) -> Findin
         return Finding.unknown("no write was tried afterwards")
     taken: list[object] = [f"{one.value} after {one.ended - since:.2f} s" for one in late if one.outcome is Outcome.OK]
     if taken:
-        return Finding.false(f"{len(taken)} of {len(late)} writes were acknowledged: {listed(taken)}")
+        words = f"{len(taken)} of {len(late)} writes were acknowledged that should have been refused: {listed(taken)}"
+        return Finding.false(words)
     return Finding.true(f"none of {len(late)} writes was acknowledged")

@@ -28,18 +28,25 @@ _PROMISES = {promise for promise, *_ in KEY_FIGURES}
 class Cost:
     """All faults of one kind: the worst of each time, and the sums of what was lost.
 
-    `without_writes` and `limit` are of the same scenario: of one that exceeded its own limit if any did.
+    `without_writes` and `limit` are of the same scenario: of one that exceeded its own limit if any did. Not every
+    scenario measures everything: `measured` says in how many of the `times` clients were writing, `checked` in how many
+    a ledger was read back.
     """
 
     kind: str
     times: int
+    measured: int
+    checked: int
     without_writes: float | None
     limit: float | None
     new_leader_after: float | None
-    healthy_after: float | None
+    redundant_after: float | None
+    redundant_after_repair: float | None
     acknowledged: int | None
     lost: int | None
     unanswered: int | None
+    refused: int | None
+    lost_reach_back: float | None
 
     @property
     def exceeded(self) -> bool:
@@ -138,13 +145,18 @@ def _cost(kind: str, those: Sequence[Incident]) -> Cost:
     return Cost(
         kind=kind,
         times=len(those),
+        measured=sum(one.without_writes is not None for one in those),
+        checked=sum(one.lost is not None for one in those),
         without_writes=worst.without_writes,
         limit=worst.limit,
         new_leader_after=_most(one.new_leader_after for one in those),
-        healthy_after=_most(one.healthy_after for one in those),
+        redundant_after=_most(one.redundant_after for one in those),
+        redundant_after_repair=_most(one.redundant_after_repair for one in those),
         acknowledged=_sum(one.acknowledged for one in those),
         lost=_sum(one.lost for one in those),
         unanswered=_sum(one.unanswered for one in those),
+        refused=_sum(one.refused for one in those),
+        lost_reach_back=_most(one.lost_reach_back for one in those),
     )
 
 
@@ -164,14 +176,28 @@ def _downtime(incidents: Sequence[Incident]) -> str:
 
 
 def _losses(found: Sequence[Cost]) -> str:
-    checked = sum(one.acknowledged or 0 for one in found if one.lost is not None)
-    lost = [one for one in found if one.lost]
-    if lost:
-        where = "; ".join(f"{one.lost:,} when {one.kind}" for one in lost)
-        return f"Acknowledged writes were lost: {where}."
-    if not checked:
+    known = [one for one in found if one.checked]
+    if not known:
         return "Whether acknowledged writes were lost was not checked in this run."
-    return f"No acknowledged write was lost: {checked:,} were checked, each is there."
+    unchecked = sum(one.times - one.checked for one in found)
+    rest = f" Not checked after {numbered(unchecked, 'other fault')}." if unchecked else ""
+    if where := lost_where(found):
+        return f"Acknowledged writes were lost: {where}.{rest}"
+    number = sum(one.acknowledged or 0 for one in known)
+    return f"No acknowledged write was lost: {number:,} were checked, each is there.{rest}"
+
+
+def lost_where(found: Iterable[Cost]) -> str:
+    """How many acknowledged writes each kind of fault lost; empty if none did."""
+    lost = sorted((one for one in found if one.lost), key=lambda one: -(one.lost or 0))
+    return "; ".join(f"{one.lost:,} of {one.acknowledged or 0:,} when {one.kind}{_reach(one)}" for one in lost)
+
+
+def _reach(one: Cost) -> str:
+    """How far the lost writes reach back: the recovery point as it was measured."""
+    if one.lost_reach_back is None:
+        return ""
+    return f" (acknowledged up to {humane(one.lost_reach_back, 's')} before the fault)"
 
 
 def _unanswered(found: Sequence[Cost]) -> str:
@@ -180,10 +206,11 @@ def _unanswered(found: Sequence[Cost]) -> str:
         return ""
     if not sum(known):
         return "Every write got an answer."
-    return f"{_counted(sum(known), 'write')} ended without an answer: their clients cannot know whether they happened."
+    return f"{numbered(sum(known), 'write')} ended without an answer: their clients cannot know whether they happened."
 
 
-def _counted(number: int, noun: str) -> str:
+def numbered(number: int, noun: str) -> str:
+    """A number of things, in words."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

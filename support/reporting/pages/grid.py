@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from support.reporting import obstacles
 from support.reporting.journal import RunRecord
+from support.reporting.pages.wording import cut, observations
 from support.reporting.promises import Promise
 from support.reporting.scenario import EPICS, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import WORST_FIRST, tally, why_unfinished
 
-NOT_SELECTED = "not selected"
+NOT_RUN = "not run"
+NOT_CHOSEN = "it was not selected for this run"
 KEPT = "kept"
 WORDS: Mapping[Verdict, str] = {
     Verdict.PASSED: KEPT,
@@ -22,7 +24,7 @@ WORDS: Mapping[Verdict, str] = {
     Verdict.NOT_REACHED: "not reached",
 }
 """A verdict on a promise, in a word."""
-STYLES: Mapping[str, str] = {"not selected": "none", "not reached": "unreached"}
+STYLES: Mapping[str, str] = {NOT_RUN: "none", "not reached": "unreached"}
 """Word -> its style in the pages, if that is another one."""
 MEANINGS: Mapping[str, str] = {
     KEPT: "every scenario saw it hold",
@@ -32,7 +34,7 @@ MEANINGS: Mapping[str, str] = {
     "skipped": "this target lacks what its scenarios need",
     "interrupted": "the run was stopped in its middle",
     "not reached": "the run ended before its turn",
-    NOT_SELECTED: "not part of this run",
+    NOT_RUN: "not selected for this run",
 }
 
 
@@ -55,6 +57,11 @@ class PromiseState:
         return STYLES.get(self.word, self.word)
 
     @property
+    def seen(self) -> list[str]:
+        """Why it is not kept, in short: an entry for each thing that was seen."""
+        return observations([one.seen for one in self.results]) or ([cut(self.why)] if self.why else [])
+
+    @property
     def judged(self) -> bool:
         return self.word in (KEPT, "broken")
 
@@ -69,7 +76,7 @@ def states(record: RunRecord, listed: Mapping[str, Promise]) -> tuple[PromiseSta
     return tuple(
         _state(promise, verdicts[promise.id], selected[promise.id], record)
         if promise.id in verdicts
-        else PromiseState(promise, NOT_SELECTED, why="it was not selected in this run")
+        else PromiseState(promise, NOT_RUN, why=NOT_CHOSEN)
         for promise in (*listed.values(), *unknown.values())
     )
 
@@ -87,6 +94,12 @@ def counted(those: Sequence[PromiseState]) -> dict[str, int]:
     """Word -> how many promises it fits; only those that there are, in the order of MEANINGS."""
     counts = {word: sum(one.word == word for one in those) for word in MEANINGS}
     return {word: count for word, count in counts.items() if count}
+
+
+def totals(those: Sequence[PromiseState]) -> str:
+    """All promises of the list in one line: the only one that counts them."""
+    every = f"{len(those)} promise{'s' * (len(those) != 1)}"
+    return f"{every}: {', '.join(f'{count} {word}' for word, count in counted(those).items())}."
 
 
 def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState]]]:

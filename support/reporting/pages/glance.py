@@ -1,0 +1,150 @@
+"""What is read at a glance: what was lost, how long nobody could write, how fast it is, what is new; and how far all of
+that can be trusted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from support.hosts.processors import busy_machine
+from support.reporting.journal import RunRecord
+from support.reporting.pages import costs, trends
+from support.reporting.pages.costs import numbered
+from support.reporting.pages.grid import KEPT, PromiseState
+from support.reporting.past import Figure, PastRun
+from support.reporting.trust import Trust
+
+UNCLEAR = ("inconclusive", "error")
+"""Words on promises that ran and could not be judged."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What is read at a glance."""
+
+    words: str
+    value: str
+    note: str
+    style: str = ""
+
+
+def glance(
+    states: Sequence[PromiseState], run: PastRun, past: Sequence[PastRun], since: Mapping[str, trends.Since]
+) -> list[Fact]:
+    """The answers to the first questions, in figures; the worst thing that can happen first."""
+    return [_loss(run), _downtime(run), _speed(states, run, past), _news(past, since)]
+
+
+def _loss(run: PastRun) -> Fact:
+    words = "Acknowledged writes lost"
+    checked = [one for one in run.incidents if one.lost is not None]
+    if not checked:
+        return Fact(words, "not checked", "no ledger was read back after a fault", "none")
+    lost = sum(one.lost or 0 for one in checked)
+    number = sum(one.acknowledged or 0 for one in checked)
+    of = numbered(len(run.incidents), "fault")
+    extent = f"after {len(checked)} of {of}" if len(checked) < len(run.incidents) else f"after {of}"
+    where = costs.lost_where(costs.costs(checked))
+    note = f"{where}; checked {extent}" if where else f"of {number:,} checked, {extent}"
+    return Fact(words, f"{lost:,}", note, "broken" if lost else "kept")
+
+
+def _downtime(run: PastRun) -> Fact:
+    words = "Longest time without writes"
+    worst = costs.worst_unplanned(run.incidents)
+    if worst is None or worst.without_writes is None:
+        return Fact(words, "not tried", "no fault while clients were writing", "none")
+    exceeded = worst.limit is not None and worst.without_writes >= worst.limit
+    measured = sum(one.without_writes is not None and not one.planned for one in run.incidents)
+    allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "no limit is promised for it"
+    style = "broken" if exceeded else "kept" if worst.limit is not None else ""
+    note = f"when {worst.kind}; {allowed}; the worst of {numbered(measured, 'fault')} tried"
+    return Fact(words, f"{worst.without_writes:.1f} s", note, style)
+
+
+def _speed(states: Sequence[PromiseState], run: PastRun, past: Sequence[PastRun]) -> Fact:
+    words = "Figures within their limits"
+    limited = [one for one in run.figures if one.measure.limit is not None]
+    unclear = [one for one in limited if not_judged(one, states)]
+    judged, slow = len(limited) - len(unclear), trends.slower(run, past)
+    within = sum(one.measure.within for one in limited)
+    notes = []
+    if unclear:
+        notes.append(f"{len(unclear)} not judged ({', '.join(dict.fromkeys(one.promise for one in unclear))})")
+    if len(past) < trends.TELLING:
+        notes.append(f"slower than before? not known yet: needs {trends.TELLING} earlier runs, has {len(past)}")
+    else:
+        notes.append("newly slow: " + (", ".join(dict.fromkeys(one.promise for one, _ in slow)) or "nothing"))
+    if not judged:
+        return Fact(words, "none judged" if limited else "none measured", "; ".join(notes), "none")
+    style = "kept" if within == judged and not slow else "broken"
+    return Fact(words, f"{within} of {judged}", "; ".join(notes), style)
+
+
+def not_judged(figure: Figure, states: Sequence[PromiseState]) -> bool:
+    """Whether a figure exceeds its limit, and its scenario could not tell whether the cluster is to blame."""
+    if figure.measure.within:
+        return False
+    return any(one.promise.id == figure.promise and one.word in UNCLEAR for one in states)
+
+
+def _news(past: Sequence[PastRun], since: Mapping[str, trends.Since]) -> Fact:
+    if not past:
+        return Fact("Newly broken", "unknown", "there is no earlier run of this target", "none")
+    new = [id for id, one in since.items() if one.runs == 1]
+    old = len(since) - len(new)
+    note = f"compared with {numbered(len(past), 'earlier run')}" + (f"; broken before, too: {old}" if old else "")
+    value = ", ".join(new) if len(new) <= 2 else numbered(len(new), "promise")
+    return Fact("Newly broken", value or "nothing", note, "broken" if new else "kept")
+
+
+def confidence(
+    record: RunRecord,
+    states: Sequence[PromiseState],
+    trust: Trust,
+    at: float,
+    sabotages: Mapping[str, Sequence[str]],
+) -> Iterator[str]:
+    """How far the verdicts can be trusted, in sentences: those that are broken, those that are kept, and the speed.
+
+    `at`: when `accept prove` wrote what it found; `sabotages`: see `site.Knowledge`.
+    """
+    yield from _in_broken(states)
+    if any(one.word == KEPT for one in states):
+        yield _in_kept(trust, at, sabotages)
+    if missed := [one.sabotage for one in trust.proofs if not one.noticed]:
+        yield f"Not noticed: {', '.join(missed)}."
+    if busy := [one for one in states if one.word in UNCLEAR and busy_machine(one.why)]:
+        told = ", ".join(one.promise.id for one in busy)
+        yield f"No verdict on the speed of {told}: other programs kept the machine busy. Run it on a quiet machine."
+    if record.flaky:
+        yield f"{numbered(len(record.flaky), 'scenario')} passed only when run again (below)."
+    elif record.results:
+        yield "No scenario was flaky in this run."
+
+
+def _in_broken(states: Sequence[PromiseState]) -> Iterator[str]:
+    """Wrong results, and limits that were exceeded, which are less certain."""
+    broken = [one for one in states if one.word == "broken"]
+    wrong = [one for one in broken if any(result.final for result in one.results)]
+    late = [one.promise.id for one in broken if one not in wrong]
+    if wrong:
+        yield f"Trust what is broken: {numbered(len(wrong), 'promise')} with a wrong result, which no rerun undoes."
+    if late:
+        yield f"{', '.join(late)}: only a limit of time or speed was exceeded; a rerun shows whether that was noise."
+
+
+def _in_kept(trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) -> str:
+    """Whether what is kept was seen to be able to fail."""
+    if not trust.proofs:
+        ways = len({words for those in sabotages.values() for words in those})
+        how = f" ({numbered(ways, 'way')} to break a cluster are known)" if ways else ""
+        return (
+            "Trust what is kept less: nobody has checked here yet whether the scenarios notice a broken cluster. "
+            f"./accept prove does that{how}."
+        )
+    noticed, tried, alarms = sum(one.noticed for one in trust.proofs), len(trust.proofs), len(trust.alarms)
+    verdict = "Trust what is kept" if noticed == tried and not alarms else "Trust what is kept less"
+    return (
+        f"{verdict}: on {trends.day(at)} a cluster was broken on purpose in {numbered(tried, 'way')}, and the "
+        f"scenarios noticed {noticed} of {tried}, with {numbered(alarms, 'false alarm')} in "
+        f"{numbered(len(trust.healthy), 'healthy run')}."
+    )

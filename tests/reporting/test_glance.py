@@ -1,0 +1,101 @@
+"""The tiles and the words about trust: what each run may claim, and what it may not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from journals import READS, WRITES, record_of
+
+from support.hosts.processors import Usage
+from support.reporting import past
+from support.reporting.journal import RunRecord
+from support.reporting.pages import costs, grid
+from support.reporting.pages.glance import Fact, confidence, glance
+from support.reporting.promises import Promise
+from support.reporting.scenario import Incident, Measure, ScenarioResult, Verdict
+from support.reporting.trust import HealthyRun, Heard, Proof, Trust
+
+LISTED = {
+    "FO-02": Promise("FO-02", "failover", "No acknowledged write is lost.", "blocker"),
+    "PF-01": Promise("PF-01", "cache", "Reads are quick.", "normal"),
+}
+CRASH = Incident("the leader crashes", "pg1 crashes", 100.0, 22.2, 21.9, 50.0, 68_378, 261, 8, 30.0)
+FREEZE = replace(CRASH, kind="the leader freezes", without_writes=22.1, acknowledged=113, lost=113, limit=None)
+SLOW = Measure("reads, 95 in 100", 56.0, "ms", 50.0)
+BUSY = f"inconclusive: too slow, but {Usage(2.0, 2, ours=0.2, others=1.8, stolen=0.0, idle=0.0)}"
+NEVER_PROVED = Trust()
+
+
+def told(record: RunRecord) -> list[Fact]:
+    return glance(grid.states(record, LISTED), past.run_of(record), (), {})
+
+
+def of_incidents(folder: Path, *incidents: Incident) -> list[Fact]:
+    ends = [ScenarioResult(replace(WRITES, name=f"{n}"), Verdict.PASSED, incident=i) for n, i in enumerate(incidents)]
+    return told(record_of(folder, *ends))
+
+
+def trusted(record: RunRecord, trust: Trust = NEVER_PROVED) -> str:
+    return " ".join(confidence(record, grid.states(record, LISTED), trust, 0.0, {"FO-02": ["fsync off"]}))
+
+
+def test_the_loss_is_told_first_whole_and_by_fault(tmp_path: Path) -> None:
+    unchecked = replace(CRASH, lost=None, acknowledged=None, without_writes=None)
+    loss, outage, *_ = of_incidents(tmp_path, CRASH, FREEZE, unchecked)
+    assert (loss.value, loss.style) == ("374", "broken")
+    assert loss.note == (
+        "261 of 68,378 when the leader crashes; 113 of 113 when the leader freezes; checked after 2 of 3 faults"
+    )
+    assert outage.note == "when the leader crashes; limit: 30 s; the worst of 2 faults tried"
+
+
+def test_without_a_limit_an_outage_is_neither_red_nor_green(tmp_path: Path) -> None:
+    _, outage, *_ = of_incidents(tmp_path, FREEZE)
+    assert (outage.style, "no limit is promised" in outage.note) == ("", True)
+
+
+def test_a_row_of_costs_says_what_was_measured_in_some_of_its_scenarios_only() -> None:
+    (row,) = costs.costs([CRASH, replace(CRASH, lost=None, acknowledged=None, without_writes=None)])
+    assert (row.times, row.measured, row.checked) == (2, 1, 1)
+
+
+def test_what_was_not_checked_is_told_and_how_far_the_loss_reaches_back() -> None:
+    incidents = [replace(CRASH, lost_reach_back=0.41), replace(FREEZE, lost=None, acknowledged=None)]
+    assert costs.told(costs.costs(incidents), incidents)[1] == (
+        "Acknowledged writes were lost: 261 of 68,378 when the leader crashes (acknowledged up to 410 ms before the "
+        "fault). Not checked after 1 other fault."
+    )
+
+
+def test_a_figure_that_could_not_be_judged_is_neither_within_nor_beyond(tmp_path: Path) -> None:
+    unclear = ScenarioResult(READS, Verdict.INCONCLUSIVE, BUSY, measures=(SLOW, replace(SLOW, value=1.0)))
+    speed = told(record_of(tmp_path / "unclear", unclear))[2]
+    assert (speed.value, speed.style) == ("1 of 1", "kept")
+    assert speed.note == "1 not judged (PF-01); slower than before? not known yet: needs 5 earlier runs, has 0"
+    speed = told(record_of(tmp_path / "slow", replace(unclear, verdict=Verdict.BROKEN)))[2]
+    assert (speed.value, speed.style) == ("1 of 2", "broken")
+
+
+def test_what_is_broken_is_trusted_and_what_is_kept_only_once_it_was_seen_to_fail(tmp_path: Path) -> None:
+    wrong = ScenarioResult(WRITES, Verdict.BROKEN, "2 writes lost", final=True)
+    record = record_of(tmp_path, wrong, ScenarioResult(READS, Verdict.PASSED))
+    words = trusted(record)
+    assert "Trust what is broken: 1 promise with a wrong result, which no rerun undoes." in words
+    assert "Trust what is kept less: nobody has checked here" in words
+    assert "have a sabotage" not in words
+    proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("FO-02", True, "broken", "W"),)),), (HealthyRun(3),))
+    assert "Trust what is kept: on" in trusted(record, proved)
+    alarmed = replace(proved, healthy=(HealthyRun(3, ("Reads",)),))
+    assert "Trust what is kept less: on" in trusted(record, alarmed)
+
+
+def test_a_limit_that_was_exceeded_is_less_certain_than_a_wrong_result(tmp_path: Path) -> None:
+    words = trusted(record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "31 s")))
+    assert "FO-02: only a limit of time or speed was exceeded" in words
+    assert "wrong result" not in words
+
+
+def test_a_busy_machine_is_told_only_where_it_kept_a_promise_from_being_judged(tmp_path: Path) -> None:
+    busy = record_of(tmp_path / "busy", ScenarioResult(READS, Verdict.INCONCLUSIVE, BUSY))
+    assert "No verdict on the speed of PF-01: other programs kept the machine busy." in trusted(busy)
+    other = record_of(tmp_path / "other", ScenarioResult(READS, Verdict.INCONCLUSIVE, "inconclusive: nobody wrote"))
+    assert "busy" not in trusted(other)

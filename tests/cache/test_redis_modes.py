@@ -184,6 +184,7 @@ def test_a_full_redis_is_emptied_again(scene: Scene) -> None:
         assert client_of_redis.set(f"{scene.namespace}x", "x", ex=5)
 
 
+@boots  # by a fixture that is chosen at run time
 def test_what_they_report(server: RedisAddress) -> None:
     with client_of(server) as client:
         facts = facts_of(client)

@@ -18,7 +18,7 @@ TESTS = str(Path(__file__).parent)
 SERVERS = {"postgres", "initdb", "redis-server", "etcd", "haproxy", "patroni", "pgbouncer", "unshare", "setpriv"}
 
 
-ASKED = {"--version", "-V", "-v", "-c", "-C"}
+ASKED = {"--version", "-V", "-v", "-c", "-C", "--validate-config"}
 """Options with which a server prints its version or a parameter, or checks its configuration, and exits."""
 
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg2.extensions import make_dsn
-
 from support import sql
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.member_checks import StreamedAgain
@@ -104,7 +102,7 @@ def _refusal(files: MemberFiles, login: Mapping[str, Any], to: Mapping[str, Any]
         raise Inconclusive("a member's key has a passphrase, and psql would show that on its command line")
     options = {name: value for name, value in login.items() if name not in ("username", "password")}
     passwords = [f"*:*:*:*:{_escaped(str(login['password']))}"] if login.get("password") else []
-    conninfo = make_dsn(**{**to, "user": login.get("username", "postgres"), **options})
+    conninfo = _conninfo({**to, "user": login.get("username", "postgres"), **options})
     words = ["-X", "-w", "-q", "-o", "/dev/null", conninfo]
     try:
         files.run("psql", *words, "-c", statement, passwords=passwords)
@@ -113,6 +111,12 @@ def _refusal(files: MemberFiles, login: Mapping[str, Any], to: Mapping[str, Any]
     except ProcessFailed as failed:
         return str(failed).partition(": ")[2].partition(" password retrieved from file")[0]
     return ""
+
+
+def _conninfo(parameters: Mapping[str, Any]) -> str:
+    """For the member's own libpq, which may know other parameters than ours."""
+    quoted = {name: str(value).replace("\\", "\\\\").replace("'", "\\'") for name, value in parameters.items()}
+    return " ".join(f"{name}='{value}'" for name, value in quoted.items())
 
 
 def _escaped(word: str) -> str:

@@ -184,6 +184,7 @@ def test_a_full_redis_is_emptied_again(scene: Scene) -> None:
         assert client_of_redis.set(f"{scene.namespace}x", "x", ex=5)
 
 
+@boots  # by a fixture that is chosen at run time
 def test_what_they_report(server: RedisAddress) -> None:
     with client_of(server) as client:
         facts = facts_of(client)
@@ -289,7 +290,7 @@ def test_tls(tmp_path: Path) -> None:
         ):
             with pytest.raises(RequirementMissing, match=words):
                 found(**{"redis_url": at, **said})
-        with pytest.raises(RequirementMissing, match="set REDIS_TLS, or a rediss:// URL"):
+        with pytest.raises(RequirementMissing, match="set REDIS_TLS, or use a rediss:// URL"):
             found(redis_host="127.0.0.1", redis_port=port)
         with pytest.raises(RequirementMissing, match=r"it does not speak TLS[:,] leave REDIS_TLS out"):
             found(redis_host="127.0.0.1", redis_port=plain, redis_tls=True, **right)

@@ -1,4 +1,4 @@
-"""Numbers that were given twice are told; what nobody was told counts for nothing."""
+"""Numbers that were issued twice are reported; numbers that no client received do not count."""
 
 from support.engine.history import History, Operation, Outcome
 from support.failover.number_checks import IDENTITY, SEQUENCE, none_issued_twice

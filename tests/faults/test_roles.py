@@ -39,3 +39,4 @@ def test_none_is_guessed() -> None:
     with pytest.raises(LookupError, match=r"none of etcd1, etcd2, etcd3 is at 192\.0\.2\.1 or nowhere\.invalid"):
         _at(THREE, "192.0.2.1", "nowhere.invalid")
     assert _at(THREE[:1], "192.0.2.1").name == "etcd1"
+    assert _at(THREE[:1], f"/{'a-folder' * 20}").name == "etcd1"

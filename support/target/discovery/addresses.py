@@ -110,6 +110,6 @@ def same_address(one: Address, other: Address) -> bool:
 
 def names_of(host: str) -> set[str]:
     """A host's name and its IP addresses."""
-    with suppress(OSError):
+    with suppress(OSError, UnicodeError):  # the folder of a socket may be too long for a name
         return {host, *(str(found[4][0]) for found in socket.getaddrinfo(host, None))}
     return {host}

@@ -36,7 +36,7 @@ _ADVICE = {
     "wrong_version_number": "it does not speak TLS: leave REDIS_TLS out, or check REDIS_PORT",
     "wrong version number": "it does not speak TLS: leave REDIS_TLS out, or check REDIS_PORT",
     "db index is out of range": "check REDIS_DB",
-    "cluster mode is not enabled": "it is not a Redis Cluster: remove REDIS_CLUSTER",
+    "cluster mode is not enabled": "it is not a Redis Cluster: leave REDIS_CLUSTER out",
     "no permissions": "that user may not use it: check REDIS_USER and its ACL",
     "cannot be connected": "the nodes of a Redis Cluster must be reached at the addresses that they announce",
 }

@@ -106,7 +106,7 @@
       node("line", { x1: LEFT, x2: this.width - RIGHT, y1: base, y2: base, stroke: "var(--quiet)" }, this.svg);
       node("text", { x: 0, y: top + 10, class: "quiet" }, this.svg, "writes");
       node("text", { x: 0, y: top + 25, class: "quiet" }, this.svg, "a second");
-      node("text", { x: LEFT - 6, y: top + 10, "text-anchor": "end", class: "quiet" }, this.svg, `peak ${Math.round(most).toLocaleString("en")}`);
+      node("text", { x: 0, y: top + 40, class: "quiet" }, this.svg, `peak ${Math.round(most).toLocaleString("en")}`);
       node("text", { x: 0, y: base + 16, class: "quiet" }, this.svg, "failed");
       const last = Math.max(...[...rates.acknowledged, ...rates.refused, ...rates.unknown].map(([at]) => at + rates.width));
       if (Number.isFinite(last) && this.shown[1] - last > 2 * rates.width) {

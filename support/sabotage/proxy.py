@@ -160,9 +160,9 @@ SABOTAGES = (
     ),
     Sabotage(
         "sessions-left-hanging",
-        "sessions on a failed member are not closed",
+        "sessions on a failed member are not closed, whether it is marked down or silent",
         notices({"HP-03 crashes": "left hanging"}),
-        changed({" on-marked-down shutdown-sessions": ""}),
+        changed({" on-marked-down shutdown-sessions": "", _KEEPALIVE: ""}),
     ),
     Sabotage(
         "proxy-looks-every-five-minutes",

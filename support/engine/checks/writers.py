@@ -172,7 +172,7 @@ def learned_in_time(samples: Iterable[WriterSample], member: str, since: float, 
     """A former leader that could not know until `since` that it was replaced took no write later than `limit` s after.
 
     Unknown unless it was seen to refuse writes afterwards: of a member that does not answer nobody knows what it takes.
-    It may have been silent to the watch before that: `acknowledged_no_write` judges what it took from clients meanwhile.
+    It may have been silent to the watch before that: what it took from clients, `acknowledged_no_write` judges.
     """
     own = [one for one in samples if one.member == member]
     last = last_accepted(own, member, since)

@@ -263,6 +263,8 @@ def check_guides(folder: Path) -> Iterator[Finding]:
         yield Finding(
             path, lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1, on_call.UNKNOWN.format(about)
         )
+    for about, id in on_call.unknown_causes(guides, promises):
+        yield Finding(path, lines.index(f"[{about}]") + 1, f"[{about}]: first: {id} is not in {folder / FILE}")
 
 
 def notes(folder: Path) -> Iterator[str]:

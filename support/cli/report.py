@@ -1,6 +1,7 @@
 """`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
 import fcntl
+import re
 import shlex
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from support import own_folder
 from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_line
+from support.cli.suites import SUITES
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
@@ -28,6 +30,7 @@ TRUST = STATE / "trust.jsonl"
 """What `accept prove` found last."""
 PDF = "dashboard.pdf"
 """The dashboard on paper, beside the page."""
+_SELECTING = ("--tags", "-t", "--name", "-n")
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (
     *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd", "--dcs"),
@@ -72,6 +75,21 @@ def options_of_target(arguments: Sequence[str]) -> str:
     return " ".join(kept)
 
 
+def selection_of(arguments: Sequence[str]) -> str:
+    """The suites, feature files, tags and names among the arguments of `accept run`, as a shell reads them."""
+    words, kept = list(arguments), list[str]()
+    while words:
+        word = words.pop(0)
+        name, equals, _ = word.partition("=")
+        if name in _SELECTING and (equals or words):
+            kept.append(shlex.quote(word) if equals else f"{name} {shlex.quote(words.pop(0))}")
+        elif name in _OPTIONS_OF_TARGET and not equals:
+            del words[:1]
+        elif word in SUITES or re.search(r"\.feature(:\d+)*$", word):
+            kept.append(shlex.quote(word))
+    return " ".join(kept)
+
+
 def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
     """Report on a run, keep its results and journal as the last ones, and return the exit status.
 
@@ -79,7 +97,8 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> in
     """
     redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
     if run.journal.exists():
-        journal.Journal(run.journal).asked(redactor.mask(options_of_target(sys.argv[1:])))
+        options, selection = (redactor.mask(of(sys.argv[1:])) for of in (options_of_target, selection_of))
+        journal.Journal(run.journal).asked(options, selection)
     known = knowledge()
     status = conclude(run.journal, run.results, REPORT, redactor, out, publisher=publisher, knowledge=known)
     keep(run.journal, run.results)

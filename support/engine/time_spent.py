@@ -1,6 +1,5 @@
-"""What a scenario's time was spent on: waiting for a leader's lock to expire, or everything else."""
+"""How much of a scenario's time was spent waiting for a leader's lock to expire."""
 
-import time
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -14,7 +13,7 @@ LOCK = "spent waiting for the lock to expire"
 
 
 def measure_time_spent(world: World, experiment: Experiment) -> None:
-    """Keep both figures for the report, if another member took over and the cluster is healthy again.
+    """Keep that figure for the report, if another member took over and the cluster is healthy again.
 
     A leader that is lost cannot give its lock back, so nobody can take over before the lock expires: at most Patroni's
     ttl and loop_wait for each lost leader. Only what is left depends on the cluster's and the suite's speed.
@@ -26,7 +25,6 @@ def measure_time_spent(world: World, experiment: Experiment) -> None:
     terms, faults = lease(world.cluster), [one.begun for one in experiment.nemesis.injected_faults]
     waited = waited_for_lock(changes, faults, least=terms.least_left, most=terms.surely_gone)
     world.measure(LOCK, waited, "s")
-    world.measure("everything else", time.monotonic() - experiment.begun - waited, "s")
 
 
 def takeovers(samples: Iterable[WriterSample]) -> list[float]:

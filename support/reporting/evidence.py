@@ -177,7 +177,8 @@ def _patroni(cluster: Cluster) -> str:
 def _cluster_view(cluster: Cluster) -> str:
     view = cluster.view()
     rows = [
-        f"{one.name}: {one.role}, {one.state}, timeline {one.timeline}, lag {one.lag} bytes, tags {dict(one.tags)}"
+        f"{one.name}: {one.role}, {one.state}, timeline {one.timeline}, "
+        f"{'' if one.lag is None else f'lag {one.lag} bytes, '}tags {dict(one.tags)}"
         for one in view.members
     ]
     return "\n".join([f"cluster {view.scope}{', paused' if view.paused else ''}", *rows, ""])

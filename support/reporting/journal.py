@@ -82,10 +82,10 @@ class Journal:
         """These did not run, because the cluster was no longer fit for them."""
         self._write("left out", keys=list(keys), why=why)
 
-    def asked(self, options: str) -> None:
+    def asked(self, options: str, selection: str = "") -> None:
         """The options of the command line that say what is tested, as a shell reads them; whoever repeats a scenario
-        needs them."""
-        self._write("asked", options=options)
+        needs them. `selection`: the words that select scenarios; empty if none did."""
+        self._write("asked", options=options, selection=selection)
 
     def trouble(self, message: str, trace: str = "") -> None:
         """A failure that belongs to no scenario."""
@@ -153,6 +153,8 @@ class RunRecord:
     """The user wants the run to fail if a scenario passes only on the rerun."""
     options: str = ""
     """The options with which `accept run` tests the same target again, as a shell reads them."""
+    selection: str = ""
+    """What `accept run` was asked to select: suites, files, tags, names; empty if nothing was recorded."""
     ended: float = 0.0
     """Seconds since the epoch; where the journal has no end, the time of its last entry."""
 
@@ -244,6 +246,7 @@ def read(path: Path) -> RunRecord:
         lost=tuple(begin.get("lost", ())) if begin else (),
         fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
         options=next((one["options"] for one in reversed(events) if one["event"] == "asked"), ""),
+        selection=next((one.get("selection", "") for one in reversed(events) if one["event"] == "asked"), ""),
         ended=max((one["at"] for one in events if "at" in one), default=0.0),
     )
 

@@ -66,6 +66,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
         crowded={key: part.record.crowded[key] for key, part in chosen.items() if key in part.record.crowded},
         options=options.pop() if len(options := {record.options for record in records}) == 1 else "",
+        selection="; ".join(dict.fromkeys(record.selection for record in records if record.selection)),
         ended=max((record.ended for record in records), default=0.0),
     )
 
@@ -98,8 +99,8 @@ def write(record: RunRecord, path: Path) -> None:
         journal.left_out([key], why)
     for trouble in record.troubles:
         journal.trouble(trouble.message, trouble.trace)
-    if record.options:
-        journal.asked(record.options)
+    if record.options or record.selection:
+        journal.asked(record.options, record.selection)
     journal.end(record.interrupted, record.ended)
 
 

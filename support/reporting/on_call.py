@@ -18,7 +18,7 @@ from support.reporting.scenario import EPICS
 FILE = "on-call.toml"
 """Name of the file in the folder of the features."""
 UNKNOWN = "[{}] is about no promise: use an id such as [FO-01], the beginning of ids such as [FO], or a capability"
-_TEXT, _LISTS = "means", ("causes", "look", "fixes")
+_TEXT, _LISTS = "means", ("causes", "look", "fixes", "first", "facts")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Guide:
     """What to look at first, in that order; commands in backquotes."""
     fixes: tuple[str, ...] = ()
     """How others fixed it."""
+    first: tuple[str, ...] = ()
+    """Ids of promises that may be the cause if they are broken as well, and have to be fixed first."""
+    facts: tuple[str, ...] = ()
+    """Names of facts about the target, as the report lists them, that matter here."""
 
 
 def load(path: Path) -> Mapping[str, Guide]:
@@ -68,6 +72,11 @@ def unknown(guides: Iterable[str], promises: Mapping[str, Promise]) -> Iterator[
     """Tables that are about no promise, and no capability."""
     known = {*promises, *(id.partition("-")[0] for id in promises), *EPICS}
     return (about for about in guides if about not in known)
+
+
+def unknown_causes(guides: Mapping[str, Guide], promises: Mapping[str, Promise]) -> Iterator[tuple[str, str]]:
+    """Ids in `first` that are no promise, each with the table in which they are."""
+    return ((about, id) for about, one in guides.items() for id in one.first if id not in promises)
 
 
 def only_general(guides: Mapping[str, Guide], promises: Mapping[str, Promise]) -> list[str]:

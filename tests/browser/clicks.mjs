@@ -30,6 +30,7 @@ seen.closed = await page.locator("#told-FO-02").isHidden();
 const picture = page.locator("#picture-1 .picture");
 await picture.scrollIntoViewIfNeeded();
 seen.bars = await picture.locator("rect").count();
+seen.words = await picture.locator("svg text").allTextContents();
 const box = await picture.locator("svg").boundingBox();
 const width = await picture.evaluate((place) => place.picture.width);
 const x = await picture.evaluate((place) => place.picture.x(1));
@@ -75,6 +76,11 @@ seen.attachment = await attachment.locator("body").innerText();
 await page.locator("article.failure a", { hasText: "What it means" }).first().click();
 await page.waitForURL(/on-call\.html#FO-02/);
 seen.guide = await page.locator("#FO-02").innerText();
+
+const onCall = await open("on-call.html");
+seen.folded = await onCall.locator("#PF-01").isHidden();
+await onCall.fill("#search", "pf-01");
+seen.unfolded = await onCall.locator("#PF-01").isVisible();
 
 seen.overflow = {};
 for (const name of ["dashboard.html", "index.html", "on-call.html", "compare.html"]) {

@@ -1,9 +1,11 @@
 """The options that the report repeats in the line that runs a scenario again."""
 
+import shlex
+
 import pytest
 
 from support import own_folder
-from support.cli.report import knowledge, options_of_target
+from support.cli.report import knowledge, options_of_target, selection_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,20 @@ def test_the_users_own_folder_is_kept_however_it_was_named(monkeypatch: pytest.M
 
 def test_the_pages_know_which_sabotages_break_a_promise() -> None:
     assert "PostgreSQL does not flush its writes to disk" in knowledge().sabotages["PH-06"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("run cluster cache --target mine.toml", "cluster cache"),
+        ("run --tags '@cache and not @slow' --rerun", "--tags '@cache and not @slow'"),
+        (
+            "run --name=^Writes --members 5 features/cache/reads.feature:12",
+            "'--name=^Writes' features/cache/reads.feature:12",
+        ),
+        ("run --target smoke", ""),
+        ("run", ""),
+    ],
+)
+def test_what_a_run_was_asked_to_select_is_kept(line: str, kept: str) -> None:
+    assert selection_of(shlex.split(line)) == kept

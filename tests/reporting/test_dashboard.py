@@ -12,7 +12,7 @@ from support.errors import NotAvailable, ProcessFailed
 from support.reporting import past, trust
 from support.reporting.journal import Journal, RunRecord, read
 from support.reporting.pages import costs, grid, printing, trends
-from support.reporting.pages.dashboard import answer
+from support.reporting.pages.dashboard import about, answer, summary, took
 from support.reporting.pages.glance import glance
 from support.reporting.pages.site import DASHBOARD, SCENARIOS, Knowledge, write_pages
 from support.reporting.past import Figure, PastRun
@@ -148,7 +148,7 @@ def test_key_figures_show_what_is_nearest_to_its_limit_and_say_what_is_missing()
     shown = costs.key_figures([Figure("PF-01", "Reads", P95), quick, slow])
     assert [(one.words, one.value, one.bound, one.measure.within) for one in shown] == [
         ("95 of 100 simple queries are answered within", "12 ms", "at most 100 ms", True),
-        ("One client of the cache does, a second", "1,100/s", "at least 1,000/s", True),
+        ("Cache operations a second, one client", "1,100/s", "at least 1,000/s", True),
     ]
     assert costs.not_measured(shown) == ["vector searches", "cached reads", "replication lag"]
     assert not Measure("operations", 900.0, "/s", 1000.0, True).within
@@ -309,3 +309,45 @@ def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(printing, "BROWSERS", ("true",))
     with pytest.raises(ProcessFailed, match="printed nothing"):
         printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")
+
+
+def test_the_head_says_whose_cluster_it_is_and_what_to_do_next(tmp_path: Path) -> None:
+    ours = RunRecord(facts={"Target": "embedded cluster", "Sandbox": "namespaces"})
+    assert "throw-away cluster" in about(ours)
+    theirs = RunRecord(facts={"Target": "db.example.org:5432"})
+    assert about(theirs) == (
+        "This run tested your cluster db.example.org:5432: it wrote only rows of its own there, and injected no fault."
+    )
+    hit = replace(theirs, results=(ScenarioResult(WRITES, Verdict.PASSED, incident=CRASH),))
+    assert about(hit).endswith("and injected faults.")
+    assert about(RunRecord()) == ""
+    timed = replace(ours, began=100.0, ended=790.0, facts={"Tested from": "ci-7, 8 cores"})
+    assert took(timed) == "took 12 min; run from ci-7, 8 cores"
+
+
+def test_the_summary_says_what_was_lost_and_what_comes_first(tmp_path: Path) -> None:
+    lost = ScenarioResult(WRITES, Verdict.BROKEN, "lost", final=True, incident=replace(CRASH, lost=2))
+    record = record_of(tmp_path / "lost", lost, ScenarioResult(READS, Verdict.BROKEN, "slow"))
+    states, now = grid.states(record, LISTED), past.run_of(record)
+    risk = "Data is at risk: 2 acknowledged writes lost after faults. Next: fix "
+    assert summary(record, states, now, {}) == f"{risk}FO-02, PF-01."
+    caused = summary(record, states, now, {"FO-02": ["PF-01"]})
+    assert caused == f"{risk}PF-01, then run FO-02 again (PF-01 may be the cause)."
+    unclear = record_of(tmp_path / "unclear", ScenarioResult(READS, Verdict.INCONCLUSIVE, "busy"))
+    told = summary(unclear, grid.states(unclear, LISTED), past.run_of(unclear), {})
+    assert told == "Next: run PF-01 again, not judged in this run."
+
+
+def test_what_was_not_run_says_what_was_asked_for_and_how_much_of_each_capability_ran(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([WRITES])
+    journal.record(ScenarioResult(WRITES, Verdict.PASSED))
+    journal.asked("", "failover --tags @smoke")
+    journal.end()
+    record = read(journal.path)
+    states = grid.states(record, LISTED)
+    assert [(one.why, one.word) for one in states][1:] == [
+        ("the run was asked for failover --tags @smoke only", "not run")
+    ] * 2
+    assert grid.extent(states) == [("Cache", 0, 1), ("Security", 0, 1)]
+    assert "Run: Cache 0 of 1, Security 0 of 1" in page_of(record, tmp_path / "page")

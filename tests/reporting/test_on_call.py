@@ -1,5 +1,6 @@
 """Guides for the on-call engineer: every promise has one, mistakes in the file are told, and the report shows them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ from program import ROOT
 from support.cli.lint import check_guides
 from support.errors import UsageError
 from support.reporting import on_call, promises
+from support.reporting.pages import grid
+from support.reporting.pages.grid import PromiseState
+from support.reporting.pages.on_call import causes, entries
 from support.reporting.pages.site import DASHBOARD, ON_CALL, Knowledge, write_pages
 from support.reporting.promises import Promise
-from support.reporting.scenario import ScenarioResult, Verdict
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 
+SETTINGS = Scenario("features/failover/durability.feature", "Settings", "They are on", tags=("id.PH-06",))
 LISTED = """
 [FO-02]
 capability = "failover"
@@ -23,6 +28,11 @@ severity = "blocker"
 capability = "cache"
 promise = "Reads are quick."
 severity = "normal"
+
+[PH-06]
+capability = "failover"
+promise = "Settings are safe."
+severity = "critical"
 """
 GUIDES = """
 [failover]
@@ -37,6 +47,8 @@ means = "Customers lost <data>."
 causes = ["`fsync` is off", "asynchronous replication"]
 look = ["`patronictl list`"]
 fixes = ["`synchronous_mode: true`"]
+first = ["PH-06"]
+facts = ["fsync", "Members"]
 """
 
 
@@ -62,7 +74,7 @@ def test_the_nearest_guide_counts(folder: Path, id: str, capability: str, about:
 def test_without_any_guide_the_promise_itself_is_told(folder: Path) -> None:
     guides = on_call.load(folder / on_call.FILE)
     assert on_call.guide_for(promise("AB-01", "cache"), guides).means == "This no longer holds: It holds."
-    assert on_call.only_general(guides, promises.load(folder / promises.FILE)) == ["PF-01"]
+    assert on_call.only_general(guides, promises.load(folder / promises.FILE)) == ["PF-01", "PH-06"]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,7 @@ def test_without_any_guide_the_promise_itself_is_told(folder: Path) -> None:
         ("[FO]\nmeans = 'x'\nlook = 'x'", "[FO]: 'look' must be a list of texts"),
         ("[FO\n", "not TOML"),
         ("means = 'x'", "'means' belongs to no table"),
+        ("[FO]\nmeans = 'x'\nfirst = ['PH-77']", "[FO]: first: PH-77 is not in"),
     ],
 )
 def test_lint_finds_what_is_wrong_with_a_guide(folder: Path, text: str, told: str) -> None:
@@ -116,3 +129,39 @@ def test_a_broken_promise_links_to_its_guide(folder: Path, tmp_path: Path) -> No
     ):
         assert expected in broken
     assert "This no longer holds: Reads are quick." in page
+
+
+def states_of(tmp_path: Path, folder: Path, lost: bool, settings: Verdict) -> list[PromiseState]:
+    found = ScenarioResult(WRITES, Verdict.BROKEN, "2 writes lost" if lost else "31 s", final=lost)
+    record = record_of(tmp_path / "run", found, ScenarioResult(SETTINGS, settings, "fsync is off"))
+    return list(grid.states(record, promises.load(folder / promises.FILE)))
+
+
+def test_a_broken_promise_that_may_be_the_cause_is_named_and_comes_first(folder: Path, tmp_path: Path) -> None:
+    guides = on_call.load(folder / on_call.FILE)
+    states = states_of(tmp_path, folder, True, Verdict.BROKEN)
+    assert causes(states, guides) == {"FO-02": ["PH-06"]}
+    facts = {"fsync": "off", "Members of worker group 1": "w1", "Redis": "7"}
+    first = entries(states, guides, {}, facts)[0]
+    assert (first.state.promise.id, first.causes) == ("FO-02", ["PH-06"]), "it is graver"
+    assert first.facts == [("fsync", "off"), ("Members of worker group 1", "w1")]
+    alike = [replace(one, promise=replace(one.promise, severity="normal")) for one in states]
+    assert entries(alike, guides, {}, facts)[0].state.promise.id == "PH-06"
+
+
+@pytest.mark.parametrize(("lost", "settings"), [(False, Verdict.BROKEN), (True, Verdict.PASSED)])
+def test_no_cause_is_named_for_a_limit_of_time_or_where_it_is_kept(
+    folder: Path, tmp_path: Path, lost: bool, settings: Verdict
+) -> None:
+    assert causes(states_of(tmp_path, folder, lost, settings), on_call.load(folder / on_call.FILE)) == {}
+
+
+def test_promises_that_did_not_fail_are_folded(folder: Path, tmp_path: Path) -> None:
+    failed = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost")
+    for name, ends in {"one": [failed], "none": []}.items():
+        record = record_of(tmp_path / name, *ends, ScenarioResult(READS, Verdict.PASSED))
+        write_pages(record, tmp_path / name, tmp_path / name, "Acceptance", Knowledge(folder))
+        page = (tmp_path / name / ON_CALL).read_text()
+        fold = page.index("<details data-fold")
+        assert (page.index('id="FO-02"') < fold, page.index('id="PF-01"') > fold) == (bool(ends), True)
+        assert page[fold:].startswith("<details data-fold>") is bool(ends)

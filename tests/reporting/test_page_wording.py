@@ -3,7 +3,7 @@
 import pytest
 
 from support.errors import NotInTime
-from support.reporting.pages.wording import MOST, cut, in_short, observations
+from support.reporting.pages.wording import MOST, cut, first_write, in_short, observations
 
 
 def test_what_was_seen_comes_first_and_the_time_last() -> None:
@@ -42,6 +42,12 @@ def test_what_members_have_alike_is_told_once() -> None:
 )
 def test_ids_of_writes_are_left_to_the_evidence(reason: str, told: str) -> None:
     assert in_short(reason) == told
+
+
+def test_the_id_of_a_write_can_be_explained() -> None:
+    assert first_write("261 of 300 acknowledged writes lost: 3-45, 6-117, and 256 more") == ("3-45", "3", "45")
+    assert first_write("86 writes were acknowledged: 1-71 after 0.05 s") == ("1-71", "1", "71")
+    assert first_write("2 of 3 acknowledged writes lost: order 17") is None
 
 
 def test_each_thing_that_was_seen_is_told_once() -> None:

@@ -112,6 +112,7 @@ def test_the_answer_and_a_promise_are_there(seen: dict[str, Any]) -> None:
 
 def test_a_failover_is_drawn_and_explains_itself_where_the_mouse_is(seen: dict[str, Any]) -> None:
     assert seen["bars"] > 10
+    assert {"pg1", "pg2", "nothing for 21.5 s", "peak 800", "load ends"} <= set(seen["words"])
     assert "1.00 s after the fault" in seen["tip"]
     assert "pg1 no answer, pg2 read-only" in seen["tip"]
     assert f"pg2: {LINE}" in seen["tip"]
@@ -147,6 +148,7 @@ def test_scenarios_are_searched_and_opened(seen: dict[str, Any]) -> None:
 def test_whoever_is_on_call_gets_to_the_guide(seen: dict[str, Any]) -> None:
     assert "Usual causes" in seen["guide"]
     assert "fsync is off" in seen["guide"]
+    assert (seen["folded"], seen["unfolded"]) == (True, True), "what did not fail is folded until it is looked for"
 
 
 def test_it_fits_a_phone_the_dark_and_two_sheets_of_paper(seen: dict[str, Any]) -> None:

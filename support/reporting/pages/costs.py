@@ -15,7 +15,7 @@ KEY_FIGURES: Sequence[tuple[str, str, str, str]] = (
     ("PF-02", "searches, 95 in 100", "vector searches", "95 of 100 vector searches are answered within"),
     ("PF-05", "cached reads, 95 in 100", "cached reads", "95 of 100 cached reads are answered within"),
     ("PF-07", "replication lag", "replication lag", "A replica shows what was written after, at most"),
-    ("PF-06", "operations", "throughput of the cache", "One client of the cache does, a second"),
+    ("PF-06", "operations", "throughput of the cache", "Cache operations a second, one client"),
     ("PF-03", "joins, 95 in 100", "joins", "95 of 100 joins within one namespace are answered within"),
     ("PF-04", "queries, 95 in 100", "queries over all shards", "95 of 100 queries over all shards are answered within"),
 )

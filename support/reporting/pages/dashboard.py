@@ -13,16 +13,18 @@ from support.reporting.pages.costs import numbered
 from support.reporting.pages.glance import UNCLEAR, confidence, glance
 from support.reporting.pages.grid import (
     MEANINGS,
+    NOT_RUN,
     STYLES,
     PromiseState,
     by_capability,
     counted,
+    extent,
     not_tested,
     totals,
 )
+from support.reporting.pages.on_call import place
 from support.reporting.pages.scenarios import Picture
 from support.reporting.past import KEY, Figure, PastRun
-from support.reporting.scenario import SEVERITIES
 from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
@@ -49,6 +51,10 @@ class Failing:
     since: str
     anchor: str
     """Of its evidence, in the page of scenarios."""
+    causes: Sequence[str] = ()
+    """Ids of other broken promises that may be the cause."""
+    effects: Sequence[str] = ()
+    """Ids of other broken promises of which this one may be the cause."""
 
 
 def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
@@ -68,6 +74,50 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
     every = f"all {kept} promises that were tested" if kept > 1 else "the one promise that was tested"
     sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else every}."
     return Answer(sentence, "kept", totals(states))
+
+
+def about(record: RunRecord) -> str:
+    """What kind of cluster was tested, and whose data it has."""
+    if "Sandbox" in record.facts:
+        return (
+            "This run tested a throw-away cluster that the suite started on its own machine, with test data only: it "
+            "is not production."
+        )
+    name = record.facts.get("Target")
+    if not name:
+        return ""
+    broken = any(one.incident is not None for one in record.results)
+    faults = "injected faults" if broken else "injected no fault"
+    return f"This run tested your cluster {name}: it wrote only rows of its own there, and {faults}."
+
+
+def took(record: RunRecord) -> str:
+    """How long the run took, and from where it was started."""
+    minutes = (record.ended - record.began) / 60
+    parts = []
+    if record.began and minutes > 0:
+        parts.append(f"took {minutes:.0f} min" if minutes >= 1 else f"took {60 * minutes:.0f} s")
+    if place := record.facts.get("Tested from"):
+        parts.append(f"run from {place}")
+    return "; ".join(parts)
+
+
+def summary(
+    record: RunRecord, states: Sequence[PromiseState], run: PastRun, causes: Mapping[str, Sequence[str]]
+) -> str:
+    """What was lost or may be, and what to do next, in a sentence or two; empty where nothing is to be done."""
+    broken = [one for one in states if one.word == "broken"]
+    unclear = [one.promise.id for one in states if one.word in UNCLEAR]
+    if not broken:
+        return f"Next: run {', '.join(unclear)} again, not judged in this run." if unclear else ""
+    lost = sum(one.lost or 0 for one in run.incidents)
+    risk = f"Data is at risk: {numbered(lost, 'acknowledged write')} lost after faults. " if lost else ""
+    ordered = sorted(broken, key=lambda one: place(one, causes))
+    roots = [one.promise.id for one in ordered if one.promise.id not in causes]
+    effects = [one.promise.id for one in ordered if one.promise.id in causes]
+    possible = dict.fromkeys(id for one in effects for id in causes[one])
+    again = f", then run {', '.join(effects)} again ({', '.join(possible)} may be the cause)" if effects else ""
+    return f"{risk}Next: fix {', '.join(roots)}{again}."
 
 
 def _blemish(record: RunRecord) -> str:
@@ -90,22 +140,24 @@ def context(
     trust: Trust,
     trust_at: float,
     sabotages: Mapping[str, Sequence[str]],
+    causes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """What the template needs beside the head of the page. `sabotages`: see `site.Knowledge`; `trust_at`: when it was
     last proved, in seconds since the epoch."""
     since = trends.broken_since(run, past)
     failing = {
-        word: [_failing(one, since) for one in states if one.word == word]
+        word: [_failing(one, since, causes) for one in states if one.word == word]
         for word in ("broken", "inconclusive", "error")
     }
     for those in failing.values():
-        those.sort(key=lambda one: SEVERITIES.index(one.state.promise.severity))
+        those.sort(key=lambda one: place(one.state, causes))
     found = costs.costs(run.incidents)
     tiles = costs.key_figures(run.figures)
     noticed = Counter(one.id for one in trust.heard if one.noticed)
     times = [one.without_writes or 0.0 for one in found] + [one.limit or 0.0 for one in found]
     flaky_before = Counter(title for one in past for title in one.flaky)
     return {
+        "summary": summary(record, states, run, causes),
         "broken": failing["broken"],
         "judged_not": failing["error"] + failing["inconclusive"],
         "troubles": record.troubles,
@@ -137,6 +189,8 @@ def context(
         "limits": record.known_limits,
         "members": record.facts.get("Members", ""),
         "not_tested": not_tested(states, record),
+        "extent": extent(states),
+        "not_run": NOT_RUN,
         "required": {one.scenario.promise: True for one in record.required_and_missing},
         "pictures": _worst_first(pictures, record)[:MOST_PICTURES],
         "run_picture": run_timeline.picture(record),
@@ -162,8 +216,10 @@ def _worst_first(pictures: Sequence[Picture], record: RunRecord) -> list[Picture
     return sorted(pictures, key=place)
 
 
-def _failing(state: PromiseState, since: Mapping[str, trends.Since]) -> Failing:
+def _failing(state: PromiseState, since: Mapping[str, trends.Since], causes: Mapping[str, Sequence[str]]) -> Failing:
     known = since.get(state.promise.id)
     told = str(known) if known else ""
     first = state.results[0].scenario if state.results else state.scenarios[0] if state.scenarios else None
-    return Failing(state, told[:1].upper() + told[1:], first.key[:KEY] if first else "")
+    effects = [id for id, those in causes.items() if state.promise.id in those]
+    anchor = first.key[:KEY] if first else ""
+    return Failing(state, told[:1].upper() + told[1:], anchor, causes.get(state.promise.id, ()), effects)

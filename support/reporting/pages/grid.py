@@ -73,10 +73,11 @@ def states(record: RunRecord, listed: Mapping[str, Promise]) -> tuple[PromiseSta
     for scenario in record.selected:
         selected[scenario.promise].append(scenario)
     unknown = {id: _unlisted(id, those[0]) for id, those in selected.items() if id not in listed}
+    left = f"the run was asked for {record.selection} only" if record.selection else NOT_CHOSEN
     return tuple(
         _state(promise, verdicts[promise.id], selected[promise.id], record)
         if promise.id in verdicts
-        else PromiseState(promise, NOT_RUN, why=NOT_CHOSEN)
+        else PromiseState(promise, NOT_RUN, why=left)
         for promise in (*listed.values(), *unknown.values())
     )
 
@@ -100,6 +101,12 @@ def totals(those: Sequence[PromiseState]) -> str:
     """All promises of the list in one line: the only one that counts them."""
     every = f"{len(those)} promise{'s' * (len(those) != 1)}"
     return f"{every}: {', '.join(f'{count} {word}' for word, count in counted(those).items())}."
+
+
+def extent(those: Sequence[PromiseState]) -> list[tuple[str, int, int]]:
+    """For each capability of which not all promises were run: its name, how many were, and how many it has."""
+    counts = [(name, sum(one.word != NOT_RUN for one in states), len(states)) for name, states in by_capability(those)]
+    return [(name, run, every) for name, run, every in counts if run < every]
 
 
 def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState]]]:

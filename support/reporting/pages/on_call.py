@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from support.reporting.on_call import Guide, guide_for
 from support.reporting.pages.grid import PromiseState
 from support.reporting.past import KEY
+from support.reporting.scenario import SEVERITIES
 
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -21,6 +22,10 @@ class Entry:
     guide: Guide
     sabotages: Sequence[str]
     """Descriptions of the sabotages that its scenarios must notice: causes that are known to look like this."""
+    causes: Sequence[str] = ()
+    """Ids of other promises that this run found broken, and that may be the cause."""
+    facts: Sequence[tuple[str, str]] = ()
+    """What matters here of what this run found out about the target, by name."""
 
     @property
     def failing(self) -> bool:
@@ -33,11 +38,42 @@ class Entry:
 
 
 def entries(
-    states: Sequence[PromiseState], guides: Mapping[str, Guide], sabotages: Mapping[str, Sequence[str]]
+    states: Sequence[PromiseState],
+    guides: Mapping[str, Guide],
+    sabotages: Mapping[str, Sequence[str]],
+    facts: Mapping[str, str],
 ) -> list[Entry]:
-    """One for each promise, those that failed in this run first."""
-    found = [Entry(one, guide_for(one.promise, guides), sabotages.get(one.promise.id, ())) for one in states]
-    return sorted(found, key=lambda one: (one.state.word != "broken", not one.failing))
+    """One for each promise, those that failed in this run first. `facts`: see RunRecord."""
+    known = causes(states, guides)
+    found = []
+    for one in states:
+        guide, id = guide_for(one.promise, guides), one.promise.id
+        matter = [(name, value) for wanted in guide.facts for name, value in facts.items() if _is(name, wanted)]
+        found.append(Entry(one, guide, sabotages.get(id, ()), known.get(id, ()), matter))
+    return sorted(found, key=lambda one: place(one.state, known) if one.failing else (9,))
+
+
+def causes(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[str, list[str]]:
+    """For each promise with a wrong result: the ids of those broken ones that its guide names as possible causes.
+
+    An exceeded limit of time is no wrong result, and has other causes.
+    """
+    broken = {one.promise.id for one in states if one.word == "broken"}
+    wrong = [one for one in states if one.word == "broken" and any(result.final for result in one.results)]
+    found = {one.promise.id: [id for id in guide_for(one.promise, guides).first if id in broken] for one in wrong}
+    return {id: those for id, those in found.items() if those}
+
+
+def place(state: PromiseState, known: Mapping[str, Sequence[str]]) -> tuple[int, ...]:
+    """Where a promise that is not kept stands among the others: broken ones first, the gravest and causes before
+    effects. `known`: see `causes`."""
+    severity = SEVERITIES.index(state.promise.severity)
+    return (0 if state.word == "broken" else 1, severity, 0 if state.promise.id not in known else 1)
+
+
+def _is(name: str, wanted: str) -> bool:
+    """Whether that is the fact, or the same fact of a worker group."""
+    return name == wanted or name.startswith(f"{wanted} of ")
 
 
 def with_code(text: str) -> Markup:

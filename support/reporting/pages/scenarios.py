@@ -16,6 +16,7 @@ from typing import Any
 
 from support.reporting.journal import RunRecord
 from support.reporting.log_events import notable
+from support.reporting.pages.wording import first_write
 from support.reporting.past import KEY, PastRun
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.tally import in_order
@@ -107,6 +108,11 @@ class Story:
     def shown(self) -> list[Attachment]:
         """What is read first, in that order."""
         return [one for name in _READ_FIRST for one in self.attachments if one.name.startswith(name) and one.text]
+
+    @property
+    def example(self) -> tuple[str, str, str] | None:
+        """The first write that its reason names, with the numbers of its client and of the write; None if none."""
+        return first_write(self.result.reason) if self.result else None
 
     @property
     def search(self) -> str:

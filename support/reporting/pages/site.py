@@ -1,6 +1,7 @@
 """Renders the pages of a run into a folder: each a single file without third parties, with attachments beside them."""
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from support.errors import UsageError
 from support.places import as_called
@@ -25,8 +26,17 @@ from support.reporting.tally import counts_line
 from support.reporting.trust import Trust
 
 DASHBOARD, SCENARIOS, ON_CALL, ALLURE = "dashboard.html", "index.html", "on-call.html", "allure.html"
+_ID = re.compile(r"\b[A-Z]{2}-\d{2}\b")
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def _ids(text: str) -> Markup:
+    """A text as HTML in which no id of a promise is broken at the end of a line."""
+    return Markup(_ID.sub(r'<span class="nowrap">\g<0></span>', str(escape(text))))
+
+
+_ENVIRONMENT.filters["ids"] = _ids
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ def write_pages(
         "page_js": _file("page.js"),
         "when": time.strftime("%d %B %Y, %H:%M %Z", time.localtime(record.began)),
         "target": record.facts.get("Target", "unknown target"),
+        "about": dashboard.about(record),
+        "took": dashboard.took(record),
         "answer": answer,
         "has_allure": allure,
         "has_trust": (output / trust.PAGE).exists(),
@@ -80,11 +92,14 @@ def write_pages(
         "sentences": {id: one.sentence for id, one in listed.items()},
     }
     pictures = [one.picture for one in told if one.picture is not None]
-    of_dashboard = dashboard.context(record, states, run, before, pictures, proved, proved_at, knowledge.sabotages)
+    causes = on_call_page.causes(states, guides)
+    of_dashboard = dashboard.context(
+        record, states, run, before, pictures, proved, proved_at, knowledge.sabotages, causes
+    )
     save = partial(_save, output)
     save(DASHBOARD, "dashboard.html.j2", {**head, **of_dashboard})
     save(SCENARIOS, "scenarios.html.j2", {**head, **_of_scenarios(record, told)})
-    entries = on_call_page.entries(states, guides, knowledge.sabotages)
+    entries = on_call_page.entries(states, guides, knowledge.sabotages, record.facts)
     save(ON_CALL, "on_call.html.j2", {**head, "entries": entries, "code": on_call_page.with_code})
     past.write(output / past.RUN, [run])
 

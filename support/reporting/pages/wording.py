@@ -16,7 +16,7 @@ _LATE = re.compile(
 )
 """What `NotInTime` says. Journals of earlier versions say "not so"."""
 _WRITE = r"\d+-\d+(?: after [\d.]+ s)?"
-_WRITES = re.compile(rf"(?: \(client-write\))?: {_WRITE}(?:, {_WRITE})*(?:, and \d+ more)?")
+_WRITES = re.compile(rf": {_WRITE}(?:, {_WRITE})*(?:, and \d+ more)?")
 """A list of writes of clients; each has the number of its client and its own."""
 _OF_MEMBER = re.compile(r"(?P<member>[\w.:-]+), (?P<what>[^;]+: expected [^;]+)")
 _LAST_OF_LATE = re.compile(r" \([^()]+: (?:still not true|not so) after [^()]+\)$")
@@ -52,6 +52,16 @@ def _alike_together(words: str) -> str:
         if one:
             members[one["what"]].append(one["member"])
     return "; ".join(f"{', '.join(names)}, {what}" for what, names in members.items()) + last
+
+
+def first_write(reason: str) -> tuple[str, str, str] | None:
+    """The first write of a client that a message lists: its id, the number of the client, and its own number."""
+    found = _WRITES.search(reason)
+    if found is None:
+        return None
+    id = found[0].removeprefix(": ").split(",")[0].split(" ")[0]
+    client, _, number = id.partition("-")
+    return id, client, number
 
 
 def cut(words: str, most: int = MOST) -> str:

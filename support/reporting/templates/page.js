@@ -32,6 +32,7 @@
       one.hidden = !words.every((word) => one.dataset.text.includes(word));
       found += !one.hidden;
     });
+    document.querySelectorAll("[data-fold]").forEach((fold) => { fold.open = fold.open || words.length > 0; });
     document.querySelectorAll("[data-group]").forEach((group) => { group.hidden = !group.querySelector("[data-text]:not([hidden])"); });
     document.getElementById("found").textContent = words.length ? `${found} found` : "";
   });

@@ -78,11 +78,14 @@
       this.groups.forEach(([name, group], row) => {
         const y = TOP + row * ROW;
         node("text", { x: 0, y: y + 14, class: "quiet" }, this.svg, name);
-        for (const one of writing.filter((each) => group.includes(each.member)).sort((a, b) => a.begun - b.begun)) {
+        const led = writing.filter((each) => group.includes(each.member)).sort((a, b) => a.begun - b.begun);
+        led.forEach((one, number) => {
           this.rect(one.begun, one.ended, y + 2, ROW - 5, "var(--kept)", { rx: 2 });
           const shown = Math.min(this.x(one.ended), this.width - RIGHT) - Math.max(this.x(one.begun), LEFT);
-          if (shown > 34) node("text", { x: Math.max(this.x(one.begun), LEFT) + 4, y: y + 14 }, this.inside, one.member).style.fill = "var(--card)";
-        }
+          if (shown > 34) return node("text", { x: Math.max(this.x(one.begun), LEFT) + 4, y: y + 14 }, this.inside, one.member).style.fill = "var(--card)";
+          const room = (led[number + 1] ? this.x(led[number + 1].begun) : this.width - RIGHT) - this.x(one.ended);
+          if (shown > 0 && room > 40) node("text", { x: this.x(one.ended) + 4, y: y + 14 }, this.inside, one.member);
+        });
       });
       this.members.forEach((member, row) => {
         const y = TOP + (row + this.groups.length) * ROW;
@@ -103,11 +106,17 @@
       node("line", { x1: LEFT, x2: this.width - RIGHT, y1: base, y2: base, stroke: "var(--quiet)" }, this.svg);
       node("text", { x: 0, y: top + 10, class: "quiet" }, this.svg, "writes");
       node("text", { x: 0, y: top + 25, class: "quiet" }, this.svg, "a second");
-      node("text", { x: LEFT - 6, y: top + 10, "text-anchor": "end", class: "quiet" }, this.svg, Math.round(most).toLocaleString("en"));
+      node("text", { x: 0, y: top + 40, class: "quiet" }, this.svg, `peak ${Math.round(most).toLocaleString("en")}`);
       node("text", { x: 0, y: base + 16, class: "quiet" }, this.svg, "failed");
+      const last = Math.max(...[...rates.acknowledged, ...rates.refused, ...rates.unknown].map(([at]) => at + rates.width));
+      if (Number.isFinite(last) && this.shown[1] - last > 2 * rates.width) {
+        const x = this.x(last), left = x < this.width - RIGHT - 60;
+        node("line", { x1: x, x2: x, y1: top + 18, y2: base, stroke: "var(--quiet)", "stroke-dasharray": "2 3" }, this.inside);
+        node("text", { x: x + (left ? 4 : -4), y: top + 28, class: "quiet halo", "text-anchor": left ? "start" : "end" }, this.inside, "load ends");
+      }
       if (gap && gap[1] - gap[0] > 0.5) {
         const middle = Math.min(Math.max((this.x(gap[0]) + this.x(gap[1])) / 2, LEFT + 60), this.width - RIGHT - 60);
-        node("text", { x: middle, y: top + 14, "text-anchor": "middle", "font-weight": 600 }, this.inside, `nothing for ${(gap[1] - gap[0]).toFixed(1)} s`);
+        node("text", { x: middle, y: top + 14, "text-anchor": "middle", "font-weight": 600, class: "halo" }, this.inside, `nothing for ${(gap[1] - gap[0]).toFixed(1)} s`);
       }
     }
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from support.engine import markers
 from support.engine.checks.durability import each_write_once, kept, no_acknowledged_write_lost
-from support.engine.checks.writers import acknowledged_no_write, last_accepted, learned_in_time
+from support.engine.checks.writers import acknowledged_no_write, last_accepted, last_acknowledged, learned_in_time
 from support.engine.experiment import THAW_GRACE
 from support.engine.fencing import inject
 from support.engine.finding import Finding
@@ -146,8 +146,9 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
     direct.stop()
     target_member, since = experiment.target_member, experiment.healing_since
     learned = _await_refusal(world, target_member, since)
-    accepted_for = last_accepted(experiment.watch.samples, target_member, since)
-    world.measure("the thawed member would have taken writes for", accepted_for, "s", THAW_GRACE)
+    seen = last_accepted(experiment.watch.samples, target_member, since)
+    acknowledged = last_acknowledged(direct.history, APPEND, since)
+    world.measure("the thawed member would have taken writes for", max(seen, acknowledged), "s", THAW_GRACE)
     read_back(world.cluster.write, world.profile, namespace, direct.history)
     measure_ledger(world, direct.history, " on the healed member")
     for finding in (

@@ -11,7 +11,7 @@ import redis
 import requests
 
 from support import sql
-from support.errors import ConnectFailed
+from support.errors import AcceptError, ConnectFailed
 from support.target import citus, etcd, haproxy
 from support.target.cluster import Cluster
 from support.target.members import replica_states, server, status_of
@@ -128,9 +128,9 @@ def await_all(cluster: Cluster, within: float) -> float:
 
 
 def is_healthy(cluster: Cluster) -> bool:
-    """Whether the whole cluster is healthy, in one look."""
+    """Whether the whole cluster was seen to be healthy, in one look."""
     try:
         require_all(cluster)
-    except (NotYet, AssertionError, *_REFUSED):
+    except (NotYet, AssertionError, AcceptError, OSError, *_REFUSED):
         return False
     return True

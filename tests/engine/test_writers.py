@@ -11,6 +11,7 @@ from support.engine.checks.writers import (
     acknowledged_no_write,
     at_most_one_writer,
     last_accepted,
+    last_acknowledged,
     learned_in_time,
     stopped_in_time,
     without_frozen,
@@ -202,6 +203,11 @@ class TestAcknowledgedNoWrite:
 
     def test_a_late_answer_to_an_early_write_is_none_that_was_taken(self) -> None:
         assert self.holds(write(10), write(99, took=5), write(101, FAIL)) is True
+
+    def test_how_long_it_went_on_acknowledging(self) -> None:
+        history = History([write(10), write(99, took=5), write(101), write(102, FAIL), write(103, UNKNOWN)])
+        assert last_acknowledged(history, "append", THAW) == 1.5
+        assert last_acknowledged(History([write(10), write(101, FAIL)]), "append", THAW) == 0
 
     def test_one_that_was_taken(self) -> None:
         finding = acknowledged_no_write(History([write(10), write(101, FAIL), write(102)]), "append", THAW)

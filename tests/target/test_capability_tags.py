@@ -11,6 +11,7 @@ from reaching import Place, raising, reached
 
 from support.cli.behave_process import Planned, dry_run
 from support.target.capabilities import CAPABILITIES
+from support.target.discovery.user_hosts import OURS_ALONE
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
@@ -148,6 +149,13 @@ def test_what_steps_reach_is_named_by_a_tag(planned: tuple[Planned, ...]) -> Non
                 ):
                     missing.add(f"{scenario.location} lacks @{capability}: {way}")
     assert sorted(missing) == []
+
+
+def test_what_only_the_sandbox_can_do_is_not_asked_of_users_hosts(planned: tuple[Planned, ...]) -> None:
+    """Those have every capability of hosts but these few; steps that want the sandbox itself need one of the few."""
+    sandbox = {Place("sandbox", CLUSTER): "sandbox", Place("in_sandbox"): "sandbox"}
+    found = {bool(one.tags & {*OURS_ALONE}) for one in planned for step in one.steps if reached(step.function, sandbox)}
+    assert found == {True}
 
 
 def test_the_exceptions_are_needed(planned: tuple[Planned, ...]) -> None:

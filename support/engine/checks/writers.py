@@ -162,10 +162,17 @@ def last_accepted(samples: Iterable[WriterSample], member: str, since: float) ->
     return max((ended - since for ended in accepted if ended > since), default=0.0)
 
 
+def last_acknowledged(history: History, action: str, since: float) -> float:
+    """Seconds from `since` until the last operation of that kind, begun after it, was acknowledged; 0 if none was."""
+    acknowledged = history.of(action=action, outcome=Outcome.OK)
+    return max((one.ended - since for one in acknowledged if one.begun > since), default=0.0)
+
+
 def learned_in_time(samples: Iterable[WriterSample], member: str, since: float, limit: float) -> Finding:
     """A former leader that could not know until `since` that it was replaced took no write later than `limit` s after.
 
     Unknown unless it was seen to refuse writes afterwards: of a member that does not answer nobody knows what it takes.
+    It may have been silent to the watch before that: what it took from clients, `acknowledged_no_write` judges.
     """
     own = [one for one in samples if one.member == member]
     last = last_accepted(own, member, since)

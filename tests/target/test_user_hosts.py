@@ -239,6 +239,23 @@ def test_a_postgresql_that_is_older_than_its_patroni_is_not_taken_for_it() -> No
     assert first_process("patroni", tree[:2]) is None
 
 
+@pytest.mark.parametrize(
+    ("command", "recognised"),
+    [
+        ("/usr/bin/python3 /usr/bin/patroni /etc/patroni/15-main.yml", True),
+        ("python3 -m patroni patroni.yml", True),
+        ("python3 patroni.py postgres0.yml", True),
+        ("/opt/accept/.venv/bin/python -P support/embedded/patroni_start.py pg1/patroni.yml", True),
+        ("python3 /usr/bin/patronictl list", False),
+        ("python3 patroni_exporter.py --port 9", False),
+        ("/opt/patroni/bin/python3 backup.py", False),
+    ],
+)
+def test_how_patroni_is_started(command: str, recognised: bool) -> None:
+    started = [Running(1, 1, "S", "python3", command)]
+    assert (first_process("patroni", started) is not None) == recognised
+
+
 @pytest.mark.parametrize("unit", ["supervisor.service", "supervisord.service", "cron.service", "monit.service"])
 def test_what_a_supervisor_has_started_is_not_started_by_its_unit(unit: str) -> None:
     first = Running(1, 1, "S", "patroni", "patroni", service=unit)

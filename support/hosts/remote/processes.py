@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from support.hosts.interface import Running
 
 _SERVERS = ("postgres", "postmaster", "edb-postgres")
-_PATRONI = re.compile(r"(^|[\s/])patroni(\s|$)")
+_PATRONI = re.compile(r"(^|[\s/])patroni((_start)?\.py)?(\s|$)")
 _GUARD = re.compile(r"\S*sh \S*/accept[^/ ]*/\w+/guard$")
 """The suite's own guard of a fault. In a container, it is a child of the first process, whichever that is."""
 _OF_DISTRIBUTION = re.compile(r"postgresql(@.*|-\d+)?\.service$")

@@ -10,6 +10,7 @@ from support.hosts.remote import Reach
 from support.hosts.remote.processes import first_process, servers
 
 _DOWN = "PostgreSQL does not run there"
+_UNRECOGNISED = "no process there is recognised as Patroni"
 _LOOK = 'if [ -f "$1" ]; then [ -w "$1" ] && echo yes || echo fixed; else echo none; fi'
 _FILE = re.compile(r"\S+\.ya?ml\b")
 
@@ -35,7 +36,8 @@ def find_files(reach: Reach, tree: Sequence[Running], scope: str, configuration:
     patroni = first_process("patroni", tree)
     postgres = servers(tree, scope)
     if patroni is None or not postgres:
-        return FoundFiles(configuration, file_fixed=_DOWN, data_fixed=_DOWN)
+        why = _DOWN if not postgres else _UNRECOGNISED
+        return FoundFiles(configuration, file_fixed=why, data_fixed=why)
     try:
         where = _where(reach, patroni.pid) | _where(reach, postgres[0].pid)
         file = configuration or _named(patroni.title, where.get((patroni.pid, "cwd"), ""))

@@ -166,16 +166,23 @@ def require_back_or_known_to_be_out(world: World, member: str, limit: float) -> 
     """
     with suppress(NotInTime):
         world.measure("it streamed again by itself after", _await_caught_up(world.cluster, member, limit), "s", limit)
-    found = eventually(
-        partial(_standing, world.cluster, member),
-        within=world.timing.notice,
-        subject=f"the state of {member} is known",
-        retry_on=NO_ANSWER,
-    )
-    finding = back_or_known_to_be_out(found)
+    looks: list[MissedWal] = []
+
+    def known() -> None:
+        looks.append(_standing(world.cluster, member))
+        if not (finding := back_or_known_to_be_out(looks[-1])).holds:
+            raise NotYet(finding.words)
+
+    subject = f"the state of {member} is known"
+    try:  # several looks: it says that it streams for a moment each time it asks for WAL that is gone
+        eventually(known, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
+    except NotInTime as error:
+        if not looks:
+            raise Inconclusive(str(error)) from error
+    finding = back_or_known_to_be_out(looks[-1])
     world.evidence.attach("the member that missed WAL", finding.words)
     finding.require()
-    if not found.streams:
+    if not looks[-1].streams:
         world.known_limit(
             f"a replica that was away for longer than WAL is kept did not come back by itself within {limit:g} s: it "
             "has to be rebuilt (patronictl reinit; a restore_command that reads a WAL archive would let it catch up)"
@@ -192,7 +199,7 @@ def _standing(cluster: Cluster, member: str) -> MissedWal:
 def _lacks(cluster: Cluster, member: str) -> str:
     """What keeps the member from streaming with all of the WAL that the leader had a moment before; empty if nothing.
 
-    That it says that it streams is not enough: it does so for a moment each time it asks for WAL that is gone.
+    That it says that it streams is not enough: see `require_back_or_known_to_be_out`.
     """
     written, mine = status_of(cluster, cluster.leader()).wal, status_of(cluster, member)
     missing = max(0, written - mine.wal)

@@ -17,6 +17,9 @@ FILE = "promises.toml"
 _ID = re.compile(r"[A-Z]{2}-\d{2}")
 _TABLE = re.compile(r"""^\s*\[\s*["']?([^\]"']+?)["']?\s*\]""")
 _KEYS = ("capability", "promise", "severity")
+_NAME = "name"
+LONGEST_NAME = 28
+"""Characters of a name."""
 _MEANT_FOR = {"capability": tuple(EPICS), "severity": SEVERITIES}
 
 
@@ -33,6 +36,8 @@ class Promise:
     """How bad it is when it is broken; none of its scenarios is more severe."""
     line: int = 0
     """Its line in the file."""
+    name: str = ""
+    """What it is about, in a few words; empty if the file does not say."""
 
 
 def load(path: Path) -> Mapping[str, Promise]:
@@ -59,10 +64,7 @@ def load(path: Path) -> Mapping[str, Promise]:
     ]
     if complaints:
         raise UsageError("\n".join(complaints))
-    return {
-        id: Promise(id, table["capability"], table["promise"].strip(), table["severity"], lines.get(id, 0))
-        for id, table in tables.items()
-    }
+    return {id: _promise(id, table, lines.get(id, 0)) for id, table in tables.items()}
 
 
 def sentence_of(id: str, feature: Path) -> str:
@@ -89,6 +91,11 @@ def _sentences(path: Path) -> Mapping[str, str]:
         return {}
 
 
+def _promise(id: str, table: Mapping[str, str], line: int) -> Promise:
+    sentence, name = table["promise"].strip(), table.get(_NAME, "").strip()
+    return Promise(id, table["capability"], sentence, table["severity"], line, name)
+
+
 def _lines(text: str) -> tuple[dict[str, int], list[str]]:
     """The line of each table, and a complaint for each duplicate id; the TOML parser names no line."""
     lines: dict[str, int] = {}
@@ -108,8 +115,11 @@ def _complaints(id: str, table: Any) -> Iterator[str]:
     if not _ID.fullmatch(id):
         yield f"[{id}] is not an id of the form AB-12"
     for key in table:
-        if key not in _KEYS:
-            yield f"{id}: there is no key {key!r}{_meant(key, _KEYS)}; the keys are {', '.join(_KEYS)}"
+        if key not in (keys := (*_KEYS, _NAME)):
+            yield f"{id}: there is no key {key!r}{_meant(key, keys)}; the keys are {', '.join(keys)}"
+    name = table.get(_NAME, "-")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME or "\n" in name:
+        yield f"{id}: name = {name!r}: must be a text of at most {LONGEST_NAME} characters, in one line"
     for key in _KEYS:
         value = table.get(key)
         if value is None:

@@ -101,6 +101,7 @@ def test_a_good_list_is_read(folder: Path) -> None:
             '"cash"',
             "must be one of cluster, sharding, failover, isolation, cache, security",
         ),
+        ('promise = "A', f'name = "{"long " * 9}"\npromise = "A', "must be a text of at most 28 characters"),
         ("[CO-01]", "[CO-01", "not TOML: "),
     ],
 )

@@ -351,3 +351,13 @@ def test_what_was_not_run_says_what_was_asked_for_and_how_much_of_each_capabilit
     ] * 2
     assert grid.extent(states) == [("Cache", 0, 1), ("Security", 0, 1)]
     assert "Run: Cache 0 of 1, Security 0 of 1" in page_of(record, tmp_path / "page")
+
+
+def test_a_box_bears_the_name_of_its_promise(tmp_path: Path) -> None:
+    (tmp_path / "promises.toml").write_text(
+        '[FO-02]\nname = "crash loses nothing"\n'
+        'capability = "failover"\npromise = "No write is lost."\nseverity = "blocker"\n'
+    )
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.PASSED))
+    write_pages(record, tmp_path, tmp_path / "report", "Acceptance", Knowledge(tmp_path))
+    assert '<span class="name">crash loses nothing</span></button>' in (tmp_path / "report" / DASHBOARD).read_text()

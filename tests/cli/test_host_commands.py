@@ -114,7 +114,7 @@ def test_the_commands_of_real_machines_are_told_and_nothing_is_done(
     scenarios = of_steps(planned, "step_host_crashes", "step_host_freezes", "step_loses_stream", "step_replicas_crash")
     assert host_commands.show(scenarios, settings) == 0
     said = capsys.readouterr().out
-    assert f"on a, by {machines['a'].url}" in said
+    assert f"on a ({machines['a'].url})" in said
     assert "the host a crashes (the leader)" in said
     assert f"do    kill -KILL {before.strip()}" in said
     assert "do    nft -f -" in said

@@ -303,7 +303,7 @@ def await_mark(where: sql.Endpoint) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
-        (["--join", "127.0.0.1:1"], 3, "a master at 127.0.0.1:1: not so"),
+        (["--join", "127.0.0.1:1"], 3, "a master at 127.0.0.1:1: still not true"),
         (["--join", "127.0.0.1", "--clients", "3"], 2, "--clients is an option of the master"),
         (["--workers", "3", "--clients", "2"], 2, "at least one for each worker"),
         (["--workers", "0"], 2, "a load needs a worker"),

@@ -144,7 +144,7 @@ def test_what_is_not_understood_is_left_alone(member: Member, what: str) -> None
         (member.data / "pg_tblspc/16400").symlink_to("/elsewhere")
     else:
         (member.data / "PG_VERSION").unlink()
-    with pytest.raises(HostRefused, match=r"tablespaces|no data directory"):
+    with pytest.raises(HostRefused, match=r"tablespaces|is not a PostgreSQL data directory"):
         DataDestroyed(host).inject()
     assert member.data.exists()
     assert host.files.environment()["PATH"]

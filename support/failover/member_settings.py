@@ -50,7 +50,9 @@ _OVERRIDDEN = """
 _IN_FILES = """
     SELECT name, setting, sourcefile || ' line ' || sourceline FROM pg_file_settings WHERE name = ANY (%s) AND applied
 """
-_PENDING = "SELECT name FROM pg_settings WHERE pending_restart"
+# Where to end a recovery matters at a start only, so nothing waits for it. A promotion takes these out of the file,
+# after which PostgreSQL says that they wait; Patroni leaves them out as well.
+_PENDING = r"SELECT name FROM pg_settings WHERE pending_restart AND name NOT LIKE 'recovery\_target%'"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from support.waiting import eventually
 WITHIN = 1.0  # seconds from the kill to the last trace, as far as the processors are ours
 PATIENCE = 10.0
 MARK = "left-by-a-sandbox"
+BEGAN = int(time.time())
 # Like PostgreSQL, it leaves its parent, session and group, leaves shared memory behind, and ignores signals.
 UNRULY = """
 import ctypes, os, signal, time
@@ -168,11 +170,12 @@ def _mounts() -> str:
 
 
 def _segments(traces: Traces) -> list[str]:
-    """The System V shared memory segments that these processes made."""
+    """The System V shared memory segments that these processes made. Older ones may have been made by their pids, too."""
     makers = {str(process.pid) for process in traces.processes}
     with open("/proc/sysvipc/shm") as table:
         heading, *lines = (line.split() for line in table)
-    return [line[heading.index("shmid")] for line in lines if line[heading.index("cpid")] in makers]
+    found = [dict(zip(heading, line, strict=True)) for line in lines]
+    return [one["shmid"] for one in found if one["cpid"] in makers and int(one["ctime"]) >= BEGAN]
 
 
 def _require(fact: bool) -> None:

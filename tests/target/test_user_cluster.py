@@ -76,7 +76,7 @@ def test_an_extension_that_the_server_does_not_have_is_not_recommended(tmp_path:
         (
             {"haproxy_stats_url": "http://127.0.0.1:1"},
             RequirementMissing,
-            ["not there: http://127.0.0.1:1: no answer ([Errno 111] Connection refused): check HAPROXY_STATS_URL"],
+            ["does not exist: http://127.0.0.1:1: no answer ([Errno 111] Connection refused): check HAPROXY_STATS_URL"],
         ),
         (
             {"etcd_hosts": "127.0.0.1:1"},

@@ -170,7 +170,7 @@ def _mounts() -> str:
 
 
 def _segments(traces: Traces) -> list[str]:
-    """The System V shared memory segments that these processes made. Older ones may have been made by their pids, too."""
+    """The System V shared memory segments that these processes made; their pids may have made older ones, too."""
     makers = {str(process.pid) for process in traces.processes}
     with open("/proc/sysvipc/shm") as table:
         heading, *lines = (line.split() for line in table)

@@ -108,7 +108,7 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
     claims = (STATE / f"claims-{new_id()}").absolute()
     with ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
-        claims.mkdir(parents=True)
+        (claims / ALONE).mkdir(parents=True)
         note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen)))
         try:
             if options.cluster is not None:

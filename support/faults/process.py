@@ -132,15 +132,26 @@ class Restart:
         self._process.start()
 
 
-class PatroniFrozen:
-    """Patroni alone is suspended on a member; its PostgreSQL runs on, and knows nothing of what happens meanwhile."""
-
-    unaware = True
-    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
+class _Suspended:
+    """Some processes of a host are suspended, and resumed when it is healed."""
 
     def __init__(self, host: SiteHost) -> None:
         self._host = host
         self._suspended: list[Running] = []
+
+    def require_in_effect(self) -> None:
+        if not all(one.stopped for one in self._host.alive(self._suspended)):
+            raise NotYet("it is not suspended")
+
+    def heal(self) -> None:
+        self._host.resume(self._suspended)
+
+
+class PatroniFrozen(_Suspended):
+    """Patroni alone is suspended on a member; its PostgreSQL runs on, and knows nothing of what happens meanwhile."""
+
+    unaware = True
+    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
 
     @property
     def silences(self) -> list[str]:
@@ -157,23 +168,12 @@ class PatroniFrozen:
             raise Inconclusive(f"no Patroni ran on {self._host.name}")
         self._host.suspend(self._suspended)
 
-    def require_in_effect(self) -> None:
-        if not all(one.stopped for one in self._host.alive(self._suspended)):
-            raise NotYet("it is not suspended")
 
-    def heal(self) -> None:
-        self._host.resume(self._suspended)
-
-
-class PostgresHangs:
+class PostgresHangs(_Suspended):
     """PostgreSQL alone hangs on a member: every process of it is suspended, none is gone; its Patroni runs on."""
 
     unaware = True
     """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
-
-    def __init__(self, host: SiteHost) -> None:
-        self._host = host
-        self._suspended: list[Running] = []
 
     @property
     def silences(self) -> list[str]:
@@ -199,16 +199,9 @@ class PostgresHangs:
         self._suspended += processes  # before: they are resumed whatever happens
         self._host.suspend(processes)
 
-    def heal(self) -> None:
-        self._host.resume(self._suspended)
 
-
-class PostmasterHangs:
+class PostmasterHangs(_Suspended):
     """The postmaster of a member alone is suspended: its sessions go on, and no new one can be opened."""
-
-    def __init__(self, host: SiteHost) -> None:
-        self._host = host
-        self._suspended: list[Running] = []
 
     def __str__(self) -> str:
         return f"the postmaster on {self._host.name} hangs"
@@ -221,11 +214,7 @@ class PostmasterHangs:
     def require_in_effect(self) -> None:
         if not self._suspended:
             raise Inconclusive(f"no PostgreSQL ran on {self._host.name}")
-        if not all(one.stopped for one in self._host.alive(self._suspended)):
-            raise NotYet("it is not suspended")
-
-    def heal(self) -> None:
-        self._host.resume(self._suspended)
+        super().require_in_effect()
 
 
 class PostgresKilled:

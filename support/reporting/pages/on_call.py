@@ -65,8 +65,8 @@ def causes(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[
 
 
 def place(state: PromiseState, known: Mapping[str, Sequence[str]]) -> tuple[int, ...]:
-    """Where a promise that is not kept stands among the others: broken ones first, the gravest and causes before
-    effects. `known`: see `causes`."""
+    """Where a promise that is not kept stands among the others: broken ones first, the most severe first among
+    them, and causes before effects. `known`: see `causes`."""
     severity = SEVERITIES.index(state.promise.severity)
     return (0 if state.word == "broken" else 1, severity, 0 if state.promise.id not in known else 1)
 

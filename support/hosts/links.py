@@ -13,7 +13,7 @@ import random
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
@@ -69,6 +69,10 @@ class Links:
         """A child of the supervisor has ended."""
         self._shaper.note_end(pid)
 
+    def note_power(self, number: int, on: bool) -> None:
+        """The host of that number was powered on or off. What is held for it, or from it, is lost with it."""
+        self._shaper.set_off(self._backend.address(number), not on)
+
     def cut(self, source: str, target: str, port: int | None) -> None:
         """Make packets from source to target vanish."""
         self._backend.switch().divert(self._cut(source, target, port))
@@ -104,6 +108,7 @@ class Shaper:
 
     def __init__(self) -> None:
         self._flows: dict[Flow, Shape] = {}
+        self._off: set[str] = set()
         self._pid: int | None = None
         self._commands: int | None = None
         self._device = ""
@@ -114,29 +119,36 @@ class Shaper:
         self._device = device
         if self._pid is None:
             self._begin()
-        self._send_flows()
+        self._send_state()
 
     def clear(self, flow: Flow) -> None:
         """Stop shaping it; packets that are held are still sent when they are due."""
         if self._flows.pop(flow, None):
-            self._send_flows()
+            self._send_state()
+
+    def set_off(self, address: str, off: bool) -> None:
+        """Lose what is held from or to an address while it is off, as what waits in a host's own queue is lost."""
+        if off != (address in self._off):
+            (self._off.add if off else self._off.discard)(address)
+            self._send_state()
 
     def note_end(self, pid: int) -> None:
         """A child of the supervisor has ended; if it was the shaping process, start another."""
         if pid == self._pid and self._commands is not None:
             os.close(self._commands)
             self._begin()
-            self._send_flows()
+            self._send_state()
 
     def _begin(self) -> None:
         commands, self._commands = os.pipe()
         self._pid = kernel.fork(lambda: self._run(commands))
         os.close(commands)
 
-    def _send_flows(self) -> None:
+    def _send_state(self) -> None:
         if self._commands is not None:
             flows = [[*flow, asdict(shape)] for flow, shape in self._flows.items()]
-            os.write(self._commands, json.dumps(flows).encode() + b"\n")
+            state = {"flows": flows, "off": sorted(self._off)}
+            os.write(self._commands, json.dumps(state).encode() + b"\n")
 
     def _run(self, commands: int) -> None:
         kernel.stand_alone("accept-shaper", keep=[commands])
@@ -144,9 +156,12 @@ class Shaper:
 
 
 def shape_packets(device: str, commands: int) -> None:
-    """Shape what arrives at `device`. Each line read from `commands` holds all flows; the end of the file ends this."""
+    """Shape what arrives at `device`. Each line read from `commands` holds all flows, and the addresses that are off;
+    the end of the file ends this.
+    """
     tap = _tap(device)
     flows: Mapping[bytes, Shape] = {}
+    off: Collection[bytes] = ()
     held: list[tuple[float, int, bytes]] = []
     serial = itertools.count()  # keeps frames that are due at once in order
     with open(commands, "rb", buffering=0) as lines:
@@ -158,11 +173,14 @@ def shape_packets(device: str, commands: int) -> None:
                 line = lines.readline()
                 if not line:
                     return
-                flows = _flows(line)
+                state = json.loads(line)
+                flows, off = _flows(state["flows"]), [socket.inet_aton(address) for address in state["off"]]
+                held = [one for one in held if not _concerns(one[2], off)]
+                heapq.heapify(held)
             if tap.fileno() in ready:
                 for frame in _arrived(tap):
                     delay = flows[frame[ADDRESSES]].delay() if frame[ADDRESSES] in flows else 0.0
-                    if delay is not None:
+                    if delay is not None and not _concerns(frame, off):
                         heapq.heappush(held, (time.monotonic() + delay, next(serial), frame))
 
 
@@ -194,8 +212,10 @@ def _send_due(tap: socket.socket, held: list[tuple[float, int, bytes]]) -> None:
             tap.send(frame)
 
 
-def _flows(line: bytes) -> Mapping[bytes, Shape]:
-    return {
-        socket.inet_aton(source) + socket.inet_aton(target): Shape(**shape)
-        for source, target, shape in json.loads(line)
-    }
+def _concerns(frame: bytes, addresses: Collection[bytes]) -> bool:
+    pair = frame[ADDRESSES]
+    return pair[:4] in addresses or pair[4:] in addresses
+
+
+def _flows(flows: Iterable[tuple[str, str, Mapping[str, float]]]) -> Mapping[bytes, Shape]:
+    return {socket.inet_aton(source) + socket.inet_aton(target): Shape(**shape) for source, target, shape in flows}

@@ -31,8 +31,8 @@ class Supervisor:
     """Answers calls, starts programs on request, and reaps what ends."""
 
     def __init__(self, directory: Path, sandbox: int, backend: Backend, relay: Relay) -> None:
-        self._registry = Registry(directory, sandbox, backend)
         self._links = Links(backend, lambda host: self._registry.machine(host).number)
+        self._registry = Registry(directory, sandbox, backend, self._links.note_power)
         self._relay = relay
         self._worker = 0
         self._status: int | None = None
@@ -99,8 +99,11 @@ class Registry:
     Handles may call what `procedures` lists; arguments and results are plain JSON.
     """
 
-    def __init__(self, directory: Path, sandbox: int, backend: Backend) -> None:
-        self._directory, self._sandbox, self._backend = directory, sandbox, backend
+    def __init__(
+        self, directory: Path, sandbox: int, backend: Backend, note_power: Callable[[int, bool], None]
+    ) -> None:
+        """`note_power` is told the number of each host that is powered on (True) or off."""
+        self._directory, self._sandbox, self._backend, self._note_power = directory, sandbox, backend, note_power
         self._machines: dict[str, Machine] = {}
 
     def procedures(self) -> Mapping[str, Callable[..., object]]:
@@ -168,6 +171,7 @@ class Registry:
             return
         if left := self.power_off(host):
             raise ProcessFailed(f"host {host} is still going down: {left} are left")
+        self._note_power(machine.number, True)
         self._backend.power_on(machine)
         machine.powered = True
         self._mount_volatile(machine)
@@ -182,6 +186,7 @@ class Registry:
             for program in machine.programs.values():
                 program.ran_at_power_off = program.pid is not None
         left = self._backend.power_off(machine)
+        self._note_power(machine.number, False)
         return left or [program.pid for program in machine.programs.values() if program.pid is not None]
 
     def power_off_all(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from sandboxes import living_sandbox
 
 from support.errors import NotAvailable, UsageError
 from support.hosts import SUITE, Host, Sandbox, reentry_argv
-from support.waiting import eventually
+from support.waiting import eventually, pause
 
 PORT, OTHER_PORT = 7000, 7001
 TIMES = 20  # round trips: the quickest of them hardly waited for a processor
@@ -155,6 +155,21 @@ def test_latency_works_one_way_until_it_is_removed(sandbox: Sandbox, hosts: list
     assert min(_round_trips(hosts[0], "two", TIMES)) < 0.02
 
 
+@pytest.mark.parametrize(("crashes", "heard"), [(False, 50), (True, 0)], ids=["it lives", "it crashes"])
+def test_what_a_link_holds_is_lost_with_its_host(
+    sandbox: Sandbox, hosts: list[Host], crashes: bool, heard: int
+) -> None:
+    one, two, _ = hosts
+    sandbox.network.shape("one", "two", latency=1)
+
+    def afterwards() -> None:
+        if crashes:
+            one.power_off()
+        pause(1.5)  # what the link holds is due after 1 s
+
+    assert _heard(one, two, 50, afterwards) == heard
+
+
 def test_latency_can_be_added_for_the_suite(sandbox: Sandbox, hosts: list[Host]) -> None:
     sandbox.network.shape(SUITE, "one", latency=0.03)
     sandbox.network.shape("one", SUITE, latency=0.03)
@@ -221,12 +236,13 @@ def _talk(argv: list[str]) -> list[float]:
     return [float(line) for line in talk.stdout.split()]
 
 
-def _heard(source: Host, target: Host, times: int = 3) -> int:
-    """How many of `times` single packets arrive."""
+def _heard(source: Host, target: Host, times: int = 3, afterwards: Callable[[], None] = lambda: None) -> int:
+    """How many of `times` single packets arrive, of those that are on their way when `afterwards` is called."""
     command = target.argv([sys.executable, "-c", LISTEN, target.address, str(PORT)])
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout
         assert listener.stdout.readline() == "ready\n"
         source.run([sys.executable, "-c", SHOUT, target.address, str(PORT), str(times)])
+        afterwards()
         heard, _ = listener.communicate("", timeout=10)
     return int(heard)

@@ -43,6 +43,8 @@ class Expectations:
     """The number of members that the DCS can lose without losing its quorum."""
     login_failover: bool | None = None
     """Whether a leader is replaced on which nobody can log in any more, while the sessions that are open go on."""
+    clock_jumps: bool | None = None
+    """Whether a leader keeps its lock when its clock jumps back."""
     recovery_time: float | None = None
     """Seconds within which clients can write again after the leader is lost."""
     proxy_detection: float | None = None
@@ -162,6 +164,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "failsafe": _flag,
     "dcs_spare": _count(0),
     "login_failover": _flag,
+    "clock_jumps": _flag,
     "recovery_time": _seconds,
     "proxy_detection": _seconds,
     "redis_mode": _one_of("standalone", "cluster", "sentinel"),

@@ -26,6 +26,7 @@ def test_everything_declared() -> None:
             "failsafe": True,
             "dcs_spare": 0,
             "login_failover": True,
+            "clock_jumps": False,
             "recovery_time": 45,
             "proxy_detection": 7.5,
             "redis_mode": "sentinel",
@@ -35,7 +36,7 @@ def test_everything_declared() -> None:
     assert (found.members, found.member_count, found.workers) == (("pg1", "pg2"), 2, 2)
     assert (found.wants_synchronous, found.accepted_loss, found.failsafe) == (False, 1048576, True)
     assert (found.bounded_slots, found.member_settings) == (True, ("work_mem", "citus.max_shared_pool_size"))
-    assert found.login_failover is True
+    assert (found.login_failover, found.clock_jumps) == (True, False)
     assert (found.dcs_spare, found.recovery_time, found.proxy_detection) == (0, 45.0, 7.5)
 
 

@@ -12,6 +12,7 @@ from support.failover.logical_consumer import Consumer
 from support.failover.member_checks import StreamedAgain
 from support.failover.role_claims import ClaimWatch
 from support.failover.succession import UnequalReplicas
+from support.faults.clock import OwnClock
 from support.target.leadership import Lease
 from support.target.patroni_commands import Reply
 
@@ -37,6 +38,7 @@ class FailoverHandover(Handover):
     """None if any replica was welcome."""
     claims: Annotated[ClaimWatch, "Given every member is asked continuously whether it is the primary"]
     consumer: Annotated[Consumer, "Given a logical consumer of a slot that Patroni maintains"]
+    clock: Annotated[OwnClock, "Given the Patroni of the leader has a clock that can be set"]
     away: Annotated[str, "Given the host of a replica that no commit waits for is down"]
     lost: Annotated[Lost, "When the hosts of the leader and its synchronous standby crash at once"]
     replies: Annotated[Mapping[str, Reply], "When switchovers to members that cannot lead are requested"]

@@ -1,4 +1,4 @@
-"""Checks of leaders: who must not take over, who is reported as the primary and is read-only, who refuses logins."""
+"""Checks of leaders: who must not take over, is wrongly called the primary, refuses logins, or lets its lock expire."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -158,3 +158,31 @@ def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, 
         f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (limit: {limit:g} s); "
         f"the last of {len(after)} that were tried: {after[-1].refusal}"
     )
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """The position that a leader had published in the DCS, with its lock, when the DCS was read."""
+
+    at: float
+    """Monotonic clock."""
+    position: int
+
+
+def lock_renewed_in_time(renewals: Sequence[Renewal], limit: float) -> Finding:
+    """While clients wrote, the leader never left its lock unrenewed for `limit` seconds.
+
+    Only what is certain counts: from the first look that found a position to the last one that found the same. Unknown
+    if the DCS was not read for as long as `limit`.
+    """
+    if len(renewals) < 2:
+        return Finding.unknown(f"the DCS was read {len(renewals)} times")
+    if (blind := max(later.at - before.at for before, later in pairwise(renewals))) >= limit:
+        return Finding.unknown(f"the DCS was not read for {blind:.1f} s")
+    longest, since = 0.0, renewals[0]
+    for one in renewals:
+        if one.position != since.position:
+            since = one
+        longest = max(longest, one.at - since.at)
+    words = f"the lock was not renewed for {longest:.1f} s (limit: {limit:g} s)"
+    return Finding.within_limit(longest < limit, words)

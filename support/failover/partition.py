@@ -1,6 +1,7 @@
 """Partitions and a lost DCS: a leader that stops in time, a state that stays unchanged, a commit without a standby."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -71,13 +72,19 @@ def state_before_the_fault(world: World) -> Look:
         raise Inconclusive(str(error)) from error
 
 
-def watch_state(world: World, seconds: float) -> list[Look]:
+def watch_state(world: World, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> list[Look]:
     """Look at the leader, its timeline and the routing again and again, for this many seconds from now on.
 
-    The last look is repeated until it gets an answer about everything, or until nobody can be waited for any longer.
+    `meanwhile` is called before each look. The last look is repeated until it gets an answer about everything, or until
+    nobody can be waited for any longer.
     """
     looks: list[Look] = []
-    throughout(lambda: looks.append(cluster_state(world.cluster)), seconds=seconds, pause=_PAUSE)
+
+    def look() -> None:
+        meanwhile()
+        looks.append(cluster_state(world.cluster))
+
+    throughout(look, seconds=seconds, pause=_PAUSE)
     if looks[-1].keys() != aspects_of_state(world.cluster):
         with suppress(NotInTime):  # judged by `nothing_changed`
             last = partial(_whole_state, world, looks)

@@ -136,6 +136,22 @@ def renews_its_lock_whatever_happens() -> None:
     Ha.run_cycle = run_cycle
 
 
+def trusts_its_clock() -> None:
+    """A leader hands over when its clock says that it renewed its lock longer ago than the lock lasts, or never."""
+    usual = Ha.run_cycle
+    last: list[float] = []
+
+    def run_cycle(self: Ha) -> str:
+        now = time.time()
+        lost = bool(last) and not 0 <= now - last[-1] < self.dcs.ttl
+        last[:] = [now]
+        if lost and self.has_lock(False):
+            return str(self._async_executor.try_run_async("demoting", self.demote, ("graceful",)))
+        return str(usual(self))
+
+    Ha.run_cycle = run_cycle
+
+
 POSTPONES = 8.0
 """Seconds between the moment in which a member takes the leader key and its promotion."""
 
@@ -193,6 +209,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         copies_no_logical_slot,
         waits_for_the_end_of_postgresql,
         renews_its_lock_whatever_happens,
+        trusts_its_clock,
         postpones_its_promotion,
         falters_after_taking_over,
     )

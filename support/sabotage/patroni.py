@@ -161,7 +161,7 @@ SABOTAGES = (
             {
                 "PH-05 DCS could lose": "could be lost",
                 "SB-03 leading member": "the DCS answers: still not true after|renews its lock",
-                "SB-04": "the DCS answers: still not true after|renews its lock",
+                "SB-04 broken link within the DCS": "the DCS answers: still not true after|renews its lock",
             }
         ),
         _dcs_member_lost,
@@ -285,6 +285,19 @@ SABOTAGES = (
         "a leader renews its lock even while its PostgreSQL gives no answer",
         notices({"FO-15 hangs without dying": "another member than .* leads: still not true after"}),
         patroni_build("renews_its_lock_whatever_happens"),
+    ),
+    Sabotage(
+        "patroni-trusts-its-clock",
+        "a leader hands over when its clock says that its lock has expired",
+        notices({"SB-04 jumps ahead": r"at look \d+ of|interrupted for"}),
+        patroni_build("trusts_its_clock"),
+    ),
+    Sabotage(
+        "clock-jumps-as-declared",
+        "it was declared that a leader whose clock jumps back keeps its lock, and it does not",
+        notices({"SB-04 jumps back": "the lock was not renewed for"}),
+        nothing,
+        variables=expecting(clock_jumps=True),
     ),
     Sabotage(
         "login-failover-as-declared",

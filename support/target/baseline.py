@@ -22,7 +22,7 @@ from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
 
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
-    "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover"),
+    "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
     "redis": ("redis_mode", "redis_eviction"),

@@ -1,13 +1,17 @@
-"""Leaders: who must not take over (FO-14), lets nobody log in (FO-15), or is wrongly called the primary (FO-19)."""
+"""Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-04)."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+
+import pytest
 
 from support.engine.history import WriterSample
 from support.failover.leader_checks import (
     Claim,
     NewSession,
+    Renewal,
     called_primary_truly,
+    lock_renewed_in_time,
     new_sessions_again,
     nobody_took_over,
 )
@@ -133,3 +137,24 @@ def test_a_new_session_before_the_fault_or_a_trial_that_ended_early_says_nothing
     before = NewSession(SINCE - 2, SINCE + 1, "")
     assert new_sessions_again([before, *tried(3, 15)], SINCE, LIMIT).holds is None
     assert new_sessions_again([], SINCE, LIMIT).holds is None
+
+
+def read(*positions: int, every: float = 1.0) -> list[Renewal]:
+    return [Renewal(LOST + every * number, position) for number, position in enumerate(positions)]
+
+
+@pytest.mark.parametrize(
+    ("renewals", "holds", "words"),
+    [
+        (read(*range(30)), True, "the lock was not renewed for 0.0 s (limit: 19 s)"),
+        (read(1, *[2] * 19, 3), True, "the lock was not renewed for 18.0 s (limit: 19 s)"),
+        (read(1, *[2] * 20, 3), False, "the lock was not renewed for 19.0 s (limit: 19 s)"),
+        (read(1, 2, *[3] * 21), False, "the lock was not renewed for 20.0 s (limit: 19 s)"),
+        (read(1, 2, every=20), None, "the DCS was not read for 20.0 s"),
+        (read(1), None, "the DCS was read 1 times"),
+    ],
+    ids=["always", "late", "too late", "never again", "not read", "read once"],
+)
+def test_a_lock_that_is_renewed_in_time(renewals: list[Renewal], holds: bool | None, words: str) -> None:
+    finding = lock_renewed_in_time(renewals, 19)
+    assert (finding.holds, finding.words) == (holds, words)

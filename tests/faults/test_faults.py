@@ -1,5 +1,8 @@
 """Faults on real hosts: each takes effect, each is healed, and healing twice is harmless."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
@@ -8,6 +11,7 @@ import pytest
 from sandboxes import in_a_sandbox
 
 from support.errors import Inconclusive
+from support.faults.clock import PROGRAM as PATRONI_CLOCK
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
 from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, PostgresHangs, PostmasterHangs
@@ -87,6 +91,18 @@ def test_what_hangs_of_postgres_is_suspended_and_resumes(kind: str, tmp_path: Pa
         assert stopped() == set()
 
     assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
+
+
+@pytest.mark.parametrize("wrong", [7200.0, -7200.0])
+def test_a_program_reads_the_clock_that_was_set(wrong: float, tmp_path: Path) -> None:
+    shift, program = tmp_path / "clock", tmp_path / "program.py"
+    shift.write_text(f"{wrong:g}")
+    program.write_text("import sys, time\nprint(time.time(), *sys.argv[1:])\n")
+    argv = [sys.executable, "-P", PATRONI_CLOCK, shift, program, "patroni.yml"]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    assert abs(float(told[0]) - time.time() - wrong) < 60
+    assert told[1:] == ["patroni.yml"]
+    assert float(shift.with_suffix(".read").read_text()) == wrong
 
 
 NETWORK_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {

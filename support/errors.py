@@ -14,6 +14,7 @@
     │   └── RequirementMissing    the target lacks what the user requires       exit status 1
     ├── NotAvailable              this target or sandbox cannot do that         error
     ├── MissingStep               a step needs what no earlier one provides     error
+    ├── NoRoom                    the suite's own disk is full                  error, whatever else was seen
     ├── ConnectFailed             a login did not succeed
     └── ProcessFailed             a program could not be run, or failed
 
@@ -62,6 +63,10 @@ class NotAvailable(AcceptError):
 
 class MissingStep(AcceptError):
     """A step needs what no earlier step of the scenario provides."""
+
+
+class NoRoom(AcceptError):
+    """The disk on which the suite keeps its own cluster is full: what a scenario saw meanwhile proves nothing."""
 
 
 class ConnectFailed(AcceptError):

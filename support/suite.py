@@ -17,11 +17,12 @@ from support.engine import limits
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
-from support.errors import AcceptError, ConnectFailed, UnhealthyCluster, UsageError
+from support.errors import AcceptError, ConnectFailed, NoRoom, UnhealthyCluster, UsageError
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
 from support.hosts.remote import RemoteSite
+from support.hosts.room import run_out
 from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
@@ -207,7 +208,11 @@ class Suite:
                 last.callback(attempt, partial(_picture, world, experiment))
                 last.callback(attempt, experiment.conclude)
             last.callback(attempt, world.cleanup.close)
-        if experiment is not None and experiment.recovered_in is None:
+        kept_in = self.topology.sandbox
+        if (raised or errors) and kept_in is not None and (full := run_out(kept_in)):
+            errors.append(NoRoom(full))
+            self.unfit = full
+        elif experiment is not None and experiment.recovered_in is None:
             self.unfit = f"the cluster did not recover from: {title}"
         elif isinstance(raised, UnhealthyCluster):
             self.unfit = f"the cluster was unhealthy before: {title}"

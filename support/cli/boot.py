@@ -13,6 +13,7 @@ from support.embedded.swarm_shapes import shape_like
 from support.errors import RequirementMissing, UsageError
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.hosts import NAMESPACES, Sandbox, enter, probe, why_not_namespaces
+from support.hosts.room import require_room
 from support.settings import Settings
 from support.target.topology import Topology
 
@@ -123,6 +124,7 @@ def boot_cluster(
         raise UsageError(f"--like {shape.name} needs hosts made of namespaces, to resolve its host names: {why}")
     if kind != NAMESPACES and settings.accept_sandbox == "auto":
         progress(f"hosts are loopback addresses: {why_not_namespaces()}")
+    require_room(directory)
     (directory / "bin").symlink_to(found.pg_bindir)
     wanted = shape.ports if settings.accept_ports == "usual" else {}
     sandbox = enter(kind, directory / "sandbox", publish=published(layout), prefer=wanted)

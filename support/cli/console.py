@@ -11,8 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from support.cli.paths import STATE
-from support.errors import AcceptError
+from support.errors import AcceptError, NoRoom
+from support.hosts.room import is_about_room
 from support.places import as_called
+from support.waiting import describe
 
 INTERRUPTED = 128 + signal.SIGINT
 UNEXPECTED = 3
@@ -80,6 +82,9 @@ def exit_status_of(action: Callable[[], int]) -> int:
         complain("stopped")
         return INTERRUPTED
     except Exception as error:
+        if is_about_room(error):
+            complain(f"a disk of this machine is full: {describe(error)}; make room there, and try again")
+            return NoRoom.exit_status
         log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
         STATE.mkdir(exist_ok=True)
         log.touch(mode=0o600)

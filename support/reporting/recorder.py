@@ -20,7 +20,7 @@ from allure_behave.formatter import AllureFormatter
 from allure_behave.listener import AllureListener
 
 from support import sql
-from support.errors import LimitExceeded, PromiseBroken
+from support.errors import LimitExceeded, NoRoom, PromiseBroken
 from support.reporting.evidence import Redactor
 from support.reporting.journal import Journal
 from support.reporting.live import Moment
@@ -66,7 +66,11 @@ class Judgement:
         return cls(verdict_of(error), reason or describe(error), trace_of(error), is_final(error), promises)
 
     def and_then(self, error: BaseException, doing: str) -> "Judgement":
-        """The same with an error that came later, while `doing` something. The graver of the two counts."""
+        """The same with an error that came later, while `doing` something. The graver of the two counts, unless the
+        error says that nothing before it is evidence.
+        """
+        if isinstance(error, NoRoom):
+            return replace(Judgement.on(error), reason=f"{describe(error)}; so this proves nothing: {self.reason}")
         failed = verdict_of(error) is Verdict.ERROR
         later = Judgement.on(error, f"{doing} failed: {describe(error)}" if failed else "")
         if not self.verdict.failed:

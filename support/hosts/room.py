@@ -16,7 +16,7 @@ def require_room(directory: Path) -> None:
     """Raises UsageError if a cluster in `directory` would soon fill the disk."""
     if (free := _free(directory)) < NEEDED:
         raise UsageError(
-            f"{free} MB are free on the disk of {directory}, and a cluster needs {NEEDED} MB at first and about 3 GB by "
+            f"{free} MB are free on the disk of {directory}, and a cluster needs {NEEDED} MB at first and 3 GB by "
             "the end of a whole run: make room there, or move this project to another disk"
         )
 

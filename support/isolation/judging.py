@@ -3,6 +3,7 @@
 from support import sql
 from support.engine.history import History
 from support.engine.world import World
+from support.errors import ProcessFailed
 from support.isolation import second_opinion
 from support.isolation.checks import Observed, isolated, limit_of_snapshots
 from support.isolation.handover import IsolationHandover
@@ -47,9 +48,12 @@ def require_isolated(world: World, history: History) -> None:
     world.measure("committed transactions", observed.committed, "")
     finding = isolated(observed)
     if second_opinion.is_there() and not handover.homes:  # the other judge knows nothing of shards
-        theirs = second_opinion.opinion(observed.transactions, observed.level)
+        try:
+            theirs = second_opinion.opinion(observed.transactions, observed.level)
+            finding = second_opinion.agrees(finding, theirs)
+        except ProcessFailed as error:  # an optional judge that does not work takes nothing away from ours
+            theirs = error
         world.evidence.attach("a second opinion", str(theirs))
-        finding = second_opinion.agrees(finding, theirs)
     world.evidence.attach("isolation", finding.words)
     if limit := limit_of_snapshots(observed):
         world.known_limit(

@@ -10,6 +10,7 @@ from support.isolation.handover import IsolationHandover
 from support.isolation.transactions import transactions_of
 from support.isolation.workloads import Items
 from support.target import citus
+from support.waiting import describe
 
 
 def one_place(world: World) -> Items:
@@ -50,10 +51,10 @@ def require_isolated(world: World, history: History) -> None:
     if second_opinion.is_there() and not handover.homes:  # the other judge knows nothing of shards
         try:
             theirs = second_opinion.opinion(observed.transactions, observed.level)
-            finding = second_opinion.agrees(finding, theirs)
+            finding, words = second_opinion.agrees(finding, theirs), str(theirs)
         except ProcessFailed as error:  # an optional judge that does not work takes nothing away from ours
-            theirs = error
-        world.evidence.attach("a second opinion", str(theirs))
+            words = describe(error)
+        world.evidence.attach("a second opinion", words)
     world.evidence.attach("isolation", finding.words)
     if limit := limit_of_snapshots(observed):
         world.known_limit(

@@ -140,9 +140,7 @@ def _not_copyable(cluster: Cluster) -> str:
         if (size := int(sql.value(session, _SIZE))) > _LARGEST:
             return f"the databases have {size / 2**30:.0f} GB, and more than {_LARGEST >> 30} are not copied for a test"
         if slots := [name for (name,) in sql.rows(session, _LOGICAL_SLOTS)]:
-            return (
-                f"logical slots exist ({', '.join(slots)}), whose consumers could lose changes while little WAL is kept"
-            )
+            return f"a consumer of a logical slot ({', '.join(slots)}) could lose changes while little WAL is kept"
     return ""
 
 

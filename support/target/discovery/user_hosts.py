@@ -252,7 +252,8 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     ):
         if why := _lacks_program(program, what, looked, own, topology):
             lacks[capability] = why
-    proxies = [f"{name}: {why}" for name, one in looked.items() if (why := one.fixed.get("proxy_reload"))]
+    unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
+    proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
         lacks["proxy_reload"] = why
     if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able.values(), topology):

@@ -40,6 +40,10 @@ def _shown(one: Sighting) -> _Shown:
     return one.anomaly, frozenset(each.number for each in one.transactions)
 
 
+def _used_a_set(one: Transaction) -> bool:
+    return any(each.kind is Kind.SET for each in one.accesses)
+
+
 @dataclass(frozen=True)
 class Observed:
     """What a history of transactions shows. `homes` is item -> the Citus groups that hold it, where there are any."""
@@ -59,13 +63,12 @@ class Observed:
         """What each server by itself shows, where all of them together have no snapshot. A chain of dependencies that
         leads over several servers, and is excused, may be shorter, and hide one that stays on one of them.
 
-        A query over several rows may use several connections to a server, each with its own snapshot. So whoever used a
-        set is left out.
+        Whoever used a set is left out (see `_excuses`).
         """
         if self.one_snapshot:
             return {}
         wanted = NEEDS_ONE_SNAPSHOT & frozenset(RULED_OUT[self.level])
-        with_set = {one.number for one in self.transactions if any(each.kind is Kind.SET for each in one.accesses)}
+        with_set = {one.number for one in self.transactions if _used_a_set(one)}
         found = dict[_Shown, Sighting]()
         for server in sorted({group for groups in self.homes.values() for group in groups}):
             graph = DependencyGraph(Versions(self._part_on(server)), without=with_set)
@@ -92,8 +95,14 @@ class Observed:
         return tuple((found | {key: one for key, one in self._of_one_server.items() if key not in found}).values())
 
     def _excuses(self, sighting: Sighting) -> bool:
+        """Several servers have several snapshots. A single one may have several, too, for a transaction that used a set:
+        Citus may send a query over several shards through several connections to the same worker, each with its own.
+        Seen with Citus 13.2; see citus.max_adaptive_executor_pool_size.
+        """
+        if self.one_snapshot or sighting.anomaly not in NEEDS_ONE_SNAPSHOT:
+            return False
         servers = {group for item in sighting.items for group in self.homes.get(item, ())}
-        return not self.one_snapshot and sighting.anomaly in NEEDS_ONE_SNAPSHOT and len(servers) > 1
+        return len(servers) > 1 or (bool(servers) and any(map(_used_a_set, sighting.transactions)))
 
     @property
     def committed(self) -> int:

@@ -81,8 +81,9 @@ def test_what_one_server_shows_by_itself_is_not_excused_by_another(text: str) ->
     assert seen.excused == ()
 
 
-def test_a_transaction_that_used_a_set_may_have_several_snapshots_of_one_server() -> None:
-    with_set = history(ELSEWHERE)
+@pytest.mark.parametrize("text", [WRITE_SKEW, ELSEWHERE], ids=["alone", "with a shorter way elsewhere"])
+def test_a_transaction_that_used_a_set_may_have_several_snapshots_of_one_server(text: str) -> None:
+    with_set = history(text)
     read = Access(Kind.SET, "s", saw=())
     with_set = (replace(with_set[0], accesses=(read, *with_set[0].accesses)), *with_set[1:])
     homes = {**ON_TWO, (Kind.SET, "s"): (1, 2)}

@@ -161,7 +161,7 @@ SABOTAGES = (
             {
                 "PH-05 DCS could lose": "could be lost",
                 "SB-03 leading member": "the DCS answers: still not true after|renews its lock",
-                "SB-04 broken link within the DCS": "the DCS answers: still not true after|renews its lock",
+                "SB-04": "the DCS answers: still not true after|renews its lock",
             }
         ),
         _dcs_member_lost,
@@ -289,13 +289,13 @@ SABOTAGES = (
     Sabotage(
         "patroni-trusts-its-clock",
         "a leader hands over when its clock says that its lock has expired",
-        notices({"SB-04 jumps ahead": r"at look \d+ of|interrupted for"}),
+        notices({"SB-05 jumps ahead": r"at look \d+ of|interrupted for"}),
         patroni_build("trusts_its_clock"),
     ),
     Sabotage(
         "clock-jumps-as-declared",
         "it was declared that a leader whose clock jumps back keeps its lock, and it does not",
-        notices({"SB-04 jumps back": "the lock was not renewed for"}),
+        notices({"SB-05 jumps back": "the lock was not renewed for"}),
         nothing,
         variables=expecting(clock_jumps=True),
     ),

@@ -1,4 +1,4 @@
-"""Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-04)."""
+"""Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-05)."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -95,7 +95,7 @@ class Observed:
         return tuple((found | {key: one for key, one in self._of_one_server.items() if key not in found}).values())
 
     def _excuses(self, sighting: Sighting) -> bool:
-        """Several servers have several snapshots. A single one may have several, too, for a transaction that used a set:
+        """Several servers have several snapshots. A single one may have several, too, if a transaction used a set:
         Citus may send a query over several shards through several connections to the same worker, each with its own.
         Seen with Citus 13.2; see citus.max_adaptive_executor_pool_size.
         """

@@ -8,7 +8,6 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from program import ROOT
 
@@ -92,7 +91,10 @@ def _defined(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
 
 @cache
 def _within(name: Name) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(sources().definitions[name]))
+    """Everything in a definition but its docstrings."""
+    nodes = tuple(ast.walk(sources().definitions[name]))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return tuple(node for node in nodes if id(node) not in docstrings)
 
 
 @cache

@@ -4,10 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import free_port
+from servers import BINDIR, postgres
 
+from support import sql
 from support.errors import RequirementMissing
 from support.expectations import Expectations
-from support.target.baseline import Baseline, _modes_not_promised, accepted_loss, apply_baseline, known_limits
+from support.target.baseline import (
+    Baseline,
+    _modes_not_promised,
+    _not_copyable,
+    accepted_loss,
+    apply_baseline,
+    known_limits,
+)
+from support.target.cluster import Cluster
 from support.target.patroni_configuration import PatroniConfiguration, parsed
 from support.target.redis import RedisFacts
 from support.target.timing import Timing
@@ -78,6 +89,30 @@ def test_without_archiving_none_can_fail() -> None:
     assert "archive_mode is off on every member" in modes["archiving"]
     careful = _modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), CAREFUL_BASELINE, Expectations())
     assert "archiving" not in dict(careful)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "capability"),
+    [
+        (replace(CAREFUL_BASELINE, not_logical="wal_level is replica on every member"), "logical"),
+        (replace(CAREFUL_BASELINE, not_copyable="the databases have 12 GB"), "copyable"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_settled_before_any_scenario(baseline: Baseline, capability: str) -> None:
+    somewhere = Topology("db", Login("app", ""), Address("h", 1))
+    modes = dict(_modes_not_promised(somewhere, baseline, Expectations()))
+    assert modes[capability] in (baseline.not_logical, baseline.not_copyable)
+    assert capability not in dict(_modes_not_promised(somewhere, CAREFUL_BASELINE, Expectations()))
+
+
+def test_logical_slots_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
+    with postgres(tmp_path, free_port(), BINDIR, "wal_level=logical") as server:
+        topology = Topology(server.database, Login("nobody", ""), Address(*server.hosts[0]))
+        with_superuser = Cluster(replace(topology, administrator=Login(server.user, server.password)))
+        assert _not_copyable(with_superuser) == ""
+        sql.rows(server, "SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')")
+        assert "a consumer of a logical slot (debezium) could lose changes" in _not_copyable(with_superuser)
+        assert _not_copyable(Cluster(topology)) == "", "nobody asks without a superuser"
 
 
 def test_a_worker_group_is_named() -> None:

@@ -25,8 +25,6 @@ from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY, STATEMENT
 from support.waiting import NotYet, describe, eventually
 
-_NEEDED = 140000
-"""The server's version from which on pgoutput delivers logical messages."""
 _PACE, _READS = 0.01, 0.1  # seconds between two changes of a client, and between two reads of the consumer
 _ENOUGH = 200  # changes before the fault, and again after it
 _EMIT = "SELECT pg_logical_emit_message(true, %s, %s)"
@@ -50,10 +48,7 @@ class MaintainedSlot:
         return f"Patroni maintains the logical slot {self.name}"
 
     def inject(self) -> None:
-        """Raises Inconclusive where the server is too old to deliver logical messages."""
         leader = self._cluster.administration_of(self._cluster.leader())
-        if int(sql.value(leader, "SHOW server_version_num")) < _NEEDED:
-            raise Inconclusive("logical messages need PostgreSQL 14 or newer")
         sql.execute(leader, f"CREATE PUBLICATION {self.name}")
         self._configuration.begin()
 

@@ -293,6 +293,12 @@ SABOTAGES = (
         patroni_build("trusts_its_clock"),
     ),
     Sabotage(
+        "patroni-hands-over-when-its-clock-jumps-back",
+        "a leader whose clock jumps back hands over at once, long before its lock expires",
+        notices({"SB-05 jumps back": r"at look \d+ of .*before the roles changed"}),
+        patroni_build("hands_over_when_its_clock_jumps_back"),
+    ),
+    Sabotage(
         "clock-jumps-as-declared",
         "it was declared that a leader whose clock jumps back keeps its lock, and it does not",
         notices({"SB-05 jumps back": "the lock was not renewed for"}),

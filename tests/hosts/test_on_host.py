@@ -11,6 +11,7 @@ from secrets import token_hex
 
 import pytest
 
+from support.errors import ProcessFailed
 from support.hosts.interface import Running
 from support.hosts.remote import HostRefused, HostUnreached, Reach
 from support.hosts.remote.guards import Guards
@@ -145,3 +146,13 @@ def test_a_fault_that_could_not_be_healed_is_left_to_its_guard(
     begun = time.monotonic()
     _await(undone.exists, within=15)
     assert time.monotonic() - begun < 10
+
+
+def test_a_fault_whose_undo_failed_is_left_to_its_guard(here: Reach, tmp_path: Path) -> None:
+    """As long as the suite answered for it, its guard would leave it alone."""
+    guards, able = Guards(grace=2, beat=0.5), tmp_path / "able"
+    fault = guards.inject("here", here, "outside", ":", f"[ -e {able} ] && touch {tmp_path}/undone")
+    with pytest.raises(ProcessFailed, match="could not be undone"):
+        guards.heal(fault)
+    able.touch()
+    _await((tmp_path / "undone").exists, within=15)

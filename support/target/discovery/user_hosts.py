@@ -339,10 +339,13 @@ def _found_access(first: Running, systemd: bool) -> ProgramAccess:
 
 
 def _of_unit(unit: str) -> ProgramAccess:
-    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot."""
+    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot.
+
+    It is not awaited that the unit has started: that may take the hosts that are healed after this one.
+    """
     name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
     return ProgramAccess(
-        start=f"systemctl start {name}",
+        start=f"systemctl start --no-block {name}",
         hold=(
             f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
         ),

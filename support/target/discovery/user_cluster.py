@@ -67,7 +67,7 @@ def discover(settings: Settings) -> Topology:
         further_read=found_database.read[1:],
         read_options=found_database.read_options,
         administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
-        patroni_login=_login(settings.patroni_restapi_username, settings.patroni_restapi_password),
+        patroni_login=patroni_login(settings),
         patroni_access=web.of_patroni(settings),
         statistics=_statistics(settings),
         options=found_database.options,
@@ -183,8 +183,7 @@ def _look_at_patroni(
     context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
     """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
-    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
-    declared += [place.rest for place in context.places.values() if place.rest]
+    declared = _declared_patronis(settings)
     asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
     answers = patronis_at(asked_at, context.rest)
     heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
@@ -208,6 +207,20 @@ def _look_at_patroni(
     if "citus" in findings.lacks:
         strange |= {one.address: f"{one.address} (of another cluster {one.scope})" for one in further}
     return silent | strange, further
+
+
+def _declared_patronis(settings: Settings) -> list[Address]:
+    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
+    places = addresses.places("[members]", settings.member_addresses)
+    return declared + [place.rest for place in places.values() if place.rest]
+
+
+def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
+    """The REST APIs of the user's cluster, as far as they can be found without the database, each with its answer."""
+    reached = [user_hosts.declared_access(name, said).reach for name, said in settings.accept_hosts.items()]
+    hosts = [urlsplit(one).hostname or "" for one in reached if one.startswith("ssh://")]
+    known = [Address(host, settings.patroni_port) for host in (*database.hosts_given(settings), *hosts) if host]
+    return patronis_at(dict.fromkeys(_declared_patronis(settings) or known), web.of_patroni(settings))
 
 
 def _of_this_database(heard: list[PatroniAnswer], behind: ServerIdentity | None) -> bool:
@@ -417,6 +430,11 @@ def _declared(missing: object, setting: str, why: str) -> None:
 
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value is not None else None
+
+
+def patroni_login(settings: Settings) -> Login | None:
+    """The login for Patroni's commands, if it requires one."""
+    return _login(settings.patroni_restapi_username, settings.patroni_restapi_password)
 
 
 def _login(user: str | None, password: SecretStr | None) -> Login | None:

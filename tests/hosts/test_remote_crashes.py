@@ -96,6 +96,19 @@ def test_who_comes_back_by_himself_is_no_evidence(machine: Machine, host: Remote
     stubborn.wait()
 
 
+def test_a_killed_program_that_comes_back_by_itself_is_no_evidence(machine: Machine, host: RemoteHost) -> None:
+    """As that of a supervisor which nobody has told to leave it down."""
+    nemesis = Nemesis()
+    nemesis.inject(Kill(host.processes["etcd"]))
+    stubborn = machine.spawn(str(machine.folder.parent / "etcd"), "604")
+    eventually(lambda: _require(host.powered), within=5, subject="somebody started it")
+    with pytest.raises(Inconclusive, match="etcd on one was started by somebody else"):
+        nemesis.heal()
+    assert machine.left() == []
+    stubborn.kill()
+    stubborn.wait()
+
+
 def test_a_guard_brings_it_back_if_the_suite_does_not(machine: Machine, host: RemoteHost) -> None:
     impatient = host_of(machine, started_by(machine), Guards(grace=60, longest=2, beat=0.5))
     impatient.power_off()

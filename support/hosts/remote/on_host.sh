@@ -109,6 +109,9 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
 undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
 }
+lasts_by() { # TEXT: a command that fails if somebody else has ended this fault; asked before it is undone for the first time
+  { printf '%s\n' "$1" >> "$D/lasts"; } 2>/dev/null
+}
 guard() { # from now on it ends by itself; an undo that fails is tried again for ten minutes
   { echo 'exit $failed' >> "$D/undo" && cat > "$D/guard" <<GUARD
 cd "$D" || exit
@@ -145,6 +148,9 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     D=$RUN/$id; [ -d "$D" ] || { echo "gone $id"; continue; }
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
     [ ! -e "$D/expired" ] || echo "expired $id"
+    [ -e "$D/healed" ] || [ ! -e "$D/lasts" ] || sh "$D/lasts" >/dev/null 2>&1 || : > "$D/ended"
+    [ ! -e "$D/ended" ] || echo "ended $id"
+    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat.*|\1|p' "$D/lasts")
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; continue; fi
     echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
@@ -160,13 +166,39 @@ living() { # PID:START...: sets $found to the ids of those that are still there
 }
 signal() { # SIGNAL PID:START...: one that is gone, or another process by now, is passed over
   sig=$1; shift
-  for one; do living "$one"; [ -z "$found" ] || kill "-$sig" $found 2>/dev/null; done
+  for one; do
+    living "$one"; [ -n "$found" ] || continue
+    [ "$sig" != KILL ] || excuse $found
+    kill "-$sig" $found 2>/dev/null
+  done
   return 0
+}
+excuse() { # PID...: we kill or resume these, so no fault that has suspended them need find them as it left them
+  for file in "$RUN"/*/lasts; do
+    [ -e "$file" ] || continue
+    for pid; do grep -v "/proc/$pid/" "$file" > "$file.new"; cat "$file.new" > "$file"; done
+  done
 }
 strike() { breakable; signal "$@"; } # for what needs no undo
 freeze() { # ID PID:START...: suspend these until the fault is healed
   begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
   undo_by "$(resume "$@")"; guard; signal STOP "$@"
+  tries=20 # of a tenth of a second: a busy machine stops them a little later
+  for one; do
+    living "$one"
+    while [ -n "$found" ] && [ $tries -gt 0 ] && case $state in [TtZX]) false;; esac; do
+      tries=$((tries - 1)); sleep 0.1 2>/dev/null || sleep 1
+      living "$one"
+    done
+    [ -z "$found" ] || lasts_by "$(suspended "$one")"
+  done
+}
+suspended() { # PID:START: the command that fails if it was resumed since; or if it is gone, unless it MAY_DIE
+  stat=/proc/${1%:*}/stat
+  case ${MAY_DIE:-}$state in
+    [Tt]) echo "grep -q ') [Tt] .* ${1#*:} ' $stat || exit 1";;
+    *) echo "! grep -q ') [^TtZX] .* ${1#*:} ' $stat || exit 1";;
+  esac
 }
 resume() { # PID:START...: the command that lets those go on, and no process that has got one of their ids since
   for one; do echo "! grep -q ' ${one#*:} ' /proc/${one%:*}/stat 2>/dev/null || kill -CONT ${one%:*} 2>/dev/null"; done; echo ":"
@@ -186,7 +218,7 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
   living "$@"; roots=$found; before=
   tree $roots
   while [ "$found" != "$before" ]; do kill -STOP $found 2>/dev/null; before=$found; tree $found; done
-  kill -KILL $found 2>/dev/null
+  excuse $found; kill -KILL $found 2>/dev/null
   return 0
 }
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
@@ -194,7 +226,9 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
   begin "$1"; hold=$2; undo=$3; shift 3
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first: a node of etcd has not started before it has reached others
   undo_by "$undo"; guard
-  if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
+  if [ -n "$hold" ]; then
+    said=$(sh -c "$hold" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: ${said:-$hold}"; }
+  fi
   if [ "${ISOLATED:-}" ]; then isolate; fi
   fell "$@"
 }
@@ -253,6 +287,14 @@ uncut() { # the command that ends the cuts of this fault
 ${NET:-} $i -w 5 -t raw -F ${t}_$c 2>/dev/null; ${NET:-} $i -w 5 -t raw -X ${t}_$c 2>/dev/null"
     done; done; echo ":"
   fi
+}
+cut_lasts() { # of this fault: a reload of the host's firewall removes its rules
+  t=accept_${D##*/}
+  if [ "${CUTTER:-nft}" = nft ]; then lasts_by "${NET:-} nft list table inet $t || exit 1"; return; fi
+  for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
+    find="${NET:-} $i -w 5 -t raw -C $c -j ${t}_$c"
+    ! $find 2>/dev/null || lasts_by "$find || exit 1"
+  done; done
 }
 know_line() { # before a cut: refuses where it is not known which connection must stay
   [ "${LINE:-ssh}" = none ] || [ -n "$OWN_LINE" ] ||
@@ -319,7 +361,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
           out:*) for c in output forward; do echo "add rule inet $t $c $f daddr $a counter drop"; done;;
           seen:*) echo "add rule inet $t input $f saddr $a counter";;
         esac
-      done; } | ${NET:-} nft -f - && return
+      done; } | ${NET:-} nft -f - && { cut_lasts; return; }
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
@@ -333,7 +375,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
         seen:*) ${NET:-} $i -w 5 -t raw -A ${t}_PREROUTING -s "$a" || ok=;;
       esac
     done
-    [ -z "$ok" ] || return 0
+    [ -z "$ok" ] || { cut_lasts; return 0; }
   fi
   heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
 }
@@ -350,7 +392,7 @@ lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come 
         echo "add rule inet $t $c $f saddr $one counter"
         echo "add rule inet $t $c numgen random mod 1000 < $share $f saddr $one counter drop"
       done
-    done; } | ${NET:-} nft -f - && return
+    done; } | ${NET:-} nft -f - && { cut_lasts; return; }
   heal "$id" >/dev/null; refuse "nft refused"
 }
 counted() { # ID: way, address and packets of each rule
@@ -375,13 +417,15 @@ counted() { # ID: way, address and packets of each rule
     done; done
   fi
 }
-outside() { # ID DO UNDO: a command of a container's engine, such as one that kills or pauses the container
+outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one that kills or pauses the container
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
   undo_by "$3"; guard
   if [ "${ISOLATED:-}" ]; then isolate; fi
   said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
+  [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}
+$4"
 }
 decoy() { # SECONDS WORD: a program with that argument, for so long
   begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &

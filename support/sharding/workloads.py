@@ -15,9 +15,7 @@ from support.errors import Inconclusive
 from support.example_app.profile import Profile
 from support.sharding.checks import Transfer
 from support.sharding.shards import namespace_on
-
-CLIENT_PATIENCE = 3.0
-"""Seconds that a client waits for an answer before it gives up and reconnects."""
+from support.timeouts import CLIENT
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def start_ledger(world: World, group: int, clients: int) -> Ledger:
     """Let clients append to a ledger on one worker group until the scenario ends; returns after 300 entries."""
     namespace = namespace_on(world, group)
     script = appends(world.profile, namespace)
-    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT)
     world.start(workload, acknowledged=300)
     return Ledger(namespace, workload)
 
@@ -85,7 +83,7 @@ def start_transfers(world: World, clients: int) -> list[str]:
     accounts = [account for those in by_group for account in those]
     open_accounts(world.cluster.write, world.profile, accounts)
     script = transfers(world.profile, by_group)
-    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT)
     world.start(workload, acknowledged=100)
     world.experiment.expected_alarms.append(COORDINATOR_CRASHES)
     return accounts

@@ -21,7 +21,7 @@ from support.errors import UsageError
 from support.reporting.promises import listed
 from support.reporting.scenario import EPICS, SEVERITIES
 from support.target.capabilities import CAPABILITIES
-from support.vocabulary import OWN, nearest
+from support.vocabulary import OWN, suggestion
 
 COSTS = frozenset({"slow", "destructive"})
 KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS, SMOKE])
@@ -167,8 +167,7 @@ def _is_known(tag: str, known: Collection[str]) -> bool:
 
 
 def _meant(tag: str, known: Iterable[str]) -> str:
-    near = nearest(tag, known)
-    return f"; did you mean @{near}?" if near else ""
+    return suggestion(tag, known, "@{}")
 
 
 def _is_below_features(path: str) -> bool:

@@ -13,7 +13,7 @@ from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.profile import Profile
-from support.sharding.checks import Transfer
+from support.sharding.checks import Account, Transfer
 from support.sharding.shards import namespace_on
 from support.timeouts import CLIENT
 
@@ -53,15 +53,6 @@ COORDINATOR_CRASHES = "it was already committed"
 
 No transaction is harmed by it, which is what is promised here; so these crashes are counted and shown.
 """
-
-
-@dataclass(frozen=True)
-class Account:
-    """What one account holds, and the transfers that left an entry there."""
-
-    balance: int
-    transfers: Mapping[str, int]
-    """Name -> the change that it made."""
 
 
 def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]) -> None:

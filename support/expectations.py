@@ -84,7 +84,7 @@ class Expectations:
 
 @dataclass(frozen=True)
 class AcceptedLoss:
-    """How many acknowledged writes may be lost in a failover, and why; none by default."""
+    """How many acknowledged writes may be lost in a failover of one group, and why; none by default."""
 
     bytes: int = 0
     """Of the namespaces, keys and values written."""
@@ -92,6 +92,8 @@ class AcceptedLoss:
     """Seconds before the loss of the leader whose writes may be lost in addition: Patroni measures the lag of a replica
     by the position that the leader published last, once in loop_wait."""
     why: str = ""
+    group: int = 0
+    """The Citus group whose failover it is; 0 is the coordinator's, or the only one."""
 
     def __bool__(self) -> bool:
         return bool(self.bytes or self.recent)

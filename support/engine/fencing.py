@@ -31,7 +31,7 @@ def inject(world: World, fault: Fault, target_member: str) -> InjectedFault:
     """
     keeps_from_knowing = isinstance(fault, Freeze) or getattr(fault, "unaware", False)
     leads = keeps_from_knowing and target_member in {group.leader() for group in world.cluster.groups}
-    if not leads or world.cluster.topology.accepted_loss:
+    if not leads or world.cluster.group_with(target_member).accepted_loss:
         return world.experiment.inject(fault, target_member)
     namespace = world.another_namespace("frozen")
     workload = Workload(

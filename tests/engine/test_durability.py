@@ -13,6 +13,7 @@ from support.engine.checks.durability import (
 )
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
+from support.engine.terms import terms
 from support.errors import Inconclusive
 from support.expectations import AcceptedLoss
 
@@ -45,7 +46,7 @@ class TestAcceptedLoss:
 
     def judged(self, kept: int, accepted: AcceptedLoss, size: int = 1, fault: float = 7.0) -> Finding:
         history = History([*(append(number) for number in range(10)), read(*range(kept), 9)])
-        return no_acknowledged_write_lost(history, (fault, fault), accepted, lambda one: size)
+        return no_acknowledged_write_lost(history, (fault, fault), lambda one: accepted, lambda one: size)
 
     def test_within_the_bytes(self) -> None:
         finding = self.judged(6, AcceptedLoss(30, 0.0, "known limit: 30 bytes"), size=10)
@@ -68,6 +69,47 @@ class TestAcceptedLoss:
 
     def test_nothing_is_accepted_unless_it_is_said(self) -> None:
         assert self.judged(8, AcceptedLoss()).holds is False
+
+    def test_each_group_by_its_own_terms(self) -> None:
+        """The entries are on two groups in turn; the last one is there, and the first six."""
+        history = History([*(append(number) for number in range(10)), read(*range(6), 9)])
+        even_and_odd = {
+            0: AcceptedLoss(20, why="the even ones may"),
+            1: AcceptedLoss(10, why="the odd ones may", group=1),
+        }
+
+        def judged(*groups: AcceptedLoss | None) -> Finding:
+            homes = dict(enumerate(groups))
+            return no_acknowledged_write_lost(history, (7.0, 7.0), lambda one: homes[one.value % 2], lambda one: 10)
+
+        assert judged(even_and_odd[0], even_and_odd[1]).holds
+        assert (
+            "20 bytes (the even ones may); 10 bytes (the odd ones may)"
+            in judged(even_and_odd[0], even_and_odd[1]).words
+        )
+        assert judged(even_and_odd[0], AcceptedLoss(9, group=1)).holds is False
+        strict = judged(even_and_odd[0], AcceptedLoss(group=1))
+        assert strict.holds is False
+        assert strict.words == "3 of 10 acknowledged writes lost: 6, 7, 8; 1 of them where none may be lost: 7"
+        assert judged(AcceptedLoss(), AcceptedLoss(group=1)).words == "3 of 10 acknowledged writes lost: 6, 7, 8"
+
+    def test_a_loss_of_nobody_knows_which_group_is_not_excused(self) -> None:
+        history = History([*(append(number) for number in range(10)), read(*range(6), 9)])
+
+        def judged(others: AcceptedLoss) -> bool | None:
+            return no_acknowledged_write_lost(
+                history, (7.0, 7.0), lambda one: None if one.value == 7 else others, lambda one: 10
+            ).holds
+
+        assert judged(AcceptedLoss(20)) is None
+        assert judged(AcceptedLoss(19)) is False
+        assert judged(AcceptedLoss()) is False
+
+    def test_a_row_has_the_terms_of_the_group_that_held_it(self) -> None:
+        accepted = {1: AcceptedLoss(10, group=1)}
+        assert terms({1}, accepted) == accepted[1]
+        assert terms({2}, accepted) == terms({0, 2}, accepted) == AcceptedLoss()
+        assert terms({1, 2}, accepted) is None
 
     def test_what_each_member_must_hold_is_what_the_cluster_kept(self) -> None:
         history = History([append(1), append(2), append(3, UNKNOWN), read(1)])

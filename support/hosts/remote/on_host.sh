@@ -57,6 +57,9 @@ where() { # PID...: the executable, the working directory and the files to which
   for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
 }
 size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
+sizes() { # FOLDER: of each file in it, the one that was written to last at the end
+  ls -tr "$1" 2>/dev/null | while IFS= read -r file; do [ ! -f "$1/$file" ] || size "$1/$file"; done
+}
 tail_of() { # FILE BYTES: what follows the first so many bytes; all of a file that is shorter by now, and so was begun anew
   if [ "$(wc -c 2>/dev/null < "$1" || echo 0)" -lt "$2" ]; then cat "$1" 2>/dev/null; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null; fi
 }
@@ -146,7 +149,8 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
     [ ! -e "$D/expired" ] || echo "expired $id"
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
-    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; else echo "failed $id $(tr '\n' ' ' < "$D/healed")"; rmdir "$D/healing"; fi
+    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; continue; fi
+    echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
   done
 }
 left() { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done; }
@@ -191,9 +195,8 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"; hold=$2; undo=$3; shift 3
-  undo_by "$undo"
-  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
-  guard
+  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first: a node of etcd has not started before it has reached others
+  undo_by "$undo"; guard
   if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
   if [ "${ISOLATED:-}" ]; then isolate; fi
   fell "$@"
@@ -377,9 +380,9 @@ counted() { # ID: way, address and packets of each rule
 }
 outside() { # ID DO UNDO: a command of a container's engine, such as one that kills or pauses the container
   [ -z "${ISOLATED:-}" ] || know_line
-  begin "$1"; undo_by "$3"
-  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
-  guard
+  begin "$1"
+  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
+  undo_by "$3"; guard
   if [ "${ISOLATED:-}" ]; then isolate; fi
   said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
 }

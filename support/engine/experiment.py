@@ -47,7 +47,7 @@ class Experiment:
         self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
         self._target_member = ""
         self.planned = False
-        """The last fault was an orderly switchover: it may lose nothing, even if replication is asynchronous."""
+        """The last fault was an orderly switchover: it must not lose anything, even if replication is asynchronous."""
         self.recovered_in: float | None = None
         self.redundant_at: float | None = None
         """When every member was first seen to be healthy again, with all faults healed; monotonic clock."""

@@ -17,7 +17,7 @@ from support.engine.fencing import lost_in_failover
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
 from support.engine.terms import terms
-from support.errors import Inconclusive
+from support.errors import Inconclusive, LimitExceeded
 from support.expectations import AcceptedLoss
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
@@ -40,6 +40,10 @@ def test_a_finding_is_required() -> None:
     Finding.true("well").require()
     with pytest.raises(AssertionError, match="broken"):
         Finding.false("broken").require()
+    for late, never in ((Finding.too_late("late"), False), (Finding.never_came("never"), True)):
+        with pytest.raises(LimitExceeded) as exceeded:
+            late.require()
+        assert exceeded.value.never is never
     with pytest.raises(Inconclusive, match="inconclusive: empty"):
         Finding.unknown("empty").require()
 

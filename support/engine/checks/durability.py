@@ -65,7 +65,7 @@ def no_acknowledged_write_lost(
         return Finding.false(told)
     if undecided:
         return Finding.unknown(
-            f"{told}; which group held {len(undecided)} of them is not known, and not all may lose any"
+            f"{told}; which group held {len(undecided)} of them is not known, and some groups must not lose any"
         )
     return Finding.true(f"{told}; {remark}")
 

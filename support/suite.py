@@ -17,7 +17,7 @@ from support.engine import limits
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
-from support.errors import AcceptError, ConnectFailed, NoRoom, UnhealthyCluster, UsageError
+from support.errors import AcceptError, ConnectFailed, NoRoom, NotInTime, UnhealthyCluster, UsageError
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
@@ -34,7 +34,8 @@ from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.stored import Notes, parts_of
 from support.target.topology import Topology
-from support.waiting import describe
+from support.timeouts import RECOVERY
+from support.waiting import describe, look_again
 from support.work import SharedWork
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
@@ -187,6 +188,14 @@ class Suite:
         if needed & TLS:
             return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
+
+    def see_whether_it_comes(self, raised: BaseException | None) -> None:
+        """Beside other clusters, look a while longer for what ended a scenario by not being reached in time.
+
+        If it comes now, it was late, which the other clusters may explain. If it does not, they explain nothing.
+        """
+        if self._work is not None and not self.run.alone and isinstance(raised, NotInTime):
+            look_again(raised, min(raised.limit, RECOVERY))
 
     def close_world(self, world: World, raised: BaseException | None, title: str) -> list[Exception]:
         """Heal and close what the scenario left open, and remove what it stored, whatever happened in it.

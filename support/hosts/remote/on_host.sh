@@ -58,6 +58,9 @@ where() { # PID...: the executable, the working directory and the files to which
   for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
 }
 size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
+sizes() { # FOLDER: of each file in it, the one that was written to last at the end
+  ls -tr "$1" 2>/dev/null | while IFS= read -r file; do [ ! -f "$1/$file" ] || size "$1/$file"; done
+}
 tail_of() { # FILE BYTES: what follows the first so many bytes; all of a file that is shorter by now, and so was begun anew
   if [ "$(wc -c 2>/dev/null < "$1" || echo 0)" -lt "$2" ]; then cat "$1" 2>/dev/null; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null; fi
 }

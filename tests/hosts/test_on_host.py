@@ -30,7 +30,8 @@ def here(request: pytest.FixtureRequest) -> Iterator[Reach]:
         pytest.skip(f"{argv[0]} is not installed here")
     variables = {"FOLDER": f"accept-test-{token_hex(4)}", "MARK": "echo staging", "SCOPE": "staging"}
     yield replace(Reach.of("local:"), argv=argv, variables=variables)
-    shutil.rmtree(_folder(variables["FOLDER"]), ignore_errors=True)
+    for folder in (_folder(variables["FOLDER"]), Path("/var/lib", variables["FOLDER"])):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(name: str) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -56,11 +57,20 @@ def pgbouncer(
         process.wait(10)
 
 
+def parameters(where: sql.Endpoint) -> dict[str, Any]:
+    """Those with which psycopg2 logs in there."""
+    return {
+        "host": where.host,
+        "port": where.port,
+        "dbname": where.database,
+        "user": where.user,
+        "password": where.password,
+    }
+
+
 def rows(where: sql.Endpoint, *statements: str) -> list[sql.Row]:
     """What the last statement returns to a client that sets nothing, in a session of its own."""
-    opened = psycopg2.connect(
-        host=where.host, port=where.port, dbname=where.database, user=where.user, password=where.password
-    )
+    opened = psycopg2.connect(**parameters(where))
     try:
         opened.autocommit = True
         with opened.cursor() as cursor:

@@ -5,7 +5,7 @@ limits: what the cluster does not promise because it is not configured for it. T
 promises.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -87,7 +87,7 @@ def apply_baseline(
         lacks=lacks,
         expectations=expected,
         timing=timing,
-        accepted_loss=accepted_loss(baseline.groups, expected),
+        accepted_loss=accepted_losses(topology.groups, baseline.groups, expected),
     )
     return known, known_limits(baseline, expected, timing)
 
@@ -163,9 +163,10 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "rewind", f"not known without Patroni: {topology.lacks['patroni']}"
     asynchronous = [group for group, one in baseline.groups.items() if not one.synchronous]
     if asynchronous and not expected.wants_synchronous:
-        loss = accepted_loss(baseline.groups, expected)
+        losses = accepted_losses(asynchronous, baseline.groups, expected)
+        why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
         said = "as [expect] declares" if expected.synchronous is False else "and [expect] does not say otherwise"
-        yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {loss.why}"
+        yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {why}"
     without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
     if without_failsafe and not expected.failsafe:
         said = "as [expect] declares" if expected.failsafe is False else "and [expect] does not say otherwise"
@@ -231,18 +232,33 @@ def _proxy_detection(cluster: Cluster, expected: Expectations) -> tuple[float, s
     return PROXY_ASSUMED, "proxy (assumed; [expect] proxy_detection)"
 
 
-def accepted_loss(groups: Mapping[int, PatroniConfiguration], expected: Expectations) -> AcceptedLoss:
-    """The loss that is declared to be accepted, else the loss that the least careful group is configured for."""
-    if expected.wants_synchronous:
-        return AcceptedLoss()
+def accepted_losses(
+    groups: Iterable[int], configured: Mapping[int, PatroniConfiguration], expected: Expectations
+) -> dict[int, AcceptedLoss]:
+    """Those of the groups whose failover may lose acknowledged writes -> how many.
+
+    Each by its own configuration: that one group replicates asynchronously excuses no loss of another one.
+    """
+    losses = (_accepted_loss(group, configured.get(group), expected) for group in groups)
+    return {loss.group: loss for loss in losses if loss}
+
+
+def _accepted_loss(group: int, configured: PatroniConfiguration | None, expected: Expectations) -> AcceptedLoss:
+    """The loss that is declared to be accepted, else the loss that the group is configured for.
+
+    Nothing where the group is configured or declared to be synchronous. Where its configuration is not known, only what
+    is declared.
+    """
+    if expected.wants_synchronous or (configured is not None and configured.synchronous):
+        return AcceptedLoss(group=group)
     if expected.accepted_loss is not None:
         why = f"[expect] accepted_loss accepts {expected.accepted_loss:,} bytes"
-        return AcceptedLoss(expected.accepted_loss, 0.0, why)
-    asynchronous = [one for one in groups.values() if not one.synchronous]
-    if not asynchronous:
-        return AcceptedLoss()
-    lag, recent = max(one.maximum_lag for one in asynchronous), max(one.loop_wait for one in asynchronous)
-    return AcceptedLoss(lag, recent, f"known limit: {_loss(lag, recent)} (asynchronous replication)")
+        return AcceptedLoss(expected.accepted_loss, 0.0, why, group)
+    if configured is None:
+        return AcceptedLoss(group=group)
+    lag, recent = configured.maximum_lag, configured.loop_wait
+    whose = f" of worker group {group}" if group else ""
+    return AcceptedLoss(lag, recent, f"known limit: {_loss(lag, recent)}{whose} (asynchronous replication)", group)
 
 
 def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from support.target.baseline import (
     Baseline,
     _modes_not_promised,
     _not_copyable,
-    accepted_loss,
+    accepted_losses,
     apply_baseline,
     known_limits,
 )
@@ -151,13 +151,30 @@ def test_a_recovery_time_that_the_timing_cannot_keep() -> None:
 
 def test_what_may_be_lost() -> None:
     nothing = Expectations()
-    assert not accepted_loss({0: CAREFUL}, nothing)
-    assert not accepted_loss({}, nothing)
-    found = accepted_loss({0: CAREFUL, 1: ASYNCHRONOUS}, nothing)
+    assert not accepted_losses([0], {0: CAREFUL}, nothing)
+    assert not accepted_losses([0], {}, nothing)
+    found = accepted_losses([0], {0: ASYNCHRONOUS}, nothing)[0]
     assert (found.bytes, found.recent) == (1048576, 10)
-    assert not accepted_loss({0: ASYNCHRONOUS}, Expectations(synchronous=True))
-    declared = accepted_loss({0: ASYNCHRONOUS}, Expectations(accepted_loss=100))
-    assert (declared.bytes, declared.recent) == (100, 0)
+    assert not accepted_losses([0], {0: ASYNCHRONOUS}, Expectations(synchronous=True))
+    declared = accepted_losses([0, 1], {0: ASYNCHRONOUS}, Expectations(accepted_loss=100))
+    assert {group: (one.bytes, one.recent) for group, one in declared.items()} == {0: (100, 0), 1: (100, 0)}
+
+
+def test_an_asynchronous_group_excuses_no_loss_of_a_synchronous_one() -> None:
+    slow = replace(ASYNCHRONOUS, maximum_lag=100, loop_wait=5)
+    groups = {0: CAREFUL, 1: ASYNCHRONOUS, 2: slow}
+    found = accepted_losses(groups, groups, Expectations())
+    assert {group: (one.bytes, one.recent, one.group) for group, one in found.items()} == {
+        1: (1048576, 10, 1),
+        2: (100, 5, 2),
+    }
+    assert "those of the last 5 s, can be lost in a failover of worker group 2 (asynchronous" in found[2].why
+    assert set(accepted_losses(groups, groups, Expectations(accepted_loss=100))) == {1, 2}
+    # Where a group's configuration is not known, nothing is excused, except by what is declared.
+    assert set(accepted_losses([0, 1, 3], groups, Expectations())) == {1}
+    lacks = dict(_modes_not_promised(NOWHERE, Baseline(groups), Expectations()))
+    assert "synchronous_mode is off in worker group 1 and worker group 2" in lacks["synchronous"]
+    assert "up to 100 bytes" in lacks["synchronous"]
 
 
 NOWHERE = Topology(

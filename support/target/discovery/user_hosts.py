@@ -21,7 +21,7 @@ from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
@@ -101,8 +101,8 @@ def declared_access(name: str, said: Any) -> HostAccess:
     if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
     if unknown := sorted(table.keys() - set(_KEYS)):
-        near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+        meant = suggestion(unknown[0], _KEYS, otherwise=f"; the keys are {', '.join(_KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key{meant}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')
@@ -339,10 +339,13 @@ def _found_access(first: Running, systemd: bool) -> ProgramAccess:
 
 
 def _of_unit(unit: str) -> ProgramAccess:
-    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot."""
+    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot.
+
+    It is not awaited that the unit has started: that may take the hosts that are healed after this one.
+    """
     name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
     return ProgramAccess(
-        start=f"systemctl start {name}",
+        start=f"systemctl start --no-block {name}",
         hold=(
             f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
         ),

@@ -47,6 +47,7 @@ set -e
 mount --make-rprivate /
 mount --bind {folder}/{name}/etc /etc
 mount -t tmpfs tmpfs /run -o {room}mode=755
+mount -t tmpfs tmpfs /var/lib -o mode=755
 mkdir -p /run/sshd
 ip link set lo up
 {first}

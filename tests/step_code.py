@@ -72,11 +72,9 @@ def scenarios() -> tuple[Planned, ...]:
 
 
 def scenarios_that_reach(is_it: Callable[[ast.AST], bool]) -> list[Planned]:
-    """Those of our scenarios with a step that reaches such a piece of code. There must be some."""
+    """Those of our scenarios with a step that reaches such a piece of code."""
     having = {name for name in sources().definitions if any(map(is_it, _within(name)))}
-    found = [one for one in scenarios() if any(having & reached(step.function) for step in one.steps)]
-    assert found
-    return found
+    return [one for one in scenarios() if any(having & reached(step.function) for step in one.steps)]
 
 
 def _defined(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:

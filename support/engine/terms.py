@@ -19,7 +19,7 @@ Terms = Callable[[Operation], AcceptedLoss | None]
 def losses_accepted_now(world: World) -> dict[int, AcceptedLoss]:
     """Group -> what it may lose in this scenario.
 
-    A group is left out if it may lose nothing, and if there was no unplanned change of its leader while clients wrote.
+    A group is left out if it must not lose anything, or if its leader was not replaced unplanned while clients wrote.
     """
     cluster, accepted = world.cluster, world.cluster.topology.accepted_loss
     if not accepted or world.experiment.planned:

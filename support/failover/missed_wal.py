@@ -5,7 +5,6 @@ Sources: https://github.com/zalando/postgres-operator/issues/1409, https://githu
 """
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -18,7 +17,8 @@ from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
 from support.target.members import NO_ANSWER, status_of
-from support.target.patroni_commands import configure, reinitialize
+from support.target.patroni_commands import reinitialize
+from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
 
@@ -60,14 +60,14 @@ class LittleWalKept:
                 "WAL is kept"
             )
         self._values = least_wal(int(sql.value(leader, _SEGMENT)))
-        shared = cluster.patroni(cluster.leader()).configuration().get("postgresql") or {}
-        self._before = {name: (shared.get("parameters") or {}).get(name) for name in self._values}
+        parameters = {name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()}
+        self._configuration = TemporaryConfiguration(cluster, str(self), {"postgresql": {"parameters": parameters}})
 
     def __str__(self) -> str:
         return "members keep little WAL"
 
     def inject(self) -> None:
-        self._give({name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()})
+        self._configuration.begin()
 
     def require_in_effect(self) -> None:
         """On the leader: a member that leads later is configured alike."""
@@ -77,12 +77,7 @@ class LittleWalKept:
             raise NotYet(", ".join(different))
 
     def heal(self) -> None:
-        eventually(
-            lambda: self._give(self._before), within=RECOVERY, subject=f"it is over that {self}", retry_on=NO_ANSWER
-        )
-
-    def _give(self, values: Mapping[str, str | None]) -> None:
-        configure(self._cluster, {"postgresql": {"parameters": dict(values)}})
+        self._configuration.end()
 
 
 class AwayTooLong:

@@ -21,7 +21,7 @@ from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
@@ -103,8 +103,8 @@ def declared_access(name: str, said: Any) -> HostAccess:
     if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
     if unknown := sorted(table.keys() - set(_KEYS)):
-        near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+        meant = suggestion(unknown[0], _KEYS, otherwise=f"; the keys are {', '.join(_KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key{meant}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')

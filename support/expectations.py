@@ -4,13 +4,13 @@ If the cluster differs from a declaration, a promise is broken. What is not decl
 configuration, and what that does not promise is reported as a known limit.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from support.errors import UsageError
+from support.vocabulary import suggestion
 
 _SIZE = re.compile(r"(\d+)\s*(B|kB|MB|GB)?")
 _SETTING = re.compile(r"\w+(\.\w+)?")
@@ -178,9 +178,7 @@ KEYS = tuple(one.name for one in fields(Expectations))
 
 
 def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"[expect] {key} is not known{meant}; the keys are {', '.join(KEYS)}"
+    return f"[expect] {key} is not known{suggestion(key, KEYS)} (known: {', '.join(KEYS)})"
 
 
 def _contradictions(found: Mapping[str, Any]) -> list[str]:

@@ -393,7 +393,7 @@ def test_a_user_who_may_not_make_a_cluster_fail_over(nodes: tuple[int, ...]) -> 
 def with_users(directory: Path, *users: str) -> Iterator[int]:
     """A server whose default user may be off, which `running` cannot wait for."""
     port, file = free_port(), directory / "redis.conf"
-    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", 'save ""', *users, ""]))
+    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {directory}", 'save ""', *users, ""]))
     process = subprocess.Popen(["redis-server", str(file)], stdout=subprocess.DEVNULL)
 
     def answers() -> None:

@@ -49,6 +49,9 @@ NEEDS = {
     Place("on_several_nodes"): "several_workers",
     Place("require_at_work"): "several_workers",
     Place("workers_of"): "workers",
+    Place("namespaces_over_workers"): "sharded_entries",
+    Place("namespace_on"): "sharded_entries",
+    Place("home", "citus"): "sharded_entries",
 }
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {
@@ -58,6 +61,7 @@ IMPLIED = {
     "cache_state": {"redis"},
     "cache_settings": {"redis"},
     "several_workers": {"workers"},
+    "sharded_entries": {"citus", "schema"},
     "statistics_login": {"statistics"},
     "several_replicas": {"replicas"},
     "synchronous": {"patroni"},

@@ -83,6 +83,7 @@ def after_scenario(context, scenario):
     world, raised, failing = context.world, raised_in(scenario), context.recorder.failing(scenario)
     if failing:
         collect(world.cluster, world.evidence, context.begun, error=raised)
+        context.suite.see_whether_it_comes(raised)
     errors = context.suite.close_world(world, raised, scenario.name)
     if errors and not failing:  # it shows only now
         collect(world.cluster, world.evidence, context.begun, error=errors[0])

@@ -23,6 +23,8 @@ suite or its environment. The report keeps them apart. A scenario is skipped onl
 a capability; what turns out to be missing in its middle is an error.
 """
 
+from collections.abc import Callable
+
 
 class AcceptError(Exception):
     """The suite could not do its work. The message says what was tried, and what to change."""
@@ -91,6 +93,12 @@ class LimitExceeded(AssertionError):
     passes only shows that the defect does not appear each time.
     """
 
+    def __init__(self, words: str, never: bool = False) -> None:
+        """`never`: what was promised had not come when nobody waited for it any longer. It may be more than late, so
+        that other work on the machine is no excuse for it."""
+        super().__init__(words)
+        self.never = never
+
 
 class PromiseBroken(AssertionError):
     """A promise was seen to be broken that is not the one that the scenario is about, such as two writers at once."""
@@ -108,8 +116,19 @@ class UnhealthyCluster(Inconclusive):
 class NotInTime(LimitExceeded):
     """A promised state was not reached within its time."""
 
-    def __init__(self, subject: str, observed: str, elapsed: float, limit: float) -> None:
+    def __init__(
+        self,
+        subject: str,
+        observed: str,
+        elapsed: float,
+        limit: float,
+        *,
+        never: bool = True,
+        probe: Callable[[], object] | None = None,
+    ) -> None:
+        """`probe` raises as long as it is not reached; see `waiting.look_again`."""
         super().__init__(
-            f"{subject}: still not true after {elapsed:.1f} s (limit: {limit:g} s); last observed: {observed}"
+            f"{subject}: still not true after {elapsed:.1f} s (limit: {limit:g} s); last observed: {observed}", never
         )
         self.subject, self.observed, self.elapsed, self.limit = subject, observed, elapsed, limit
+        self.probe = probe

@@ -4,13 +4,13 @@ If the cluster differs from a declaration, a promise is broken. What is not decl
 configuration, and what that does not promise is reported as a known limit.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from support.errors import UsageError
+from support.vocabulary import suggestion
 
 _SIZE = re.compile(r"(\d+)\s*(B|kB|MB|GB)?")
 _SETTING = re.compile(r"\w+(\.\w+)?")
@@ -91,7 +91,7 @@ class Expectations:
 
 @dataclass(frozen=True)
 class AcceptedLoss:
-    """How many acknowledged writes may be lost in a failover, and why; none by default."""
+    """How many acknowledged writes may be lost in a failover of one group, and why; none by default."""
 
     bytes: int = 0
     """Of the namespaces, keys and values written."""
@@ -99,6 +99,8 @@ class AcceptedLoss:
     """Seconds before the loss of the leader whose writes may be lost in addition: Patroni measures the lag of a replica
     by the position that the leader published last, once in loop_wait."""
     why: str = ""
+    group: int = 0
+    """The Citus group whose failover it is; 0 is the coordinator's, or the only one."""
 
     def __bool__(self) -> bool:
         return bool(self.bytes or self.recent)
@@ -190,9 +192,7 @@ KEYS = tuple(one.name for one in fields(Expectations))
 
 
 def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"[expect] {key} is not known{meant}; the keys are {', '.join(KEYS)}"
+    return f"[expect] {key} is not known{suggestion(key, KEYS)} (known: {', '.join(KEYS)})"
 
 
 def _contradictions(found: Mapping[str, Any]) -> list[str]:

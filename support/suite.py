@@ -17,7 +17,7 @@ from support.engine import limits
 from support.engine.experiment import Experiment
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
-from support.errors import AcceptError, ConnectFailed, NoRoom, UnhealthyCluster, UsageError
+from support.errors import AcceptError, ConnectFailed, NoRoom, NotInTime, UnhealthyCluster, UsageError
 from support.example_app import schema
 from support.failover import timeline
 from support.hosts import reentry_argv
@@ -27,14 +27,15 @@ from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.target import leftovers, tables
+from support.target import leftovers, tables, temporary_configuration
 from support.target.baseline import apply_baseline
 from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run, why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.stored import Notes, parts_of
 from support.target.topology import Topology
-from support.waiting import describe
+from support.timeouts import RECOVERY
+from support.waiting import describe, look_again
 from support.work import SharedWork
 
 _MEMBERS = frozenset({"members", "replicas", "hosts"})
@@ -58,6 +59,8 @@ class Suite:
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
         self.leftovers = leftovers.remove(Cluster(topology), run.id, search=not (topology.embedded or own))
+        self._configuration = temporary_configuration.give_back(Cluster(topology))
+        topology = temporary_configuration.undisturbed(topology, self._configuration)
         self._notes = Notes(run.directory, topology, own_tables=own)
         topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology
         self.topology, self.known_limits = apply_baseline(
@@ -91,7 +94,9 @@ class Suite:
     @property
     def facts(self) -> Mapping[str, str]:
         """What the report should tell of the run beside the versions and settings of its target."""
-        return {**self.leftovers.facts, **({"Clusters": self.run.clusters} if self.run.clusters else {})}
+        changed = "; ".join((*self._configuration.done, *self._configuration.kept))
+        found = {"Clusters": self.run.clusters, "Patroni's configuration changed by earlier runs": changed}
+        return {**self.leftovers.facts, **{name: told for name, told in found.items() if told}}
 
     def shuffle(self, features: list[Any]) -> None:
         """Put behave's features, and the scenarios in each, into a random order if the run asks for it."""
@@ -183,6 +188,14 @@ class Suite:
         if needed & TLS:
             return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
+
+    def see_whether_it_comes(self, raised: BaseException | None) -> None:
+        """Beside other clusters, look a while longer for what ended a scenario by not being reached in time.
+
+        If it comes now, it was late, which the other clusters may explain. If it does not, they explain nothing.
+        """
+        if self._work is not None and not self.run.alone and isinstance(raised, NotInTime):
+            look_again(raised, min(raised.limit, RECOVERY))
 
     def close_world(self, world: World, raised: BaseException | None, title: str) -> list[Exception]:
         """Heal and close what the scenario left open, and remove what it stored, whatever happened in it.

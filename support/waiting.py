@@ -6,6 +6,7 @@ The verbs of the steps map to it: *becomes* is `eventually`, *becomes ... within
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from support.errors import NotInTime
@@ -47,7 +48,7 @@ def eventually(
         except not_so as not_yet:
             if last_chance:
                 elapsed = time.monotonic() - begun
-                raise NotInTime(subject, describe(not_yet), elapsed, within) from not_yet
+                raise NotInTime(subject, describe(not_yet), elapsed, within, probe=probe) from not_yet
         time.sleep(max(0.0, min(wait, begun + within - time.monotonic())))
         wait = min(wait * 1.5, pause)
 
@@ -69,8 +70,20 @@ def in_time(
     value = eventually(probe, within=within, subject=subject, retry_on=retry_on, pause=pause, since=begun)
     took = time.monotonic() - begun
     if took > within:
-        raise NotInTime(subject, "it is true now, but too late", took, within)
+        raise NotInTime(subject, "it is true now, but too late", took, within, never=False)
     return value, took
+
+
+def look_again(missed: NotInTime, seconds: float) -> None:
+    """Look for so many seconds more whether what was not reached in time is reached after all: then it was only late.
+
+    `missed.never` says afterwards what was found.
+    """
+    if missed.probe is None or not missed.never:
+        return
+    with suppress(NotInTime):
+        eventually(missed.probe, within=seconds, subject=missed.subject, retry_on=(Exception,))
+        missed.never = False
 
 
 def throughout(check: Callable[[], object], *, seconds: float, pause: float = LONGEST_PAUSE) -> int:

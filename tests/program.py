@@ -61,6 +61,31 @@ def first_time(context):
 SLOW_AT_FIRST = FICKLE.replace(
     'assert not known, "it was so before"', 'if not known:\n        raise LimitExceeded("it took too long")'
 )
+CLOSED_AT_FIRST = """
+import time
+from pathlib import Path
+from behave import then
+from support.waiting import NotYet, eventually
+
+def opens(door, at):
+    known = Path(door).exists()
+    Path(door).touch()
+    begun = time.monotonic()
+
+    def probe():
+        if not known and time.monotonic() < begun + at:
+            raise NotYet("it is closed")
+
+    eventually(probe, within=3, subject="the door opens")
+
+@then("the door opens")
+def the_door_opens(context):
+    opens("door", at=1000)
+
+@then("the slow door opens")
+def the_slow_door_opens(context):
+    opens("slow door", at=4)
+"""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
     with ssh_hosts(tmp_path, "a", "b") as machines:      # machines["a"].url == "ssh://root@10.98.0.11:2222"
 
-The test itself is at the first address of their network. Skips, with the reason, where such machines cannot be made.
+The test itself is at the first address of their network. With `systemd=True`, the first process of each is systemd, and
+sshd a unit. Skips, with the reason, where such machines cannot be made.
 """
 
 import itertools
@@ -46,10 +47,26 @@ set -e
 mount --make-rprivate /
 mount --bind {folder}/{name}/etc /etc
 mount -t tmpfs tmpfs /run -o {room}mode=755
+mount -t tmpfs tmpfs /var/lib -o mode=755
 mkdir -p /run/sshd
 ip link set lo up
-exec {sshd} -D -e -f {folder}/{name}/sshd_config
+{first}
 """
+_INIT = "/lib/systemd/systemd"
+_SYSTEMD = """\
+mount -t tmpfs tmpfs /lib/systemd/system
+mount -t tmpfs tmpfs /lib/systemd/system-generators
+umount -R /sys/fs/cgroup
+hostname {name}
+exec env container=accept {init} --unit=basic.target --log-target=null --show-status=no
+"""
+_UNITS = {
+    "sysinit.target": "[Unit]\nDefaultDependencies=no\n",
+    "shutdown.target": "[Unit]\nDefaultDependencies=no\n",
+    "basic.target": "[Unit]\nDefaultDependencies=no\nAllowIsolate=yes\nWants=sshd.service\n",
+    "sshd.service": "[Service]\nExecStart={sshd}\n",
+}
+"""What systemd needs there: nothing of this machine's own is started."""
 
 
 @dataclass
@@ -61,6 +78,8 @@ class Machine:
     folder: Path
     process: "subprocess.Popen[bytes]"
     user: str = "root"
+    groups: tuple[Path, ...] = ()
+    """Its control groups, which its systemd divides."""
 
     @property
     def cable(self) -> str:
@@ -100,6 +119,16 @@ class Machine:
         self.process.kill()
         self.process.wait()
         subprocess.run([str(_found("ip")), "link", "del", self.cable], capture_output=True, check=False)
+        for group in self.groups:
+            for one in sorted((group, *filter(Path.is_dir, group.rglob("*"))), reverse=True):
+                eventually(one.rmdir, within=5, subject=f"{one} is empty", retry_on=(OSError,))
+
+    def add_unit(self, name: str, text: str) -> None:
+        """Give its systemd a unit, or one of the files that complete one ("etcd.service.d/override.conf")."""
+        file = self.folder / "etc/systemd/system" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        self.call("systemctl", "daemon-reload")
 
 
 def require_machines() -> None:
@@ -116,12 +145,14 @@ def require_machines() -> None:
 @contextmanager
 @boots
 def ssh_hosts(
-    folder: Path, *names: str, more: str = "", room: str = "", user: str = "root"
+    folder: Path, *names: str, more: str = "", room: str = "", user: str = "root", systemd: bool = False
 ) -> Iterator[Mapping[str, Machine]]:
     """`user`: who logs in, root or deploy; `more`: further lines of sshd's configuration; `room`: of /run, such as
-    "size=8k,".
+    "size=8k,"; `systemd`: whether that starts everything there.
     """
     require_machines()
+    if systemd and not (Path(_INIT).exists() and os.access("/sys/fs/cgroup", os.W_OK)):
+        pytest.skip(f"there is no {_INIT} here, or no control groups to be divided")
     with ExitStack() as ending:
         for key in ("key", "host_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
@@ -134,9 +165,10 @@ def ssh_hosts(
         _ip("link", "set", bridge, "up")
         machines = {}
         for number, name in enumerate(names, 11):
-            machines[name] = machine = _machine(folder, name, f"{network}.{number}", more, room)
+            machines[name] = machine = _machine(folder, name, f"{network}.{number}", more, room, systemd)
             machine.user = user
             ending.callback(machine.die)
+            _connect(machine)
         (folder / "known").write_text(
             "".join(f"[{one.address}]:{PORT} {(folder / 'host_key.pub').read_text()}" for one in machines.values())
         )
@@ -164,7 +196,7 @@ def _answers(machine: Machine) -> None:
             raise NotYet(str(error)) from error
 
 
-def _machine(folder: Path, name: str, address: str, more: str, room: str) -> Machine:
+def _machine(folder: Path, name: str, address: str, more: str, room: str, systemd: bool) -> Machine:
     own = folder / name
     (own / "etc").mkdir(parents=True)
     for file in ("group", "ld.so.cache"):
@@ -175,17 +207,43 @@ def _machine(folder: Path, name: str, address: str, more: str, room: str) -> Mac
     (own / "etc/passwd").write_text(_PASSWD)
     (own / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\nhosts: files\n")
     (own / "sshd_config").write_text(_CONFIG.format(folder=folder, port=PORT, more=more))
-    boot = _BOOT.format(folder=folder, name=name, room=room, sshd=_found("sshd"))
-    words = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "sh", "-c", boot]
+    sshd = f"{_found('sshd')} -D -e -f {own}/sshd_config"
+    words = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]
+    groups = tuple(_divided(f"{name}-{os.getpid()}-{next(_NUMBERS)}")) if systemd else ()
+    if systemd:
+        for unit, text in _UNITS.items():
+            (own / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+            (own / "etc/systemd/system" / unit).write_text(text.format(sshd=sshd))
+        enter = 'for one; do [ "$one" != -- ] || break; echo $$ > "$one"; shift; done; shift; exec "$@"'
+        entered = [str(group / "cgroup.procs") for group in groups]
+        words = ["sh", "-c", enter, "sh", *entered, "--", *words, "--uts", "--ipc", "--cgroup"]
+    first = _SYSTEMD.format(name=name, init=_INIT) if systemd else f"exec {sshd}"
+    boot = _BOOT.format(folder=folder, name=name, room=room, first=first)
     log = (own / "log").open("wb")
-    machine = Machine(name, address, own, subprocess.Popen(words, stdout=log, stderr=log))
-    eventually(lambda: _booted(machine), within=5, subject=f"{name} boots")
+    process = subprocess.Popen([*words, "sh", "-c", boot], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    return Machine(name, address, own, process, groups=groups)
+
+
+def _divided(name: str) -> Iterator[Path]:
+    """A new control group below ours, in each hierarchy of them where that is possible."""
+    root = Path("/sys/fs/cgroup")
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, kind, own = line.split(":", 2)
+        mounted = root / (kind.removeprefix("name=") or "unified")
+        mounted = mounted if mounted.is_dir() else root
+        if kind != "cpuset" and (mounted / "cgroup.procs").exists():  # of which each needs processors first
+            group = mounted / own.lstrip("/") / f"accept-test-{name}"
+            group.mkdir()
+            yield group
+
+
+def _connect(machine: Machine) -> None:
+    eventually(lambda: _booted(machine), within=15, subject=f"{machine.name} boots")
     _ip("link", "add", machine.cable, "type", "veth", "peer", "name", "eth0", "netns", str(machine.init))
-    _ip("link", "set", machine.cable, "master", _bridge_of(address), "up")
+    _ip("link", "set", machine.cable, "master", _bridge_of(machine.address), "up")
     machine.call("ip", "addr", "add", f"{machine.address}/24", "dev", "eth0")
     machine.call("ip", "link", "set", "eth0", "up")
     machine.mark(SCOPE)
-    return machine
 
 
 def _booted(machine: Machine) -> None:

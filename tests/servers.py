@@ -25,8 +25,11 @@ def as_postgres(*command: str | Path) -> list[str]:
 
 @boots
 @contextmanager
-def postgres(directory: Path, port: int, bindir: Path = BINDIR) -> Iterator[sql.Endpoint]:
-    """A PostgreSQL on 127.0.0.1; logins by SCRAM, the superuser is `postgres`. By default it can have pgvector."""
+def postgres(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) -> Iterator[sql.Endpoint]:
+    """A PostgreSQL on 127.0.0.1; logins by SCRAM, the superuser is `postgres`. By default it can have pgvector.
+
+    `settings` are like "wal_level=logical".
+    """
     data, secret = directory / "data", directory / "password"
     secret.write_text(PASSWORD)
     initdb = as_postgres(
@@ -39,6 +42,7 @@ def postgres(directory: Path, port: int, bindir: Path = BINDIR) -> Iterator[sql.
         "-clisten_addresses=127.0.0.1,::1",
         "-cfsync=off",
         "-cmax_connections=150",
+        *(f"-c{one}" for one in settings),
     ]
     with (directory / "log").open("wb") as log:
         mortal = ["setpriv", "--pdeathsig", "KILL", "--"]  # a test session that is killed leaves no server behind

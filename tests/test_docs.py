@@ -1,5 +1,6 @@
 """The documents say what is so: links, commands, settings and metrics in them exist, and their examples work."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from documents import DOCUMENTS, Link, anchors, commands, copy_with_examples, ex
 from journals import READS, WRITES, record_of
 from program import ROOT, Program
 from sandboxes import require
+from step_code import scenarios, scenarios_that_reach
 
 from support.cli import bench, promises, steps, suites
 from support.cli.main import app, with_default_command
 from support.embedded.swarm_shapes import shape_like
+from support.expectations import KEYS
 from support.reporting.metrics import exposition
 from support.reporting.scenario import Measure, ScenarioResult, Verdict
 from support.sabotage import damage
@@ -31,6 +34,14 @@ SETTING = re.compile(r"\b(?:RUVECTOR|HAPROXY|REDIS|PATRONI|ETCD|CITUS|ENABLE|ACC
 OF_THE_PROGRAM = {"ACCEPT_TARGET", "ACCEPT_FEATURES", "ACCEPT_REPOSITORY"}
 """Variables that the program reads itself."""
 IN_THE_EXAMPLES = re.compile(r'Sabotage\(\s*"([\w-]+)"')
+ID = re.compile(r"\b[A-Z]{2}-\d{2}\b")
+LIST = re.compile(rf"{ID.pattern}(?:(?:,|,? and|,? or|,? to)\s+{ID.pattern}){{2,}}|{ID.pattern}\s+to\s+{ID.pattern}")
+"""Three ids or more, or a range."""
+WITH_RESULTS = {ROOT / "docs" / name for name in ("promises.md", "ruvector.md", "trust.md", "versions.md")}
+"""Generated, or what runs found."""
+PROPERTIES = {"wants_synchronous": "synchronous", "member_count": "members"}
+"""Property of `Expectations` -> the key that it reads."""
+READ_BY_THE_FRAME = {"recovery_time"}
 FIELD = (
     "failover, switchover, quorum, split brain, fencing, lease, synchronous standby, recovery time, replication lag, "
     "flaky, rerun, sabotage, notice, nemesis, history, ledger, acknowledged write, leader, primary, "
@@ -136,6 +147,43 @@ def test_settings_in_toml_are_accepted(example: Any, monkeypatch: pytest.MonkeyP
     tables = {"members", "nodes", "schema", "expect", "hosts", "limits", "haproxy_servers", "dcs", "programs"}
     assert given.keys() <= Settings.model_fields.keys() | tables
     Settings.load(given)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_promises_that_documents_name_exist(document: Path) -> None:
+    known = {one.promise.id for one in promises.listed(ROOT / "features")}
+    template = (ROOT / "support/cli/own_template/features/promises.toml").read_text(encoding="utf-8")
+    known |= set(ID.findall("".join([template, *(one.text for one in examples("toml"))])))
+    assert set(ID.findall(document.read_text(encoding="utf-8"))) - known <= {"AB-12"}, "AB-12 stands for any id"
+
+
+@pytest.mark.parametrize("document", sorted(set(DOCUMENTS) - WITH_RESULTS), ids=lambda one: one.name)
+def test_no_document_lists_promises_by_hand(document: Path) -> None:
+    """Such a list is soon out of date. A tag says the same, and `run --plan` lists the scenarios that have it."""
+    assert [found[0] for found in LIST.finditer(prose(document))] == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_who_uses_an_expectation_is_documented(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the code that the steps reach. An id in the table uses that key, and all that use it are named, or tagged.
+
+    What the frame around every scenario reads is documented in words.
+    """
+    monkeypatch.chdir(ROOT)
+    (row,) = re.findall(rf"^\| `{key}` \|.*\| (.+?) \|$", (ROOT / "docs/expectations.md").read_text("utf-8"), re.M)
+
+    def reads(node: ast.AST) -> bool:
+        match node:
+            case ast.Attribute(value=ast.Attribute(attr="expectations") | ast.Name(id="expected"), attr=name):
+                return PROPERTIES.get(name, name) == key
+        return False
+
+    using = {id for scenario in scenarios_that_reach(reads) for id in scenario.ids}
+    named, tags = set(ID.findall(row)), set(re.findall(r"`@(\w+)`", row))
+    tagged = {id for scenario in scenarios() for id in scenario.ids if scenario.tags & tags}
+    assert named <= using
+    assert using <= named | tagged or key in READ_BY_THE_FRAME
+    assert bool(tags) == bool(tagged)
 
 
 def test_metrics_exist(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_standbys_to_wait_for_declare_synchronous_replication() -> None:
     [
         (
             {"synchronus": True},
-            r"synchronus is not known \(did you mean synchronous\?\); the keys are members, workers, sy",
+            r"synchronus is not known; did you mean synchronous\? \(known: members, workers, sy",
         ),
-        ({"quux": 1}, r"quux is not known; the keys are members"),
+        ({"quux": 1}, r"quux is not known \(known: members"),
         ({"synchronous": "yes"}, "synchronous = 'yes': it should be true or false"),
         ({"synchronous": 1}, "should be true or false"),
         ({"members": 0}, "whole number, 1 or more, or a list of names"),

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from support.errors import NotInTime
-from support.waiting import NotYet, describe, eventually, in_time, pause, throughout
+from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, throughout
 
 
 class Counter:
@@ -117,3 +117,33 @@ def test_a_limit_that_began_earlier_is_reported_as_it_was_promised() -> None:
 
     with pytest.raises(NotInTime, match=r"still not true after 5\.\d s \(limit: 5 s\)"):
         eventually(never, within=5, since=time.monotonic() - 5, subject="another member leads")
+
+
+def missed(so_at: int, error: BaseException | None = None) -> NotInTime:
+    with pytest.raises(NotInTime) as caught:
+        eventually(Counter(so_at, error), within=0, subject="the door is open", retry_on=(OSError,))
+    return caught.value
+
+
+def test_what_comes_after_all_was_late_and_what_does_not_come_is_more_than_late():
+    late, never = missed(so_at=4), missed(so_at=10**9)
+    assert (late.never, never.never) == (True, True)
+    for one in (late, never):
+        look_again(one, 0.3)
+    assert not late.never
+    assert never.never
+    assert str(late) == str(missed(so_at=4)), "what was promised and seen in time stays as it was"
+
+
+def test_whatever_a_second_look_raises_it_is_not_there():
+    broken = missed(so_at=2, error=OSError("refused"))
+    broken.probe = lambda: 1 / 0
+    look_again(broken, 0)
+    assert broken.never
+
+
+def test_what_is_seen_too_late_has_come():
+    begun = time.monotonic()
+    with pytest.raises(NotInTime) as caught:
+        in_time(lambda: None, within=0.1, subject="the door is open", since=begun - 1)
+    assert not caught.value.never

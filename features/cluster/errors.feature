@@ -28,7 +28,7 @@ Feature: Bad input is refused, clearly and in time
     Then it is refused as a unique violation
     And another session reads the first one back unchanged
 
-  @id.ER-02 @application_schema
+  @id.ER-02 @application_schema @declared_keys
   Scenario: Every key that the application relies on is unique
     Then every key of the application's schema is unique
 

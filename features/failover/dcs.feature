@@ -48,22 +48,3 @@ Feature: The cluster tolerates the loss of DCS members
       | which                                                 |
       | between the leading member of the DCS and another one |
       | from the leading member of the DCS to another one     |
-
-  @id.SB-04 @own_programs @critical
-  Scenario: A leader whose clock jumps ahead stays the leader
-    Given a healthy cluster
-    And the Patroni of the leader has a clock that can be set
-    And 4 clients appending to a ledger through the write endpoint
-    When that clock jumps two hours ahead
-    Then the leader stays for 30 seconds
-    And the leader still renews its lock
-    And clients are interrupted for less than 10 seconds
-
-  @id.SB-04 @own_programs @replicas @critical
-  Scenario: A leader whose clock jumps back loses no acknowledged write, and stays the leader where the cluster promises it
-    Given a healthy cluster
-    And the Patroni of the leader has a clock that can be set
-    And 4 clients appending to a ledger through the write endpoint
-    When that clock jumps two hours back
-    Then the leader stays for longer than its lock lasts, where the cluster promises it
-    And the ledger lost no acknowledged write

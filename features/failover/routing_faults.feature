@@ -40,7 +40,7 @@ Feature: The endpoints send no client to a failed member
     When the leader is asked to hand over to any replica
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-04 @hosts @crashes @proxy_host @statistics @pools
+  @id.HP-04 @hosts @crashes @proxy_host @proxy_reload @statistics @pools
   Scenario: Sessions from before a reload of the proxy are cut when the leader's host crashes
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
@@ -48,7 +48,7 @@ Feature: The endpoints send no client to a failed member
     When the host of the leader crashes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-04 @hosts @partitions @proxy_host @statistics @pools
+  @id.HP-04 @hosts @partitions @proxy_host @proxy_reload @statistics @pools
   Scenario: Sessions from before a reload of the proxy are cut when the leader is cut off
     Given a healthy cluster
     And 20 idle sessions through the write endpoint

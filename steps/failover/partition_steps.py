@@ -3,7 +3,7 @@
 from behave import given, register_type, then, when
 from hamcrest import assert_that, empty
 
-from support.engine import fencing, markers
+from support.engine import markers
 from support.engine.checks.writers import at_most_one_writer
 from support.engine.recovery import caught_up
 from support.engine.world import Context
@@ -18,12 +18,10 @@ from support.failover.partition import (
     state_before_the_fault,
     watch_state,
 )
-from support.failover.wrong_clock import require_leader_stays_where_promised, with_own_clock
-from support.faults import clock, network
+from support.faults import network
 from support.faults.patroni import without_failsafe
-from support.target.leadership import lease, only_members
+from support.target.leadership import lease
 
-register_type(ClockJump=clock.JUMP)
 register_type(
     Others=network.OTHERS, PartOfDcs=network.PART_OF_DCS, DcsLink=network.DCS_LINK, Degradation=network.DEGRADATION
 )
@@ -64,21 +62,6 @@ def step_dcs_link_breaks(context: Context, link: str) -> None:
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
     world.experiment.inject(network.broken_link_of_dcs(world.cluster, link), world.cluster.leader())
-
-
-@given("the Patroni of the leader has a clock that can be set")
-def step_own_clock(context: Context) -> None:
-    """It is started again with a clock of its own; its PostgreSQL runs on. That ends only when all clients are done,
-    because a restart of Patroni can interrupt them."""
-    context.world.handover(FailoverHandover).clock = with_own_clock(context.world)
-
-
-@when("that clock jumps {jump:ClockJump}")
-def step_clock_jumps(context: Context, jump: str) -> None:
-    """From one moment to the next."""
-    world, handover = context.world, context.world.handover(FailoverHandover)
-    handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
-    fencing.inject(world, clock.ClockJumps(handover.clock, jump), world.cluster.leader())
 
 
 @when("every link between the hosts {degradation:Degradation}")
@@ -153,22 +136,6 @@ def step_unchanged_when_healed(context: Context, seconds: float) -> None:
     world = context.world
     world.experiment.nemesis.heal()
     require_unchanged(world, world.handover(FailoverHandover).state_before_the_fault, watch_state(world, seconds))
-
-
-@then("the leader stays for {seconds:g} seconds")
-def step_leader_stays(context: Context, seconds: float) -> None:
-    """The same member is the primary, on the same timeline. A replica may leave the read endpoint for a moment."""
-    world = context.world
-    before, looks = world.handover(FailoverHandover).state_before_the_fault, watch_state(world, seconds)
-    require_unchanged(world, only_members(before), [only_members(look) for look in looks])
-
-
-@then("the leader stays for longer than its lock lasts, where the cluster promises it")
-def step_leader_stays_where_promised(context: Context) -> None:
-    """The same member is the primary, on the same timeline, and its lock never expires. If it does, or another member
-    takes over, that is a known limit, unless [expect] clock_jumps declares more."""
-    world, handover = context.world, context.world.handover(FailoverHandover)
-    require_leader_stays_where_promised(world, handover.state_before_the_fault, handover.lease)
 
 
 @then("the leader still renews its lock")

@@ -73,8 +73,8 @@ def step_interruption_by(context: Context, event: str, seconds: float) -> None:
 def step_new_sessions_again(context: Context, seconds: float) -> None:
     """Sessions that are opened at the write endpoint, in that time from the fault on.
 
-    Patroni promises it only where its own session fails as well. So it is a known limit if none got through, unless
-    [expect] login_failover declares more.
+    Patroni promises it only where its own session fails as well. So it is a known limit if none got through while the
+    former leader kept the leader key and acknowledged writes, unless [expect] login_failover declares more.
     """
     require_new_sessions_again(context.world, context.world.limit(seconds, "logins", Span.FAILOVER))
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from support import own_folder
+from support.cli.console import say
 from support.cli.suites import Selection
-from support.errors import NothingJudged, UsageError
+from support.errors import NothingJudged, NotInTime, UsageError
 from support.waiting import NotYet, eventually
 
 FORMATTER = "allure_behave.formatter:AllureFormatter"
-STOP_TIMEOUT = 2.0  # seconds that a command has after Ctrl-C; the whole program has 5
+STOP_TIMEOUT = 2.0
+"""Seconds that a command has after Ctrl-C, if nothing outlives the whole program, which has 5."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,12 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> int:
+def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = None, heals_within: float = 0.0) -> int:
     """Run a command with further environment variables, and return its exit status. With `log` it prints there.
 
     On Ctrl-C the command and its children get one SIGINT; if they do not end in time, they are killed. Then
-    KeyboardInterrupt is raised.
+    KeyboardInterrupt is raised. `heals_within`: the seconds that the command needs to leave in order what outlives it;
+    meanwhile a second Ctrl-C kills it at once.
     """
     # A process group of its own, or the terminal's Ctrl-C would reach it a second time.
     variables = {**os.environ, **environment}
@@ -178,7 +182,7 @@ def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = 
     try:
         return child.wait()
     except KeyboardInterrupt:
-        _stop(child)
+        _stop(child, heals_within)
         raise
 
 
@@ -187,21 +191,30 @@ def dies_with_us(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
-def _stop(child: "subprocess.Popen[bytes]") -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _stop(child: "subprocess.Popen[bytes]", heals_within: float = 0.0) -> None:
+    again = threading.Event()
+    ours = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda number, frame: again.set()) for one in ours}
     try:
         with suppress(ProcessLookupError):  # it has just ended
             os.killpg(child.pid, signal.SIGINT)
 
         def gone() -> None:
-            if child.poll() is None:
+            if child.poll() is None and not (heals_within and again.is_set()):
                 raise NotYet("it is still running")
 
-        try:
+        with suppress(NotInTime):
             eventually(gone, within=STOP_TIMEOUT, subject="behave has stopped")
-        except AssertionError:
+        if heals_within and child.poll() is None and not again.is_set():
+            say(f"faults are healed first, which may take {heals_within:.0f} s; Ctrl-C again leaves them as they are")
+            with suppress(NotInTime):
+                eventually(gone, within=heals_within, subject="behave has healed and stopped")
+        if child.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+            if heals_within:
+                say("not everything may be healed: ./accept heal undoes what is left")
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -7,7 +7,11 @@ from support.target.discovery.user_hosts import OF_HOSTS, Looked
 from support.target.topology import Topology
 
 _WAYS = "ssh://root@ADDRESS"
-_FILES = {"member_files": "Patroni's file is left as it is", "member_data": "the data is left where it is"}
+_FIXED = {
+    "member_files": "Patroni's file is left as it is",
+    "member_data": "the data is left where it is",
+    "proxy_reload": "the proxy is not reloaded",
+}
 
 
 def host_lines(topology: Topology, looked: Mapping[str, Looked]) -> Iterator[str]:
@@ -19,7 +23,7 @@ def host_lines(topology: Topology, looked: Mapping[str, Looked]) -> Iterator[str
         else:
             yield f"host {name} ({one.access.reach}): can be broken: {'; '.join(_possible(one))}"
         yield from (f"  {remark}" for remark in one.remarks)
-        yield from (f"  {_FILES[name]}: {why}" for name, why in one.fixed.items() if why and not one.obstacles)
+        yield from (f"  {_FIXED[name]}: {why}" for name, why in one.fixed.items() if why and not one.obstacles)
     members = [one for one in topology.members if one.name not in looked]
     if looked and members:
         yield f"no host in [hosts] for {', '.join(one.name for one in members)}:"

@@ -87,7 +87,8 @@ def explore(options: ExploreOptions, arguments: Sequence[str]) -> int:
         if not moves:
             raise UsageError("nothing can be done to this cluster: it has neither hosts of ours nor Patroni's API")
         say(f"seed {options.seed} (--seed {options.seed} repeats the episodes); {len(moves)} kinds of faults")
-        runner = _Runner(topology, options.given)
+        outlives = options.cluster is not None or options.settings.external
+        runner = _Runner(topology, options.given, 2 * topology.timing.recovery if outlives else 0.0)
         return conclude(search(runner, options.seed, moves, not known.accepted_loss, end), runner, options.seed, end)
 
 
@@ -149,8 +150,9 @@ def conclude(tried: Sequence[Tried], runner: "_Runner", seed: int, end: float) -
 class _Runner:
     """Runs episodes on one cluster, as `accept run` does. Inside its sandbox, if it has one."""
 
-    def __init__(self, topology: Topology, given: Mapping[str, Any]) -> None:
-        self._topology, self._given = topology, given
+    def __init__(self, topology: Topology, given: Mapping[str, Any], heals_within: float = 0.0) -> None:
+        """`heals_within`: the seconds that a cluster which outlives the exploration has to be healed after Ctrl-C."""
+        self._topology, self._given, self._heals_within = topology, given, heals_within
 
     def __call__(self, wanted: Episode, title: str) -> Tried:
         begun = time.monotonic()
@@ -162,7 +164,7 @@ class _Runner:
             self._topology.save(run.topology)
             output = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
             behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *output, str(feature)]
-            behave_process.run(behave, as_variables(self._given), LOG)
+            behave_process.run(behave, as_variables(self._given), LOG, heals_within=self._heals_within)
             record = read(run.journal)
         finally:
             feature.unlink(missing_ok=True)

@@ -1,31 +1,45 @@
-"""`accept heal`: undo whatever runs that were killed have left on a user's hosts, from any machine."""
+"""`accept heal`: undo whatever runs that were killed have left on a user's cluster, from any machine."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from support.cli.console import out
-from support.errors import AcceptError, UsageError
+from support.errors import AcceptError, NotInTime, UsageError
 from support.hosts.remote.guards import heal_left
 from support.hosts.remote.ways import ways_to_heal
 from support.settings import Settings
+from support.target.discovery import user_cluster, web
 from support.target.discovery.user_hosts import declared_access
-from support.waiting import describe
+from support.target.members import NO_ANSWER, NoAnswer
+from support.target.patroni import PatroniApi
+from support.target.temporary_configuration import give_back_by
+from support.timeouts import REJOIN, REST
+from support.waiting import NotYet, describe, eventually
+
+Healed = tuple[bool, list[str]]
+"""Whether everything is undone, and what was done or failed."""
 
 
 def heal(settings: Settings) -> int:
-    """Undo everything on every host of [hosts] at once, and say what was done; 1 if anything could not be undone.
+    """Undo everything on every host of [hosts] at once, then in Patroni's configuration, and say what was done.
 
-    Needs the hosts alone: neither the database nor Patroni has to answer. Raises UsageError without [hosts].
+    Returns 1 if anything could not be undone, or looked at. The database need not answer. Raises UsageError if the
+    settings name no cluster of the user's.
     """
-    if not settings.accept_hosts:
-        raise UsageError("there are no [hosts] to heal: --target names a file that has them, or ACCEPT_HOSTS")
+    if not settings.accept_hosts and not settings.external:
+        raise UsageError("there is nothing to heal: --target names a file that says where your cluster is")
     ways = {name: declared_access(name, said).reach for name, said in settings.accept_hosts.items()}
-    with ThreadPoolExecutor(len(ways)) as each:
-        answers = dict(zip(ways, each.map(_healed, ways.values()), strict=True))
+    answers: dict[str, Healed] = {}
+    if ways:
+        with ThreadPoolExecutor(len(ways)) as each:
+            answers = dict(zip(ways, each.map(_healed, ways.values()), strict=True))
+    if settings.enable_patroni is not False:
+        started = any(told for _, told in answers.values())
+        answers |= _configuration_given_back(settings, patience=REJOIN if started else REST)
     return _show(answers)
 
 
-def _healed(words: str) -> tuple[bool, list[str]]:
+def _healed(words: str) -> Healed:
     told: list[str] = []
     try:
         whole = [heal_left(reach, told.append) for reach in ways_to_heal(words)]
@@ -34,7 +48,32 @@ def _healed(words: str) -> tuple[bool, list[str]]:
         return False, [*told, describe(error)]
 
 
-def _show(answers: Mapping[str, tuple[bool, list[str]]]) -> int:
+def _configuration_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
+    """Scope -> what was given back, within `patience` seconds: a Patroni that was started just now needs some."""
+
+    def by_any() -> dict[str, Healed]:
+        told, silent = dict[str, list[str]](), list[str]()
+        for address, answer in user_cluster.patronis(settings).items():
+            if isinstance(answer, NoAnswer):
+                silent.append(f"{address}: {answer.why}")
+                continue
+            try:  # each: members of several groups have the same scope, and do not share their configuration
+                patroni = PatroniApi(address, web.of_patroni(settings))
+                given = give_back_by(patroni, user_cluster.patroni_login(settings), whoever=True)
+                told.setdefault(f"Patroni of {answer.scope}", []).extend(given.done)
+            except (AcceptError, *NO_ANSWER) as error:
+                silent.append(f"{address}: {describe(error)}")
+        if not told:
+            raise NotYet("; ".join(silent))
+        return {name: (True, lines) for name, lines in told.items()}
+
+    try:
+        return eventually(by_any, within=patience, subject="a REST API of Patroni answers")
+    except NotInTime as error:
+        return {"Patroni": (False, [f"its configuration was not looked at: {error.observed}"])}
+
+
+def _show(answers: Mapping[str, Healed]) -> int:
     for name, (whole, told) in answers.items():
         out.print(f"{name}: {'; '.join(told) or 'nothing was left'}", markup=False)
         if not whole:

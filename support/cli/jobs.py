@@ -62,7 +62,8 @@ class Jobs:
     def _judge_alone(self, run: Run) -> bool:
         """Judge once more, alone, what exceeded a limit or saw too little beside other clusters; errors stay errors.
 
-        Those clusters used the processors: what is slow then says little about any of them. False if Ctrl-C ended it.
+        Those clusters used the processors: what is slow then says little about any of them. What never came is more
+        than slow: if that passes now, it is flaky. False if Ctrl-C ended it.
         """
         beside = {_place(unit, line) for unit in self._spread.units if not unit.alone for line in unit.lines}
         doubtful = [
@@ -73,7 +74,7 @@ class Jobs:
         if not doubtful:
             return True
         say(f"{len(doubtful)} exceeded a limit, or saw too little, beside other clusters; running alone")
-        Journal(run.journal).alone(doubtful)
+        Journal(run.journal).to_be_judged_alone(doubtful)
         return self.again(run, [one.scenario for one in doubtful])
 
     def again(self, run: Run, scenarios: Sequence[Scenario]) -> bool:

@@ -1,6 +1,5 @@
 """`accept promises`: searches the list of promises, and writes docs/promises.md."""
 
-import difflib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from support.reporting.scenario import EPICS
 from support.reporting.summary import plain
 from support.sabotage.catalogue import SABOTAGES
 from support.target.capabilities import CAPABILITIES
+from support.vocabulary import QUOTED, suggestion
 
 _WORD = re.compile(r"\w+")
 
@@ -30,9 +30,12 @@ need. The last column shows that they can fail: `./accept prove` breaks the clus
 the scenarios must notice. "none" means that no sabotage breaks the promise yet.
 
 Limits are those that the scenarios state; `[limits]` replaces them by the names below, see
-[your-cluster.md](your-cluster.md#your-own-limits). If the target lacks something that a scenario needs, the scenario
-is skipped and the promise is "not judged"; the report says what is missing. `./accept promises failover` searches this
-list, `./accept run --tags @id.FO-01` judges one promise, and `./accept prove FO-01` shows that it can fail.
+[your-cluster.md](your-cluster.md#your-own-limits). In parentheses is what the cluster needs the time for. If its own
+timing needs longer, the limit is longer, see [expectations.md](expectations.md#how-long-it-may-take).
+
+If the target lacks something that a scenario needs, the scenario is skipped and the promise is "not judged"; the report
+says what is missing. `./accept promises failover` searches this list, `./accept run --tags @id.FO-01` judges one
+promise, and `./accept prove FO-01` shows that it can fail.
 
 Do not edit this page. It is generated from `features/promises.toml`, the feature files and the sabotages:
 `./accept promises --markdown > docs/promises.md`.
@@ -89,7 +92,7 @@ def show(words: str, as_markdown: bool) -> int:
     if found:
         say(_counted(len(found), "promise"))
         return 0
-    complain(f"no promise contains {words!r}{_suggestion(words, everything)}; ./accept promises lists them all")
+    complain(f"no promise contains {words!r}{_meant(words, everything)} (./accept promises lists them all)")
     return 1
 
 
@@ -102,13 +105,12 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _suggestion(words: str, among: Sequence[Listed]) -> str:
+def _meant(words: str, among: Sequence[Listed]) -> str:
     """A similar known word for the first word that no promise contains."""
     vocabulary = {word for one in among for word in _WORD.findall(one.text)}
     for word in words.lower().split():
         if not any(word in one.text for one in among):
-            near = difflib.get_close_matches(word, sorted(vocabulary), 1)
-            return f" (did you mean {near[0]!r}?)" if near else ""
+            return suggestion(word, vocabulary, QUOTED)
     return ""
 
 
@@ -126,10 +128,10 @@ def _section(capability: str, promises: Sequence[Listed], limits: Mapping[str, S
 
 
 def _limits(id: str, stated: Sequence[Stated]) -> Iterator[str]:
-    """Each limit by its name in [limits], with the values that scenarios state for it."""
+    """Each limit by its name in [limits], with the values that scenarios state for it, and what takes the time."""
     values = dict[str, list[str]]()
     for one in sorted(set(stated), key=lambda one: (one.measure, one.value)):
-        values.setdefault(one.measure, []).append(one.figure)
+        values.setdefault(one.measure, []).append(f"{one.figure} ({one.span})" if one.span else one.figure)
     yield from (f"limit `{id}.{measure}`: {' or '.join(figures)}" for measure, figures in values.items())
 
 

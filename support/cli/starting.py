@@ -93,7 +93,7 @@ def doctor(
 
 
 def heal(target: Target = None) -> None:
-    """Undo what a killed run left behind on the target's hosts: cut links, frozen and stopped programs."""
+    """Undo what a killed run left behind on the target: cut links, frozen and stopped programs, changed settings."""
     from support.cli import heal, targets
     from support.settings import Settings
 

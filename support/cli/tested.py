@@ -20,7 +20,9 @@ from support.reporting.journal import Journal
 from support.reporting.scenario import Scenario
 from support.run import Run
 from support.settings import Settings, variable_of
+from support.target import temporary_configuration
 from support.target.capabilities import lacking
+from support.target.cluster import Cluster
 from support.target.topology import Topology
 from support.vocabulary import OWN
 from support.waiting import describe
@@ -38,6 +40,8 @@ class TargetCluster:
     """Wraps a command so that it runs where the cluster can be reached."""
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Settings that point at the cluster, if it is reached from outside."""
+    outlives: bool = False
+    """Whether it is there after the run: then its faults are healed even when the run is stopped."""
     end: Callable[[], None] = lambda: None
     """Stops the cluster if it belongs to the run. Harmless when repeated."""
 
@@ -93,16 +97,19 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
     if options.cluster is not None:
         place = options.cluster
         return TargetCluster(
-            place.topology, lambda argv: reentry_argv(place.sandbox_directory, behave_process.dies_with_us(argv))
+            place.topology,
+            lambda argv: reentry_argv(place.sandbox_directory, behave_process.dies_with_us(argv)),
+            outlives=True,
         )
     if options.settings.external:
         from support.target.baseline import apply_baseline
         from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
-        topology, _ = apply_baseline(user_cluster.discover(options.settings), options.settings.expectations)
+        topology = _as_configured(user_cluster.discover(options.settings))
+        topology, _ = apply_baseline(topology, options.settings.expectations)
         if by := options.settings.accept_named_by:
             say(f"{by} names the cluster to test, {topology.called} (--target embedded: one of the suite's own)")
-        return TargetCluster(topology)
+        return TargetCluster(topology, outlives=True)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if "citus" in options.required:
         provide_citus(options.settings, progress)
@@ -111,6 +118,14 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
         return _target_from_outside(options, settings, place)
     sandbox, topology = boot_cluster(settings, place.directory, progress)
     return TargetCluster(topology, end=sandbox.close)
+
+
+def _as_configured(topology: Topology) -> Topology:
+    """A user's cluster, with what killed runs have changed in Patroni's configuration given back."""
+    found = temporary_configuration.give_back(Cluster(topology))
+    for line in (*found.done, *found.kept):
+        say(f"an earlier run has changed Patroni's configuration: {line}")
+    return temporary_configuration.undisturbed(topology, found)
 
 
 def _target_from_outside(options: RunOptions, settings: Settings, place: KeptCluster) -> TargetCluster:
@@ -193,7 +208,10 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     what = places or options.selection.arguments
     behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *formatter, *what]
     try:
-        status = behave_process.run(target.inside(behave), as_variables({**options.given, **target.given}))
+        variables = as_variables({**options.given, **target.given})
+        # The faults are healed, and then it is waited until the cluster is healthy again.
+        heals_within = 2 * target.topology.timing.recovery if target.outlives else 0.0
+        status = behave_process.run(target.inside(behave), variables, heals_within=heals_within)
     except KeyboardInterrupt:
         return False
     if run.work is not None and (status < 0 or status > 128):

@@ -1,4 +1,4 @@
-"""Checks of vector search and of replication lag.
+"""Checks of the application's schema, of vector search and of replication lag.
 
 Searches are compared with the true distances, computed here from the stored vectors without the database. Lag comes
 from markers: an operation "mark" writes a growing number, and an operation "look" reads it on the replica that is its
@@ -232,3 +232,19 @@ def went_by_index(used: Sequence[Collection[str]], meant: Collection[str]) -> Fi
 def _is_one_of(name: str, indexes: Collection[str]) -> bool:
     table_s, _, number = name.rpartition("_")
     return name in indexes or (number.isdigit() and table_s in indexes)
+
+
+def as_the_schema_says(what: str, expected: Collection[str], there: Collection[str], amiss: Sequence[str]) -> Finding:
+    """Nothing is amiss with what the application's schema says of its tables.
+
+    `expected` are the tables of which it says anything of that kind, `there` those that exist, and `amiss` has what is
+    not so, one line each. Unknown if it says nothing of that kind, or says it of a table that does not exist.
+    """
+    if amiss:
+        return Finding.false("; ".join(amiss))
+    absent = sorted({*expected} - {*there})
+    if absent:
+        return Finding.unknown(f"the {what} of {listed(absent)} cannot be judged: no such table")
+    if not expected:
+        return Finding.unknown(f"the schema names no {what}: nothing to judge")
+    return Finding.true(f"the {what} of {len(expected)} tables are as expected")

@@ -14,6 +14,8 @@ class Finding:
     words: str
     only_limit: bool = False
     """Where it does not hold: only a limit on time or speed was exceeded; no result was wrong."""
+    nothing_came: bool = False
+    """Where a limit was exceeded: what was promised had not come at all when nobody waited for it any longer."""
 
     def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
@@ -26,7 +28,7 @@ class Finding:
         if self.holds:
             return
         if self.only_limit:
-            raise LimitExceeded(self.words)
+            raise LimitExceeded(self.words, self.nothing_came)
         raise PromiseBroken(promise, self.words) if promise else AssertionError(self.words)
 
     @classmethod
@@ -41,6 +43,11 @@ class Finding:
     def too_late(cls, words: str) -> "Finding":
         """A limit on time or speed was exceeded."""
         return cls(False, words, only_limit=True)
+
+    @classmethod
+    def never_came(cls, words: str) -> "Finding":
+        """What was promised had not come by the end of a wait that is much longer than any limit on its time."""
+        return cls(False, words, only_limit=True, nothing_came=True)
 
     @classmethod
     def within_limit(cls, holds: bool, words: str) -> "Finding":

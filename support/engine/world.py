@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hints
 
+from support.engine.finding import Finding
 from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
 from support.errors import Inconclusive, MissingStep, NotInTime
@@ -228,6 +229,21 @@ class World:
     def known_limit(self, words: str) -> None:
         """Report something that the cluster does not promise, and that was seen, as a known limit of this cluster."""
         self.evidence.known_limit(words)
+
+    def require_or_known_limit(self, finding: Finding, cause: Finding, words: str) -> None:
+        """Require a finding; where it does not hold, report a known limit instead if its cause was seen.
+
+        `cause` says whether the facts were seen that define the limit, and `words` what it is. The same symptom with
+        another cause breaks the promise; Inconclusive if it is not known what the cause was.
+        """
+        if finding.holds is not False:
+            finding.require()
+        elif cause.holds:
+            self.known_limit(words)
+        elif cause.holds is None:
+            Finding.unknown(f"{finding.words}; whether that is a known limit is not known: {cause.words}").require()
+        else:
+            replace(finding, words=f"{finding.words}; {cause.words}").require()
 
 
 class Context(Protocol):

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from support.errors import UsageError
 from support.example_app.profile import METRICS, PARTS, Edges, Entries, Expected, Nodes, Profile, Reference, Related
+from support.vocabulary import suggestion
 
 _COSINE = {"embedding": "cosine"}
 
@@ -137,5 +137,4 @@ def _only(said: Mapping[str, Any], known: Collection[str], place: str) -> None:
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    return f"not known; did you mean {near[0]}?" if near else f"not known; there are {', '.join(known)}"
+    return "not known" + suggestion(name, known, otherwise=f"; there are {', '.join(known)}")

@@ -9,7 +9,7 @@ from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
 from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
 """Characters that a column of namespaces, keys and names must hold at least."""
@@ -50,8 +50,9 @@ class Fit:
 def recognised(facts: Mapping[str, TableFacts]) -> Profile | None:
     """The known profile that these tables resemble most; None if they resemble none.
 
-    If most of its tables are missing, the application is another one that happens to have a table of the same name:
-    then nothing else of that profile is expected.
+    If most of its tables are missing, either the application is another one that happens to have a table of the same
+    name, or hardly anything of the known one was created. The tables do not tell which: then the profile has the parts
+    that are there, and no `tables`, since nothing is known of what the application relies on.
     """
     scores = {name: _likeness(profile, facts) for name, profile in KNOWN.items()}
     best = max(scores, key=lambda name: scores[name])
@@ -112,6 +113,10 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         length = columns[entries.value].length if entries.value in columns else None
         if length is not None and length < LONG_VALUE:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
+    if not profile.tables:
+        lacks["application_schema"] = _hardly_there(profile.name, facts)
+    if not any(expected.unique for expected in profile.tables.values()):
+        lacks["declared_keys"] = f"schema profile {profile.name} names no key that should be unique"
     if not any(expected.vectors for expected in profile.tables.values()):
         lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
     if not profile.references():
@@ -119,6 +124,17 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     if not profile.distributed():
         lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
     return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
+
+
+def _hardly_there(name: str, facts: Mapping[str, TableFacts]) -> str:
+    """Why nothing is expected of tables that resemble a known profile of which most tables are missing."""
+    known = KNOWN[name].tables
+    there = [table for table in known if table in facts]
+    return (
+        f"only {len(there)} of the {len(known)} tables of schema {name} {'is' if len(there) == 1 else 'are'} there "
+        f'({", ".join(there)}): say like = "{name}" in [schema] if all of them should be, or describe the '
+        "application's own tables (docs/schema.md)"
+    )
 
 
 def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, TableFacts]) -> Iterator[str]:
@@ -131,9 +147,8 @@ def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, T
         named = [(what, column) for what, column in columns_of(part).items() if what in told or "like" not in said]
         for what, column in (*named, *(("fill", column) for column in part.fill)):
             if column not in columns:
-                near = nearest(column, columns)
-                meant = f"did you mean {near}?" if near else f"it has {', '.join(columns)}"
-                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column; {meant}"
+                meant = suggestion(column, columns, otherwise=f"; it has {', '.join(columns)}")
+                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column{meant}"
         vector = columns.get(part.embedding or "") if isinstance(part, Entries) else None
         if vector is not None and vector.family not in DIALECTS:
             yield f"[schema.{name}] embedding = {vector.name!r}: it is of type {vector.type}, and no vector"

@@ -5,12 +5,15 @@ https://github.com/patroni/patroni/issues/2380 (the same with a disk that hangs)
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from support import sql
+from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import ConnectFailed, NotInTime
-from support.failover.leader_checks import NewSession, new_sessions_again
+from support.failover.leader_checks import KeyLook, NewSession, kept_the_key, new_sessions_again
+from support.target.members import NO_ANSWER
 from support.timeouts import REST
 from support.waiting import NotYet, describe, eventually
 
@@ -20,23 +23,38 @@ _PRIMARY = "SELECT NOT pg_is_in_recovery()"
 def require_new_sessions_again(world: World, limit: float) -> None:
     """From the fault on, a new session at the write endpoint reaches a leader within `limit` seconds.
 
-    If none does, that is a known limit, unless [expect] login_failover declares that such a leader is replaced.
+    If none does, that is a known limit where the former leader keeps the leader key and acknowledges writes, unless
+    [expect] login_failover declares that such a leader is replaced.
     """
     since, before = world.experiment.injected_fault.begun, world.clients.acknowledged
-    tried = _try_until_reached(world.cluster.write, since, limit)
+    target_member, looks = world.experiment.target_member, list[KeyLook]()
+    group = world.cluster.group_with(target_member)
+
+    def look() -> None:
+        with suppress(*NO_ANSWER):
+            leading = group.view().leader
+            looks.append(KeyLook(time.monotonic(), leading.name if leading else ""))
+
+    tried = _try_until_reached(world.cluster.write, since, limit, look)
+    look()
     finding = new_sessions_again(tried, since, limit)
     meanwhile = world.clients.acknowledged - before
     world.evidence.attach("new sessions", f"{finding.words}; meanwhile {meanwhile} writes were acknowledged")
     if finding.holds:
         world.measure("a new session reached a leader after", tried[-1].ended - since, "s", limit)
-    if finding.holds is not False or world.cluster.topology.expectations.login_failover:
+    if world.cluster.topology.expectations.login_failover:
         finding.require()
-    else:
-        world.known_limit(
-            "nobody takes over from a leader whose postmaster hangs, because Patroni's own session still works: for "
-            f"{time.monotonic() - since:.0f} s no new session reached a leader, while {meanwhile} writes were "
-            "acknowledged on open sessions ([expect] login_failover)"
-        )
+    cause = kept_the_key(looks, target_member, since, since + limit, world.timing.notice)
+    if cause.holds and not meanwhile:
+        cause = Finding.false(f"{cause.words}, and no write was acknowledged on open sessions")
+    world.evidence.attach("who led meanwhile", cause.words)
+    world.require_or_known_limit(
+        finding,
+        cause,
+        "nobody takes over from a leader whose postmaster hangs, because Patroni's own session still works: for "
+        f"{time.monotonic() - since:.0f} s no new session reached a leader, while {meanwhile} writes were "
+        "acknowledged on open sessions ([expect] login_failover)",
+    )
 
 
 def require_new_sessions_once_healed(world: World, limit: float) -> None:
@@ -49,11 +67,17 @@ def require_new_sessions_once_healed(world: World, limit: float) -> None:
     finding.require()
 
 
-def _try_until_reached(endpoint: sql.Endpoint, since: float, limit: float) -> list[NewSession]:
-    """What was tried, one after the other, until a new session reached a leader or the time was over."""
+def _try_until_reached(
+    endpoint: sql.Endpoint, since: float, limit: float, meanwhile: Callable[[], None] = lambda: None
+) -> list[NewSession]:
+    """What was tried, one after the other, until a new session reached a leader or the time was over.
+
+    `meanwhile` is called before each.
+    """
     tried: list[NewSession] = []
 
     def reached() -> None:
+        meanwhile()
         tried.append(_try_session(endpoint))
         if tried[-1].refusal:
             raise NotYet(tried[-1].refusal)

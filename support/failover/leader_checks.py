@@ -1,5 +1,6 @@
 """Checks of leaders: who must not take over, is wrongly called the primary, refuses logins, or lets its lock expire."""
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -161,6 +162,31 @@ def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, 
 
 
 @dataclass(frozen=True)
+class KeyLook:
+    """Who held the leader key when somebody asked; `leader` is empty if nobody did."""
+
+    at: float
+    """Monotonic clock."""
+    leader: str
+
+
+def kept_the_key(looks: Sequence[KeyLook], member: str, since: float, until: float, longest: float) -> Finding:
+    """Whoever asked between `since` and `until` was told that this member holds the leader key.
+
+    Unknown if nobody could be asked for longer than `longest` seconds: another one may have led meanwhile.
+    """
+    own = [one for one in looks if one.at >= since]
+    if others := [one for one in own if one.leader != member]:
+        who = others[0].leader or "nobody"
+        return Finding.false(f"{others[0].at - since:.1f} s later {who} held the leader key, instead of {member}")
+    moments = [since, *(one.at for one in own)]
+    blind = max(later - before for before, later in pairwise([*moments, max(until, moments[-1])]))
+    if not own or blind > longest:
+        return Finding.unknown(f"for {blind:.1f} s it was not known who holds the leader key")
+    return Finding.true(f"{member} held the leader key at each of {len(own)} looks")
+
+
+@dataclass(frozen=True)
 class Renewal:
     """The position that a leader had published in the DCS, with its lock, when the DCS was read."""
 
@@ -186,3 +212,25 @@ def lock_renewed_in_time(renewals: Sequence[Renewal], limit: float) -> Finding:
         longest = max(longest, one.at - since.at)
     words = f"the lock was not renewed for {longest:.1f} s (limit: {limit:g} s)"
     return Finding.within_limit(longest < limit, words)
+
+
+def lock_ran_out(renewals: Sequence[Renewal], renewed: float, changed: float, left: float) -> Finding:
+    """The leader left its lock unrenewed until it had expired, before the roles changed.
+
+    `renewed` is a moment after which it was surely renewed, before the DCS was first read; `changed` is when the roles
+    were seen to have changed, infinite if they never were; `left` are the seconds for which the lock lasts at least. A
+    lock that was taken over earlier was given back, and not left to expire. All times are in the monotonic clock.
+    Unknown if the DCS was read less than twice.
+    """
+    if len(renewals) < 2:
+        return Finding.unknown(f"the DCS was read {len(renewals)} times")
+    longest, since, end = 0.0, renewed, renewals[-1].at
+    for before, one in pairwise(renewals):
+        if one.position != before.position:
+            longest = max(longest, min(one.at, changed) - since)
+            since = before.at  # it may have been renewed right after that look
+    longest = max(longest, (end if math.isinf(changed) else changed) - since)
+    until = "" if math.isinf(changed) else " before the roles changed"
+    return Finding(
+        longest >= left, f"the lock was unrenewed for at most {longest:.1f} s{until}, and it lasts for {left:g} s"
+    )

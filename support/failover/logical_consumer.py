@@ -21,12 +21,10 @@ from support.run import new_id
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.members import NO_ANSWER
-from support.target.patroni_commands import configure
-from support.timeouts import RECOVERY, STATEMENT
+from support.target.temporary_configuration import TemporaryConfiguration
+from support.timeouts import CLIENT, RECOVERY, STATEMENT
 from support.waiting import NotYet, describe, eventually
 
-_NEEDED = 140000
-"""The server's version from which on pgoutput delivers logical messages."""
 _PACE, _READS = 0.01, 0.1  # seconds between two changes of a client, and between two reads of the consumer
 _ENOUGH = 200  # changes before the fault, and again after it
 _EMIT = "SELECT pg_logical_emit_message(true, %s, %s)"
@@ -43,18 +41,16 @@ class MaintainedSlot:
     def __init__(self, cluster: Cluster) -> None:
         self.name = f"accept_{new_id()}"
         self._cluster = cluster
+        slot = {"type": "logical", "database": cluster.topology.database, "plugin": "pgoutput"}
+        self._configuration = TemporaryConfiguration(cluster, str(self), {"slots": {self.name: slot}})
 
     def __str__(self) -> str:
         return f"Patroni maintains the logical slot {self.name}"
 
     def inject(self) -> None:
-        """Raises Inconclusive where the server is too old to deliver logical messages."""
         leader = self._cluster.administration_of(self._cluster.leader())
-        if int(sql.value(leader, "SHOW server_version_num")) < _NEEDED:
-            raise Inconclusive("logical messages need PostgreSQL 14 or newer")
         sql.execute(leader, f"CREATE PUBLICATION {self.name}")
-        slot = {"type": "logical", "database": self._cluster.topology.database, "plugin": "pgoutput"}
-        configure(self._cluster, {"slots": {self.name: slot}})
+        self._configuration.begin()
 
     def require_in_effect(self) -> None:
         if not self._is_on(self._cluster.leader()):
@@ -63,8 +59,9 @@ class MaintainedSlot:
     def heal(self) -> None:
         """Patroni drops the slot on every member."""
 
+        self._configuration.end()
+
         def undo() -> None:
-            configure(self._cluster, {"slots": {self.name: None}})
             leader = self._cluster.administration_of(self._cluster.leader())
             sql.execute(leader, f"DROP PUBLICATION IF EXISTS {self.name}")
             if left := [name for name in self._cluster.members if self._is_on(name)]:
@@ -147,7 +144,7 @@ def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
     return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
 
 
-def start_changes(world: World, clients: int, patience: float) -> None:
+def start_changes(world: World, clients: int) -> None:
     """Let clients commit changes, each numbered, through the write endpoint until the scenario ends."""
     mark = world.namespace
 
@@ -155,7 +152,7 @@ def start_changes(world: World, clients: int, patience: float) -> None:
         values = [mark, f"{turn.client}/{turn.number}"]
         return Task(CHANGE, str(turn.client), turn.number, lambda session: _nothing(sql.value(session, _EMIT, values)))
 
-    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=patience)
+    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=CLIENT)
     world.start(workload, acknowledged=_ENOUGH)
 
 

@@ -5,7 +5,6 @@ Sources: https://github.com/zalando/postgres-operator/issues/1409, https://githu
 """
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -18,16 +17,14 @@ from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
 from support.target.members import NO_ANSWER, status_of
-from support.target.patroni_commands import configure, reinitialize
+from support.target.patroni_commands import reinitialize
+from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
 
-_LARGEST = 10 * 2**30
-"""Bytes: a larger database is not copied for a test."""
 _MEGABYTE = 2**20
 _SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size'))"
 _IN_FORCE = "SELECT pg_size_bytes(current_setting(%s))"
-_SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 _LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
 _WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
 _BEHIND = "SELECT application_name FROM pg_stat_replication WHERE flush_lsn < %s::pg_lsn ORDER BY 1"
@@ -53,29 +50,24 @@ class LittleWalKept:
     """A fault: members keep no more WAL than a checkpoint needs, and a replication slot keeps little more."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Raises Inconclusive if the databases are too large to be copied for a test, or if there is a logical slot:
-        one whose consumer is behind would be lost for good."""
+        """Raises Inconclusive if a logical slot was created since the run began: one whose consumer is behind would be
+        lost for good."""
         self._cluster = cluster
         leader = cluster.administration_of(cluster.leader())
-        size = int(sql.value(leader, _SIZE))
-        if size > _LARGEST:
-            raise Inconclusive(
-                f"the databases have {size / 2**30:.0f} GB: more than {_LARGEST / 2**30:.0f} are not copied for a test"
-            )
         if logical := [name for (name,) in sql.rows(leader, _LOGICAL)]:
             raise Inconclusive(
                 f"the leader has logical slots ({', '.join(logical)}), whose consumers could lose changes while little "
                 "WAL is kept"
             )
         self._values = least_wal(int(sql.value(leader, _SEGMENT)))
-        shared = cluster.patroni(cluster.leader()).configuration().get("postgresql") or {}
-        self._before = {name: (shared.get("parameters") or {}).get(name) for name in self._values}
+        parameters = {name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()}
+        self._configuration = TemporaryConfiguration(cluster, str(self), {"postgresql": {"parameters": parameters}})
 
     def __str__(self) -> str:
         return "members keep little WAL"
 
     def inject(self) -> None:
-        self._give({name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()})
+        self._configuration.begin()
 
     def require_in_effect(self) -> None:
         """On the leader: a member that leads later is configured alike."""
@@ -85,12 +77,7 @@ class LittleWalKept:
             raise NotYet(", ".join(different))
 
     def heal(self) -> None:
-        eventually(
-            lambda: self._give(self._before), within=RECOVERY, subject=f"it is over that {self}", retry_on=NO_ANSWER
-        )
-
-    def _give(self, values: Mapping[str, str | None]) -> None:
-        configure(self._cluster, {"postgresql": {"parameters": dict(values)}})
+        self._configuration.end()
 
 
 class AwayTooLong:

@@ -4,8 +4,7 @@ Killing all processes of a host leaves the page cache of the machine that they r
 flushes its writes would survive it. Therefore the data of every host is put on a disk with a volatile cache first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.engine.world import World
@@ -13,6 +12,7 @@ from support.errors import ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import EveryHostCrashes
 from support.hosts import Host
+from support.hosts.interface import on_each
 from support.hosts.unsynced import Lost
 from support.target.cluster import Cluster
 from support.target.health import await_all
@@ -42,7 +42,7 @@ class VolatileDisks:
         for host in self.hosts:
             host.set_volatile(host.directory / DATA, True)
         self._restart()
-        _on_each(self.hosts, lambda host: host.run(["sh", "-c", _PLACE, str(_probe_of(host)), _SYNCED]))
+        on_each(self.hosts, lambda host: host.run(["sh", "-c", _PLACE, str(_probe_of(host)), _SYNCED]))
 
     def require_in_effect(self) -> None:
         for host in self.hosts:
@@ -59,9 +59,8 @@ class VolatileDisks:
         await_all(self._cluster, self._cluster.topology.timing.recovery)
 
     def _restart(self) -> None:
-        _on_each(self.hosts, Host.power_off)
-        for host in self.hosts:
-            host.power_on()
+        on_each(self.hosts, Host.power_off)
+        on_each(self.hosts, Host.power_on)
 
 
 class PowerFailure:
@@ -77,7 +76,7 @@ class PowerFailure:
         return f"the power fails everywhere; {', '.join(host.name for host in self._volatile)} lose what was not synced"
 
     def inject(self) -> None:
-        _on_each(self._volatile, lambda host: host.run(["sh", "-c", _APPEND, str(_probe_of(host)), _UNSYNCED]))
+        on_each(self._volatile, lambda host: host.run(["sh", "-c", _APPEND, str(_probe_of(host)), _UNSYNCED]))
         self._crash.inject()
         lost = {}
         for host in self._volatile:
@@ -117,9 +116,3 @@ def fail_power(world: World) -> None:
 
 def _probe_of(host: Host) -> Path:
     return host.directory / DATA / _PROBE
-
-
-def _on_each(hosts: Sequence[Host], act: Callable[[Host], object]) -> None:
-    """At once."""
-    with ThreadPoolExecutor(len(hosts)) as each:
-        list(each.map(act, hosts))

@@ -24,7 +24,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-z0-9_]")
 
 
 @dataclass(frozen=True)
-class Slot:
+class MemberSlot:
     """One replication slot of a server, and the replica that streams through it."""
 
     name: str
@@ -61,7 +61,7 @@ def orphaned(cluster: Cluster) -> list[str]:
     return orphans(slots(cluster, leader), permanent)
 
 
-def orphans(found: Iterable[Slot], permanent: Collection[str]) -> list[str]:
+def orphans(found: Iterable[MemberSlot], permanent: Collection[str]) -> list[str]:
     """The names of the slots that nobody uses and nobody keeps on purpose.
 
     `permanent` are those that Patroni keeps whether they are used or not. The consumer of a logical slot may be away
@@ -98,10 +98,10 @@ def slot_name(member: str) -> str:
     return _NOT_IN_NAMES.sub(lambda one: f"u{ord(one[0]):04d}", replaced)[:63]
 
 
-def slots(cluster: Cluster, member: str) -> tuple[Slot, ...]:
+def slots(cluster: Cluster, member: str) -> tuple[MemberSlot, ...]:
     """The permanent replication slots of a member, as a superuser sees them."""
-    return tuple(Slot(*row) for row in sql.rows(cluster.administration_of(member), _SLOTS))
+    return tuple(MemberSlot(*row) for row in sql.rows(cluster.administration_of(member), _SLOTS))
 
 
-def _use(slot: Slot | None) -> str:
+def _use(slot: MemberSlot | None) -> str:
     return f"{slot.state} through slot {slot.name}" if slot else "it uses no slot"

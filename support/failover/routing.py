@@ -14,7 +14,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.example_app.profile import Profile
-from support.failover import health_checks
+from support.failover import member_health
 from support.failover.checks import ROUNDS, out_of_reads
 from support.failover.leader_views import NO_MEMBER
 from support.target import haproxy
@@ -152,7 +152,7 @@ def require_back_in_reads(world: World, limit: float) -> None:
 
 def _look_without_target(world: World) -> Finding:
     target = world.experiment.target_member
-    others = [name for name in health_checks.serving_replicas(world.cluster) if name != target]
+    others = [name for name in member_health.serving_replicas(world.cluster) if name != target]
     try:
         sessions: Mapping[str, int] | None = _look(world, others, unwanted=target)
     except ConnectFailed:

@@ -4,15 +4,19 @@ Patroni sleeps until its next loop is due by the wall clock. So after a jump bac
 Source: https://github.com/patroni/patroni/issues/3560 (state vanished and writes stuck for two hours)
 """
 
+import math
 import time
 from contextlib import suppress
 
+import psutil
+
 from support.engine.checks.availability import longest_gap
+from support.engine.finding import Finding
 from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.checks import Look, nothing_changed
-from support.failover.leader_checks import Renewal, lock_renewed_in_time
+from support.failover.leader_checks import Renewal, lock_ran_out, lock_renewed_in_time
 from support.failover.partition import watch_state
 from support.faults.clock import OwnClock
 from support.faults.nemesis import Nemesis
@@ -42,12 +46,14 @@ def with_own_clock(world: World) -> OwnClock:
 def require_leader_stays_where_promised(world: World, before: Look, lease: Lease) -> None:
     """The same member is the primary, on the same timeline, and renews its lock, until it would surely have expired.
 
-    If not, that is a known limit, unless [expect] clock_jumps declares that the leader's clock may jump back.
+    If not, that is a known limit where its Patroni, still running, left the lock unrenewed until it expired, unless
+    [expect] clock_jumps declares that the leader's clock may jump back.
     """
     since = world.experiment.injected_fault.begun
-    renewals: list[Renewal] = []
+    renewals, moments = list[Renewal](), list[float]()
 
     def read_dcs() -> None:
+        moments.append(time.monotonic())
         with suppress(*NO_ANSWER):
             position = dcs.state(world.cluster.topology).position
             renewals.append(Renewal(time.monotonic(), position))
@@ -62,12 +68,31 @@ def require_leader_stays_where_promised(world: World, before: Look, lease: Lease
     world.evidence.attach(
         "the leader after its clock jumped", "\n".join([*(one.words for one in findings), interrupted])
     )
-    broken = [one.words for one in findings if one.holds is False]
-    if not broken or world.cluster.topology.expectations.clock_jumps:
+    missed = [one for one in findings if one.holds is False]
+    if not missed or world.cluster.topology.expectations.clock_jumps:
         for finding in findings:
             finding.require()
-    else:
-        world.known_limit(
-            "a leader whose clock jumps back lets its lock expire, because its Patroni sleeps until its next loop is "
-            f"due by that clock: {'; '.join(broken)}; {interrupted} ([expect] clock_jumps)"
-        )
+        return
+    changed = next((number for number, one in enumerate(looks) if only_members(one).items() - before.items()), None)
+    ended = [*moments[1:], time.monotonic()]  # each look before the next one
+    seen_by = math.inf if changed is None else ended[min(changed, len(moments) - 1)]
+    cause = lock_ran_out(renewals, since - lease.renewed_every, seen_by, lease.least_left)
+    if cause.holds and not _runs_since(world, since):
+        cause = Finding.false(f"{cause.words}; its Patroni did not sleep, but was started again")
+    world.evidence.attach("why", cause.words)
+    broken = Finding(False, "; ".join(one.words for one in missed), all(one.only_limit for one in missed))
+    world.require_or_known_limit(
+        broken,
+        cause,
+        "a leader whose clock jumps back lets its lock expire, because its Patroni sleeps until its next loop is due "
+        f"by that clock: {broken.words}; {interrupted} ([expect] clock_jumps)",
+    )
+
+
+def _runs_since(world: World, moment: float) -> bool:
+    """Whether the Patroni of the target member is the one that ran at that moment."""
+    pid = world.cluster.sandbox.hosts[world.experiment.target_member].processes["patroni"].pid
+    try:
+        return pid is not None and time.time() - psutil.Process(pid).create_time() > time.monotonic() - moment
+    except psutil.NoSuchProcess:
+        return False

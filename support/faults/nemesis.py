@@ -86,5 +86,9 @@ class Nemesis:
     @staticmethod
     def _heal(fault: Fault, injected_fault: InjectedFault) -> None:
         injected_fault.healing = time.monotonic()
-        fault.heal()
+        try:
+            fault.heal()
+        except KeyboardInterrupt:  # it stops the run, and must not leave the fault
+            fault.heal()
+            raise
         injected_fault.healed = time.monotonic()

@@ -10,13 +10,12 @@ from typing import Any
 
 import requests
 
-from support.errors import NotAvailable
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
-from support.target.patroni_commands import Reply, configure, reload_configuration, switch_over
+from support.target.patroni_commands import Reply, reload_configuration, switch_over
 from support.target.synchronous import standbys_waited_for
-from support.timeouts import RECOVERY
-from support.waiting import NotYet, eventually
+from support.target.temporary_configuration import TemporaryConfiguration
+from support.waiting import NotYet
 
 
 class Reconfigured:
@@ -26,29 +25,20 @@ class Reconfigured:
         self, cluster: Cluster, words: str, values: Mapping[str, Any], require_effect: Callable[[Cluster], None]
     ) -> None:
         """`require_effect` raises NotYet until the members act on them."""
-        self._cluster, self._words, self._values, self._require_effect = cluster, words, values, require_effect
-        self._before: dict[str, Any] = {}
+        self._cluster, self._words, self._require_effect = cluster, words, require_effect
+        self._configuration = TemporaryConfiguration(cluster, words, values)
 
     def __str__(self) -> str:
         return self._words
 
     def inject(self) -> None:
-        now = self._cluster.patroni(self._cluster.leader()).configuration()
-        self._before = {name: now.get(name) for name in self._values}
-        configure(self._cluster, self._values)
+        self._configuration.begin()
 
     def require_in_effect(self) -> None:
         self._require_effect(self._cluster)
 
     def heal(self) -> None:
-        if not self._before:
-            return
-        eventually(  # a DCS that has just come back needs a moment
-            lambda: configure(self._cluster, self._before),
-            within=RECOVERY,
-            subject=f"it is over that {self}",
-            retry_on=(NotAvailable, requests.RequestException),
-        )
+        self._configuration.end()
 
 
 def asynchronous(cluster: Cluster) -> Reconfigured:

@@ -1,11 +1,10 @@
 """Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes."""
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from support.errors import Inconclusive
-from support.hosts.interface import Running, SiteHost, SiteProgram
+from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
 from support.target.member_files import files_of
 from support.waiting import NotYet
@@ -51,16 +50,15 @@ class EveryHostCrashes:
         return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
 
     def inject(self) -> None:
-        with ThreadPoolExecutor(len(self._hosts)) as each:
-            list(each.map(lambda host: host.power_off(), self._hosts))
+        on_each(self._hosts, lambda host: host.power_off())
 
     def require_in_effect(self) -> None:
         if on := [host.name for host in self._hosts if host.powered]:
             raise NotYet(f"on are {', '.join(on)}")
 
     def heal(self) -> None:
-        for host in self._hosts:
-            host.power_on()
+        """At once: a node of the DCS may not have started before others have."""
+        on_each(self._hosts, lambda host: host.power_on())
 
 
 @dataclass(frozen=True)

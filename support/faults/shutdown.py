@@ -13,7 +13,7 @@ from support.errors import Inconclusive
 from support.hosts import Host, Process
 from support.hosts.interface import Running
 from support.target.cluster import Cluster
-from support.target.patroni_commands import configure
+from support.target.temporary_configuration import TemporaryConfiguration
 from support.waiting import NotYet
 
 _FAILS_SLOWLY = "sleep 20; false"
@@ -32,8 +32,8 @@ class ArchivingFails:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        shared = cluster.patroni(cluster.leader()).configuration().get("postgresql") or {}
-        self._before = (shared.get("parameters") or {}).get("archive_command")
+        changes = {"postgresql": {"parameters": {"archive_command": _FAILS_SLOWLY}}}
+        self._configuration = TemporaryConfiguration(cluster, str(self), changes)
 
     def __str__(self) -> str:
         return "archiving fails"
@@ -41,7 +41,7 @@ class ArchivingFails:
     def inject(self) -> None:
         if sql.value(self._leader, "SHOW archive_mode") == "off":
             raise Inconclusive("archive_mode is off, so nothing is archived that could fail")
-        self._give(_FAILS_SLOWLY)
+        self._configuration.begin()
 
     def require_in_effect(self) -> None:
         """A segment of the leader waits to be archived."""
@@ -53,14 +53,11 @@ class ArchivingFails:
             raise NotYet("no segment waits to be archived")
 
     def heal(self) -> None:
-        self._give(self._before)
+        self._configuration.end()
 
     @property
     def _leader(self) -> sql.Endpoint:
         return self._cluster.administration_of(self._cluster.leader())
-
-    def _give(self, command: str | None) -> None:
-        configure(self._cluster, {"postgresql": {"parameters": {"archive_command": command}}})
 
 
 class SilentConsumer:

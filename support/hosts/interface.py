@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from support.errors import Inconclusive
+
 Pair = tuple[str, str]
 """The names of the hosts that send and receive."""
 LogName = tuple[str, str]
@@ -78,6 +80,7 @@ class Log(Protocol):
 
 
 T = TypeVar("T")
+AnyHost = TypeVar("AnyHost", bound="SiteHost")
 
 
 class SiteProgram(Protocol):
@@ -224,3 +227,15 @@ def of_each_log(
     hosts = list(site.hosts.values())
     with ThreadPoolExecutor(max(1, len(hosts))) as each:
         return {key: found for one in each.map(of_host, hosts) for key, found in one.items()}
+
+
+def on_each(hosts: Collection[AnyHost], act: Callable[[AnyHost], object]) -> None:
+    """Do something to all of these hosts at once, and to each of them whatever it raises for another.
+
+    Then one of the errors is raised; rather one that says that it failed than one that it proves nothing.
+    """
+    with ThreadPoolExecutor(max(1, len(hosts))) as each:
+        done = [each.submit(act, host) for host in hosts]
+    errors = [error for one in done if (error := one.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, Inconclusive)):
+        raise error

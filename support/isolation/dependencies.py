@@ -9,7 +9,7 @@ A cycle of these is an anomaly; which one, is in `cycles`.
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,15 @@ class Edge:
 
 
 class DependencyGraph:
-    """The dependencies between the transactions that happened; the nodes are their numbers."""
+    """The dependencies between the transactions that happened, but those numbered in `without`; the nodes are their
+    numbers."""
 
-    def __init__(self, versions: Versions) -> None:
-        self.transactions = {one.number: one for one in versions.transactions if one.number in versions.committed}
+    def __init__(self, versions: Versions, without: Collection[int] = ()) -> None:
+        happened = versions.committed - frozenset(without)
+        self.transactions = {one.number: one for one in versions.transactions if one.number in happened}
         self._edges: dict[tuple[int, int], dict[Dependency, Edge]] = {}
         for edge in (*_of_writes(versions), *_of_reads(versions), *_of_time(tuple(self.transactions.values()))):
-            if edge.earlier is not edge.later:
+            if edge.earlier is not edge.later and {edge.earlier.number, edge.later.number} <= happened:
                 known = self._edges.setdefault((edge.earlier.number, edge.later.number), {})
                 known.setdefault(edge.dependency, edge)
 

@@ -78,6 +78,15 @@ class Journal:
         """
         self._write("alone", keys=[result.scenario.key for result in results])
 
+    def to_be_judged_alone(self, results: Sequence[ScenarioResult]) -> None:
+        """These were judged beside other clusters, and will run once more, alone on the machine.
+
+        Something that never came is not excused by the other clusters: it counts as a rerun, so that a scenario that
+        passes then is flaky.
+        """
+        self.alone([one for one in results if not one.unreached])
+        self.rerun([one for one in results if one.unreached])
+
     def left_out(self, keys: Sequence[str], why: str) -> None:
         """These did not run, because the cluster was no longer fit for them."""
         self._write("left out", keys=list(keys), why=why)

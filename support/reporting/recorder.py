@@ -33,6 +33,7 @@ from support.reporting.scenario import (
     ScenarioResult,
     Verdict,
     is_final,
+    is_unreached,
     scenario_of,
     verdict_of,
 )
@@ -58,12 +59,15 @@ class Judgement:
     """A wrong result was seen, not just a limit exceeded."""
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that are broken."""
+    unreached: bool = False
+    """Something that was waited for never came."""
 
     @classmethod
     def on(cls, error: BaseException, reason: str = "") -> "Judgement":
         """The judgement that an exception stands for."""
         promises = (error.promise,) if isinstance(error, PromiseBroken) else ()
-        return cls(verdict_of(error), reason or describe(error), trace_of(error), is_final(error), promises)
+        words = reason or describe(error)
+        return cls(verdict_of(error), words, trace_of(error), is_final(error), promises, is_unreached(error))
 
     def and_then(self, error: BaseException, doing: str) -> "Judgement":
         """The same with an error that came later, while `doing` something. The graver of the two counts, unless the
@@ -76,9 +80,12 @@ class Judgement:
         if not self.verdict.failed:
             return later
         both = tuple(dict.fromkeys((*self.also_broken, *later.also_broken)))
+        unreached = self.unreached or later.unreached
         if later._gravity < self._gravity:
-            return replace(later, reason=f"{later.reason}\nand before that {self.reason}", also_broken=both)
-        return replace(self, reason=f"{self.reason}\nand then {later.reason}", also_broken=both)
+            reason = f"{later.reason}\nand before that {self.reason}"
+            return replace(later, reason=reason, also_broken=both, unreached=unreached)
+        reason = f"{self.reason}\nand then {later.reason}"
+        return replace(self, reason=reason, also_broken=both, unreached=unreached)
 
     @property
     def _gravity(self) -> tuple[int, bool]:
@@ -246,7 +253,9 @@ class Recorder:
         known = self._results.get(scenario.key)
         before = Judgement(Verdict.PASSED)
         if known:
-            before = Judgement(known.verdict, known.reason, known.trace, known.final, known.also_broken)
+            before = Judgement(
+                known.verdict, known.reason, known.trace, known.final, known.also_broken, known.unreached
+            )
         self._record(scenario, before.and_then(error, "cleaning up after the scenario"))
 
     def feature_ended(self, model: Any) -> None:
@@ -298,6 +307,7 @@ class Recorder:
             measures=known.measures if known else measures,
             trace=self._redactor.mask(judgement.trace),
             final=judgement.final,
+            unreached=judgement.unreached,
             also_broken=judgement.also_broken,
             incident=known.incident if known else incident,
             known_limits=known.known_limits if known else known_limits,

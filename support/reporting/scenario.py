@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from support import sql
-from support.errors import Inconclusive, LimitExceeded
+from support.errors import Inconclusive, LimitExceeded, UnhealthyCluster
 
 SEVERITIES = ("blocker", "critical", "normal", "minor", "trivial")
 
@@ -138,6 +138,11 @@ def verdict_of(error: BaseException) -> Verdict:
     return Verdict.INCONCLUSIVE if isinstance(error, Inconclusive) else Verdict.ERROR
 
 
+def is_unreached(error: BaseException) -> bool:
+    """Whether the exception reports something that never came, which is more than late; see `ScenarioResult`."""
+    return isinstance(error, UnhealthyCluster) or (isinstance(error, LimitExceeded) and error.never)
+
+
 def is_final(error: BaseException) -> bool:
     """Whether the exception reports a wrong result, which no rerun can undo: anything broken except a time limit."""
     return verdict_of(error) is Verdict.BROKEN and not isinstance(error, LimitExceeded)
@@ -234,6 +239,8 @@ class ScenarioResult:
     """The traceback of the exception that ended it; empty where there was none."""
     final: bool = False
     """A result was wrong (a lost write, two writers, a stale read): a rerun cannot change the verdict."""
+    unreached: bool = False
+    """What it waited for never came, or the cluster did not become healthy; other work on the machine is no excuse."""
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that were seen to be broken while it ran."""
     known_limits: tuple[str, ...] = ()

@@ -152,6 +152,46 @@ def trusts_its_clock() -> None:
     Ha.run_cycle = run_cycle
 
 
+def hands_over_when_its_clock_jumps_back() -> None:
+    """A leader whose clock jumps back hands over at once, although its lock is good for as long as usual."""
+    usual = Ha.run_cycle
+    begun: list[Ha] = []
+
+    def watch(ha: Ha) -> None:
+        ahead = time.time() - time.monotonic()
+        while True:
+            threading.Event().wait(0.2)
+            before, ahead = ahead, time.time() - time.monotonic()
+            if ahead < before - 60 and ha.has_lock(False):
+                ha._async_executor.try_run_async("demoting", ha.demote, ("graceful",))
+
+    def run_cycle(self: Ha) -> str:
+        if not begun:
+            begun.append(self)
+            threading.Thread(target=watch, args=[self], daemon=True).start()
+        return str(usual(self))
+
+    Ha.run_cycle = run_cycle
+
+
+DAWDLES = 10.0
+"""Seconds, twice as many as a thawed leader has to learn that it was replaced."""
+
+
+def dawdles_after_a_freeze() -> None:
+    """A member that was frozen waits for seconds before it asks the DCS who leads."""
+    usual = Ha.run_cycle
+    last = [time.monotonic()]
+
+    def run_cycle(self: Ha) -> str:
+        if time.monotonic() - last[0] > self.dcs.ttl / 2:
+            threading.Event().wait(DAWDLES)
+        last[0] = time.monotonic()
+        return str(usual(self))
+
+    Ha.run_cycle = run_cycle
+
+
 POSTPONES = 8.0
 """Seconds between the moment in which a member takes the leader key and its promotion."""
 
@@ -210,6 +250,8 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         waits_for_the_end_of_postgresql,
         renews_its_lock_whatever_happens,
         trusts_its_clock,
+        hands_over_when_its_clock_jumps_back,
+        dawdles_after_a_freeze,
         postpones_its_promotion,
         falters_after_taking_over,
     )

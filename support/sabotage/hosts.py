@@ -71,7 +71,8 @@ def _far_members(cluster: Cluster) -> Fault:
     return PoorLinks(cluster.site, (proxy_host(cluster).name, *cluster.members), latency=0.055)
 
 
-def _members_apart(cluster: Cluster) -> Fault:
+def members_apart(cluster: Cluster) -> Fault:
+    """Every packet between its members takes 0.15 s."""
     return PoorLinks(cluster.site, cluster.members, latency=0.15)
 
 
@@ -150,7 +151,7 @@ SABOTAGES = (
         "asynchronous-and-behind",
         "commits wait for no standby, and every packet to a standby takes 0.15 s",
         notices({"FO-02": "acknowledged writes lost"}),
-        together(by_shared_configuration({"synchronous_mode": False}), _members_apart),
+        together(by_shared_configuration({"synchronous_mode": False}), members_apart),
         PARTITIONS,
         expecting(synchronous=True),
     ),
@@ -158,7 +159,7 @@ SABOTAGES = (
         "asynchronous-beyond-what-is-accepted",
         "commits wait for no standby, standbys are 0.15 s behind, and the loss of 1 byte is accepted",
         notices({"FO-02": r"acknowledged writes lost.* bytes \(\[expect\] accepted_loss accepts 1 bytes"}),
-        together(by_shared_configuration({"synchronous_mode": False}), _members_apart),
+        together(by_shared_configuration({"synchronous_mode": False}), members_apart),
         PARTITIONS,
         expecting(accepted_loss=1),
     ),

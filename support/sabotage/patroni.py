@@ -161,7 +161,7 @@ SABOTAGES = (
             {
                 "PH-05 DCS could lose": "could be lost",
                 "SB-03 leading member": "the DCS answers: still not true after|renews its lock",
-                "SB-04 broken link within the DCS": "the DCS answers: still not true after|renews its lock",
+                "SB-04": "the DCS answers: still not true after|renews its lock",
             }
         ),
         _dcs_member_lost,
@@ -289,13 +289,28 @@ SABOTAGES = (
     Sabotage(
         "patroni-trusts-its-clock",
         "a leader hands over when its clock says that its lock has expired",
-        notices({"SB-04 jumps ahead": r"at look \d+ of|interrupted for"}),
+        notices({"SB-05 jumps ahead": r"at look \d+ of|interrupted for"}),
         patroni_build("trusts_its_clock"),
+    ),
+    Sabotage(
+        "patroni-hands-over-when-its-clock-jumps-back",
+        "a leader whose clock jumps back hands over at once, long before its lock expires",
+        notices({"SB-05 jumps back": r"at look \d+ of .*before the roles changed"}),
+        patroni_build("hands_over_when_its_clock_jumps_back"),
+    ),
+    Sabotage(
+        "patroni-dawdles-after-a-freeze",
+        "replication is asynchronous, and a leader that was frozen takes ten seconds to ask who leads",
+        notices({"FO-19 host of the leader freezes": r"acknowledged \d+ writes in .* are lost: .*\(limit: 5 s\)"}),
+        together(
+            by_shared_configuration({"synchronous_mode": False}),
+            patroni_build("dawdles_after_a_freeze"),
+        ),
     ),
     Sabotage(
         "clock-jumps-as-declared",
         "it was declared that a leader whose clock jumps back keeps its lock, and it does not",
-        notices({"SB-04 jumps back": "the lock was not renewed for"}),
+        notices({"SB-05 jumps back": "the lock was not renewed for"}),
         nothing,
         variables=expecting(clock_jumps=True),
     ),

@@ -14,7 +14,9 @@ from support.sabotage.damage import (
     by_sql,
     in_group,
     nothing,
+    together,
 )
+from support.sabotage.hosts import members_apart
 from support.sabotage.sabotage import expecting, of_sharded
 from support.target.cluster import Cluster
 from support.waiting import NotYet
@@ -224,6 +226,17 @@ SABOTAGES = (
         "a worker group stays without a leader for a minute and a half",
         {"DT-04 After the failover": "another member than .* leads: still not true after"},
         in_group(1, by_shared_configuration({"ttl": 90, "loop_wait": 30})),
+    ),
+    of_sharded(
+        "one-group-asynchronous-another-loses",
+        "worker group 2 may lose writes in a failover, and worker group 1, which may not, loses some",
+        {"DT-04 After the failover": "acknowledged writes lost"},
+        together(
+            in_group(2, by_shared_configuration({"synchronous_mode": False})),
+            in_group(1, by_parameters(synchronous_commit="local")),
+            in_group(1, members_apart),
+        ),
+        "partitions",
     ),
     of_sharded(
         "failed-commits-count-as-done",

@@ -5,13 +5,14 @@ limits: what the cluster does not promise because it is not configured for it. T
 promises.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import requests
 
-from support.errors import AcceptError, RequirementMissing
+from support import sql
+from support.errors import AcceptError, ConnectFailed, RequirementMissing
 from support.expectations import AcceptedLoss, Expectations
 from support.target import etcd
 from support.target.cluster import Cluster
@@ -33,7 +34,10 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
 }
 """Capability -> the keys of [expect] that are about it."""
 _MODES = frozenset(
-    {"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "prompt_replicas"}
+    {
+        *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
+        "prompt_replicas",
+    }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
 OF_EMBEDDED = Expectations(delayed_replicas=())
@@ -42,7 +46,13 @@ _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
-_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _DELAY)
+_VERSION, _WITH_MESSAGES = "server_version_num", 140000
+"""Logical messages, by which changes are followed, came with PostgreSQL 14."""
+_SIZE = "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database"
+_LOGICAL_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
+_LARGEST = 10 * 2**30
+"""Bytes: more is not copied for a test."""
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _DELAY)
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -60,13 +70,15 @@ class Baseline:
     unbounded_slots: bool = False
     """Replication slots may keep any amount of WAL on every member that answered."""
     not_logical: str = ""
-    """The wal_level of every member that answered, where that is too little for logical replication."""
+    """Why there is no logical replication whose messages could be followed."""
     archives_nothing: bool = False
     """archive_mode is off on every member that answered."""
     delays: Mapping[str, str] = field(default_factory=dict)
     """Member -> its recovery_min_apply_delay, if it has one."""
     purposes: Mapping[int, Mapping[str, Purpose]] = field(default_factory=dict)
     """Group -> member -> what it is for; of the groups where a Patroni answered."""
+    not_copyable: str = ""
+    """Why no member should miss WAL and be copied in a test; empty if that costs little, or is not known."""
 
 
 def apply_baseline(
@@ -92,7 +104,7 @@ def apply_baseline(
         lacks=lacks,
         expectations=expected,
         timing=timing,
-        accepted_loss=accepted_loss(baseline.groups, expected),
+        accepted_loss=accepted_losses(topology.groups, baseline.groups, expected),
         delays=baseline.delays,
     )
     return known, known_limits(baseline, expected, timing)
@@ -127,18 +139,33 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
     if expected.delayed_replicas is not None:  # a delay that was not declared is no design, but a fault
         delays = {name: delay for name, delay in delays.items() if name in expected.delayed_replicas}
     shared = _shared_settings(shown.values())
-    level = shared.get(_WAL_LEVEL, _LOGICAL)
+    level, version = shared.get(_WAL_LEVEL, _LOGICAL), int(shared.get(_VERSION, _WITH_MESSAGES))
+    not_logical = f"wal_level is {level} on every member: there is no logical replication"
+    too_old = f"PostgreSQL {version // 10_000} has no logical messages (14 or newer has)"
     return Baseline(
         groups,
         members,
         voters,
         redis,
         unbounded_slots=shared.get(_SLOT_LIMIT) == "-1",
-        not_logical="" if level == _LOGICAL else level,
+        not_logical=not_logical if level != _LOGICAL else too_old if version < _WITH_MESSAGES else "",
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
         delays=delays,
         purposes=_purposes(Cluster(replace(cluster.topology, delays=delays))),
+        not_copyable=_not_copyable(cluster),
     )
+
+
+def _not_copyable(cluster: Cluster) -> str:
+    if cluster.topology.embedded or cluster.topology.administrator is None:
+        return ""
+    endpoint = cluster.topology.endpoint("write", cluster.topology.administrator)
+    with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
+        if (size := int(sql.value(session, _SIZE))) > _LARGEST:
+            return f"the databases have {size / 2**30:.0f} GB, and more than {_LARGEST >> 30} are not copied for a test"
+        if slots := [name for (name,) in sql.rows(session, _LOGICAL_SLOTS)]:
+            return f"a consumer of a logical slot ({', '.join(slots)}) could lose changes while little WAL is kept"
+    return ""
 
 
 def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
@@ -166,9 +193,10 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "rewind", f"not known without Patroni: {topology.lacks['patroni']}"
     asynchronous = [group for group, one in baseline.groups.items() if not one.synchronous]
     if asynchronous and not expected.wants_synchronous:
-        loss = accepted_loss(baseline.groups, expected)
+        losses = accepted_losses(asynchronous, baseline.groups, expected)
+        why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
         said = "as [expect] declares" if expected.synchronous is False else "and [expect] does not say otherwise"
-        yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {loss.why}"
+        yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {why}"
     without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
     if without_failsafe and not expected.failsafe:
         said = "as [expect] declares" if expected.failsafe is False else "and [expect] does not say otherwise"
@@ -180,7 +208,9 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         said = "as [expect] declares" if expected.bounded_slots is False else "and [expect] does not say otherwise"
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
     if baseline.not_logical:
-        yield "logical", f"wal_level is {baseline.not_logical} on every member: there is no logical replication"
+        yield "logical", baseline.not_logical
+    if baseline.not_copyable:
+        yield "copyable", baseline.not_copyable
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
     late = [name for name, one in baseline.purposes.get(0, {}).items() if not one.leads and not one.shows_at_once]
@@ -235,18 +265,33 @@ def _proxy_detection(cluster: Cluster, expected: Expectations) -> tuple[float, s
     return PROXY_ASSUMED, "proxy (assumed; [expect] proxy_detection)"
 
 
-def accepted_loss(groups: Mapping[int, PatroniConfiguration], expected: Expectations) -> AcceptedLoss:
-    """The loss that is declared to be accepted, else the loss that the least careful group is configured for."""
-    if expected.wants_synchronous:
-        return AcceptedLoss()
+def accepted_losses(
+    groups: Iterable[int], configured: Mapping[int, PatroniConfiguration], expected: Expectations
+) -> dict[int, AcceptedLoss]:
+    """Those of the groups whose failover may lose acknowledged writes -> how many.
+
+    Each by its own configuration: that one group replicates asynchronously excuses no loss of another one.
+    """
+    losses = (_accepted_loss(group, configured.get(group), expected) for group in groups)
+    return {loss.group: loss for loss in losses if loss}
+
+
+def _accepted_loss(group: int, configured: PatroniConfiguration | None, expected: Expectations) -> AcceptedLoss:
+    """The loss that is declared to be accepted, else the loss that the group is configured for.
+
+    Nothing where the group is configured or declared to be synchronous. Where its configuration is not known, only what
+    is declared.
+    """
+    if expected.wants_synchronous or (configured is not None and configured.synchronous):
+        return AcceptedLoss(group=group)
     if expected.accepted_loss is not None:
         why = f"[expect] accepted_loss accepts {expected.accepted_loss:,} bytes"
-        return AcceptedLoss(expected.accepted_loss, 0.0, why)
-    asynchronous = [one for one in groups.values() if not one.synchronous]
-    if not asynchronous:
-        return AcceptedLoss()
-    lag, recent = max(one.maximum_lag for one in asynchronous), max(one.loop_wait for one in asynchronous)
-    return AcceptedLoss(lag, recent, f"known limit: {_loss(lag, recent)} (asynchronous replication)")
+        return AcceptedLoss(expected.accepted_loss, 0.0, why, group)
+    if configured is None:
+        return AcceptedLoss(group=group)
+    lag, recent = configured.maximum_lag, configured.loop_wait
+    whose = f" of worker group {group}" if group else ""
+    return AcceptedLoss(lag, recent, f"known limit: {_loss(lag, recent)}{whose} (asynchronous replication)", group)
 
 
 def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> tuple[str, ...]:

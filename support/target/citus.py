@@ -3,7 +3,7 @@
 Source: https://docs.citusdata.com/en/v13.0/develop/api_metadata.html (pg_dist_node)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from support import sql
@@ -20,6 +20,18 @@ _NODES = """
      ORDER BY groupid
 """
 _HOME = "SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribution_column(%s, %s)"
+_DISTRIBUTION = """
+    SELECT CASE WHEN partmethod = 'h' THEN column_to_column_name(logicalrelid, partkey) END,
+           ARRAY (SELECT DISTINCT groupid
+                    FROM pg_dist_shard shard JOIN pg_dist_placement USING (shardid)
+                   WHERE shard.logicalrelid = part.logicalrelid)
+      FROM pg_dist_partition part WHERE logicalrelid = to_regclass(%s)
+"""
+_HOMES = """
+    SELECT value, groupid
+      FROM unnest(%s) value
+      JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, value)
+"""
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
 _LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%'"
 _LONG_IN_DOUBT = f"{_LEFT_IN_DOUBT} AND prepared < now() - interval '10 seconds'"
@@ -50,6 +62,24 @@ def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:
 def home(where: sql.Endpoint | sql.Session, table: str, namespace: str) -> int:
     """The group that holds the rows of a namespace in this table, by the coordinator's metadata."""
     return int(sql.value(where, _HOME, [quoted(table), namespace]))
+
+
+def homes(where: sql.Endpoint | sql.Session, table: str, rows: Sequence[Mapping[str, str]]) -> list[frozenset[int]]:
+    """For each row, given by some of its columns, the groups that may hold it, by the coordinator's metadata.
+
+    That is one group if the distribution column is given. It is every group with a copy of a reference table, and every
+    group with a shard of a table whose distribution column is not given. A table that Citus does not distribute is the
+    coordinator's.
+    """
+    known = sql.rows(where, _DISTRIBUTION, [quoted(table)])
+    if not known:
+        return [frozenset({0})] * len(rows)
+    ((column, groups),) = known
+    if not all(column in row for row in rows):
+        return [frozenset(groups)] * len(rows)
+    values = sorted({row[column] for row in rows})
+    found: dict[str, int] = dict(sql.rows(where, _HOMES, [values, quoted(table)]))
+    return [frozenset({found[value]} if (value := row[column]) in found else ()) for row in rows]
 
 
 def node_name(group: int) -> str:

@@ -12,6 +12,7 @@ from support import sql
 from support.errors import NotAvailable
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
+from support.expectations import AcceptedLoss
 from support.hosts import Sandbox, attach
 from support.hosts.interface import Site
 from support.hosts.remote import HostAccess, RemoteSite
@@ -74,6 +75,11 @@ class Cluster:
     def profile(self) -> Profile:
         """Which of the application's tables plays which part."""
         return self.topology.profile
+
+    @property
+    def accepted_loss(self) -> AcceptedLoss:
+        """How many acknowledged writes a failover of this group may lose."""
+        return self.topology.accepted_loss.get(self.group, AcceptedLoss(group=self.group))
 
     # Endpoints
 

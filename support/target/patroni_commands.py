@@ -11,6 +11,8 @@ import requests
 
 from support.errors import NotAvailable
 from support.target.cluster import Cluster
+from support.target.patroni import PatroniApi
+from support.target.topology import Login
 from support.timeouts import RECOVERY, REST
 from support.waiting import NotYet
 
@@ -24,6 +26,10 @@ class Reply:
 
     status: int
     words: str
+
+    @classmethod
+    def of(cls, answer: requests.Response) -> "Reply":
+        return cls(answer.status_code, " ".join(answer.text.split()))
 
     @property
     def done(self) -> bool:
@@ -39,18 +45,29 @@ def switch_over(cluster: Cluster, leader: str, candidate: str | None = None) -> 
     return _send(cluster, leader, "POST", "/switchover", {"leader": leader, "candidate": candidate})
 
 
-def configure(cluster: Cluster, changes: Mapping[str, Any]) -> None:
-    """Change the configuration that all members share; a value of None removes a key.
+def configure(cluster: Cluster, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Change the configuration that all members share, and return the new one; a value of None removes a key.
 
     Sent to the first member that answers. Raises NotYet if none does, NotAvailable if the command is refused.
     """
     unreached = []
     for name in cluster.members:
         try:
-            return _require_done(name, _send(cluster, name, "PATCH", "/config", changes))
+            return configure_by(cluster.patroni(name), cluster.topology.patroni_login, changes)
         except requests.RequestException as error:
             unreached.append(f"{name}: {type(error).__name__}")
     raise NotYet(f"no member accepted the new configuration: {', '.join(unreached)}")
+
+
+def configure_by(patroni: PatroniApi, login: Login | None, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same by one member's REST API. Without an answer it raises requests.RequestException.
+
+    Unlike `PatroniApi.configuration`, whose answer may be some seconds old, it reads the DCS itself.
+    """
+    answer = _answer(patroni, login, "PATCH", "/config", changes)
+    _require_done(patroni.url, Reply.of(answer))
+    decoded: Mapping[str, Any] = answer.json()
+    return decoded
 
 
 def reload_configuration(cluster: Cluster, member: str) -> None:
@@ -74,8 +91,12 @@ def _require_done(member: str, reply: Reply) -> None:
 
 
 def _send(cluster: Cluster, member: str, method: str, path: str, command: Mapping[str, Any]) -> Reply:
-    login = cluster.topology.patroni_login
-    patroni = cluster.patroni(member)
+    return Reply.of(_answer(cluster.patroni(member), cluster.topology.patroni_login, method, path, command))
+
+
+def _answer(
+    patroni: PatroniApi, login: Login | None, method: str, path: str, command: Mapping[str, Any]
+) -> requests.Response:
     answer = requests.request(
         method,
         f"{patroni.url}{path}",
@@ -84,10 +105,9 @@ def _send(cluster: Cluster, member: str, method: str, path: str, command: Mappin
         timeout=(REST, RECOVERY),
         **patroni.access.options,
     )
-    reply = Reply(answer.status_code, " ".join(answer.text.split()))
-    if reply.status in _DENIED:
+    if answer.status_code in _DENIED:
         raise NotAvailable(
-            f"Patroni of {member} refuses our login: {reply}; check PATRONI_RESTAPI_USERNAME and "
+            f"Patroni at {patroni.url} refuses our login: {Reply.of(answer)}; check PATRONI_RESTAPI_USERNAME and "
             "PATRONI_RESTAPI_PASSWORD"
         )
-    return reply
+    return answer

@@ -322,7 +322,7 @@ def for_client(authority: Authority, path: Path) -> None:
 def with_users(directory: Path, *users: str) -> Iterator[int]:
     """A server whose default user may be off, which `running` cannot wait for."""
     port, file = free_port(), directory / "redis.conf"
-    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", 'save ""', *users, ""]))
+    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {directory}", 'save ""', *users, ""]))
     process = subprocess.Popen(["redis-server", str(file)], stdout=subprocess.DEVNULL)
 
     def answers() -> None:

@@ -9,6 +9,21 @@ from program import LONG, TRUE, Program, copy, feature, target
 
 from support.sql import Endpoint
 
+DISTURBING = LONG.replace("Given a sum", "Given what takes {seconds} seconds to undo")
+SLOW_TO_UNDO = """
+from pathlib import Path
+from behave import given
+from support.waiting import pause
+
+@given("what takes {seconds:d} seconds to undo")
+def slow_to_undo(context, seconds):
+    def undo():
+        pause(seconds)
+        Path("undone").touch()
+
+    context.world.cleanup.callback(undo)
+"""
+
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
@@ -36,3 +51,37 @@ def test_ctrl_c_is_heard_and_the_end_tells_what_it_cut_off(program: Program, pos
     assert "interrupted: ZZ-01" in rest
     assert "not reached: ZZ-02" in rest
     assert "1 passed, 0 failed" in rest.rstrip().splitlines()[-1]
+
+
+def _interrupted(program: Program, postgres: Endpoint, seconds: int, times: int) -> tuple[float, str]:
+    """Stop a run whose scenario takes so many seconds to undo, by so many Ctrl-C; returns the time, and the output."""
+    program.write_features({"cluster/long.feature": DISTURBING.format(seconds=seconds)})
+    (program.project / "steps" / "slow_steps.py").write_text(SLOW_TO_UNDO, encoding="utf-8")
+    with program.started("run", "--jobs", "1", **target(postgres)) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "A claim that takes long ..." in line:
+                break
+        begun, printed = time.monotonic(), ""
+        running.send_signal(signal.SIGINT)
+        for line in running.stdout if times > 1 else ():
+            printed += line
+            if "Ctrl-C again" in line:
+                running.send_signal(signal.SIGINT)
+        printed += running.stdout.read()
+        running.wait()
+    return time.monotonic() - begun, printed
+
+
+def test_what_a_run_has_changed_on_a_users_cluster_is_undone_after_ctrl_c(program: Program, postgres: Endpoint) -> None:
+    _, printed = _interrupted(program, postgres, seconds=4, times=1)
+    assert (program.project / "undone").exists(), printed
+    assert "interrupted: ZZ-01" in printed
+    assert "accept heal" not in printed
+
+
+def test_a_second_ctrl_c_does_not_wait_for_that(program: Program, postgres: Endpoint) -> None:
+    took, printed = _interrupted(program, postgres, seconds=90, times=2)
+    assert took < 45, printed
+    assert not (program.project / "undone").exists()
+    assert "accept heal" in printed

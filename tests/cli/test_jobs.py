@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
-from program import FALSE, LONG, SLOW_AT_FIRST, TRUE, Program, copy, feature, target
+from program import CLOSED_AT_FIRST, FALSE, LONG, SLOW_AT_FIRST, TRUE, Program, copy, feature, target
 
 from support import sql
 from support.cli import behave_process
@@ -153,6 +153,23 @@ def test_what_is_too_slow_beside_other_clusters_is_judged_alone(program: Program
     assert "1 exceeded a limit, or saw too little, beside other clusters; running alone" in ended.err
     assert not record(program).flaky
     assert [one.reason for one in record(program).failing] == ["one and one are 2, not 3"]
+
+
+def test_what_never_comes_beside_other_clusters_is_flaky_when_it_comes_alone(program: Program) -> None:
+    """What comes a little later is judged alone, as anything that is slow."""
+    program.write_features(
+        {
+            **features(seconds=1),
+            "cluster/E.feature": feature("A closed door", "the door opens"),
+            "cluster/F.feature": feature("A slow door", "the slow door opens").replace("ZZ-01", "ZZ-02"),
+        }
+    )
+    (program.project / "steps" / "door_steps.py").write_text(CLOSED_AT_FIRST)
+    ended = program.run("--jobs", "2", *SMALL)
+    assert (ended.status, ended.last_line) == (0, "10 passed, 0 failed, 0 skipped"), str(ended)
+    run = record(program)
+    assert [one.scenario.name for one in run.flaky] == ["A closed door"], str(ended)
+    assert [one.scenario.name for one in run.crowded.values()] == ["A slow door"], str(ended)
 
 
 @pytest.mark.slow

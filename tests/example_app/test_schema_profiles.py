@@ -1,8 +1,12 @@
 """Schema profiles: what they say, how they fit the tables that are there, what is told where something is amiss."""
 
 import dataclasses
+import importlib
 import random
 import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +14,8 @@ from support import sql
 from support.engine import counter, ledger
 from support.engine import counter as retries
 from support.engine.workload import Turn, Workload
-from support.errors import UsageError
+from support.engine.world import World
+from support.errors import Inconclusive, UsageError
 from support.example_app import samples, schema
 from support.example_app.catalog import look_at
 from support.example_app.entries import Count, EntryStore, all_see_all, counts
@@ -20,7 +25,11 @@ from support.example_app.profile_fit import Fit, fit, missing, not_unique, propo
 from support.example_app.samples import related_rows, store_rows
 from support.example_app.vectors import PGVECTOR
 from support.failover import degradation
+from support.reporting.evidence import Evidence
+from support.run import Run
 from support.sharding import workloads
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
 
 # The tables of the swarm's services: serial keys, limits, timestamps without a zone.
 SWARM_TABLES = """
@@ -82,6 +91,29 @@ def amiss(there: sql.Endpoint, profile: Profile) -> list[str]:
     return [*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)]
 
 
+Judge = Callable[[sql.Endpoint, Profile], dict[str, str]]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Judge:
+    """Step about the application's schema -> what it says where it does not pass."""
+    steps = importlib.import_module("steps.cluster.schema_steps")
+
+    def judge(there: sql.Endpoint, profile: Profile) -> dict[str, str]:
+        login, at = Login(there.user, there.password), Address(there.host, there.port)
+        topology = Topology(there.database, login, at, profile=profile)
+        context = SimpleNamespace(world=World(Run("run", tmp_path, tmp_path, 1), Cluster(topology), Evidence()))
+        said = {}
+        for name in ("tables_there", "keys_unique", "vectors_indexed"):
+            try:
+                getattr(steps, f"step_{name}")(context)
+            except (AssertionError, Inconclusive) as error:
+                said[name] = str(error)
+        return said
+
+    return judge
+
+
 def test_each_known_schema_is_recognised_and_serves_all_scenarios(empty: sql.Endpoint, postgres: sql.Endpoint) -> None:
     sql.execute(empty, f"{SWARM_TABLES}{INDEXES}")
     assert recognised_there(empty) == SWARM
@@ -108,6 +140,49 @@ def test_another_application_with_a_table_of_the_same_name_misses_nothing(empty:
     fitted = fit(found, look_at(empty, ["memory_entries"]))
     assert {"vector", "json", "related", "graph", "reference", "declared_vectors"} <= fitted.lacks.keys()
     assert "schema" not in fitted.lacks
+
+
+def test_a_migration_that_stopped_after_the_first_table_proves_nothing(empty: sql.Endpoint, judged: Judge) -> None:
+    """Nothing is known of what the application relies on, so that nothing about it can be judged, or pass."""
+    first = schema.statements(PGVECTOR).partition(";")[0]
+    assert "CREATE TABLE memory_entries" in first
+    sql.execute(empty, f"{first}; ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey")
+    facts = look_at(empty, {table for one in KNOWN.values() for table in one.tables})
+    found = recognised(facts)
+    assert found is not None
+    fitted = fit(found, facts)
+    why = fitted.lacks["application_schema"]
+    assert why.startswith(f"only 1 of the 10 tables of schema {found.name} is there (memory_entries): say like = ")
+    assert "schema" not in fitted.lacks
+    assert judged(empty, fitted.profile) == {
+        "tables_there": "inconclusive: the schema names no tables and columns: nothing to judge",
+        "keys_unique": "inconclusive: the schema names no keys: nothing to judge",
+        "vectors_indexed": "inconclusive: the schema names no vector indexes: nothing to judge",
+    }
+    declared = fit(declared_profile({"like": found.name}), facts)
+    assert "application_schema" not in declared.lacks
+    assert "table patterns is missing" in judged(empty, declared.profile)["tables_there"]
+
+
+def test_keys_and_indexes_of_a_missing_table_are_not_as_expected(swarm: sql.Endpoint, judged: Judge) -> None:
+    sql.execute(swarm, "DROP TABLE pattern_history")
+    assert judged(swarm, SWARM) == {}
+    sql.execute(swarm, "DROP TABLE graph_nodes")
+    assert judged(swarm, SWARM) == {
+        "tables_there": "table graph_nodes is missing",
+        "keys_unique": "inconclusive: the keys of graph_nodes cannot be judged: no such table",
+        "vectors_indexed": "inconclusive: the vector indexes of graph_nodes cannot be judged: no such table",
+    }
+
+
+def test_a_schema_without_keys_lacks_them(empty: sql.Endpoint, judged: Judge) -> None:
+    sql.execute(empty, "CREATE TABLE notes (namespace text, key text, value text)")
+    keyless = declared_profile({"entries": {"table": "notes"}, "tables": {"notes": {"unique": []}}})
+    assert "names no key" in fitting(empty, keyless).lacks["declared_keys"]
+    assert judged(empty, keyless).keys() == {"keys_unique", "vectors_indexed"}
+    usual = declared_profile({"entries": {"table": "notes"}})
+    assert "declared_keys" not in fitting(empty, usual).lacks
+    assert "two rows of notes can share namespace, key" in judged(empty, usual)["keys_unique"]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +325,8 @@ def test_a_role_that_may_not_write_is_told(empty: sql.Endpoint) -> None:
     ("said", "complaint"),
     [
         ({"like": "swarn"}, "did you mean swarm"),
+        ({"like": "SWARM"}, "did you mean swarm"),
+        ({"like": "xyzzy"}, "[schema] like = 'xyzzy': not known; there are "),
         ({"name": "x"}, "names neither a known schema"),
         ({"entires": {}}, "[schema] entires: not known; did you mean entries"),
         ({"entries": {"namespace": "n"}}, "[schema.entries] names no table"),

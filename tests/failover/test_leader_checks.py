@@ -1,5 +1,6 @@
-"""Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-04)."""
+"""Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-05)."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,9 +9,12 @@ import pytest
 from support.engine.history import WriterSample
 from support.failover.leader_checks import (
     Claim,
+    KeyLook,
     NewSession,
     Renewal,
     called_primary_truly,
+    kept_the_key,
+    lock_ran_out,
     lock_renewed_in_time,
     new_sessions_again,
     nobody_took_over,
@@ -139,6 +143,27 @@ def test_a_new_session_before_the_fault_or_a_trial_that_ended_early_says_nothing
     assert new_sessions_again([], SINCE, LIMIT).holds is None
 
 
+def key_looks(*leaders: str, every: float = 3.0) -> list[KeyLook]:
+    return [KeyLook(SINCE + every * number, leader) for number, leader in enumerate(leaders)]
+
+
+@pytest.mark.parametrize(
+    ("looks", "holds", "words"),
+    [
+        (key_looks(*["pg1"] * 11), True, "pg1 held the leader key at each of 11 looks"),
+        (key_looks(*["pg1"] * 9, "pg2"), False, "27.0 s later pg2 held the leader key, instead of pg1"),
+        (key_looks(*["pg1"] * 5, "", *["pg1"] * 5), False, "15.0 s later nobody held the leader key, instead of pg1"),
+        (key_looks(*["pg1"] * 5), None, "for 18.0 s it was not known who holds the leader key"),
+        ([], None, "for 30.0 s it was not known who holds the leader key"),
+        ([KeyLook(SINCE - 1, "pg2"), *key_looks(*["pg1"] * 11)], True, "pg1 held the leader key at each of 11 looks"),
+    ],
+    ids=["kept", "taken over", "given up", "not asked until the end", "never asked", "before the fault"],
+)
+def test_who_kept_the_leader_key(looks: list[KeyLook], holds: bool | None, words: str) -> None:
+    finding = kept_the_key(looks, "pg1", SINCE, SINCE + LIMIT, 15.0)
+    assert (finding.holds, finding.words) == (holds, words)
+
+
 def read(*positions: int, every: float = 1.0) -> list[Renewal]:
     return [Renewal(LOST + every * number, position) for number, position in enumerate(positions)]
 
@@ -158,3 +183,35 @@ def read(*positions: int, every: float = 1.0) -> list[Renewal]:
 def test_a_lock_that_is_renewed_in_time(renewals: list[Renewal], holds: bool | None, words: str) -> None:
     finding = lock_renewed_in_time(renewals, 19)
     assert (finding.holds, finding.words) == (holds, words)
+
+
+@pytest.mark.parametrize(
+    ("renewals", "changed", "holds"),
+    [
+        (read(1, 2, *[3] * 19, 4, 5), math.inf, True),
+        (read(1, 2, *[3] * 19, 4, 5), LOST + 23, True),
+        (read(*[1] * 20, 2, 3), math.inf, True),
+        (read(1, 2, 3, *[4] * 20), math.inf, True),
+        (read(1, 2, *[3] * 16, 4, 5), math.inf, False),
+        (read(*range(30)), LOST + 3, False),
+        (read(1, 2, *[3] * 30), LOST + 15, False),
+        (read(*range(10), *[10] * 30), LOST + 9, False),
+        (read(1, 2, *[3] * 3), LOST + 22, True),
+        (read(1), LOST + 3, None),
+    ],
+    ids=[
+        "expired and taken again",
+        "expired and taken over",
+        "not renewed since before the first look",
+        "never renewed again",
+        "renewed before it expired",
+        "taken over at once",
+        "taken over before it expired",
+        "expired only later",
+        "the DCS was silent afterwards",
+        "read once",
+    ],
+)
+def test_a_lock_that_its_leader_lets_expire(renewals: list[Renewal], changed: float, holds: bool | None) -> None:
+    """It lasts 19 s or more, is read every second, and was renewed a second before the first look."""
+    assert lock_ran_out(renewals, LOST - 1, changed, 19).holds is holds

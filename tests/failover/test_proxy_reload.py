@@ -11,6 +11,7 @@ from sandboxes import in_a_sandbox
 from support.failover.proxy_reload import haproxy_workers
 from support.failover.routing import closings
 from support.hosts import Host, Sandbox
+from support.target.discovery.user_hosts import why_no_reload
 from support.waiting import NotYet, eventually
 
 TEMPLATE = Path(__file__).parents[2] / "support" / "embedded" / "templates" / "haproxy.cfg.j2"
@@ -65,6 +66,7 @@ def test_a_session_of_before_is_closed_when_its_server_falls_silent(keepalive: b
         proxy, server = started(sandbox, keepalive=keepalive)
         with session(proxy) as older:
             before = haproxy_workers(proxy)
+            assert why_no_reload(proxy.running()) == ""
 
             def reloaded() -> None:
                 proxy.processes["haproxy"].reload()  # again: a master process that has just started may ignore it
@@ -88,5 +90,6 @@ def test_without_a_master_process_nobody_can_be_told_to_reload(tmp_path: Path) -
         proxy, _ = started(sandbox, keepalive=True, master=False)
         session(proxy).close()
         assert haproxy_workers(proxy) == []
+        assert "haproxy -W" in why_no_reload(proxy.running())
 
     assert in_a_sandbox("namespaces", tmp_path, act) == 0

@@ -57,6 +57,23 @@ def test_healing_twice_heals_once() -> None:
     assert fault.notes == ["inject one", "heal one"]
 
 
+def test_a_heal_that_ctrl_c_interrupts_is_done_all_the_same() -> None:
+    @dataclass
+    class Interrupted(Noted):
+        def heal(self) -> None:
+            super().heal()
+            if self.notes.count(f"heal {self.name}") == 1:
+                raise KeyboardInterrupt
+
+    notes: list[str] = []
+    nemesis = Nemesis()
+    nemesis.inject(Noted("one", notes))
+    nemesis.inject(Interrupted("two", notes))
+    with pytest.raises(KeyboardInterrupt):
+        nemesis.heal()
+    assert notes == ["inject one", "inject two", "heal two", "heal two", "heal one"]
+
+
 def test_a_fault_that_half_happened_is_healed() -> None:
     fault = Noted("one", injects=False)
     with pytest.raises(OSError, match="no such host"), Nemesis() as nemesis:

@@ -11,9 +11,11 @@ from secrets import token_hex
 
 import pytest
 
+from support.errors import ProcessFailed
 from support.hosts.interface import Running
 from support.hosts.remote import HostRefused, HostUnreached, Reach
 from support.hosts.remote.guards import Guards
+from support.hosts.remote.logs import CollectedLogs
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.waiting import NotYet, eventually
@@ -28,7 +30,8 @@ def here(request: pytest.FixtureRequest) -> Iterator[Reach]:
         pytest.skip(f"{argv[0]} is not installed here")
     variables = {"FOLDER": f"accept-test-{token_hex(4)}", "MARK": "echo staging", "SCOPE": "staging"}
     yield replace(Reach.of("local:"), argv=argv, variables=variables)
-    shutil.rmtree(_folder(variables["FOLDER"]), ignore_errors=True)
+    for folder in (_folder(variables["FOLDER"]), Path("/var/lib", variables["FOLDER"])):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(name: str) -> Path:
@@ -145,3 +148,40 @@ def test_a_fault_that_could_not_be_healed_is_left_to_its_guard(
     begun = time.monotonic()
     _await(undone.exists, within=15)
     assert time.monotonic() - begun < 10
+
+
+def test_a_fault_whose_undo_failed_is_left_to_its_guard(here: Reach, tmp_path: Path) -> None:
+    """As long as the suite answered for it, its guard would leave it alone."""
+    guards, able = Guards(grace=2, beat=0.5), tmp_path / "able"
+    fault = guards.inject("here", here, "outside", ":", f"[ -e {able} ] && touch {tmp_path}/undone")
+    with pytest.raises(ProcessFailed, match="could not be undone"):
+        guards.heal(fault)
+    able.touch()
+    _await((tmp_path / "undone").exists, within=15)
+
+
+def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_path: Path) -> None:
+    """PostgreSQL's own log_filename: each start begins a file, and the one with the PANIC is not the last."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    old, first = folder / "postgresql-1.log", folder / "postgresql 2.log"
+    old.write_text("PANIC: of last week\n")
+    first.write_text("before the fault\n")
+    log = CollectedLogs(here, str(folder), [str(first)])
+    mark = log.end()
+    assert log.since(mark) == ""
+    with first.open("a") as more:
+        more.write("shut down\n")
+    (folder / "postgresql-3.log").write_text("PANIC: could not locate a valid checkpoint record\n")
+    (folder / "postgresql-4.log").write_text("ready to accept connections\n")
+    for seconds, file in enumerate((old, first, folder / "postgresql-3.log", folder / "postgresql-4.log")):
+        os.utime(file, (seconds, seconds))
+    assert log.since(mark).splitlines() == [
+        "shut down",
+        "PANIC: could not locate a valid checkpoint record",
+        "ready to accept connections",
+    ]
+    assert log.since("").splitlines() == ["before the fault", "shut down"], "not what is older than the suite"
+    assert log.last(6) == "tions\n"
+    old.write_text("anew\n")  # a file that is used again after a week is shorter than before
+    assert log.since(mark).splitlines()[-1] == "anew"

@@ -1,10 +1,13 @@
 """The verdict on a history: what is no evidence, what is excused over several servers, and the words of a report."""
 
+from dataclasses import replace
+
+import pytest
 from hand_made import history
 
 from support.engine.history import History, Operation, Outcome
 from support.isolation.checks import LEAST_OVERLAPPING, Observed, isolated, limit_of_snapshots
-from support.isolation.levels import Level
+from support.isolation.levels import Anomaly, Level
 from support.isolation.session_checks import endpoints_follow, own_writes_seen, reads_never_go_back, shown_early
 from support.isolation.transactions import Access, Kind, overlapping, transactions_of
 
@@ -62,6 +65,30 @@ def test_what_only_one_snapshot_rules_out_is_a_limit_over_several_servers() -> N
     assert isolated(observed(SKEW, homes=FAR, one_snapshot=True)).holds is False
     assert isolated(observed(SKEW, homes=NEAR, one_snapshot=False)).holds is False
     assert limit_of_snapshots(observed(SKEW, homes=NEAR, one_snapshot=False)) == ""
+
+
+WRITE_SKEW = "ok a:- b+1\n ok b:- a+2\n ok a:2 b:1"
+ELSEWHERE = "ok c:- a:- b+1\n ok b:- a+2 c+9\n ok a:2 b:1 c:9"
+"""The same, and the shortest chain of dependencies between the two leads over another server."""
+ON_TWO = {**NEAR, (Kind.LIST, "c"): (2,)}
+
+
+@pytest.mark.parametrize("text", [WRITE_SKEW, ELSEWHERE], ids=["alone", "with a shorter way elsewhere"])
+def test_what_one_server_shows_by_itself_is_not_excused_by_another(text: str) -> None:
+    seen = observed(text, Level.SERIALIZABLE, homes=ON_TWO, one_snapshot=False)
+    assert isolated(seen).holds is False
+    assert Anomaly.WRITE_SKEW in {one.anomaly for one in seen.violations}
+    assert seen.excused == ()
+
+
+@pytest.mark.parametrize("text", [WRITE_SKEW, ELSEWHERE], ids=["alone", "with a shorter way elsewhere"])
+def test_a_transaction_that_used_a_set_may_have_several_snapshots_of_one_server(text: str) -> None:
+    with_set = history(text)
+    read = Access(Kind.SET, "s", saw=())
+    with_set = (replace(with_set[0], accesses=(read, *with_set[0].accesses)), *with_set[1:])
+    homes = {**ON_TWO, (Kind.SET, "s"): (1, 2)}
+    seen = Observed(Level.SERIALIZABLE, with_set, homes, one_snapshot=False)
+    assert (seen.violations, Anomaly.WRITE_SKEW in {one.anomaly for one in seen.excused}) == ((), True)
 
 
 def test_a_lost_update_is_never_excused() -> None:

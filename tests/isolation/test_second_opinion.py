@@ -1,6 +1,7 @@
 """The histories as adya and elle-cli read them; and the two judges held against each other, where adya is installed."""
 
 import json
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,6 +9,7 @@ from hand_made import history
 from simulated import Serial, planned
 
 from support.engine.finding import Finding
+from support.errors import ProcessFailed
 from support.isolation import second_opinion
 from support.isolation.checks import anomalies
 from support.isolation.levels import RULED_OUT, Level
@@ -47,6 +49,15 @@ def test_an_objection_of_the_other_judge_makes_a_pass_unknown_and_nothing_else()
     assert agrees(Finding.true("no anomaly"), has_none).holds
     assert agrees(Finding.true("no anomaly"), Opinion(None, {})).holds
     assert agrees(Finding.false("lost update"), has_none).holds is False
+
+
+def test_a_judge_that_does_not_work_is_an_error_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / second_opinion.PROGRAM
+    broken.write_text("#!/bin/sh\necho no such option >&2\nexit 2\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ProcessFailed, match="adya gave no second opinion: no such option"):
+        opinion(history("ok a+1"), Level.SERIALIZABLE)
 
 
 @asked

@@ -131,6 +131,25 @@ def test_what_ran_again_alone_counts_as_it_ended_then_and_is_not_flaky(tmp_path:
     assert not record.flaky
 
 
+def test_what_never_came_is_no_matter_of_the_other_clusters(tmp_path: Path) -> None:
+    """Both pass alone: what was late beside others is as it is then, and what was never reached is flaky."""
+    late = ScenarioResult(scenario(1), BROKEN, "too late")
+    never = ScenarioResult(scenario(2), BROKEN, "the whole cluster is healthy: still not true", unreached=True)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)], fail_on_flaky=True)
+    journal.record(late)
+    journal.record(never)
+    journal.to_be_judged_alone(read(journal.path).worth_rerunning)
+    for number in (1, 2):
+        journal.record(ScenarioResult(scenario(number), PASSED))
+    journal.end()
+    record = read(journal.path)
+    assert list(record.crowded.values()) == [late]
+    assert list(record.earlier.values()) == [never]
+    assert [one.scenario for one in record.flaky] == [scenario(2)]
+    assert exit_status(record) == 1
+
+
 @pytest.mark.parametrize(("fail_on_flaky", "status"), [(False, 0), (True, 1)])
 def test_a_flaky_scenario_fails_only_the_run_that_asks_for_it(tmp_path: Path, fail_on_flaky: bool, status: int) -> None:
     journal = Journal(tmp_path / "journal.jsonl")

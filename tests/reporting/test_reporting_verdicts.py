@@ -132,6 +132,33 @@ def test_a_wrong_result_is_final_and_an_exceeded_limit_is_not(tmp_path: Path) ->
         assert (result.verdict, result.final) == (Verdict.BROKEN, final), step
 
 
+NEVER_HEALTHY = """
+from support.errors import NotInTime
+def in_after_scenario(context, scenario):
+    return [NotInTime("the whole cluster is healthy", "pg2 does not stream", 120.4, 120)]
+"""
+FOUND_UNHEALTHY = """
+from support.errors import UnhealthyCluster
+def in_after_scenario(context, scenario):
+    return [UnhealthyCluster("the cluster was unhealthy before any fault was injected")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "hooks", "unreached"),
+    [
+        ("Then it takes too long", "", False),
+        ("Then it takes too long", NEVER_HEALTHY, True),
+        ("Then it is 42", NEVER_HEALTHY, True),
+        ("Then it is 42", FOUND_UNHEALTHY, True),
+        ("Then it is 42", "", False),
+    ],
+)
+def test_what_never_came_is_told_from_what_was_late(tmp_path: Path, step: str, hooks: str, unreached: bool) -> None:
+    [result] = run_feature(tmp_path, ONE.format(steps=step), hooks=hooks).record.results
+    assert (result.unreached, result.final) == (unreached, False)
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told of it", "not told of it"])
 def test_an_error_in_a_cleanup_is_not_passed(tmp_path: Path, told: bool) -> None:
     hooks = """

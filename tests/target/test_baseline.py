@@ -4,17 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import free_port
+from servers import BINDIR, postgres
 
+from support import sql
 from support.errors import RequirementMissing
 from support.expectations import Expectations
 from support.target.baseline import (
     OF_EMBEDDED,
     Baseline,
     _modes_not_promised,
-    accepted_loss,
+    _not_copyable,
+    accepted_losses,
     apply_baseline,
     known_limits,
 )
+from support.target.cluster import Cluster
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed
 from support.target.purposes import Purpose, purposes_of
@@ -111,6 +116,30 @@ def test_without_archiving_none_can_fail() -> None:
     assert "archiving" not in dict(careful)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "capability"),
+    [
+        (replace(CAREFUL_BASELINE, not_logical="wal_level is replica on every member"), "logical"),
+        (replace(CAREFUL_BASELINE, not_copyable="the databases have 12 GB"), "copyable"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_settled_before_any_scenario(baseline: Baseline, capability: str) -> None:
+    somewhere = Topology("db", Login("app", ""), Address("h", 1))
+    modes = dict(_modes_not_promised(somewhere, baseline, Expectations()))
+    assert modes[capability] in (baseline.not_logical, baseline.not_copyable)
+    assert capability not in dict(_modes_not_promised(somewhere, CAREFUL_BASELINE, Expectations()))
+
+
+def test_logical_slots_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
+    with postgres(tmp_path, free_port(), BINDIR, "wal_level=logical") as server:
+        topology = Topology(server.database, Login("nobody", ""), Address(*server.hosts[0]))
+        with_superuser = Cluster(replace(topology, administrator=Login(server.user, server.password)))
+        assert _not_copyable(with_superuser) == ""
+        sql.rows(server, "SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')")
+        assert "a consumer of a logical slot (debezium) could lose changes" in _not_copyable(with_superuser)
+        assert _not_copyable(Cluster(topology)) == "", "nobody asks without a superuser"
+
+
 def test_a_worker_group_is_named() -> None:
     first, second = limits(Baseline({0: CAREFUL, 2: ASYNCHRONOUS}, {0: 3, 2: 2}, 3, REDIS))
     assert first.startswith("the coordinator's group: while there is no standby")
@@ -147,13 +176,30 @@ def test_a_recovery_time_that_the_timing_cannot_keep() -> None:
 
 def test_what_may_be_lost() -> None:
     nothing = Expectations()
-    assert not accepted_loss({0: CAREFUL}, nothing)
-    assert not accepted_loss({}, nothing)
-    found = accepted_loss({0: CAREFUL, 1: ASYNCHRONOUS}, nothing)
+    assert not accepted_losses([0], {0: CAREFUL}, nothing)
+    assert not accepted_losses([0], {}, nothing)
+    found = accepted_losses([0], {0: ASYNCHRONOUS}, nothing)[0]
     assert (found.bytes, found.recent) == (1048576, 10)
-    assert not accepted_loss({0: ASYNCHRONOUS}, Expectations(synchronous=True))
-    declared = accepted_loss({0: ASYNCHRONOUS}, Expectations(accepted_loss=100))
-    assert (declared.bytes, declared.recent) == (100, 0)
+    assert not accepted_losses([0], {0: ASYNCHRONOUS}, Expectations(synchronous=True))
+    declared = accepted_losses([0, 1], {0: ASYNCHRONOUS}, Expectations(accepted_loss=100))
+    assert {group: (one.bytes, one.recent) for group, one in declared.items()} == {0: (100, 0), 1: (100, 0)}
+
+
+def test_an_asynchronous_group_excuses_no_loss_of_a_synchronous_one() -> None:
+    slow = replace(ASYNCHRONOUS, maximum_lag=100, loop_wait=5)
+    groups = {0: CAREFUL, 1: ASYNCHRONOUS, 2: slow}
+    found = accepted_losses(groups, groups, Expectations())
+    assert {group: (one.bytes, one.recent, one.group) for group, one in found.items()} == {
+        1: (1048576, 10, 1),
+        2: (100, 5, 2),
+    }
+    assert "those of the last 5 s, can be lost in a failover of worker group 2 (asynchronous" in found[2].why
+    assert set(accepted_losses(groups, groups, Expectations(accepted_loss=100))) == {1, 2}
+    # Where a group's configuration is not known, nothing is excused, except by what is declared.
+    assert set(accepted_losses([0, 1, 3], groups, Expectations())) == {1}
+    lacks = dict(_modes_not_promised(NOWHERE, Baseline(groups), Expectations()))
+    assert "synchronous_mode is off in worker group 1 and worker group 2" in lacks["synchronous"]
+    assert "up to 100 bytes" in lacks["synchronous"]
 
 
 NOWHERE = Topology(

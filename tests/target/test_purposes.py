@@ -13,7 +13,7 @@ from patroni.tags import Tags  # its own rules
 from patronis import Member, patroni
 
 from support.errors import Inconclusive
-from support.failover.health_checks import routing_roles, serving_replicas
+from support.failover.member_health import routing_roles, serving_replicas
 from support.failover.replication import require_delays_as_declared, require_received
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster

@@ -139,6 +139,15 @@ def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
     assert "member_files" not in lacking(looked, TOPOLOGY)
 
 
+def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    assert "proxy_reload" not in lacking(looked, TOPOLOGY)
+    looked["lb"] = replace(looked["lb"], fixed={"proxy_reload": "HAProxy runs without a master process"})
+    assert lacking(looked, TOPOLOGY)["proxy_reload"] == "lb: HAProxy runs without a master process"
+    del looked["lb"]
+    assert "[hosts]" in lacking(looked, TOPOLOGY)["proxy_reload"]
+
+
 def test_without_hosts_the_reason_names_the_table() -> None:
     assert "[hosts]" in find({}, TOPOLOGY).lacks["hosts"]
 

@@ -65,7 +65,7 @@ def every_client_got_through(history: History, action: str, clients: int, since:
         f"client {client} for {until - last[client]:.1f} s" if client in last else f"client {client} at any time"
         for client in silent
     ]
-    return Finding.too_late(f"{len(silent)} of {clients} clients had no operation acknowledged: {listed(told)}")
+    return Finding.never_came(f"{len(silent)} of {clients} clients had no operation acknowledged: {listed(told)}")
 
 
 def interrupted_for_less_than(

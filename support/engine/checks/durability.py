@@ -5,7 +5,7 @@ list of everything found in the ledger as its value, and the last one is the fin
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
@@ -17,18 +17,19 @@ NOTHING = AcceptedLoss()
 def no_acknowledged_write_lost(
     history: History,
     fault: tuple[float, float] | None = None,
-    accepted: AcceptedLoss = NOTHING,
+    accepted: Callable[[Operation], AcceptedLoss | None] = lambda lost: NOTHING,
     size_of: Callable[[Operation], int] = lambda one: len(str(one.value)),
 ) -> Finding:
     """Every acknowledged append is in the final read, or the loss is no more than what is accepted.
 
-    An append with an unknown outcome may be there ("recovered") or not. Of the lost appends, those acknowledged less
-    than `accepted.recent` seconds before the last lost one do not count: the new leader cannot know of them. `size_of`
-    gives the bytes of an append, `fault` the start and the end of the fault in the history's clock.
+    An append with an unknown outcome may be there ("recovered") or not. `accepted` gives for a lost append what the
+    group that held it may lose; each group's lost appends are held against its own terms. Of them, those acknowledged
+    less than `recent` seconds before the last one do not count: the new leader cannot know of them. `size_of` gives the
+    bytes of an append, `fault` the start and the end of the fault in the history's clock.
 
-    Unknown if the ledger was not read back after the last append began, or if nothing was acknowledged. If `fault` is
-    given, also unknown if nothing was acknowledged before it began or after it began, or if nothing of what was
-    acknowledged before it is left.
+    Unknown if the ledger was not read back after the last append began, if nothing was acknowledged, or if `accepted`
+    is None for a lost append: then nobody knows which group held it. If `fault` is given, also unknown if nothing was
+    acknowledged before it began or after it began, or if nothing of what was acknowledged before it is left.
     """
     appends = history.of(action="append")
     acknowledged = [one for one in appends if one.outcome is Outcome.OK]
@@ -47,21 +48,68 @@ def no_acknowledged_write_lost(
     if not lost:
         return Finding.true(f"0 {counted} lost; {remark}")
     values = f"{len(lost)} {counted} lost: {listed([one.value for one in lost])}"
-    if not accepted:
+    by_terms: dict[AcceptedLoss | None, list[Operation]] = {}
+    for one in lost:
+        by_terms.setdefault(accepted(one), []).append(one)
+    undecided = by_terms.pop(None, [])
+    inexcusable = [one.value for terms, ones in by_terms.items() if not terms for one in ones]
+    if len(inexcusable) == len(lost):
         return Finding.false(values)
+    if inexcusable:
+        return Finding.false(f"{values}; {len(inexcusable)} of them where none may be lost: {listed(inexcusable)}")
     if fault is not None and all(one in lost for one in acknowledged if one.ended < fault[0]):
         return Finding.unknown(f"nothing that was acknowledged before the fault is left: {values}")
+    weighed = [_weighed(ones, terms, size_of) for terms, ones in by_terms.items() if terms]
+    told = "; ".join((values, *(words for _, words in weighed)))
+    if not all(within for within, _ in weighed):
+        return Finding.false(told)
+    if undecided:
+        return Finding.unknown(
+            f"{told}; which group held {len(undecided)} of them is not known, and some groups must not lose any"
+        )
+    return Finding.true(f"{told}; {remark}")
+
+
+def _weighed(
+    lost: Collection[Operation], accepted: AcceptedLoss, size_of: Callable[[Operation], int]
+) -> tuple[bool, str]:
+    """Whether the appends that one group lost are no more than what it may lose, and how that is told."""
     last = max(one.ended for one in lost)
     counting = [one for one in lost if one.ended < last - accepted.recent] if accepted.recent else lost
     size = sum(map(size_of, counting))
     earlier = f", {size:,} bytes of them more than {accepted.recent:g} s before the last one" if accepted.recent else ""
-    told = f"{values}; {sum(map(size_of, lost)):,} bytes{earlier} ({accepted.why})"
-    return Finding.true(f"{told}; {remark}") if size <= accepted.bytes else Finding.false(told)
+    return size <= accepted.bytes, f"{sum(map(size_of, lost)):,} bytes{earlier} ({accepted.why})"
 
 
 def lost_writes(history: History) -> list[object]:
     """The values of acknowledged appends that are not in the final read; all of them if there was none."""
     return [one.value for one in _lost(history)]
+
+
+def lost_since(history: History, begun: float, until: float) -> list[Operation]:
+    """The lost appends that began between these moments, in the order in which they began."""
+    return sorted((one for one in _lost(history) if begun < one.begun < until), key=lambda one: one.begun)
+
+
+def without(history: History, operations: Iterable[Operation]) -> History:
+    """The history without these operations."""
+    left_out = {id(one) for one in operations}
+    return History(one for one in history if id(one) not in left_out)
+
+
+def acknowledged_in_vain(vain: Sequence[Operation], former: str, limit: float, since: float) -> Finding:
+    """What a former leader acknowledged after another one had taken over, all of it lost, began no later than `limit`
+    seconds after `since`, when it could begin to learn that it was replaced."""
+    if not vain:
+        return Finding.true(f"{former} acknowledged no write that is lost after another member had taken over")
+    seconds = max(one.ended for one in vain) - vain[0].begun
+    words = (
+        f"after another member had taken over, {former} acknowledged {len(vain)} writes in {seconds:.1f} s, and they "
+        f"are lost: {listed([one.value for one in vain])}"
+    )
+    if (late := vain[-1].begun - since) > limit:
+        return Finding.false(f"{words}; the last one {late:.1f} s after it could learn of that (limit: {limit:g} s)")
+    return Finding.true(words)
 
 
 def lost_reach_back(history: History, moment: float) -> float | None:

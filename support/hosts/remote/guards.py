@@ -92,7 +92,10 @@ class Guards:
             ) from error
         failed = [line for line in said.splitlines() if line.startswith("failed")]
         if failed:
-            raise ProcessFailed(f"{fault.words} could not be undone ({failed[0]}): ./accept heal tries again")
+            self._abandon(fault)
+            raise ProcessFailed(
+                f"{fault.words} could not be undone ({failed[0]}): its guard and ./accept heal try again"
+            )
         self._forget(fault)
         if f"expired {fault.id}" in said or fault.id in self._expired:
             raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")

@@ -1,5 +1,6 @@
 """A user's hosts as faults see them. Each operation is one call of the script on one host, see on_host.sh."""
 
+import posixpath
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
+from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
@@ -21,43 +23,6 @@ T = TypeVar("T")
 _FREEZES = 4  # looks for what was forked meanwhile; the first process of a container cannot be suspended from inside
 _ALL_GONE = "none of these processes is there"  # words of the script
 _STARTS_WITHIN = 60.0  # seconds for a command that starts a program
-
-
-class RemoteLog:
-    """A file on a host."""
-
-    def __init__(self, reach: Reach, file: str) -> None:
-        self._reach, self._file = reach, file
-
-    def end(self) -> str:
-        return self._reach.run("size", self._file).split("\t")[0].strip()
-
-    def since(self, mark: str) -> str:
-        return self._reach.run("tail_of", self._file, mark or "0", within=_STARTS_WITHIN)
-
-    def last(self, most: int) -> str:
-        return self._reach.run("tail", "-c", str(most), self._file, within=_STARTS_WITHIN)
-
-
-class Journal:
-    """What a systemd unit has logged."""
-
-    def __init__(self, reach: Reach, unit: str) -> None:
-        self._reach, self._unit = reach, unit
-
-    def end(self) -> str:
-        return self._reach.run("date", "+%s").strip()
-
-    def since(self, mark: str) -> str:
-        since = [f"--since=@{mark}"] if mark else []
-        return self._read(*since)
-
-    def last(self, most: int) -> str:
-        return self._read("-n", str(most // 100))
-
-    def _read(self, *options: str) -> str:
-        words = ("journalctl", "--no-pager", "-o", "cat", "-u", self._unit)
-        return self._reach.run(*words, *options, within=_STARTS_WITHIN)
 
 
 class RemoteProgram:
@@ -110,6 +75,8 @@ class RemoteHost:
         self._down: dict[str, HostFault] = {}
         self._suspended: dict[frozenset[tuple[int, int]], list[HostFault]] = {}
         self._frozen: list[HostFault] = []
+        self._collecting: dict[str, dict[str, list[str]]] = {}
+        """Program -> folder -> the files in which its logging collector was seen to write: it may be down by now."""
 
     @property
     def cutting(self) -> Reach:
@@ -201,19 +168,22 @@ class RemoteHost:
                 _, link, target = line.split("\t", 2)
                 if link.startswith("fd/") and target.startswith("/") and not target.startswith("/dev/"):
                     found[f"{name} ({target})"] = RemoteLog(self.reach, target)
-            for file in self._server_logs(tree):
-                found[f"{name} ({file})"] = RemoteLog(self.reach, file)
+            for file in self._collected(tree):
+                self._collecting.setdefault(name, {}).setdefault(posixpath.dirname(file), []).append(file)
+        for name, folders in self._collecting.items():
+            for folder, files in folders.items():
+                found[f"{name} ({folder})"] = CollectedLogs(self.reach, folder, files)
         return found
 
-    def _server_logs(self, tree: Sequence[Running]) -> Sequence[str]:
-        """The files of PostgreSQL's own logging collector."""
+    def _collected(self, tree: Sequence[Running]) -> Sequence[str]:
+        """The files in which PostgreSQL's own logging collector writes now."""
         collectors = [one for one in tree if one.title.startswith("postgres:") and " logger" in one.title]
         if not collectors:
             return ()
         directory = self._where(collectors[0].pid).get("cwd", "")
         listed = self.reach.run("cat", f"{directory}/current_logfiles").splitlines() if directory else []
         names = [line.split(" ", 1)[1] for line in listed if " " in line]
-        return [name if name.startswith("/") else f"{directory}/{name}" for name in names]
+        return [posixpath.join(directory, name) for name in names]
 
     def _where(self, pid: int) -> Mapping[str, str]:
         return {

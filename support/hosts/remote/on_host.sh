@@ -4,7 +4,8 @@
 # A fault that lasts is a *host fault* with a directory in $RUN: its undo, its beat, its guard. The undo is written, and the
 # guard is running, before anything is done. The guard undoes the fault when no beat has come for $GRACE seconds, or
 # when it is $LONGEST seconds old, whatever became of the session or of whoever opened it. A reboot empties /run, and
-# with it all that a fault consists of.
+# with it all that a fault consists of, unless it has changed what is on a disk. What was there before is kept on the
+# same disk, as NAME.accept-ID beside what replaced it, and $KEPT/ID says where: whoever heals finds it after a reboot.
 set -u
 TRIES=120
 LC_ALL=C; export LC_ALL
@@ -57,6 +58,9 @@ where() { # PID...: the executable, the working directory and the files to which
   for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
 }
 size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
+sizes() { # FOLDER: of each file in it, the one that was written to last at the end
+  ls -tr "$1" 2>/dev/null | while IFS= read -r file; do [ ! -f "$1/$file" ] || size "$1/$file"; done
+}
 tail_of() { # FILE BYTES: what follows the first so many bytes; all of a file that is shorter by now, and so was begun anew
   if [ "$(wc -c 2>/dev/null < "$1" || echo 0)" -lt "$2" ]; then cat "$1" 2>/dev/null; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null; fi
 }
@@ -142,14 +146,48 @@ beat() { # ID...: whoever made these faults is there
 }
 heal() { # ID...: undo these faults; harmless for one that is not there
   for id; do
-    D=$RUN/$id; [ -d "$D" ] || { echo "gone $id"; continue; }
+    D=$RUN/$id; [ -d "$D" ] || { heal_on_disk "$id"; continue; }
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
     [ ! -e "$D/expired" ] || echo "expired $id"
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
-    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; else echo "failed $id $(tr '\n' ' ' < "$D/healed")"; rmdir "$D/healing"; fi
+    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; rmdir "$KEPT" 2>/dev/null; continue; fi
+    echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
   done
 }
-left() { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done; }
+left() { # the faults that are there, and what they have left on a disk
+  { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done
+    on_disk | while read -r id _; do echo "$id"; done; } | sort -u
+}
+
+# --- What outlives a reboot
+
+on_disk() { # id, and what it has replaced, of everything that was kept beside it
+  [ "${FILES:-}" != none ] || return 0 # the files here are not those of the processes here
+  { cat "$KEPT"/* 2>/dev/null
+    for one in $(grep -lsE 'patroni|^postgres' /proc/[0-9]*/cmdline); do # in case that $KEPT is lost: a container was made
+      d=${one%/cmdline}                                                  # anew around its volumes
+      [ ! -f "$d/cwd/PG_VERSION" ] || readlink "$d/cwd"
+      tr '\0' '\n' < "$one" | while read -r word; do
+        case $word in /*.yml|/*.yaml) echo "$word";; *.yml|*.yaml) echo "$(readlink "$d/cwd")/$word";; esac
+      done
+    done 2>/dev/null; } | sort -u | while read -r place; do
+    for one in "$place".accept-????????; do
+      [ ! -e "$one" ] || case ${one##*.accept-} in *[!0-9a-f]*) ;; *) echo "${one##*.accept-} $place";; esac
+    done
+  done
+}
+remember() { # ID PLACE: before anything there is replaced, and so that it is there after a reset
+  mkdir -p -m 700 "$KEPT" && printf '%s\n' "$2" > "$KEPT/$1" && to_disk "$KEPT/$1" && return
+  rm -rf "${D:?}"; refuse "$KEPT cannot be written: nothing was done"
+}
+to_disk() { sync "$1" 2>/dev/null || sync; }
+heal_on_disk() { # ID: what a fault has left that had its record in /run
+  id=$1 place=$(on_disk | sed -n "s/^$1 //p")
+  if [ -z "$place" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
+  echo "restarted $id"
+  if [ -d "$place.accept-$id" ]; then undo=$(undestroyed "$id" "$place"); else undo=$(unedited "$id" "$place"); fi
+  if said=$(sh -c "$undo" 2>&1); then rmdir "$KEPT" 2>/dev/null; else echo "failed $id $(echo "$said" | tr '\n' ' ')"; fi
+}
 
 # --- Faults of processes
 
@@ -191,9 +229,8 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"; hold=$2; undo=$3; shift 3
-  undo_by "$undo"
-  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
-  guard
+  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first: a node of etcd has not started before it has reached others
+  undo_by "$undo"; guard
   if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
   if [ "${ISOLATED:-}" ]; then isolate; fi
   fell "$@"
@@ -203,10 +240,24 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
 
 quoted() { printf "'"; printf '%s' "$1" | sed "s/'/'\\\\''/g"; printf "'"; } # TEXT: as one word for sh
 edit() { # ID FILE PID:START TEXT: other contents for a program's file until the fault is healed; then it reads the old ones
-  [ -f "$2" ] && [ -w "$2" ] || refuse "$2 cannot be written"
-  begin "$1"; cp -p "$2" "$D/kept" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
-  undo_by "cat '$D/kept' > $(quoted "$2") && if grep -q ' ${3#*:} ' /proc/${3%:*}/stat 2>/dev/null; then kill -HUP ${3%:*}; fi"
-  guard; printf '%s' "$4" > "$2" || { heal "${D##*/}" >/dev/null; refuse "$2 cannot be written"; }
+  [ -f "$2" ] && [ -w "$2" ] && [ -w "$(dirname "$2")" ] || refuse "$2 cannot be written, or nothing beside it"
+  begin "$1"; remember "$1" "$2"; k=$2.accept-$1
+  undo_by "$(unedited "$1" "$2" "$3")"; guard
+  { cp -p "$2" "$k.new" && to_disk "$k.new" && mv "$k.new" "$k" && printf '%s' "$4" > "$2"; } 2>/dev/null || {
+    heal "${D##*/}" >/dev/null; refuse "there is no room for $2"; }
+}
+unedited() { # ID FILE [PID:START]: the command that gives back its old contents, and has its program read them
+  f=$(quoted "$2") k=$(quoted "$2.accept-$1") who=${3:-:}
+  printf '%s\n' "rm -f $k.new
+if [ ! -e $k ]; then :; else cat $k > $f && { sync $f 2>/dev/null || sync; } && rm -f $k; fi && {
+  rm -f $(quoted "$KEPT/$1")
+  for p in /proc/[0-9]*; do
+    if [ \$p = /proc/${who%:*} ] && grep -q ' ${who#*:} ' \$p/stat; then kill -HUP \${p#/proc/}; continue; fi
+    read -r n < \$p/comm && case \$n in patronictl*) ;; patroni*|python*)
+      case \" \$(tr '\\0' ' ' < \$p/cmdline) \" in *patronictl*) ;; *\" \"$f\" \"*) kill -HUP \${p#/proc/};; esac;;
+    esac
+  done 2>/dev/null; :
+}"
 }
 undestroyable() { # DATA: why this data directory cannot be put aside; nothing if it can
   [ -f "$1/PG_VERSION" ] || { echo "$1 is not a PostgreSQL data directory"; return; }
@@ -220,8 +271,14 @@ destroy() { # ID DATA PID:START...: put a data directory aside at once and kill 
   why=$(undestroyable "$data"); [ -z "$why" ] || refuse "$why"
   free=$(df -Pk "$data" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$data" 2>/dev/null | sed 's/[^0-9].*//')
   [ "$free" -gt "$used" ] || refuse "there is no room for a second copy of $data ($used kB, free are $free kB)"
-  begin "$id"; d=$(quoted "$data"); k=$(quoted "$data.accept-$id")
-  undo_by "if [ ! -d $k ]; then :
+  begin "$id"; remember "$id" "$data"
+  undo_by "$(undestroyed "$id" "$data")"
+  guard; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
+  signal KILL "$@"
+}
+undestroyed() { # ID DATA: the command that puts the old data back, or removes it if there is other data that works
+  d=$(quoted "$2") k=$(quoted "$2.accept-$1")
+  printf '%s\n' "if [ ! -d $k ]; then :
 elif [ ! -e $d ] || rmdir $d 2>/dev/null; then mv $k $d
 else
   works=
@@ -229,10 +286,8 @@ else
     [ \"\$(readlink \$p/cwd)\" = $d ] || continue
     case \$(tr '\\0' ' ' < \$p/cmdline) in *walreceiver*streaming*|*walwriter*) works=yes;; esac
   done 2>/dev/null
-  if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $data.accept-$id: PostgreSQL does not stream yet\"; false; fi
-fi"
-  guard; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
-  signal KILL "$@"
+  if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $2.accept-$1: PostgreSQL does not stream yet\"; false; fi
+fi && rm -f $(quoted "$KEPT/$1")"
 }
 with_passwords() { # LINES COMMAND...: run a command that finds these lines in a password file, which is removed again
   mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
@@ -377,9 +432,9 @@ counted() { # ID: way, address and packets of each rule
 }
 outside() { # ID DO UNDO: a command of a container's engine, such as one that kills or pauses the container
   [ -z "${ISOLATED:-}" ] || know_line
-  begin "$1"; undo_by "$3"
-  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi
-  guard
+  begin "$1"
+  if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
+  undo_by "$3"; guard
   if [ "${ISOLATED:-}" ]; then isolate; fi
   said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
 }
@@ -387,11 +442,14 @@ decoy() { # SECONDS WORD: a program with that argument, for so long
   begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &
   else sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 & fi
 }
-own_folder() { # what is in it is run by us: nobody else may have made it
-  [ -e "$RUN" ] || [ -L "$RUN" ] || return 0
-  [ "$(stat -c %u "$RUN")" = "$(id -u)" ] || refuse "$RUN is not ours: remove it there"
+own_folders() { # what is in them is run by us: nobody else may have made them
+  for folder in "$RUN" "$KEPT"; do
+    [ -e "$folder" ] || [ -L "$folder" ] || continue
+    [ "$(stat -c %u "$folder")" = "$(id -u)" ] || refuse "$folder is not ours: remove it there"
+  done
 }
 main() {
   if [ -w /run ]; then RUN=/run/${FOLDER:-accept}; else RUN=/tmp/${FOLDER:-accept}-$(id -u); fi
-  echo "accept: begin $NONCE"; ( own_folder; "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
+  if [ -w /var/lib ]; then KEPT=/var/lib/${FOLDER:-accept}; else KEPT=/var/tmp/${FOLDER:-accept}-$(id -u); fi
+  echo "accept: begin $NONCE"; ( own_folders; "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
 }

@@ -84,6 +84,13 @@ def find(settings: Settings) -> Database:
     return Database(told["dbname"], login, options, write, of_hosts, read, read_options, tuple(own) or (LOCAL,))
 
 
+def hosts_given(settings: Settings) -> list[str]:
+    """The hosts of the database by the settings alone: without a login, and so perhaps not all that libpq knows."""
+    told = _said(settings).get("host") or settings.accept_libpq.get("PGHOST") or LOCAL
+    given = [one.host for one in _direct(settings)] or told.split(",")
+    return [one for one in given if not libpq.is_socket(one)]
+
+
 def advice(message: str) -> str:
     """What the user should check when a login fails with that message."""
     said = message.lower()

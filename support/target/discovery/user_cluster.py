@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
-from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, cache, database, dcs, members, nodes, proxy, user_hosts, web
+from support.target.discovery import addresses, cache, database, dcs, members, nodes, pooler, proxy, user_hosts, web
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
@@ -67,7 +67,7 @@ def discover(settings: Settings) -> Topology:
         further_read=found_database.read[1:],
         read_options=found_database.read_options,
         administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
-        patroni_login=_login(settings.patroni_restapi_username, settings.patroni_restapi_password),
+        patroni_login=patroni_login(settings),
         patroni_access=web.of_patroni(settings),
         statistics=_statistics(settings),
         options=found_database.options,
@@ -77,7 +77,7 @@ def discover(settings: Settings) -> Topology:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {topology.database}"
         )
-    topology = _look_at_pooler(topology, findings)
+    topology = _look_at_poolers(topology, findings)
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, found_database.hosts[0], findings)
     _look_at_members(topology, settings, found_database.hosts, findings)
@@ -100,26 +100,23 @@ def discover(settings: Settings) -> Topology:
     return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
-def _look_at_pooler(topology: Topology, findings: _Findings) -> Topology:
-    """Whether sessions share backends. Asked before any setting is made: it would be left to other clients.
+_BACKENDS: Mapping[Literal["write", "read"], str] = {"write": "backends", "read": "read_backends"}
+"""Endpoint -> the capability that a session there has a backend of its own."""
 
-    Raises TargetUnreachable where no transaction is possible.
-    """
-    endpoint = replace(topology, pooled=True).endpoint("write", topology.application)
-    with suppress(sql.Error, ConnectFailed):
-        if not share_a_backend(endpoint):
-            return topology
-        findings.lacks["backends"] = (
-            "a pooler in front of the database assigns backends to transactions, not to sessions"
-        )
-        with sql.session(endpoint, autocommit=False) as session:
-            if refused := sql.error_of(lambda: [sql.rows(session, "SELECT 1") for _ in range(2)]):
-                raise TargetUnreachable(
-                    f"{endpoint} allows no transactions ({describe(refused)}): the suite needs a pool_mode of session "
-                    "or transaction"
-                )
-        return replace(topology, pooled=True)
-    return topology
+
+def _look_at_poolers(topology: Topology, findings: _Findings) -> Topology:
+    """Whether sessions share backends. Raises TargetUnreachable where no transaction is possible."""
+    known = list[Literal["write", "read"]]()
+    for which, capability in _BACKENDS.items():
+        if which == "read" and topology.read is None:
+            continue
+        with suppress(sql.Error, ConnectFailed):
+            why = pooler.lacking(topology.endpoint(which, topology.application), which)
+            if why:
+                findings.lacks[capability] = why
+            elif why is not None:
+                known.append(which)
+    return replace(topology, session_pooling=tuple(known))
 
 
 def _look_at_database(topology: Topology, findings: _Findings, settings: Settings) -> None:
@@ -186,8 +183,7 @@ def _look_at_patroni(
     context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
     """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
-    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
-    declared += [place.rest for place in context.places.values() if place.rest]
+    declared = _declared_patronis(settings)
     asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
     answers = patronis_at(asked_at, context.rest)
     heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
@@ -211,6 +207,20 @@ def _look_at_patroni(
     if "citus" in findings.lacks:
         strange |= {one.address: f"{one.address} (of another cluster {one.scope})" for one in further}
     return silent | strange, further
+
+
+def _declared_patronis(settings: Settings) -> list[Address]:
+    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
+    places = addresses.places("[members]", settings.member_addresses)
+    return declared + [place.rest for place in places.values() if place.rest]
+
+
+def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
+    """The REST APIs of the user's cluster, as far as they can be found without the database, each with its answer."""
+    reached = [user_hosts.declared_access(name, said).reach for name, said in settings.accept_hosts.items()]
+    hosts = [urlsplit(one).hostname or "" for one in reached if one.startswith("ssh://")]
+    known = [Address(host, settings.patroni_port) for host in (*database.hosts_given(settings), *hosts) if host]
+    return patronis_at(dict.fromkeys(_declared_patronis(settings) or known), web.of_patroni(settings))
 
 
 def _of_this_database(heard: list[PatroniAnswer], behind: ServerIdentity | None) -> bool:
@@ -420,6 +430,11 @@ def _declared(missing: object, setting: str, why: str) -> None:
 
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value is not None else None
+
+
+def patroni_login(settings: Settings) -> Login | None:
+    """The login for Patroni's commands, if it requires one."""
+    return _login(settings.patroni_restapi_username, settings.patroni_restapi_password)
 
 
 def _login(user: str | None, password: SecretStr | None) -> Login | None:

@@ -21,7 +21,7 @@ from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
@@ -38,6 +38,7 @@ OF_HOSTS = (
     "member_data",
     "dcs_hosts",
     "proxy_host",
+    "proxy_reload",
     "cache_host",
 )
 """Capabilities that a user's hosts can have."""
@@ -67,7 +68,7 @@ class Looked:
     remarks: tuple[str, ...] = ()
     """What was found there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
-    """Capability -> why the files of a member that is there cannot be changed for it."""
+    """Capability -> why what runs there does not have it: a member's files, or HAProxy."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def declared_access(name: str, said: Any) -> HostAccess:
     if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
     if unknown := sorted(table.keys() - set(_KEYS)):
-        near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+        meant = suggestion(unknown[0], _KEYS, otherwise=f"; the keys are {', '.join(_KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key{meant}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')
@@ -176,6 +177,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     why_not = way.why_not_cut or _no_cutter(known, cutter, beside_us)
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
+    fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
     return Looked(name, access, tuple(obstacles), tuple(remarks), fixed)
 
@@ -250,6 +252,10 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     ):
         if why := _lacks_program(program, what, looked, own, topology):
             lacks[capability] = why
+    unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
+    proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
+    if why := lacks.get("proxy_host") or "; ".join(proxies):
+        lacks["proxy_reload"] = why
     if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able.values(), topology):
         lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology)
@@ -276,6 +282,14 @@ def _lacks_program(
     if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
         return f"{what} has {dcs.nodes(topology)} members, and [hosts] has {len(having)} of their hosts"
     return ""
+
+
+def why_no_reload(tree: Sequence[Running]) -> str:
+    """Why an HAProxy cannot be told to reload; empty if it can, or if there is none."""
+    processes = [one for one in tree if one.name == "haproxy"]
+    if not processes or {one.parent for one in processes} & {one.pid for one in processes}:
+        return ""
+    return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
 
 
 def _lacks_dcs_links(able: Iterable[HostAccess], topology: Topology) -> str:
@@ -325,10 +339,13 @@ def _found_access(first: Running, systemd: bool) -> ProgramAccess:
 
 
 def _of_unit(unit: str) -> ProgramAccess:
-    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot."""
+    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot.
+
+    It is not awaited that the unit has started: that may take the hosts that are healed after this one.
+    """
     name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
     return ProgramAccess(
-        start=f"systemctl start {name}",
+        start=f"systemctl start --no-block {name}",
         hold=(
             f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
         ),

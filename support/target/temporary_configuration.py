@@ -1,0 +1,228 @@
+"""Changes of Patroni's dynamic configuration for a while, which are given back whatever becomes of the suite.
+
+The command that makes a change also notes what was there before, in the dynamic configuration itself, under a name that
+Patroni ignores; the command that gives it back removes the note. So there is never one without the other, and whoever
+comes next finds the note from any machine: `accept heal`, or the next run.
+"""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from support.errors import NotAvailable
+from support.run import Life
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
+from support.target.patroni import PatroniApi
+from support.target.patroni_commands import configure, configure_by
+from support.target.topology import Login, Topology
+from support.timeouts import RECOVERY
+from support.waiting import describe, eventually
+
+PREFIX = "accept_before_"
+"""How the names of the notes begin."""
+LONGEST = 1800.0
+"""Seconds after which whoever made a change is taken to be gone, if that cannot be seen here: no scenario takes so
+long."""
+_NO_CHANGE = {f"{PREFIX}nothing": None}
+_START_TIME = 19  # the field of /proc/PID/stat, counted after the name
+
+
+class TemporaryConfiguration:
+    """Some keys of the configuration that all members of a group share have other values until `end`."""
+
+    def __init__(self, cluster: Cluster, why: str, changes: Mapping[str, Any]) -> None:
+        """`changes` are those of Patroni's PATCH /config; `why` tells people what they are for."""
+        self._cluster, self._why, self._changes = cluster, why, changes
+        self._name = f"{PREFIX}{secrets.token_hex(4)}"
+        self._before: Mapping[str, Any] | None = None
+
+    def begin(self) -> None:
+        """Raises NotYet if no member answers, NotAvailable if the command is refused."""
+        now = configure(self._cluster, _NO_CHANGE)
+        self._before = _before(now, self._changes)
+        note = Note(self._name, self._why, *_this_process(), time.time(), self._before)
+        configure(self._cluster, {**self._changes, self._name: note.text})
+
+    def end(self) -> None:
+        """Give back what was there before. Harmless if that was done, or if nothing was changed.
+
+        Raises NotInTime if no member accepts the command in time: a DCS that has just come back needs a moment.
+        """
+        if self._before is None:
+            return
+        before = {**self._before, self._name: None}
+        eventually(
+            lambda: configure(self._cluster, before),
+            within=RECOVERY,
+            subject=f"it is over that {self._why}",
+            retry_on=(NotAvailable, *NO_ANSWER),
+        )
+        self._before = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a change has replaced, and who made it."""
+
+    name: str
+    """The key of the dynamic configuration under which it is."""
+    why: str
+    machine: str
+    """Tells apart machines, since each of their boots, and containers with processes of their own."""
+    host: str
+    """The name of the machine, for people."""
+    process: str
+    """`pid:start`."""
+    since: float
+    """Seconds since the epoch."""
+    before: Mapping[str, Any]
+    """The command that gives it back."""
+
+    @property
+    def text(self) -> str:
+        """As a text: in a value with parts, Patroni would take a null for the command to remove it."""
+        return json.dumps({name: value for name, value in vars(self).items() if name != "name"})
+
+    @property
+    def life(self) -> Life:
+        """Whether the process that made the change is still there, as far as is known here."""
+        if self.machine != _this_machine():
+            return Life.UNKNOWN if time.time() - self.since < LONGEST else Life.OVER
+        return Life.GOING_ON if _started(self.process.partition(":")[0]) == self.process else Life.OVER
+
+    @property
+    def keys(self) -> str:
+        """What it changed."""
+        return ", ".join(_keys(self.before))
+
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"{self.keys} ({self.why}, by a run on {self.host} since {when})"
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """What was found of changes that others have made; each line is about one."""
+
+    done: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    """Not given back: whoever made the change may still be there, or Patroni does not accept the command."""
+
+
+def left(cluster: Cluster) -> list[Note]:
+    """The changes that anybody has made and not given back, according to the members that answer; nothing is changed.
+
+    What a member says may be some seconds old.
+    """
+    found: dict[str, Note] = {}
+    for group in cluster.groups:
+        for name in group.members:
+            try:
+                found |= {one.name: one for one in notes_in(group.patroni(name).configuration())}
+            except (NotAvailable, *NO_ANSWER):
+                continue
+    return sorted(found.values(), key=lambda one: one.since)
+
+
+def give_back(cluster: Cluster) -> GivenBack:
+    """Give back what runs that are over have changed. Never raises.
+
+    A cluster that may not be disturbed is sent a command only if there is a note.
+    """
+    noted = left(cluster)
+    if not noted and "destructive" in cluster.topology.lacks:
+        return GivenBack()
+    done, kept = list[str](), list[str]()
+    for group in cluster.groups:
+        failed = ""
+        for name in group.members:
+            try:
+                found = give_back_by(group.patroni(name), cluster.topology.patroni_login, whoever=False)
+            except (NotAvailable, *NO_ANSWER) as error:
+                failed = describe(error)
+                continue
+            done += found.done
+            kept += found.kept
+            failed = ""
+            break
+        if failed:
+            kept += [f"{one}: cannot be given back: {failed}" for one in noted]
+    return GivenBack(tuple(done), tuple(kept))
+
+
+def give_back_by(patroni: PatroniApi, login: Login | None, *, whoever: bool) -> GivenBack:
+    """The same by one member's REST API, for its group. `whoever`: also what a run has changed that may be going on.
+
+    Raises NotAvailable, or one of NO_ANSWER, if it cannot be asked, or does not accept the command.
+    """
+    notes = sorted(notes_in(configure_by(patroni, login, _NO_CHANGE)), key=lambda one: one.since, reverse=True)
+    over = [one for one in notes if whoever or one.life is Life.OVER]
+    for note in over:
+        configure_by(patroni, login, {**note.before, note.name: None})
+    return GivenBack(
+        tuple(f"{one}: given back" for one in over),
+        tuple(f"{one}: if that run is over, ./accept heal gives it back" for one in notes if one not in over),
+    )
+
+
+def undisturbed(topology: Topology, found: GivenBack) -> Topology:
+    """The same; nothing is disturbed in it while somebody else's change is in force."""
+    if not found.kept:
+        return topology
+    why = f"Patroni's configuration is changed by somebody else: {'; '.join(found.kept)}"
+    return replace(topology, lacks={**topology.lacks, "destructive": why})
+
+
+def notes_in(configuration: Mapping[str, Any]) -> list[Note]:
+    """The notes in a dynamic configuration. What only has such a name is left out."""
+    found = []
+    for name, text in configuration.items():
+        if name.startswith(PREFIX):
+            try:
+                found.append(Note(name, **json.loads(text)))
+            except (TypeError, ValueError):
+                continue
+    return found
+
+
+def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The command that gives back what `changes` replace; a key that is not there is to be removed again."""
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        there = now.get(name)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            found[name] = _before(there, value)
+        else:
+            found[name] = there
+    return found
+
+
+def _keys(command: Mapping[str, Any]) -> Iterable[str]:
+    for name, value in command.items():
+        if isinstance(value, Mapping) and value:
+            yield from (f"{name}.{further}" for further in _keys(value))
+        else:
+            yield name
+
+
+def _this_process() -> tuple[str, str, str]:
+    return _this_machine(), os.uname().nodename, _started(str(os.getpid()))
+
+
+def _this_machine() -> str:
+    """Processes of two machines with the same text are the same processes."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _started(pid: str) -> str:
+    """A process as `pid:start`; empty if there is none with that id."""
+    try:
+        return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2].split()[_START_TIME]}"
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,89 @@
+"""Crashes of programs that a real systemd has started: they stay down until they are healed, and then come back."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+
+import pytest
+from remote_hosts import SCOPE, Machine, ssh_hosts
+
+from support.errors import Inconclusive
+from support.faults.nemesis import Nemesis
+from support.faults.process import EveryHostCrashes
+from support.hosts.remote import Guards, RemoteSite
+from support.target.discovery.user_hosts import declared_access, look
+from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet, eventually
+
+TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
+_CLIENTS = 2379
+_UNIT = """
+[Service]
+Type=notify
+Restart=on-failure
+ExecStart={etcd} --name {name} --data-dir /run/etcd --logger zap --log-outputs /run/etcd.log \
+--initial-cluster {all} --initial-advertise-peer-urls http://{address}:2380 --listen-peer-urls http://{address}:2380 \
+--advertise-client-urls http://{address}:2379 --listen-client-urls http://{address}:2379
+"""
+"""As the packages have it: it has started when a leader is elected, which no node can do alone."""
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Machine]]:
+    etcd = shutil.which("etcd")
+    if etcd is None:
+        pytest.skip("etcd is not installed here")
+    with ssh_hosts(tmp_path_factory.mktemp("systemd"), "etcd1", "etcd2", "etcd3", systemd=True) as found:
+        every = ",".join(f"{name}=http://{one.address}:2380" for name, one in found.items())
+        for name, one in found.items():
+            one.add_unit("etcd.service", _UNIT.format(etcd=etcd, name=name, all=every, address=one.address))
+            one.call("systemctl", "start", "--no-block", "etcd")
+        _await_healthy(found)
+        yield found
+
+
+@pytest.fixture
+def site(nodes: Mapping[str, Machine]) -> Iterator[RemoteSite]:
+    looked = {name: look(name, declared_access(name, one.url), TOPOLOGY) for name, one in nodes.items()}
+    assert {name: one.obstacles for name, one in looked.items()} == dict.fromkeys(nodes, ())
+    yield RemoteSite({name: one.access for name, one in looked.items()}, Guards())
+    assert {name: one.left() for name, one in nodes.items()} == {name: [] for name in nodes}
+
+
+def _await_healthy(nodes: Mapping[str, Machine]) -> None:
+    def ask() -> None:
+        for one in nodes.values():
+            asked = f'exec 3<>/dev/tcp/{one.address}/{_CLIENTS}; printf "GET /health HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
+            said = subprocess.run(["timeout", "3", "bash", "-c", asked], capture_output=True, text=True, check=False)
+            if '"health":"true"' not in said.stdout:
+                raise NotYet(f"{one.name}: {said.stdout or said.stderr}")
+
+    eventually(ask, within=30, subject="every node of etcd is healthy")
+
+
+@pytest.mark.parametrize("crashed", [2, 3])
+def test_nodes_that_start_only_together_come_back(nodes: Mapping[str, Machine], site: RemoteSite, crashed: int) -> None:
+    """A majority, or all: each unit has started when there is a quorum, and not before."""
+    hosts = list(site.machines.values())[:crashed]
+    assert all("nft" in host.access.cutter for host in hosts)
+    with Nemesis() as nemesis:
+        nemesis.inject(EveryHostCrashes(hosts))
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 40  # where a start waits for the others, it never ends
+    _await_healthy(nodes)
+
+
+def test_what_came_back_early_keeps_no_other_host_down(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    nemesis = Nemesis()
+    nemesis.inject(EveryHostCrashes(list(site.machines.values())))
+    nodes["etcd1"].call("systemctl", "start", "--no-block", "etcd")
+    eventually(lambda: _require(site.machines["etcd1"].powered), within=5, subject="somebody starts it")
+    with pytest.raises(Inconclusive, match="etcd on etcd1 was started by somebody else"):
+        nemesis.heal()
+    _await_healthy(nodes)
+
+
+def _require(true: bool) -> None:
+    if not true:
+        raise NotYet("not so")

@@ -1,0 +1,182 @@
+"""What a fault changes in Patroni's dynamic configuration is given back by whoever comes next, on a real Patroni."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from booting import boots
+from conftest import free_port
+from real_patroni import MEMBER, real_patroni
+
+from support.cli.heal import heal
+from support.cli.tested import _as_configured
+from support.run import Life
+from support.settings import Settings
+from support.target import temporary_configuration as temporary
+from support.target.cluster import Cluster
+from support.target.patroni_commands import configure
+from support.target.temporary_configuration import Note, TemporaryConfiguration
+from support.waiting import eventually
+
+WORDS = "commits wait for no standby"
+NESTED = {"postgresql": {"parameters": {"max_wal_size": "64MB"}}, "slots": {"accept_1": {"type": "physical"}}}
+_CHANGES = """
+import signal, sys
+from pathlib import Path
+from support.faults.patroni import asynchronous, paused
+from support.target.cluster import Cluster
+from support.target.topology import Topology
+cluster = Cluster(Topology.load(Path(sys.argv[1])))
+asynchronous(cluster).inject()
+paused(cluster).inject()
+print("done", flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with real_patroni(tmp_path_factory.mktemp("patroni")) as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(one: Cluster) -> Iterator[Cluster]:
+    before = _configuration(one)
+    yield one
+    assert _configuration(one) == before
+
+
+def _configuration(cluster: Cluster) -> Mapping[str, Any]:
+    return configure(cluster, {"nothing": None})
+
+
+@boots
+def _changed_by_a_run(cluster: Cluster, folder: Path) -> "subprocess.Popen[str]":
+    """Another process, which has made commits asynchronous and paused Patroni."""
+    file = folder / "topology.json"
+    cluster.topology.save(file)
+    run = subprocess.Popen([sys.executable, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "done\n"
+    now = _configuration(cluster)
+    assert (now["synchronous_mode"], now["pause"]) == (False, True)
+    return run
+
+
+def _some(notes: list[Note]) -> list[Note]:
+    assert notes
+    return notes
+
+
+def _kill(run: "subprocess.Popen[str]") -> None:
+    run.kill()
+    run.communicate()
+
+
+def test_everything_is_as_before_afterwards(cluster: Cluster) -> None:
+    configure(cluster, {"slots": {"theirs": {"type": "physical"}}})
+    try:
+        before = _configuration(cluster)
+        changes = [TemporaryConfiguration(cluster, WORDS, what) for what in ({"synchronous_mode": False}, NESTED)]
+        for one in changes:
+            one.begin()
+        during = _configuration(cluster)
+        assert (during["synchronous_mode"], during["postgresql"]["parameters"]["max_wal_size"]) == (False, "64MB")
+        assert set(during["slots"]) == {"theirs", "accept_1"}
+        for one in changes:
+            one.end()
+            one.end()
+        assert _configuration(cluster) == before
+    finally:
+        configure(cluster, {"slots": None})
+
+
+def test_patroni_goes_on_with_a_note_in_its_configuration(cluster: Cluster) -> None:
+    change = TemporaryConfiguration(cluster, WORDS, {"synchronous_mode_strict": True})
+    change.begin()
+    seen = cluster.patroni(MEMBER).status()["dcs_last_seen"]
+
+    def two_loops_later() -> None:
+        assert cluster.patroni(MEMBER).status()["dcs_last_seen"] > seen + 1
+
+    eventually(two_loops_later, within=20, subject="it looks at the DCS")
+    assert cluster.leader() == MEMBER
+    change.end()
+
+
+def test_the_next_run_gives_back_what_a_killed_one_has_changed(cluster: Cluster, tmp_path: Path) -> None:
+    run = _changed_by_a_run(cluster, tmp_path)
+    (first, second) = temporary.give_back(cluster).kept
+    assert "synchronous_mode (commits wait for no standby" in first + second
+    assert "./accept heal" in first, "that run is going on"
+    _kill(run)
+    found = temporary.give_back(cluster)
+    assert (len(found.done), found.kept) == (2, ())
+    assert temporary.notes_in(_configuration(cluster)) == []
+
+
+def test_a_run_begins_with_the_configuration_as_it_was(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _changed_by_a_run(cluster, tmp_path)
+    assert "by a run on" in _as_configured(cluster.topology).lacks["destructive"]
+    _kill(run)
+    assert "destructive" not in _as_configured(cluster.topology).lacks
+    assert "synchronous_mode (commits wait for no standby" in capsys.readouterr().err
+
+
+def test_accept_heal_gives_it_back_without_any_host(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _kill(_changed_by_a_run(cluster, tmp_path))
+    rest = str(cluster.address_of(MEMBER).rest)
+    assert heal(Settings.load({"patroni_hosts": [rest]})) == 0
+    told = capsys.readouterr().out
+    assert "Patroni of staging: pause (failover is paused" in told
+    assert heal(Settings.load({"patroni_hosts": [rest]})) == 0
+    assert "Patroni of staging: nothing was left" in capsys.readouterr().out
+
+
+def test_accept_heal_says_where_no_patroni_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert heal(Settings.load({"patroni_hosts": [f"127.0.0.1:{free_port()}"]})) == 1
+    assert "not everything could be undone" in capsys.readouterr().out
+
+
+def test_a_run_on_another_machine_may_go_on_for_some_time(cluster: Cluster) -> None:
+    change = TemporaryConfiguration(cluster, WORDS, {"synchronous_mode": False})
+    change.begin()
+    (note,) = eventually(lambda: _some(temporary.left(cluster)), within=10, subject="Patroni tells of it")
+    assert note.life is Life.GOING_ON
+    elsewhere = replace(note, machine="another")
+    assert elsewhere.life is Life.UNKNOWN
+    assert replace(elsewhere, since=note.since - temporary.LONGEST).life is Life.OVER
+    assert replace(note, process=f"{os.getpid()}:1").life is Life.OVER, "another process has its id by now"
+    change.end()
+
+
+def test_what_is_not_understood_is_no_note() -> None:
+    assert temporary.notes_in({"accept_before_1": {}, "accept_before_2": "{", "accept_before_3": '{"why": ""}'}) == []
+
+
+def test_a_command_without_an_answer_is_undone_all_the_same(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = TemporaryConfiguration(cluster, WORDS, {"synchronous_mode": False})
+    sent = list[str]()
+
+    def silent(*arguments: Any) -> Mapping[str, Any]:
+        done = configure(*arguments)
+        sent.append("")
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(temporary, "configure", silent)
+    with pytest.raises(KeyboardInterrupt):
+        change.begin()
+    assert _configuration(cluster)["synchronous_mode"] is False
+    change.end()

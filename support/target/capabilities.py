@@ -61,6 +61,7 @@ CAPABILITIES = {
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
     "several_replicas": "two or more replicas beside the leader",
+    "prompt_replicas": "a replica that shows at once what is committed",
     "admin": "a superuser's login",
     "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
     "bounded_slots": "a limit on the WAL that replication slots can keep, in PostgreSQL's configuration",

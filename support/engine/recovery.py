@@ -12,9 +12,9 @@ from support.engine import markers
 from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.engine.checks.writers import acknowledged_no_write, last_accepted, last_acknowledged, learned_in_time
 from support.engine.experiment import THAW_GRACE
-from support.engine.fencing import inject
+from support.engine.fencing import Replaced, inject, lost_in_failover, replaced_leaders, report_in_vain
 from support.engine.finding import Finding
-from support.engine.history import History
+from support.engine.history import History, Operation
 from support.engine.interruption import end_watches, require_interruptions_kept
 from support.engine.ledger import APPEND, close_ledger, measure_ledger, read_anywhere, read_back, size_of
 from support.engine.terms import losses_accepted_now, terms_of_ledger
@@ -94,13 +94,20 @@ def require_ledger_intact(world: World, workload: Workload | None = None, namesp
     require_interruptions_kept(world, workload)
     accepted = losses_accepted_now(world)
     terms = terms_of_ledger(world, namespace, lost_writes(history), accepted)
-    size = partial(size_of, namespace)
-    finding = no_acknowledged_write_lost(history, (fault.begun, fault.in_effect_since), terms, size)
+    size, judged, in_vain = partial(size_of, namespace), history, dict[Replaced, list[Operation]]()
+    for one in replaced_leaders(world) if accepted else ():
+        writes = one.in_vain(history, until=one.healing + THAW_GRACE)
+        in_vain[one] = [write for write in writes if terms(write) == one.accepted]
+        judged = lost_in_failover(judged, in_vain[one], one.accepted)
+    finding = no_acknowledged_write_lost(judged, (fault.begun, fault.in_effect_since), terms, size)
     lost_at_most = None if accepted and finding.holds is not False else 0
     measure_ledger(world, history, where, lost_at_most, since=fault.begun)
     world.evidence.attach("ledger", finding.words)
     finding.require()
     each_write_once(history).require()
+    for replaced, writes in in_vain.items():
+        if writes:
+            report_in_vain(world, replaced, writes, f" through the write endpoint{where}")
 
 
 def require_ledger_on(world: World, members: Collection[str]) -> None:

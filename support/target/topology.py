@@ -174,7 +174,7 @@ class Topology:
     timing: Timing = field(default_factory=Timing)
     """How long its own reactions may take."""
     accepted_loss: Mapping[int, AcceptedLoss] = field(default_factory=dict)
-    """Group -> how many acknowledged writes its failover may lose; a group that may lose none is left out."""
+    """Group -> how many acknowledged writes its failover may lose; a group that must not lose any is left out."""
     hosts: Mapping[str, HostAccess] = field(default_factory=dict)
     """A user's hosts by name, if any were given; members' hosts have the members' names."""
     sandbox: Path | None = None

@@ -1,7 +1,7 @@
 """A CI system's runner for tests: a checkout of the project, and the programs of the machine that jobs call.
 
 Only what changes the machine or calls elsewhere is replaced, by programs that note how they are called. The program is
-real; where it would boot a cluster, it prints its plan instead, and where it would run its own tests, the help about that.
+real; where it would boot a cluster, it prints its plan instead, and where it would run its own tests, its help.
 """
 
 import os

@@ -1,10 +1,13 @@
 """The documents say what is so: links, commands, settings and metrics in them exist, and their examples work."""
 
 import ast
+import operator
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,13 @@ from program import ROOT, Program
 from sandboxes import require
 from step_code import scenarios, scenarios_that_reach
 
+from support import expectations
 from support.cli import bench, promises, steps, suites
 from support.cli.main import app, with_default_command
+from support.embedded import programs
 from support.embedded.swarm_shapes import shape_like
+from support.example_app import known_profiles
+from support.example_app.profile import Expected
 from support.expectations import KEYS
 from support.reporting import installing
 from support.reporting.metrics import exposition
@@ -29,9 +36,11 @@ from support.sabotage import damage
 from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings
 from support.target.capabilities import CAPABILITIES
+from support.target.discovery import dcs, user_hosts
 
 README, SCENARIOS = ROOT / "README.md", ROOT / "docs" / "writing-scenarios.md"
 SETTING = re.compile(r"\b(?:RUVECTOR|HAPROXY|REDIS|PATRONI|ETCD|CITUS|ENABLE|ACCEPT)_[A-Z_]*[A-Z]\b")
+_NAME = operator.attrgetter("name")
 OF_THE_PROGRAM = {"ACCEPT_TARGET", "ACCEPT_FEATURES", "ACCEPT_REPOSITORY"}
 """Variables that the program reads itself."""
 IN_THE_EXAMPLES = re.compile(r'Sabotage\(\s*"([\w-]+)"')
@@ -177,6 +186,28 @@ def test_every_setting_is_documented() -> None:
     said = {name for one in DOCUMENTS for name in SETTING.findall(one.read_text(encoding="utf-8"))} | {"LIMITS"}
     programs_own = {"ACCEPT_RUN", "ACCEPT_LIBPQ", "ACCEPT_AMBIENT", "ACCEPT_NAMED_BY"}
     assert {name.upper() for name in Settings.model_fields} - said == programs_own
+
+
+TABLES: Mapping[str, tuple[str, Iterable[str]]] = {
+    "hosts.NAME": ("your-cluster", user_hosts.KEYS),
+    "hosts.NAME.programs": ("your-cluster", user_hosts.PROGRAMS),
+    "dcs": ("your-cluster", dcs.KEYS),
+    "programs": ("embedded-cluster", programs.CHOICES),
+    "expect": ("expectations", expectations.KEYS),
+    "schema": ("schema", known_profiles.KEYS),
+    **{f"schema.{name}": ("schema", map(_NAME, fields(part))) for name, part in known_profiles.CLASSES.items()},
+    "schema.tables.NAME": ("schema", map(_NAME, fields(Expected))),
+}
+"""Table of accept.toml -> the page about it, and the keys that the program knows."""
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_of_a_table_is_documented(table: str) -> None:
+    page, keys = TABLES[table]
+    document = ROOT / "docs" / f"{page}.md"
+    written = [example.text for example in examples("toml", among=(document,))]
+    written += re.findall(r"`([^`\n]+)`", prose(document))
+    assert set(keys) - {word for text in written for word in re.findall(r"[\w-]+", text)} == set()
 
 
 @pytest.mark.parametrize("example", list(examples("toml")), ids=lambda one: one.document.name)

@@ -12,7 +12,7 @@ from support.engine.tables import as_tabled, of_each, rows_of
 from support.engine.world import Context
 from support.errors import Inconclusive
 from support.example_app.sessions import open_idle
-from support.failover import health_checks, routing
+from support.failover import member_health, routing
 from support.failover.checks import all_among, each_serves, sessions_closed_in_time
 from support.failover.handover import FailoverHandover
 from support.failover.proxy_reload import reload_proxy
@@ -28,7 +28,7 @@ from support.vocabulary import Kind, columns
 
 ENDPOINT = Kind("endpoint", ("write", "read"))
 VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
-ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", health_checks.ROUTING_ROLES), Kind("state", ("up", "down"))
+ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", member_health.ROUTING_ROLES), Kind("state", ("up", "down"))
 register_type(Endpoint=ENDPOINT)
 
 
@@ -64,7 +64,7 @@ def step_sessions_are_shared(context: Context) -> None:
         cluster,
         lambda whole: each_serves(
             routing.members(whole, sessions),
-            health_checks.serving_replicas(whole),
+            member_health.serving_replicas(whole),
             haproxy.read_servers(whole.topology),
         ).require(),
         "every healthy replica serves reads",
@@ -107,7 +107,7 @@ def step_haproxy_view(context: Context) -> None:
     rows = rows_of(context.table)
 
     def as_patroni_sees_them(cluster: Cluster) -> None:
-        expected = of_each(health_checks.routing_roles(cluster), rows)
+        expected = of_each(member_health.routing_roles(cluster), rows)
         as_tabled(expected, haproxy.positions(cluster.statistics_page, cluster.members, expected)).require()
 
     of_the_whole(context.world.cluster, as_patroni_sees_them, "HAProxy sees every member as Patroni does")

@@ -31,14 +31,14 @@ def step_right_login_accepted(context: Context, where: str) -> None:
 
 @when("logins with {wrong:WrongLogin} are tried at every {where:Where}")
 def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
-    """As every known role, for an ordinary session and for a replication connection."""
+    """As every known role, for an ordinary session at each database and for a replication connection."""
     attempts = logins.wrong_logins(context.world.cluster, where, wrong)
     context.world.handover(SecurityHandover).attempts = attempts
 
 
 @when("the application logs in at every {where:Where}, with TLS and without")
 def step_logins_with_and_without_tls(context: Context, where: str) -> None:
-    """The application's own login, encrypted or not, but otherwise right."""
+    """The application's own login, encrypted or not, but otherwise right; without TLS at each database."""
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)
     handover.attempts = logins.plain_logins(cluster, where)
@@ -136,7 +136,7 @@ def step_all_refused(context: Context, what: str = "login") -> None:
 
 @then("every {where:Where} asks for SCRAM authentication")
 def step_scram_is_asked_for(context: Context, where: str) -> None:
-    """What the server demands before it accepts the right login."""
+    """What the server demands before it accepts the right login, at each database."""
     asked = logins.authentication_asked_for(context.world.cluster, where)
     as_tabled(alike(asked, {"asks for": "SCRAM"}), asked).require()
 

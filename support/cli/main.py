@@ -376,13 +376,13 @@ def test(
     every: Annotated[bool, typer.Option("--all", help="Include the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
     """Run the project's own checks. Options that accept does not recognise are passed to pytest."""
-    from support.cli import checks
+    from support.cli import own_tests
     from support.errors import UsageError
 
     if quick and every:
         raise UsageError("--quick and --all do not go together")
-    extent = checks.Extent.QUICK if quick else checks.Extent.ALL if every else checks.Extent.USUAL
-    raise typer.Exit(0 if checks.run_all(context.args, extent) else 1)
+    extent = own_tests.Extent.QUICK if quick else own_tests.Extent.ALL if every else own_tests.Extent.USUAL
+    raise typer.Exit(0 if own_tests.run_all(context.args, extent) else 1)
 
 
 def _options_of(command: str) -> set[str]:

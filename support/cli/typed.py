@@ -3,14 +3,13 @@
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from support.cli import suites
 from support.cli.paths import FEATURES
 from support.errors import AcceptError, UsageError
 from support.places import STARTED_IN
-from support.vocabulary import nearest
+from support.vocabulary import nearest, suggestion
 
 COMPLETION = ("--install-completion", "--show-completion")
 OPTION_OF = {
@@ -59,8 +58,8 @@ def require_known_options(rest: Sequence[str], ours: Collection[str]) -> None:
         name = word.partition("=")[0]
         # behave, too, takes an option that is shortened as long as it is the only one of that beginning
         if name.startswith("--") and len(name) > 2 and not any(one.startswith(name) for one in BEHAVE_OPTIONS):
-            near = nearest(name, {*ours, *BEHAVE_OPTIONS})
-            meant = f"; did you mean {near}?" if near else "; ./accept run --help lists the options"
+            otherwise = "; ./accept run --help lists the options"
+            meant = suggestion(name, {*ours, *BEHAVE_OPTIONS}, otherwise=otherwise)
             raise UsageError(f"there is no option {name}, here or in behave{meant}")
 
 
@@ -72,9 +71,8 @@ def require_no_misspelt_command(arguments: Sequence[str], commands: Collection[s
     path = Path(re.sub(r":\d+$", "", word))
     if path.exists() or (STARTED_IN / path).exists():
         return
-    near = get_close_matches(word.lower(), [*commands, *suites.SUITES], 1)
-    if near and near[0] in commands:
-        raise UsageError(f"there is no command {word!r}; did you mean ./accept {near[0]}?")
+    if (near := nearest(word, [*commands, *suites.SUITES])) in commands:
+        raise UsageError(f"there is no command {word!r}{suggestion(word, [near], './accept {}')}")
 
 
 def completing() -> bool:

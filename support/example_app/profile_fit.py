@@ -9,7 +9,7 @@ from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
 from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
 """Characters that a column of namespaces, keys and names must hold at least."""
@@ -147,9 +147,8 @@ def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, T
         named = [(what, column) for what, column in columns_of(part).items() if what in told or "like" not in said]
         for what, column in (*named, *(("fill", column) for column in part.fill)):
             if column not in columns:
-                near = nearest(column, columns)
-                meant = f"did you mean {near}?" if near else f"it has {', '.join(columns)}"
-                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column; {meant}"
+                meant = suggestion(column, columns, otherwise=f"; it has {', '.join(columns)}")
+                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column{meant}"
         vector = columns.get(part.embedding or "") if isinstance(part, Entries) else None
         if vector is not None and vector.family not in DIALECTS:
             yield f"[schema.{name}] embedding = {vector.name!r}: it is of type {vector.type}, and no vector"

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -50,16 +50,6 @@ def open_idle(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> 
 def backend(session: sql.Session) -> int:
     """The process id of the server's end of a session."""
     return int(sql.value(session, "SELECT pg_backend_pid()"))
-
-
-def share_a_backend(endpoint: sql.Endpoint, tries: int = 5) -> bool:
-    """Whether idle sessions share a backend, because a pooler assigns backends to transactions.
-
-    Such a pooler runs the next statement in the backend that became idle last; a server has one for each session.
-    """
-    with ExitStack() as opened:
-        first, second = (opened.enter_context(sql.session(endpoint)) for _ in range(2))
-        return any(backend(first) == backend(second) for _ in range(tries))
 
 
 def backends(sessions: Iterable[sql.Session]) -> set[int]:

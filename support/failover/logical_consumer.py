@@ -22,7 +22,7 @@ from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.members import NO_ANSWER
 from support.target.temporary_configuration import TemporaryConfiguration
-from support.timeouts import RECOVERY, STATEMENT
+from support.timeouts import CLIENT, RECOVERY, STATEMENT
 from support.waiting import NotYet, describe, eventually
 
 _PACE, _READS = 0.01, 0.1  # seconds between two changes of a client, and between two reads of the consumer
@@ -144,7 +144,7 @@ def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
     return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
 
 
-def start_changes(world: World, clients: int, patience: float) -> None:
+def start_changes(world: World, clients: int) -> None:
     """Let clients commit changes, each numbered, through the write endpoint until the scenario ends."""
     mark = world.namespace
 
@@ -152,7 +152,7 @@ def start_changes(world: World, clients: int, patience: float) -> None:
         values = [mark, f"{turn.client}/{turn.number}"]
         return Task(CHANGE, str(turn.client), turn.number, lambda session: _nothing(sql.value(session, _EMIT, values)))
 
-    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=patience)
+    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=CLIENT)
     world.start(workload, acknowledged=_ENOUGH)
 
 

@@ -325,6 +325,8 @@ def test_a_role_that_may_not_write_is_told(empty: sql.Endpoint) -> None:
     ("said", "complaint"),
     [
         ({"like": "swarn"}, "did you mean swarm"),
+        ({"like": "SWARM"}, "did you mean swarm"),
+        ({"like": "xyzzy"}, "[schema] like = 'xyzzy': not known; there are "),
         ({"name": "x"}, "names neither a known schema"),
         ({"entires": {}}, "[schema] entires: not known; did you mean entries"),
         ({"entries": {"namespace": "n"}}, "[schema.entries] names no table"),

@@ -111,7 +111,8 @@ class Container:
         """What the script inside is given."""
         if not without_shell:
             return {"MARK": f"{self.mark}; cat {_MARK_FILE}"}
-        return {"MARK": f"{self.mark}; cat /proc/1/root{_MARK_FILE}", "FOLDER": f"{self._folder}-inside"}
+        mark = f"{self.mark}; cat /proc/1/root{_MARK_FILE}"
+        return {"MARK": mark, "FOLDER": f"{self._folder}-inside", "FILES": "none"}
 
     def variables_beside(self) -> Mapping[str, str]:
         """What the script on the engine's machine is given."""
@@ -119,6 +120,7 @@ class Container:
         return {
             "FOLDER": self._folder,
             "LINE": "none",
+            "FILES": "none",
             "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
             "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
             "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
@@ -145,8 +147,13 @@ class Container:
     @property
     def unpause(self) -> str:
         """The command that lets it go on; harmless if it is not paused."""
+        return f"! {{ {self.is_paused}; }} || {self.command('unpause', self.name)}"
+
+    @property
+    def is_paused(self) -> str:
+        """The command that succeeds while it is."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
-        return f'[ "$({status})" != paused ] || {self.command("unpause", self.name)}'
+        return f'[ "$({status})" = paused ]'
 
     def pid_here(self, started: int) -> int:
         """Its first process by the id that it has on this machine; `started` tells it from any other.

@@ -1,5 +1,6 @@
 """A user's hosts as faults see them. Each operation is one call of the script on one host, see on_host.sh."""
 
+import posixpath
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
+from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
@@ -21,43 +23,6 @@ T = TypeVar("T")
 _FREEZES = 4  # looks for what was forked meanwhile; the first process of a container cannot be suspended from inside
 _ALL_GONE = "none of these processes is there"  # words of the script
 _STARTS_WITHIN = 60.0  # seconds for a command that starts a program
-
-
-class RemoteLog:
-    """A file on a host."""
-
-    def __init__(self, reach: Reach, file: str) -> None:
-        self._reach, self._file = reach, file
-
-    def end(self) -> str:
-        return self._reach.run("size", self._file).split("\t")[0].strip()
-
-    def since(self, mark: str) -> str:
-        return self._reach.run("tail_of", self._file, mark or "0", within=_STARTS_WITHIN)
-
-    def last(self, most: int) -> str:
-        return self._reach.run("tail", "-c", str(most), self._file, within=_STARTS_WITHIN)
-
-
-class Journal:
-    """What a systemd unit has logged."""
-
-    def __init__(self, reach: Reach, unit: str) -> None:
-        self._reach, self._unit = reach, unit
-
-    def end(self) -> str:
-        return self._reach.run("date", "+%s").strip()
-
-    def since(self, mark: str) -> str:
-        since = [f"--since=@{mark}"] if mark else []
-        return self._read(*since)
-
-    def last(self, most: int) -> str:
-        return self._read("-n", str(most // 100))
-
-    def _read(self, *options: str) -> str:
-        words = ("journalctl", "--no-pager", "-o", "cat", "-u", self._unit)
-        return self._reach.run(*words, *options, within=_STARTS_WITHIN)
 
 
 class RemoteProgram:
@@ -110,6 +75,8 @@ class RemoteHost:
         self._down: dict[str, HostFault] = {}
         self._suspended: dict[frozenset[tuple[int, int]], list[HostFault]] = {}
         self._frozen: list[HostFault] = []
+        self._collecting: dict[str, dict[str, list[str]]] = {}
+        """Program -> folder -> the files in which its logging collector was seen to write: it may be down by now."""
 
     @property
     def cutting(self) -> Reach:
@@ -201,19 +168,22 @@ class RemoteHost:
                 _, link, target = line.split("\t", 2)
                 if link.startswith("fd/") and target.startswith("/") and not target.startswith("/dev/"):
                     found[f"{name} ({target})"] = RemoteLog(self.reach, target)
-            for file in self._server_logs(tree):
-                found[f"{name} ({file})"] = RemoteLog(self.reach, file)
+            for file in self._collected(tree):
+                self._collecting.setdefault(name, {}).setdefault(posixpath.dirname(file), []).append(file)
+        for name, folders in self._collecting.items():
+            for folder, files in folders.items():
+                found[f"{name} ({folder})"] = CollectedLogs(self.reach, folder, files)
         return found
 
-    def _server_logs(self, tree: Sequence[Running]) -> Sequence[str]:
-        """The files of PostgreSQL's own logging collector."""
+    def _collected(self, tree: Sequence[Running]) -> Sequence[str]:
+        """The files in which PostgreSQL's own logging collector writes now."""
         collectors = [one for one in tree if one.title.startswith("postgres:") and " logger" in one.title]
         if not collectors:
             return ()
         directory = self._where(collectors[0].pid).get("cwd", "")
         listed = self.reach.run("cat", f"{directory}/current_logfiles").splitlines() if directory else []
         names = [line.split(" ", 1)[1] for line in listed if " " in line]
-        return [name if name.startswith("/") else f"{directory}/{name}" for name in names]
+        return [posixpath.join(directory, name) for name in names]
 
     def _where(self, pid: int) -> Mapping[str, str]:
         return {
@@ -230,23 +200,24 @@ class RemoteHost:
         """Send a signal to those of the processes that are there, in this order."""
         self._do("strike", name, *identities(processes))
 
-    def suspend(self, processes: Collection[Running]) -> None:
+    def suspend(self, processes: Collection[Running], *, may_die: bool = True) -> None:
         """See SiteHost."""
         if processes:
             faults = self._suspended.setdefault(frozenset(one.identity for one in processes), [])
-            self._stop(processes, faults)
+            self._stop(processes, faults, may_die=may_die)
 
     def resume(self, processes: Collection[Running]) -> None:
-        """See SiteHost."""
-        self._heal_all(self._suspended.pop(frozenset(one.identity for one in processes), []))
+        """See SiteHost. They may have been suspended in several steps."""
+        wanted = {one.identity for one in processes}
+        self._heal_all([fault for those, faults in self._suspended.items() if those <= wanted for fault in faults])
 
-    def _stop(self, processes: Collection[Running], made: list[HostFault]) -> None:
+    def _stop(self, processes: Collection[Running], made: list[HostFault], *, may_die: bool) -> None:
         """Suspend processes; the faults that this takes are added to `made`, each as soon as it is there.
 
         None of them may be left by then: that is for whoever asks whether the fault is in effect.
         """
         try:
-            made.append(self._inject("freeze", *identities(processes)))
+            made.append(self._inject("freeze", *identities(processes), MAY_DIE="yes" if may_die else ""))
         except HostRefused as error:
             if _ALL_GONE not in str(error):
                 raise
@@ -257,7 +228,7 @@ class RemoteHost:
             awake = [one for one in self.running() if not one.stopped]
             if not awake:
                 return
-            self._stop(awake, self._frozen)
+            self._stop(awake, self._frozen, may_die=False)
 
     def thaw(self) -> None:
         """See SiteHost."""
@@ -273,10 +244,12 @@ class RemoteHost:
         """See SiteHost. Raises Inconclusive if a program came back by itself before that."""
         if not self._down:
             return
-        faults = {fault.id: fault for fault in self._down.values()}
-        self._down.clear()
         early = self._came_back()
-        self._heal_all(list(faults.values()))
+        try:
+            self._heal_all(list({fault.id: fault for fault in self._down.values()}.values()))
+        finally:  # what could not be undone may be tried again
+            lasting = self.guards.active
+            self._down = {name: fault for name, fault in self._down.items() if fault in lasting}
         if early:
             raise Inconclusive(
                 f"{early} on {self.name} was started by somebody else while it was supposed to stay down"
@@ -302,10 +275,11 @@ class RemoteHost:
 
     def restore(self, name: str) -> bool:
         """Start a program that was brought down alone; returns whether it was."""
-        fault = self._down.pop(name, None)
+        fault = self._down.get(name)
         if fault is None:
             return False
         self._heal(fault)
+        self._down.pop(name, None)
         return True
 
     def run_command(self, command: str, program: ProgramAccess) -> None:
@@ -347,14 +321,15 @@ class RemoteHost:
         return self._noted(lambda: (by or self.reach).run(*words), words)
 
     def _heal(self, fault: HostFault) -> None:
-        self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
+        if fault in self.guards.active:  # what could not be healed, or not to its end, is tried again
+            self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
 
-    def _heal_all(self, faults: list[HostFault]) -> None:
+    def _heal_all(self, faults: Sequence[HostFault]) -> None:
         """All of them, the last one first; then the first error is raised."""
         errors = []
-        while faults:
+        for fault in reversed(faults):
             try:
-                self._heal(faults.pop())
+                self._heal(fault)
             except Exception as error:
                 errors.append(error)
         if errors:

@@ -105,7 +105,8 @@ class _Asking(Reach):
 
 
 def _put_back(id: str, file: str) -> str:
-    return f"cat /run/accept/{id}/kept > {shlex.quote(file)}; kill -HUP, for its program to read it"
+    kept = shlex.quote(f"{file}.accept-{id}")
+    return f"cat {kept} > {shlex.quote(file)}; rm {kept}; kill -HUP, for its program to read it"
 
 
 def _as_done(text: str, prefix: str) -> str:

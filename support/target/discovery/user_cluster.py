@@ -4,23 +4,22 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
-from support.example_app.sessions import share_a_backend
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, cache, database, dcs, members, nodes, proxy, user_hosts, web
+from support.target.discovery import addresses, cache, database, dcs, members, nodes, pooler, proxy, user_hosts, web
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
-from support.target.redis import can_fail_over
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import NOTICE
@@ -77,7 +76,7 @@ def discover(settings: Settings) -> Topology:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {topology.database}"
         )
-    topology = _look_at_pooler(topology, findings)
+    topology = _look_at_poolers(topology, findings)
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, found_database.hosts[0], findings)
     _look_at_members(topology, settings, found_database.hosts, findings)
@@ -100,26 +99,23 @@ def discover(settings: Settings) -> Topology:
     return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
-def _look_at_pooler(topology: Topology, findings: _Findings) -> Topology:
-    """Whether sessions share backends. Asked before any setting is made: it would be left to other clients.
+_BACKENDS: Mapping[Literal["write", "read"], str] = {"write": "backends", "read": "read_backends"}
+"""Endpoint -> the capability that a session there has a backend of its own."""
 
-    Raises TargetUnreachable where no transaction is possible.
-    """
-    endpoint = replace(topology, pooled=True).endpoint("write", topology.application)
-    with suppress(sql.Error, ConnectFailed):
-        if not share_a_backend(endpoint):
-            return topology
-        findings.lacks["backends"] = (
-            "a pooler in front of the database assigns backends to transactions, not to sessions"
-        )
-        with sql.session(endpoint, autocommit=False) as session:
-            if refused := sql.error_of(lambda: [sql.rows(session, "SELECT 1") for _ in range(2)]):
-                raise TargetUnreachable(
-                    f"{endpoint} allows no transactions ({describe(refused)}): the suite needs a pool_mode of session "
-                    "or transaction"
-                )
-        return replace(topology, pooled=True)
-    return topology
+
+def _look_at_poolers(topology: Topology, findings: _Findings) -> Topology:
+    """Whether sessions share backends. Raises TargetUnreachable where no transaction is possible."""
+    known = list[Literal["write", "read"]]()
+    for which, capability in _BACKENDS.items():
+        if which == "read" and topology.read is None:
+            continue
+        with suppress(sql.Error, ConnectFailed):
+            why = pooler.lacking(topology.endpoint(which, topology.application), which)
+            if why:
+                findings.lacks[capability] = why
+            elif why is not None:
+                known.append(which)
+    return replace(topology, session_pooling=tuple(known))
 
 
 def _look_at_database(topology: Topology, findings: _Findings, settings: Settings) -> None:
@@ -148,12 +144,12 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
     findings.redis = cache.find(settings, host)
     if findings.redis is None:
-        findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
+        findings.lacks |= dict.fromkeys(("redis", *cache.PERMISSIONS), "no Redis was named (REDIS_HOST)")
         return
     if findings.redis.mode == "cluster":
         findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"
-    if not can_fail_over(findings.redis):
-        findings.lacks["redis_failover"] = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
+    own = settings.accept_cache_repository == Settings.model_fields["accept_cache_repository"].default
+    findings.lacks |= cache.lacking(findings.redis, own)
 
 
 def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str], findings: _Findings) -> None:

@@ -16,7 +16,7 @@ from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
 from support.target.survey.endpoints import Endpoints, Listener, choose, listeners
 from support.target.survey.hosts import Proposal, Wanted
-from support.target.survey.services import Etcd, Patronis, Statistics
+from support.target.survey.services import Etcd, PageFound, Patronis
 from support.target.topology import Address, Login, Topology, WebAccess
 from support.waiting import NotYet
 
@@ -34,7 +34,7 @@ class Survey:
     """Further ports of the host that accept the login."""
     patronis: Patronis
     etcd: Etcd
-    statistics: Statistics
+    statistics: PageFound
     workers: tuple[Address, ...]
     """Published Citus workers, where their own addresses cannot be reached from here."""
     redis_near: tuple[Address, ...]
@@ -137,7 +137,7 @@ def _page_login(given: Settings) -> Login | None:
     return Login(given.haproxy_stats_user, password.get_secret_value() if password else "")
 
 
-def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: Statistics) -> set[Address] | None:
+def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: PageFound) -> set[Address] | None:
     """The ports through which a session shows in HAProxy's statistics; None if there are none to look at."""
     if page.page is None:
         return None
@@ -184,7 +184,7 @@ def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -
     return tuple(at for at, one in found.items() if one.group and one.writes)
 
 
-def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Statistics) -> dict[str, Any]:
+def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: PageFound) -> dict[str, Any]:
     """The settings of the endpoints: what the user said, completed by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
     settings = {name: getattr(given, name) for name in sorted(kept)}

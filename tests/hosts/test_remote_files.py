@@ -193,6 +193,23 @@ def test_destroyed_data_that_nobody_replaced_is_put_back(member: Member) -> None
     _heal(member)
 
 
+@pytest.mark.parametrize("how", ["symbolic link", "mount point"])
+def test_data_of_which_a_part_is_elsewhere_is_left_alone(member: Member, tmp_path: Path, how: str) -> None:
+    """A disk of its own for the WAL: a copy would fail as it is not empty, or put the WAL on the disk of the data."""
+    host, wal = member.host(), member.data / "pg_wal"
+    if how == "symbolic link":
+        (tmp_path / "wal").mkdir()
+        wal.symlink_to(tmp_path / "wal")
+    else:
+        wal.mkdir()
+        member.machine.call("mount", "-t", "tmpfs", "tmpfs", str(wal))
+    with pytest.raises(HostRefused, match=f"pg_wal is a {how}, so not all of the data is in"):
+        DataDestroyed(host).inject()
+    assert member.data.exists()
+    if how == "mount point":
+        member.machine.call("umount", str(wal))
+
+
 @pytest.mark.parametrize("what", ["no PG_VERSION", "tablespaces"])
 def test_what_is_not_understood_is_left_alone(member: Member, what: str) -> None:
     host = member.host()

@@ -298,6 +298,11 @@ undestroyable() { # DATA: why this data directory cannot be put aside; nothing i
   [ -f "$1/PG_VERSION" ] || { echo "$1 is not a PostgreSQL data directory"; return; }
   [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
   [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
+  for one in "$1"/* "$1"/.[!.]*; do # what a copy would find there still, or put here instead
+    [ ! -L "$one" ] || { echo "$one is a symbolic link, so not all of the data is in $1"; return; }
+    [ ! -d "$one" ] || [ "$(stat -c %d "$one")" = "$(stat -c %d "$1")" ] || {
+      echo "$one is a mount point, so not all of the data is in $1"; return; }
+  done
   [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
   [ "$(stat -c %u "$1")" = "$(stat -c %u "$1/..")" ] || echo "$1 is in a directory of another user, where no new one can be made"
 }
@@ -360,10 +365,11 @@ is_own_line() { # ADDRESS: whether that is where we come from
   [ "${LINE:-ssh}" != none ] || return 1
   set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
 }
-isolate() { # drop everything but this host's own loopback and our own line
-  from=
+NEIGHBOURS='133 134 135 136' # ICMPv6 for what ARP is under IPv4: without it, our own line ends when the peer's entry is old
+isolate() { # drop everything but this host's own loopback, our own line, and by which neighbours find each other
+  from= port=
   if [ "${LINE:-ssh}" != none ]; then
-    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-22}
+    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-}; from=${from%%\%*} # without a port: whatever comes from there by TCP
   fi
   if [ "${CUTTER:-nft}" = nft ]; then isolation | ${NET:-} nft -f - && return
   else
@@ -375,9 +381,12 @@ isolate() { # drop everything but this host's own loopback and our own line
           [ $i = ip6tables ] || ok=; continue; }
         case $from in
           '') ;;
-          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
-          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
+          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp ${port:+$p "$port"} -j ACCEPT || ok=;;
+          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp ${port:+$p "$port"} -j ACCEPT || ok=;;
         esac
+        [ $i = iptables ] || for one in $NEIGHBOURS; do
+          ${NET:-} $i -w 5 -t raw -A ${t}_$c -p ipv6-icmp --icmpv6-type "$one" -j ACCEPT || ok=
+        done
         ${NET:-} $i -w 5 -t raw -A ${t}_$c -j DROP || ok=
       done
       [ -z "$ok" ] || for c in PREROUTING OUTPUT; do
@@ -390,7 +399,9 @@ isolate() { # drop everything but this host's own loopback and our own line
 }
 isolation() { # the same as rules of nft
   own=; f=ip; case $from in *:*) f=ip6;; esac
-  [ -z "$from" ] || own="$f XADDR $from tcp XPORT $port accept;"
+  [ -z "$from" ] || own="$f XADDR $from ${port:+tcp XPORT $port}"
+  [ -z "$from" ] || [ "$port" ] || own="$own meta l4proto tcp"
+  own="${own:+$own accept; }icmpv6 type { $(echo $NEIGHBOURS | sed 's/ /, /g') } accept;"
   echo "table inet accept_${D##*/} {"
   for way in input output; do
     if [ $way = input ]; then i=iif a=saddr p=dport; else i=oif a=daddr p=sport; fi

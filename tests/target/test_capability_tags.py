@@ -50,6 +50,9 @@ NEEDS = {
     Place("on_several_nodes"): "several_workers",
     Place("require_at_work"): "several_workers",
     Place("workers_of"): "workers",
+    Place("namespaces_over_workers"): "sharded_entries",
+    Place("namespace_on"): "sharded_entries",
+    Place("home", "citus"): "sharded_entries",
 }
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {
@@ -59,6 +62,7 @@ IMPLIED = {
     "cache_state": {"redis"},
     "cache_settings": {"redis"},
     "several_workers": {"workers"},
+    "sharded_entries": {"citus", "schema"},
     "statistics_login": {"statistics"},
     "several_replicas": {"replicas"},
     "synchronous": {"patroni"},
@@ -118,7 +122,7 @@ SETTLED = {
     # answers of a server, which say more than that something is missing
     "login._request": "an unknown method of authentication",
     "patroni_commands._require_done": "Patroni refused",
-    "patroni_commands._send": "Patroni refused the login",
+    "patroni_commands._answer": "Patroni refused the login",
 }
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
 UNLESS_MISSING = {

@@ -146,7 +146,7 @@ beat() { # ID...: whoever made these faults is there
 }
 heal() { # ID...: undo these faults; harmless for one that is not there
   for id; do
-    D=$RUN/$id; [ -d "$D" ] || { heal_on_disk "$id"; continue; }
+    D=$RUN/$id; [ -d "$D" ] || { heal_unrecorded "$id"; continue; }
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
     [ ! -e "$D/expired" ] || echo "expired $id"
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
@@ -154,14 +154,22 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
   done
 }
-left() { # the faults that are there, and what they have left on a disk
+left() { # the faults that are there, and what is left of those whose record is lost
   { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done
-    on_disk | while read -r id _; do echo "$id"; done; } | sort -u
+    rules; on_disk | while read -r id _; do echo "$id"; done; } | sort -u
 }
 
-# --- What outlives a reboot
+# --- What outlives its record in /run: a reboot empties that, and a container may have had it that is gone
 
-on_disk() { # id, and what it has replaced, of everything that was kept beside it
+rules() { # the faults whose rules cut links here
+  [ "${RULES:-}" != none ] || return 0 # this network is not that of the host that is meant
+  ${NET:-} nft list tables 2>/dev/null | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p'
+  for one in iptables ip6tables; do
+    ${NET:-} $one -w 5 -t raw -S 2>/dev/null | sed -n 's/^-N accept_\([0-9a-f]\{8\}\)_[A-Z]*$/\1/p'
+  done
+}
+
+on_disk() { # id, and what it has replaced, of everything that was kept beside that, on the same disk
   [ "${FILES:-}" != none ] || return 0 # the files here are not those of the processes here
   { cat "$KEPT"/* 2>/dev/null
     for one in $(grep -lsE 'patroni|^postgres' /proc/[0-9]*/cmdline); do # in case that $KEPT is lost: a container was made
@@ -181,11 +189,16 @@ remember() { # ID PLACE: before anything there is replaced, and so that it is th
   rm -rf "${D:?}"; refuse "$KEPT cannot be written: nothing was done"
 }
 to_disk() { sync "$1" 2>/dev/null || sync; }
-heal_on_disk() { # ID: what a fault has left that had its record in /run
-  id=$1 place=$(on_disk | sed -n "s/^$1 //p")
-  if [ -z "$place" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
+heal_unrecorded() { # ID: what is left of a fault that has no record in /run
+  id=$1 place=$(on_disk | sed -n "s/^$1 //p") undo=
+  if rules | grep -qx "$id"; then
+    D=$RUN/$id; for CUTTER in nft iptables; do undo="$undo$(uncut)
+"; done
+  fi
+  if [ -d "$place.accept-$id" ]; then undo="$undo$(undestroyed "$id" "$place")"
+  elif [ "$place" ]; then undo="$undo$(unedited "$id" "$place")"
+  elif [ -z "$undo" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
   echo "restarted $id"
-  if [ -d "$place.accept-$id" ]; then undo=$(undestroyed "$id" "$place"); else undo=$(unedited "$id" "$place"); fi
   if said=$(sh -c "$undo" 2>&1); then rmdir "$KEPT" 2>/dev/null; else echo "failed $id $(echo "$said" | tr '\n' ' ')"; fi
 }
 

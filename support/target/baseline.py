@@ -26,7 +26,7 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
-    "redis": ("redis_mode", "redis_eviction"),
+    "cache_state": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
 _MODES = frozenset(

@@ -51,6 +51,8 @@ _NO_UNITS = re.compile(
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
+_LAST = "zzzz"
+"""The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
 _USUAL_PORTS = frozenset({5432, 8008, 2379, 2380, 2181, 8500, 5000, 5001, 6379, 26379})
@@ -344,13 +346,16 @@ def _of_unit(unit: str) -> ProgramAccess:
     It is not awaited that the unit has started: that may take the hosts that are healed after this one.
     """
     name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
+    file = f"{folder}/{_LAST}-accept.conf"
+    overruled = shlex.quote(f"Restart= of {unit} is set by a file that comes after ours, see: systemctl cat {unit}")
     return ProgramAccess(
         start=f"systemctl start --no-block {name}",
         hold=(
-            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
+            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {file} && systemctl daemon-reload && "
+            f'{{ [ "$(systemctl show -p Restart {name})" = Restart=no ] || {{ echo {overruled}; false; }}; }}'
         ),
         release=(
-            f"rm -f {folder}/accept.conf; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
+            f"rm -f {file}; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
             f"{{ systemctl reset-failed {name} 2>/dev/null || :; }}"
         ),
         how=f"systemd unit {unit}",

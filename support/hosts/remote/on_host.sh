@@ -211,12 +211,13 @@ left() { # the faults that are there, and what is left of those whose record is 
 
 rules() { # the faults whose rules cut links here
   [ "${RULES:-}" != none ] || return 0 # this network is not that of the host that is meant
-  ${NET:-} nft list tables 2>/dev/null | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p'
-  for one in iptables ip6tables; do
-    ${NET:-} $one -w 5 -t raw -S 2>/dev/null | sed -n 's/^-N accept_\([0-9a-f]\{8\}\)_[A-Z]*$/\1/p'
-  done
+  tables=$(${NET:-} nft list tables 2>/dev/null) && echo "$tables" | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p' || tables=raw
+  case "$tables $(${NET:-} cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null)" in # listing one makes it
+    *raw*) for one in iptables ip6tables; do
+      ${NET:-} $one -w 5 -t raw -S 2>/dev/null | sed -n 's/^-N accept_\([0-9a-f]\{8\}\)_[A-Z]*$/\1/p'
+    done;;
+  esac
 }
-
 on_disk() { # id, and what it has replaced, of everything that was kept beside that, on the same disk
   [ "${FILES:-}" != none ] || return 0 # the files here are not those of the processes here
   { cat "$KEPT"/* 2>/dev/null

@@ -1,7 +1,9 @@
 """How a host of the user's is reached that may be a container, and what its engine says about that container."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from support.errors import ProcessFailed
 from support.hosts.remote.access import HostAccess, ProgramAccess
@@ -10,6 +12,8 @@ from support.hosts.remote.containers import Container, is_here
 from support.hosts.remote.guards import heal_left
 from support.hosts.remote.reach import Reach
 
+_OF_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
+"""Files that only containers have."""
 _NO_SHELL = ("executable file not found", 'exec: "sh"', "no such file or directory: OCI")
 
 
@@ -55,6 +59,17 @@ class WayIn:
         ((program, known),) = programs.items()
         how = f"container {self.container.name}"
         return {program: known if known.start else ProgramAccess(self.container.start, beside=True, how=how)}
+
+    @property
+    def guarded(self) -> str:
+        """What is to be known of the guards of a container, for people; empty if there is nothing."""
+        inside = any(Path(one).exists() for one in _OF_CONTAINERS) or "KUBERNETES_SERVICE_HOST" in os.environ
+        if self.container is None or not inside:
+            return ""
+        return (
+            "guards of what is done to it from outside run in the container that this is, and end with it: "
+            "run ./accept heal after a job that was stopped"
+        )
 
     @property
     def why_not_cut(self) -> str:

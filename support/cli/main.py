@@ -12,7 +12,22 @@ from typing import Annotated
 import typer
 
 from support import libpq
-from support.cli import inside, paths, reading, starting, suites, typed, writing
+from support.cli import paths, suites, typed
+from support.cli.commands import (
+    compare,
+    doctor,
+    heal,
+    init,
+    lint,
+    logs,
+    new,
+    promises,
+    psql,
+    report,
+    shell,
+    status,
+    steps,
+)
 from support.cli.console import exit_status_of, hear_interrupts, out, say
 from support.cli.options import (
     Features,
@@ -352,21 +367,19 @@ def down(
     clusters.sweep()
 
 
-app.command()(inside.status)
-app.command(context_settings=PASSING_ON)(inside.psql)
-app.command()(inside.shell)
-app.command()(inside.logs)
-
-
-app.command()(starting.doctor)
-app.command()(starting.init)
-app.command()(starting.heal)
-app.command()(writing.steps)
-app.command()(writing.promises)
-app.command()(writing.lint)
-app.command()(writing.new)
-app.command()(reading.report)
-app.command()(reading.compare)
+app.command("status")(status.command)
+app.command("psql", context_settings=PASSING_ON)(psql.command)
+app.command("shell")(shell.command)
+app.command("logs")(logs.command)
+app.command("doctor")(doctor.command)
+app.command("init")(init.command)
+app.command("heal")(heal.command)
+app.command("steps")(steps.command)
+app.command("promises")(promises.command)
+app.command("lint")(lint.command)
+app.command("new")(new.command)
+app.command("report")(report.command)
+app.command("compare")(compare.command)
 
 
 @app.command(context_settings=PASSING_ON)

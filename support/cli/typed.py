@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -50,6 +51,11 @@ def as_typed(message: str, arguments: Iterable[str]) -> str:
         if option in typed:
             message = re.sub(rf"\b{setting}\b", option, message)
     return message
+
+
+def arguments_of(command: str) -> list[str]:
+    """What was typed after the command, which may have been left out."""
+    return sys.argv[2:] if sys.argv[1:2] == [command] else sys.argv[1:]
 
 
 def require_known_options(rest: Sequence[str], ours: Collection[str]) -> None:

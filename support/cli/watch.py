@@ -42,7 +42,7 @@ Seen = Mapping[Path, int]
 """File -> when it was changed last."""
 
 
-def watch(options: RunOptions) -> int:
+def run_on_changes(options: RunOptions) -> int:
     """Run, wait for a change, run again, until Ctrl-C. Returns 0; 130 if Ctrl-C came while scenarios were running."""
     if (options.jobs or 1) > 1 or options.repeat > 1 or options.rerun or options.keep:
         raise UsageError("--watch goes with none of --jobs, --repeat, --rerun and --keep")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from program import ROOT
 
 from support.cli import clusters, main, shell, typed
@@ -44,7 +45,9 @@ def test_a_message_names_what_was_typed() -> None:
 
 
 def test_every_option_of_a_setting_is_known_to_the_messages() -> None:
-    options = {option for command in COMMANDS for option in main._options_of(command)}
+    commands: Any = typer.main.get_command(main.app)
+    known = [parameter for name in COMMANDS for parameter in commands.commands[name].params]
+    options = {option for parameter in known for option in parameter.opts}
     assert set(typed.OPTION_OF.values()) <= options
     assert {name.lower() for name in typed.OPTION_OF} - {"accept_features"} <= Settings.model_fields.keys()
 

@@ -20,9 +20,12 @@ from support.waiting import eventually
 @boots
 @contextmanager
 def pgbouncer(
-    directory: Path, port: int, server: sql.Endpoint, mode: str = "transaction", **further: object
+    directory: Path, port: int, server: sql.Endpoint, mode: str = "transaction", serves: str = "*", **further: object
 ) -> Iterator[sql.Endpoint]:
-    """A PgBouncer with one server connection for each database; clients log in as that server's superuser."""
+    """A PgBouncer with one server connection for each database; clients log in as that server's superuser.
+
+    It serves all databases, or that one.
+    """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("pgbouncer is not installed (apt install pgbouncer)")
@@ -41,7 +44,7 @@ def pgbouncer(
         **further,
     }
     lines = [f"{name} = {value}" for name, value in settings.items()]
-    databases = ["[databases]", f"* = host={server.host} port={server.port}"]
+    databases = ["[databases]", f"{serves} = host={server.host} port={server.port}"]
     file.write_text("\n".join([*databases, "[pgbouncer]", *lines, ""]))
     command = as_postgres("setpriv", "--pdeathsig", "KILL", "--", program, "--quiet", file)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

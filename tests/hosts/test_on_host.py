@@ -11,7 +11,7 @@ from secrets import token_hex
 
 import pytest
 
-from support.errors import ProcessFailed
+from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Running
 from support.hosts.remote import HostRefused, HostUnreached, Reach
 from support.hosts.remote.guards import Guards
@@ -158,6 +158,69 @@ def test_a_fault_whose_undo_failed_is_left_to_its_guard(here: Reach, tmp_path: P
         guards.heal(fault)
     able.touch()
     _await((tmp_path / "undone").exists, within=15)
+
+
+@pytest.mark.parametrize("signal", ["CONT", "KILL"])
+def test_a_suspension_that_somebody_else_has_ended_is_no_evidence(
+    here: Reach, sleeper: "subprocess.Popen[bytes]", signal: str
+) -> None:
+    guards, found = Guards(), _looked(here, sleeper)
+    fault = guards.inject("here", here, "freeze", *identities([found]))
+    subprocess.run(["kill", f"-{signal}", str(sleeper.pid)], check=True)
+    _await(lambda: not _looked(here, sleeper).stopped)
+    with pytest.raises(Inconclusive, match="somebody else had ended it"):
+        guards.heal(fault)
+
+
+def test_what_the_cluster_itself_may_kill_was_suspended_as_long_as_it_lived(
+    here: Reach, sleeper: "subprocess.Popen[bytes]"
+) -> None:
+    guards, found = Guards(), _looked(here, sleeper)
+    for ended in ("KILL", "CONT"):
+        with subprocess.Popen(["sleep", "600"]) as another:
+            both = identities([found, _looked(here, another)])
+            fault = guards.inject("here", here, "freeze", *both, MAY_DIE="yes")
+            subprocess.run(["kill", f"-{ended}", str(another.pid)], check=True)
+            _await(lambda one=another: not _looked(here, one).stopped)  # type: ignore[misc]
+            if ended == "KILL":
+                guards.heal(fault)
+            else:
+                with pytest.raises(Inconclusive, match="somebody else had ended it"):
+                    guards.heal(fault)
+            another.kill()
+
+
+def test_what_the_suite_itself_kills_or_resumes_was_ended_by_nobody_else(
+    here: Reach, sleeper: "subprocess.Popen[bytes]"
+) -> None:
+    """Two faults may have suspended a process, and a crash may hit one that is suspended."""
+    guards, found = Guards(), _looked(here, sleeper)
+    first, second = (guards.inject("here", here, "freeze", *identities([found])) for _ in range(2))
+    guards.heal(second)
+    guards.heal(first)
+    first, second = (guards.inject("here", here, "freeze", *identities([found])) for _ in range(2))
+    here.run("strike", "KILL", *identities([found]))
+    guards.heal(second)
+    guards.heal(first)
+    with subprocess.Popen(["sleep", "600"]) as another:
+        found = _looked(here, another)
+        first = guards.inject("here", here, "freeze", *identities([found]))
+        second = guards.inject("here", here, "down", "", ":", *identities([found]))
+        guards.heal(second)
+        guards.heal(first)
+
+
+def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, tmp_path: Path) -> None:
+    guards, state = Guards(), tmp_path / "state"
+    pause, unpause = f"echo paused > {state}", f"echo running > {state}"
+    for ended in (False, True):
+        fault = guards.inject("here", here, "outside", pause, unpause, f'[ "$(cat {state})" = paused ]')
+        if ended:
+            state.write_text("running\n")
+            with pytest.raises(Inconclusive, match="somebody else had ended it"):
+                guards.heal(fault)
+        else:
+            guards.heal(fault)
 
 
 def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_path: Path) -> None:

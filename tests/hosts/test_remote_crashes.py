@@ -62,6 +62,37 @@ def test_a_crash_is_silent_and_stays_until_it_is_healed(machine: Machine, host: 
     assert host.processes["etcd"].pid not in (None, before)
 
 
+@pytest.mark.parametrize("cutter", ["nft", "iptables"])
+@pytest.mark.parametrize("version", [4, 6])
+def test_its_own_line_stays_when_neighbours_have_forgotten_each_other(
+    machine: Machine, host: RemoteHost, version: int, cutter: str
+) -> None:
+    """As they do after some seconds. IPv6 asks for neighbours by packets of its own."""
+    if shutil.which(cutter, path="/usr/sbin:/sbin:/usr/bin") is None:
+        pytest.skip(f"{cutter} is not installed here")
+    reach = machine.url if version == 4 else f"ssh://root@[{machine.join_ipv6()}]:{PORT}"
+    site = RemoteSite({"one": replace(host.access, reach=reach, cutter=cutter)}, Guards(grace=4, beat=1.0))
+    crashed = site.machines["one"]
+    crashed.power_off()
+    machine.forget_neighbours()
+    assert crashed.powered is False
+    crashed.power_on()
+    assert crashed.powered
+
+
+@pytest.mark.parametrize("cutter", ["nft", "iptables"])
+def test_a_line_of_which_only_the_address_is_known_stays(machine: Machine, host: RemoteHost, cutter: str) -> None:
+    """It need not be ssh, nor ssh on its usual port."""
+    if shutil.which(cutter, path="/usr/sbin:/sbin:/usr/bin") is None:
+        pytest.skip(f"{cutter} is not installed here")
+    us = f"{machine.address.rpartition('.')[0]}.1"
+    site = RemoteSite({"one": replace(host.access, line=us, cutter=cutter)}, Guards(grace=4, beat=1.0))
+    crashed = site.machines["one"]
+    crashed.power_off()
+    assert crashed.powered is False
+    crashed.power_on()
+
+
 def test_a_program_is_killed_and_started_again(host: RemoteHost) -> None:
     program = host.processes["etcd"]
     with Nemesis() as nemesis:
@@ -91,6 +122,19 @@ def test_who_comes_back_by_himself_is_no_evidence(machine: Machine, host: Remote
     eventually(lambda: _require(host.powered), within=5, subject="somebody started it")
     with pytest.raises(Inconclusive, match="by somebody else"):
         host.power_on()
+    assert machine.left() == []
+    stubborn.kill()
+    stubborn.wait()
+
+
+def test_a_killed_program_that_comes_back_by_itself_is_no_evidence(machine: Machine, host: RemoteHost) -> None:
+    """As that of a supervisor which nobody has told to leave it down."""
+    nemesis = Nemesis()
+    nemesis.inject(Kill(host.processes["etcd"]))
+    stubborn = machine.spawn(str(machine.folder.parent / "etcd"), "604")
+    eventually(lambda: _require(host.powered), within=5, subject="somebody started it")
+    with pytest.raises(Inconclusive, match="etcd on one was started by somebody else"):
+        nemesis.heal()
     assert machine.left() == []
     stubborn.kill()
     stubborn.wait()

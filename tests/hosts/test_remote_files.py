@@ -90,6 +90,15 @@ def test_an_edited_file_is_as_before_afterwards(member: Member) -> None:
     assert member.file.read_text() == _CONFIGURATION
 
 
+def test_a_file_that_somebody_else_has_given_back_is_no_evidence(member: Member) -> None:
+    """As the management of a machine's configuration does, every half an hour."""
+    files = files_of(member.host())
+    files.change_configuration({"tags": {"nofailover": True}})
+    member.file.write_text(_CONFIGURATION)
+    with pytest.raises(Inconclusive, match="somebody else had ended it"):
+        files.restore_configuration()
+
+
 def test_a_guard_restores_an_edited_file(member: Member) -> None:
     files_of(member.host(Guards(grace=2, beat=60))).change_configuration({"tags": {}})
     assert member.file.read_text() != _CONFIGURATION
@@ -182,6 +191,23 @@ def test_destroyed_data_that_nobody_replaced_is_put_back(member: Member) -> None
     assert (member.data / "PG_VERSION").read_text() == "old"
     assert _kept(member) == []
     _heal(member)
+
+
+@pytest.mark.parametrize("how", ["symbolic link", "mount point"])
+def test_data_of_which_a_part_is_elsewhere_is_left_alone(member: Member, tmp_path: Path, how: str) -> None:
+    """A disk of its own for the WAL: a copy would fail as it is not empty, or put the WAL on the disk of the data."""
+    host, wal = member.host(), member.data / "pg_wal"
+    if how == "symbolic link":
+        (tmp_path / "wal").mkdir()
+        wal.symlink_to(tmp_path / "wal")
+    else:
+        wal.mkdir()
+        member.machine.call("mount", "-t", "tmpfs", "tmpfs", str(wal))
+    with pytest.raises(HostRefused, match=f"pg_wal is a {how}, so not all of the data is in"):
+        DataDestroyed(host).inject()
+    assert member.data.exists()
+    if how == "mount point":
+        member.machine.call("umount", str(wal))
 
 
 @pytest.mark.parametrize("what", ["no PG_VERSION", "tablespaces"])

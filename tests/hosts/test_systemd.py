@@ -10,11 +10,11 @@ from remote_hosts import SCOPE, Machine, ssh_hosts
 
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
-from support.faults.process import EveryHostCrashes
-from support.hosts.remote import Guards, RemoteSite
+from support.faults.process import EveryHostCrashes, HostCrash
+from support.hosts.remote import Guards, HostRefused, RemoteSite
 from support.target.discovery.user_hosts import declared_access, look
 from support.target.topology import Address, Login, Topology
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
 _CLIENTS = 2379
@@ -82,6 +82,31 @@ def test_what_came_back_early_keeps_no_other_host_down(nodes: Mapping[str, Machi
     with pytest.raises(Inconclusive, match="etcd on etcd1 was started by somebody else"):
         nemesis.heal()
     _await_healthy(nodes)
+
+
+def test_a_crash_lasts_whatever_the_units_own_files_say_of_restarts(
+    nodes: Mapping[str, Machine], site: RemoteSite
+) -> None:
+    """As `systemctl edit` writes them."""
+    always = "[Service]\nRestart=always\nRestartSec=100ms\n"
+    nodes["etcd1"].add_unit("etcd.service.d/override.conf", always)
+    host = site.machines["etcd1"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(host))
+        throughout(lambda: _require(not host.powered), seconds=2)
+    _await_healthy(nodes)
+    assert nodes["etcd1"].call("systemctl", "show", "-p", "Restart", "etcd").strip() == "Restart=always"
+
+
+def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    host = site.machines["etcd2"]
+    before = host.processes["etcd"].pid
+    nodes["etcd2"].add_unit("etcd.service.d/zzzzz.conf", "[Service]\nRestart=always\n")
+    with pytest.raises(
+        HostRefused, match=r"cannot be kept down: Restart= of etcd.service .* systemctl cat etcd.service"
+    ):
+        host.power_off()
+    assert host.processes["etcd"].pid == before
 
 
 def _require(true: bool) -> None:

@@ -133,6 +133,16 @@ def test_one_that_also_accepts_logins_without_tls_is_noticed(server: Server) -> 
     assert all_refused(logins.plain_logins(server.cluster(), "member")).holds is False
 
 
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+def test_a_single_database_without_tls_is_noticed(server: Server, where: str) -> None:
+    """The application's password is worth the same there."""
+    server.access("host template1 all all scram-sha-256", "hostssl all all all scram-sha-256")
+    finding = all_refused(logins.plain_logins(server.cluster(), where))
+    assert finding.holds is False
+    assert finding.words.startswith("1 of 2 were accepted")
+    assert "/template1 as application" in finding.words
+
+
 def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:
     server.present(server.authority.issue([HOST], until=datetime.now(UTC) - timedelta(days=1)))
     finding = all_over_tls(logins.verified_logins(server.cluster(), "member"))

@@ -3,12 +3,14 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 from conftest import free_port
+from poolers import pgbouncer
 
 from support import sql
 from support.engine.tables import alike
@@ -31,6 +33,14 @@ def application(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
         sql.execute(session, "CREATE TABLE metadata (key text); ALTER TABLE metadata OWNER TO application")
     yield postgres.as_user("application", password)
     sql.execute(postgres, "DROP OWNED BY application; DROP ROLE application")
+
+
+@pytest.fixture
+def monitoring(postgres: sql.Endpoint) -> Iterator[None]:
+    """A further database of the server."""
+    sql.execute(postgres, "CREATE DATABASE monitoring")
+    yield
+    sql.execute(postgres, "DROP DATABASE monitoring")
 
 
 @pytest.fixture
@@ -101,17 +111,97 @@ def _require_refused(endpoint: sql.Endpoint) -> None:
         raise NotYet("it is accepted")
 
 
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn"
+
+
+@contextmanager
+def ruled(postgres: sql.Endpoint, rule: str, meant: sql.Endpoint, *, accepted: bool = True) -> Iterator[None]:
+    """A rule before all others in pg_hba.conf, in effect once the login that is meant is accepted, or is not."""
+    access = Path(sql.value(postgres, "SHOW hba_file"))
+    before = access.read_text()
+
+    def reload(contents: str, wanted: bool) -> None:
+        access.write_text(contents)
+        sql.value(postgres, "SELECT pg_reload_conf()")
+        eventually(lambda: require_authenticated(wanted), within=5, subject="pg_hba.conf is read")
+
+    def require_authenticated(wanted: bool) -> None:
+        if log_in(meant).authenticated is not wanted:
+            raise NotYet(f"{meant}: {'refused' if wanted else 'accepted'}")
+
+    reload(f"{rule}\n{before}", accepted)
+    try:
+        yield
+    finally:
+        reload(before, not accepted)
+
+
 class TestLogins:
     @pytest.mark.parametrize("where", ["endpoint", "member"])
     @pytest.mark.parametrize("wrong", logins.WRONG)
     def test_each_is_refused(self, cluster: Cluster, where: str, wrong: str) -> None:
         attempts = logins.wrong_logins(cluster, where, wrong)
-        assert len(attempts) == 4, "two roles, for a session and for replication"
+        databases = {database for (database,) in sql.rows(cluster.write, DATABASES)}
+        assert {"postgres", "template1"} <= databases
+        assert len(attempts) == 2 * (len(databases) + 1), "two roles, for a session at each, and for replication"
         assert all_refused(attempts).holds is True
 
     def test_a_member_asks_for_scram(self, cluster: Cluster) -> None:
         logins.require_right_login_accepted(cluster, "member")
-        assert [*logins.authentication_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
+        asked = logins.authentication_asked_for(cluster, "member")
+        assert len(asked) == len(sql.rows(cluster.write, DATABASES))
+        assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    @pytest.mark.parametrize("open_to", ["template1", "monitoring"])
+    @pytest.mark.usefixtures("monitoring")
+    def test_a_database_that_trusts_anybody_is_noticed(
+        self, postgres: sql.Endpoint, cluster: Cluster, where: str, open_to: str
+    ) -> None:
+        """Behind it are the same roles, and from there every other database."""
+        with ruled(postgres, f"host {open_to} all all trust", replace(postgres, database=open_to, password="")):
+            for wrong in logins.WRONG:
+                finding = all_refused(logins.wrong_logins(cluster, where, wrong))
+                assert finding.holds is False, wrong
+                assert finding.words.startswith("2 of "), "for both roles"
+                assert finding.words.count(f"/{open_to} as ") == 2
+            asked = logins.authentication_asked_for(cluster, where)
+        (trusting,) = [name for name, row in asked.items() if row["asks for"] != "SCRAM"]
+        assert f"/{open_to} as " in trusting
+
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    def test_a_database_that_lets_nobody_in_is_no_deviation(
+        self, postgres: sql.Endpoint, cluster: Cluster, where: str
+    ) -> None:
+        """Rules for the application's database alone are the strictest ones."""
+        with ruled(postgres, "host template1 all all reject", replace(postgres, database="template1"), accepted=False):
+            assert all_refused(logins.wrong_logins(cluster, where, "no password")).holds is True
+            asked = logins.authentication_asked_for(cluster, where)
+        assert not any("/template1 as" in name for name in asked)
+        assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    @pytest.mark.parametrize("serves", ["*", "postgres"])
+    def test_through_a_pooler(self, postgres: sql.Endpoint, cluster: Cluster, tmp_path: Path, serves: str) -> None:
+        """It may serve a single database: at every other one nobody gets in."""
+        with pgbouncer(tmp_path, free_port(), postgres, serves=serves) as through:
+            pooled = Cluster(
+                replace(
+                    cluster.topology,
+                    application=Login(postgres.user, postgres.password),
+                    write=Address(through.host, through.port),
+                )
+            )
+            for wrong in logins.WRONG:
+                attempts = logins.wrong_logins(pooled, "endpoint", wrong)
+                assert all_refused(attempts).holds is True, attempts
+            asked = logins.authentication_asked_for(pooled, "endpoint")
+        assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    def test_databases_that_nobody_lists_may_let_anybody_in(self, cluster: Cluster) -> None:
+        forgotten = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
+        finding = all_refused(logins.wrong_logins(forgotten, "member", "no password"))
+        assert finding.holds is None
+        assert "the databases of member m1" in finding.words
 
     def test_a_member_that_refuses_before_any_proof_says_so(
         self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster

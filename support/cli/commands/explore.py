@@ -15,7 +15,7 @@ def command(
     target: Target = None,
     size: Size = {},  # noqa: B006
 ) -> None:
-    """Inject random faults, also several at once, until an invariant is violated.
+    """Inject random faults, sometimes several at once, until an invariant is violated.
 
     The sequence of faults is then shortened and printed as a scenario. Exits with 1 if an invariant was violated.
     """

@@ -10,7 +10,7 @@ from support.errors import UsageError
 def command(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Skip every test that boots something.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Run the slow tests, too: whole runs on clusters.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Include the slow tests: whole runs on clusters.")] = False,
 ) -> None:
     """Run the project's own checks. Options that accept does not recognise are passed to pytest."""
     from support.cli.own_tests import Extent, run_all

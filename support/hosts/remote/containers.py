@@ -147,8 +147,13 @@ class Container:
     @property
     def unpause(self) -> str:
         """The command that lets it go on; harmless if it is not paused."""
+        return f"! {{ {self.is_paused}; }} || {self.command('unpause', self.name)}"
+
+    @property
+    def is_paused(self) -> str:
+        """The command that succeeds while it is."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
-        return f'[ "$({status})" != paused ] || {self.command("unpause", self.name)}'
+        return f'[ "$({status})" = paused ]'
 
     def pid_here(self, started: int) -> int:
         """Its first process by the id that it has on this machine; `started` tells it from any other.

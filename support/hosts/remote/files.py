@@ -47,9 +47,8 @@ class RemoteFiles:
 
     def restore(self) -> None:
         """Undo `edit`; Patroni reads the old contents. Harmless if there was none."""
-        fault, self._edited = self._edited, None
-        if fault is not None:
-            self._host.heal(fault)
+        if self._edited is not None:
+            self._host.heal(self._edited)
 
     def destroy_data(self) -> Sequence[Running]:
         """Take the data directory away and kill PostgreSQL; returns what was killed.
@@ -67,7 +66,7 @@ class RemoteFiles:
 
         Harmless if there is none. Raises ProcessFailed, which says where it is, if the member does not.
         """
-        fault, self._destroyed = self._destroyed, None
+        fault = self._destroyed
         if fault is None:
             return
 

@@ -73,8 +73,8 @@ class Guards:
         return fault
 
     def heal(self, fault: HostFault) -> None:
-        """Undo it. Harmless if that was done. Raises Inconclusive if its guard did so before, ProcessFailed if nobody
-        could."""
+        """Undo it. Harmless if that was done. Raises Inconclusive if its guard or somebody else did so before,
+        ProcessFailed if nobody could."""
         if fault not in self.active:
             return
         try:
@@ -99,6 +99,8 @@ class Guards:
         self._forget(fault)
         if f"expired {fault.id}" in said or fault.id in self._expired:
             raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")
+        if f"ended {fault.id}" in said:
+            raise Inconclusive(f"{fault.words}: somebody else had ended it before it was undone")
         if f"gone {fault.id}" in said:
             raise Inconclusive(f"{fault.words}: the host no longer has any record of it; was it restarted?")
         if f"restarted {fault.id}" in said:

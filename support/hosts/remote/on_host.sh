@@ -113,6 +113,9 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
 undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
 }
+lasts_by() { # TEXT: a command that fails if somebody else has ended this fault; asked before it is undone for the first time
+  { printf '%s\n' "$1" >> "$D/lasts"; } 2>/dev/null
+}
 guard() { # from now on it ends by itself; an undo that fails is tried again for ten minutes
   { echo 'exit $failed' >> "$D/undo" && cat > "$D/guard" <<GUARD
 cd "$D" || exit
@@ -149,6 +152,9 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     D=$RUN/$id; [ -d "$D" ] || { heal_on_disk "$id"; continue; }
     tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
     [ ! -e "$D/expired" ] || echo "expired $id"
+    [ -e "$D/healed" ] || [ ! -e "$D/lasts" ] || sh "$D/lasts" >/dev/null 2>&1 || : > "$D/ended"
+    [ ! -e "$D/ended" ] || echo "ended $id"
+    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat.*|\1|p' "$D/lasts")
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; rmdir "$KEPT" 2>/dev/null; continue; fi
     echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
@@ -197,13 +203,39 @@ living() { # PID:START...: sets $found to the ids of those that are still there
 }
 signal() { # SIGNAL PID:START...: one that is gone, or another process by now, is passed over
   sig=$1; shift
-  for one; do living "$one"; [ -z "$found" ] || kill "-$sig" $found 2>/dev/null; done
+  for one; do
+    living "$one"; [ -n "$found" ] || continue
+    [ "$sig" != KILL ] || excuse $found
+    kill "-$sig" $found 2>/dev/null
+  done
   return 0
+}
+excuse() { # PID...: we kill or resume these, so no fault that has suspended them need find them as it left them
+  for file in "$RUN"/*/lasts; do
+    [ -e "$file" ] || continue
+    for pid; do grep -v "/proc/$pid/" "$file" > "$file.new"; cat "$file.new" > "$file"; done
+  done
 }
 strike() { breakable; signal "$@"; } # for what needs no undo
 freeze() { # ID PID:START...: suspend these until the fault is healed
   begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
   undo_by "$(resume "$@")"; guard; signal STOP "$@"
+  tries=20 # of a tenth of a second: a busy machine stops them a little later
+  for one; do
+    living "$one"
+    while [ -n "$found" ] && [ $tries -gt 0 ] && case $state in [TtZX]) false;; esac; do
+      tries=$((tries - 1)); sleep 0.1 2>/dev/null || sleep 1
+      living "$one"
+    done
+    [ -z "$found" ] || lasts_by "$(suspended "$one")"
+  done
+}
+suspended() { # PID:START: the command that fails if it was resumed since; or if it is gone, unless it MAY_DIE
+  stat=/proc/${1%:*}/stat
+  case ${MAY_DIE:-}$state in
+    [Tt]) echo "grep -q ') [Tt] .* ${1#*:} ' $stat || exit 1";;
+    *) echo "! grep -q ') [^TtZX] .* ${1#*:} ' $stat || exit 1";;
+  esac
 }
 resume() { # PID:START...: the command that lets those go on, and no process that has got one of their ids since
   for one; do echo "! grep -q ' ${one#*:} ' /proc/${one%:*}/stat 2>/dev/null || kill -CONT ${one%:*} 2>/dev/null"; done; echo ":"
@@ -223,7 +255,7 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
   living "$@"; roots=$found; before=
   tree $roots
   while [ "$found" != "$before" ]; do kill -STOP $found 2>/dev/null; before=$found; tree $found; done
-  kill -KILL $found 2>/dev/null
+  excuse $found; kill -KILL $found 2>/dev/null
   return 0
 }
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
@@ -231,7 +263,9 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
   begin "$1"; hold=$2; undo=$3; shift 3
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first: a node of etcd has not started before it has reached others
   undo_by "$undo"; guard
-  if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
+  if [ -n "$hold" ]; then
+    said=$(sh -c "$hold" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: ${said:-$hold}"; }
+  fi
   if [ "${ISOLATED:-}" ]; then isolate; fi
   fell "$@"
 }
@@ -245,6 +279,7 @@ edit() { # ID FILE PID:START TEXT: other contents for a program's file until the
   undo_by "$(unedited "$1" "$2" "$3")"; guard
   { cp -p "$2" "$k.new" && to_disk "$k.new" && mv "$k.new" "$k" && printf '%s' "$4" > "$2"; } 2>/dev/null || {
     heal "${D##*/}" >/dev/null; refuse "there is no room for $2"; }
+  lasts_by "[ \"\$(cksum < $(quoted "$2"))\" = \"$(cksum < "$2")\" ] || exit 1"
 }
 unedited() { # ID FILE [PID:START]: the command that gives back its old contents, and has its program read them
   f=$(quoted "$2") k=$(quoted "$2.accept-$1") who=${3:-:}
@@ -263,6 +298,11 @@ undestroyable() { # DATA: why this data directory cannot be put aside; nothing i
   [ -f "$1/PG_VERSION" ] || { echo "$1 is not a PostgreSQL data directory"; return; }
   [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
   [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
+  for one in "$1"/* "$1"/.[!.]*; do # what a copy would find there still, or put here instead
+    [ ! -L "$one" ] || { echo "$one is a symbolic link, so not all of the data is in $1"; return; }
+    [ ! -d "$one" ] || [ "$(stat -c %d "$one")" = "$(stat -c %d "$1")" ] || {
+      echo "$one is a mount point, so not all of the data is in $1"; return; }
+  done
   [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
   [ "$(stat -c %u "$1")" = "$(stat -c %u "$1/..")" ] || echo "$1 is in a directory of another user, where no new one can be made"
 }
@@ -309,6 +349,14 @@ ${NET:-} $i -w 5 -t raw -F ${t}_$c 2>/dev/null; ${NET:-} $i -w 5 -t raw -X ${t}_
     done; done; echo ":"
   fi
 }
+cut_lasts() { # of this fault: a reload of the host's firewall removes its rules
+  t=accept_${D##*/}
+  if [ "${CUTTER:-nft}" = nft ]; then lasts_by "${NET:-} nft list table inet $t || exit 1"; return; fi
+  for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
+    find="${NET:-} $i -w 5 -t raw -C $c -j ${t}_$c"
+    ! $find 2>/dev/null || lasts_by "$find || exit 1"
+  done; done
+}
 know_line() { # before a cut: refuses where it is not known which connection must stay
   [ "${LINE:-ssh}" = none ] || [ -n "$OWN_LINE" ] ||
     refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
@@ -317,10 +365,11 @@ is_own_line() { # ADDRESS: whether that is where we come from
   [ "${LINE:-ssh}" != none ] || return 1
   set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
 }
-isolate() { # drop everything but this host's own loopback and our own line
-  from=
+NEIGHBOURS='133 134 135 136' # ICMPv6 for what ARP is under IPv4: without it, our own line ends when the peer's entry is old
+isolate() { # drop everything but this host's own loopback, our own line, and by which neighbours find each other
+  from= port=
   if [ "${LINE:-ssh}" != none ]; then
-    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-22}
+    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-}; from=${from%%\%*} # without a port: whatever comes from there by TCP
   fi
   if [ "${CUTTER:-nft}" = nft ]; then isolation | ${NET:-} nft -f - && return
   else
@@ -332,9 +381,12 @@ isolate() { # drop everything but this host's own loopback and our own line
           [ $i = ip6tables ] || ok=; continue; }
         case $from in
           '') ;;
-          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
-          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
+          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp ${port:+$p "$port"} -j ACCEPT || ok=;;
+          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp ${port:+$p "$port"} -j ACCEPT || ok=;;
         esac
+        [ $i = iptables ] || for one in $NEIGHBOURS; do
+          ${NET:-} $i -w 5 -t raw -A ${t}_$c -p ipv6-icmp --icmpv6-type "$one" -j ACCEPT || ok=
+        done
         ${NET:-} $i -w 5 -t raw -A ${t}_$c -j DROP || ok=
       done
       [ -z "$ok" ] || for c in PREROUTING OUTPUT; do
@@ -347,7 +399,9 @@ isolate() { # drop everything but this host's own loopback and our own line
 }
 isolation() { # the same as rules of nft
   own=; f=ip; case $from in *:*) f=ip6;; esac
-  [ -z "$from" ] || own="$f XADDR $from tcp XPORT $port accept;"
+  [ -z "$from" ] || own="$f XADDR $from ${port:+tcp XPORT $port}"
+  [ -z "$from" ] || [ "$port" ] || own="$own meta l4proto tcp"
+  own="${own:+$own accept; }icmpv6 type { $(echo $NEIGHBOURS | sed 's/ /, /g') } accept;"
   echo "table inet accept_${D##*/} {"
   for way in input output; do
     if [ $way = input ]; then i=iif a=saddr p=dport; else i=oif a=daddr p=sport; fi
@@ -374,7 +428,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
           out:*) for c in output forward; do echo "add rule inet $t $c $f daddr $a counter drop"; done;;
           seen:*) echo "add rule inet $t input $f saddr $a counter";;
         esac
-      done; } | ${NET:-} nft -f - && return
+      done; } | ${NET:-} nft -f - && { cut_lasts; return; }
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
@@ -388,7 +442,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
         seen:*) ${NET:-} $i -w 5 -t raw -A ${t}_PREROUTING -s "$a" || ok=;;
       esac
     done
-    [ -z "$ok" ] || return 0
+    [ -z "$ok" ] || { cut_lasts; return 0; }
   fi
   heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
 }
@@ -405,7 +459,7 @@ lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come 
         echo "add rule inet $t $c $f saddr $one counter"
         echo "add rule inet $t $c numgen random mod 1000 < $share $f saddr $one counter drop"
       done
-    done; } | ${NET:-} nft -f - && return
+    done; } | ${NET:-} nft -f - && { cut_lasts; return; }
   heal "$id" >/dev/null; refuse "nft refused"
 }
 counted() { # ID: way, address and packets of each rule
@@ -430,13 +484,15 @@ counted() { # ID: way, address and packets of each rule
     done; done
   fi
 }
-outside() { # ID DO UNDO: a command of a container's engine, such as one that kills or pauses the container
+outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one that kills or pauses the container
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
   undo_by "$3"; guard
   if [ "${ISOLATED:-}" ]; then isolate; fi
   said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
+  [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}
+$4"
 }
 decoy() { # SECONDS WORD: a program with that argument, for so long
   begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &

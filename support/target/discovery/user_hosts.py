@@ -42,7 +42,8 @@ OF_HOSTS = (
     "cache_host",
 )
 """Capabilities that a user's hosts can have."""
-_KEYS = ("reach", "address", "programs", "line", "network", "configuration")
+KEYS = ("reach", "address", "programs", "line", "network", "configuration")
+"""What the table of a host can have."""
 _NO_UNITS = re.compile(
     r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init|supervisor|monit\.|runit|runsvdir|s6|circus|pm2)",
     re.IGNORECASE,
@@ -51,6 +52,8 @@ _NO_UNITS = re.compile(
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
+_LAST = "zzzz"
+"""The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
 _USUAL_PORTS = frozenset({5432, 8008, 2379, 2380, 2181, 8500, 5000, 5001, 6379, 26379})
@@ -100,8 +103,8 @@ def declared_access(name: str, said: Any) -> HostAccess:
     table = {"reach": said} if isinstance(said, str) else said
     if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
-    if unknown := sorted(table.keys() - set(_KEYS)):
-        meant = suggestion(unknown[0], _KEYS, otherwise=f"; the keys are {', '.join(_KEYS)}")
+    if unknown := sorted(table.keys() - set(KEYS)):
+        meant = suggestion(unknown[0], KEYS, otherwise=f"; the keys are {', '.join(KEYS)}")
         raise UsageError(f"{where}: {unknown[0]} is not a key{meant}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
@@ -344,13 +347,16 @@ def _of_unit(unit: str) -> ProgramAccess:
     It is not awaited that the unit has started: that may take the hosts that are healed after this one.
     """
     name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
+    file = f"{folder}/{_LAST}-accept.conf"
+    overruled = shlex.quote(f"Restart= of {unit} is set by a file that comes after ours, see: systemctl cat {unit}")
     return ProgramAccess(
         start=f"systemctl start --no-block {name}",
         hold=(
-            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
+            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {file} && systemctl daemon-reload && "
+            f'{{ [ "$(systemctl show -p Restart {name})" = Restart=no ] || {{ echo {overruled}; false; }}; }}'
         ),
         release=(
-            f"rm -f {folder}/accept.conf; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
+            f"rm -f {file}; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
             f"{{ systemctl reset-failed {name} 2>/dev/null || :; }}"
         ),
         how=f"systemd unit {unit}",

@@ -11,7 +11,7 @@ import pytest
 import typer
 from program import ROOT
 
-from support.cli import clusters, main, shell, typed
+from support.cli import clusters, entering, main, typed
 from support.errors import UsageError
 from support.settings import Settings
 
@@ -61,7 +61,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return lambda cluster, *arguments: calls.append((name, *arguments))
 
     for name in ("psql", "shell"):
-        monkeypatch.setattr(shell, name, record(name))
+        monkeypatch.setattr(entering, name, record(name))
     monkeypatch.setattr(clusters, "find", lambda name: name)
     return calls
 

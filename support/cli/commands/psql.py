@@ -25,7 +25,7 @@ def command(
     member.
     """
     from support.cli import clusters
-    from support.cli.shell import psql
+    from support.cli.entering import psql
 
     arguments = context.args
     if endpoint.startswith("-"):  # it is an option of psql's

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from support import libpq
-from support.cli import paths, typed
+from support.cli import completion, paths, typed
 from support.cli.commands import (
     bench,
     compare,
@@ -59,7 +59,7 @@ def accept(
     """Acceptance tests for a distributed PostgreSQL cluster. The default command is `run`."""
 
 
-_OF_THE_PROGRAM = ("--help", "-h", "--version", *typed.COMPLETION)
+_OF_THE_PROGRAM = ("--help", "-h", "--version", *completion.OPTIONS)
 """Options that are given without a command."""
 PASSING_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 """For commands that pass options on to another program."""
@@ -115,9 +115,9 @@ def main() -> None:
 
     def program() -> int:
         try:
-            arguments = [] if typed.completing() else with_default_command(sys.argv[1:])
+            arguments = [] if completion.completing() else with_default_command(sys.argv[1:])
             # a completion is for `accept`, whatever the path by which it is called
-            name = "accept" if arguments and arguments[0].startswith(typed.COMPLETION) else PROGRAM
+            name = "accept" if arguments and arguments[0].startswith(completion.OPTIONS) else PROGRAM
             exit_status = app(arguments, prog_name=name, complete_var="_ACCEPT_COMPLETE")
         except UsageError as error:
             raise UsageError(typed.as_typed(str(error), sys.argv[1:])) from None

@@ -15,6 +15,6 @@ def command(
 ) -> None:
     """Print the logs of a host of a running cluster."""
     from support.cli import clusters
-    from support.cli.shell import logs
+    from support.cli.entering import logs
 
     logs(clusters.find(name), host, lines, follow)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from support.cli import typed
+from support.cli import completion, typed
 from support.cli.options import Features, Require, Size, with_size_options
 
 
@@ -16,7 +16,7 @@ def command(
         typer.Argument(
             metavar="ID|SABOTAGE",
             help="Promises or sabotages (default: all).",
-            autocompletion=typed.SABOTAGE,
+            autocompletion=completion.SABOTAGE,
         ),
     ] = None,
     every: Annotated[
@@ -38,7 +38,9 @@ def command(
     ] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Try the sabotages on this promise's scenarios.", autocompletion=typed.PROMISE),
+        typer.Option(
+            metavar="ID", help="Try the sabotages on this promise's scenarios.", autocompletion=completion.PROMISE
+        ),
     ] = None,
     features: Features = None,
     require: Require = None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from support.cli import typed
+from support.cli import completion
 from support.cli.options import ClusterName
 
 
@@ -14,7 +14,7 @@ def command(
         str,
         typer.Argument(
             help="write, read, or a member.",
-            autocompletion=typed.ENDPOINT,
+            autocompletion=completion.ENDPOINT,
         ),
     ] = "write",
     name: ClusterName = None,
@@ -25,7 +25,7 @@ def command(
     member.
     """
     from support.cli import clusters
-    from support.cli.shell import psql
+    from support.cli.entering import psql
 
     arguments = context.args
     if endpoint.startswith("-"):  # it is an option of psql's

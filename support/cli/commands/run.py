@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from support.cli import suites, typed
+from support.cli import completion, suites, typed
 from support.cli.options import (
     Features,
     Like,
@@ -33,14 +33,14 @@ def command(
         typer.Argument(
             metavar="SUITE",
             help=f"Any of {', '.join(suites.SUITES)}; or feature files.",
-            autocompletion=typed.SUITE,
+            autocompletion=completion.SUITE,
         ),
     ] = None,
     tags: Annotated[
         list[str] | None,
         typer.Option(
             help="Only scenarios with these tags, such as '@cache and not @slow'.",
-            autocompletion=typed.TAG,
+            autocompletion=completion.TAG,
         ),
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Only scenarios whose title matches this pattern.")] = None,

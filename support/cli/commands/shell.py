@@ -16,6 +16,6 @@ def command(
 ) -> None:
     """Open a shell on a host of a running cluster, or run a command there: `./accept shell pg1 -- hostname`."""
     from support.cli import clusters
-    from support.cli.shell import shell
+    from support.cli.entering import shell
 
     shell(clusters.find(name), host, words or ())

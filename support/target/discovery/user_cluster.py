@@ -369,14 +369,25 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
         findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
         return
     workers = citus.expected_workers(Cluster(topology))
-    if not workers:
-        findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
-    if len(workers) < 2:
-        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards cannot be moved anywhere"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
-    if len(sizes) < len(workers) or min(sizes.values(), default=0) < 2:
+    findings.lacks |= workers_lacking(len(workers), sizes)
+
+
+def workers_lacking(workers: int, sizes: Mapping[int, int]) -> dict[str, str]:
+    """Capability -> why it is lacking with so many worker groups, and so many known members in each of them."""
+    lacks = dict[str, str]()
+    if not workers:
+        lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
+    if workers < 2:
+        known = "one worker group" if workers else "no worker group"
+        lacks["several_workers"] = f"Citus has {known}: shards cannot be moved anywhere"
+    if len(sizes) < workers or min(sizes.values(), default=0) < 2:
         known = ", ".join(f"{count} of group {group}" for group, count in sorted(sizes.items())) or "none"
-        findings.lacks["worker_replicas"] = f"not every worker group has a second member; members known: {known}"
+        lacks["worker_replicas"] = (
+            f"a second member is not known of every worker group (known: {known}); if there is one, name the REST APIs "
+            "of all members in PATRONI_HOSTS"
+        )
+    return lacks
 
 
 def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:

@@ -29,8 +29,9 @@ from support.embedded.swarm_shapes import shape_like
 from support.example_app import known_profiles
 from support.example_app.profile import Expected
 from support.expectations import KEYS
+from support.reporting import installing
 from support.reporting.metrics import exposition
-from support.reporting.scenario import Measure, ScenarioResult, Verdict
+from support.reporting.scenario import EPICS, Measure, ScenarioResult, Verdict
 from support.sabotage import damage
 from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings
@@ -48,6 +49,14 @@ LIST = re.compile(rf"{ID.pattern}(?:(?:,|,? and|,? or|,? to)\s+{ID.pattern}){{2,
 """Three ids or more, or a range."""
 WITH_RESULTS = {ROOT / "docs" / name for name in ("promises.md", "ruvector.md", "trust.md", "versions.md")}
 """Generated, or what runs found."""
+DURATIONS = ROOT / "docs" / "performance.md"
+"""It has how long a run takes."""
+SUBJECT = rf"`?\b(?:{'|'.join(EPICS)})\b`?"
+LISTING_SUBJECTS = (
+    *(one for one in DOCUMENTS if one != commands_page.PAGE),
+    *sorted(ROOT.glob("support/cli/own_template/**/*.[mt]*")),
+    *sorted(ROOT.glob("features/*.toml")),
+)
 PROPERTIES = {"wants_synchronous": "synchronous", "member_count": "members"}
 """Property of `Expectations` -> the key that it reads."""
 READ_BY_THE_FRAME = {"recovery_time"}
@@ -83,6 +92,40 @@ def test_links_lead_somewhere(link: Link) -> None:
     assert not link.anchor or link.anchor in anchors(link.target), (
         f"{link.path} has the headings {anchors(link.target)}"
     )
+
+
+def test_the_readme_says_what_is_installed_and_how_long_a_run_takes_as_it_is_said_elsewhere() -> None:
+    readme, script = README.read_text(encoding="utf-8"), (ROOT / "accept").read_text(encoding="utf-8")
+    (groups,) = re.findall(r"^declare -A megabytes=\((.+?)\)", script, re.M)
+    sizes = {f"{size} MB" for size in re.findall(r"=(\d+)", groups)}
+    assert set(re.findall(r"\d+ MB", readme)) == sizes | {installing.TAKES, installing.TAKES_WITH_NODE}
+    *_, minutes = re.findall(r"^\| [\d-]+ \| `\w+` \| \d+ \| \d+ \| (\d+) \|$", prose(DURATIONS), re.M)
+    assert f"A whole run takes [{minutes} minutes on 2 cores]" in readme
+
+
+@pytest.mark.parametrize("document", sorted(set(DOCUMENTS) - WITH_RESULTS - {DURATIONS}), ids=lambda one: one.name)
+def test_one_page_says_how_many_scenarios_there_are_and_how_long_they_take(document: Path) -> None:
+    """Its figures have a date; elsewhere they are soon out of date."""
+    text = document.read_text(encoding="utf-8")
+    assert re.findall(r"\b\d{2,} scenarios\b|\bscenarios took\b", text) == []
+
+
+def test_the_table_of_durations_is_in_order() -> None:
+    dates = re.findall(r"^\| (\d{4}-\d\d-\d\d) \| `", prose(DURATIONS), re.M)
+    assert dates
+    assert dates == sorted(dates), "the last one is the newest"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_a_paragraph_after_a_block_of_code_begins_a_sentence(document: Path) -> None:
+    begun = re.findall(r"^```\n\n?([a-z].*)", document.read_text(encoding="utf-8"), re.M)
+    assert begun == []
+
+
+@pytest.mark.parametrize("file", LISTING_SUBJECTS, ids=lambda one: str(one.relative_to(ROOT)))
+def test_a_list_of_the_subjects_has_all_of_them(file: Path) -> None:
+    lists = re.findall(rf"(?:{SUBJECT}(?:, |,? and |,? or |\s*\|\s*)){{2,}}{SUBJECT}", file.read_text(encoding="utf-8"))
+    assert [one for one in lists if set(re.findall(SUBJECT, one)) != set(EPICS)] == []
 
 
 def test_every_document_is_linked_from_the_readme() -> None:

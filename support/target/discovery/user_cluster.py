@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from support import libpq, sql
-from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
+from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
@@ -20,8 +20,9 @@ from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
+from support.target.patroni import STANDBY_LEADER, PatroniApi
 from support.target.tables import with_profile
-from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology, WebAccess
 from support.timeouts import NOTICE
 from support.waiting import NotYet, describe, eventually
 
@@ -168,6 +169,7 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
         silent, others = _look_at_patroni(context, settings, hosts, findings)
     if "citus" not in findings.lacks:
         _look_at_nodes(context, settings, others, silent, findings)
+    require_not_standby(findings.groups, topology.patroni_access)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
         findings.absent += members.unlisted(context, findings.groups, silent)
@@ -220,6 +222,26 @@ def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
     hosts = [urlsplit(one).hostname or "" for one in reached if one.startswith("ssh://")]
     known = [Address(host, settings.patroni_port) for host in (*database.hosts_given(settings), *hosts) if host]
     return patronis_at(dict.fromkeys(_declared_patronis(settings) or known), web.of_patroni(settings))
+
+
+def require_not_standby(groups: Sequence[Group], access: WebAccess) -> None:
+    """Raises UsageError where one of them is a standby cluster: nobody can write there, and nobody is to take over."""
+    for answer in (answer for group in groups for answer in group.answers.values()):
+        if any(member.role == STANDBY_LEADER for member in answer.view.members):
+            raise UsageError(
+                f"Patroni's cluster {answer.scope} is a standby cluster, which takes no writes: name the cluster that "
+                f"it follows{_followed(answer, access)} instead"
+            )
+
+
+def _followed(answer: PatroniAnswer, access: WebAccess) -> str:
+    """Where the cluster is that a standby cluster follows, if its configuration says so."""
+    with suppress(*NO_ANSWER):
+        followed = PatroniApi(answer.address, access).configuration().get("standby_cluster") or {}
+        if followed.get("host"):
+            port = followed.get("port", addresses.POSTGRES)
+            return f" ({', '.join(f'{host.strip()}:{port}' for host in str(followed['host']).split(','))})"
+    return ""
 
 
 def _of_this_database(heard: list[PatroniAnswer], behind: ServerIdentity | None) -> bool:

@@ -93,6 +93,21 @@ def test_a_line_of_which_only_the_address_is_known_stays(machine: Machine, host:
     crashed.power_on()
 
 
+def test_a_command_of_the_users_own_is_not_in_the_evidence(machine: Machine, host: RemoteHost) -> None:
+    """It may contain a password. What was done is told by the rest."""
+    etcd = replace(started_by(machine), start=f": secret; {started_by(machine).start}")
+    site = RemoteSite({"one": replace(host.access, programs={"etcd": etcd})}, Guards(grace=4, beat=1.0))
+    before = host.processes["etcd"].pid
+    site.machines["one"].power_off()
+    site.machines["one"].power_on()
+    host.kill(host.running())
+    site.machines["one"].processes["etcd"].start()
+    sent = "\n".join(map(str, site.sent))
+    assert f" {before}:" in sent
+    assert "the command that starts it" in sent
+    assert "secret" not in sent
+
+
 def test_a_program_is_killed_and_started_again(host: RemoteHost) -> None:
     program = host.processes["etcd"]
     with Nemesis() as nemesis:

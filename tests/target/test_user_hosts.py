@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 
+from support.cli.doctor_hosts import host_lines
 from support.errors import UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.user_hosts import Looked, _found_access, _is_here, _ports, declared_access, find, lacking
+from support.target.discovery.user_hosts import (
+    Looked,
+    _found_access,
+    _is_here,
+    _ports,
+    declared_access,
+    find,
+    lacking,
+    look,
+)
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
@@ -169,12 +179,31 @@ def test_without_hosts_the_reason_names_the_table() -> None:
         ("docker://a/b/c/d", "names no container"),
         ("docker://a;b", "names no container"),
         ("tsh ssh 'root {}", "cannot be read"),
+        ("sshpass -p secret ssh 'root {}", "cannot be read"),
+        ("sshpass -p secret ssh root@a", "'sshpass ...' is not a way to reach a host"),
+        ("ssh://root:secret@a:x", "ssh://root:...@a:x"),
     ],
 )
 def test_a_wrong_entry_is_told(said: object, told: str) -> None:
     with pytest.raises(UsageError) as refused:
         declared_access("pg1", said)
     assert told in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_password_in_a_command_is_in_no_message() -> None:
+    """As of sshpass; or of what starts a program."""
+    programs = {
+        "patroni": "env TOKEN=secret supervisorctl -p secret start patroni",
+        "redis": "TOKEN=secret start redis",
+    }
+    declared = declared_access("pg1", {"reach": "false -p secret {}", "programs": programs})
+    looked = look("pg1", declared, TOPOLOGY)
+    told = "\n".join(host_lines(TOPOLOGY, {"pg1": looked}))
+    assert "host pg1 (false ... {}): nothing is done to it" in told
+    assert "false ... {} gave no answer" in told
+    assert {one.shown for one in declared.programs.values()} == {"started by env ...", "started by start ..."}
+    assert "secret" not in told
 
 
 @pytest.mark.parametrize(

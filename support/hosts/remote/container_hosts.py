@@ -133,7 +133,7 @@ class ContainerHost(RemoteHost):
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """See RemoteHost."""
         way = self.beside if program.beside else self.reach
-        self._noted(lambda: way.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", command])
+        self._noted(lambda: way.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", program.shown])
 
 
 def _first_apart(processes: Collection[Running]) -> tuple[list[Running], list[Running]]:

@@ -15,7 +15,7 @@ from typing import Any
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.access import LOCAL, NEVER_DIRECT
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.ways import way_in
 from support.target import dcs
@@ -56,7 +56,6 @@ _LAST = "zzzz"
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
 _USUAL_PORTS = frozenset({5432, 8008, 2379, 2380, 2181, 8500, 5000, 5001, 6379, 26379})
-_SHOWN = 40  # characters of a command
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def _obstacles(
     named = [word for word in (scope, topology.database, name, reach.words) if _PRODUCTION.search(word)]
     if named and EVEN_PRODUCTION not in marks:
         found.append(
-            f"{named[0]!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
+            f"{told(named[0])!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
         )
     if left:
         found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
@@ -258,7 +257,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
         lacks["proxy_reload"] = why
-    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able.values(), topology):
+    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
         lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology)
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
@@ -294,10 +293,10 @@ def why_no_reload(tree: Sequence[Running]) -> str:
     return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
 
 
-def _lacks_dcs_links(able: Iterable[HostAccess], topology: Topology) -> str:
+def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
     """Why links within the DCS cannot be cut: of each two of its hosts, one has to be able to; empty if they can."""
-    unable = [one for one in able if dcs.program(topology) in one.programs and not one.cutter]
-    return f"{unable[0].reach} and {unable[1].reach} have no nft or iptables to use" if len(unable) > 1 else ""
+    unable = [name for name, one in able.items() if dcs.program(topology) in one.programs and not one.cutter]
+    return f"{unable[0]} and {unable[1]} have no nft or iptables to use" if len(unable) > 1 else ""
 
 
 def _lacks_partitions(
@@ -327,8 +326,7 @@ def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:
 
 def _by_words(how: str) -> ProgramAccess:
     if not how.startswith("systemd:"):
-        shown = how if len(how) <= _SHOWN else f"{how[:_SHOWN]}..."
-        return ProgramAccess(start=how, how=f"started by {shown}")
+        return ProgramAccess(start=how, how=f"started by {program_of(how)}")
     unit = how.removeprefix("systemd:").strip()
     return _of_unit(unit if "." in unit else f"{unit}.service")
 

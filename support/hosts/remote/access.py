@@ -35,6 +35,8 @@ class ProgramAccess:
     """The container that the host is starts it: the commands are for the machine of its engine."""
     how: str = ""
     """By what it is started, for people: "systemd unit patroni.service"."""
+    service: str = ""
+    """The unit of systemd in which it runs, if it is alone there: what another unit has started is another's."""
 
     @property
     def shown(self) -> str:

@@ -126,7 +126,8 @@ class RemoteHost:
 
     def trees(self) -> Mapping[str, Sequence[Running]]:
         """Program -> its living processes, the first one first."""
-        found = program_trees(self.table(), self.access.scope)
+        units = {name: one.service for name, one in self.access.programs.items()}
+        found = program_trees(self.table(), self.access.scope, units)
         return {name: found.get(name, ()) for name in self.access.programs}
 
     def running(self) -> Sequence[Running]:

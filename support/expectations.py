@@ -6,7 +6,7 @@ configuration, and what that does not promise is reported as a known limit.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from support.errors import UsageError
@@ -33,6 +33,8 @@ class Expectations:
     """Bytes of acknowledged writes (namespaces, keys and values) that may be lost in a failover."""
     distributed_snapshots: bool | None = None
     """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
+    delayed_replicas: tuple[str, ...] | None = None
+    """The names of the replicas that replay late on purpose (recovery_min_apply_delay)."""
     bounded_slots: bool | None = None
     """Whether the WAL that replication slots can keep is limited (max_slot_wal_keep_size)."""
     member_settings: tuple[str, ...] | None = None
@@ -70,6 +72,11 @@ class Expectations:
         if complaints:
             raise UsageError("\n".join(complaints))
         return cls(**found)
+
+    def unless_declared(self, usual: "Expectations") -> "Expectations":
+        """The same, with what `usual` says of everything that is not declared."""
+        undeclared = {name: getattr(usual, name) for name in KEYS if getattr(self, name) is None}
+        return replace(self, **undeclared)
 
     @property
     def wants_synchronous(self) -> bool | None:
@@ -138,6 +145,12 @@ def _members(value: object) -> int | tuple[str, ...]:
     raise ValueError('it should be a whole number, 1 or more, or a list of names such as ["pg1", "pg2"]')
 
 
+def _names(value: object) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(one, str) and one.strip() for one in value):
+        return tuple(value)
+    raise ValueError('it should be a list of names such as ["pg5"], or [] for none')
+
+
 def _settings(value: object) -> tuple[str, ...]:
     if isinstance(value, list | tuple) and all(isinstance(one, str) and _SETTING.fullmatch(one) for one in value):
         return tuple(value)
@@ -161,6 +174,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "synchronous": _flag,
     "synchronous_standbys": _count(1),
     "accepted_loss": _size,
+    "delayed_replicas": _names,
     "bounded_slots": _flag,
     "member_settings": _settings,
     "failsafe": _flag,

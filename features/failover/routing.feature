@@ -35,6 +35,7 @@ Feature: Writes reach the primary and reads reach the replicas
       | member              | write | read |
       | the leader          | up    | down |
       | a replica           | down  | up   |
+      | a late replica      | down  | down or up |
       | an excluded replica | down  | down |
 
   @id.HP-02 @schema @blocker @smoke

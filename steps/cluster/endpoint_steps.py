@@ -67,8 +67,9 @@ def step_database(context: Context) -> None:
 def step_ask_system(context: Context) -> None:
     """Each is asked directly for its system identifier, which a replica shares with its leader only."""
     cluster = context.world.cluster
-    asked = (cluster.leader(), *cluster.followers())
-    handed(context.world).systems = ask_in_parallel(asked, lambda name: system_identifier(cluster.of_member(name)))
+    handed(context.world).systems = ask_in_parallel(
+        cluster.members, lambda name: system_identifier(cluster.of_member(name))
+    )
 
 
 @then("every member names the one behind the write endpoint")

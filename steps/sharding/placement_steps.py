@@ -102,9 +102,9 @@ def step_one_task(context: Context) -> None:
 def _by_hash(world: World) -> dict[str, list[tuple[str, str]]]:
     """Namespace -> node and shard in which its entries should be."""
     names = [one.namespace for one in world.handover(QueryHandover).entries]
-    known = shards.placements(world.cluster.write, world.profile.distributed())
-    hashed = shards.hashes(world.cluster.write, names)
     table = world.profile.entries.table
+    known = shards.placements(world.cluster.write, [table])  # whether or not a [schema] says that it is sharded
+    hashed = shards.hashes(world.cluster.write, names)
     return {one: [(at.node, at.name) for at in of_hash(known, table, hashed[one])] for one in names}
 
 

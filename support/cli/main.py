@@ -239,7 +239,7 @@ def explore(
     target: Target = None,
     size: Size = {},  # noqa: B006
 ) -> None:
-    """Inject random faults, also several at once, until an invariant is violated.
+    """Inject random faults, sometimes several at once, until an invariant is violated.
 
     The sequence of faults is then shortened and printed as a scenario. Exits with 1 if an invariant was violated.
     """
@@ -373,7 +373,7 @@ app.command()(reading.compare)
 def test(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Skip every test that boots something.")] = False,  # noqa: PT028
-    every: Annotated[bool, typer.Option("--all", help="Run the slow tests, too: whole runs on clusters.")] = False,  # noqa: PT028
+    every: Annotated[bool, typer.Option("--all", help="Include the slow tests: whole runs on clusters.")] = False,  # noqa: PT028
 ) -> None:
     """Run the project's own checks. Options that accept does not recognise are passed to pytest."""
     from support.cli import own_tests

@@ -20,10 +20,12 @@ from support.engine.ledger import APPEND, close_ledger, measure_ledger, read_any
 from support.engine.terms import losses_accepted_now, terms_of_ledger
 from support.engine.workload import Workload
 from support.engine.world import World
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.run import new_id
 from support.sql import Endpoint
 from support.target.leadership import await_other_leader, await_streaming
+from support.target.purposes import prompt_members
 from support.target.synchronous import await_replaced
 from support.waiting import NotYet, eventually
 
@@ -125,9 +127,13 @@ def require_ledger_on(world: World, members: Collection[str]) -> None:
 def caught_up(world: World, members: Collection[str]) -> dict[str, Endpoint]:
     """The endpoints of these members, past the proxy, once each has replayed all that the leader had written until now.
 
-    Waits as long as a rejoin may take: after a change of leaders any of them may have to be rewound first.
+    Waits as long as a rejoin may take: after a change of leaders any of them may have to be rewound first. Members that
+    replay late on purpose, or read the archive, are left out. Raises Inconclusive if that leaves none.
     """
-    places = {name: world.cluster.of_member(name) for name in members}
+    prompt = prompt_members(world.cluster)
+    places = {name: world.cluster.of_member(name) for name in members if name in prompt}
+    if not places:
+        raise Inconclusive(f"{' and '.join(members)} shows late on purpose what is committed")
     namespace, key = world.another_namespace("caught-up"), f"mark {new_id()}"
     markers.write(world.cluster.write, world.profile, namespace, key)
     markers.await_seen(places, world.profile, namespace, key, within=world.timing.rejoin)

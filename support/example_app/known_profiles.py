@@ -61,7 +61,9 @@ How it is sharded follows from its Citus set-up; some installations have no patt
 
 KNOWN = {one.name: one for one in (EXAMPLE, SWARM)}
 
-_CLASSES = {"entries": Entries, "related": Related, "nodes": Nodes, "edges": Edges, "reference": Reference}
+CLASSES = {"entries": Entries, "related": Related, "nodes": Nodes, "edges": Edges, "reference": Reference}
+KEYS = ("like", "name", *PARTS, "tables")
+"""What [schema] can have."""
 _KINDS = {str: "a name", int: "a number", dict: "a table"}
 _EXPECTED = TypeAdapter(Expected)
 
@@ -71,7 +73,7 @@ def declared_profile(said: Mapping[str, Any]) -> Profile:
 
     Raises UsageError, which names what cannot be understood and what could be meant.
     """
-    _only(said, ("like", "name", *PARTS, "tables"), "schema")
+    _only(said, KEYS, "schema")
     like = said.get("like")
     if like is not None and like not in KNOWN:
         raise UsageError(f"[schema] like = {like!r}: {_nearest(str(like), KNOWN)}")
@@ -88,7 +90,7 @@ def declared_profile(said: Mapping[str, Any]) -> Profile:
 
 
 def _part(name: str, said: Any, base: Any) -> Any:
-    cls, place = _CLASSES[name], f"schema.{name}"
+    cls, place = CLASSES[name], f"schema.{name}"
     given = dict(_table(said, place))
     known = [one.name for one in fields(cls)]
     _only(given, known, place)

@@ -12,8 +12,8 @@ from functools import partial
 from support import sql
 from support.failover.member_checks import Setting
 from support.target.cluster import Cluster
-from support.target.failover_readiness import never_leads
 from support.target.members import NoAnswer, ask_in_parallel
+from support.target.purposes import purposes
 from support.timeouts import REST
 
 OWN = frozenset(
@@ -108,9 +108,7 @@ def may_differ(
 
 def never_leading(cluster: Cluster) -> frozenset[str]:
     """The members whose tags bar them from leading."""
-    if not cluster.has_patroni:
-        return frozenset()
-    return frozenset(one.name for one in cluster.view().members if never_leads(one.tags))
+    return frozenset(name for name, one in purposes(cluster).items() if not one.may_lead)
 
 
 def waiting_for_a_restart(cluster: Cluster) -> dict[str, list[str] | NoAnswer]:

@@ -20,6 +20,7 @@ from support.failover.leader_views import NO_MEMBER
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses, server
+from support.target.purposes import prompt_replicas
 from support.waiting import NotYet, describe, eventually
 
 _MOST = 4
@@ -97,15 +98,15 @@ def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) ->
 
 
 def replica_in_reads(world: World) -> str:
-    """A replica on which sessions through the read endpoint land now.
+    """A replica on which sessions through the read endpoint land now, and which shows at once what is committed.
 
     Raises Inconclusive if there is none: then nobody could see it leave the read endpoint.
     """
 
     def met() -> str:
-        followers = sorted(world.cluster.followers())
-        found = _look(world, followers)
-        if not (there := [name for name in followers if found[name]]):
+        replicas = sorted(prompt_replicas(world.cluster))
+        found = _look(world, replicas)
+        if not (there := [name for name in replicas if found[name]]):
             raise NotYet(_landed(found))
         return there[0]
 

@@ -94,6 +94,18 @@ def all_loaded(presented: Mapping[str, str], in_files: Mapping[str, str], unread
     return Finding.true(f"{len(compared)} present the certificate in their file")
 
 
+def on_all(findings: Mapping[str, Finding]) -> Finding:
+    """What was found on each server holds on all of them. Unknown without a server, or if it is for one of them."""
+    if not findings:
+        return Finding.unknown("no server was asked")
+    broken = {name: one.words for name, one in findings.items() if one.holds is False}
+    unknown = {name: one.words for name, one in findings.items() if one.holds is None}
+    words = "; ".join(f"{name}: {said}" for name, said in (broken or unknown).items())
+    if broken:
+        return Finding.false(words)
+    return Finding.unknown(words) if unknown else Finding.true(f"{listed([*findings])}: as it should be")
+
+
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
 _WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed", "08P01", "3D000"})

@@ -5,7 +5,7 @@ limits: what the cluster does not promise because it is not configured for it. T
 promises.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -18,30 +18,41 @@ from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
+from support.target.purposes import Purpose, purposes
 from support.target.redis import RedisFacts, facts_of
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
 
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
-    "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
+    "patroni": (
+        *("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
+        "delayed_replicas",
+    ),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
-    "redis": ("redis_mode", "redis_eviction"),
+    "cache_state": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
 _MODES = frozenset(
-    {"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"}
+    {
+        *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
+        "prompt_replicas",
+    }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
+OF_EMBEDDED = Expectations(delayed_replicas=())
+"""What the embedded cluster is configured for, so that a change of that is no design of anybody's, but a fault."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
+_DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
 _SIZE = "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database"
 _LOGICAL_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
 _LARGEST = 10 * 2**30
 """Bytes: more is not copied for a test."""
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _DELAY)
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -62,6 +73,10 @@ class Baseline:
     """Why there is no logical replication whose messages could be followed."""
     archives_nothing: bool = False
     """archive_mode is off on every member that answered."""
+    delays: Mapping[str, str] = field(default_factory=dict)
+    """Member -> its recovery_min_apply_delay, if it has one."""
+    purposes: Mapping[int, Mapping[str, Purpose]] = field(default_factory=dict)
+    """Group -> member -> what it is for; of the groups where a Patroni answered."""
     not_copyable: str = ""
     """Why no member should miss WAL and be copied in a test; empty if that costs little, or is not known."""
 
@@ -75,8 +90,10 @@ def apply_baseline(
     Raises RequirementMissing where [expect] declares something about a part that the target does not have.
     """
     require_declared_parts(topology, expected)
+    if topology.embedded:
+        expected = expected.unless_declared(OF_EMBEDDED)
     cluster = Cluster(topology)
-    baseline = _read(cluster)
+    baseline = _read(cluster, expected)
     timing = _timing(cluster, baseline, expected, multiplier)
     needs = {"replicas": 2, "several_replicas": 3}
     judged = {name for name, least in needs.items() if (expected.member_count or 0) >= least}  # broken if not there
@@ -88,6 +105,7 @@ def apply_baseline(
         expectations=expected,
         timing=timing,
         accepted_loss=accepted_losses(topology.groups, baseline.groups, expected),
+        delays=baseline.delays,
     )
     return known, known_limits(baseline, expected, timing)
 
@@ -102,7 +120,7 @@ def require_declared_parts(topology: Topology, expected: Expectations) -> None:
             )
 
 
-def _read(cluster: Cluster) -> Baseline:
+def _read(cluster: Cluster, expected: Expectations) -> Baseline:
     """Never raises."""
     groups, voters, redis = configurations_by_group(cluster), None, None
     try:
@@ -116,7 +134,11 @@ def _read(cluster: Cluster) -> Baseline:
     except (AcceptError, AssertionError, OSError):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    shared = _shared_settings(cluster)
+    shown = {name: row for group in cluster.groups for name, row in settings(group, _SETTINGS).items()}
+    delays = {name: row[_DELAY] for name, row in shown.items() if row.get(_DELAY, _NO_DELAY) != _NO_DELAY}
+    if expected.delayed_replicas is not None:  # a delay that was not declared is no design, but a fault
+        delays = {name: delay for name, delay in delays.items() if name in expected.delayed_replicas}
+    shared = _shared_settings(shown.values())
     level, version = shared.get(_WAL_LEVEL, _LOGICAL), int(shared.get(_VERSION, _WITH_MESSAGES))
     not_logical = f"wal_level is {level} on every member: there is no logical replication"
     too_old = f"PostgreSQL {version // 10_000} has no logical messages (14 or newer has)"
@@ -128,6 +150,8 @@ def _read(cluster: Cluster) -> Baseline:
         unbounded_slots=shared.get(_SLOT_LIMIT) == "-1",
         not_logical=not_logical if level != _LOGICAL else too_old if version < _WITH_MESSAGES else "",
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
+        delays=delays,
+        purposes=_purposes(Cluster(replace(cluster.topology, delays=delays))),
         not_copyable=_not_copyable(cluster),
     )
 
@@ -144,15 +168,21 @@ def _not_copyable(cluster: Cluster) -> str:
     return ""
 
 
-def _shared_settings(cluster: Cluster) -> dict[str, str]:
+def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
     """Setting -> its value, where that is the same on every member that answered.
 
     If members differ, that is not a configuration but a mistake on one of them.
     """
-    names = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION)
-    shown = [row for group in cluster.groups for row in settings(group, names).values()]
-    values = {name: {row[name] for row in shown if name in row} for name in names}
+    values = {name: {row[name] for row in shown if name in row} for name in _SETTINGS if name != _DELAY}
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
+
+
+def _purposes(cluster: Cluster) -> dict[int, dict[str, Purpose]]:
+    found = {}
+    for group in cluster.groups if "patroni" not in cluster.topology.lacks else ():
+        with suppress(AcceptError, *NO_ANSWER):
+            found[group.group] = purposes(group)
+    return found
 
 
 def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
@@ -183,6 +213,9 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "copyable", baseline.not_copyable
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
+    late = [name for name, one in baseline.purposes.get(0, {}).items() if not one.leads and not one.shows_at_once]
+    if late and not any(one.shows_at_once for one in baseline.purposes[0].values() if not one.leads):
+        yield "prompt_replicas", f"no replica is meant to show at once what is committed: {', '.join(late)}"
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and not topology.embedded:
         yield (
@@ -265,6 +298,7 @@ def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> 
     """One line for each limit: what can happen, why, and which setting would change it."""
     return (
         *_of_groups(baseline, expected),
+        *_of_members(baseline),
         *_of_recovery(baseline, expected, timing),
         *_of_the_rest(baseline, expected),
     )
@@ -298,6 +332,16 @@ def _of_group(one: PatroniConfiguration, members: int, expected: Expectations) -
             f"when the DCS is unreachable, the leader stops taking writes within {one.ttl:g} s (ttl), until the DCS is "
             "back (Patroni's failsafe_mode is off)"
         )
+
+
+def _of_members(baseline: Baseline) -> Iterator[str]:
+    """What single members do not do, by their tags and settings."""
+    for name, one in sorted((name, one) for group in baseline.purposes.values() for name, one in group.items()):
+        if one.delay:
+            yield (
+                f"{name} shows what is committed {one.delay} late (recovery_min_apply_delay): it is judged by what it "
+                "has received"
+            )
 
 
 def _asynchronous(one: PatroniConfiguration, expected: Expectations) -> str:

@@ -16,6 +16,7 @@ from support.target import citus, etcd, haproxy
 from support.target.cluster import Cluster
 from support.target.members import replica_states, server, status_of
 from support.target.patroni_configuration import configuration_of
+from support.target.redis import require_answer
 from support.waiting import NotYet, eventually
 
 _READS = {"write": "down", "read": "up"}
@@ -83,7 +84,7 @@ def require_endpoints(cluster: Cluster, leader: str) -> None:
 def require_cache(cluster: Cluster) -> None:
     """Redis accepts its password and answers."""
     with cluster.redis() as client:
-        client.ping()
+        require_answer(client)
 
 
 def require_group(cluster: Cluster) -> str:

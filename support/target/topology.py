@@ -175,6 +175,8 @@ class Topology:
     """How long its own reactions may take."""
     accepted_loss: Mapping[int, AcceptedLoss] = field(default_factory=dict)
     """Group -> how many acknowledged writes its failover may lose; a group that must not lose any is left out."""
+    delays: Mapping[str, str] = field(default_factory=dict)
+    """Member -> by how long it replays late on purpose (recovery_min_apply_delay), such as "1h"; only such members."""
     hosts: Mapping[str, HostAccess] = field(default_factory=dict)
     """A user's hosts by name, if any were given; members' hosts have the members' names."""
     sandbox: Path | None = None

@@ -11,6 +11,7 @@ from support import sql
 from support.errors import RequirementMissing
 from support.expectations import Expectations
 from support.target.baseline import (
+    OF_EMBEDDED,
     Baseline,
     _modes_not_promised,
     _not_copyable,
@@ -19,7 +20,9 @@ from support.target.baseline import (
     known_limits,
 )
 from support.target.cluster import Cluster
+from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed
+from support.target.purposes import Purpose, purposes_of
 from support.target.redis import RedisFacts
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -76,6 +79,28 @@ def test_slots_without_a_limit() -> None:
     assert limits(unlimited, bounded_slots=True) == limits(CAREFUL_BASELINE)
     modes = dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), unlimited, Expectations()))
     assert "max_slot_wal_keep_size is -1 on every member, and [expect] does not say otherwise" in modes["bounded_slots"]
+
+
+def purposes(**delays: str) -> dict[int, dict[str, Purpose]]:
+    members = [MemberView(name, "replica", "streaming", "", 0, 1, 0, {}) for name in ("pg1", "pg2", "pg3")]
+    return {0: purposes_of("pg1", members, delays)}
+
+
+def modes(baseline: Baseline) -> dict[str, str]:
+    return dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), baseline, Expectations()))
+
+
+def test_a_replica_that_replays_late() -> None:
+    late = replace(CAREFUL_BASELINE, purposes=purposes(pg3="1h"))
+    assert told(late).startswith("pg3 shows what is committed 1h late (recovery_min_apply_delay)")
+    assert "prompt_replicas" not in modes(late)
+    every = replace(late, purposes=purposes(pg2="1h", pg3="1h"))
+    assert modes(every)["prompt_replicas"] == "no replica is meant to show at once what is committed: pg2, pg3"
+
+
+def test_a_delay_in_the_embedded_cluster_is_nobodys_design() -> None:
+    assert Expectations().unless_declared(OF_EMBEDDED).delayed_replicas == ()
+    assert Expectations(delayed_replicas=("pg3",)).unless_declared(OF_EMBEDDED).delayed_replicas == ("pg3",)
 
 
 def test_without_archiving_none_can_fail() -> None:

@@ -97,8 +97,8 @@ class ContainerHost(RemoteHost):
     def _stop(self, processes: Collection[Running], made: list[HostFault], *, may_die: bool) -> None:
         first, others = _first_apart(processes)
         for one in first:
-            given = {"MAY_DIE": "yes" if may_die else ""}
-            made.append(self._inject("freeze", self._from_outside(one), by=self.beside, **given))
+            who, may = self._from_outside(one), "yes" if may_die else ""
+            made.append(self._inject("freeze", who, by=self.beside, MAY_DIE=may))
         if others:
             super()._stop(others, made, may_die=may_die)
 

@@ -271,14 +271,13 @@ class RemoteHost:
         ways = [text for one in programs for text in (one.release, one.start) if text]
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = identities([process for name in running for process in trees[name]])
-        given = {"ISOLATED": "yes" if isolated else ""}
         shown = [
             "down",
             hold,
             "; ".join(text for one in programs for text in (one.release, one.shown) if text),
             *processes,
         ]
-        fault = self._inject("down", hold, undo, *processes, shown=shown, **given)
+        fault = self._inject("down", hold, undo, *processes, shown=shown, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, fault)
 
     def restore(self, name: str) -> bool:

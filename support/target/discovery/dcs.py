@@ -45,6 +45,8 @@ _CAUSES = (
     r"no answer \([^;]*\)",
 )
 """Where in such a message its cause is; the first that is found counts."""
+KEYS = (*dcs.KINDS, "namespace", "scope")
+"""What [dcs] can have."""
 _FILES = ("cacert", "cert", "key")
 _NO_GATEWAY = "it answers 404"
 """What etcd before 3.4 says, whose gateway has another path; Patroni's client knows that."""
@@ -75,7 +77,7 @@ def declared(settings: Settings) -> Declared:
     namespace, scope = given.pop("namespace", None), str(given.pop("scope", ""))
     if unknown := [name for name in given if name not in dcs.KINDS]:
         otherwise = f"; it is one of {', '.join(dcs.KINDS)}, as in Patroni's own file"
-        meant = suggestion(unknown[0], {*dcs.KINDS, "namespace", "scope"}, otherwise=otherwise)
+        meant = suggestion(unknown[0], KEYS, otherwise=otherwise)
         raise UsageError(f"[dcs] {unknown[0]} is not a DCS that Patroni supports{meant}")
     if len(given) != 1 or not isinstance(next(iter(given.values())), Mapping):
         raise UsageError(

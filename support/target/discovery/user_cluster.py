@@ -20,7 +20,6 @@ from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
-from support.target.redis import can_fail_over
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import NOTICE
@@ -145,12 +144,12 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
     findings.redis = cache.find(settings, host)
     if findings.redis is None:
-        findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
+        findings.lacks |= dict.fromkeys(("redis", *cache.PERMISSIONS), "no Redis was named (REDIS_HOST)")
         return
     if findings.redis.mode == "cluster":
         findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"
-    if not can_fail_over(findings.redis):
-        findings.lacks["redis_failover"] = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
+    own = settings.accept_cache_repository == Settings.model_fields["accept_cache_repository"].default
+    findings.lacks |= cache.lacking(findings.redis, own)
 
 
 def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str], findings: _Findings) -> None:

@@ -50,7 +50,8 @@ OF_HOSTS = (
     "cache_host",
 )
 """Capabilities that a user's hosts can have."""
-_KEYS = ("reach", "address", "programs", "line", "network", "configuration")
+KEYS = ("reach", "address", "programs", "line", "network", "configuration")
+"""What the table of a host can have."""
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
@@ -105,8 +106,8 @@ def declared_access(name: str, said: Any) -> HostAccess:
     table = {"reach": said} if isinstance(said, str) else said
     if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
-    if unknown := sorted(table.keys() - set(_KEYS)):
-        meant = suggestion(unknown[0], _KEYS, otherwise=f"; the keys are {', '.join(_KEYS)}")
+    if unknown := sorted(table.keys() - set(KEYS)):
+        meant = suggestion(unknown[0], KEYS, otherwise=f"; the keys are {', '.join(KEYS)}")
         raise UsageError(f"{where}: {unknown[0]} is not a key{meant}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):

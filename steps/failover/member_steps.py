@@ -13,7 +13,8 @@ from support.target.cluster import Cluster
 from support.target.members import in_each_group, of_the_whole
 from support.vocabulary import Kind, columns
 
-MEMBER, YES_OR_NO = Kind("role of a member", (members.THE_LEADER, members.A_REPLICA)), Kind("answer", ("yes", "no"))
+MEMBER = Kind("role of a member", (members.THE_LEADER, members.A_REPLICA, members.AN_ARCHIVE_REPLICA))
+YES_OR_NO = Kind("answer", ("yes", "no"))
 CHECK, TRUE_ROLE = Kind.of("health check", member_health.CHECKS), Kind.of("role", member_health.TRUE_ROLES)
 OBSERVER = Kind.of("observer of the leader", OBSERVERS)
 STATUS = {

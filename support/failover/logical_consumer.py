@@ -21,6 +21,7 @@ from support.run import new_id
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.members import NO_ANSWER
+from support.target.purposes import purposes
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import CLIENT, RECOVERY, STATEMENT
 from support.waiting import NotYet, describe, eventually
@@ -70,8 +71,10 @@ class MaintainedSlot:
         eventually(undo, within=RECOVERY, subject=f"the slot {self.name} is dropped", retry_on=NO_ANSWER)
 
     def missing_on(self) -> list[str]:
-        """The members that do not have it yet."""
-        return [name for name in self._cluster.members if not self._is_on(name)]
+        """The members that do not have it yet. Patroni keeps none on those that never lead, or read the archive."""
+        known = purposes(self._cluster)
+        kept = [name for name in self._cluster.members if known[name].may_lead and known[name].receives_at_once]
+        return [name for name in kept if not self._is_on(name)]
 
     def _is_on(self, member: str) -> bool:
         return bool(sql.value(self._cluster.administration_of(member), _SLOTS, [self.name]))

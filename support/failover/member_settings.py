@@ -89,12 +89,17 @@ def _shown(name: str, value: str | None, unit: str) -> str:
 
 
 def may_differ(
-    names: Iterable[str], members: Mapping[str, bool], exempt: Collection[str], declared: Collection[str]
+    names: Iterable[str],
+    members: Mapping[str, bool],
+    exempt: Collection[str],
+    declared: Collection[str],
+    without_feedback: Collection[str] = (),
 ) -> dict[str, frozenset[str]]:
     """Setting -> the members that may have a value of their own.
 
     `members` is member -> whether it is a replica. `exempt` are members that never lead: whoever excluded them from
-    failover may have set them for another purpose. `declared` are settings that the user says may differ.
+    failover may have set them for another purpose. `declared` are settings that the user says may differ. On members
+    `without_feedback` Patroni does not set what it sets on the other replicas.
     """
     everyone, leading = frozenset(members), frozenset(name for name, replica in members.items() if not replica)
     found = {}
@@ -102,8 +107,14 @@ def may_differ(
         if name in OWN or name in declared or name.startswith(_OWN_PREFIXES):
             found[name] = everyone
         else:
-            found[name] = frozenset(exempt) | (leading if name in OF_REPLICAS else frozenset())
+            apart = leading.union(without_feedback) if name in OF_REPLICAS else frozenset[str]()
+            found[name] = frozenset(exempt) | apart
     return found
+
+
+def without_feedback(cluster: Cluster) -> frozenset[str]:
+    """The replicas that send the leader no feedback, as they do not stream from it, nor from one that does."""
+    return frozenset(name for name, one in purposes(cluster).items() if not one.receives_at_once)
 
 
 def never_leading(cluster: Cluster) -> frozenset[str]:

@@ -197,6 +197,13 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
         said = "as [expect] declares" if expected.synchronous is False else "and [expect] does not say otherwise"
         yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {why}"
+    barred = [
+        group
+        for group, members in baseline.purposes.items()
+        if group in baseline.groups and len(members) > 1 and not any(one.may_be_synchronous for one in members.values())
+    ]
+    if barred and not asynchronous and not expected.wants_synchronous and not topology.embedded:
+        yield "synchronous", f"no replica{_in(barred)} may be a synchronous standby, by their tags"
     without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
     if without_failsafe and not expected.failsafe:
         said = "as [expect] declares" if expected.failsafe is False else "and [expect] does not say otherwise"
@@ -299,6 +306,7 @@ def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> 
     return (
         *_of_groups(baseline, expected),
         *_of_members(baseline),
+        *_of_standbys(baseline, expected),
         *_of_recovery(baseline, expected, timing),
         *_of_the_rest(baseline, expected),
     )
@@ -336,11 +344,30 @@ def _of_group(one: PatroniConfiguration, members: int, expected: Expectations) -
 
 def _of_members(baseline: Baseline) -> Iterator[str]:
     """What single members do not do, by their tags and settings."""
-    for name, one in sorted((name, one) for group in baseline.purposes.values() for name, one in group.items()):
-        if one.delay:
+    members = {name: one for group in baseline.purposes.values() for name, one in group.items()}
+    for name, one in sorted(members.items(), key=lambda named: named[0]):
+        if one.archive:
+            yield f"{name} streams from nobody (nostream): it shows what is committed once the archive has it"
+        elif one.behind_archive:
+            yield f"{name} shows what is committed once the archive has it: {one.behind_archive} is upstream (nostream)"
+        elif one.delay:
             yield (
                 f"{name} shows what is committed {one.delay} late (recovery_min_apply_delay): it is judged by what it "
                 "has received"
+            )
+
+
+def _of_standbys(baseline: Baseline, expected: Expectations) -> Iterator[str]:
+    """The groups where fewer replicas may be synchronous standbys than commits should wait for."""
+    for group, one in sorted(baseline.groups.items()):
+        replicas = {name: purpose for name, purpose in baseline.purposes.get(group, {}).items() if not purpose.leads}
+        barred = [name for name, purpose in replicas.items() if not purpose.may_be_synchronous]
+        able, wanted = len(replicas) - len(barred), min(one.standbys, len(replicas))
+        if one.synchronous and able < wanted and not expected.synchronous_standbys:
+            yield (
+                f"commits wait for at most {able} standby{'' if able == 1 else 's'} of the {wanted} that Patroni's "
+                f"configuration asks for: {', '.join(barred)} may not be one (nosync, sync_priority, nostream, "
+                "replicatefrom)"
             )
 
 

@@ -9,7 +9,7 @@ from support.target.cluster import Cluster
 from support.target.members import MemberStatus, NoAnswer, ask_in_parallel, status_of
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import await_configuration, configuration_of
-from support.target.purposes import never_leads
+from support.target.purposes import FROM_ARCHIVE, STREAMING, never_leads, reads_the_archive
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Terms:
         behind = max(0, self.written - answer.wal)
         found = {
             "it is tagged never to lead": never_leads(member.tags),
-            "it does not stream": answer.replication != "streaming",
+            "it does not stream": answer.replication != (FROM_ARCHIVE if reads_the_archive(member.tags) else STREAMING),
             "it is not a synchronous standby": self.synchronous and not answer.synchronous,
             f"it is on timeline {answer.timeline}, the leader on {self.timeline}": answer.timeline != self.timeline,
             f"it is {behind} bytes behind, {self.allowed_lag} are allowed": behind > self.allowed_lag,

@@ -98,6 +98,30 @@ def test_a_replica_that_replays_late() -> None:
     assert modes(every)["prompt_replicas"] == "no replica is meant to show at once what is committed: pg2, pg3"
 
 
+def test_a_replica_that_reads_the_archive() -> None:
+    members = [MemberView(name, "replica", "", "", 0, 1, 0, {}) for name in ("pg1", "pg2")]
+    members.append(MemberView("pg3", "replica", "in archive recovery", "", 0, 1, 0, {"nostream": True}))
+    said = told(replace(CAREFUL_BASELINE, purposes={0: purposes_of("pg1", members, {})}))
+    assert said.startswith("pg3 streams from nobody (nostream)")
+
+
+def test_fewer_possible_standbys_than_asked_for() -> None:
+    members = [MemberView(name, "replica", "streaming", "", 0, 1, 0, {}) for name in ("pg1", "pg2")]
+    members.append(MemberView("pg3", "replica", "streaming", "", 0, 1, 0, {"nosync": True}))
+    two = replace(
+        CAREFUL_BASELINE, groups={0: replace(CAREFUL, standbys=2)}, purposes={0: purposes_of("pg1", members, {})}
+    )
+    assert told(two).startswith(
+        "commits wait for at most 1 standby of the 2 that Patroni's configuration asks for: pg3"
+    )
+    assert "synchronous" not in modes(two)
+    nobody = [replace(one, tags={"nosync": True}) for one in members]
+    none = replace(two, purposes={0: purposes_of("pg1", nobody, {})})
+    assert modes(none)["synchronous"] == "no replica may be a synchronous standby, by their tags"
+    assert limits(two, synchronous_standbys=2) == limits(CAREFUL_BASELINE)
+    assert limits(replace(two, groups={0: CAREFUL})) == limits(CAREFUL_BASELINE)
+
+
 def test_a_delay_in_the_embedded_cluster_is_nobodys_design() -> None:
     assert Expectations().unless_declared(OF_EMBEDDED).delayed_replicas == ()
     assert Expectations(delayed_replicas=("pg3",)).unless_declared(OF_EMBEDDED).delayed_replicas == ("pg3",)

@@ -122,7 +122,7 @@ SETTLED = {
     # answers of a server, which say more than that something is missing
     "login._request": "an unknown method of authentication",
     "patroni_commands._require_done": "Patroni refused",
-    "patroni_commands._send": "Patroni refused the login",
+    "patroni_commands._answer": "Patroni refused the login",
 }
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
 UNLESS_MISSING = {

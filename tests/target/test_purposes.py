@@ -12,13 +12,24 @@ from conftest import free_port
 from patroni.tags import Tags  # its own rules
 from patronis import Member, patroni
 
-from support.errors import Inconclusive
+from support.engine.tables import as_tabled, of_each
+from support.errors import Inconclusive, UsageError
+from support.expectations import Expectations
 from support.failover.member_health import routing_roles, serving_replicas
+from support.failover.member_settings import may_differ, without_feedback
 from support.failover.replication import require_delays_as_declared, require_received
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
+from support.target.discovery.identity import PatroniAnswer, patronis_at
+from support.target.discovery.members import Group
+from support.target.discovery.user_cluster import require_not_standby
+from support.target.failover_readiness import Terms
+from support.target.health import require_replicating
+from support.target.leadership import await_streaming
+from support.target.members import roles, status_of, status_table
 from support.target.patroni import MemberView
 from support.target.purposes import (
+    FROM_ARCHIVE,
     Purpose,
     kept_from_reads,
     never_leads,
@@ -28,7 +39,8 @@ from support.target.purposes import (
     purposes_of,
     reads_the_archive,
 )
-from support.target.topology import Address, Login, MemberAddress, Topology
+from support.target.synchronous import standbys_asked_for
+from support.target.topology import PLAIN, Address, Login, MemberAddress, Topology
 from support.waiting import NotYet
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +128,10 @@ def member(name: str, received: int = 100, **tags: Any) -> Member:
     role = "leader" if name == "pg1" else "replica"
     xlog = {"location": 100} if role == "leader" else {"received_location": received}
     status = {"state": "running", "postmaster_start_time": STARTED, "xlog": xlog, "timeline": 1}
-    return Member(name, role, f"{name}:5432", f"{name}:8008", None, extra=status, tags=tags)
+    replication = FROM_ARCHIVE if tags.get("nostream") else "streaming"
+    status |= {"replication_state": replication} if role == "replica" else {}
+    state = replication if role == "replica" else ""
+    return Member(name, role, f"{name}:5432", f"{name}:8008", None, extra=status, tags=tags, state=state)
 
 
 @pytest.fixture
@@ -154,6 +169,77 @@ def test_late_replicas_need_not_serve_reads(late: Cluster) -> None:
 def test_a_fault_of_any_replica_is_one_of_an_ordinary_replica(late: Cluster) -> None:
     assert member_by_role(late, "a replica") == "pg5"
     assert member_by_role(late, "an asynchronous replica") == "pg5"
+
+
+@pytest.mark.parametrize(
+    ("tags", "asked"),
+    [
+        ({}, 2),
+        ({"nosync": True}, 1),
+        ({"sync_priority": 0}, 1),
+        ({"nostream": True}, 1),
+        ({"replicatefrom": "pg2"}, 1),
+        ({"nofailover": True}, 2),
+    ],
+)
+def test_commits_wait_for_no_more_standbys_than_may_be_chosen(
+    stack: ExitStack, tags: dict[str, object], asked: int
+) -> None:
+    configuration = {"synchronous_mode": True, "synchronous_node_count": 2}
+    members = [
+        replace(one, configuration=configuration) for one in (member("pg1"), member("pg2"), member("pg3", **tags))
+    ]
+    there = cluster(stack, members, {})
+    assert standbys_asked_for(there) == asked
+    declared = replace(there.topology, expectations=Expectations(synchronous_standbys=2))
+    assert standbys_asked_for(Cluster(declared)) == 2
+    assert standbys_asked_for(Cluster(replace(there.topology, sandbox=Path("sandbox")))) == 2
+
+
+PH_03 = {
+    "the leader": {"replication": "none"},
+    "a replica": {"replication": "streaming"},
+    "a replica that reads the archive": {"replication": "in archive recovery"},
+}
+
+
+def test_a_replica_that_reads_the_archive_need_not_stream(late: Cluster) -> None:
+    found = {name: {"replication": row["replication"]} for name, row in status_table(late).items()}
+    as_tabled(of_each(roles(late), PH_03), found).require()
+    for name in ("pg2", "pg3", "pg4", "pg5"):
+        require_replicating(late, name)
+        await_streaming(late, name, within=5)
+    assert obstacles_to_lead(late)["pg3"] == []
+    assert without_feedback(late) == {"pg3"}
+    assert may_differ(["hot_standby_feedback"], {"pg1": False, "pg3": True}, (), (), {"pg3"}) == {
+        "hot_standby_feedback": {"pg1", "pg3"}
+    }
+
+
+def obstacles_to_lead(cluster: Cluster) -> dict[str, list[str]]:
+    terms = Terms(timeline=1, written=100, allowed_lag=0, synchronous=False)
+    return {one.name: terms.obstacles_of(one, status_of(cluster, one.name)) for one in cluster.view().replicas}
+
+
+def test_one_that_should_read_the_archive_and_streams(stack: ExitStack) -> None:
+    streaming = replace(member("pg2"), tags={"nostream": True})
+    with pytest.raises(NotYet, match="pg2 reads no archive, it is streaming"):
+        require_replicating(cluster(stack, [member("pg1"), streaming], {}), "pg2")
+
+
+@pytest.mark.parametrize(
+    ("followed", "told"),
+    [({"host": "10.0.0.1,10.0.0.2", "port": 6432}, r" \(10.0.0.1:6432, 10.0.0.2:6432\)"), ({}, "")],
+)
+def test_a_standby_cluster_is_refused(stack: ExitStack, followed: dict[str, object], told: str) -> None:
+    leading = Member("pg1", "standby_leader", "pg1:5432", "pg1:8008", None, configuration={"standby_cluster": followed})
+    at = Address("127.0.0.1", stack.enter_context(patroni(leading, [leading])))
+    (answer,) = patronis_at([at]).values()
+    assert isinstance(answer, PatroniAnswer)
+    with pytest.raises(
+        UsageError, match=f"cluster test is a standby cluster, .*the cluster that it follows{told} instead"
+    ):
+        require_not_standby([Group((), answers={"pg1": answer})], PLAIN)
 
 
 def test_without_a_leader_nobody_knows_who_shows_what(stack: ExitStack) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from support import libpq, sql
-from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
+from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
@@ -20,8 +20,9 @@ from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
+from support.target.patroni import STANDBY_LEADER, PatroniApi
 from support.target.tables import with_profile
-from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology, WebAccess
 from support.timeouts import NOTICE
 from support.waiting import NotYet, describe, eventually
 
@@ -168,6 +169,7 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
         silent, others = _look_at_patroni(context, settings, hosts, findings)
     if "citus" not in findings.lacks:
         _look_at_nodes(context, settings, others, silent, findings)
+    require_not_standby(findings.groups, topology.patroni_access)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
         findings.absent += members.unlisted(context, findings.groups, silent)
@@ -222,6 +224,26 @@ def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
     return patronis_at(dict.fromkeys(_declared_patronis(settings) or known), web.of_patroni(settings))
 
 
+def require_not_standby(groups: Sequence[Group], access: WebAccess) -> None:
+    """Raises UsageError where one of them is a standby cluster: nobody can write there, and nobody is to take over."""
+    for answer in (answer for group in groups for answer in group.answers.values()):
+        if any(member.role == STANDBY_LEADER for member in answer.view.members):
+            raise UsageError(
+                f"Patroni's cluster {answer.scope} is a standby cluster, which takes no writes: name the cluster that "
+                f"it follows{_followed(answer, access)} instead"
+            )
+
+
+def _followed(answer: PatroniAnswer, access: WebAccess) -> str:
+    """Where the cluster is that a standby cluster follows, if its configuration says so."""
+    with suppress(*NO_ANSWER):
+        followed = PatroniApi(answer.address, access).configuration().get("standby_cluster") or {}
+        if followed.get("host"):
+            port = followed.get("port", addresses.POSTGRES)
+            return f" ({', '.join(f'{host.strip()}:{port}' for host in str(followed['host']).split(','))})"
+    return ""
+
+
 def _of_this_database(heard: list[PatroniAnswer], behind: ServerIdentity | None) -> bool:
     """Whether any of them may belong to the cluster under test: a Patroni on the database's host may be another's."""
     systems = {answer.server.system for answer in heard if answer.server}
@@ -239,8 +261,8 @@ def _look_at_nodes(
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
     said = nodes.NodeSettings(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
     found = nodes.find(context, said, others, silent, coordinator=bool(findings.groups))
-    # An unreachable group is left out: the others can still be judged.
-    findings.groups += [group for group in found.groups if not group.without_postgres]
+    # A group that is not reached stays known: what holds of "every member" must hold of its members, too.
+    findings.groups += found.groups
     findings.nodes = found.reached
     if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
         findings.lacks["nodes"] = _without("PostgreSQL", without)
@@ -369,14 +391,25 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
         findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
         return
     workers = citus.expected_workers(Cluster(topology))
-    if not workers:
-        findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
-    if len(workers) < 2:
-        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards cannot be moved anywhere"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
-    if len(sizes) < len(workers) or min(sizes.values(), default=0) < 2:
+    findings.lacks |= workers_lacking(len(workers), sizes)
+
+
+def workers_lacking(workers: int, sizes: Mapping[int, int]) -> dict[str, str]:
+    """Capability -> why it is lacking with so many worker groups, and so many known members in each of them."""
+    lacks = dict[str, str]()
+    if not workers:
+        lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
+    if workers < 2:
+        known = "one worker group" if workers else "no worker group"
+        lacks["several_workers"] = f"Citus has {known}: shards cannot be moved anywhere"
+    if len(sizes) < workers or min(sizes.values(), default=0) < 2:
         known = ", ".join(f"{count} of group {group}" for group, count in sorted(sizes.items())) or "none"
-        findings.lacks["worker_replicas"] = f"not every worker group has a second member; members known: {known}"
+        lacks["worker_replicas"] = (
+            f"a second member is not known of every worker group (known: {known}); if there is one, name the REST APIs "
+            "of all members in PATRONI_HOSTS"
+        )
+    return lacks
 
 
 def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:

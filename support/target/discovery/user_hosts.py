@@ -183,6 +183,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
+    remarks += [way.guarded] if way.guarded else []
     why_not = way.why_not_cut or _no_cutter(line_known, cutter, beside_us)
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}

@@ -24,6 +24,10 @@ from support.reporting.installing import install_renderer
 # A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# With one of these typer colours also what is no terminal, as in every job on GitHub.
+for colours in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
+    os.environ.pop(colours, None)
+
 LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -120,7 +120,9 @@ def _install(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         fresh.rename(directory)
     except OSError as error:
-        raise ProcessFailed(f"the renderer of Allure's page could not be installed: {error}") from error
+        raise ProcessFailed(
+            f"the renderer of Allure's page could not be installed: {error}; ./accept report tries again"
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -248,3 +249,61 @@ def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_p
     assert log.last(6) == "tions\n"
     old.write_text("anew\n")  # a file that is used again after a week is shorter than before
     assert log.since(mark).splitlines()[-1] == "anew"
+
+
+def test_a_heal_that_was_killed_keeps_no_guard_from_healing(here: Reach, tmp_path: Path) -> None:
+    asked, able, undone = tmp_path / "asked", tmp_path / "able", tmp_path / "undone"
+    guards = Guards(grace=3, beat=600)
+    slow = f"touch {asked}; [ -e {able} ] || sleep 60; touch {undone}"
+    fault = guards.inject("here", here, "outside", ":", slow)
+    with pytest.raises(HostUnreached, match="no answer within"):
+        here.run("heal", fault.id, within=1.0)  # which kills the shell that heals
+    assert asked.exists()
+    able.touch()
+    _await(undone.exists)
+    assert "expired" in here.run("heal", fault.id)
+    assert here.run("left").split() == []
+
+
+def test_one_heals_at_a_time(here: Reach, tmp_path: Path) -> None:
+    undone = tmp_path / "undone"
+    fault = Guards(grace=600).inject("here", here, "outside", ":", f"sleep 2; echo once >> {undone}")
+    with ThreadPoolExecutor() as both:
+        said = sorted(both.map(lambda _: here.run("heal", fault.id).strip(), range(2)))
+    assert said == ["", f"gone {fault.id}"]
+    assert undone.read_text() == "once\n"
+
+
+OWNED = {"OWNER": "us", "GRACE": "600", "LONGEST": "600"}
+
+
+def test_what_was_healed_before_it_began_does_not_begin(here: Reach, tmp_path: Path) -> None:
+    """As after a line that was silent for a while: what was sent is carried out when it is back."""
+    struck = tmp_path / "struck"
+    assert here.run("heal", "0a1b2c3d").strip() == "gone 0a1b2c3d"
+    with pytest.raises(HostRefused, match="healed before it began"):
+        here.run("outside", "0a1b2c3d", f"touch {struck}", ":", variables=OWNED)
+    assert not struck.exists()
+    assert here.run("left").split() == []
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_what_was_healed_in_the_meantime_is_not_done(
+    here: Reach, sleeper: "subprocess.Popen[bytes]", tmp_path: Path, when: str
+) -> None:
+    """The one who asked for it gave up waiting, and had it healed, which was answered at once."""
+    begun, struck = tmp_path / "begun", tmp_path / "struck"
+    wait = f"touch {begun}; sleep 3"
+    if when == "before":
+        fault = ["down", "0a1b2c3d", wait, f"rm -f {struck}", *identities([_looked(here, sleeper)])]
+    else:
+        fault = ["outside", "0a1b2c3d", f"{wait}; touch {struck}", f"rm -f {struck}"]
+    with ThreadPoolExecutor() as other:
+        making = other.submit(lambda: here.run(*fault, variables=OWNED))
+        _await(begun.exists)
+        assert "failed" not in here.run("heal", "0a1b2c3d")
+        with pytest.raises(HostRefused, match=f"healed {when} it began"):
+            making.result()
+    assert sleeper.poll() is None
+    assert not struck.exists()
+    assert here.run("left").split() == []

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _COPIED_WITHIN = 240.0
 """Seconds until a member has copied all data anew; a little less than a fault may last."""
 _READS_WITHIN = 60.0
+_MEASURED_WITHIN = 600.0
+"""Seconds to measure a data directory, which may have very many files, none of them in memory."""
 _UNREADY = "does not stream yet"  # words of the script
 
 
@@ -53,8 +55,10 @@ class RemoteFiles:
     def destroy_data(self) -> Sequence[Running]:
         """Take the data directory away and kill PostgreSQL; returns what was killed.
 
-        On the host it is kept aside until another one works.
+        On the host it is kept aside until another one works. Raises HostRefused if there is no room for that.
         """
+        if why := self._host.reach.run("cramped", self._data, within=_MEASURED_WITHIN).strip():
+            raise HostRefused(f"{self._host.reach.words}: {why}")
         first = servers(self._host.running(), self._host.access.scope)
         killed = [one for one in self._host.running() if one.pid in {root.pid for root in first}]
         where = [f"{one.pid}:{one.started}" for one in killed]

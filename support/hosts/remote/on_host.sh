@@ -105,10 +105,26 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
   for one in "$RUN"/*/owner; do
     [ ! -e "$one" ] || [ "$(cat "$one")" = "$OWNER" ] || refuse "another run has put a fault on this host: $one"
   done
-  D=$RUN/$1; mkdir "$D" 2>/dev/null || refuse "the fault $1 is there already, or $RUN is full"
+  D=$RUN/$1
+  for one in "$RUN"/*/dead; do # what nobody makes any more
+    [ ! -e "$one" ] || [ -e "${one%dead}owner" ] || ! read -r since < "$one" || ! is_past "$since" || rm -rf "${one%/dead}"
+  done
+  mkdir "$D" 2>/dev/null || { still; refuse "the fault $1 is there already, or $RUN is full"; }
+  MINE=$D
   { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && { born || :; } > "$D/born" &&
     printf '%s\nfailed=0\n' "${EXPORTS:-}" > "$D/undo"; } 2>/dev/null || {
     rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
+}
+is_past() { now=$(uptime); [ "$now" -lt "$1" ] || [ $((now - $1)) -gt 3600 ]; } # UPTIME: of an hour ago, or of before a reboot
+still() { # right before it is done: whoever asked for it may have given up since, and had it healed
+  [ -e "$D/dead" ] || [ -e "$D/expired" ] || return 0
+  heal "${D##*/}" >/dev/null; refuse "the fault ${D##*/} was healed before it began"
+}
+settle() { # after it was done: the same
+  D=${MINE:-}; [ "$D" ] || return 0
+  [ -e "$D/dead" ] || [ -e "$D/expired" ] || return 0
+  heal "${D##*/}" >/dev/null; [ ! -e "$D/undo" ] || sh "$D/undo" >/dev/null 2>&1
+  refuse "the fault ${D##*/} was healed while it began"
 }
 undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
@@ -116,9 +132,23 @@ undo_by() { # TEXT: one more thing that ends this fault; it must be harmless whe
 lasts_by() { # TEXT: a command that fails if somebody else has ended this fault; asked before it is undone for the first time
   { printf '%s\n' "$1" >> "$D/lasts"; } 2>/dev/null
 }
+# Who heals a fault, in its directory: one at a time, and the lock names its holder. One that is gone is succeeded.
+TAKE='take() {
+  read -r line < /proc/$$/stat || return 1; set -- ${line##*) }; me=$$:${20}
+  ln -s $me healing 2>/dev/null && return
+  held=$(readlink healing) || return 1
+  if read -r line 2>/dev/null < /proc/${held%%:*}/stat; then
+    set -- ${line##*) }; [ "$1" = Z ] || [ "${20}" != "${held#*:}" ] || return 1
+  fi
+  mv healing stale.$$ 2>/dev/null || return 1
+  if [ "$(readlink stale.$$)" != "$held" ]; then mv stale.$$ healing; return 1; fi
+  rm -f stale.$$; ln -s $me healing 2>/dev/null
+}'
+eval "$TAKE"
 guard() { # from now on it ends by itself; an undo that fails is tried again for ten minutes
   { echo 'exit $failed' >> "$D/undo" && cat > "$D/guard" <<GUARD
 cd "$D" || exit
+$TAKE
 read -r up _ < /proc/uptime; latest=\$((\${up%%.*} + $LONGEST))
 tries=$TRIES
 while [ -e beat ]; do
@@ -126,48 +156,69 @@ while [ -e beat ]; do
   read -r up _ < /proc/uptime && read -r beat < beat || continue
   up=\${up%%.*}
   [ \$((up - beat)) -ge $GRACE ] || [ \$up -ge \$latest ] || continue
-  echo "\$up" > expired; mkdir healing 2>/dev/null || continue
-  if sh ./undo > healed 2>&1; then rmdir healing; exit; fi
-  rmdir healing; tries=\$((tries - 1)); [ \$tries -gt 0 ] || exit
+  echo "\$up" > expired; take || continue
+  if sh ./undo > healed 2>&1; then rm -f healing; exit; fi
+  rm -f healing; tries=\$((tries - 1)); [ \$tries -gt 0 ] || exit
   sleep 4
 done
 GUARD
   } 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
   sh -n "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "what would undo it cannot be read by sh: nothing was done"; }
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
-    systemd-run --quiet --collect --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
+    systemd-run --quiet --collect --property=KillMode=process --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
   if command -v setsid >/dev/null; then setsid sh "$D/guard" </dev/null >/dev/null 2>&1 &
   else ( trap '' HUP; exec sh "$D/guard" ) </dev/null >/dev/null 2>&1 & fi
 }
 beat() { # ID...: whoever made these faults is there
   for id; do
     D=$RUN/$id
-    if [ ! -d "$D" ]; then echo "gone $id"
+    if [ ! -e "$D/owner" ]; then echo "gone $id"
     elif [ -e "$D/expired" ]; then echo "expired $id"
     else uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"; fi
   done
 }
 heal() { # ID...: undo these faults; harmless for one that is not there
   for id; do
-    D=$RUN/$id; [ -d "$D" ] || { heal_on_disk "$id"; continue; }
-    tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
+    D=$RUN/$id; [ -e "$D/owner" ] || { bury; heal_unrecorded "$id"; continue; }
+    tries=25; until ( cd "$D" 2>/dev/null && take ); do
+      tries=$((tries - 1)); [ -e "$D/owner" ] && [ $tries -gt 0 ] || break
+      sleep 1
+    done
+    [ -e "$D/owner" ] || { echo "gone $id"; continue; } # somebody else has healed it
+    [ $tries -gt 0 ] || { echo "failed $id somebody else is healing it"; continue; }
     [ ! -e "$D/expired" ] || echo "expired $id"
     [ -e "$D/healed" ] || [ ! -e "$D/lasts" ] || sh "$D/lasts" >/dev/null 2>&1 || : > "$D/ended"
     [ ! -e "$D/ended" ] || echo "ended $id"
     [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat.*|\1|p' "$D/lasts")
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
-    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; rmdir "$KEPT" 2>/dev/null; continue; fi
-    echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
+    bury
+    if sh "$D/undo" > "$D/healed" 2>&1; then
+      for one in "$D"/*; do case ${one##*/} in dead|undo|owner) ;; *) rm -f "$one";; esac; done
+      rm -f "$D/owner"; rmdir "$KEPT" 2>/dev/null; continue
+    fi
+    echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rm -f "$D/healing" # its guard leaves time for another try
   done
 }
-left() { # the faults that are there, and what they have left on a disk
+bury() { # whoever still makes this fault, in a session that was given up, is to stop
+  mkdir -p -m 700 "$RUN" && mkdir -p "$D" && uptime > "$D/dead"
+} 2>/dev/null
+left() { # the faults that are there, and what is left of those whose record is lost
   { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done
-    on_disk | while read -r id _; do echo "$id"; done; } | sort -u
+    rules; on_disk | while read -r id _; do echo "$id"; done; } | sort -u
 }
 
-# --- What outlives a reboot
+# --- What outlives its record in /run: a reboot empties that, and a container may have had it that is gone
 
-on_disk() { # id, and what it has replaced, of everything that was kept beside it
+rules() { # the faults whose rules cut links here
+  [ "${RULES:-}" != none ] || return 0 # this network is not that of the host that is meant
+  tables=$(${NET:-} nft list tables 2>/dev/null) && echo "$tables" | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p' || tables=raw
+  case "$tables $(${NET:-} cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null)" in # listing one makes it
+    *raw*) for one in iptables ip6tables; do
+      ${NET:-} $one -w 5 -t raw -S 2>/dev/null | sed -n 's/^-N accept_\([0-9a-f]\{8\}\)_[A-Z]*$/\1/p'
+    done;;
+  esac
+}
+on_disk() { # id, and what it has replaced, of everything that was kept beside that, on the same disk
   [ "${FILES:-}" != none ] || return 0 # the files here are not those of the processes here
   { cat "$KEPT"/* 2>/dev/null
     for one in $(grep -lsE 'patroni|^postgres' /proc/[0-9]*/cmdline); do # in case that $KEPT is lost: a container was made
@@ -187,11 +238,16 @@ remember() { # ID PLACE: before anything there is replaced, and so that it is th
   rm -rf "${D:?}"; refuse "$KEPT cannot be written: nothing was done"
 }
 to_disk() { sync "$1" 2>/dev/null || sync; }
-heal_on_disk() { # ID: what a fault has left that had its record in /run
-  id=$1 place=$(on_disk | sed -n "s/^$1 //p")
-  if [ -z "$place" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
+heal_unrecorded() { # ID: what is left of a fault that has no record in /run
+  id=$1 place=$(on_disk | sed -n "s/^$1 //p") undo=
+  if rules | grep -qx "$id"; then
+    D=$RUN/$id; for CUTTER in nft iptables; do undo="$undo$(uncut)
+"; done
+  fi
+  if [ -d "$place.accept-$id" ]; then undo="$undo$(undestroyed "$id" "$place")"
+  elif [ "$place" ]; then undo="$undo$(unedited "$id" "$place")"
+  elif [ -z "$undo" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
   echo "restarted $id"
-  if [ -d "$place.accept-$id" ]; then undo=$(undestroyed "$id" "$place"); else undo=$(unedited "$id" "$place"); fi
   if said=$(sh -c "$undo" 2>&1); then rmdir "$KEPT" 2>/dev/null; else echo "failed $id $(echo "$said" | tr '\n' ' ')"; fi
 }
 
@@ -219,7 +275,7 @@ excuse() { # PID...: we kill or resume these, so no fault that has suspended the
 strike() { breakable; signal "$@"; } # for what needs no undo
 freeze() { # ID PID:START...: suspend these until the fault is healed
   begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
-  undo_by "$(resume "$@")"; guard; signal STOP "$@"
+  undo_by "$(resume "$@")"; guard; still; signal STOP "$@"
   tries=20 # of a tenth of a second: a busy machine stops them a little later
   for one; do
     living "$one"
@@ -266,8 +322,8 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
   if [ -n "$hold" ]; then
     said=$(sh -c "$hold" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: ${said:-$hold}"; }
   fi
-  if [ "${ISOLATED:-}" ]; then isolate; fi
-  fell "$@"
+  still; if [ "${ISOLATED:-}" ]; then isolate; fi
+  still; fell "$@"
 }
 
 # --- Faults of files
@@ -276,7 +332,7 @@ quoted() { printf "'"; printf '%s' "$1" | sed "s/'/'\\\\''/g"; printf "'"; } # T
 edit() { # ID FILE PID:START TEXT: other contents for a program's file until the fault is healed; then it reads the old ones
   [ -f "$2" ] && [ -w "$2" ] && [ -w "$(dirname "$2")" ] || refuse "$2 cannot be written, or nothing beside it"
   begin "$1"; remember "$1" "$2"; k=$2.accept-$1
-  undo_by "$(unedited "$1" "$2" "$3")"; guard
+  undo_by "$(unedited "$1" "$2" "$3")"; guard; still
   { cp -p "$2" "$k.new" && to_disk "$k.new" && mv "$k.new" "$k" && printf '%s' "$4" > "$2"; } 2>/dev/null || {
     heal "${D##*/}" >/dev/null; refuse "there is no room for $2"; }
   lasts_by "[ \"\$(cksum < $(quoted "$2"))\" = \"$(cksum < "$2")\" ] || exit 1"
@@ -306,14 +362,16 @@ undestroyable() { # DATA: why this data directory cannot be put aside; nothing i
   [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
   [ "$(stat -c %u "$1")" = "$(stat -c %u "$1/..")" ] || echo "$1 is in a directory of another user, where no new one can be made"
 }
+cramped() { # DATA: why there is no room for a second copy; nothing if there is. It may take minutes to find out
+  free=$(df -Pk "$1" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$1" 2>/dev/null | sed 's/[^0-9].*//')
+  [ "${free:-0}" -gt "${used:-0}" ] || echo "there is no room for a second copy of $1 ($used kB, free are $free kB)"
+}
 destroy() { # ID DATA PID:START...: put a data directory aside at once and kill these; it is kept until there is another that works
   id=$1 data=$2; shift 2
   why=$(undestroyable "$data"); [ -z "$why" ] || refuse "$why"
-  free=$(df -Pk "$data" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$data" 2>/dev/null | sed 's/[^0-9].*//')
-  [ "$free" -gt "$used" ] || refuse "there is no room for a second copy of $data ($used kB, free are $free kB)"
   begin "$id"; remember "$id" "$data"
   undo_by "$(undestroyed "$id" "$data")"
-  guard; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
+  guard; still; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
   signal KILL "$@"
 }
 undestroyed() { # ID DATA: the command that puts the old data back, or removes it if there is other data that works
@@ -490,7 +548,7 @@ outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
   undo_by "$3"; guard
   if [ "${ISOLATED:-}" ]; then isolate; fi
-  said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
+  still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
   [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}
 $4"
 }
@@ -507,5 +565,5 @@ own_folders() { # what is in them is run by us: nobody else may have made them
 main() {
   if [ -w /run ]; then RUN=/run/${FOLDER:-accept}; else RUN=/tmp/${FOLDER:-accept}-$(id -u); fi
   if [ -w /var/lib ]; then KEPT=/var/lib/${FOLDER:-accept}; else KEPT=/var/tmp/${FOLDER:-accept}-$(id -u); fi
-  echo "accept: begin $NONCE"; ( own_folders; "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
+  echo "accept: begin $NONCE"; ( own_folders; "$@" && settle ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
 }

@@ -168,10 +168,13 @@ _NOBODYS = "accept-nobody-has-this"
 def _no_failover(server: RedisAddress, user: str) -> str:
     """Why Redis cannot be told to fail over; empty if it can. What does not exist is told to."""
     if server.mode == "standalone":
-        return _NO_REPLICA
+        return (
+            "nothing makes a replica of Redis take over; if Sentinel does, set REDIS_SENTINELS and REDIS_SERVICE, and "
+            "if it is a Redis Cluster, REDIS_CLUSTER"
+        )
     try:
         if len(replicas_of(server)) < len(primaries_of(server)):
-            return _NO_REPLICA
+            return "not every primary of Redis has a replica that could take over"
         if server.mode == "sentinel":
             user = (server.sentinel_login.user if server.sentinel_login else "") or "default"
             told: redis.Redis = sentinel_of(server).sentinels[0]
@@ -182,11 +185,8 @@ def _no_failover(server: RedisAddress, user: str) -> str:
             return _forbidden(user, f"{kind}|FAILOVER", lambda: told.execute_command(kind, "FAILOVER", _NOBODYS))
     except FORBIDDEN as error:
         return f"whether Redis has a replica that could take over may not be asked ({error}): ACL SETUSER {user} +role"
-    except ERRORS:
-        return _NO_REPLICA
-
-
-_NO_REPLICA = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
+    except ERRORS as error:
+        return f"whether Redis has a replica that could take over is not known: {describe(error)}"
 
 
 def _advice(said: str, server: RedisAddress) -> str:

@@ -261,8 +261,8 @@ def _look_at_nodes(
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
     said = nodes.NodeSettings(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
     found = nodes.find(context, said, others, silent, coordinator=bool(findings.groups))
-    # An unreachable group is left out: the others can still be judged.
-    findings.groups += [group for group in found.groups if not group.without_postgres]
+    # A group that is not reached stays known: what holds of "every member" must hold of its members, too.
+    findings.groups += found.groups
     findings.nodes = found.reached
     if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
         findings.lacks["nodes"] = _without("PostgreSQL", without)
@@ -391,14 +391,25 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
         findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
         return
     workers = citus.expected_workers(Cluster(topology))
-    if not workers:
-        findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
-    if len(workers) < 2:
-        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards cannot be moved anywhere"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
-    if len(sizes) < len(workers) or min(sizes.values(), default=0) < 2:
+    findings.lacks |= workers_lacking(len(workers), sizes)
+
+
+def workers_lacking(workers: int, sizes: Mapping[int, int]) -> dict[str, str]:
+    """Capability -> why it is lacking with so many worker groups, and so many known members in each of them."""
+    lacks = dict[str, str]()
+    if not workers:
+        lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
+    if workers < 2:
+        known = "one worker group" if workers else "no worker group"
+        lacks["several_workers"] = f"Citus has {known}: shards cannot be moved anywhere"
+    if len(sizes) < workers or min(sizes.values(), default=0) < 2:
         known = ", ".join(f"{count} of group {group}" for group, count in sorted(sizes.items())) or "none"
-        findings.lacks["worker_replicas"] = f"not every worker group has a second member; members known: {known}"
+        lacks["worker_replicas"] = (
+            f"a second member is not known of every worker group (known: {known}); if there is one, name the REST APIs "
+            "of all members in PATRONI_HOSTS"
+        )
+    return lacks
 
 
 def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:

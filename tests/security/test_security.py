@@ -27,11 +27,10 @@ from support.waiting import NotYet, eventually
 
 @pytest.fixture(scope="module")
 def application(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
-    """A role that owns a table `metadata` and may do nothing else."""
+    """A role that may do nothing, and has no table."""
     password = token_hex(12)
     with sql.session(postgres) as session:
         sql.execute(session, f"CREATE ROLE application LOGIN PASSWORD '{password}'")
-        sql.execute(session, "CREATE TABLE metadata (key text); ALTER TABLE metadata OWNER TO application")
     yield postgres.as_user("application", password)
     sql.execute(postgres, "DROP OWNED BY application; DROP ROLE application")
 
@@ -65,7 +64,28 @@ class TestPrivileges:
             privileges.ACTIONS, {"outcome": "insufficient privilege"}
         )
 
-    @pytest.mark.usefixtures("application")
+    def test_an_ordinary_role_of_citus_is_refused_every_action(self, citus: sql.Endpoint) -> None:
+        sql.execute(citus, "CREATE ROLE ordinary LOGIN PASSWORD 'x'")
+        try:
+            tried = privileges.tried(citus.as_user("ordinary", "x"), privileges.ACTIONS)
+            superuser = privileges.tried(citus, privileges.ACTIONS)
+        finally:
+            sql.execute(citus, "DROP ROLE ordinary")
+        assert tried == alike(privileges.ACTIONS, {"outcome": "insufficient privilege"})
+        assert {row["outcome"] for row in superuser.values()} == {"done", "undefined file"}
+
+    def test_one_who_may_read_files_is_not_taken_for_refused(
+        self, postgres: sql.Endpoint, application: sql.Endpoint
+    ) -> None:
+        """The table into which the file would be loaded is refused to everybody but superusers."""
+        (load,) = [action for action, statement in privileges.ACTIONS.items() if statement.startswith("COPY pg_class")]
+        sql.execute(postgres, "GRANT pg_read_server_files TO application")
+        try:
+            outcome = privileges.tried(application, [load])[load]["outcome"]
+        finally:
+            sql.execute(postgres, "REVOKE pg_read_server_files FROM application")
+        assert outcome.startswith("not refused: ")
+
     def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
         outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.ACTIONS).values()}
         assert outcomes == {"done", "undefined file"}

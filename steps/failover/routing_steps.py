@@ -13,7 +13,7 @@ from support.engine.world import Context
 from support.errors import Inconclusive
 from support.example_app.sessions import open_as_many, open_idle
 from support.failover import member_health, routing
-from support.failover.checks import all_among, each_serves, sessions_closed_in_time
+from support.failover.checks import all_among, each_serves, sessions_closed_in_time, with_unlisted
 from support.failover.handover import FailoverHandover
 from support.failover.proxy_reload import reload_proxy
 from support.failover.role_claims import require_true_claims, watch_claims
@@ -23,6 +23,7 @@ from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.failover_readiness import terms
 from support.target.members import of_the_whole
+from support.target.purposes import purposes
 from support.target.timing import Span
 from support.vocabulary import Kind, columns
 
@@ -74,8 +75,7 @@ def step_sessions_are_shared(context: Context) -> None:
         cluster,
         lambda whole: each_serves(
             routing.members(whole, sessions),
-            member_health.serving_replicas(whole),
-            haproxy.read_servers(whole.topology),
+            *member_health.serving_through_proxy(whole),
         ).require(),
         "every healthy replica serves reads",
         only_late=False,
@@ -113,12 +113,17 @@ def step_statistics_page_answers(context: Context) -> None:
 @then("HAProxy has the members up or down as follows")
 @columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
-    """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
+    """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles.
+
+    A member that never leads may be left out of the proxy; any other needs a server for writes.
+    """
     rows = rows_of(context.table)
 
     def as_patroni_sees_them(cluster: Cluster) -> None:
         expected = of_each(member_health.routing_roles(cluster), rows)
-        as_tabled(expected, haproxy.positions(cluster.statistics_page, cluster.members, expected)).require()
+        shown = haproxy.positions(cluster.statistics_page, cluster.members, expected)
+        may_lead = [name for name, one in purposes(cluster).items() if one.may_lead]
+        as_tabled(expected, with_unlisted(shown, expected, may_lead)).require()
 
     of_the_whole(context.world.cluster, as_patroni_sees_them, "HAProxy sees every member as Patroni does")
 

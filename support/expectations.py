@@ -35,10 +35,16 @@ class Expectations:
     """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
     delayed_replicas: tuple[str, ...] | None = None
     """The names of the replicas that replay late on purpose (recovery_min_apply_delay)."""
+    replication_slots: bool | None = None
+    """Whether members stream through replication slots."""
     bounded_slots: bool | None = None
     """Whether the WAL that replication slots can keep is limited (max_slot_wal_keep_size)."""
     member_settings: tuple[str, ...] | None = None
     """PostgreSQL's settings of which each member may have its own value."""
+    data_checksums: bool | None = None
+    """Whether every member notices damaged pages."""
+    leader_serves_reads: bool | None = None
+    """Whether the read endpoint leads to the leader, too."""
     failsafe: bool | None = None
     """Whether a leader goes on without the DCS as long as all members answer it."""
     dcs_spare: int | None = None
@@ -175,7 +181,10 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "synchronous_standbys": _count(1),
     "accepted_loss": _size,
     "delayed_replicas": _names,
+    "replication_slots": _flag,
     "bounded_slots": _flag,
+    "data_checksums": _flag,
+    "leader_serves_reads": _flag,
     "member_settings": _settings,
     "failsafe": _flag,
     "dcs_spare": _count(0),

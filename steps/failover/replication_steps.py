@@ -18,8 +18,11 @@ from support.waiting import eventually, in_time
 def step_replicas_use_slots(context: Context) -> None:
     """By SQL: each member that is not the leader streams from it, and its stream holds an active slot.
 
-    A replica that is configured to stream from another one (replicatefrom) does so from there.
+    A replica that is configured to stream from another one (replicatefrom) does so from there. If [expect] declares
+    replication slots, they are configured so.
     """
+    for group in context.world.cluster.groups:
+        replication.require_slots_as_declared(group)
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(replication.slotless(group), empty(), "replicas without a stream through a slot"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import (
     A_REPLICA,
@@ -33,7 +34,7 @@ WELL: Mapping[str, str] = {"PostgreSQL": "answers", "Patroni": "alive"}
 
 TRUE_ROLES = ("leader", "synchronous standby", "quorum standby", "asynchronous replica", "excluded replica")
 """What `kinds` finds a member to be."""
-ROUTING_ROLES = (THE_LEADER, A_REPLICA, "a late replica", "an excluded replica")
+ROUTING_ROLES = (THE_LEADER, "a leader that serves reads", A_REPLICA, "a late replica", "an excluded replica")
 """What `routing_roles` finds a member to be."""
 _KINDS_OF_STANDBY = {"sync": "synchronous standby", "quorum": "quorum standby"}
 _ANSWERS = {200: "yes", 503: "no"}
@@ -64,8 +65,9 @@ def _waits(cluster: Cluster) -> dict[str, str]:
 
 def routing_roles(cluster: Cluster) -> dict[str, str]:
     """Member -> its role for the proxy, one of ROUTING_ROLES, by the leader key, its tags and its settings."""
-    known, leader = purposes(cluster), cluster.leader()
-    return {name: THE_LEADER if name == leader else _routing_role(known[name]) for name in cluster.members}
+    known, apart = purposes(cluster), "reads_apart" not in cluster.topology.lacks
+    leading = THE_LEADER if apart else "a leader that serves reads"
+    return {name: leading if known[name].leads else _routing_role(known[name]) for name in cluster.members}
 
 
 def _routing_role(purpose: Purpose) -> str:
@@ -86,6 +88,16 @@ def serving_replicas(cluster: Cluster) -> list[str]:
         for name, answer in health_checks(cluster, ["/replica"]).items()
         if not isinstance(answer, NoAnswer) and answer["/replica"] == 200 and name in prompt
     ]
+
+
+def serving_through_proxy(cluster: Cluster) -> tuple[list[str], dict[str, haproxy.ReadServer]]:
+    """The replicas that should serve reads through the proxy, and what the proxy says of each member.
+
+    Members that never lead, and that the proxy does not list, are left out of it on purpose.
+    """
+    held, known = haproxy.read_servers(cluster.topology), purposes(cluster)
+    serving = serving_replicas(cluster)
+    return [name for name in serving if not held or name in held or known[name].may_lead], held
 
 
 def answers(cluster: Cluster) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from support import sql
 from support.target.cluster import Cluster
 from support.target.members import status_of
-from support.target.patroni_configuration import shared_configuration
+from support.target.patroni_configuration import await_configuration, shared_configuration
 from support.target.purposes import purposes
 from support.waiting import NotYet
 
@@ -72,6 +72,16 @@ def orphans(found: Iterable[MemberSlot], permanent: Collection[str]) -> list[str
         for one in found
         if not one.active and one.name not in permanent and (one.kind == "physical" or one.wal != _RESERVED)
     ]
+
+
+def require_slots_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where Patroni's use_slots is not as [expect] declares."""
+    on, wanted = await_configuration(cluster).slots, cluster.topology.expectations.replication_slots
+    if wanted is not None and on is not wanted:
+        raise AssertionError(
+            f"replication slots were declared {'on' if wanted else 'off'} ([expect] replication_slots = "
+            f"{str(wanted).lower()}), and Patroni's use_slots is {'on' if on else 'off'}"
+        )
 
 
 def require_delays_as_declared(cluster: Cluster) -> None:

@@ -6,7 +6,7 @@ promises.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 import requests
@@ -14,20 +14,22 @@ import requests
 from support import sql
 from support.errors import AcceptError, ConnectFailed, RequirementMissing
 from support.expectations import AcceptedLoss, Expectations
-from support.target import etcd
+from support.target import etcd, haproxy
 from support.target.cluster import Cluster
-from support.target.members import NO_ANSWER, settings
+from support.target.members import NO_ANSWER, server, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
 from support.target.purposes import Purpose, purposes
 from support.target.redis import RedisFacts, facts_of
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
+from support.timeouts import REST
 
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "patroni": (
         *("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
-        "delayed_replicas",
+        *("delayed_replicas", "replication_slots"),
     ),
+    "haproxy": ("leader_serves_reads",),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
     "cache_state": ("redis_mode", "redis_eviction"),
@@ -36,15 +38,16 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
 _MODES = frozenset(
     {
         *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
-        "prompt_replicas",
+        *("prompt_replicas", "replication_slots", "data_checksums", "reads_apart"),
     }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
-OF_EMBEDDED = Expectations(delayed_replicas=())
+OF_EMBEDDED = Expectations(delayed_replicas=(), replication_slots=True, data_checksums=True, leader_serves_reads=False)
 """What the embedded cluster is configured for, so that a change of that is no design of anybody's, but a fault."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
+_CHECKSUMS = "data_checksums"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
@@ -52,7 +55,9 @@ _SIZE = "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database"
 _LOGICAL_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
 _LARGEST = 10 * 2**30
 """Bytes: more is not copied for a test."""
-_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _DELAY)
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
+_NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
+_NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -73,6 +78,10 @@ class Baseline:
     """Why there is no logical replication whose messages could be followed."""
     archives_nothing: bool = False
     """archive_mode is off on every member that answered."""
+    no_checksums: bool = False
+    """data_checksums is off on every member that answered."""
+    leader_serves_reads: bool = False
+    """The read endpoint leads to the leader as well as to replicas."""
     delays: Mapping[str, str] = field(default_factory=dict)
     """Member -> its recovery_min_apply_delay, if it has one."""
     purposes: Mapping[int, Mapping[str, Purpose]] = field(default_factory=dict)
@@ -90,7 +99,7 @@ def apply_baseline(
     Raises RequirementMissing where [expect] declares something about a part that the target does not have.
     """
     require_declared_parts(topology, expected)
-    if topology.embedded:
+    if topology.embedded:  # whatever of it a shape does not have needs no expectation
         expected = expected.unless_declared(OF_EMBEDDED)
     cluster = Cluster(topology)
     baseline = _read(cluster, expected)
@@ -150,6 +159,8 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         unbounded_slots=shared.get(_SLOT_LIMIT) == "-1",
         not_logical=not_logical if level != _LOGICAL else too_old if version < _WITH_MESSAGES else "",
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
+        no_checksums=shared.get(_CHECKSUMS) == "off",
+        leader_serves_reads=_leader_serves_reads(cluster),
         delays=delays,
         purposes=_purposes(Cluster(replace(cluster.topology, delays=delays))),
         not_copyable=_not_copyable(cluster),
@@ -175,6 +186,22 @@ def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
     """
     values = {name: {row[name] for row in shown if name in row} for name in _SETTINGS if name != _DELAY}
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
+
+
+def _leader_serves_reads(cluster: Cluster) -> bool:
+    """Whether the read endpoint leads to the leader as well as to replicas. Reads on the leader alone are a fault."""
+    topology, found = cluster.topology, set[bool]()
+    if topology.read is None or not cluster.has_patroni:
+        return False
+    with suppress(AcceptError, *NO_ANSWER), ExitStack() as opened:
+        if topology.statistics is not None and "pools" not in topology.lacks:
+            leader, shown = cluster.leader(), haproxy.positions(topology.statistics, cluster.members)
+            found = {name == leader for name, ends in shown.items() if ends.get("read") == "up"}
+        else:
+            for _ in range(2 * len(cluster.members)):
+                session = opened.enter_context(sql.session(cluster.read, connect_timeout=REST))
+                found.add(not server(session).in_recovery)
+    return found == {True, False}
 
 
 def _purposes(cluster: Cluster) -> dict[int, dict[str, Purpose]]:
@@ -211,6 +238,16 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
             "failsafe",
             f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: there is no leader without the DCS",
         )
+    slotless = [group for group, one in baseline.groups.items() if not one.slots]
+    if slotless and not expected.replication_slots:
+        said = "as [expect] declares" if expected.replication_slots is False else "and [expect] does not say otherwise"
+        yield "replication_slots", f"Patroni's use_slots is off{_in(slotless)}, {said}: {_NO_SLOTS}"
+    if baseline.no_checksums and not expected.data_checksums:
+        said = "as [expect] declares" if expected.data_checksums is False else "and [expect] does not say otherwise"
+        yield "data_checksums", f"data_checksums is off on every member, {said}: {_NO_CHECKSUMS}"
+    if expected.leader_serves_reads or (baseline.leader_serves_reads and expected.leader_serves_reads is None):
+        said = "as [expect] declares" if expected.leader_serves_reads else "and [expect] does not say otherwise"
+        yield "reads_apart", f"the read endpoint leads to the leader, too, {said}"
     if baseline.unbounded_slots and not expected.bounded_slots:
         said = "as [expect] declares" if expected.bounded_slots is False else "and [expect] does not say otherwise"
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
@@ -398,6 +435,12 @@ def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> 
 
 
 def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
+    if any(not one.slots for one in baseline.groups.values()) and not expected.replication_slots:
+        yield f"{_NO_SLOTS} (Patroni's use_slots is off; slots would keep it for the replica)"
+    if baseline.no_checksums and not expected.data_checksums:
+        yield f"{_NO_CHECKSUMS} (data_checksums is off; pg_checksums switches it on)"
+    if baseline.leader_serves_reads and expected.leader_serves_reads is None:
+        yield "the leader serves reads, too ([expect] leader_serves_reads = false would make that a fault)"
     if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
         lost = "when it is lost" if baseline.voters == 1 else "when one of them is lost"
         yield (

@@ -109,6 +109,46 @@ def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, 
     assert host.processes["etcd"].pid == before
 
 
+@pytest.fixture
+def another(nodes: Mapping[str, Machine]) -> Iterator[Machine]:
+    """A node on which somebody else's etcd runs, too: what is called so."""
+    machine = nodes["etcd3"]
+    program = machine.folder / "etcd"
+    shutil.copy(str(shutil.which("sleep")), program)
+    machine.add_unit("etcd-of-others.service", f"[Service]\nExecStart={program} 700\n")
+    machine.call("systemctl", "start", "etcd-of-others")
+    yield machine
+    machine.call("systemctl", "stop", "etcd-of-others")
+
+
+def test_a_program_of_somebody_else_is_not_touched(nodes: Mapping[str, Machine], another: Machine) -> None:
+    (told,) = look("etcd3", declared_access("etcd3", another.url), TOPOLOGY).obstacles
+    assert "etcd runs there more than once" in told
+    assert "etcd 700'" in told
+    declared = declared_access("etcd3", {"reach": another.url, "programs": {"etcd": "systemd:etcd"}})
+    looked = look("etcd3", declared, TOPOLOGY)
+    assert looked.obstacles == ()
+    host = RemoteSite({"etcd3": looked.access}, Guards()).machines["etcd3"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(host))
+        assert another.call("systemctl", "show", "-p", "NRestarts", "-p", "ActiveState", "etcd-of-others").split() == [
+            "NRestarts=0",
+            "ActiveState=active",
+        ]
+    _await_healthy(nodes)
+
+
+def test_what_a_guard_has_started_outlives_it(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    """Its unit of systemd ends with it."""
+    reach = site.machines["etcd1"].reach
+    guards = Guards(grace=2, beat=60)
+    guards.inject("etcd1", reach, "outside", ":", "setsid sleep 701 </dev/null >/dev/null 2>&1 &")
+    sleeps = "pgrep -f 'slee[p] 701' >/dev/null && ! systemctl list-units | grep -q accept-guard && echo so; :"
+    eventually(lambda: _require("so" in nodes["etcd1"].call("sh", "-c", sleeps)), within=15, subject="it goes on alone")
+    nodes["etcd1"].call("sh", "-c", "kill $(pgrep -f 'slee[p] 701')")
+    reach.run("heal", *nodes["etcd1"].left())
+
+
 def _require(true: bool) -> None:
     if not true:
         raise NotYet("not so")

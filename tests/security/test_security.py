@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from conftest import free_port
 from poolers import pgbouncer
 
 from support import sql
+from support.engine.finding import Finding
 from support.engine.tables import alike
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.run import Run
@@ -26,11 +27,10 @@ from support.waiting import NotYet, eventually
 
 @pytest.fixture(scope="module")
 def application(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
-    """A role that owns a table `metadata` and may do nothing else."""
+    """A role that may do nothing, and has no table."""
     password = token_hex(12)
     with sql.session(postgres) as session:
         sql.execute(session, f"CREATE ROLE application LOGIN PASSWORD '{password}'")
-        sql.execute(session, "CREATE TABLE metadata (key text); ALTER TABLE metadata OWNER TO application")
     yield postgres.as_user("application", password)
     sql.execute(postgres, "DROP OWNED BY application; DROP ROLE application")
 
@@ -64,7 +64,28 @@ class TestPrivileges:
             privileges.ACTIONS, {"outcome": "insufficient privilege"}
         )
 
-    @pytest.mark.usefixtures("application")
+    def test_an_ordinary_role_of_citus_is_refused_every_action(self, citus: sql.Endpoint) -> None:
+        sql.execute(citus, "CREATE ROLE ordinary LOGIN PASSWORD 'x'")
+        try:
+            tried = privileges.tried(citus.as_user("ordinary", "x"), privileges.ACTIONS)
+            superuser = privileges.tried(citus, privileges.ACTIONS)
+        finally:
+            sql.execute(citus, "DROP ROLE ordinary")
+        assert tried == alike(privileges.ACTIONS, {"outcome": "insufficient privilege"})
+        assert {row["outcome"] for row in superuser.values()} == {"done", "undefined file"}
+
+    def test_one_who_may_read_files_is_not_taken_for_refused(
+        self, postgres: sql.Endpoint, application: sql.Endpoint
+    ) -> None:
+        """The table into which the file would be loaded is refused to everybody but superusers."""
+        (load,) = [action for action, statement in privileges.ACTIONS.items() if statement.startswith("COPY pg_class")]
+        sql.execute(postgres, "GRANT pg_read_server_files TO application")
+        try:
+            outcome = privileges.tried(application, [load])[load]["outcome"]
+        finally:
+            sql.execute(postgres, "REVOKE pg_read_server_files FROM application")
+        assert outcome.startswith("not refused: ")
+
     def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
         outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.ACTIONS).values()}
         assert outcomes == {"done", "undefined file"}
@@ -249,7 +270,7 @@ class TestLogins:
 
 class TestExposure:
     def search(self, cluster: Cluster) -> Search:
-        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=1)
+        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=exposure.DECOYS)
 
     def test_every_password_is_searched_for(self, cluster: Cluster) -> None:
         assert set(exposure.passwords(cluster)) == {"the application's password", "the administrator's password"}
@@ -295,8 +316,9 @@ class TestExposure:
         run.journal.write_text("a line")
         planted = exposure.attach_to_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
         search = self.search(cluster)
+        search.planted = planted
         search.look_into(exposure.report(run))
-        assert (planted, search.places) == (1, 2)
+        assert ([*planted], search.places) == ([str(run.results / "decoy")], 2)
         assert decoy_found(search).holds is True
         assert no_secret_found(search).holds is True
         run.journal.write_text(cluster.topology.application.password)
@@ -337,7 +359,7 @@ class TestRefusals:
 
 
 class TestSearch:
-    def searched(self, *contents: bytes, planted: int = 1) -> Search:
+    def searched(self, *contents: bytes, planted: Collection[str] = ("file 0",)) -> Search:
         search = Search({"a password": [b"s3cret", b"c2VjcmV0"]}, decoy="decoy-1", planted=planted)
         search.look_into((f"file {number}", content) for number, content in enumerate(contents))
         return search
@@ -359,9 +381,20 @@ class TestSearch:
         assert "s3cret" not in f"{search!r} {no_secret_found(search).words}"
 
     def test_a_decoy_that_is_not_found_everywhere_proves_nothing(self) -> None:
-        assert decoy_found(self.searched(b"decoy-1", planted=2)).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=("file 0", "file 1"))).holds is None
         assert decoy_found(self.searched(b"a log")).holds is None
-        assert decoy_found(self.searched(b"decoy-1", planted=0)).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=())).holds is None
+
+    def test_a_decoy_that_is_found_twice_on_one_host_says_nothing_about_another(self) -> None:
+        """Members may write several logs each, and one of them none that can be read."""
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-1", planted=("pg1", "pg2", "pg3"))
+        search.look_into((f"{log} of {host}", b"decoy-1") for host in ("pg1", "pg3") for log in ("stderr", "csvlog"))
+        assert decoy_found(search) == Finding.unknown(
+            "the decoy was not found where it was planted: pg2; it was found in stderr of pg1, csvlog of pg1, "
+            "stderr of pg3, csvlog of pg3"
+        )
+        search.look_into([("journal of pg2", b"decoy-1")])
+        assert decoy_found(search).holds is True
 
     def test_nothing_to_search_and_no_secret_prove_nothing(self) -> None:
         assert no_secret_found(self.searched()).holds is None

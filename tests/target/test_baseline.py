@@ -122,6 +122,38 @@ def test_fewer_possible_standbys_than_asked_for() -> None:
     assert limits(replace(two, groups={0: CAREFUL})) == limits(CAREFUL_BASELINE)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "key", "wanted", "lacking", "words"),
+    [
+        (
+            replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, slots=False)}),
+            *("replication_slots", True, "replication_slots", "use_slots is off"),
+        ),
+        (replace(CAREFUL_BASELINE, no_checksums=True), "data_checksums", True, "data_checksums", "pg_checksums"),
+        (
+            replace(CAREFUL_BASELINE, leader_serves_reads=True),
+            *("leader_serves_reads", False, "reads_apart", "leader serves reads"),
+        ),
+    ],
+)
+def test_a_choice_is_a_known_limit_unless_the_opposite_is_declared(
+    baseline: Baseline, key: str, wanted: bool, lacking: str, words: str
+) -> None:
+    assert words in told(baseline)
+    assert lacking in modes(baseline)
+    assert limits(baseline, **{key: wanted}) == limits(CAREFUL_BASELINE)
+    nowhere = Topology("db", Login("app", ""), Address("h", 1))
+    assert lacking not in dict(_modes_not_promised(nowhere, baseline, Expectations.parse({key: wanted})))
+    assert lacking not in modes(CAREFUL_BASELINE)
+    assert getattr(OF_EMBEDDED, key) is wanted
+
+
+def test_slots_are_used_unless_the_configuration_says_otherwise() -> None:
+    assert parsed({}).slots is parsed({"postgresql": {}}).slots is parsed({"postgresql": {"use_slots": "on"}}).slots
+    assert parsed({"postgresql": {"use_slots": True}}).slots is True
+    assert parsed({"postgresql": {"use_slots": False}}).slots is False
+
+
 def test_a_delay_in_the_embedded_cluster_is_nobodys_design() -> None:
     assert Expectations().unless_declared(OF_EMBEDDED).delayed_replicas == ()
     assert Expectations(delayed_replicas=("pg3",)).unless_declared(OF_EMBEDDED).delayed_replicas == ("pg3",)

@@ -97,8 +97,8 @@ class ContainerHost(RemoteHost):
     def _stop(self, processes: Collection[Running], made: list[HostFault], *, may_die: bool) -> None:
         first, others = _first_apart(processes)
         for one in first:
-            given = {"MAY_DIE": "yes" if may_die else ""}
-            made.append(self._inject("freeze", self._from_outside(one), by=self.beside, **given))
+            who, may = self._from_outside(one), "yes" if may_die else ""
+            made.append(self._inject("freeze", who, by=self.beside, MAY_DIE=may))
         if others:
             super()._stop(others, made, may_die=may_die)
 
@@ -133,7 +133,7 @@ class ContainerHost(RemoteHost):
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """See RemoteHost."""
         way = self.beside if program.beside else self.reach
-        self._noted(lambda: way.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", command])
+        self._noted(lambda: way.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", program.shown])
 
 
 def _first_apart(processes: Collection[Running]) -> tuple[list[Running], list[Running]]:

@@ -99,12 +99,12 @@ class Guards:
         self._forget(fault)
         if f"expired {fault.id}" in said or fault.id in self._expired:
             raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")
-        if f"ended {fault.id}" in said:
-            raise Inconclusive(f"{fault.words}: somebody else had ended it before it was undone")
         if f"gone {fault.id}" in said:
             raise Inconclusive(f"{fault.words}: the host no longer has any record of it; was it restarted?")
         if f"restarted {fault.id}" in said:
             raise Inconclusive(f"{fault.words}: the host or its container was restarted before it was undone")
+        if f"ended {fault.id}" in said:
+            raise Inconclusive(f"{fault.words}: somebody else had ended it before it was undone")
 
     def _forget(self, fault: HostFault) -> None:
         with self._lock:

@@ -126,7 +126,8 @@ class RemoteHost:
 
     def trees(self) -> Mapping[str, Sequence[Running]]:
         """Program -> its living processes, the first one first."""
-        found = program_trees(self.table(), self.access.scope)
+        units = {name: one.service for name, one in self.access.programs.items()}
+        found = program_trees(self.table(), self.access.scope, units)
         return {name: found.get(name, ()) for name in self.access.programs}
 
     def running(self) -> Sequence[Running]:
@@ -270,7 +271,13 @@ class RemoteHost:
         ways = [text for one in programs for text in (one.release, one.start) if text]
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = identities([process for name in running for process in trees[name]])
-        fault = self._inject("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
+        shown = [
+            "down",
+            hold,
+            "; ".join(text for one in programs for text in (one.release, one.shown) if text),
+            *processes,
+        ]
+        fault = self._inject("down", hold, undo, *processes, shown=shown, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, fault)
 
     def restore(self, name: str) -> bool:
@@ -284,7 +291,7 @@ class RemoteHost:
 
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """Run the command that starts a program, where it is meant to run."""
-        self._noted(lambda: self.reach.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", command])
+        self._noted(lambda: self.reach.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", program.shown])
 
     def _came_back(self) -> str:
         try:
@@ -294,16 +301,15 @@ class RemoteHost:
 
     # Faults
 
-    def _inject(self, verb: str, *arguments: str, by: Reach | None = None, **variables: str) -> HostFault:
-        way = by or self.reach
-        return self._noted(
-            lambda: self.guards.inject(self.name, way, verb, *arguments, **variables), [verb, *arguments]
-        )
+    def _inject(
+        self, verb: str, *arguments: str, by: Reach | None = None, shown: Sequence[str] = (), **variables: str
+    ) -> HostFault:
+        act = partial(self.guards.inject, self.name, by or self.reach, verb, *arguments, **variables)
+        return self._noted(act, shown or [verb, *arguments])
 
     def inject(self, verb: str, *arguments: str, shown: Sequence[str] = ()) -> HostFault:
         """Begin a fault that the caller heals. `shown`: what the evidence says in place of the arguments."""
-        act = partial(self.guards.inject, self.name, self.reach, verb, *arguments)
-        return self._noted(act, shown or [verb, *arguments])
+        return self._inject(verb, *arguments, shown=shown)
 
     def cut(self, rules: Sequence[str]) -> HostFault:
         """Begin a cut of its links, which the caller heals."""

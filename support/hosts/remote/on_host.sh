@@ -165,7 +165,7 @@ GUARD
   } 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
   sh -n "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "what would undo it cannot be read by sh: nothing was done"; }
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
-    systemd-run --quiet --collect --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
+    systemd-run --quiet --collect --property=KillMode=process --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
   if command -v setsid >/dev/null; then setsid sh "$D/guard" </dev/null >/dev/null 2>&1 &
   else ( trap '' HUP; exec sh "$D/guard" ) </dev/null >/dev/null 2>&1 & fi
 }

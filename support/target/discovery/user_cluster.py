@@ -261,8 +261,8 @@ def _look_at_nodes(
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
     said = nodes.NodeSettings(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
     found = nodes.find(context, said, others, silent, coordinator=bool(findings.groups))
-    # An unreachable group is left out: the others can still be judged.
-    findings.groups += [group for group in found.groups if not group.without_postgres]
+    # A group that is not reached stays known: what holds of "every member" must hold of its members, too.
+    findings.groups += found.groups
     findings.nodes = found.reached
     if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
         findings.lacks["nodes"] = _without("PostgreSQL", without)

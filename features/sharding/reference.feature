@@ -20,7 +20,7 @@ Feature: Every node has an up-to-date copy of each reference table
   Scenario: All copies of every reference table hold the same rows
     Then all copies of each reference table hold the same rows
 
-  @id.RT-03 @reference
+  @id.RT-03 @reference @computed_reference
   Scenario: Values that a reference table computes are the same in every copy
     When rows of a reference table are inserted, updated and deleted
     Then all copies of each reference table hold the same rows

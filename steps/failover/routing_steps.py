@@ -11,7 +11,7 @@ from support.engine.recovery import require_within
 from support.engine.tables import as_tabled, of_each, rows_of
 from support.engine.world import Context
 from support.errors import Inconclusive
-from support.example_app.sessions import open_idle
+from support.example_app.sessions import open_as_many, open_idle
 from support.failover import member_health, routing
 from support.failover.checks import all_among, each_serves, sessions_closed_in_time, with_unlisted
 from support.failover.handover import FailoverHandover
@@ -27,6 +27,8 @@ from support.target.purposes import purposes
 from support.target.timing import Span
 from support.vocabulary import Kind, columns
 
+_ENOUGH = 5
+"""Sessions that show where an endpoint leads."""
 ENDPOINT = Kind("endpoint", ("write", "read"))
 VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
 ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", member_health.ROUTING_ROLES), Kind("state", ("up", "down"))
@@ -35,10 +37,18 @@ register_type(Endpoint=ENDPOINT)
 
 @when("{count:d} sessions are opened through the {endpoint:Endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler."""
-    world, where = context.world, getattr(context.world.cluster, endpoint)
-    refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
+    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
+
+    Fewer do where there is no room for more: how many there are is not promised here.
+    """
+    world, where, full = context.world, getattr(context.world.cluster, endpoint), list[str]()
+    refused = sql.error_of(lambda: full.append(open_as_many(where, count, world.sessions)))
     assert_that(refused, none(), f"the error of one of {count} logins at {where.name}")
+    if any(full):
+        opened = len(world.sessions)
+        world.evidence.attach(f"{opened} of {count} sessions", full[0])
+        if opened < _ENOUGH:
+            raise Inconclusive(f"{where.name} has room for {opened} sessions, {_ENOUGH} are needed: {full[0]}")
 
 
 @then("each of them is on the leader, and not in recovery")

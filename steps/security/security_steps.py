@@ -220,7 +220,7 @@ def step_decoy_attached(context: Context) -> None:
 @given("a decoy that error messages contain")
 def step_decoy_in_messages(context: Context) -> None:
     """It is used in place of a role, database or host that exists, and errors repeat such names."""
-    _begin_search(context).planted = 1
+    _begin_search(context).planted = exposure.DECOYS
 
 
 @when("the logs of all hosts are searched for every password")

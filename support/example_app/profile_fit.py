@@ -102,6 +102,11 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
             lacks.setdefault(_CAPABILITY[name], why)
+    reference = kept.get("reference")
+    if reference is not None and not _computed(reference, facts[reference.table]):
+        lacks["computed_reference"] = f"{reference.table} computes no value of a row: each is given, or a constant"
+    elif reference is None:
+        lacks["computed_reference"] = lacks.get("reference") or f"schema profile {profile.name} names no such table"
     entries = kept.pop("entries") or profile.entries
     assert isinstance(entries, Entries)
     for name, capability in _CAPABILITY.items():
@@ -194,6 +199,12 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
     for name, column in table.columns.items():
         if column.required and name not in given and _filling(column, table) is None:
             yield f"{part.table}.{name} ({column.type}) is required: give a value in the fill of its part of [schema]"
+
+
+def _computed(part: Part, table: TableFacts) -> list[str]:
+    """The columns of which scenarios give no value, and for which the database computes one."""
+    given = {*columns_of(part).values(), *part.fill}
+    return [name for name, column in table.columns.items() if column.computed and name not in given]
 
 
 def _filled(part: Part, table: TableFacts) -> Part:

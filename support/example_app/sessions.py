@@ -11,7 +11,9 @@ from typing import TypeVar
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from support import sql
-from support.errors import Inconclusive
+from support.errors import ConnectFailed, Inconclusive
+from support.timeouts import NOTICE, REST
+from support.waiting import eventually
 
 _IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
 
@@ -45,6 +47,28 @@ def open_idle(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> 
     """Add `count` open sessions to `opened`, none in a transaction. Raises ConnectFailed at the first refusal."""
     for _ in range(count):
         opened.append(sql.connect(endpoint, autocommit=True))
+
+
+def open_as_many(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> str:
+    """Add up to `count` open sessions to `opened`, as many as there is room for; returns why there are no more.
+
+    A pool, or a role, may have a limit of its own. There is no room if a login is accepted once a session has made room
+    for it, and the next one is refused again. Raises ConnectFailed at a refusal for any other reason.
+    """
+    try:
+        open_idle(endpoint, count - len(opened), opened)
+        return ""
+    except ConnectFailed as refused:
+        if not opened:
+            raise
+        opened.pop().close()
+        again = partial(sql.connect, endpoint, autocommit=True, statement_timeout=REST)
+        opened.append(eventually(again, within=NOTICE, subject="another session", retry_on=(ConnectFailed,)))
+        try:
+            opened.append(again())
+        except ConnectFailed:
+            return str(refused)
+        raise
 
 
 def backend(session: sql.Session) -> int:

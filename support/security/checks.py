@@ -16,8 +16,8 @@ class Search:
     """Name -> every form in which the secret may occur."""
     decoy: str
     """A word that is not secret, but searched for like a secret, to show that the search finds what is there."""
-    planted: int = 0
-    """In how many places the decoy must be found."""
+    planted: Collection[str] = ()
+    """Where the decoy must be found: in each of these places, or in any place "of" each of these hosts."""
     found: dict[str, list[str]] = field(default_factory=dict)
     """Name -> the places where it was found."""
     places: int = 0
@@ -36,9 +36,12 @@ class Search:
 
 def decoy_found(search: Search) -> Finding:
     """The decoy was found in every place where it was planted. Unknown otherwise: the search cannot be trusted then."""
-    places: list[object] = [*search.found.get(_DECOY, [])]
-    words = f"the decoy was planted in {search.planted} places and found in {len(places)}: {listed(places) or 'none'}"
-    return Finding.true(words) if 0 < search.planted <= len(places) else Finding.unknown(words)
+    found = search.found.get(_DECOY, [])
+    unseen = [one for one in search.planted if not any(place == one or place.endswith(f" of {one}") for place in found)]
+    if unseen or not search.planted:
+        where = f"not found where it was planted: {listed(unseen)}" if unseen else "not planted anywhere"
+        return Finding.unknown(f"the decoy was {where}; it was found in {listed(found) or 'no place'}")
+    return Finding.true(f"the decoy was found in each of the {len(search.planted)} places where it was planted")
 
 
 def no_secret_found(search: Search) -> Finding:

@@ -18,6 +18,7 @@ CAPABILITIES = {
     "related": "a table to be joined with the entries of its namespace",
     "graph": "tables of nodes and edges",
     "reference": "a small table that everything is joined with",
+    "computed_reference": "a reference table some of whose values the database computes",
     "declared_keys": "a schema that says which keys should be unique",
     "declared_vectors": "a schema that says which vector columns should be indexed",
     "declared_sharding": "a schema that says how its tables should be sharded",

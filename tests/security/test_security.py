@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from conftest import free_port
 from poolers import pgbouncer
 
 from support import sql
+from support.engine.finding import Finding
 from support.engine.tables import alike
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.run import Run
@@ -269,7 +270,7 @@ class TestLogins:
 
 class TestExposure:
     def search(self, cluster: Cluster) -> Search:
-        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=1)
+        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=exposure.DECOYS)
 
     def test_every_password_is_searched_for(self, cluster: Cluster) -> None:
         assert set(exposure.passwords(cluster)) == {"the application's password", "the administrator's password"}
@@ -315,8 +316,9 @@ class TestExposure:
         run.journal.write_text("a line")
         planted = exposure.attach_to_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
         search = self.search(cluster)
+        search.planted = planted
         search.look_into(exposure.report(run))
-        assert (planted, search.places) == (1, 2)
+        assert ([*planted], search.places) == ([str(run.results / "decoy")], 2)
         assert decoy_found(search).holds is True
         assert no_secret_found(search).holds is True
         run.journal.write_text(cluster.topology.application.password)
@@ -357,7 +359,7 @@ class TestRefusals:
 
 
 class TestSearch:
-    def searched(self, *contents: bytes, planted: int = 1) -> Search:
+    def searched(self, *contents: bytes, planted: Collection[str] = ("file 0",)) -> Search:
         search = Search({"a password": [b"s3cret", b"c2VjcmV0"]}, decoy="decoy-1", planted=planted)
         search.look_into((f"file {number}", content) for number, content in enumerate(contents))
         return search
@@ -379,9 +381,20 @@ class TestSearch:
         assert "s3cret" not in f"{search!r} {no_secret_found(search).words}"
 
     def test_a_decoy_that_is_not_found_everywhere_proves_nothing(self) -> None:
-        assert decoy_found(self.searched(b"decoy-1", planted=2)).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=("file 0", "file 1"))).holds is None
         assert decoy_found(self.searched(b"a log")).holds is None
-        assert decoy_found(self.searched(b"decoy-1", planted=0)).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=())).holds is None
+
+    def test_a_decoy_that_is_found_twice_on_one_host_says_nothing_about_another(self) -> None:
+        """Members may write several logs each, and one of them none that can be read."""
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-1", planted=("pg1", "pg2", "pg3"))
+        search.look_into((f"{log} of {host}", b"decoy-1") for host in ("pg1", "pg3") for log in ("stderr", "csvlog"))
+        assert decoy_found(search) == Finding.unknown(
+            "the decoy was not found where it was planted: pg2; it was found in stderr of pg1, csvlog of pg1, "
+            "stderr of pg3, csvlog of pg3"
+        )
+        search.look_into([("journal of pg2", b"decoy-1")])
+        assert decoy_found(search).holds is True
 
     def test_nothing_to_search_and_no_secret_prove_nothing(self) -> None:
         assert no_secret_found(self.searched()).holds is None

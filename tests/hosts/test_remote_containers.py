@@ -14,7 +14,7 @@ from engines import Pods, engine
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
-from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite
+from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
 from support.hosts.remote.containers import Container
 from support.hosts.remote.ways import heal_host
 from support.target.discovery.user_hosts import Looked, declared_access, look
@@ -87,6 +87,8 @@ def test_a_look_tells_what_a_container_is(pods: Pods) -> None:
 
 
 def test_a_look_tells_where_guards_end_with_the_job(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "_OF_CONTAINERS", ())
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert "guards" not in " ".join(_look(pods.url("one")).remarks)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     assert "end with it: run ./accept heal" in " ".join(_look(pods.url("one")).remarks)

@@ -167,6 +167,8 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
         findings.lacks["patroni"] = "ENABLE_PATRONI=false"
     else:
         silent, others = _look_at_patroni(context, settings, hosts, findings)
+    if context.places and not findings.groups:
+        findings.groups.append(members.declared_alone(context, findings.behind))
     if "citus" not in findings.lacks:
         _look_at_nodes(context, settings, others, silent, findings)
     require_not_standby(findings.groups, topology.patroni_access)
